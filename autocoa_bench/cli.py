@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from click import Command, Context
+from typer.core import TyperGroup
 
+from autocoa_bench import registry
 from autocoa_bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,8 +26,39 @@ if TYPE_CHECKING:
     from autocoa_bench.store import Run
     from autocoa_bench.types import Record, Score
 
+
+class Doors(TyperGroup):
+    """Our own commands, then those that installed packages add (`autocoa_bench.commands`)."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        """All commands in the order of `--help`."""
+        own = super().list_commands(ctx)
+        return [*own, *(name for name in registry.names("commands") if name not in own)]
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        """A command; a plug-in's is imported now. One that cannot be says so when it is called."""
+        own = super().get_command(ctx, cmd_name)
+        if own is not None or cmd_name not in registry.names("commands"):
+            return own
+        try:
+            found = typer.main.get_command(registry.load("commands", cmd_name))
+        except UserError as error:
+            return _broken(cmd_name, error)
+        found.name = cmd_name
+        return found
+
+
+def _broken(name: str, error: UserError) -> Command:
+    def complain() -> None:
+        raise error
+
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+    return Command(name, callback=complain, help=str(error), context_settings=settings)
+
+
 app = typer.Typer(
     name="autocoa-bench",
+    cls=Doors,
     help="Evaluate search agents: a model alone, a ReAct workflow, or a trained agent model.",
     no_args_is_help=True,
     add_completion=False,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from autocoa_bench.errors import MissingExtra, UserError
 
-Kind = Literal["solvers", "tasks", "corpora", "engines", "search", "scorers"]
+Kind = Literal["solvers", "tasks", "corpora", "engines", "search", "scorers", "commands"]
 
 _SINGULAR: dict[Kind, str] = {
     "solvers": "solver",
@@ -21,6 +21,7 @@ _SINGULAR: dict[Kind, str] = {
     "engines": "engine",
     "search": "search engine",
     "scorers": "scorer",
+    "commands": "command",
 }
 
 

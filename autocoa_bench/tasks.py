@@ -44,10 +44,14 @@ class Task(Protocol):
 
 
 def questions_sha256(questions: Sequence[Question]) -> str:
-    """SHA-256 over the questions' canonical JSON lines: equal for equal questions in order."""
+    """SHA-256 over the questions' canonical JSON lines: equal for equal questions in order.
+
+    Where a hop's phrase stands is teaching material, not part of what is asked or scored.
+    """
     digest = hashlib.sha256()
     for question in questions:
-        digest.update(msgspec.json.encode(question))
+        hops = tuple(msgspec.structs.replace(hop, phrase="") for hop in question.hops)
+        digest.update(msgspec.json.encode(msgspec.structs.replace(question, hops=hops)))
         digest.update(b"\n")
     return digest.hexdigest()
 

@@ -20,12 +20,17 @@ class Passage(Struct, frozen=True, omit_defaults=True):
     score: float | None = None
 
 
-class Hop(Struct, frozen=True):
-    """One link of a gold chain: a sub-question, its answer, and the passage that states it."""
+class Hop(Struct, frozen=True, omit_defaults=True):
+    """One link of a gold chain: a sub-question, its answer, and the passage that states it.
+
+    `phrase` is the stretch of the question's text that stands for the answer ("the director of
+    ..."), where there is one.
+    """
 
     question: str
     answer: str
     passage_id: str
+    phrase: str = ""
 
 
 class Question(Struct, frozen=True, omit_defaults=True):

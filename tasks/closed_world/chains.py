@@ -11,6 +11,7 @@ from tasks.closed_world.composing import (
     by_section,
     collect,
     leaks,
+    placed,
     polished,
 )
 from tasks.closed_world.dice import bucket
@@ -18,7 +19,9 @@ from tasks.closed_world.encyclopedia import Statement
 from tasks.closed_world.singles import described
 
 Chain = tuple[Statement, ...]
-Phrase = Callable[[Composer, Chain, Wording], str]
+Phrased = tuple[str, tuple[str, ...]]
+"""A question's text, and the phrase in it for every hop but the last."""
+Phrase = Callable[[Composer, Chain, Wording], Phrased]
 
 # The tasks that ask chains of two share them out, so that none is asked twice.
 _SHARES = ("hotpotqa", "2wikimultihopqa", "musique", "bamboogle")
@@ -81,42 +84,49 @@ def kinship_section(chain: Sequence[Statement]) -> str:
     return "kin." + ".".join(statement.section.removeprefix("person.") for statement in chain)
 
 
-def nested(composer: Composer, chain: Chain, subject: str, wording: Wording) -> str:
-    """A noun phrase that leads from the subject along the chain to its last answer."""
+def nested(composer: Composer, chain: Chain, subject: str, wording: Wording) -> tuple[str, ...]:
+    """Noun phrases for the chain's answers in turn, each around the one before it."""
     words = composer.right_branching if len(chain) > 1 else composer.words
+    phrases = []
     for statement in chain:
         subject = words(statement.section, "np", wording).format(x=subject)
-    return subject
+        phrases.append(subject)
+    return tuple(phrases)
 
 
-def plain(composer: Composer, chain: Chain, wording: Wording) -> str:
+def plain(composer: Composer, chain: Chain, wording: Wording) -> Phrased:
     """The last relation asked of a phrase for the rest (2WikiMultihopQA, MuSiQue)."""
     name = composer.book.name(chain[0].about)
     if composer.task == "2wikimultihopqa" and composer.dice.chance(60):
         name = name.removeprefix("the ") if name.startswith("the film ") else name
-    subject = nested(composer, chain[:-1], name, wording)
+    phrases = nested(composer, chain[:-1], name, wording)
     words = composer.right_branching if len(chain) > 2 else composer.words
-    return polished(words(chain[-1].section, "ask", wording).format(x=subject))
+    return polished(words(chain[-1].section, "ask", wording).format(x=phrases[-1])), phrases
 
 
-def wordy(composer: Composer, chain: Chain, wording: Wording) -> str:
+def wordy(composer: Composer, chain: Chain, wording: Wording) -> Phrased:
     """With what the subject is, and the question word first or last (HotpotQA)."""
-    subject = nested(composer, chain[:-1], described(composer, chain[0].about), wording)
-    if composer.dice.chance(45):
-        return polished(f"{subject} {composer.words(chain[-1].section, 'tail', wording)}?")
-    return polished(composer.words(chain[-1].section, "ask", wording).format(x=subject))
+    phrases = nested(composer, chain[:-1], described(composer, chain[0].about), wording)
+    return _asked(composer, chain[-1], phrases, wording, tails=45), phrases
 
 
-def terse(composer: Composer, chain: Chain, wording: Wording) -> str:
+def _asked(
+    composer: Composer, last: Statement, phrases: tuple[str, ...], wording: Wording, tails: int
+) -> str:
+    """The last relation asked of the rest, in `tails` per cent of cases by a question word last."""
+    if composer.dice.chance(tails):
+        return polished(f"{phrases[-1]} {composer.words(last.section, 'tail', wording)}?")
+    return polished(composer.words(last.section, "ask", wording).format(x=phrases[-1]))
+
+
+def terse(composer: Composer, chain: Chain, wording: Wording) -> Phrased:
     """With bare titles in quotation marks (Bamboogle)."""
     entity = composer.book.world[chain[0].about]
     name = composer.book.name(entity.id)
     if name == f"the {entity.noun} {entity.name}" and entity.title == entity.name:
         name = f'"{entity.name}"'
-    subject = nested(composer, chain[:-1], name, wording)
-    if composer.dice.chance(30):
-        return polished(f"{subject} {composer.words(chain[-1].section, 'tail', wording)}?")
-    return polished(composer.words(chain[-1].section, "ask", wording).format(x=subject))
+    phrases = nested(composer, chain[:-1], name, wording)
+    return _asked(composer, chain[-1], phrases, wording, tails=30), phrases
 
 
 def compose(
@@ -130,9 +140,9 @@ def compose(
         if chain is None:
             return None
         wording = composer.wording_of(number)
-        text = phrase(composer, chain, wording)
+        text, phrases = phrase(composer, chain, wording)
         golds = composer.golds(chain[-1])
-        hops = composer.chain_hops(chain)
+        hops = placed(composer.chain_hops(chain), text, phrases)
         if any(leaks(gold, text) for gold in (*golds, *(hop.answer for hop in hops))):
             return None
         return composer.question(kind, text, golds, hops, wording)
@@ -225,7 +235,7 @@ def _join(
     if not all(branch.surface in book.text(work.id) for branch in (left, right)):
         return None
     wording = composer.wording_of(number)
-    ends = [nested(composer, (one,), book.name(one.about), wording) for one in (left, right)]
+    ends = [nested(composer, (one,), book.name(one.about), wording)[0] for one in (left, right)]
     text = polished(composer.words(section, "ask", wording).format(x=ends[0], z=ends[1]))
     last = composer.words(section, "ask").format(x=left.words, z=right.words)
     hops = (
@@ -236,7 +246,7 @@ def _join(
     if any(leaks(answer, text) for answer in (work.name, left.surface, right.surface)):
         return None
     golds = (work.name, *work.aliases)
-    return composer.question(kind, text, golds, hops, wording)
+    return composer.question(kind, text, golds, placed(hops, text, ends), wording)
 
 
 def _lead(composer: Composer, goal: str, avoid: str) -> Statement | None:

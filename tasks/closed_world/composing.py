@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Literal, TypeVar
 
+from msgspec.structs import replace
+
 from autocoa_bench.types import Hop, Question
 from tasks.closed_world.dice import Dice
 from tasks.closed_world.encyclopedia import Encyclopedia, Statement
@@ -98,6 +100,17 @@ def all_names(entity: Entity) -> tuple[str, ...]:
 def polished(text: str) -> str:
     """A template's result as a sentence."""
     return capitalise(with_articles(text))
+
+
+def placed(hops: Sequence[Hop], text: str, phrases: Sequence[str]) -> tuple[Hop, ...]:
+    """The first hops with their phrases as the text has them; those that it has not stay bare."""
+    found = list(hops)
+    for number, phrase in enumerate(phrases):
+        at = text.lower().find(with_articles(phrase).lower())
+        if at >= 0:
+            written = text[at : at + len(with_articles(phrase))]
+            found[number] = replace(found[number], phrase=written)
+    return tuple(found)
 
 
 def leaks(answer: str, text: str) -> bool:
