@@ -53,51 +53,10 @@ _LOOK_UP = ("I do not know this, so I look it up.", "I have to look this up.")
 _NAME = re.compile(
     r"[A-Z0-9][\w'’.-]*(?: (?:(?:of|the|in|and|for|to|is|on|a|no) )*[A-Z0-9][\w'’.-]*)*"
 )
-_COMMON = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "of",
-        "in",
-        "on",
-        "at",
-        "by",
-        "to",
-        "for",
-        "from",
-        "with",
-        "and",
-        "is",
-        "was",
-        "are",
-        "were",
-        "be",
-        "been",
-        "did",
-        "does",
-        "do",
-        "has",
-        "have",
-        "had",
-        "what",
-        "which",
-        "who",
-        "whom",
-        "whose",
-        "when",
-        "where",
-        "how",
-        "that",
-        "this",
-        "it",
-        "its",
-        "their",
-        "many",
-        "much",
-        "person",
-        "one",
-    ]
+_COMMON = re.compile(
+    "an?|the|of|in|on|at|by|to|for|from|with|and|is|was|are|were|been?|did|does|do|has|have|had|"
+    "what|which|who|whom|whose|when|where|how|that|this|it|its|their|many|much|person|one",
+    re.IGNORECASE,
 )
 
 
@@ -292,7 +251,7 @@ def _replaced(text: str, phrase: str, answer: str) -> str:
 def _uncapped(phrase: str) -> str:
     """A phrase as it stands inside a sentence."""
     first, _, others = phrase.partition(" ")
-    return f"{first.lower()} {others}" if first.lower() in _COMMON else phrase
+    return f"{first.lower()} {others}" if _COMMON.fullmatch(first) else phrase
 
 
 def _capped(text: str) -> str:
@@ -315,7 +274,7 @@ def _keywords(asked: str, name: str) -> str:
     """What is asked about a name, without the name and without common words."""
     known = set(re.findall(r"\w+", name.lower()))
     words = re.findall(r"[\w'’-]+", asked)
-    return " ".join(w for w in words if w.lower() not in _COMMON and w.lower() not in known)
+    return " ".join(w for w in words if not _COMMON.fullmatch(w) and w.lower() not in known)
 
 
 def _states(passage: Passage, gold: str) -> bool:
