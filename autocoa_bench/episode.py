@@ -129,7 +129,10 @@ def turns_of(trajectory: Trajectory) -> tuple[Turn, ...]:
 def _turns(steps: Sequence[Step]) -> tuple[Turn, ...]:
     turns: list[Turn] = []
     for step in steps:
-        turns += [Turn("model", step.text), Turn("environment", step.observation)]
+        turns += [
+            Turn("model", step.text, step.token_ids),
+            Turn("environment", step.observation),
+        ]
     return tuple(turn for turn in turns if turn.text)
 
 
@@ -274,7 +277,20 @@ def _step(
         prompt_tokens=completion.prompt_tokens,
         completion_tokens=completion.completion_tokens,
         observation_tokens=estimate_tokens(observation) if observation else 0,
-        token_ids=completion.token_ids,
+        token_ids=_kept_ids(action, completion),
         generate_seconds=completion.seconds,
         search_seconds=found.seconds if found else 0.0,
     )
+
+
+def _kept_ids(action: Action, completion: Completion) -> tuple[int, ...] | None:
+    """The sampled ids, if all that they spell is the action's text.
+
+    A token that ends the model's turn stays only with an answer: other steps go on in the turn.
+    """
+    ids, stop = completion.token_ids, completion.stop_string or ""
+    sampled = completion.text if completion.text.endswith(stop) else completion.text + stop
+    if ids is None or action.text != sampled:
+        return None
+    ended = completion.stop_reason == "stop" and not stop
+    return ids[:-1] if ended and action.kind != "answer" else ids

@@ -61,10 +61,12 @@ class Turn(Struct, frozen=True):
 
     The pieces joined in order are the assistant's one continued turn. `environment` is all that
     the model did not sample: a prefilled tag, an observation, a nudge, a forced answer's opening.
+    `token_ids` of a model's turn are the sampled ids that spell `text`, where they are known.
     """
 
     source: Literal["model", "environment"]
     text: str
+    token_ids: tuple[int, ...] | None = None
 
 
 class Prompt(Struct, frozen=True):
@@ -153,8 +155,9 @@ class Step(Struct, frozen=True, omit_defaults=True):
     """One completion, what it was read as, and what the environment replied.
 
     `text` is what the model sampled, with a stripped stop string put back and what follows the
-    action cut; `token_ids` are all the sampled ids, those of cut text included. `observation` is
-    all the environment's text that follows it in the turn. `argument` is the query or the answer.
+    action cut; `token_ids` are the sampled ids where all that they spell is `text`, else None: an
+    answer's may end with the token that ends the turn, no other step's. `observation` is all the
+    environment's text that follows it in the turn. `argument` is the query or the answer.
     `problem` says why a step is malformed. `dropped_passages` counts passages that the context
     budget had no room for.
     """

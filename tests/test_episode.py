@@ -58,12 +58,36 @@ def test_actions_are_searches_only() -> None:
 
 
 def test_a_step_keeps_query_passages_counts_and_stop_reason() -> None:
-    completion = Completion(SEARCH, "stop", prompt_tokens=50, completion_tokens=9, token_ids=(1, 2))
+    completion = Completion(
+        SEARCH.removesuffix("</end_search>"), "stop", "</end_search>", 50, 9, token_ids=(1, 2)
+    )
     trajectory, _ = play(Agent(), [completion, ANSWER])
     step = trajectory.steps[0]
     assert (step.kind, step.argument, step.passages) == ("search", "tower builder", PASSAGES)
     assert (step.prompt_tokens, step.completion_tokens, step.token_ids) == (50, 9, (1, 2))
     assert step.observation_tokens > 0
+
+
+def test_what_was_sampled_goes_back_as_the_sampled_ids() -> None:
+    completion = Completion(SEARCH, stop_string="</end_search>", token_ids=(1, 2))
+    _, events = play(Agent(), [completion, ANSWER])
+    last = events[-1]
+    assert isinstance(last, Generate)
+    assert [turn.token_ids for turn in last.prompt.turns] == [(1, 2), None]
+
+
+def test_ids_of_text_that_was_cut_are_not_kept() -> None:
+    closed = Completion(SEARCH + " and more", "length", token_ids=(1, 2, 3))
+    stopped = Completion("hm", stop_string="<search_result>", token_ids=(4, 5))
+    trajectory, _ = play(Agent(), [closed, stopped, ANSWER])
+    assert [step.text for step in trajectory.steps[:2]] == [SEARCH, "hm"]
+    assert [step.token_ids for step in trajectory.steps] == [None, None, None]
+
+
+def test_the_token_that_ends_the_turn_stays_only_with_an_answer() -> None:
+    wondering, answer = Completion("hm", token_ids=(1, 9)), Completion(ANSWER, token_ids=(2, 9))
+    trajectory, _ = play(Agent(), [wondering, answer])
+    assert [step.token_ids for step in trajectory.steps] == [(1,), (2, 9)]
 
 
 def test_after_the_last_allowed_search_the_answer_is_forced() -> None:

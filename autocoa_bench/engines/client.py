@@ -27,7 +27,7 @@ from autocoa_bench.engines.net import (
 )
 from autocoa_bench.errors import UNREADABLE, EngineFault, UserError
 from autocoa_bench.registry import unknown
-from autocoa_bench.types import Completion, EngineSpec, Generate, Message, Sampling
+from autocoa_bench.types import Completion, EngineSpec, Generate, Message, Prompt, Sampling
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -70,6 +70,14 @@ class _ModelList(Struct):
 
 class _Rendered(Struct):
     prompt: str
+
+
+class _Tokens(Struct):
+    tokens: tuple[int, ...]
+
+
+class _Content(Struct):
+    content: str
 
 
 class _Failure(Exception):
@@ -152,6 +160,7 @@ class OpenAIEngine:
         opening = ""
         if self._protocol == "template":
             opening = await self._render(request.prompt.opening)
+            request = msgspec.structs.replace(request, prompt=await self._as_ids(request.prompt))
         body = wire.request_body(
             self._protocol, self._server, self.model, request, sampling, n, opening
         )
@@ -167,6 +176,8 @@ class OpenAIEngine:
             completions = await self._retrying(attempt)
         except _Status as error:
             raise self._rejection(error, url) from None
+        if self._protocol == "template":
+            return [await self._checked(completion) for completion in completions]
         if self._server == "llama.cpp" and self._protocol == "continue":
             # llama.cpp repeats the turn that it continued; vLLM and SGLang don't.
             continued = request.prompt.continuation
@@ -250,24 +261,50 @@ class OpenAIEngine:
         text = self._rendered.get(opening)
         if text is not None:
             return text
-        url = f"{self._root}/apply-template"
-        body = msgspec.json.encode({"messages": opening})
-
-        async def attempt() -> str:
-            data = await self._exchange("POST", url, body)
-            try:
-                return msgspec.json.decode(data, type=_Rendered).prompt
-            except UNREADABLE:
-                raise wire.BadReply(f"not a rendered template: {wire.excerpt(data)}") from None
-
-        try:
-            text = await self._retrying(attempt)
-        except _Status as error:
-            raise self._rejection(error, url) from None
+        text = (await self._ask("/apply-template", {"messages": opening}, _Rendered)).prompt
         while len(self._rendered) >= _RENDERED_OPENINGS:
             del self._rendered[next(iter(self._rendered))]
         self._rendered[opening] = text
         return text
+
+    async def _as_ids(self, prompt: Prompt) -> Prompt:
+        """A prompt whose every model turn has token ids: sampled, or of its text on its own."""
+        turns = []
+        for turn in prompt.turns:
+            if turn.source == "model" and turn.token_ids is None:
+                found = await self._ask("/tokenize", {"content": turn.text}, _Tokens)
+                turn = msgspec.structs.replace(turn, token_ids=found.tokens)
+            turns.append(turn)
+        return msgspec.structs.replace(prompt, turns=tuple(turns))
+
+    async def _checked(self, completion: Completion) -> Completion:
+        """A completion without its token ids where they spell more than its text.
+
+        The last sampled token may reach beyond a stop string, or break off within a letter.
+        """
+        ended = completion.stop_reason == "stop" and completion.stop_string is None
+        if completion.token_ids is None or ended:
+            return completion
+        found = await self._ask("/detokenize", {"tokens": completion.token_ids}, _Content)
+        if found.content == completion.text + (completion.stop_string or ""):
+            return completion
+        return msgspec.structs.replace(completion, token_ids=None)
+
+    async def _ask(self, path: str, content: object, kind: type[T]) -> T:
+        """A reply of one of llama.cpp's own endpoints."""
+        url, body = self._root + path, msgspec.json.encode(content)
+
+        async def attempt() -> T:
+            data = await self._exchange("POST", url, body)
+            try:
+                return msgspec.json.decode(data, type=kind)
+            except UNREADABLE:
+                raise wire.BadReply(f"not a reply of {path}: {wire.excerpt(data)}") from None
+
+        try:
+            return await self._retrying(attempt)
+        except _Status as error:
+            raise self._rejection(error, url) from None
 
     async def _retrying(self, attempt: Callable[[], Awaitable[T]], retries: int | None = None) -> T:
         """The first success of `attempt`. Raises EngineFault once the retries are spent."""

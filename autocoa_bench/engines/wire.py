@@ -4,8 +4,9 @@ A *protocol* is how a prompt reaches a model (recorded in `EngineSpec.protocol`)
 
 - `continue`: chat completions with the assistant's turn so far as a trailing assistant message
   that the server continues (vLLM, SGLang).
-- `template`: llama.cpp renders the opening with the model's chat template once, the turn's text is
-  appended, and the native completion endpoint continues it: exact, and the prefix stays cached.
+- `template`: llama.cpp renders the opening with the model's chat template once, the turn is
+  appended piece by piece (see `pieces`), and the native completion endpoint continues it: what was
+  sampled goes back as the sampled token ids, and the prefix stays cached.
 - `chat`: for hosted APIs that cannot continue a turn. Model text becomes assistant messages and
   environment text user messages; the prefill is dropped.
 - `completions`: for base models. The opening's contents and the turn, joined by blank lines.
@@ -99,18 +100,39 @@ def request_body(
     elif protocol == "completions":
         body["prompt"] = plain_text(prompt)
     else:
-        body["prompt"] = continued(opening_text, prompt)
+        body["prompt"] = pieces(opening_text, prompt)
         body["return_tokens"] = True
         body["response_fields"] = _NATIVE_FIELDS
     return msgspec.json.encode(body)
 
 
-def continued(opening_text: str, prompt: Prompt) -> str:
-    """A rendered opening and the turn; a prefill that the template has written stands once."""
-    prefill = prompt.prefill.strip()
-    if prefill and opening_text.rstrip().endswith(prefill):
-        opening_text = opening_text.rstrip().removesuffix(prefill)
-    return opening_text + prompt.continuation
+def opened(opening_text: str, prefill: str) -> str:
+    """A rendered opening and the prefill, once even if the template has written it too."""
+    written = prefill.strip()
+    if written and opening_text.rstrip().endswith(written):
+        opening_text = opening_text.rstrip().removesuffix(written)
+    return opening_text + prefill
+
+
+def pieces(opening_text: str, prompt: Prompt) -> str | list[str | int]:
+    """A prompt for llama.cpp, cut where a trajectory is cut when it is trained on.
+
+    The opening with the prefill is one text, each stretch of environment text another, tokenised
+    on its own, and between them stand the ids of the model's turns. llama.cpp would read an array
+    of texts alone as several prompts, so every model turn must come with its ids.
+    """
+    found: list[str | int] = []
+    text = opened(opening_text, prompt.prefill)
+    for turn in prompt.turns:
+        if turn.source == "environment":
+            text += turn.text
+            continue
+        assert turn.token_ids is not None, "a model's turn is sent as ids"
+        found += [text, *turn.token_ids] if text else turn.token_ids
+        text = ""
+    if not found:
+        return text
+    return [*found, text] if text else found
 
 
 def _add_continued_turn(body: dict[str, Any], prompt: Prompt) -> None:

@@ -5,17 +5,31 @@ import signal
 import subprocess
 import sys
 import textwrap
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from openai import OpenAI
 
-from autocoa_bench.engines import EngineOptions, embedded
+from agent_model.agent import Agent
+from autocoa_bench.engines import EngineOptions, embedded, wire
 from autocoa_bench.engines.embedded import EmbeddedEngine, from_options
 from autocoa_bench.engines.models import DEFAULT
+from autocoa_bench.episode import episode
 from autocoa_bench.errors import EngineFault, MissingExtra, UserError
-from autocoa_bench.types import Completion, Generate, Message, Prompt, Sampling, Turn
+from autocoa_bench.types import (
+    Budget,
+    Completion,
+    Generate,
+    Message,
+    Prompt,
+    Question,
+    Sampling,
+    Turn,
+)
 from support.interrupt import heed_ctrl_c
 
 GREEDY = Sampling()
@@ -50,6 +64,19 @@ class Session:
             return await asyncio.gather(*(self._ask(question) for question in questions))
 
         return [completion for [completion] in self.runner.run(run())]
+
+    def generate(self, request: Generate) -> list[Completion]:
+        return self.runner.run(self.engine.generate(request, GREEDY))
+
+    def post(self, path: str, body: object) -> Any:
+        url = self.engine.base_url.removesuffix("/v1") + path
+        request = urllib.request.Request(url, msgspec.json.encode(body))
+        with urllib.request.urlopen(request) as reply:
+            return msgspec.json.decode(reply.read())
+
+    def tokens(self, text: str) -> list[int]:
+        found: list[int] = self.post("/tokenize", {"content": text})["tokens"]
+        return found
 
     async def _ask(
         self, question: str, turn: str = "", tokens: int = 24, stop: tuple[str, ...] = ()
@@ -96,6 +123,47 @@ def test_a_stop_string_is_named_and_its_tokens_are_kept(session: Session) -> Non
     assert "Paris" not in completion.text
     assert completion.token_ids is not None
     assert completion.completion_tokens == len(completion.token_ids)
+
+
+@pytest.mark.slow
+def test_the_server_evaluates_the_sampled_ids_and_each_text_on_its_own(session: Session) -> None:
+    text, observation = "I look up Paris.", "\n\nresult 1: Paris is in France.\n\n"
+    letters = [session.tokens(letter) for letter in text]
+    odd = tuple(token for [token] in letters)  # no tokenizer would cut the text so
+    turns = (Turn("model", text, odd), Turn("environment", observation))
+    prompt = Prompt((Message("user", QUESTIONS[0]),), turns, prefill="<think>\n")
+    [completion] = session.generate(Generate(prompt, (), 16))
+    opening = session.post(
+        "/apply-template", {"messages": [{"role": "user", "content": QUESTIONS[0]}]}
+    )
+    pieces = [*session.tokens(opening["prompt"] + "<think>\n"), *odd, *session.tokens(observation)]
+    by_ids = session.post(
+        "/completion",
+        {"prompt": pieces, "n_predict": 16, "temperature": 0, "return_tokens": True},
+    )
+    assert completion.prompt_tokens == len(pieces)
+    assert completion.token_ids == tuple(by_ids["tokens"])
+
+
+@pytest.mark.slow
+def test_an_episode_goes_on_from_its_own_ids(session: Session) -> None:
+    agent = Agent(shots=0)
+    run = episode(
+        Question("q", QUESTIONS[4], ()), agent, Budget(step_tokens=24, context_tokens=1024)
+    )
+    asked = next(run)
+    assert isinstance(asked, Generate)
+    [first] = session.generate(asked)
+    asked = run.send(first)
+    assert isinstance(asked, Generate)
+    assert first.token_ids is not None
+    ended = first.stop_reason == "stop"
+    assert asked.prompt.turns[0].token_ids == (first.token_ids[:-1] if ended else first.token_ids)
+    [second] = session.generate(asked)
+    sent = wire.pieces("", asked.prompt)
+    given = sum(1 if isinstance(each, int) else len(session.tokens(each)) for each in sent[1:])
+    assert first.prompt_tokens is not None
+    assert second.prompt_tokens == first.prompt_tokens + given
 
 
 @pytest.mark.slow

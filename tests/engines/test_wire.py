@@ -72,10 +72,21 @@ def test_completions_joins_the_opening_and_the_turn_by_blank_lines() -> None:
     assert "messages" not in sent
 
 
-def test_template_appends_the_turn_to_the_rendered_opening() -> None:
-    sent = body("template", "llama.cpp")
-    assert sent["prompt"] == "RENDERED<think>hm <search>x</search><results>none</results>"
+def sampled(*turns: Turn) -> Prompt:
+    return Prompt(OPENING, turns, prefill="<think>")
+
+
+def test_template_sends_back_sampled_ids_between_the_environments_texts() -> None:
+    observed = (Turn("environment", "<results>"), Turn("environment", "none</results>"))
+    prompt = sampled(Turn("model", "hm", (5, 6)), *observed, Turn("model", "so", (7,)))
+    sent = body("template", "llama.cpp", prompt)
+    assert sent["prompt"] == ["RENDERED<think>", 5, 6, "<results>none</results>", 7]
     assert sent["return_tokens"] is True
+
+
+def test_template_without_a_model_turn_sends_one_text() -> None:
+    forced = sampled(Turn("environment", "\n</think>"))
+    assert wire.pieces("RENDERED", forced) == "RENDERED<think>\n</think>"
 
 
 def test_chat_keeps_what_opens_a_forced_answer_at_once() -> None:
@@ -86,7 +97,7 @@ def test_chat_keeps_what_opens_a_forced_answer_at_once() -> None:
 
 
 def test_a_prefill_that_the_template_has_written_stands_once() -> None:
-    assert wire.continued("[user]Who?[assistant]<think>\n", PROMPT).count("<think>") == 1
+    assert wire.opened("[user]Who?[assistant]<think>\n", "<think>\n").count("<think>") == 1
 
 
 def test_sampling_is_sent_as_given() -> None:

@@ -53,6 +53,7 @@ class MockServer:
     `reply` makes the text of a request's body; `fault` picks what goes wrong with a request, by
     its number, from 0, counting generations only. `kind` is the server it passes for. `requests`
     are the bodies, `paths` the paths, `headers` the headers of all that was asked, in order.
+    `overshoot` is what llama.cpp's last token spells beyond the stop string.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class MockServer:
         self.retry_after = retry_after
         self.port = port
         self.usage = True
+        self.overshoot = ""
         self.requests: list[Body] = []
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
@@ -131,6 +133,10 @@ class MockServer:
         if path == "/apply-template":
             text = "".join(f"[{m['role']}]{m['content']}" for m in body["messages"])
             return _json({"prompt": f"{text}[assistant]"})
+        if path == "/tokenize":
+            return _json({"tokens": [ord(char) for char in body["content"]]})
+        if path == "/detokenize":
+            return _json({"content": "".join(map(chr, body["tokens"]))})
         number = self._generations
         self._generations += 1
         fault = self.fault(number)
@@ -157,7 +163,7 @@ class MockServer:
             found = [
                 {
                     "content": text,
-                    "tokens": [ord(char) for char in text],
+                    "tokens": [ord(char) for char in f"{text}</s>{self.overshoot}"],
                     "stop_type": "word",
                     "stopping_word": "</s>",
                     "tokens_evaluated": len(body["prompt"]),
