@@ -1,0 +1,1 @@
+"""The commands that the agent model adds to the command line."""

@@ -1,0 +1,172 @@
+"""The folder that synthesis leaves: records.jsonl or pairs.jsonl, and synth.json beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from agent_model.pairs import Pair
+from agent_model.synthesis.keep import Counts, Limits
+from autocoa_bench.episode import n_actions
+from autocoa_bench.errors import UNREADABLE, UserError
+from autocoa_bench.store import differing
+from autocoa_bench.types import Record, RunSpec, SearchSpec, TaskSample
+
+FORMAT = 1
+"""The version of the folder's layout."""
+
+Kind = Literal["coa", "cot", "cot+a"]
+
+T = TypeVar("T", Record, Pair)
+
+
+class GoldSpec(Struct, frozen=True):
+    """What the teacher without a model was given."""
+
+    tasks: tuple[TaskSample, ...]
+    searches: tuple[SearchSpec, ...]
+    top_k: tuple[int, ...]
+    seed: int
+
+
+class SynthSpec(Struct, frozen=True, kw_only=True):
+    """What data is made from. Equal specs make equal data, where `runs` are the same episodes.
+
+    `runs` names the sampled runs that lie in the folder, and is empty where `gold` taught.
+    At most `count` trajectories or pairs are drawn by `seed`; None draws all.
+    """
+
+    kind: Kind
+    split: str
+    scorer: str
+    limits: Limits
+    count: int | None
+    seed: int
+    runs: dict[str, RunSpec] = {}
+    gold: GoldSpec | None = None
+
+
+class SynthInfo(Struct, frozen=True, kw_only=True):
+    """The content of synth.json; `sha256` is of the data file.
+
+    Of the `made` trajectories or pairs so many were `written` as were to be drawn. `shape` counts
+    what was written: trajectories by number of searches, pairs by what is chosen.
+    """
+
+    format: int = FORMAT
+    spec: SynthSpec
+    counts: Counts
+    made: int
+    written: int
+    shape: dict[str, int]
+    sha256: str = ""
+
+
+class Data(Struct, frozen=True):
+    """A folder as it is read: records or pairs, the other being empty."""
+
+    info: SynthInfo
+    records: tuple[Record, ...] = ()
+    pairs: tuple[Pair, ...] = ()
+
+
+def check_out(path: Path, kind: Kind) -> None:
+    """Refuse a folder that holds other data, before anything is sampled. Raises UserError."""
+    if (path / "synth.json").exists():
+        found = _read_info(path).spec.kind
+        if found != kind:
+            raise UserError(f"'{path}' holds {found} data, not {kind}; choose another --out")
+        return
+    for name in ("records.jsonl", "pairs.jsonl", "run.json"):
+        if (path / name).exists():
+            raise UserError(
+                f"'{path}' holds a {name} that synth did not make; choose another --out"
+            )
+
+
+def shape_of(items: Iterable[Record] | Iterable[Pair]) -> dict[str, int]:
+    """Counts trajectories by their number of searches, and pairs by what is chosen."""
+    return dict(Counter(sorted(map(_shape, items))))
+
+
+def _shape(item: Record | Pair) -> str:
+    if isinstance(item, Pair):
+        return "answer chosen" if item.ends[0] else "search chosen"
+    searches = n_actions(item.trajectory) if item.trajectory else 0
+    return f"{searches} search" + ("" if searches == 1 else "es")
+
+
+def write(path: Path, info: SynthInfo, items: Iterable[Record] | Iterable[Pair]) -> SynthInfo:
+    """Write data and synth.json, each whole; returns the info with the data's hash.
+
+    What is kept of the same episodes may be chosen anew, by other limits; data made from
+    something else is never replaced. Raises UserError for that, and when the disk refuses.
+    """
+    content = b"".join(msgspec.json.encode(item) + b"\n" for item in items)
+    info = msgspec.structs.replace(info, sha256=hashlib.sha256(content).hexdigest())
+    if (path / "synth.json").exists():
+        before, now = (_origin(each.spec) for each in (_read_info(path), info))
+        if differences := list(differing(before, now)):
+            raise UserError(
+                f"'{path}' holds data made from something else, which differs in "
+                f"{'; '.join(differences)}; choose another --out"
+            )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        _replace(path / _data_name(info.spec.kind), content)
+        text = msgspec.json.format(msgspec.json.encode(info, order="deterministic"), indent=2)
+        _replace(path / "synth.json", text + b"\n")
+    except OSError as error:
+        raise UserError(f"cannot write to '{path}': {error.strerror}") from None
+    return info
+
+
+def read(path: Path) -> Data:
+    """Read a folder that synth wrote. Raises UserError if it is none or is damaged."""
+    info = _read_info(path)
+    file = path / _data_name(info.spec.kind)
+    if info.spec.kind == "cot+a":
+        return Data(info, pairs=_read_lines(file, Pair))
+    return Data(info, records=_read_lines(file, Record))
+
+
+def _read_lines(file: Path, kind: type[T]) -> tuple[T, ...]:
+    try:
+        return tuple(msgspec.json.Decoder(kind).decode_lines(file.read_bytes()))
+    except (OSError, *UNREADABLE) as error:
+        raise UserError(f"cannot read '{file}': {error}; make it anew with synth") from None
+
+
+def _read_info(path: Path) -> SynthInfo:
+    file = path / "synth.json"
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=SynthInfo)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"'{path}' has no synth.json: give a folder that synth made") from None
+    except (OSError, *UNREADABLE) as error:
+        raise UserError(f"cannot read '{file}': {error}") from None
+
+
+def _origin(spec: SynthSpec) -> SynthSpec:
+    """A spec without what only chooses from the episodes."""
+    return msgspec.structs.replace(spec, scorer="", limits=Limits(), count=None)
+
+
+def _data_name(kind: Kind) -> str:
+    return "pairs.jsonl" if kind == "cot+a" else "records.jsonl"
+
+
+def _replace(file: Path, content: bytes) -> None:
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
