@@ -1,0 +1,69 @@
+"""`autocoa-bench train sft1|sft2|sft3`: the supervised stages from a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autocoa_bench.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from agent_model.training.config import Stage
+
+app = typer.Typer(
+    help="Train the agent model: contrastive (sft1), observations masked (sft2), or not (sft3).",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+RecipeFile = Annotated[Path, typer.Option("--config", help="A recipe (TOML); see recipes/.")]
+Out = Annotated[
+    Path | None, typer.Option(help="Folder of the run; default: results/training/<recipe>.")
+]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a recipe's key: key=value; repeatable.")
+]
+
+_EXTRA = ("accelerate", "matplotlib", "peft", "torch", "transformers")
+
+
+@app.command()
+def sft1(config: RecipeFile, out: Out = None, changes: Changes = None) -> None:
+    """Stage 1: contrastive, on pairs.jsonl. The same command resumes."""
+    _train("sft1", config, out, changes or [])
+
+
+@app.command()
+def sft2(config: RecipeFile, out: Out = None, changes: Changes = None) -> None:
+    """Stage 2: trajectories, observations masked. The same command resumes."""
+    _train("sft2", config, out, changes or [])
+
+
+@app.command()
+def sft3(config: RecipeFile, out: Out = None, changes: Changes = None) -> None:
+    """Stage 3: trajectories, observations learned as well. The same command resumes."""
+    _train("sft3", config, out, changes or [])
+
+
+def _train(stage: Stage, config: Path, out: Path | None, changes: list[str]) -> None:
+    from rich.console import Console
+
+    from agent_model.training.config import load_recipe
+
+    recipe = load_recipe(config, stage, changes)
+    folder = out or Path("results/training") / config.stem
+    try:
+        from agent_model.training import loop
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRA:
+            raise
+        raise MissingExtra("training", "train") from None
+    console = Console(stderr=True)
+    try:
+        made = loop.train(recipe, folder, console)
+    except KeyboardInterrupt:
+        console.print("\nstopped; the same command goes on from the last checkpoint")
+        raise typer.Exit(130) from None
+    typer.echo(f"trained: {made}")

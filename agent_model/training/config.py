@@ -1,0 +1,197 @@
+"""Recipes: everything that decides a training run, read from TOML and checked key by key."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from autocoa_bench.errors import UserError
+from autocoa_bench.registry import unknown
+
+Stage = Literal["sft1", "sft2", "sft3"]
+
+
+class Lora(Struct, frozen=True, forbid_unknown_fields=True):
+    """A low-rank adapter; `targets` are the names of the linear layers that get one."""
+
+    rank: int = 16
+    alpha: int = 32
+    targets: tuple[str, ...] = (
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    )
+
+
+class Live(Struct, frozen=True, forbid_unknown_fields=True):
+    """Episodes that the model in training plays: `count` questions of `tasks` every so many steps.
+
+    No tasks: none. `corpus` empty: the tasks' own.
+    """
+
+    tasks: str = ""
+    count: int = 8
+    every: int = 100
+    split: Literal["test", "train"] = "train"
+    solver: str = "agent:shots=0"
+    corpus: str = ""
+    top_k: int = 3
+    max_actions: int = 10
+    step_tokens: int = 256
+    context_tokens: int = 4096
+
+
+class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One training run. Paths are relative to where the command runs.
+
+    `model` is a folder in transformers' format, a Hub id, or a pulled model's name; `adapter` a
+    PEFT folder to go on from. `lora` None trains all weights. `held_out` is a share of the
+    questions, or a file. `batch` is in trajectories (pairs) a step over all processes,
+    `micro_tokens` in tokens, padding included, that one process computes at once; examples of
+    more than `max_tokens` are left out. `max_steps` 0 means `epochs`. `warmup` is a share of the
+    steps. `torch_threads` 0 leaves PyTorch's own choice.
+    """
+
+    stage: Stage
+    model: str
+    data: tuple[str, ...]
+    adapter: str = ""
+    lora: Lora | None = Lora()
+    held_out: float | str = 0.02
+    dtype: Literal["auto", "bf16", "fp32"] = "auto"
+    lr: float = 5e-5
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: float = 0.0
+    epochs: float = 2.0
+    max_steps: int = 0
+    batch: int = 32
+    micro_tokens: int = 2048
+    max_tokens: int = 8192
+    alpha: float = 0.2
+    seed: int = 0
+    checkpoint_every: int = 50
+    eval_every: int = 50
+    live: Live = Live()
+    torch_threads: int = 1
+    gradient_checkpointing: bool = False
+
+
+FREE = frozenset(
+    {
+        "checkpoint_every",
+        "eval_every",
+        "gradient_checkpointing",
+        "live",
+        "micro_tokens",
+        "torch_threads",
+    }
+)
+"""What may change when a run is resumed: none of it changes what is learned."""
+
+_STAGE_1: Mapping[str, Any] = {"lr": 5e-6, "batch": 16, "max_tokens": 6144}
+"""Where stage 1's values differ from those of stages 2 and 3 (the released scripts')."""
+
+_AT_LEAST: Mapping[str, float] = {
+    "lr": 0.0,
+    "warmup": 0.0,
+    "epochs": 0.0,
+    "max_steps": 0,
+    "batch": 1,
+    "micro_tokens": 1,
+    "max_tokens": 8,
+    "alpha": 0.0,
+    "seed": 0,
+    "checkpoint_every": 1,
+    "eval_every": 1,
+    "torch_threads": 0,
+}
+
+
+def load_recipe(path: Path, stage: Stage, changes: Sequence[str] = ()) -> Recipe:
+    """The recipe of a file with `key=value` changes, checked against the stage that was asked for.
+
+    Values left out are the paper's where it gives them. Raises UserError for anything that is
+    unknown (with the nearest known name), of a wrong type or out of range.
+    """
+    found = _read(path)
+    for change in changes:
+        _change(found, change)
+    if found.setdefault("stage", stage) != stage:
+        raise UserError(
+            f"the recipe '{path}' is for stage '{found['stage']}', not '{stage}'; "
+            f"run `autocoa-bench train {found['stage']}`, or give another --config"
+        )
+    if stage == "sft1":
+        found = {**_STAGE_1, **found}
+    return _checked(_convert(found, str(path)), str(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read the recipe '{path}': {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"the recipe '{path}' is not TOML: {error}") from None
+
+
+def _change(found: dict[str, Any], change: str) -> None:
+    """Apply one `key=value`; dots reach into tables, and a bare word is a text."""
+    name, equals, value = change.partition("=")
+    if not equals or not name.strip():
+        raise UserError(f"--set takes key=value, not '{change}'")
+    *tables, key = name.strip().split(".")
+    for table in tables:
+        found = found.setdefault(table, {})
+        if not isinstance(found, dict):
+            raise UserError(f"--set {change}: '{table}' is a value, not a table")
+    try:
+        found[key] = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        found[key] = value
+
+
+def _convert(found: dict[str, Any], where: str) -> Recipe:
+    if found.get("lora") is False:
+        found = {**found, "lora": None}
+    _known(found, Recipe, "key of a recipe")
+    for name, table in (("lora", Lora), ("live", Live)):
+        if isinstance(found.get(name), dict):
+            _known(found[name], table, f"key of the recipe's table [{name}]")
+    try:
+        return msgspec.convert(found, Recipe)
+    except msgspec.ValidationError as error:
+        raise UserError(f"the recipe '{where}' cannot be used: {error}") from None
+
+
+def _known(found: Mapping[str, Any], into: type[Struct], what: str) -> None:
+    for key in found:
+        if key not in into.__struct_fields__:
+            raise unknown(what, key, sorted(into.__struct_fields__))
+
+
+def _checked(recipe: Recipe, where: str) -> Recipe:
+    for name, least in _AT_LEAST.items():
+        if (value := getattr(recipe, name)) < least:
+            raise UserError(f"the recipe '{where}' has {name} = {value}; it takes {least} or more")
+    if not recipe.data:
+        raise UserError(f"the recipe '{where}' names no file under 'data'")
+    if recipe.max_steps == 0 and recipe.epochs == 0:
+        raise UserError(f"the recipe '{where}' trains no step: give epochs or max_steps")
+    if isinstance(recipe.held_out, float) and not 0 <= recipe.held_out < 1:
+        raise UserError(
+            f"the recipe '{where}' has held_out = {recipe.held_out}; it takes a share from 0 to "
+            "below 1, or a file"
+        )
+    if recipe.adapter and recipe.lora is None:
+        raise UserError(f"the recipe '{where}' goes on from an adapter, so lora cannot be false")
+    return recipe

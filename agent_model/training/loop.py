@@ -1,0 +1,224 @@
+"""The loop of all three supervised stages, on one process or many.
+
+A step: draw its examples, put them in micro-batches of like length, deal those to the processes,
+add up gradients in fp32, clip, step. Losses are divided by what the whole step trains on all
+processes, so the curve does not depend on how the step is cut. Left out: tensor and pipeline
+parallelism, dropout, weight decay, early stopping.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import torch
+from accelerate import Accelerator, InitProcessGroupKwargs
+from rich.console import Console
+from torch import Tensor
+
+from agent_model.losses import contrastive, mean_logp, nll
+from agent_model.tokens import Tokenizer
+from agent_model.training import checkpoints, metrics, runfile
+from agent_model.training.batches import (
+    Batch,
+    Data,
+    Example,
+    all_tokens,
+    collate,
+    draw,
+    load_data,
+    micro_batches,
+    trained_tokens,
+)
+from agent_model.training.checkpoints import Progress
+from agent_model.training.config import Recipe
+from agent_model.training.machine import settle
+from agent_model.training.optimiser import Masters, learning_rate, total_steps
+from agent_model.training.policy import Policy, load_policy, trainable
+from autocoa_bench.errors import UserError
+
+
+class _Run(NamedTuple):
+    """What stays the same over a run. `wrapped` is `policy` made ready for many processes."""
+
+    recipe: Recipe
+    out: Path
+    accelerator: Accelerator
+    policy: Policy
+    wrapped: Any
+    tokenizer: Tokenizer
+    data: Data
+    masters: Masters
+    steps: int
+
+
+def train(recipe: Recipe, out: Path, console: Console) -> Path:
+    """Train, or go on training, in the folder `out`; returns what was made, `out/model`.
+
+    Raises UserError for input that cannot be used, and where `out` holds another run.
+    """
+    settle(recipe.torch_threads)
+    wait = InitProcessGroupKwargs(timeout=timedelta(hours=6))  # one process plays live episodes
+    accelerator = Accelerator(
+        cpu=not torch.cuda.is_available(), mixed_precision="no", kwargs_handlers=[wait]
+    )
+    if recipe.batch % accelerator.num_processes:
+        raise UserError(
+            f"batch = {recipe.batch} cannot be dealt to {accelerator.num_processes} processes "
+            "evenly; make it a multiple of their number"
+        )
+    with runfile.held(out, alone=accelerator.is_main_process):
+        run = _prepare(recipe, out, accelerator)
+        if accelerator.is_main_process:
+            runfile.open_run(out, recipe, run.data, accelerator.num_processes)
+            console.print(_summary(run), highlight=False)
+        accelerator.wait_for_everyone()
+        try:
+            _train(run, console)
+        finally:
+            accelerator.end_training()
+    return out / "model"
+
+
+def _prepare(recipe: Recipe, out: Path, accelerator: Accelerator) -> _Run:
+    policy, tokenizer = load_policy(recipe)
+    data = load_data(recipe, tokenizer)
+    policy.to(accelerator.device)
+    wrapped = accelerator.prepare_model(policy)
+    steps = total_steps(recipe, len(data.train))
+    masters = Masters(policy)
+    return _Run(recipe, out, accelerator, policy, wrapped, tokenizer, data, masters, steps)
+
+
+def _train(run: _Run, console: Console) -> None:
+    recipe, main = run.recipe, run.accelerator.is_main_process
+    progress = checkpoints.restore(run.out / "checkpoints", run.masters)
+    log = metrics.Metrics(run.out / "metrics.csv", progress.step) if main else None
+    with metrics.Bar(console, progress.step, run.steps, quiet=not main) as bar:
+        while progress.step < run.steps:
+            row, progress = _step(run, progress)
+            row = _evaluated(run, row)
+            if log is not None:
+                log.add(row)
+                bar.add(row)
+            if progress.step % recipe.checkpoint_every == 0 or progress.step == run.steps:
+                _checkpoint(run, progress, log)
+    if main:
+        run.policy.save(run.out / "model", recipe.model, run.tokenizer)
+        runfile.close_run(run.out, progress, log.rows if log else [])
+
+
+def _step(run: _Run, progress: Progress) -> tuple[metrics.Row, Progress]:
+    """One optimiser step. Randomness, if the model has any, follows from seed and step."""
+    recipe, accelerator = run.recipe, run.accelerator
+    start = time.perf_counter()
+    torch.manual_seed(hash((recipe.seed, progress.step, accelerator.process_index)))
+    chosen = draw(len(run.data.train), recipe.batch, recipe.seed, progress.step)
+    examples = [run.data.train[i] for i in chosen]
+    weight = _weight(recipe, examples)
+    groups = micro_batches(examples, recipe.micro_tokens, accelerator.num_processes)
+    total = torch.zeros((), device=accelerator.device)
+    for group in groups[accelerator.process_index :: accelerator.num_processes]:
+        batch = collate([examples[i] for i in group], accelerator.device)
+        loss = _loss(recipe, run.wrapped(batch.ids, batch.keep), batch) / weight
+        # Wrappers average gradients over the processes, and here they are to be added up.
+        (loss * accelerator.num_processes).backward()
+        run.masters.collect()
+        total += loss.detach()
+    lr = learning_rate(recipe, progress.step, run.steps)
+    norm = run.masters.step(lr)
+    loss_of_all = float(accelerator.reduce(total, "sum"))
+    tokens, seconds = all_tokens(examples), time.perf_counter() - start
+    done = Progress(progress.step + 1, progress.tokens + tokens, progress.seconds + seconds)
+    row = metrics.Row(
+        step=done.step,
+        epoch=done.step * recipe.batch / len(run.data.train),
+        loss=loss_of_all,
+        lr=lr,
+        grad_norm=norm,
+        tokens=done.tokens,
+        trained=trained_tokens(examples),
+        seconds=done.seconds,
+        tokens_per_second=tokens / seconds,
+    )
+    return row, done
+
+
+def _weight(recipe: Recipe, examples: Sequence[Example]) -> int:
+    """What a step's summed loss is divided by: its pairs, or all its trained tokens."""
+    return len(examples) if recipe.stage == "sft1" else trained_tokens(examples)
+
+
+def _loss(recipe: Recipe, logps: Tensor, batch: Batch) -> Tensor:
+    """A batch's summed loss."""
+    if recipe.stage == "sft1":
+        return contrastive(*_sides(logps, batch), recipe.alpha).sum()
+    return nll(logps)
+
+
+def _sides(logps: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """P of each pair's chosen and rejected text, (pairs,) each."""
+    means = mean_logp(logps, batch.rows, len(batch.ids))
+    return means[0::2], means[1::2]
+
+
+def _evaluated(run: _Run, row: metrics.Row) -> metrics.Row:
+    """The row with what the held-out examples give, where it is time for that."""
+    if not run.data.held_out or not _due(row.step, run.recipe.eval_every, run.steps):
+        return row
+    loss, ranked = _held_out(run)
+    return msgspec.structs.replace(row, held_out=loss, ranked=ranked)
+
+
+@torch.no_grad()
+def _held_out(run: _Run) -> tuple[float, float | None]:
+    """The held-out loss, and for pairs the share that is ranked right."""
+    recipe, accelerator, examples = run.recipe, run.accelerator, run.data.held_out
+    sums = torch.zeros(2, device=accelerator.device)
+    groups = micro_batches(examples, 2 * recipe.micro_tokens, 1)
+    for group in groups[accelerator.process_index :: accelerator.num_processes]:
+        batch = collate([examples[i] for i in group], accelerator.device)
+        logps = run.policy(batch.ids, batch.keep)
+        sums[0] += _loss(recipe, logps, batch)
+        if recipe.stage == "sft1":
+            chosen, rejected = _sides(logps, batch)
+            sums[1] += (chosen > rejected).sum()
+    loss, ranked = accelerator.reduce(sums, "sum").tolist()
+    pairs = recipe.stage == "sft1"
+    return loss / _weight(recipe, examples), ranked / len(examples) if pairs else None
+
+
+def _due(step: int, every: int, steps: int) -> bool:
+    return step % every == 0 or step == steps
+
+
+def _checkpoint(run: _Run, progress: Progress, log: metrics.Metrics | None) -> None:
+    if log is not None:
+        log.sync()
+        checkpoints.save(
+            run.out / "checkpoints",
+            progress,
+            run.masters,
+            run.policy,
+            run.recipe.model,
+            run.tokenizer,
+        )
+        title = f"{run.recipe.stage} of {Path(run.recipe.model).name}"
+        metrics.plot(log.rows, run.out / "curves.png", title)
+    run.accelerator.wait_for_everyone()
+
+
+def _summary(run: _Run) -> str:
+    left_out = ", ".join(f"{n} {reason}" for reason, n in run.data.dropped.items())
+    weights = sum(each.numel() for _, each in trainable(run.policy))
+    dtype = str(next(run.policy.parameters()).dtype).removeprefix("torch.")
+    return (
+        f"{run.recipe.stage}: {len(run.data.train)} examples, {len(run.data.held_out)} held out"
+        f"{f', left out {left_out}' if left_out else ''}; {run.steps} steps of "
+        f"{run.recipe.batch}; {weights / 1e6:.1f} M weights learn, {dtype}, "
+        f"{run.accelerator.num_processes} process(es) on {run.accelerator.device.type}"
+    )

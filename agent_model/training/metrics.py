@@ -1,0 +1,150 @@
+"""What a run shows while it trains: a bar, metrics.csv and curves.png."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One line of metrics.csv. Tokens are without padding; a value not taken is empty.
+
+    `loss` is the stage's, averaged over trained tokens (stage 1: pairs); `ranked` is the share of
+    held-out pairs whose chosen text is likelier. `live_em`, `live_formed` and `live_searches` are
+    of the live episodes.
+    """
+
+    step: int
+    epoch: float
+    loss: float
+    lr: float
+    grad_norm: float
+    tokens: int
+    trained: int
+    seconds: float
+    tokens_per_second: float
+    held_out: float | None = None
+    ranked: float | None = None
+    live_em: float | None = None
+    live_formed: float | None = None
+    live_searches: float | None = None
+
+
+class Metrics:
+    """metrics.csv, appended row by row; a resumed run cuts what its checkpoint does not hold."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        """Keep the rows of the first `step` steps."""
+        self._path = path
+        self.rows = [row for row in read(path) if row.step <= step] if path.exists() else []
+        part = path.with_suffix(".part")
+        with part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(Row.__struct_fields__)
+            writer.writerows(_cells(row) for row in self.rows)
+        part.replace(path)
+
+    def add(self, row: Row) -> None:
+        """Append one row, safe against a kill of this process."""
+        self.rows.append(row)
+        with self._path.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(_cells(row))
+
+    def sync(self) -> None:
+        """Make sure the disk has every row, as a checkpoint is about to rely on them."""
+        with self._path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def read(path: Path) -> list[Row]:
+    """The rows of a metrics.csv; a torn last line is left out."""
+    with path.open(newline="", encoding="utf-8") as file:
+        whole = (line for line in file if line.endswith("\n"))
+        return [
+            msgspec.convert({k: v for k, v in row.items() if v}, Row, strict=False)
+            for row in csv.DictReader(whole)
+        ]
+
+
+def plot(rows: list[Row], path: Path, title: str) -> None:
+    """Draw loss, held-out loss and live scores over steps."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    steps = [row.step for row in rows]
+    axes.plot(steps, [row.loss for row in rows], color="#9ecae1", linewidth=0.8, label="loss")
+    axes.plot(steps, list(_smooth([r.loss for r in rows])), color="#08519c", label="loss, smoothed")
+    if held := [(row.step, row.held_out) for row in rows if row.held_out is not None]:
+        axes.plot(*zip(*held, strict=True), "o-", color="#d94801", label="held-out loss")
+    axes.set(xlabel="step", ylabel="loss", title=title)
+    live = [(row.step, row.live_em) for row in rows if row.live_em is not None]
+    if live:
+        right = axes.twinx()
+        right.plot(*zip(*live, strict=True), "s--", color="#238b45", label="live exact match")
+        right.set(ylim=(0, 1.02), ylabel="exact match of live episodes")
+    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    part = path.with_name(f"{path.stem}.part{path.suffix}")
+    figure.savefig(part, dpi=120)
+    part.replace(path)
+
+
+class Bar:
+    """The progress bar: loss, tokens a second and time left."""
+
+    def __init__(self, console: Console, done: int, steps: int, quiet: bool) -> None:
+        self._progress = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[said]}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=console,
+            disable=quiet,
+            speed_estimate_period=600,
+        )
+        self._task = self._progress.add_task("", total=steps, completed=done, said="")
+        self._lines = not (quiet or console.is_terminal)
+        self._console = console
+        self._steps = steps
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._progress.stop()
+
+    def add(self, row: Row) -> None:
+        """Show one more step; where no terminal shows a bar, every tenth as a line."""
+        said = f"loss {row.loss:.4f} · {row.tokens_per_second:,.0f} tokens/s"
+        if row.held_out is not None:
+            said += f" · held out {row.held_out:.4f}"
+        if row.live_em is not None:
+            said += f" · live exact match {row.live_em:.2f}"
+        self._progress.update(self._task, completed=row.step, said=said)
+        if self._lines and (row.step % 10 == 0 or row.held_out is not None):
+            self._console.print(f"step {row.step}/{self._steps} · {said}", highlight=False)
+
+
+def _cells(row: Row) -> list[str]:
+    values = (getattr(row, name) for name in Row.__struct_fields__)
+    return ["" if value is None else repr(value) for value in values]
+
+
+def _smooth(values: list[float], keep: float = 0.9) -> Iterator[float]:
+    """An exponential mean, started without bias; what is not a number is passed over."""
+    mean = weight = 0.0
+    for value in values:
+        if math.isfinite(value):
+            mean, weight = keep * mean + (1 - keep) * value, keep * weight + (1 - keep)
+        yield mean / weight if weight else math.nan

@@ -1,0 +1,177 @@
+"""The model in training: loaded from anywhere, with or without LoRA, behind one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import peft
+import torch
+import transformers
+from torch import Tensor, nn
+
+from agent_model.losses import token_logps
+from agent_model.tokens import Tokenizer
+from agent_model.training.config import Lora, Recipe
+from autocoa_bench.engines import models
+from autocoa_bench.errors import UserError
+from autocoa_bench.paths import cache_dir
+
+
+class Policy(nn.Module):
+    """A causal language model that scores given tokens.
+
+    All computing goes through `forward`, so that a wrapper for many processes sees all of it.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: Tensor, keep: Tensor) -> Tensor:
+        """Log-probabilities (N,) of the tokens at `keep` (B, T) in `ids` (B, T), in row order."""
+        return token_logps(self.hidden(ids), self.inner.get_output_embeddings(), ids, keep)
+
+    def hidden(self, ids: Tensor) -> Tensor:
+        """The decoder's last states (B, T, D); rows padded on the right need no mask."""
+        decoder = self.inner.base_model
+        states: Tensor = decoder(input_ids=ids, use_cache=False).last_hidden_state
+        return states
+
+    @property
+    def inner(self) -> Any:
+        """The transformers model below a possible adapter."""
+        adapted = isinstance(self.model, peft.PeftModel)
+        return self.model.get_base_model() if adapted else self.model
+
+    def save(self, folder: Path, base: str, tokenizer: Tokenizer) -> None:
+        """Write a PEFT folder that names its base `base`, or a whole model with its tokenizer."""
+        if isinstance(self.model, peft.PeftModel):
+            self.model.peft_config["default"].base_model_name_or_path = base
+            self.model.save_pretrained(str(folder), save_embedding_layers=False)
+            (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
+            return
+        self.model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def load_policy(recipe: Recipe) -> tuple[Policy, Tokenizer]:
+    """The recipe's model, with its adapter new or loaded, and its tokenizer.
+
+    Raises UserError where it cannot be loaded or its head is more than a matrix.
+    """
+    source = checkpoint_of(recipe.model)
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            source, dtype=_dtype(recipe.dtype)
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"cannot load the model '{recipe.model}' ({_first_line(error)}); give a folder in "
+            f"transformers' format, a Hub id or one of {', '.join(_pulled())}"
+        ) from None
+    torch.manual_seed(recipe.seed)  # a new adapter's weights
+    if recipe.adapter:
+        model = _with_adapter(model, recipe.adapter)
+    elif recipe.lora:
+        model = _with_lora(model, recipe.lora)
+    policy = Policy(model)
+    _check_head(policy, recipe.model)
+    if recipe.gradient_checkpointing:
+        policy.inner.gradient_checkpointing_enable({"use_reentrant": False})
+    policy.train()
+    return policy, tokenizer
+
+
+def checkpoint_of(model: str) -> str:
+    """A folder or Hub id as it is; a pulled model's name as a folder converted once and kept."""
+    if model not in _pulled():
+        return model
+    file = models.resolve(model)
+    folder = cache_dir("checkpoints") / f"{model}-{file.sha256[:8]}"
+    if not folder.exists():
+        _convert(file.path, folder)
+    return str(folder)
+
+
+def trainable(policy: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """The named weights that learn, in a fixed order."""
+    return ((name, each) for name, each in policy.named_parameters() if each.requires_grad)
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    """Write a GGUF file's model in transformers' format, aside and renamed."""
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(
+        gguf.parent,
+        gguf_file=gguf.name,
+        dtype=torch.bfloat16,
+        quantization_config=transformers.GgufConfig(dequantize=True),
+    )
+    tokenizer = transformers.AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    part = folder.with_name(f"{folder.name}.part")
+    loaded.save_pretrained(part)
+    tokenizer.save_pretrained(part)
+    part.replace(folder)
+
+
+def _with_lora(model: Any, lora: Lora) -> Any:
+    config = peft.LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        target_modules=list(lora.targets),
+        task_type="CAUSAL_LM",
+    )
+    try:  # adapters stay in the model's dtype: in fp32 they would cost casts at every layer
+        return peft.get_peft_model(model, config, autocast_adapter_dtype=False)
+    except ValueError as error:
+        raise UserError(f"no adapter can be put on this model: {_first_line(error)}") from None
+
+
+def _with_adapter(model: Any, folder: str) -> Any:
+    try:
+        return peft.PeftModel.from_pretrained(
+            model, folder, is_trainable=True, autocast_adapter_dtype=False
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"cannot load the adapter '{folder}': {_first_line(error)}") from None
+
+
+def _check_head(policy: Policy, name: str) -> None:
+    """Refuse a model whose logits are not its head times its last states (a soft cap, a scale)."""
+    vocabulary = policy.inner.get_output_embeddings().weight.shape[0]
+    ids = torch.arange(2, 10).remainder(vocabulary)[None]
+    with torch.no_grad():
+        expected = policy.inner(input_ids=ids).logits
+        ours = policy.inner.get_output_embeddings()(policy.hidden(ids))
+    if not torch.allclose(ours.float(), expected.float(), rtol=0.05, atol=0.05):
+        raise UserError(
+            f"the model '{name}' does more to its logits than one matrix, which this trainer does "
+            "not know how to repeat; export the data and train it with another tool"
+        )
+
+
+def _dtype(name: str) -> torch.dtype:
+    if name == "auto":
+        name = "bf16" if _fast_bf16() else "fp32"
+    return torch.bfloat16 if name == "bf16" else torch.float32
+
+
+def _fast_bf16() -> bool:
+    """Whether this GPU or CPU multiplies bf16 in hardware."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _pulled() -> list[str]:
+    return [model.name for model in models.known_models()]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200]
