@@ -17,6 +17,7 @@ from rich.markup import escape
 from autocoa_bench import provenance, registry, scoring, store, tasks
 from autocoa_bench.display import RunProgress
 from autocoa_bench.engines import Engine, EngineOptions
+from autocoa_bench.engines.models import DEFAULT
 from autocoa_bench.errors import UserError
 from autocoa_bench.runner import Job, World, run_jobs
 from autocoa_bench.search import SearchEngine
@@ -36,7 +37,11 @@ from autocoa_bench.types import (
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What a person asked `run` for. `base_url` empty means the embedded engine."""
+    """What a person asked `run` for. `base_url` empty means the embedded engine.
+
+    `adapter` is a LoRA adapter's path, or `none`; empty: the one that the solver ships for the
+    model, if any, where the engine is the embedded one.
+    """
 
     solver: str
     tasks: str
@@ -44,6 +49,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     engine: str
     base_url: str = ""
     protocol: str = "auto"
+    adapter: str = ""
     split: Split = "test"
     limit: int | None = None
     sample_seed: int = 0
@@ -70,7 +76,9 @@ def run(plan: Plan, console: Console) -> Path:
     questions, samples = _questions(plan, chosen, console)
     if plan.samples > 1 and plan.sampling.temperature == 0:
         console.print("[yellow]greedy samples of one question are all alike[/yellow]")
-    world = World(_engine(plan) if solver.uses_engine else None, _search(plan, solver, chosen))
+    world = World(
+        _engine(plan, solver) if solver.uses_engine else None, _search(plan, solver, chosen)
+    )
 
     async def work() -> Path:
         try:
@@ -178,7 +186,7 @@ def _search(plan: Plan, solver: Solver, chosen: Sequence[tasks.Task]) -> SearchE
     return engine
 
 
-def _engine(plan: Plan) -> Engine:
+def _engine(plan: Plan, solver: Solver) -> Engine:
     factory = registry.load("engines", plan.engine)
     engine: Engine = factory(
         EngineOptions(
@@ -187,9 +195,18 @@ def _engine(plan: Plan) -> Engine:
             protocol=plan.protocol,
             concurrency=plan.concurrency,
             context_tokens=plan.budget.context_tokens,
+            adapter=_adapter(plan, solver),
         )
     )
     return engine
+
+
+def _adapter(plan: Plan, solver: Solver) -> str:
+    """The path of the adapter that a run puts on its model; empty: none."""
+    if plan.adapter:
+        return "" if plan.adapter == "none" else plan.adapter
+    shipped = solver.adapters.get(plan.model or DEFAULT) if plan.engine == "embedded" else None
+    return str(shipped or "")
 
 
 async def _describe(

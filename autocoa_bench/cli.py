@@ -138,6 +138,9 @@ def run(
     protocol: Annotated[
         Protocol, typer.Option(help="How prompts reach the server; auto asks the server.")
     ] = Protocol.AUTO,
+    adapter: Annotated[
+        str, typer.Option(help="A LoRA adapter, or none; default: what the solver ships, if any.")
+    ] = "",
     split: Annotated[SplitName, typer.Option(help="The tasks' split.")] = SplitName.TEST,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Questions a task: a sample drawn by --sample-seed.")
@@ -186,6 +189,7 @@ def run(
             engine=engine,
             base_url=base_url,
             protocol=protocol.value,
+            adapter=adapter,
             split=split.value,
             limit=limit,
             sample_seed=sample_seed,
@@ -247,8 +251,12 @@ def show(
 ) -> None:
     """Print trajectories in full: what the model wrote, and what the environment replied."""
     from autocoa_bench import bench, listing
+    from autocoa_bench.engines import model_name
+    from autocoa_bench.report.model import printable
 
     loaded = bench.load_scored(folder)
+    spec = loaded.info.spec
+    typer.echo(printable(f"{spec.solver}, {model_name(spec.engine)}"))
     by_scorer = loaded.scores
     shown = 0
     for record in loaded.records:

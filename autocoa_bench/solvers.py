@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
@@ -39,6 +41,8 @@ class Solver(NamedTuple):
     searches: bool
     prompt_sha256: str
     plugin: Dialect | DirectSolver
+    adapters: Mapping[str, Path] = MappingProxyType({})
+    """By model name, the LoRA adapter that the solver ships for it (a plug-in's `adapters`)."""
 
     @property
     def uses_engine(self) -> bool:
@@ -69,7 +73,8 @@ def load_solver(spec: str) -> Solver:
     label = f"{name}:{canonical}" if canonical else name
     if isinstance(plugin, DirectSolver):
         return Solver(label, plugin.section, searches=False, prompt_sha256="", plugin=plugin)
-    return Solver(label, plugin.section, plugin.searches, prompt_sha256(plugin), plugin)
+    adapters: Mapping[str, Path] = getattr(plugin, "adapters", {})
+    return Solver(label, plugin.section, plugin.searches, prompt_sha256(plugin), plugin, adapters)
 
 
 def _options(spec: str, text: str, factory: Callable[..., Any]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Solver names with options."""
 
+from pathlib import Path
+
 import pytest
 
 from autocoa_bench.errors import UserError
@@ -18,6 +20,12 @@ def test_the_spec_is_the_name_with_its_options() -> None:
         "react",
         "react:shots=0",
     ]
+
+
+def test_a_solver_says_which_adapters_it_ships(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not load_solver("react").adapters
+    monkeypatch.setattr(ReAct, "adapters", {"tiny": Path("tiny.gguf")}, raising=False)
+    assert load_solver("react").adapters == {"tiny": Path("tiny.gguf")}
 
 
 def test_options_change_the_prompt_hash() -> None:

@@ -17,7 +17,8 @@ class EngineOptions(Struct, frozen=True):
     """What an engine's factory is given: `factory(options) -> Engine`.
 
     `base_url` is empty where the engine starts its own server. `concurrency` is how many
-    requests are in flight at once, `context_tokens` what each may need room for.
+    requests are in flight at once, `context_tokens` what each may need room for. `adapter` is the
+    path of a LoRA adapter for the model; empty: none.
     """
 
     model: str
@@ -25,6 +26,13 @@ class EngineOptions(Struct, frozen=True):
     protocol: str
     concurrency: int
     context_tokens: int
+    adapter: str = ""
+
+
+def model_name(spec: EngineSpec) -> str:
+    """What answers, for a reader: the model, and the adapter on it where there is one."""
+    adapter = spec.settings.get("adapter")
+    return f"{spec.model} + {adapter}" if adapter else spec.model
 
 
 class Engine(Protocol):

@@ -395,6 +395,12 @@ def from_options(options: EngineOptions) -> OpenAIEngine:
     protocols = ("auto", *wire.PATHS)
     if options.protocol not in protocols:
         raise unknown("protocol", options.protocol, sorted(protocols))
+    if options.adapter:
+        raise UserError(
+            f"the adapter '{options.adapter}' is the server's to load: vLLM takes a PEFT folder by "
+            "--enable-lora --lora-modules NAME=FOLDER and llama.cpp a GGUF by --lora; then give "
+            "--model NAME (vLLM) and no --adapter"
+        )
     return OpenAIEngine(
         options.model,
         options.base_url,

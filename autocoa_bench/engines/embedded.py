@@ -22,7 +22,7 @@ class EmbeddedEngine:
 
     At most `parallel` requests run at once, each with room for `context_tokens`: fewer where the
     machine's free memory would not hold them. `threads` None: as many as cores are idle at
-    the start, at most 8.
+    the start, at most 8. `adapter` is a LoRA adapter's .gguf, put on the model; empty: none.
 
     Completions are the same bit for bit whatever else is in flight, whatever is cached, and for
     any number of threads, so that a resumed run equals an uninterrupted one.
@@ -35,12 +35,14 @@ class EmbeddedEngine:
         parallel: int = 8,
         context_tokens: int = 8192,
         threads: int | None = None,
+        adapter: str = "",
     ) -> None:
         self.model = model
         self.base_url = ""
         self._parallel = parallel
         self._context_tokens = context_tokens
         self._threads = threads
+        self._adapter = adapter
         self._server: Any = None
         self._client: OpenAIEngine | None = None
 
@@ -48,14 +50,23 @@ class EmbeddedEngine:
         """Pull the model if need be and start the server. Raises UserError."""
         llama = _library()
         file = await asyncio.to_thread(models.resolve, self.model)
+        settings: dict[str, str | int | float] = {
+            "sha256": file.sha256,
+            "xllamacpp": version("xllamacpp"),
+        }
         self._parallel = _affordable(self._parallel, file.cache_bytes * self._context_tokens)
         parameters = await asyncio.to_thread(self._parameters, llama, str(file.path))
+        if self._adapter:
+            lora = await asyncio.to_thread(models.resolve_adapter, self._adapter)
+            settings |= {"adapter": lora.path.stem, "adapter_sha256": lora.sha256}
+            parameters.lora_adapters = [_on_top(llama, lora.path)]
         try:
             self._server = await asyncio.to_thread(llama.Server, parameters)
         except RuntimeError as error:
+            lora = f", is '{self._adapter}' an adapter for it" if self._adapter else ""
             raise UserError(
-                f"llama.cpp cannot serve '{file.path}' ({error}); is it a whole language model, "
-                f"and is there memory for {self._parallel} x {self._context_tokens} tokens? "
+                f"llama.cpp cannot serve '{file.path}' ({error}); is it a whole language "
+                f"model{lora}, and is there memory for {self._parallel} x {self._context_tokens} tokens? "
                 "Try a lower --concurrency or --context-tokens"
             ) from None
         self._client = OpenAIEngine(
@@ -67,10 +78,7 @@ class EmbeddedEngine:
         )
         self.base_url = self._client.base_url
         spec = await self._client.start()
-        build = version("xllamacpp")
-        return msgspec.structs.replace(
-            spec, engine="embedded", settings={"sha256": file.sha256, "xllamacpp": build}
-        )
+        return msgspec.structs.replace(spec, engine="embedded", settings=settings)
 
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
         """Return `n` completions (at most `parallel`). Raises EngineFault."""
@@ -118,7 +126,15 @@ def from_options(options: EngineOptions) -> EmbeddedEngine:
         options.model or models.DEFAULT,
         parallel=options.concurrency,
         context_tokens=options.context_tokens,
+        adapter=options.adapter,
     )
+
+
+def _on_top(llama: Any, adapter: Path) -> Any:
+    lora = llama.CommonAdapterLoraInfo()
+    lora.path = str(adapter)
+    lora.scale = 1.0
+    return lora
 
 
 def _idle_cores() -> int:

@@ -123,14 +123,28 @@ def resolve(model: str) -> ModelFile:
     if not model.endswith(".gguf"):
         known = _named(model)
         return ModelFile(pull(model), known.sha256, known.cache_bytes)
-    path = user_path(model)
+    return _gguf_file(model, "model")
+
+
+def resolve_adapter(adapter: str) -> ModelFile:
+    """The file of a LoRA adapter in GGUF. Raises UserError."""
+    if user_path(adapter).is_dir():
+        raise UserError(
+            f"the adapter '{adapter}' is a folder, and the embedded engine reads GGUF files; "
+            f"convert it: autocoa-bench models convert {adapter} adapter.gguf"
+        )
+    return _gguf_file(adapter, "adapter")
+
+
+def _gguf_file(name: str, what: str) -> ModelFile:
+    path = user_path(name)
     try:
         with path.open("rb") as file:
             magic = file.read(4)
     except OSError as error:
-        raise UserError(f"cannot read the model file '{model}': {error.strerror}") from None
+        raise UserError(f"cannot read the {what} file '{name}': {error.strerror}") from None
     if magic != b"GGUF":
-        raise UserError(f"'{model}' is no GGUF file, the only kind that the embedded engine reads")
+        raise UserError(f"'{name}' is no GGUF file, the only kind that the embedded engine reads")
     return ModelFile(path, _sha256(path), 0)
 
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from autocoa_bench import registry
+from autocoa_bench.engines import model_name
 from autocoa_bench.errors import UserError
 from autocoa_bench.report.model import Fact, printable
 from autocoa_bench.stats import Estimate, estimate
@@ -87,7 +88,7 @@ class Entry(Struct, frozen=True):
             self.name,
             self.run.path.name,
             self.spec.solver,
-            self.spec.engine.model,
+            model_name(self.spec.engine),
             self.section,
             metric,
             **fields,
@@ -99,8 +100,8 @@ def entries(runs: Sequence[Run], known: Catalogue) -> list[Entry]:
 
     They stand in the order of Table 1's sections, and within a section as given.
     """
-    models = _short_models([run.info.spec.engine.model for run in runs])
-    pairs = [(run.info.spec.solver, models[run.info.spec.engine.model]) for run in runs]
+    models = _short_models([model_name(run.info.spec.engine) for run in runs])
+    pairs = [(run.info.spec.solver, models[model_name(run.info.spec.engine)]) for run in runs]
     labels = []
     for pair, run in zip(pairs, runs, strict=True):
         rivals = [other for name, other in zip(pairs, runs, strict=True) if name == pair]

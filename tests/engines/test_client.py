@@ -114,7 +114,11 @@ def test_an_opening_is_rendered_once() -> None:
     with MockServer(kind="llamacpp") as server:
         asyncio.run(run(server.url))
     assert server.paths.count("/apply-template") == 1
-    assert server.generations()[-1]["prompt"] == ["[user]Who?[assistant]<think>", ord("h"), ord("m")]
+    assert server.generations()[-1]["prompt"] == [
+        "[user]Who?[assistant]<think>",
+        ord("h"),
+        ord("m"),
+    ]
 
 
 def test_a_turn_that_llama_cpp_repeats_is_taken_off() -> None:
@@ -383,3 +387,8 @@ def test_the_mock_server_speaks_to_the_official_client() -> None:
 
     with MockServer() as server:
         assert asyncio.run(run(server.url)) == "hello"
+
+
+def test_an_adapter_is_the_servers_to_load() -> None:
+    with pytest.raises(UserError, match="--enable-lora"):
+        from_options(EngineOptions("mock", "http://h:1", "auto", 5, 100, "lora"))

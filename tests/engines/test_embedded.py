@@ -15,7 +15,7 @@ import pytest
 from openai import OpenAI
 
 from agent_model.agent import Agent
-from autocoa_bench.engines import EngineOptions, embedded, wire
+from autocoa_bench.engines import EngineOptions, embedded, models, wire
 from autocoa_bench.engines.embedded import EmbeddedEngine, from_options
 from autocoa_bench.engines.models import DEFAULT
 from autocoa_bench.episode import episode
@@ -250,6 +250,13 @@ def test_closing_twice_or_before_the_start_is_harmless() -> None:
 def test_the_factory_refuses_a_protocol_that_would_be_ignored() -> None:
     with pytest.raises(UserError, match="template"):
         from_options(EngineOptions(DEFAULT, "", "chat", 8, 512))
+
+
+def test_an_adapter_that_cannot_be_loaded_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="models convert"):
+        models.resolve_adapter(str(tmp_path))
+    with pytest.raises(UserError, match="no GGUF file"):
+        models.resolve_adapter(__file__)
 
 
 def test_no_more_threads_than_idle_cores_are_used(monkeypatch: pytest.MonkeyPatch) -> None:

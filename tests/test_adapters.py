@@ -1,0 +1,37 @@
+"""Which adapter a run puts on its model, and that its tables say so."""
+
+from pathlib import Path
+
+import pytest
+
+from autocoa_bench import bench
+from autocoa_bench.engines import model_name
+from autocoa_bench.engines.models import DEFAULT
+from autocoa_bench.solvers import load_solver
+from autocoa_bench.types import EngineSpec
+
+
+@pytest.mark.parametrize(
+    ("engine", "model", "adapter", "chosen"),
+    [
+        ("embedded", "", "", "shipped.gguf"),
+        ("embedded", DEFAULT, "", "shipped.gguf"),
+        ("embedded", DEFAULT, "none", ""),
+        ("embedded", DEFAULT, "own.gguf", "own.gguf"),
+        ("embedded", "other.gguf", "", ""),
+        ("openai", DEFAULT, "", ""),
+        ("openai", DEFAULT, "own", "own"),
+    ],
+)
+def test_the_shipped_adapter_is_taken_where_nothing_else_is_asked_for(
+    engine: str, model: str, adapter: str, chosen: str
+) -> None:
+    solver = load_solver("react")._replace(adapters={DEFAULT: Path("shipped.gguf")})
+    plan = bench.Plan(solver="react", tasks="nq", model=model, engine=engine, adapter=adapter)
+    assert bench._adapter(plan, solver) == chosen
+
+
+def test_the_adapter_stands_beside_the_models_name() -> None:
+    bare = EngineSpec("embedded", "m", "template")
+    adapted = EngineSpec("embedded", "m", "template", {"adapter": "trained"})
+    assert (model_name(bare), model_name(adapted)) == ("m", "m + trained")
