@@ -7,6 +7,7 @@ from typing import Literal
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.registry import unknown
+from autocoa_bench.report.acting import acting
 from autocoa_bench.report.actions import action_counts
 from autocoa_bench.report.captions import footer
 from autocoa_bench.report.costs import costs
@@ -23,9 +24,11 @@ from autocoa_bench.store import Run
 __all__ = [
     "FORMATS",
     "TABLES",
+    "USUAL",
     "Catalogue",
     "Report",
     "Table",
+    "acting",
     "action_counts",
     "build",
     "catalogue",
@@ -36,7 +39,9 @@ __all__ = [
     "render",
 ]
 
-TABLES = ("leaderboard", "actions", "cost", "faults")
+TABLES = ("leaderboard", "actions", "cost", "faults", "acting")
+USUAL = TABLES[:4]
+"""Tables that every run has."""
 
 Format = Literal["markdown", "latex", "csv"]
 
@@ -49,7 +54,7 @@ FORMATS: dict[Format, Callable[[Report], str]] = {
 
 def build(
     runs: Sequence[Run],
-    by: Sequence[str] = TABLES,
+    by: Sequence[str] = USUAL,
     scorers: Sequence[str] | None = None,
     known: Catalogue | None = None,
 ) -> Report:
@@ -82,6 +87,7 @@ def build(
         "actions": lambda: action_counts(runs, correct, known),
         "cost": lambda: costs(runs, known),
         "faults": lambda: faults(runs, known),
+        "acting": lambda: acting(runs, correct, known),
     }
     return Report(tuple(make[name]() for name in by), footer(entries(runs, known)))
 
