@@ -91,6 +91,10 @@ def make(
         int | None,
         typer.Option(min=1, help="Trajectories or pairs, drawn; default: all, 1500 pairs."),
     ] = None,
+    runs: Annotated[
+        Path | None,
+        typer.Option(help="Where a model's episodes are kept, for coa, cot and cot+a to share."),
+    ] = None,
 ) -> None:
     """Make data. The same command resumes a stopped one; only what is kept may be asked anew."""
     from rich.console import Console
@@ -104,50 +108,41 @@ def make(
 
     kind = cast("Kind", context.info_name)
     passages = _passages(top_k)
-    if teacher == "gold":
-        if model or base_url or engine:
-            raise UserError("a model was given, but --teacher is gold; give --teacher model too")
-        asked = Ask(tasks, split.value, limit, sample_seed, corpus, search, passages, seed)
-    elif teacher != "model":
-        raise UserError(f"--teacher is gold or model, not '{teacher}'")
-    elif len(passages) > 1:
-        raise UserError(f"--top-k takes one number for a model, not '{top_k}'")
+    _check_teacher(teacher, passages, model=model or base_url or engine)
+    asked = Ask(tasks, split.value, limit, sample_seed, corpus, search, passages, seed)
     engine = engine or ("openai" if base_url else "embedded")
-
-    def plan(solver: str) -> bench.Plan:
-        return bench.Plan(
-            solver=solver,
-            tasks=tasks,
-            model=model,
-            engine=engine,
-            base_url=base_url,
-            protocol=protocol.value,
-            split=split.value,
-            limit=limit,
-            sample_seed=sample_seed,
-            samples=samples,
-            corpus=corpus,
-            search=search,
-            top_k=passages[0],
-            sampling=Sampling(temperature, top_p, seed=seed),
-            budget=Budget(context_tokens=context_tokens, step_tokens=step_tokens),
-            concurrency=concurrency or (8 if engine == "embedded" else 64),
-            scorers=(scorer,),
-        )
-
-    solvers = {"cot": "cot", "coa": f"agent:shots={shots}"}
-    wanted = {name: spec for name, spec in solvers.items() if kind in (name, "cot+a")}
+    plan = bench.Plan(
+        solver=f"agent:shots={shots}",
+        tasks=tasks,
+        model=model,
+        engine=engine,
+        base_url=base_url,
+        protocol=protocol.value,
+        split=split.value,
+        limit=limit,
+        sample_seed=sample_seed,
+        samples=samples,
+        corpus=corpus,
+        search=search,
+        top_k=passages[0],
+        sampling=Sampling(temperature, top_p, seed=seed),
+        budget=Budget(context_tokens=context_tokens, step_tokens=step_tokens),
+        concurrency=concurrency or (8 if engine == "embedded" else 64),
+        scorers=(scorer,),
+    )
+    limits = Limits(
+        tokens=max_tokens, actions=max_actions, per_question=per_question, least=min_score
+    )
     order = Order(
         kind=kind,
-        teacher=asked if teacher == "gold" else {n: plan(spec) for n, spec in wanted.items()},
+        teacher=asked if teacher == "gold" else plan,
         split=split.value,
         scorer=scorer,
-        limits=Limits(
-            tokens=max_tokens, actions=max_actions, per_question=per_question, least=min_score
-        ),
+        limits=limits,
         count=count or (PAIRS if kind == "cot+a" else None),
         seed=seed,
         out=out,
+        runs=runs or out,
     )
     try:
         info = make_data(order, Console(stderr=True))
@@ -155,6 +150,8 @@ def make(
         typer.echo("\nstopped; what was sampled is safe, and the same command resumes", err=True)
         raise typer.Exit(130) from None
     Console().print(_table(info))
+    if not info.written:
+        raise UserError("nothing was kept; the table says why")
     typer.echo(f"{info.written} written to {out}")
 
 
@@ -187,6 +184,16 @@ def export(
     )
     for file in files:
         typer.echo(file)
+
+
+def _check_teacher(teacher: str, passages: tuple[int, ...], *, model: str) -> None:
+    """Refuse options that the teacher has no use for."""
+    if teacher not in ("gold", "model"):
+        raise UserError(f"--teacher is gold or model, not '{teacher}'")
+    if teacher == "gold" and model:
+        raise UserError(f"'{model}' was given, and --teacher is gold; give --teacher model too")
+    if teacher == "model" and len(passages) > 1:
+        raise UserError(f"--top-k takes one number where a model searches, not {len(passages)}")
 
 
 def _passages(text: str) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from random import Random
 from typing import NamedTuple
 
 from agent_model.pairs import Pair
-from agent_model.synthesis.keep import STUDENT, is_right, is_well_formed
+from agent_model.synthesis.keep import STUDENT, as_taught, is_right, is_well_formed
 from autocoa_bench.episode import inert
 from autocoa_bench.scoring import TextScorer
 from autocoa_bench.scoring.text import exact_match
@@ -123,7 +123,7 @@ def _by_question(records: Iterable[Record]) -> dict[Key, list[Record]]:
     found: dict[Key, list[Record]] = {}
     for record in sorted(records, key=lambda record: record.sample):
         if record.trajectory is not None:
-            found.setdefault((record.question.task, record.question.id), []).append(record)
+            found.setdefault(record.key[:2], []).append(as_taught(record))
     return found
 
 
@@ -250,7 +250,7 @@ class _Answers:
 
 
 def _shape(answer: str) -> str:
-    """What an answer looks like: digits, capitals or small letters."""
+    """What an answer looks like: capitals, small letters, or the form of its figures."""
     if any(char.isdigit() for char in answer):
-        return "number"
+        return re.sub(r"[^\W\d]+", "a", re.sub(r"\d+", "0", answer))
     return "name" if answer[:1].isupper() else "word"

@@ -74,12 +74,12 @@ def export(
 
 def load_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer of a model's folder; nothing is downloaded. Raises UserError."""
+    if not folder.is_dir():
+        raise UserError(f"there is no folder '{folder}'; give that of a model or its tokenizer")
     try:
         from transformers import AutoTokenizer
     except ImportError as error:
         raise MissingExtra("a tokenizer", "train") from error
-    if not folder.is_dir():
-        raise UserError(f"there is no folder '{folder}'; give that of a model or its tokenizer")
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
@@ -90,7 +90,9 @@ def sharegpt(record: Record) -> Row:
     """A trajectory as LLaMA-Factory's turns: human, gpt, observation, gpt, ... gpt.
 
     Its loader wants human or observation in odd places and gpt in even ones; a trajectory whose
-    steps all are searches but the last is of that form by itself. Observations enter no loss.
+    steps all are searches but the last is of that form by itself. It keeps observations out of
+    the loss; its templates write chat markers around every turn unless one with bare slots and
+    `efficient_eos=False` is registered.
     """
     assert record.trajectory is not None
     turns = [Turn("model", record.trajectory.prefill)]

@@ -39,7 +39,7 @@ class GoldSpec(Struct, frozen=True):
 class SynthSpec(Struct, frozen=True, kw_only=True):
     """What data is made from. Equal specs make equal data, where `runs` are the same episodes.
 
-    `runs` names the sampled runs that lie in the folder, and is empty where `gold` taught.
+    `runs` names the sampled runs, and is empty where `gold` taught.
     At most `count` trajectories or pairs are drawn by `seed`; None draws all.
     """
 

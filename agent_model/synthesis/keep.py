@@ -34,6 +34,8 @@ REASONS = (
 STUDENT = Agent(shots=0)
 """The dialect in which a trained agent is asked, and so the one that data is written in."""
 
+_OPENED, _CLOSED = STUDENT.prefill.strip(), "</think>"
+
 _AFTER_ANSWER = " \t\n.$*"
 
 
@@ -68,7 +70,9 @@ class Kept(Struct, frozen=True):
     counts: Counts
 
 
-def keep(records: Iterable[Record], scorer: TextScorer, limits: Limits, *, searching: bool | None) -> Kept:
+def keep(
+    records: Iterable[Record], scorer: TextScorer, limits: Limits, *, searching: bool | None
+) -> Kept:
     """The records fit for training, as the student is asked, in the order of their questions.
 
     `searching` says which kind is wanted: trajectories that search (CoA), that do not (CoT), or
@@ -131,11 +135,12 @@ def is_right(record: Record, scorer: TextScorer, least: float = 1.0) -> bool:
 
 def is_well_formed(trajectory: Trajectory) -> bool:
     """Whether the agent's form is kept: answered unforced, no malformed step, the reasoning
-    closed once, before the answer, and nothing said after it."""
+    opened and closed once, closed before the answer, and nothing said after it."""
     if trajectory.ending != "answered" or n_malformed(trajectory):
         return False
     *earlier, last = (step.text for step in trajectory.steps)
-    if last.count("</think>") != 1 or any("</think>" in text for text in earlier):
+    written = "".join((*earlier, last)).lstrip().removeprefix(_OPENED)
+    if _OPENED in written or written.count(_CLOSED) != 1 or _CLOSED not in last:
         return False
     _, boxed, answer = last.rpartition("\\boxed")
     return bool(boxed) and answer.rstrip(_AFTER_ANSWER).endswith("}") and "\n" not in answer.strip()
@@ -157,14 +162,19 @@ def as_taught(record: Record) -> Record:
     """A record as the student is to meet it, in the trained agent's own prompt.
 
     The teacher's examples, tokens (ids of another vocabulary, of text that was cut) and times
-    are left out.
+    are left out. A server whose turns cannot be opened has the model open its reasoning itself;
+    that is not said twice.
     """
     assert record.trajectory is not None
+    first, *others = map(_bare, record.trajectory.steps)
+    begun = first.text.lstrip()
+    if begun.startswith(_OPENED):
+        first = msgspec.structs.replace(first, text=begun.removeprefix(_OPENED).lstrip("\n"))
     trajectory = msgspec.structs.replace(
         record.trajectory,
         solver=STUDENT.name,
         opening=STUDENT.opening(record.question),
-        steps=tuple(map(_bare, record.trajectory.steps)),
+        steps=(first, *others),
     )
     return msgspec.structs.replace(record, trajectory=trajectory, seconds=0.0)
 

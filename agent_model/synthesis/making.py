@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 from rich.console import Console
 
+from agent_model.cot import CoT
 from agent_model.pairs import Pair
 from agent_model.synthesis import contrast, folder
 from agent_model.synthesis.folder import Kind, SynthInfo, SynthSpec
@@ -26,18 +27,21 @@ _SEARCHING: dict[Kind, bool | None] = {"coa": True, "cot": False, "cot+a": None}
 class Order(Struct, frozen=True, kw_only=True):
     """What a person asked `synth` for.
 
-    `teacher` is the gold teacher's task, or the plan of a run by kind of episode (`coa`, `cot`).
-    At most `count` trajectories or pairs are drawn by `seed`.
+    `teacher` is what the gold teacher is asked, or the plan of a model's run with searches; one
+    without is run by the same plan.
+    At most `count` trajectories or pairs are drawn by `seed`. `runs` is where a model's run
+    folders lie, which several kinds of data may share.
     """
 
     kind: Kind
-    teacher: Ask | dict[str, bench.Plan]
+    teacher: Ask | bench.Plan
     split: str
     scorer: str
     limits: Limits
     count: int | None
     seed: int
     out: Path
+    runs: Path
 
 
 def make(order: Order, console: Console) -> SynthInfo:
@@ -58,11 +62,17 @@ def make(order: Order, console: Console) -> SynthInfo:
     if isinstance(order.teacher, Ask):
         return _taught(order, order.teacher, spec, scorer, console)
     runs = {
-        name: sample(plan, order.out / f"run-{name}", console)
-        for name, plan in order.teacher.items()
+        name: sample(plan, order.runs / f"run-{name}", console)
+        for name, plan in _plans(order.kind, order.teacher).items()
     }
     spec = msgspec.structs.replace(spec, runs={name: run.spec for name, run in runs.items()})
     return _sampled(order, runs, spec, scorer)
+
+
+def _plans(kind: Kind, plan: bench.Plan) -> dict[str, bench.Plan]:
+    """The runs that a kind of data is chosen from."""
+    plans = {"cot": msgspec.structs.replace(plan, solver=CoT.name), "coa": plan}
+    return plans if kind == "cot+a" else {kind: plans[kind]}
 
 
 def _taught(
