@@ -1,0 +1,122 @@
+"""A model in a search engine's place: what it is asked, and what is read from its reply."""
+
+import asyncio
+
+import pytest
+
+from agent_model.agent import Agent
+from agent_model.search_r1 import SearchR1
+from agent_model.tags import TagDialect
+from autocoa_bench.engines.scripted import ScriptedEngine
+from autocoa_bench.errors import SearchFault
+from autocoa_bench.runner import World, drive
+from autocoa_bench.search.simulated import ResultForm, SimulatedSearch, acted
+from autocoa_bench.types import (
+    Budget,
+    Completion,
+    Generate,
+    Message,
+    Passage,
+    Prompt,
+    Question,
+    Sampling,
+    Turn,
+)
+
+PASSAGES = (
+    Passage("simulated-1", "The Tower", "Anna built it.\nIn 1900."),
+    Passage("simulated-2", "The Mill", 'Bert called it "result 9".'),
+)
+BEFORE = acted(
+    Prompt((Message("user", "Who built it?"),), (), "<think>\n"),
+    "I look.\n<begin_search> tower builder </end_search>",
+)
+FORM = ResultForm(Agent(shots=0))
+CLOSED = "</search_result>"
+
+
+def reply(text: str, stop_string: str | None = CLOSED) -> Completion:
+    return Completion(text, stop_string=stop_string)
+
+
+def simulated(text: str) -> SimulatedSearch:
+    engine = ScriptedEngine([text], keep_stop=True)
+    return SimulatedSearch(engine, "small", Agent(shots=0), sampling=Sampling())
+
+
+@pytest.mark.parametrize("dialect", [Agent(shots=0), SearchR1()], ids=lambda each: each.name)
+def test_what_a_dialect_shows_is_read_back_as_it_was(dialect: TagDialect) -> None:
+    form = ResultForm(dialect)
+    shown = dialect.show(PASSAGES)
+    opening = form.request(BEFORE).prompt.turns[-1].text
+    assert shown.startswith(opening)
+    found = form.read(reply(shown.removeprefix(opening), None))
+    assert (found.passages, found.problem) == (PASSAGES, "")
+
+
+def test_the_model_goes_on_with_the_whole_turn_behind_the_opened_results() -> None:
+    request = FORM.request(BEFORE, max_tokens=77)
+    assert request.prompt.opening == BEFORE.opening
+    assert request.prompt.continuation == BEFORE.continuation + "\n\n<search_result>\n"
+    assert request.prompt.turns[-1] == Turn("environment", "\n\n<search_result>\n")
+    assert (request.stop, request.max_tokens) == ((CLOSED,), 77)
+
+
+@pytest.mark.parametrize(
+    ("text", "stop", "problem"),
+    [
+        ('result 1: "A"\nText.\n', None, "the results are not closed"),
+        ("I do not know.\n", CLOSED, "no result can be read"),
+        ('Well.\nresult 1: "A"\nText.\n', CLOSED, "text before the first result"),
+        ('result 1: "A"\n<begin_search> x\n', CLOSED, "a tag inside the results"),
+        ('result 1: "A"\n\n', CLOSED, "a result without title or text"),
+        ('result 1: "A"\nText.\n', CLOSED, ""),
+    ],
+)
+def test_a_reply_that_is_not_well_formed_says_why(text: str, stop: str, problem: str) -> None:
+    assert FORM.read(reply(text, stop)).problem == problem
+
+
+def test_passages_are_read_from_a_reply_that_was_cut() -> None:
+    found = FORM.read(Completion('result 1: "A"\nText.\nresult 2: "B"\nMo', "length"))
+    assert [(p.title, p.text) for p in found.passages] == [("A", "Text."), ("B", "Mo")]
+
+
+def test_observing_gives_no_more_than_top_k_passages() -> None:
+    text = "".join(f'result {n}: "T{n}"\nText {n}.\n' for n in range(1, 6)) + CLOSED
+    found = asyncio.run(simulated(text).observe(BEFORE))
+    assert [passage.title for passage in found.passages] == ["T1", "T2", "T3"]
+    assert found.problem == ""
+
+
+def test_a_failing_model_is_a_failing_search() -> None:
+    search = SimulatedSearch(ScriptedEngine([]), "small", Agent(shots=0), sampling=Sampling())
+    with pytest.raises(SearchFault, match="no text left"):
+        asyncio.run(search.observe(BEFORE))
+
+
+def test_its_spec_names_the_model_and_how_it_samples() -> None:
+    spec = simulated("").spec
+    assert (spec.engine, spec.corpus, spec.passages, spec.top_k) == ("simulated", "small", 0, 3)
+    assert spec.settings["temperature"] == 0.0
+
+
+def test_an_episode_runs_against_a_simulated_search_engine() -> None:
+    turns = ["I look.\n<begin_search> tower </end_search>", "So.\n</think>\n\n\\boxed{Anna}"]
+    asked: list[Generate] = []
+
+    def write(request: Generate, _: Sampling) -> str:
+        asked.append(request)
+        return 'result 1: "The Tower"\nAnna <built> it.\n</search_result>'
+
+    dialect = Agent(shots=0)
+    search = SimulatedSearch(ScriptedEngine(write), "small", dialect, sampling=Sampling())
+    question = Question("q", "Who built the tower?", ("Anna",))
+    world = World(ScriptedEngine(turns), search)
+    trajectory = asyncio.run(drive(question, dialect, world, Sampling(), Budget()))
+    assert trajectory.answer == "Anna"
+    assert trajectory.steps[0].passages[0].title == "The Tower"
+    assert "Anna ‹built› it." in trajectory.steps[0].observation
+    assert asked[0].prompt.continuation.endswith(
+        "<begin_search> tower </end_search>\n\n<search_result>\n"
+    )
