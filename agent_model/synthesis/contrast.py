@@ -15,7 +15,7 @@ from random import Random
 from typing import NamedTuple
 
 from agent_model.pairs import Pair
-from agent_model.synthesis.keep import STUDENT, as_taught, is_right, is_well_formed
+from agent_model.synthesis.keep import STUDENT, as_taught, draw, is_right, is_well_formed
 from autocoa_bench.episode import inert
 from autocoa_bench.scoring import TextScorer
 from autocoa_bench.scoring.text import exact_match
@@ -36,6 +36,8 @@ _NEEDLESS = (
     "Let me search once more to confirm it.",
     "I search before I answer.",
 )
+_UNSURE = ("I do not know this, so I look it up.", "I have to look this up.", *_NEEDLESS)
+_NAME = re.compile(r"[A-Z][\w'’.-]*(?: (?:(?:of|the|in|and|for) )*[A-Z0-9][\w'’.-]*)*")
 _SENTENCE_END = re.compile(r"\n|[.!?](?= )")
 
 Key = tuple[str, str]
@@ -118,6 +120,21 @@ def gold_pairs(records: Sequence[Record], seed: int) -> list[Pair]:
     return pairs
 
 
+def draw_evenly(pairs: Sequence[Pair], count: int, seed: int) -> list[Pair]:
+    """At most `count` pairs in their own order, of both directions alike as far as there are."""
+    acting = [pair for pair in pairs if pair.ends[1]]
+    answering = [pair for pair in pairs if pair.ends[0]]
+    share = max(count // 2, count - len(answering))
+    drawn = draw(acting, _mark, share, seed)
+    drawn += draw(answering, _mark, count - len(drawn), seed)
+    chosen = set(map(id, drawn))
+    return [pair for pair in pairs if id(pair) in chosen]
+
+
+def _mark(pair: Pair) -> str:
+    return f"{pair.question.task}:{pair.question.id}"
+
+
 def _by_question(records: Iterable[Record]) -> dict[Key, list[Record]]:
     """Episodes in the order of their samples; faults say nothing of the model."""
     found: dict[Key, list[Record]] = {}
@@ -180,12 +197,19 @@ def _answer_pair(question: Question, trajectory: Trajectory, dice: Random) -> Pa
     *earlier, last = trajectory.steps
     thought, answer = _parted(last.text, "</think>")
     queries = [step.argument for step in earlier if step.kind == "search"]
-    query = dice.choice([*queries, inert(question.text), inert(question.golden_answers[0])])
-    rejected = f"{dice.choice(_NEEDLESS)}\n{_TAG} {query} {_END_TAG}"
+    query = dice.choice([*queries, _subject(question), inert(question.golden_answers[0])])
+    said = dice.choice(_NEEDLESS if queries else _UNSURE)
+    rejected = f"{said}\n{_TAG} {query} {_END_TAG}"
     turns = _before(earlier)
     if thought and dice.random() < 0.5:
         return _pair(question, (*turns, Turn("model", thought)), answer, rejected, acts=False)
     return _pair(question, turns, thought + answer, rejected, acts=False)
+
+
+def _subject(question: Question) -> str:
+    """The names in what is asked, which is the question's last sentence; else all of that."""
+    asked = inert(question.text).rpartition(". ")[2]
+    return " ".join(_NAME.findall(asked[:1].lower() + asked[1:])) or asked
 
 
 def _parted(text: str, mark: str) -> tuple[str, str]:

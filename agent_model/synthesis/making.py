@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -18,8 +17,6 @@ from agent_model.synthesis.keep import Counts, Limits, draw, keep
 from agent_model.synthesis.sampled import Ask, Sampled, sample, teach
 from autocoa_bench import bench, scoring
 from autocoa_bench.types import Record
-
-T = TypeVar("T", Record, Pair)
 
 _SEARCHING: dict[Kind, bool | None] = {"coa": True, "cot": False, "cot+a": None}
 
@@ -89,8 +86,8 @@ def _taught(
     )
     if order.kind == "cot+a":
         pairs = contrast.gold_pairs(kept.records, order.seed)
-        return _write(order, spec, counts, pairs, _mark_pair)
-    return _write(order, spec, counts, kept.records, _mark_record)
+        return _write_pairs(order, spec, counts, pairs)
+    return _write_records(order, spec, counts, kept.records)
 
 
 def _sampled(
@@ -101,25 +98,31 @@ def _sampled(
         made = contrast.sampled_pairs(cot, coa, scorer, order.limits.least)
         dropped = dict(sorted(made.dropped.items()))
         counts = Counts(len(made.pairs) + made.dropped.total(), len(made.pairs), dropped)
-        return _write(order, spec, counts, made.pairs, _mark_pair)
+        return _write_pairs(order, spec, counts, made.pairs)
     records = runs[order.kind].records
     kept = keep(records, scorer, order.limits, searching=_SEARCHING[order.kind])
-    return _write(order, spec, kept.counts, kept.records, _mark_record)
+    return _write_records(order, spec, kept.counts, kept.records)
+
+
+def _write_records(
+    order: Order, spec: SynthSpec, counts: Counts, records: Sequence[Record]
+) -> SynthInfo:
+    drawn = draw(records, lambda record: ":".join(map(str, record.key)), order.count, order.seed)
+    return _write(order, spec, counts, len(records), drawn)
+
+
+def _write_pairs(order: Order, spec: SynthSpec, counts: Counts, pairs: Sequence[Pair]) -> SynthInfo:
+    count = len(pairs) if order.count is None else order.count
+    return _write(order, spec, counts, len(pairs), contrast.draw_evenly(pairs, count, order.seed))
 
 
 def _write(
-    order: Order, spec: SynthSpec, counts: Counts, items: Sequence[T], mark: Callable[[T], str]
+    order: Order,
+    spec: SynthSpec,
+    counts: Counts,
+    made: int,
+    drawn: Sequence[Record] | Sequence[Pair],
 ) -> SynthInfo:
-    drawn = draw(items, mark, order.count, order.seed)
-    info = SynthInfo(
-        spec=spec, counts=counts, made=len(items), written=len(drawn), shape=folder.shape_of(drawn)
-    )
+    shape = folder.shape_of(drawn)
+    info = SynthInfo(spec=spec, counts=counts, made=made, written=len(drawn), shape=shape)
     return folder.write(order.out, info, drawn)
-
-
-def _mark_record(record: Record) -> str:
-    return ":".join(map(str, record.key))
-
-
-def _mark_pair(pair: Pair) -> str:
-    return f"{pair.question.task}:{pair.question.id}:{pair.ends[0]}"

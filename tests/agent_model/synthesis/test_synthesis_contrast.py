@@ -7,7 +7,7 @@ import pytest
 from agent_model.agent import Agent
 from agent_model.cot import CoT
 from agent_model.pairs import Pair
-from agent_model.synthesis.contrast import gold_pairs, sampled_pairs
+from agent_model.synthesis.contrast import draw_evenly, gold_pairs, sampled_pairs
 from autocoa_bench.episode import turns_of
 from autocoa_bench.scoring.text import exact_match
 from autocoa_bench.types import FaultNote, Question, Record
@@ -183,3 +183,24 @@ def test_the_wrong_answer_to_yes_is_no() -> None:
 def test_the_same_seed_gives_the_same_pairs() -> None:
     assert gold_pairs(GOLD, seed=3) == gold_pairs(GOLD, seed=3)
     assert gold_pairs(GOLD, seed=3) != gold_pairs(GOLD, seed=4)
+
+
+def test_a_draw_takes_both_directions_alike_as_far_as_there_are() -> None:
+    pairs = [pair for seed in range(10) for pair in gold_pairs(GOLD, seed)]
+    acting = [pair for pair in pairs if pair.ends[1]]
+    assert [pair.ends[1] for pair in draw_evenly(pairs, 10, seed=0)].count(True) == 5
+    few = [*acting[:2], *(pair for pair in pairs if pair.ends[0])]
+    drawn = draw_evenly(few, 10, seed=0)
+    assert len(drawn) == 10
+    assert [pair.ends[1] for pair in drawn].count(True) == 2
+    assert len(draw_evenly(acting, 10, seed=0)) == 10
+
+
+def test_a_needless_search_asks_for_the_name_that_the_question_is_about() -> None:
+    text = "Anna Berg built the Tower of Ulm. Who built the Tower of Ulm?"
+    question = Question(id="q4", text=text, golden_answers=("Anna Berg",))
+    records = [coa("I read it.\n</think>\n\n\\boxed{Anna Berg}", question=question)]
+    asked = {
+        gold_pairs(records, seed)[0].rejected.partition("<begin_search>")[2] for seed in range(9)
+    }
+    assert asked == {" Tower of Ulm </end_search>", " Anna Berg </end_search>"}
