@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from agent_model.losses import token_logps
 from agent_model.tokens import Tokenizer
+from agent_model.training import attention
 from agent_model.training.config import Lora, Recipe
 from autocoa_bench.engines import models
 from autocoa_bench.errors import UserError
@@ -62,10 +63,12 @@ def load_policy(recipe: Recipe) -> tuple[Policy, Tokenizer]:
     Raises UserError where it cannot be loaded or its head is more than a matrix.
     """
     source = checkpoint_of(recipe.model)
+    dtype = _dtype(recipe.dtype)
+    blocked = dtype is torch.bfloat16 and not torch.cuda.is_available()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source)
         model = transformers.AutoModelForCausalLM.from_pretrained(
-            source, dtype=_dtype(recipe.dtype)
+            source, dtype=dtype, attn_implementation=attention.register() if blocked else "sdpa"
         )
     except (OSError, ValueError) as error:
         raise UserError(
