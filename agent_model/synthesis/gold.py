@@ -130,12 +130,13 @@ def _at_once(question: Question, wording: str) -> Play:
 
 def _direct(question: Question, dice: Random) -> Play:
     """One search in the question's own words: for questions without a gold chain."""
-    golds = [gold for gold in question.golden_answers if gold.lower() not in ("yes", "no")]
     passages = yield _searching(dice.choice(_LOOK_UP), question.text)
-    for gold in golds:
-        if any(_states(passage, gold) for passage in passages):
+    found = [question.text.lower(), *(f"{one.title} {one.text}".lower() for one in passages)]
+    for gold in question.golden_answers:
+        in_question, *in_passages = (_states(text, gold) for text in found)
+        if any(in_passages) and not in_question and gold.lower() not in ("yes", "no"):
             return _closed(dice.choice(_DONE).format(a=gold), gold)
-    raise _Lost("no answer in what was found")
+    raise _Lost("no answer in what was found, or in the question already")
 
 
 def _chain(question: Question, dice: Random) -> Play:
@@ -277,6 +278,6 @@ def _keywords(asked: str, name: str) -> str:
     return " ".join(w for w in words if not _COMMON.fullmatch(w) and w.lower() not in known)
 
 
-def _states(passage: Passage, gold: str) -> bool:
-    text = f"{passage.title} {passage.text}".lower()
+def _states(text: str, gold: str) -> bool:
+    """Whether a text in lower case has the answer as whole words."""
     return re.search(rf"(?<!\w){re.escape(gold.lower())}(?!\w)", text) is not None
