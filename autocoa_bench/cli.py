@@ -117,6 +117,15 @@ class Protocol(StrEnum):
     COMPLETIONS = "completions"
 
 
+class OutType(StrEnum):
+    """How `models convert` stores weights; auto: see engines/convert.py."""
+
+    AUTO = "auto"
+    Q8_0 = "q8_0"
+    F16 = "f16"
+    F32 = "f32"
+
+
 @app.command()
 def run(
     solver: Annotated[
@@ -303,6 +312,33 @@ def pull(name: Annotated[str, typer.Argument(help="A model of the list.")]) -> N
     from autocoa_bench.engines.models import pull as pull_model
 
     typer.echo(pull_model(name))
+
+
+@models_app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="A PEFT or transformers folder, or an adapter.")],
+    target: Annotated[str, typer.Argument(help="What to make: a .gguf, or a PEFT folder.")],
+    base: Annotated[
+        str, typer.Option(help="The adapter's model; or the GGUF whose tokenizer a model takes.")
+    ] = "",
+    outtype: Annotated[OutType, typer.Option(help="Type of the weights.")] = OutType.AUTO,
+) -> None:
+    """Convert a trained adapter or model for another server; without network or torch."""
+    from autocoa_bench.engines.convert import convert as convert_model
+
+    typer.echo(convert_model(source, target, base, outtype.value))
+
+
+@models_app.command()
+def merge(
+    adapter: Annotated[str, typer.Argument(help="A PEFT folder or a .gguf adapter.")],
+    target: Annotated[str, typer.Argument(help="The folder to make.")],
+    base: Annotated[str, typer.Option(help="A transformers folder, or a named model.")],
+) -> None:
+    """Add an adapter to its base for good, as a transformers folder."""
+    from autocoa_bench.engines.hf import merge as merge_model
+
+    typer.echo(merge_model(adapter, target, base))
 
 
 def main() -> None:

@@ -63,10 +63,11 @@ class EmbeddedEngine:
         try:
             self._server = await asyncio.to_thread(llama.Server, parameters)
         except RuntimeError as error:
-            lora = f", is '{self._adapter}' an adapter for it" if self._adapter else ""
+            fitting = f", is '{self._adapter}' an adapter for it" if self._adapter else ""
             raise UserError(
                 f"llama.cpp cannot serve '{file.path}' ({error}); is it a whole language "
-                f"model{lora}, and is there memory for {self._parallel} x {self._context_tokens} tokens? "
+                f"model{fitting}, and is there memory for "
+                f"{self._parallel} x {self._context_tokens} tokens? "
                 "Try a lower --concurrency or --context-tokens"
             ) from None
         self._client = OpenAIEngine(

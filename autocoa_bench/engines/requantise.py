@@ -8,37 +8,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from autocoa_bench.errors import MissingExtra
+from autocoa_bench.engines.gguf_io import finish, library, with_metadata_of
 
 
 def to_q8_0(source: Path, target: Path) -> None:
     """Write `source` with its quantised tensors as Q8_0; the same bytes on every machine."""
-    try:
-        from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter, LlamaFileType
-        from gguf.quants import dequantize, quantize
-    except ImportError:
-        raise MissingExtra("the embedded model server", "embedded") from None
-
-    reader = GGUFReader(source)
-    writer = GGUFWriter(target, reader.fields["general.architecture"].contents())
-    for field in reader.fields.values():
-        if field.name.startswith("GGUF.") or field.name == "general.architecture":
-            continue  # the writer states these itself
-        value = field.contents()
-        if field.name == "general.file_type":
-            value = int(LlamaFileType.MOSTLY_Q8_0)
-        kind = field.types[0]
-        inner = field.types[-1] if kind == GGUFValueType.ARRAY else None
-        writer.add_key_value(field.name, value, kind, sub_type=inner)
-    q8_0 = GGMLQuantizationType.Q8_0
-    plain = (GGMLQuantizationType.F32, GGMLQuantizationType.F16, q8_0)
+    gguf = library()
+    reader = gguf.GGUFReader(source)
+    writer = with_metadata_of(reader, target, "MOSTLY_Q8_0")
+    q8_0 = gguf.GGMLQuantizationType.Q8_0
+    plain = (gguf.GGMLQuantizationType.F32, gguf.GGMLQuantizationType.F16, q8_0)
     for tensor in reader.tensors:
         if tensor.tensor_type in plain:
             writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
         else:
-            weights = dequantize(tensor.data, tensor.tensor_type)
-            writer.add_tensor(tensor.name, quantize(weights, q8_0), raw_dtype=q8_0)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+            weights = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+            writer.add_tensor(tensor.name, gguf.quants.quantize(weights, q8_0), raw_dtype=q8_0)
+    finish(writer)

@@ -1,0 +1,98 @@
+"""Models as transformers loads them (folders, named models, .gguf files), and LoRA on them."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from autocoa_bench.engines import models
+from autocoa_bench.engines.convert import check_target, convert
+from autocoa_bench.errors import MissingExtra, UserError
+from autocoa_bench.paths import user_path
+
+
+def load_model(name: str, dtype: str) -> Any:
+    """A causal language model with weights of `dtype` (a torch type's name). Raises UserError."""
+    transformers = _library()
+    import torch
+
+    where, options = _source(name)
+    if options:  # whatever a GGUF's weights are, they are unpacked into the model's own
+        options["quantization_config"] = transformers.GgufConfig(dequantize=True)
+    try:
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            where, dtype=getattr(torch, dtype), local_files_only=True, **options
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(f"transformers cannot load '{name}': {error}") from None
+    return model.eval()
+
+
+def load_tokenizer(name: str) -> Any:
+    """The tokenizer of a model. Raises UserError."""
+    transformers = _library()
+    where, options = _source(name)
+    try:
+        return transformers.AutoTokenizer.from_pretrained(where, local_files_only=True, **options)
+    except (OSError, ValueError) as error:
+        raise UserError(f"transformers cannot load the tokenizer of '{name}': {error}") from None
+
+
+def with_adapter(model: Any, adapter: str, base: str) -> Any:
+    """A model with a LoRA adapter on it: a PEFT folder, or a .gguf made for `base`."""
+    try:
+        from peft import PeftModel
+    except ImportError:
+        raise MissingExtra("LoRA on a model of transformers", "train") from None
+
+    if user_path(adapter).suffix == ".gguf":
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = convert(adapter, str(Path(scratch) / "adapter"), base)
+            return PeftModel.from_pretrained(model, folder).eval()
+    try:
+        return PeftModel.from_pretrained(model, str(user_path(adapter))).eval()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"'{adapter}' is no LoRA adapter for '{base}': {error}") from None
+
+
+def merge(adapter: str, target: str, base: str) -> Path:
+    """Add an adapter (a PEFT folder or a .gguf) to its base and keep the sum in a new folder.
+
+    `base` is a transformers folder, or a named model. Sums are made in 32 bits and rounded once,
+    to the base's own type. Raises UserError.
+    """
+    made = user_path(target)
+    check_target(made, "folder")
+    merged = with_adapter(load_model(base, "float32"), adapter, base).merge_and_unload()
+    merged.to(_stored_type(base)).save_pretrained(made)
+    load_tokenizer(base).save_pretrained(made)
+    return made
+
+
+def _stored_type(name: str) -> Any:
+    """The torch type of a model's weights as they are kept; 32-bit where the model is a GGUF."""
+    import torch
+
+    where, options = _source(name)
+    if options:
+        return torch.float32
+    return _library().AutoConfig.from_pretrained(where).dtype or torch.float32
+
+
+def _source(name: str) -> tuple[str, dict[str, Any]]:
+    """Where a model lies, and what transformers must be told to read it there."""
+    folder = user_path(name)
+    if name and folder.is_dir():
+        return str(folder), {}
+    path = models.resolve(name).path
+    return str(path.parent), {"gguf_file": path.name}
+
+
+def _library() -> Any:
+    try:
+        import torch  # noqa: F401 - transformers imports without it, and then loads nothing
+        import transformers
+    except ImportError:
+        raise MissingExtra("running models with transformers", "train") from None
+    return transformers
