@@ -183,6 +183,8 @@ def _checked(recipe: Recipe, where: str) -> Recipe:
     for name, least in _AT_LEAST.items():
         if (value := getattr(recipe, name)) < least:
             raise UserError(f"the recipe '{where}' has {name} = {value}; it takes {least} or more")
+    if recipe.live.every < 1 or recipe.live.count < 1:
+        raise UserError(f"the recipe '{where}' has a live.every or live.count below 1")
     if not recipe.data:
         raise UserError(f"the recipe '{where}' names no file under 'data'")
     if recipe.max_steps == 0 and recipe.epochs == 0:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from agent_model.losses import contrastive, mean_logp, nll
 from agent_model.tokens import Tokenizer
-from agent_model.training import checkpoints, metrics, runfile
+from agent_model.training import checkpoints, live, metrics, runfile
 from agent_model.training.batches import (
     Batch,
     Data,
@@ -54,6 +54,7 @@ class _Run(NamedTuple):
     data: Data
     masters: Masters
     steps: int
+    stage: live.Stage | None
 
 
 def train(recipe: Recipe, out: Path, console: Console) -> Path:
@@ -91,7 +92,8 @@ def _prepare(recipe: Recipe, out: Path, accelerator: Accelerator) -> _Run:
     wrapped = accelerator.prepare_model(policy)
     steps = total_steps(recipe, len(data.train))
     masters = Masters(policy)
-    return _Run(recipe, out, accelerator, policy, wrapped, tokenizer, data, masters, steps)
+    stage = live.prepare(recipe.live)
+    return _Run(recipe, out, accelerator, policy, wrapped, tokenizer, data, masters, steps, stage)
 
 
 def _train(run: _Run, console: Console) -> None:
@@ -167,11 +169,22 @@ def _sides(logps: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def _evaluated(run: _Run, row: metrics.Row) -> metrics.Row:
-    """The row with what the held-out examples give, where it is time for that."""
-    if not run.data.held_out or not _due(row.step, run.recipe.eval_every, run.steps):
-        return row
-    loss, ranked = _held_out(run)
-    return msgspec.structs.replace(row, held_out=loss, ranked=ranked)
+    """The row with what held-out examples and live episodes give, where it is time for them."""
+    if run.data.held_out and _due(row.step, run.recipe.eval_every, run.steps):
+        loss, ranked = _held_out(run)
+        row = msgspec.structs.replace(row, held_out=loss, ranked=ranked)
+    if run.stage is not None and _due(row.step, run.recipe.live.every, run.steps):
+        if run.accelerator.is_main_process:
+            file = run.out / "live" / f"step-{row.step:06d}.jsonl"
+            played = live.play(run.stage, run.policy, run.tokenizer, file)
+            row = msgspec.structs.replace(
+                row,
+                live_em=played.em,
+                live_formed=played.formed,
+                live_searches=played.searches,
+            )
+        run.accelerator.wait_for_everyone()
+    return row
 
 
 @torch.no_grad()
