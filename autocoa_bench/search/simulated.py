@@ -97,8 +97,9 @@ class ResultForm:
         before, _, rest = body.partition(_TITLES[0])
         middle = rest.partition(_TEXTS[0])[0]
         head = re.escape(before).replace("1", r"\d+", 1)
+        ranked = re.escape(before).replace("1", r"(?P<rank>\d+)", 1)
         self._hits = re.compile(
-            rf"^{head}(?P<title>[^\n]*?){re.escape(middle)}(?P<text>.*?)(?=\n{head}|\Z)",
+            rf"^{ranked}(?P<title>[^\n]*?){re.escape(middle)}(?P<text>.*?)(?=\n{head}|\Z)",
             re.MULTILINE | re.DOTALL,
         )
 
@@ -128,6 +129,8 @@ class ResultForm:
             problem = "text before the first result"
         elif any(tag in text for tag in self._tags):
             problem = "a tag inside the results"
+        elif any(hit.groupdict().get("rank", str(n)) != str(n) for n, hit in enumerate(hits, 1)):
+            problem = "results not numbered from 1"
         elif not all(passage.title and passage.text for passage in passages):
             problem = "a result without title or text"
         return Simulated(text, passages, problem)

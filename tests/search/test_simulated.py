@@ -70,6 +70,7 @@ def test_the_model_goes_on_with_the_whole_turn_behind_the_opened_results() -> No
         ('Well.\nresult 1: "A"\nText.\n', CLOSED, "text before the first result"),
         ('result 1: "A"\n<begin_search> x\n', CLOSED, "a tag inside the results"),
         ('result 1: "A"\n\n', CLOSED, "a result without title or text"),
+        ('result 4: "A"\nText.\n', CLOSED, "results not numbered from 1"),
         ('result 1: "A"\nText.\n', CLOSED, ""),
     ],
 )
