@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Make training data: trajectories (coa, cot), contrastive pairs (cot+a); export them.",
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
 )
 
@@ -50,9 +51,9 @@ class Target(StrEnum):
     VERL = "verl"
 
 
-@app.command("cot", help="CoT data: reasoning without tools that ends in the right answer.")
-@app.command("coa", help="CoA data: reasoning with searches inside it that ends in the right one.")
-@app.command("cot+a", help="Contrastive pairs that part at one point: to search, or not to.")
+@app.command("cot+a", help="Contrastive pairs that part at one point: to search or not.")
+@app.command("cot", help="CoT data: right answers by reasoning without tools.")
+@app.command("coa", help="CoA data: right answers by reasoning with searches.")
 def make(
     context: typer.Context,
     out: Annotated[Path, typer.Option(help="The folder that the data is written to.")],
@@ -83,7 +84,9 @@ def make(
     step_tokens: Annotated[int, typer.Option(min=1, help="Tokens a completion.")] = 2048,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Episodes in flight.")] = None,
     scorer: Annotated[str, typer.Option(help="The scorer that says what is right.")] = "em",
-    min_score: Annotated[float, typer.Option(min=0.0, max=1.0, help="From where on.")] = 1.0,
+    min_score: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="The score from which it is right.")
+    ] = 1.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Tokens of what is kept.")] = 8192,
     max_actions: Annotated[int, typer.Option(min=0, help="Searches of what is kept.")] = 10,
     per_question: Annotated[int, typer.Option(min=1, help="Trajectories a question.")] = 1,
@@ -108,7 +111,7 @@ def make(
 
     kind = cast("Kind", context.info_name)
     passages = _passages(top_k)
-    _check_teacher(teacher, passages, model=model or base_url or engine)
+    _check_teacher(teacher, passages, model=bool(model or base_url or engine))
     asked = Ask(tasks, split.value, limit, sample_seed, corpus, search, passages, seed)
     engine = engine or ("openai" if base_url else "embedded")
     plan = bench.Plan(
@@ -186,12 +189,12 @@ def export(
         typer.echo(file)
 
 
-def _check_teacher(teacher: str, passages: tuple[int, ...], *, model: str) -> None:
+def _check_teacher(teacher: str, passages: tuple[int, ...], *, model: bool) -> None:
     """Refuse options that the teacher has no use for."""
     if teacher not in ("gold", "model"):
         raise UserError(f"--teacher is gold or model, not '{teacher}'")
     if teacher == "gold" and model:
-        raise UserError(f"'{model}' was given, and --teacher is gold; give --teacher model too")
+        raise UserError("a model was given, and --teacher is gold; give --teacher model too")
     if teacher == "model" and len(passages) > 1:
         raise UserError(f"--top-k takes one number where a model searches, not {len(passages)}")
 

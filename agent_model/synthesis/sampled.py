@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 
 from agent_model.synthesis import gold
@@ -78,6 +79,9 @@ def teach(ask: Ask, console: Console) -> Taught:
         searches.append(engine.spec)
         for task in group:
             questions = tasks.sample(task.load(ask.split), ask.limit, ask.sample_seed)
+            if isinstance(task, tasks.FileTask):
+                for warning in task.warnings:
+                    console.print(f"[yellow]{escape(warning)}[/yellow]")
             samples.append(_described(task, questions))
             lessons = gold.teach(questions, engine, ask.seed, ask.top_k)
             for question, lesson in track(
