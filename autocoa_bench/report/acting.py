@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from statistics import fmean
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -28,7 +29,7 @@ from autocoa_bench.report.model import (
     score_cell,
 )
 from autocoa_bench.report.reading import NOTHING_KNOWN, Catalogue, Entry, entries
-from autocoa_bench.stats import Estimate, Interval, bootstrap, estimate
+from autocoa_bench.stats import Estimate, estimate
 from autocoa_bench.store import Run
 from autocoa_bench.types import Record, Trajectory
 
@@ -46,11 +47,12 @@ class _Outcome(Struct, frozen=True):
     seconds: float
 
 
-class _Change(Struct, frozen=True):
+class _Change(NamedTuple):
     """The mean change of a score beside a run without search, over `n` questions of both."""
 
     mean: float
-    interval: Interval
+    low: float
+    high: float
     n: int
 
 
@@ -148,7 +150,7 @@ def acting(runs: Sequence[Run], scorer: str = "em", known: Catalogue = NOTHING_K
             "and seconds: a question, with the run's total; tokens: sampled up to a search's end "
             "and the observations' (estimates where the server counted none)",
             "change: in points, beside a run of the same questions without search, where one "
-            "stands in this report (the same model's first); its interval is a paired bootstrap",
+            "stands in this report (the same model's first); its 95 % interval is over pairs",
             *notes,
             *shared_notes(found),
         ),
@@ -202,11 +204,11 @@ def _without_search(entry: Entry, found: Sequence[Entry]) -> Entry | None:
 def _change(ours: Sequence[_Outcome], theirs: Sequence[_Outcome]) -> _Change | None:
     """The mean paired difference over the questions that both have a score for."""
     mine, others = _by_question(ours), _by_question(theirs)
-    differences = [mine[each] - others[each] for each in mine if each in others]
-    if not differences:
+    # From [-1, 1] into the range of scores and back: one rule for intervals everywhere.
+    found = estimate([[(1 + mine[each] - others[each]) / 2] for each in mine if each in others])
+    if found.mean is None or found.low is None or found.high is None:
         return None
-    interval = bootstrap(differences) if len(differences) > 1 else Interval(-1.0, 1.0)
-    return _Change(fmean(differences), interval, len(differences))
+    return _Change(2 * found.mean - 1, 2 * found.low - 1, 2 * found.high - 1, found.n)
 
 
 def _by_question(outcomes: Sequence[_Outcome]) -> dict[tuple[str, str], float]:
@@ -236,8 +238,8 @@ def _row(line: _Line) -> Row:
 def _change_cell(change: _Change | None) -> Cell:
     if change is None:
         return Cell(NOTHING)
-    low, high = change.interval
-    return Cell(f"{100 * change.mean:+.1f}", f"{100 * low:+.0f} to {100 * high:+.0f}")
+    low, high = 100 * change.low, 100 * change.high
+    return Cell(f"{100 * change.mean:+z.1f}", f"{low:+z.0f} to {high:+z.0f}")
 
 
 def _needless(entry: Entry, lines: Sequence[_Line]) -> list[str]:
@@ -272,15 +274,5 @@ def _facts(entry: Entry, line: _Line, scorer: str) -> list[Fact]:
         for name, each in line.amounts.items()
     ]
     if line.change is not None:
-        low, high = line.change.interval
-        facts.append(
-            entry.fact(
-                "acting",
-                f"{line.kind}:{scorer}:change",
-                mean=line.change.mean,
-                low=low,
-                high=high,
-                n=line.change.n,
-            )
-        )
+        facts.append(entry.fact("acting", f"{line.kind}:{scorer}:change", **line.change._asdict()))
     return facts

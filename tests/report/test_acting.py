@@ -112,6 +112,14 @@ def test_the_change_is_over_questions_that_both_runs_have(agent: Run, alone: Run
     assert (fact.mean, fact.n, fact.run) == (0.5, 2, "agent")
 
 
+def test_a_change_that_is_the_same_everywhere_is_not_certain(agent: Run, alone: Run) -> None:
+    same = replace(agent, records=agent.records[:1])
+    (fact,) = (f for f in acting([alone, same]).facts if f.metric == "known:em:change")
+    assert fact.mean == 0.0
+    assert fact.low is not None
+    assert fact.low < -0.5
+
+
 def test_the_same_models_run_is_compared_with_before_another_models(
     make_run: Make, agent: Run, alone: Run
 ) -> None:
