@@ -100,7 +100,7 @@ class EmbeddedEngine:
         parameters.model_alias = {self.model}
         parameters.n_parallel = self._parallel
         parameters.n_ctx = self._parallel * self._context_tokens  # split evenly over the slots
-        threads = self._threads or _idle_cores()
+        threads = self._threads or idle_cores()
         parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
         # Flash attention and a 16-bit cache round differently by how many tokens are computed
         # together; these two don't. They cost a tenth of the speed of writing, a quarter of that
@@ -138,7 +138,7 @@ def _on_top(llama: Any, adapter: Path) -> Any:
     return lora
 
 
-def _idle_cores() -> int:
+def idle_cores() -> int:
     """Cores that nothing uses just now, from 1 to 8: a thread too many slows all the others."""
     if not hasattr(os, "sched_getaffinity"):  # another system than Linux: nothing is known
         return max(1, min(8, (os.cpu_count() or 1) // 2))

@@ -65,12 +65,12 @@ def merge(adapter: str, target: str, base: str) -> Path:
     made = user_path(target)
     check_target(made, "folder")
     merged = with_adapter(load_model(base, "float32"), adapter, base).merge_and_unload()
-    merged.to(_stored_type(base)).save_pretrained(made)
+    merged.to(stored_type(base)).save_pretrained(made)
     load_tokenizer(base).save_pretrained(made)
     return made
 
 
-def _stored_type(name: str) -> Any:
+def stored_type(name: str) -> Any:
     """The torch type of a model's weights as they are kept; 32-bit where the model is a GGUF."""
     import torch
 
@@ -95,4 +95,5 @@ def _library() -> Any:
         import transformers
     except ImportError:
         raise MissingExtra("running models with transformers", "train") from None
+    transformers.utils.logging.disable_progress_bar()
     return transformers

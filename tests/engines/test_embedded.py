@@ -259,13 +259,13 @@ def test_an_adapter_that_cannot_be_loaded_says_what_to_do(tmp_path: Path) -> Non
         models.resolve_adapter(__file__)
 
 
-def test_no_more_threads_than_idle_cores_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_threads_thanidle_cores_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter([[0] * 8, [10, 0, 0, 20, 10, 0, 0, 0], [0] * 8, [40, 0, 0, 0, 0, 0, 0, 0]])
     monkeypatch.setattr(embedded, "_cpu_times", lambda: next(ticks))
     monkeypatch.setattr(embedded.os, "sched_getaffinity", lambda process: set(range(4)))
     monkeypatch.setattr(embedded.time, "sleep", lambda seconds: None)
-    assert embedded._idle_cores() == 3
-    assert embedded._idle_cores() == 1
+    assert embedded.idle_cores() == 3
+    assert embedded.idle_cores() == 1
 
 
 @pytest.mark.slow

@@ -1,0 +1,146 @@
+"""The engine that runs transformers in process, with tiny random models."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from autocoa_bench.engines import EngineOptions
+from autocoa_bench.engines.local import LocalEngine, from_options
+from autocoa_bench.errors import EngineFault, UserError
+from autocoa_bench.types import Completion, Generate, Message, Prompt, Sampling, Turn
+from support.tiny import random_lora, tiny_model
+
+GREEDY = Sampling()
+SEEDED = Sampling(temperature=1.0, top_p=0.95, repetition_penalty=1.1, seed=7)
+QUESTIONS = ("a", "What is it, and why?", "Who wrote this and when did they?", "hm", "b" * 60)
+
+
+class Session:
+    """A started engine and the event loop that it lives in."""
+
+    def __init__(self, model: Path, adapter: str = "", parallel: int = 4) -> None:
+        self.runner = asyncio.Runner()
+        self.engine = LocalEngine(str(model), adapter=adapter, parallel=parallel)
+        self.spec = self.runner.run(self.engine.start())
+
+    def ask(self, *requests: Generate, sampling: Sampling = GREEDY) -> list[Completion]:
+        """All requests at once."""
+
+        async def run() -> list[list[Completion]]:
+            return await asyncio.gather(*(self.engine.generate(r, sampling) for r in requests))
+
+        return [completion for [completion] in self.runner.run(run())]
+
+    def close(self) -> None:
+        self.runner.run(self.engine.close())
+        self.runner.close()
+
+
+def request(question: str, *turns: Turn, tokens: int = 30, stop: tuple[str, ...] = ()) -> Generate:
+    return Generate(Prompt((Message("user", question),), turns), stop, tokens)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def session(model: Path) -> Iterator[Session]:
+    session = Session(model)
+    yield session
+    session.close()
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, SEEDED])
+def test_a_completion_does_not_depend_on_what_else_is_in_the_batch(
+    session: Session, sampling: Sampling
+) -> None:
+    requests = [request(q, tokens=10 + 7 * i) for i, q in enumerate(QUESTIONS)]
+    alone = [session.ask(each, sampling=sampling)[0] for each in requests]
+    together = session.ask(*requests, sampling=sampling)
+    assert [c.token_ids for c in together] == [c.token_ids for c in alone]
+    assert len({c.token_ids for c in alone}) > 1
+
+
+def test_greedy_tokens_are_those_of_transformers_own_generation(
+    session: Session, model: Path
+) -> None:
+    import torch
+    import transformers
+
+    [completion] = session.ask(request(QUESTIONS[1]))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    ids = tokenizer(f"<|user|>{QUESTIONS[1]}<|end|><|assistant|>", return_tensors="pt").input_ids
+    made = theirs.generate(ids, max_new_tokens=30, do_sample=False)[0, ids.shape[1] :].tolist()
+    whole = tokenizer.decode(made[:-1] if made[-1] == 256 else made)
+    assert completion.completion_tokens == len(made)
+    assert completion.text == whole.rstrip("\ufffd")
+
+
+def test_a_stop_string_ends_the_text_and_is_named(session: Session) -> None:
+    [whole] = session.ask(request(QUESTIONS[1]), sampling=SEEDED)
+    stop = whole.text[5:7]
+    [cut] = session.ask(request(QUESTIONS[1], stop=(stop,)), sampling=SEEDED)
+    assert (cut.text, cut.stop_string) == (whole.text.partition(stop)[0], stop)
+    assert cut.stop_reason == "stop"
+
+
+def test_a_turn_goes_on_from_its_sampled_ids_and_each_text_on_its_own(session: Session) -> None:
+    turns = (Turn("model", "hm", (70, 71, 72)), Turn("environment", "none"))
+    [completion] = session.ask(request("a", *turns))
+    opening = len("<|user|>a<|end|><|assistant|>".replace("<|user|>", "_").replace("<|end|>", "_"))
+    assert completion.prompt_tokens == opening - len("<|assistant|>") + 1 + 3 + len("none")
+
+
+def test_samples_differ_by_seed_and_repeat_by_it(session: Session) -> None:
+    again = [session.ask(request("a"), sampling=SEEDED)[0].text for _ in range(2)]
+    [other] = session.ask(request("a"), sampling=Sampling(1.0, seed=99))
+    assert again[0] == again[1] != other.text
+
+
+def test_more_requests_than_rows_all_come_back(session: Session) -> None:
+    assert len(session.ask(*(request(f"q{i}", tokens=5 + i) for i in range(11)))) == 11
+
+
+def test_a_prompt_beyond_the_models_context_is_a_fault(session: Session) -> None:
+    with pytest.raises(EngineFault, match="exceeds the available context"):
+        session.ask(request("x" * 600))
+
+
+def test_closing_in_the_middle_is_a_fault_of_what_is_in_flight(model: Path) -> None:
+    session = Session(model, parallel=1)
+
+    async def run() -> list[object]:
+        asked = [
+            asyncio.create_task(session.engine.generate(request(q, tokens=400), GREEDY))
+            for q in QUESTIONS[:2]
+        ]
+        await asyncio.sleep(0.05)
+        await session.engine.close()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    assert [type(each) for each in session.runner.run(run())] == [EngineFault, EngineFault]
+    session.close()
+
+
+def test_an_adapter_changes_what_is_said_and_stands_in_the_settings(
+    session: Session, model: Path, tmp_path: Path
+) -> None:
+    lora = random_lora(model, tmp_path / "lora", std=0.5)
+    adapted = Session(model, str(lora))
+    try:
+        [completion] = adapted.ask(request(QUESTIONS[1]))
+    finally:
+        adapted.close()
+    assert completion.text != session.ask(request(QUESTIONS[1]))[0].text
+    assert adapted.spec.settings["adapter"] == "lora"
+    assert "adapter" not in session.spec.settings
+
+
+def test_the_factory_refuses_a_server() -> None:
+    with pytest.raises(UserError, match="--base-url"):
+        from_options(EngineOptions("m", "http://h:1", "auto", 8, 512))
