@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Train the agent model: contrastive (sft1), observations masked (sft2), or not (sft3).",
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
 )
 
@@ -62,8 +63,7 @@ def _train(stage: Stage, config: Path, out: Path | None, changes: list[str]) -> 
         raise MissingExtra("training", "train") from None
     console = Console(stderr=True)
     try:
-        made = loop.train(recipe, folder, console)
+        loop.train(recipe, folder, console)
     except KeyboardInterrupt:
         console.print("\nstopped; the same command goes on from the last checkpoint")
         raise typer.Exit(130) from None
-    typer.echo(f"trained: {made}")

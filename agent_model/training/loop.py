@@ -112,6 +112,7 @@ def _train(run: _Run, console: Console) -> None:
     if main:
         run.policy.save(run.out / "model", recipe.model, run.tokenizer)
         runfile.close_run(run.out, progress, log.rows if log else [])
+        console.print(f"trained: {run.out / 'model'}", highlight=False)
 
 
 def _step(run: _Run, progress: Progress) -> tuple[metrics.Row, Progress]:

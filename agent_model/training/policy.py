@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ def load_policy(recipe: Recipe) -> tuple[Policy, Tokenizer]:
     """
     source = checkpoint_of(recipe.model)
     dtype = _dtype(recipe.dtype)
+    _hush()
     blocked = dtype is torch.bfloat16 and not torch.cuda.is_available()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source)
@@ -153,6 +155,12 @@ def _check_head(policy: Policy, name: str) -> None:
             f"the model '{name}' does more to its logits than one matrix, which this trainer does "
             "not know how to repeat; export the data and train it with another tool"
         )
+
+
+def _hush() -> None:
+    """No bars for every file read, and no warning of what peft calls by its old name."""
+    transformers.utils.logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
 
 
 def _dtype(name: str) -> torch.dtype:

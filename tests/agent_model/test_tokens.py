@@ -1,0 +1,161 @@
+"""Trajectories as tokens: pieces, kinds, and the audit of masks."""
+
+import io
+from typing import Any
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from agent_model.losses import TRAINS
+from agent_model.tokens import (
+    Encoded,
+    Kind,
+    MaskLeak,
+    audit,
+    coloured,
+    encode,
+    encode_pair,
+    end_of_turn,
+    retokenisation_drift,
+)
+from autocoa_bench.errors import UserError
+from autocoa_bench.types import Trajectory
+from support.tiny_llm import forced, make_tokenizer, pair, searched, thought
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return make_tokenizer()
+
+
+def spelled(encoded: Encoded, kind: Kind, tokenizer: Any) -> str:
+    """The text of all tokens of one kind."""
+    pairs = zip(encoded.ids, encoded.kinds, strict=True)
+    return str(tokenizer.decode([token for token, each in pairs if each is kind]))
+
+
+def trained(encoded: Encoded, stage: str) -> list[bool]:
+    return [kind in TRAINS[stage] for kind in encoded.kinds]
+
+
+def test_every_kind_of_token_spells_what_its_author_wrote(tokenizer: Any) -> None:
+    trajectory = searched()
+    encoded = encode(trajectory, tokenizer)
+    written = "".join(step.observation for step in trajectory.steps)
+    assert spelled(encoded, Kind.OBSERVATION, tokenizer) == written
+    searches = "<begin_search> builder 0 </end_search><begin_search> place </end_search>"
+    assert spelled(encoded, Kind.ACTION, tokenizer) == searches
+    thoughts = "I need the builder of tower 0.\nNow é, the place. 😀\nIt is Anna.\n</think>"
+    assert spelled(encoded, Kind.THOUGHT, tokenizer) == thoughts
+    assert spelled(encoded, Kind.ANSWER, tokenizer) == "\n\n\\boxed{Anna}<|im_end|>"
+    assert spelled(encoded, Kind.PROMPT, tokenizer).endswith("<|im_start|>assistant\n<think>\n")
+
+
+def test_the_prompt_opens_with_one_special_token(tokenizer: Any) -> None:
+    ids = encode(searched(), tokenizer).ids
+    assert ids[0] == tokenizer.bos_token_id
+    assert ids[1] != tokenizer.bos_token_id
+
+
+def test_an_end_of_turn_follows_a_teachers_answer_and_no_action(tokenizer: Any) -> None:
+    encoded = encode(searched(), tokenizer)
+    end = end_of_turn(tokenizer)
+    pairs = list(zip(encoded.ids, encoded.kinds, strict=True))
+    after_prompt = [token for token, kind in pairs if kind is not Kind.PROMPT]
+    assert after_prompt.count(end) == 1
+    assert pairs[-1] == (end, Kind.ANSWER)
+
+
+def test_sampled_ids_stand_as_they_were_sampled(tokenizer: Any) -> None:
+    trajectory = thought()
+    [step] = trajectory.steps
+    letters = [tokenizer(char, add_special_tokens=False).input_ids[0] for char in step.text]
+    sampled = msgspec.structs.replace(step, token_ids=(*letters, tokenizer.eos_token_id))
+    encoded = encode(msgspec.structs.replace(trajectory, steps=(sampled,)), tokenizer)
+    assert encoded.ids[-len(letters) - 1 :] == (*letters, tokenizer.eos_token_id)
+
+
+def test_ids_that_do_not_spell_the_text_are_not_used(tokenizer: Any) -> None:
+    trajectory = thought()
+    step = msgspec.structs.replace(trajectory.steps[0], token_ids=(5, 6, 7))
+    changed = msgspec.structs.replace(trajectory, steps=(step,))
+    assert encode(changed, tokenizer) == encode(trajectory, tokenizer)
+
+
+def test_what_the_environment_says_to_force_an_answer_is_an_observation(tokenizer: Any) -> None:
+    trajectory = forced()
+    encoded = encode(trajectory, tokenizer)
+    said = "".join(step.observation for step in trajectory.steps)
+    assert said.endswith("\\boxed{")
+    assert spelled(encoded, Kind.OBSERVATION, tokenizer) == said
+    assert spelled(encoded, Kind.ANSWER, tokenizer) == "Anna"
+    assert spelled(encoded, Kind.THOUGHT, tokenizer) == "Well.Well, well."
+
+
+def test_a_token_across_the_tag_counts_as_action(tokenizer: Any) -> None:
+    assert "Ġ<" in tokenizer.get_vocab()  # one token holds the space before a tag
+    trajectory = searched()
+    step = msgspec.structs.replace(trajectory.steps[0], text="So <begin_search> x </end_search>")
+    encoded = encode(msgspec.structs.replace(trajectory, steps=(step,)), tokenizer)
+    assert spelled(encoded, Kind.THOUGHT, tokenizer) == "So"
+    assert spelled(encoded, Kind.ACTION, tokenizer) == " <begin_search> x </end_search>"
+
+
+def test_a_pair_differs_after_its_context_alone(tokenizer: Any) -> None:
+    chosen, rejected = encode_pair(pair(), tokenizer)
+    context = spelled(chosen, Kind.PROMPT, tokenizer)
+    assert context == spelled(rejected, Kind.PROMPT, tokenizer)
+    assert context.endswith("<think>\nI am not sure. ")
+    assert spelled(chosen, Kind.ACTION, tokenizer) == "<begin_search> tower 0 </end_search>"
+    assert spelled(rejected, Kind.ANSWER, tokenizer) == "\n\n\\boxed{Bert}<|im_end|>"
+
+
+def test_drift_counts_tokens_that_one_string_would_not_give(tokenizer: Any) -> None:
+    drift = retokenisation_drift(searched(), tokenizer)
+    assert drift.total == len(encode(searched(), tokenizer).ids)
+    assert drift.count == len(drift.positions) < drift.total // 10
+
+
+@pytest.mark.parametrize("make", [searched, thought, forced])
+@pytest.mark.parametrize("stage", ["sft2", "sft3"])
+def test_the_audit_passes_what_the_encoder_makes(make: Any, stage: str, tokenizer: Any) -> None:
+    trajectory = make()
+    encoded = encode(trajectory, tokenizer)
+    audit(encoded, trained(encoded, stage), TRAINS[stage], trajectory, tokenizer)
+
+
+def test_the_audit_stops_an_observation_that_would_be_learned(tokenizer: Any) -> None:
+    trajectory = searched()
+    encoded = encode(trajectory, tokenizer)
+    with pytest.raises(MaskLeak, match="observation and would enter"):
+        audit(encoded, trained(encoded, "sft3"), TRAINS["sft2"], trajectory, tokenizer)
+
+
+def test_the_audit_stops_kinds_that_are_off_by_one_token(tokenizer: Any) -> None:
+    trajectory = searched()
+    encoded = encode(trajectory, tokenizer)
+    shifted = Encoded(encoded.ids, (Kind.PROMPT, *encoded.kinds[:-1]))
+    with pytest.raises(MaskLeak, match="where the environment wrote"):
+        audit(shifted, trained(shifted, "sft2"), TRAINS["sft2"], trajectory, tokenizer)
+
+
+def test_a_trajectory_prints_coloured_with_what_is_trained_underlined(tokenizer: Any) -> None:
+    trajectory: Trajectory = searched()
+    text = coloured(encode(trajectory, tokenizer), tokenizer, TRAINS["sft2"])
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, color_system="standard")
+    console.print(text)
+    assert isinstance(console.file, io.StringIO)
+    print(console.file.getvalue())  # to be read with pytest -s
+    underlined = "".join(
+        text.plain[span.start : span.end] for span in text.spans if "underline" in str(span.style)
+    )
+    assert "<begin_search> builder 0 </end_search>" in underlined
+    assert "<search_result>" not in underlined
+    assert "magenta" in {str(span.style) for span in text.spans}
+
+
+def test_a_solver_of_another_form_is_refused(tokenizer: Any) -> None:
+    other = msgspec.structs.replace(searched(), solver="react")
+    with pytest.raises(UserError, match="solver 'react' cannot be trained on"):
+        encode(other, tokenizer)

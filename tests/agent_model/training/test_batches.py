@@ -1,0 +1,121 @@
+"""Which examples a step sees, and how they are put together."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from agent_model.tokens import encode
+from agent_model.training.batches import (
+    Example,
+    Row,
+    collate,
+    draw,
+    load_data,
+    micro_batches,
+    trained_tokens,
+)
+from agent_model.training.config import Recipe
+from autocoa_bench.errors import UserError
+from support.tiny_llm import make_tokenizer, searched, write_pairs, write_records
+
+
+def examples(lengths: Sequence[int]) -> list[Example]:
+    return [(Row(np.arange(n, dtype=np.int32), np.ones(n, np.bool_)),) for n in lengths]
+
+
+def recipe(data: Path, **changes: object) -> Recipe:
+    return msgspec.convert({"stage": "sft2", "model": "m", "data": [str(data)], **changes}, Recipe)
+
+
+def test_an_epoch_passes_every_example_once_in_an_order_of_its_own() -> None:
+    first = [i for step in range(5) for i in draw(20, 4, 0, step)]
+    second = [i for step in range(5, 10) for i in draw(20, 4, 0, step)]
+    assert sorted(first) == sorted(second) == list(range(20))
+    assert first != second
+
+
+def test_a_batch_may_reach_into_the_next_epoch() -> None:
+    drawn = [i for step in range(3) for i in draw(4, 8, 1, step)]
+    assert sorted(drawn) == sorted(list(range(4)) * 6)
+
+
+def test_a_step_draws_the_same_whenever_it_is_asked() -> None:
+    assert draw(100, 8, 3, 41) == draw(100, 8, 3, 41) != draw(100, 8, 4, 41)
+
+
+def test_short_examples_are_spread_over_the_steps() -> None:
+    short = set(range(16))  # of 160: without care they would fill batches of their own
+    mixed = [len(short & set(draw(160, 16, 0, step))) for step in range(10)]
+    assert max(mixed) <= 6
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_micro_batches_hold_everything_once_within_the_budget(parts: int) -> None:
+    lengths = [300, 20, 25, 290, 500, 31, 30, 29, 10, 310, 12, 600]
+    groups = micro_batches(examples(lengths), 620, parts)
+    assert sorted(i for group in groups for i in group) == list(range(12))
+    assert len(groups) % parts == 0
+    assert all(max(lengths[i] for i in group) * len(group) <= 620 for group in groups)
+    assert groups[0][0] == 11, "the longest comes first, so that memory is short at once or never"
+
+
+def test_micro_batches_pad_little() -> None:
+    chance = np.random.default_rng(0)
+    lengths = chance.integers(80, 600, 32).tolist()
+    groups = micro_batches(examples(lengths), 2048, 1)
+    padded = sum(max(lengths[i] for i in group) * len(group) for group in groups)
+    assert sum(lengths) / padded > 0.85
+
+
+def test_an_example_above_the_budget_is_alone() -> None:
+    assert micro_batches(examples([50, 900, 40]), 100, 1) == [[1], [0, 2]]
+
+
+def test_rows_are_padded_on_the_right_where_nothing_is_trained() -> None:
+    batch = collate(examples([3, 5]))
+    assert batch.ids.shape == (2, 5)
+    assert batch.keep[0].tolist() == [True] * 3 + [False] * 2
+    assert batch.rows.tolist() == [0] * 3 + [1] * 5
+
+
+def test_held_out_questions_are_the_same_with_every_seed(tmp_path: Path) -> None:
+    file = write_records(tmp_path / "records.jsonl", 40)
+    tokenizer = make_tokenizer()
+    first, second = (load_data(recipe(file, held_out=0.2, seed=seed), tokenizer) for seed in (1, 2))
+    assert 2 <= len(first.held_out) <= 14
+    assert len(first.train) + len(first.held_out) == 40
+    assert [e[0].ids.tolist() for e in first.held_out] == [
+        e[0].ids.tolist() for e in second.held_out
+    ]
+
+
+def test_what_is_too_long_is_left_out_and_counted(tmp_path: Path) -> None:
+    file = write_records(tmp_path / "records.jsonl", 8)
+    tokenizer = make_tokenizer()
+    limit = len(encode(searched(0), tokenizer).ids) - 1
+    data = load_data(recipe(file, held_out=0.0, max_tokens=limit), tokenizer)
+    assert sum(data.dropped.values()) == 8 - len(data.train) > 0
+    assert set(data.dropped) == {f"over {limit} tokens"}
+
+
+def test_stage_3_trains_the_observations_too(tmp_path: Path) -> None:
+    file = write_records(tmp_path / "records.jsonl", 4)
+    tokenizer = make_tokenizer()
+    masked = load_data(recipe(file, held_out=0.0), tokenizer)
+    whole = load_data(recipe(file, held_out=0.0, stage="sft3"), tokenizer)
+    assert trained_tokens(whole.train) > 2 * trained_tokens(masked.train)
+
+
+def test_a_pair_is_one_example_of_two_rows(tmp_path: Path) -> None:
+    file = write_pairs(tmp_path / "pairs.jsonl", 6)
+    data = load_data(recipe(file, stage="sft1", held_out=0.0), make_tokenizer())
+    assert [len(example) for example in data.train] == [2] * 6
+
+
+def test_a_file_of_another_kind_is_refused_by_line(tmp_path: Path) -> None:
+    file = write_pairs(tmp_path / "pairs.jsonl", 2)
+    with pytest.raises(UserError, match="line 1 is no record"):
+        load_data(recipe(file), make_tokenizer())

@@ -1,0 +1,220 @@
+"""Whole training runs of a tiny model: resumed, killed, on two processes, in all stages."""
+
+import contextlib
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+from rich.console import Console
+
+from agent_model.training import loop, metrics
+from agent_model.training.config import Lora, Recipe
+from autocoa_bench.errors import UserError
+from support.tiny_llm import make_model, write_pairs, write_records
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model, records.jsonl and pairs.jsonl."""
+    folder = tmp_path_factory.mktemp("place")
+    make_model(folder / "model")
+    write_records(folder / "records.jsonl", 48)
+    write_pairs(folder / "pairs.jsonl", 48)
+    return folder
+
+
+def recipe(place: Path, **changes: Any) -> Recipe:
+    data = "pairs" if changes.get("stage") == "sft1" else "records"
+    basic = Recipe(
+        stage="sft2",
+        model=str(place / "model"),
+        data=(str(place / f"{data}.jsonl"),),
+        dtype="fp32",
+        lr=1e-2,
+        batch=8,
+        micro_tokens=1500,
+        max_steps=6,
+        checkpoint_every=2,
+        eval_every=3,
+        held_out=0.1,
+        lora=Lora(rank=4),
+    )
+    return msgspec.structs.replace(basic, **changes)
+
+
+def write_recipe(given: Recipe, file: Path) -> Path:
+    """As a person would write it; JSON's scalars and lists are TOML's too."""
+    keys = ("stage", "model", "data", "dtype", "lr", "batch", "micro_tokens", "max_steps")
+    keys += ("checkpoint_every", "eval_every", "held_out")
+    lines = [f"{key} = {msgspec.json.encode(getattr(given, key)).decode()}" for key in keys]
+    file.write_text("\n".join([*lines, "lora.rank = 4", ""]))
+    return file
+
+
+def curve(out: Path) -> list[tuple[int, float, float, float]]:
+    return [
+        (row.step, row.loss, row.grad_norm, row.held_out or 0.0)
+        for row in metrics.read(out / "metrics.csv")
+    ]
+
+
+def run(given: Recipe, out: Path) -> str:
+    said = io.StringIO()
+    loop.train(given, out, Console(file=said, width=200))
+    return said.getvalue()
+
+
+def command(place: Path, out: Path, given: Recipe) -> list[str]:
+    config = write_recipe(given, place / f"{out.name}.toml")
+    return ["train", given.stage, "--config", str(config), "--out", str(out)]
+
+
+ENVIRONMENT = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+
+
+def start(place: Path, out: Path, given: Recipe) -> "subprocess.Popen[bytes]":
+    line = [sys.executable, "-m", "autocoa_bench", *command(place, out, given)]
+    return subprocess.Popen(line, env=ENVIRONMENT, stderr=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("stage", ["sft1", "sft2", "sft3"])
+def test_every_stage_learns(place: Path, tmp_path: Path, stage: str) -> None:
+    said = run(recipe(place, stage=stage), tmp_path / "out")
+    rows = metrics.read(tmp_path / "out" / "metrics.csv")
+    assert rows[-1].loss < rows[0].loss - 0.05
+    assert rows[-1].held_out is not None
+    assert (rows[-1].ranked is not None) is (stage == "sft1")
+    assert f"{stage}: " in said
+    assert "loss" in said
+    assert "tokens/s" in said
+
+
+def test_a_run_leaves_a_model_its_facts_and_its_curves(place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(recipe(place), out)
+    assert {file.name for file in (out / "model").iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+    facts = msgspec.json.decode((out / "run.json").read_bytes())
+    assert facts["recipe"]["lora"]["rank"] == 4
+    assert [len(each) for each in facts["data_sha256"].values()] == [64]
+    assert facts["steps"] == 6
+    assert facts["hours"] > 0
+    assert "torch" in facts["sessions"][0]["versions"]
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert len(list((out / "checkpoints").iterdir())) == 2
+
+
+def test_all_weights_can_be_trained_and_are_saved_as_a_model(place: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    run(recipe(place, lora=None, lr=1e-3), tmp_path / "out")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "model")
+    before = AutoModelForCausalLM.from_pretrained(place / "model")
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert not torch.equal(model.state_dict()[name], before.state_dict()[name])
+    assert AutoTokenizer.from_pretrained(tmp_path / "out" / "model").chat_template
+
+
+def test_how_a_step_is_cut_changes_no_curve(place: Path, tmp_path: Path) -> None:
+    run(recipe(place), tmp_path / "whole")
+    run(recipe(place, micro_tokens=400), tmp_path / "cut")
+    for one, other in zip(curve(tmp_path / "whole"), curve(tmp_path / "cut"), strict=True):
+        assert one == pytest.approx(other, rel=1e-4)
+
+
+def test_a_run_goes_on_from_its_last_checkpoint(place: Path, tmp_path: Path) -> None:
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    run(recipe(place), whole)
+    run(recipe(place, checkpoint_every=4), stopped)
+    last = stopped / "checkpoints" / "step-000006"
+    last.rename(last.with_suffix(".part"))  # as a kill while it was written leaves it
+    with (stopped / "metrics.csv").open("a") as file:
+        file.write("7,0.1,")  # a torn line
+    run(recipe(place), stopped)
+    assert curve(stopped) == curve(whole)
+    weights = [out / "model" / "adapter_model.safetensors" for out in (whole, stopped)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_another_recipes_folder_is_refused(place: Path, tmp_path: Path) -> None:
+    run(recipe(place, max_steps=1), tmp_path / "out")
+    with pytest.raises(UserError, match=r"another training run, which differs in lr: 0.01 -> 0.02"):
+        run(recipe(place, max_steps=1, lr=2e-2), tmp_path / "out")
+
+
+def test_a_folder_in_use_is_refused(place: Path, tmp_path: Path) -> None:
+    from agent_model.training.runfile import held
+
+    with (
+        held(tmp_path / "out", alone=True),
+        pytest.raises(UserError, match="is being trained in by another process"),
+    ):
+        run(recipe(place), tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_kills_in_the_middle_leave_the_curve_of_an_unbroken_run(
+    place: Path, tmp_path: Path
+) -> None:
+    given = recipe(place, max_steps=40, checkpoint_every=3)
+    run(given, tmp_path / "whole")
+    out = tmp_path / "killed"
+    for reached in (4, 13, 29):
+        process = start(place, out, given)
+        deadline = time.monotonic() + 120
+        while _steps(out) < reached and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert reached <= _steps(out) < 40
+    process = start(place, out, given)
+    _, errors = process.communicate(timeout=180)
+    assert process.returncode == 0, errors.decode()
+    found, expected = curve(out), curve(tmp_path / "whole")
+    assert len(found) == len(expected) == 40
+    for one, other in zip(found, expected, strict=True):
+        assert one == pytest.approx(other, rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lora", [True, False])
+def test_two_processes_draw_the_curve_of_one(place: Path, tmp_path: Path, lora: bool) -> None:
+    changes = [] if lora else ["--set", "lora=false"]
+    given = recipe(place)
+    one = [sys.executable, "-m", "autocoa_bench", *command(place, tmp_path / "one", given)]
+    subprocess.run([*one, *changes], env=ENVIRONMENT, check=True, timeout=300)
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
+    launch += ["--num_processes", "2", "--main_process_port", "0", "-m", "autocoa_bench"]
+    two = [*launch, *command(place, tmp_path / "two", given)]
+    subprocess.run([*two, *changes], env=ENVIRONMENT, check=True, timeout=300)
+    facts = msgspec.json.decode((tmp_path / "two" / "run.json").read_bytes())
+    assert facts["sessions"][0]["processes"] == 2
+    for a, b in zip(curve(tmp_path / "one"), curve(tmp_path / "two"), strict=True):
+        assert a == pytest.approx(b, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_wrong_recipe_is_one_line_and_exit_code_2(place: Path, tmp_path: Path) -> None:
+    given = recipe(place, data=(str(place / "missing.jsonl"),))
+    process = start(place, tmp_path / "out", given)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert errors.decode().splitlines()[-1].startswith("error: cannot read")
+    assert "Traceback" not in errors.decode()
+
+
+def _steps(out: Path) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        return max(0, len((out / "metrics.csv").read_text().splitlines()) - 1)
+    return 0

@@ -1,0 +1,133 @@
+"""The model in training: its forward pass, its masters, and what it is saved as."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from agent_model.training.attention import causal
+from agent_model.training.batches import Row, collate
+from agent_model.training.config import Recipe
+from agent_model.training.optimiser import Masters
+from agent_model.training.policy import Policy, load_policy, trainable
+from autocoa_bench.errors import UserError
+from support.tiny_llm import make_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("tiny"))
+
+
+def loaded(model: Path, **changes: Any) -> Policy:
+    given = {"stage": "sft2", "model": str(model), "data": ["-"], "dtype": "fp32", **changes}
+    return load_policy(msgspec.convert(given, Recipe))[0]
+
+
+def rows(*lengths: int) -> list[tuple[Row]]:
+    chance = np.random.default_rng(0)
+    made = [chance.integers(3, 300, n).astype(np.int32) for n in lengths]
+    return [(Row(ids, np.arange(len(ids)) > 0),) for ids in made]
+
+
+def test_a_row_scores_the_same_alone_and_padded_beside_a_longer_one(model: Path) -> None:
+    policy = loaded(model)
+    both = collate(rows(30, 70))
+    alone = collate(rows(30, 70)[:1])
+    with torch.no_grad():
+        together = policy(both.ids, both.keep)[both.rows == 0]
+        expected = policy(alone.ids, alone.keep)
+    torch.testing.assert_close(together, expected)
+
+
+@pytest.mark.parametrize(("length", "block"), [(1, 4), (4, 4), (37, 8), (20, 64)])
+def test_attention_by_blocks_is_pytorchs_causal_attention(length: int, block: int) -> None:
+    torch.manual_seed(0)
+    query = torch.randn(2, 6, length, 8)
+    key, value = torch.randn(2, 2, 2, length, 8)
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, is_causal=True, enable_gqa=True
+    )
+    torch.testing.assert_close(causal(query * 8**-0.5, key, value, block), expected)
+
+
+def test_bf16_training_scores_as_fp32_does_within_its_precision(model: Path) -> None:
+    batch = collate(rows(40, 200))
+    with torch.no_grad():
+        exact = loaded(model)(batch.ids, batch.keep)
+        rounded = loaded(model, dtype="bf16")(batch.ids, batch.keep)
+    torch.testing.assert_close(rounded, exact, rtol=0.02, atol=0.05)
+
+
+def test_a_small_step_moves_masters_that_bf16_weights_could_not_show(model: Path) -> None:
+    policy = loaded(model, dtype="bf16", lora=None)
+    masters = Masters(policy)
+    before = {k: v.clone() for k, v in masters.state()["weights"].items()}
+    live = {k: v.detach().clone() for k, v in trainable(policy)}
+    batch = collate(rows(60))
+    (-policy(batch.ids, batch.keep).mean()).backward()
+    masters.collect()
+    masters.step(lr=7e-7)
+    name = "model.model.layers.0.mlp.up_proj.weight"
+    moved = (masters.state()["weights"][name] != before[name]).float().mean().item()
+    shown = (dict(trainable(policy))[name] != live[name]).float().mean().item()
+    assert moved > 0.95
+    assert shown < 0.1
+
+
+def test_gradients_of_micro_batches_add_up_to_those_of_the_whole(model: Path) -> None:
+    norms = []
+    for groups in ([rows(30, 50)], [rows(30, 50)[:1], rows(30, 50)[1:]]):
+        policy = loaded(model)
+        masters = Masters(policy)
+        for group in groups:
+            batch = collate(group)
+            (-policy(batch.ids, batch.keep).sum() / 78).backward()
+            masters.collect()
+        norms.append(masters.step(lr=0.0))
+    assert norms[0] == pytest.approx(norms[1], rel=1e-5)
+
+
+def test_an_adapter_is_saved_in_pefts_format_and_gone_on_from(model: Path, tmp_path: Path) -> None:
+    policy = loaded(model)
+    with torch.no_grad():
+        for _, weight in trainable(policy):
+            weight.add_(0.05)
+    policy.save(tmp_path / "adapter", "base-name", None)
+    found = {file.name for file in (tmp_path / "adapter").iterdir()}
+    assert found == {"adapter_model.safetensors", "adapter_config.json"}
+    again = loaded(model, adapter=str(tmp_path / "adapter"))
+    batch = collate(rows(30))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            again(batch.ids, batch.keep), policy(batch.ids, batch.keep), rtol=0, atol=0
+        )
+    assert [name for name, _ in trainable(again)] == [name for name, _ in trainable(policy)]
+
+
+def test_adapters_have_the_models_own_type(model: Path) -> None:
+    assert {each.dtype for _, each in trainable(loaded(model, dtype="bf16"))} == {torch.bfloat16}
+
+
+def test_checkpointed_activations_change_no_gradient(model: Path) -> None:
+    batch = collate(rows(40))
+    found = []
+    for checkpointing in (False, True):
+        policy = loaded(model, gradient_checkpointing=checkpointing)
+        policy(batch.ids, batch.keep).sum().backward()
+        found.append([each.grad for _, each in trainable(policy)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_model_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot load the model"):
+        loaded(tmp_path / "nothing")
+
+
+def test_an_adapter_for_layers_that_are_not_there_is_refused(model: Path) -> None:
+    with pytest.raises(UserError, match="no adapter can be put on this model"):
+        loaded(model, lora={"targets": ["c_attn"]})

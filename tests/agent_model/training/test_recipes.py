@@ -1,0 +1,78 @@
+"""Recipes: defaults, changes, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from agent_model.training.config import Lora, Stage, load_recipe
+from agent_model.training.optimiser import learning_rate, total_steps
+from autocoa_bench.errors import UserError
+
+ROOT = Path(__file__).parents[3]
+BASIC = 'model = "m"\ndata = ["d.jsonl"]\n'
+
+
+def write(folder: Path, text: str = BASIC) -> Path:
+    file = folder / "recipe.toml"
+    file.write_text(text)
+    return file
+
+
+def test_what_a_recipe_leaves_out_is_the_papers(tmp_path: Path) -> None:
+    first = load_recipe(write(tmp_path), "sft1")
+    second = load_recipe(write(tmp_path), "sft2")
+    assert (first.alpha, first.lr, first.epochs, first.batch) == (0.2, 5e-6, 2.0, 16)
+    assert (second.lr, second.epochs, second.batch, second.max_tokens) == (5e-5, 2.0, 32, 8192)
+    assert first.schedule == second.schedule == "cosine"
+
+
+def test_changes_reach_into_tables(tmp_path: Path) -> None:
+    changes = ["lr=1e-3", "lora.rank=4", "model=other/name", "live.tasks=nq"]
+    recipe = load_recipe(write(tmp_path), "sft2", changes)
+    assert (recipe.lr, recipe.model, recipe.live.tasks) == (1e-3, "other/name", "nq")
+    assert recipe.lora == Lora(rank=4)
+
+
+def test_lora_false_trains_all_weights(tmp_path: Path) -> None:
+    assert load_recipe(write(tmp_path, BASIC + "lora = false\n"), "sft2").lora is None
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (BASIC + "learning_rate = 1\n", "unknown key of a recipe 'learning_rate'"),
+        (BASIC + "bach = 1\n", "did you mean 'batch'"),
+        (BASIC + "[lora]\nrang = 1\n", "did you mean 'rank'"),
+        (BASIC + 'lr = "fast"\n', "Expected `float`, got `str`"),
+        (BASIC + "batch = 0\n", "batch = 0; it takes 1 or more"),
+        (BASIC + "held_out = 1.5\n", "a share from 0 to below 1, or a file"),
+        (BASIC + 'stage = "sft3"\n', "is for stage 'sft3', not 'sft2'"),
+        ("model = [", "is not TOML"),
+        ('model = "m"\ndata = []\n', "names no file"),
+    ],
+)
+def test_a_wrong_recipe_says_what_is_wrong(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_recipe(write(tmp_path, text), "sft2")
+    assert problem in str(caught.value)
+
+
+def test_the_schedule_warms_up_then_falls_to_nothing(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path), "sft2", ["lr=1.0", "warmup=0.1"])
+    rates = [learning_rate(recipe, step, 100) for step in range(100)]
+    assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[55] == pytest.approx(0.5)
+    assert rates[-1] < 0.001
+
+
+def test_epochs_count_in_whole_batches(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path), "sft2")
+    assert total_steps(recipe, 6000) == 375
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda f: f.stem)
+def test_every_recipe_that_ships_is_valid_and_says_what_it_leaves_out(file: Path) -> None:
+    stages: list[Stage] = ["sft1", "sft2", "sft3"]
+    assert load_recipe(file, next(stage for stage in stages if stage in file.stem))
+    assert "Left out:" in file.read_text().partition("\n\n")[0]
