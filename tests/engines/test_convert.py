@@ -1,0 +1,176 @@
+"""Adapters and models between PEFT, transformers and GGUF."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+
+from autocoa_bench.engines import convert as conversion
+from autocoa_bench.engines.convert import convert
+from autocoa_bench.engines.tensors import Tensors, save
+from autocoa_bench.errors import UserError
+from support.tiny import edit_json
+
+LLAMA = {"model_type": "llama", "num_attention_heads": 4, "num_key_value_heads": 2}
+
+
+def base(folder: Path, **config: Any) -> str:
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(LLAMA | config))
+    return str(folder)
+
+
+def lora(
+    folder: Path, rank: int = 32, module: str = "self_attn.q_proj", rows: int = 32, **config: Any
+) -> Path:
+    """A PEFT folder with random numbers for one module of two layers."""
+    random = np.random.default_rng(0)
+    tensors = {}
+    for layer in range(2):
+        name = f"base_model.model.model.layers.{layer}.{module}"
+        tensors[f"{name}.lora_A.weight"] = random.normal(size=(rank, 64)).astype("<f4")
+        tensors[f"{name}.lora_B.weight"] = random.normal(size=(rows, rank)).astype("<f4")
+    folder.mkdir()
+    save(folder / "adapter_model.safetensors", tensors)
+    plain = {"peft_type": "LORA", "r": rank, "lora_alpha": 2 * rank}
+    (folder / "adapter_config.json").write_text(json.dumps(plain | config))
+    return folder
+
+
+def written(path: Path) -> dict[str, Any]:
+    return {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
+
+
+def converted(tmp_path: Path, folder: Path, outtype: conversion.OutType = "f32") -> Path:
+    target = str(tmp_path / "adapter.gguf")
+    return convert(str(folder), target, base(tmp_path / "base"), outtype)
+
+
+@pytest.mark.parametrize("module", ["self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj"])
+def test_an_adapter_comes_back_as_it_was(tmp_path: Path, module: str) -> None:
+    folder = lora(tmp_path / "lora", module=module)
+    there = converted(tmp_path, folder)
+    back = convert(str(there), str(tmp_path / "back"), base(tmp_path / "base"))
+    before, after = (Tensors([each / "adapter_model.safetensors"]) for each in (folder, back))
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    config = json.loads((back / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"]) == (32, 64.0)
+    assert config["target_modules"] == [module.rpartition(".")[2]]
+
+
+def test_rows_of_a_llamas_queries_interleave_the_halves_of_each_head(tmp_path: Path) -> None:
+    folder = lora(tmp_path / "lora")
+    [given] = [
+        t
+        for n, t in Tensors([folder / "adapter_model.safetensors"]).items()
+        if "0.self_attn.q_proj.lora_B" in n
+    ]
+    made = written(converted(tmp_path, folder))["blk.0.attn_q.weight.lora_b"].data
+    order = [head * 8 + at for head in range(4) for pair in range(4) for at in (pair, pair + 4)]
+    assert np.array_equal(made, given[order])
+
+
+def test_a_qwens_rows_stay_in_their_order(tmp_path: Path) -> None:
+    folder = lora(tmp_path / "lora")
+    qwen = base(tmp_path / "base", model_type="qwen2")
+    made = convert(str(folder), str(tmp_path / "adapter.gguf"), qwen, "f32")
+    given = Tensors([folder / "adapter_model.safetensors"])
+    name = "base_model.model.model.layers.1.self_attn.q_proj.lora_B.weight"
+    assert np.array_equal(written(made)["blk.1.attn_q.weight.lora_b"].data, given[name])
+
+
+@pytest.mark.parametrize(
+    ("config", "factor"),
+    [
+        ({"use_rslora": True}, 4.0),
+        ({"alpha_pattern": {"q_proj": 8}}, 0.25),
+        ({"alpha_pattern": {"v_proj": 8}}, 1.0),
+    ],
+)
+def test_every_scaling_is_kept(tmp_path: Path, config: dict[str, Any], factor: float) -> None:
+    plain = converted(tmp_path, lora(tmp_path / "plain", rank=16))
+    before = written(plain)["blk.0.attn_q.weight.lora_b"].data.copy()
+    plain.unlink()
+    after = converted(tmp_path, lora(tmp_path / "other", rank=16, **config))
+    assert np.allclose(written(after)["blk.0.attn_q.weight.lora_b"].data, factor * before)
+
+
+def test_eight_bits_are_taken_where_their_blocks_fit(tmp_path: Path) -> None:
+    made = written(converted(tmp_path, lora(tmp_path / "lora", rank=16), "q8_0"))
+    kinds = {name[-1]: tensor.tensor_type.name for name, tensor in made.items()}
+    assert kinds == {"a": "Q8_0", "b": "F16"}
+
+
+def test_brain_floats_are_read_as_the_numbers_they_are(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    tensor = torch.tensor([[1.0, -2.5e-20, 3.4e30]], dtype=torch.bfloat16)
+    save_file({"x": tensor}, tmp_path / "x.safetensors")
+    assert np.array_equal(Tensors([tmp_path / "x.safetensors"])["x"], tensor.float().numpy())
+
+
+def test_what_is_saved_is_read_by_the_safetensors_package(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    tensors = {"a": np.arange(6, dtype="<f4").reshape(2, 3), "b": np.ones(3, "<f2")}
+    save(tmp_path / "x.safetensors", tensors)
+    read = load_file(tmp_path / "x.safetensors")
+    assert all(np.array_equal(read[name], tensors[name]) for name in tensors)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"use_dora": True}, "no plain LoRA"),
+        ({"peft_type": "IA3"}, "no plain LoRA"),
+        ({"lora_alpha": 0}, "no plain LoRA"),
+    ],
+)
+def test_another_kind_of_adapter_is_refused(
+    tmp_path: Path, config: dict[str, Any], message: str
+) -> None:
+    folder = lora(tmp_path / "lora")
+    edit_json(folder / "adapter_config.json", **config)
+    with pytest.raises(UserError, match=message):
+        converted(tmp_path, folder)
+
+
+def test_a_module_that_cannot_be_converted_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"router.*models merge"):
+        converted(tmp_path, lora(tmp_path / "lora", module="mlp.router"))
+
+
+def test_another_architecture_is_refused_with_the_tool_that_takes_it(tmp_path: Path) -> None:
+    folder = lora(tmp_path / "lora")
+    other = base(tmp_path / "base", model_type="mamba")
+    with pytest.raises(UserError, match=r"'mamba'.*convert_hf_to_gguf\.py"):
+        convert(str(folder), str(tmp_path / "adapter.gguf"), other)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "outtype", "message"),
+    [
+        ("lora", "adapter", "auto", r"ends in \.gguf"),
+        ("nothing", "adapter.gguf", "auto", "nothing that can be converted"),
+        ("adapter.gguf", "back.gguf", "auto", "a folder"),
+        ("adapter.gguf", "back", "q8_0", "--outtype q8_0 does not fit"),
+        ("adapter.gguf", "lora", "auto", "there already"),
+        ("lora/adapter_model.safetensors", "back", "auto", "no GGUF file"),
+    ],
+)
+def test_a_request_that_makes_no_sense_says_what_does(
+    tmp_path: Path, source: str, target: str, outtype: conversion.OutType, message: str
+) -> None:
+    converted(tmp_path, lora(tmp_path / "lora"))
+    with pytest.raises(UserError, match=message):
+        convert(str(tmp_path / source), str(tmp_path / target), base(tmp_path / "base"), outtype)
+
+
+def test_an_adapter_whose_base_is_unknown_asks_for_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="give --base"):
+        convert(str(lora(tmp_path / "lora")), str(tmp_path / "adapter.gguf"))

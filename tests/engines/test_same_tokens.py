@@ -1,0 +1,209 @@
+"""What is served is what was trained: every server gives the same greedy tokens on episodes.
+
+A random LoRA stands for a trained one; its base is the real SmolLM2 in 32-bit floats everywhere,
+so that nothing but the servers differs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from agent_model.agent import Agent
+from autocoa_bench import registry, tasks
+from autocoa_bench.engines import Engine, hf
+from autocoa_bench.engines.convert import convert
+from autocoa_bench.engines.embedded import EmbeddedEngine
+from autocoa_bench.engines.local import LocalEngine
+from autocoa_bench.engines.models import DEFAULT
+from autocoa_bench.runner import World, drive
+from autocoa_bench.types import Budget, Completion, EngineSpec, Generate, Sampling, Trajectory
+from support.tiny import random_lora
+
+pytestmark = pytest.mark.slow
+
+BUDGET = Budget(max_actions=2, step_tokens=64, answer_tokens=16, context_tokens=4096)
+VLLM = os.environ.get("AUTOCOA_BENCH_VLLM") or (sys.executable if find_spec("vllm") else "")
+VLLM_SECONDS = 300
+
+
+class Asked(NamedTuple):
+    """A request that an episode made: its prompt's ids, its limits, and what was sampled."""
+
+    prompt: list[int]
+    stop: tuple[str, ...]
+    max_tokens: int
+    completion: Completion
+
+
+class Recorder:
+    """The engine in process, with all that it was asked."""
+
+    base_url = ""
+
+    def __init__(self, engine: LocalEngine) -> None:
+        self.engine = engine
+        self.asked: list[Asked] = []
+
+    async def start(self) -> EngineSpec:
+        return await self.engine.start()
+
+    async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
+        [completion] = await self.engine.generate(request, sampling)
+        prompt = self.engine._prompt_ids(request.prompt)
+        self.asked.append(Asked(prompt, request.stop, request.max_tokens, completion))
+        return [completion]
+
+    async def close(self) -> None:
+        await self.engine.close()
+
+
+class Trained(NamedTuple):
+    """A base and an adapter in both forms, and the episodes that transformers ran with them."""
+
+    base: Path
+    lora: Path
+    base_gguf: Path
+    lora_gguf: Path
+    episodes: list[Trajectory]
+    asked: list[Asked]
+
+
+def episodes(engine: Engine) -> list[Trajectory]:
+    """Two questions, one after another; three where searches were made are too slow here."""
+
+    async def run() -> list[Trajectory]:
+        search = registry.load("search", "bm25")("embedded", top_k=1)
+        [task] = tasks.resolve("hotpotqa")
+        await engine.start()
+        try:
+            world = World(engine, search)
+            questions = task.load("test")[:2]
+            agent = Agent(shots=1)
+            return [await drive(each, agent, world, Sampling(), BUDGET) for each in questions]
+        finally:
+            await engine.close()
+            await search.close()
+
+    return asyncio.run(run())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("trained")
+    base = folder / "base"
+    hf.load_model(DEFAULT, "float32").save_pretrained(base)
+    hf.load_tokenizer(DEFAULT).save_pretrained(base)
+    lora = random_lora(base, folder / "lora", rank=8, std=0.003)
+    recorder = Recorder(LocalEngine(str(base), adapter=str(lora)))
+    return Trained(
+        base,
+        lora,
+        convert(str(base), str(folder / "base.gguf"), DEFAULT, "f32"),
+        convert(str(lora), str(folder / "lora.gguf"), str(base), "f32"),
+        episodes(recorder),
+        recorder.asked,
+    )
+
+
+def spoken(trajectories: Sequence[Trajectory]) -> list[list[tuple[str, tuple[int, ...] | None]]]:
+    return [[(step.text, step.token_ids) for step in each.steps] for each in trajectories]
+
+
+def test_the_episodes_have_searches_and_sampled_ids(trained: Trained) -> None:
+    steps = [step for each in trained.episodes for step in each.steps]
+    assert any(step.kind == "search" for step in steps)
+    assert any(step.token_ids for step in steps)
+
+
+def test_llama_cpp_gives_the_same_tokens(trained: Trained) -> None:
+    engine = EmbeddedEngine(
+        str(trained.base_gguf), parallel=1, context_tokens=4096, adapter=str(trained.lora_gguf)
+    )
+    assert spoken(episodes(engine)) == spoken(trained.episodes)
+
+
+def test_llama_cpp_gives_the_same_tokens_of_a_merged_model(
+    trained: Trained, tmp_path: Path
+) -> None:
+    merged = hf.merge(str(trained.lora), str(tmp_path / "merged"), str(trained.base))
+    model = convert(str(merged), str(tmp_path / "merged.gguf"), DEFAULT, "f32")
+    engine = EmbeddedEngine(str(model), parallel=1, context_tokens=4096)
+    assert spoken(episodes(engine)) == spoken(trained.episodes)
+
+
+@pytest.fixture
+def vllm(trained: Trained, tmp_path: Path) -> Iterator[str]:
+    """The address of vLLM with the adapter as the model `tuned`."""
+    if not VLLM:
+        pytest.skip("vllm is not installed; AUTOCOA_BENCH_VLLM may name the Python of a venv")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [VLLM, "-m", "vllm.entrypoints.openai.api_server", "--model", str(trained.base)]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32"]
+    command += ["--max-model-len", "4096", "--max-num-batched-tokens", "4096", "--enforce-eager"]
+    command += ["--no-enable-prefix-caching", "--enable-lora", "--max-lora-rank", "8"]
+    command += ["--max-num-seqs", "1", "--lora-modules", f"tuned={trained.lora}"]
+    settings = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    settings |= {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "OMP_NUM_THREADS": "1"}
+    log = tmp_path / "vllm.log"
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(command, env=os.environ | settings, stdout=out, stderr=out) as server,
+    ):
+        url = f"http://127.0.0.1:{port}"
+        try:
+            _wait_for(url, server, log)
+            yield url
+        finally:
+            server.terminate()
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + VLLM_SECONDS
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            urllib.request.urlopen(f"{url}/health").close()
+        except urllib.error.URLError:
+            time.sleep(1)
+        else:
+            return
+    pytest.fail(f"vLLM did not start: {log.read_text(errors='replace')[-2000:]}")
+
+
+def _complete(url: str, asked: Asked) -> dict[str, Any]:
+    body = {
+        "model": "tuned",
+        "prompt": asked.prompt,
+        "stop": asked.stop,
+        "max_tokens": asked.max_tokens,
+        "temperature": 0,
+        "return_token_ids": True,
+    }
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}/v1/completions", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request) as reply:
+        found: dict[str, Any] = json.loads(reply.read())["choices"][0]
+    return found
+
+
+def test_vllm_gives_the_same_tokens(trained: Trained, vllm: str) -> None:
+    for asked in trained.asked:
+        found = _complete(vllm, asked)
+        assert found["text"] == asked.completion.text
+        if asked.completion.token_ids is not None:
+            assert tuple(found["token_ids"]) == asked.completion.token_ids
