@@ -21,7 +21,7 @@ app = typer.Typer(
 
 RecipeFile = Annotated[Path, typer.Option("--config", help="A recipe (TOML); see recipes/.")]
 Out = Annotated[
-    Path | None, typer.Option(help="Folder of the run; default: results/training/<recipe>.")
+    Path | None, typer.Option(help="Folder of the run; default: results/runs/training/<recipe>.")
 ]
 Changes = Annotated[
     list[str] | None, typer.Option("--set", help="Change a recipe's key: key=value; repeatable.")
@@ -54,7 +54,7 @@ def _train(stage: Stage, config: Path, out: Path | None, changes: list[str]) -> 
     from agent_model.training.config import load_recipe
 
     recipe = load_recipe(config, stage, changes)
-    folder = out or Path("results/training") / config.stem
+    folder = out or Path("results/runs/training") / config.stem
     try:
         from agent_model.training import loop
     except ModuleNotFoundError as error:

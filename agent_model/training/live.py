@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import torch
+from torch import Tensor
 
 from agent_model.tokens import Tokenizer, encode_prompt, end_of_turn
 from agent_model.training.config import Live
@@ -30,6 +31,8 @@ from autocoa_bench.types import (
     Record,
     Trajectory,
 )
+
+_TAIL = 24  # tokens that a stop string surely fits into
 
 Sampler = Callable[[Sequence[Generate]], list[Completion]]
 """Completes requests, all of one kind (forced or not), in order."""
@@ -151,13 +154,26 @@ def complete(
         do_sample=False,
         eos_token_id=end,
         pad_token_id=end,
-        stop_strings=list(stop) or None,
-        tokenizer=tokenizer,
+        stopping_criteria=[_met(stop, width, tokenizer)],
     )
     return [
         _completion(row[: request.max_tokens], end, stop, len(prompt), tokenizer)
         for row, request, prompt in zip(made[:, width:].tolist(), requests, prompts, strict=True)
     ]
+
+
+def _met(stop: Sequence[str], width: int, tokenizer: Tokenizer) -> Callable[..., Tensor]:
+    """Whether each row has sampled a stop string after its prompt of `width` tokens.
+
+    Unlike the library's own criterion, it never counts characters of the prompt.
+    """
+
+    def met(ids: Tensor, _: Tensor, **__: Any) -> Tensor:
+        tails = tokenizer.batch_decode(ids[:, max(width, ids.shape[1] - _TAIL) :])
+        found = [any(each in tail for each in stop) for tail in tails]
+        return torch.tensor(found, device=ids.device)
+
+    return met
 
 
 def _completion(

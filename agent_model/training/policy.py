@@ -159,7 +159,7 @@ def _check_head(policy: Policy, name: str) -> None:
 
 def _hush() -> None:
     """No bars for every file read, and no warning of what peft calls by its old name."""
-    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
 
 
