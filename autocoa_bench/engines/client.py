@@ -68,18 +68,6 @@ class _ModelList(Struct):
     data: list[_ModelCard]
 
 
-class _Rendered(Struct):
-    prompt: str
-
-
-class _Tokens(Struct):
-    tokens: tuple[int, ...]
-
-
-class _Content(Struct):
-    content: str
-
-
 class _Failure(Exception):
     """A try that another may better: its fault's kind, and the seconds the server asks for."""
 
@@ -261,7 +249,7 @@ class OpenAIEngine:
         text = self._rendered.get(opening)
         if text is not None:
             return text
-        text = (await self._ask("/apply-template", {"messages": opening}, _Rendered)).prompt
+        text = (await self._ask("/apply-template", {"messages": opening}, wire.Rendered)).prompt
         while len(self._rendered) >= _RENDERED_OPENINGS:
             del self._rendered[next(iter(self._rendered))]
         self._rendered[opening] = text
@@ -272,7 +260,7 @@ class OpenAIEngine:
         turns = []
         for turn in prompt.turns:
             if turn.source == "model" and turn.token_ids is None:
-                found = await self._ask("/tokenize", {"content": turn.text}, _Tokens)
+                found = await self._ask("/tokenize", {"content": turn.text}, wire.Tokenized)
                 turn = msgspec.structs.replace(turn, token_ids=found.tokens)
             turns.append(turn)
         return msgspec.structs.replace(prompt, turns=tuple(turns))
@@ -285,7 +273,7 @@ class OpenAIEngine:
         ended = completion.stop_reason == "stop" and completion.stop_string is None
         if completion.token_ids is None or ended:
             return completion
-        found = await self._ask("/detokenize", {"tokens": completion.token_ids}, _Content)
+        found = await self._ask("/detokenize", {"tokens": completion.token_ids}, wire.Detokenized)
         if found.content == completion.text + (completion.stop_string or ""):
             return completion
         return msgspec.structs.replace(completion, token_ids=None)

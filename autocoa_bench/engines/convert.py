@@ -294,6 +294,7 @@ def _permuted(weights: Array, heads: int) -> Array:
     """Rows as llama.cpp orders them in queries and keys; 0 heads: as they are."""
     if not heads:
         return weights
+    _check_rows(weights, heads)
     halves = weights.reshape(heads, 2, weights.shape[0] // heads // 2, *weights.shape[1:])
     return halves.swapaxes(1, 2).reshape(weights.shape)
 
@@ -302,8 +303,17 @@ def _unpermuted(weights: Array, heads: int) -> Array:
     """The inverse of `_permuted`."""
     if not heads:
         return weights
+    _check_rows(weights, heads)
     pairs = weights.reshape(heads, weights.shape[0] // heads // 2, 2, *weights.shape[1:])
     return pairs.swapaxes(1, 2).reshape(weights.shape)
+
+
+def _check_rows(weights: Array, heads: int) -> None:
+    if weights.shape[0] % (2 * heads):
+        raise UserError(
+            f"weights of {weights.shape[0]} rows do not fit the base model's {heads} heads; was "
+            "this trained on another base? Give --base the right one"
+        )
 
 
 def _add(writer: Any, name: str, weights: Array, outtype: OutType) -> None:

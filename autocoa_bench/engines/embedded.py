@@ -25,7 +25,8 @@ class EmbeddedEngine:
     the start, at most 8. `adapter` is a LoRA adapter's .gguf, put on the model; empty: none.
 
     Completions are the same bit for bit whatever else is in flight, whatever is cached, and for
-    any number of threads, so that a resumed run equals an uninterrupted one.
+    any number of threads, so that a resumed run equals an uninterrupted one. That holds with an
+    adapter whose matrices are 8-bit as the model's are, not with one of 16 or 32 bits.
     """
 
     def __init__(

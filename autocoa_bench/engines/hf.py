@@ -1,4 +1,7 @@
-"""Models as transformers loads them (folders, named models, .gguf files), and LoRA on them."""
+"""Models as transformers loads them, and LoRA on them.
+
+A model is a folder, a named model, a .gguf file, or a name of the Hugging Face Hub.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ def load_model(name: str, dtype: str) -> Any:
         options["quantization_config"] = transformers.GgufConfig(dequantize=True)
     try:
         model = transformers.AutoModelForCausalLM.from_pretrained(
-            where, dtype=getattr(torch, dtype), local_files_only=True, **options
+            where, dtype=getattr(torch, dtype), **options
         )
     except (OSError, ValueError) as error:
         raise UserError(f"transformers cannot load '{name}': {error}") from None
@@ -34,7 +37,7 @@ def load_tokenizer(name: str) -> Any:
     transformers = _library()
     where, options = _source(name)
     try:
-        return transformers.AutoTokenizer.from_pretrained(where, local_files_only=True, **options)
+        return transformers.AutoTokenizer.from_pretrained(where, **options)
     except (OSError, ValueError) as error:
         raise UserError(f"transformers cannot load the tokenizer of '{name}': {error}") from None
 
@@ -48,10 +51,13 @@ def with_adapter(model: Any, adapter: str, base: str) -> Any:
 
     if user_path(adapter).suffix == ".gguf":
         with tempfile.TemporaryDirectory() as scratch:
-            folder = convert(adapter, str(Path(scratch) / "adapter"), base)
-            return PeftModel.from_pretrained(model, folder).eval()
+            made = convert(adapter, str(Path(scratch) / "adapter"), base)
+            return PeftModel.from_pretrained(model, made).eval()
+    folder = user_path(adapter)
+    if not (folder / "adapter_config.json").is_file():
+        raise UserError(f"'{adapter}' is no adapter: neither a .gguf nor a PEFT folder")
     try:
-        return PeftModel.from_pretrained(model, str(user_path(adapter))).eval()
+        return PeftModel.from_pretrained(model, str(folder)).eval()
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"'{adapter}' is no LoRA adapter for '{base}': {error}") from None
 
@@ -85,6 +91,8 @@ def _source(name: str) -> tuple[str, dict[str, Any]]:
     folder = user_path(name)
     if name and folder.is_dir():
         return str(folder), {}
+    if "/" in name and not name.endswith(".gguf"):  # a model of the hub
+        return name, {}
     path = models.resolve(name).path
     return str(path.parent), {"gguf_file": path.name}
 
@@ -95,5 +103,6 @@ def _library() -> Any:
         import transformers
     except ImportError:
         raise MissingExtra("running models with transformers", "train") from None
-    transformers.utils.logging.disable_progress_bar()
+    silence: Any = transformers.utils.logging.disable_progress_bar
+    silence()
     return transformers

@@ -34,7 +34,7 @@ _TAIL = 4
 
 
 class LocalEngine:
-    """A transformers folder, a named model or a .gguf, with at most `parallel` rows at once.
+    """A model as `engines.hf` loads it, with at most `parallel` rows at once.
 
     On a CPU weights are 32-bit, and a completion does not depend on what else is in flight; on a
     GPU they are of the type they are kept in. `adapter` is a PEFT folder or a GGUF adapter.
@@ -72,7 +72,7 @@ class LocalEngine:
             torch.set_num_threads(idle_cores())
         model = hf.load_model(self.model, dtype)
         settings: dict[str, str | int | float] = {
-            "sha256": _fingerprint(self.model),
+            "sha256": getattr(model.config, "_commit_hash", None) or _fingerprint(self.model),
             "dtype": dtype,
             "device": "cuda" if gpu else "cpu",
             "torch": version("torch"),

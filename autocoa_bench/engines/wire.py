@@ -202,6 +202,24 @@ class _Native(Struct):
     tokens_predicted: int | None = None
 
 
+class Rendered(Struct):
+    """llama.cpp's reply of /apply-template."""
+
+    prompt: str
+
+
+class Tokenized(Struct):
+    """llama.cpp's reply of /tokenize."""
+
+    tokens: tuple[int, ...]
+
+
+class Detokenized(Struct):
+    """llama.cpp's reply of /detokenize."""
+
+    content: str
+
+
 _reply = msgspec.json.Decoder(_Reply)
 _native = msgspec.json.Decoder(_Native | list[_Native])
 

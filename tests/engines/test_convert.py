@@ -7,12 +7,14 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from autocoa_bench.cli import app
 from autocoa_bench.engines import convert as conversion
 from autocoa_bench.engines.convert import convert
 from autocoa_bench.engines.tensors import Tensors, save
 from autocoa_bench.errors import UserError
-from support.tiny import edit_json
+from support.tiny import edit_json, numpy_lora
 
 LLAMA = {"model_type": "llama", "num_attention_heads": 4, "num_key_value_heads": 2}
 
@@ -27,16 +29,8 @@ def lora(
     folder: Path, rank: int = 32, module: str = "self_attn.q_proj", rows: int = 32, **config: Any
 ) -> Path:
     """A PEFT folder with random numbers for one module of two layers."""
-    random = np.random.default_rng(0)
-    tensors = {}
-    for layer in range(2):
-        name = f"base_model.model.model.layers.{layer}.{module}"
-        tensors[f"{name}.lora_A.weight"] = random.normal(size=(rank, 64)).astype("<f4")
-        tensors[f"{name}.lora_B.weight"] = random.normal(size=(rows, rank)).astype("<f4")
-    folder.mkdir()
-    save(folder / "adapter_model.safetensors", tensors)
-    plain = {"peft_type": "LORA", "r": rank, "lora_alpha": 2 * rank}
-    (folder / "adapter_config.json").write_text(json.dumps(plain | config))
+    numpy_lora(folder, layers=2, rank=rank, shapes={module: (rows, 64)})
+    edit_json(folder / "adapter_config.json", **config)
     return folder
 
 
@@ -169,6 +163,20 @@ def test_a_request_that_makes_no_sense_says_what_does(
     converted(tmp_path, lora(tmp_path / "lora"))
     with pytest.raises(UserError, match=message):
         convert(str(tmp_path / source), str(tmp_path / target), base(tmp_path / "base"), outtype)
+
+
+def test_an_adapter_of_another_base_is_refused(tmp_path: Path) -> None:
+    other = base(tmp_path / "base", num_attention_heads=9)
+    with pytest.raises(UserError, match="trained on another base"):
+        convert(str(lora(tmp_path / "lora")), str(tmp_path / "adapter.gguf"), other)
+
+
+def test_the_command_line_converts(tmp_path: Path) -> None:
+    arguments = [str(lora(tmp_path / "lora")), str(tmp_path / "adapter.gguf")]
+    arguments += ["--base", base(tmp_path / "base"), "--outtype", "f16"]
+    done = CliRunner().invoke(app, ["models", "convert", *arguments])
+    assert (done.exit_code, done.output.strip()) == (0, arguments[1])
+    assert written(Path(arguments[1]))["blk.1.attn_q.weight.lora_a"].tensor_type.name == "F16"
 
 
 def test_an_adapter_whose_base_is_unknown_asks_for_it(tmp_path: Path) -> None:

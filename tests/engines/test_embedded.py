@@ -16,6 +16,7 @@ from openai import OpenAI
 
 from agent_model.agent import Agent
 from autocoa_bench.engines import EngineOptions, embedded, models, wire
+from autocoa_bench.engines.convert import convert
 from autocoa_bench.engines.embedded import EmbeddedEngine, from_options
 from autocoa_bench.engines.models import DEFAULT
 from autocoa_bench.episode import episode
@@ -31,6 +32,7 @@ from autocoa_bench.types import (
     Turn,
 )
 from support.interrupt import heed_ctrl_c
+from support.tiny import numpy_lora
 
 GREEDY = Sampling()
 QUESTIONS = (
@@ -45,12 +47,24 @@ QUESTIONS = (
 )
 
 
+SHAPES = {
+    "self_attn.q_proj": (576, 576),
+    "self_attn.k_proj": (192, 576),
+    "self_attn.v_proj": (192, 576),
+    "self_attn.o_proj": (576, 576),
+    "mlp.gate_proj": (1536, 576),
+    "mlp.up_proj": (1536, 576),
+    "mlp.down_proj": (576, 1536),
+}
+"""SmolLM2-135M's linear layers."""
+
+
 class Session:
     """A started engine and the event loop that it lives in."""
 
-    def __init__(self) -> None:
+    def __init__(self, adapter: str = "") -> None:
         self.runner = asyncio.Runner()
-        self.engine = EmbeddedEngine(parallel=8, context_tokens=1024)
+        self.engine = EmbeddedEngine(parallel=8, context_tokens=1024, adapter=adapter)
         self.spec = self.runner.run(self.engine.start())
 
     def ask(
@@ -105,6 +119,38 @@ def test_eight_at_once_equal_eight_one_by_one(session: Session) -> None:
     alone = [session.ask(question) for question in QUESTIONS]
     together = session.ask_all_at_once(QUESTIONS)
     assert [c.token_ids for c in together] == [c.token_ids for c in alone]
+
+
+@pytest.mark.slow
+def test_with_an_8_bit_adapter_too_eight_at_once_equal_eight_one_by_one(
+    session: Session, tmp_path: Path
+) -> None:
+    folder = numpy_lora(tmp_path / "lora", layers=30, rank=32, shapes=SHAPES)
+    made = convert(str(folder), str(tmp_path / "trained.gguf"), DEFAULT)
+    adapted = Session(str(made))
+    try:
+        alone = [adapted.ask(question) for question in QUESTIONS]
+        together = adapted.ask_all_at_once(QUESTIONS)
+    finally:
+        adapted.runner.run(adapted.engine.close())
+        adapted.runner.close()
+    assert [c.token_ids for c in together] == [c.token_ids for c in alone]
+    assert alone[1].text != session.ask(QUESTIONS[1]).text
+    assert made.stat().st_size < 11_000_000
+    assert adapted.spec.settings["adapter"] == "trained"
+    assert adapted.spec.settings.keys() - session.spec.settings.keys() == {
+        "adapter",
+        "adapter_sha256",
+    }
+
+
+@pytest.mark.slow
+def test_an_adapter_for_another_model_is_one_clear_error(tmp_path: Path) -> None:
+    shapes = {"self_attn.v_proj": (64, 64)}
+    folder = numpy_lora(tmp_path / "lora", layers=1, rank=32, shapes=shapes)
+    made = convert(str(folder), str(tmp_path / "other.gguf"), DEFAULT, "f16")
+    with pytest.raises(UserError, match="an adapter for it"):
+        asyncio.run(EmbeddedEngine(parallel=1, context_tokens=512, adapter=str(made)).start())
 
 
 @pytest.mark.slow

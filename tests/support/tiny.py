@@ -79,3 +79,25 @@ def random_lora(base: Path, folder: Path, *, rank: int = 8, std: float = 0.05) -
 def edit_json(file: Path, **changes: Any) -> None:
     """Change entries of a JSON file."""
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def numpy_lora(folder: Path, layers: int, rank: int, shapes: dict[str, tuple[int, int]]) -> Path:
+    """A PEFT folder of random numbers; `shapes` are (outputs, inputs) by module."""
+    import numpy as np
+
+    from autocoa_bench.engines.tensors import save
+
+    random = np.random.default_rng(0)
+    tensors: dict[str, Any] = {}
+    for layer in range(layers):
+        for module, (outputs, inputs) in shapes.items():
+            name = f"base_model.model.model.layers.{layer}.{module}"
+            drawn = random.normal(0, inputs**-0.5, (rank, inputs))
+            tensors[f"{name}.lora_A.weight"] = drawn.astype("<f4")
+            drawn = random.normal(0, 0.01, (outputs, rank))
+            tensors[f"{name}.lora_B.weight"] = drawn.astype("<f4")
+    folder.mkdir()
+    save(folder / "adapter_model.safetensors", tensors)
+    config = {"peft_type": "LORA", "r": rank, "lora_alpha": 2 * rank}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    return folder
