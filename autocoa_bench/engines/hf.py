@@ -5,6 +5,7 @@ A model is a folder, a named model, a .gguf file, or a name of the Hugging Face 
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,17 @@ def stored_type(name: str) -> Any:
     if options:
         return torch.float32
     return _library().AutoConfig.from_pretrained(where).dtype or torch.float32
+
+
+def fingerprint(name: str) -> str:
+    """The SHA-256 of a model's or adapter's weights; of several files, of their hashes."""
+    path = user_path(name)
+    if not path.is_dir():
+        is_adapter = path.is_file() and path.suffix == ".gguf"
+        return models.sha256_of(path) if is_adapter else models.resolve(name).sha256
+    files = sorted(path.glob("*.safetensors"))
+    hashes = [models.sha256_of(file) for file in files]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _source(name: str) -> tuple[str, dict[str, Any]]:

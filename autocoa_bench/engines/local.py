@@ -1,21 +1,20 @@
 """A model in this process, by transformers: what was trained answers as it is, LoRA and all.
 
-Requests are decoded together as they come: each prompt is read on its own, then its row joins the
-batch, padded on the left, and leaves it when it ends. For many requests on a GPU, a server such as
-vLLM is several times faster; this engine needs none.
+Requests are decoded together as they come: each prompt is read on its own, but for what a past row
+shares with it; then its row joins the batch, padded on the left, and leaves it when it ends. For
+many requests on a GPU, a server such as vLLM is several times faster; this engine needs none.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -72,7 +71,7 @@ class LocalEngine:
             torch.set_num_threads(idle_cores())
         model = hf.load_model(self.model, dtype)
         settings: dict[str, str | int | float] = {
-            "sha256": getattr(model.config, "_commit_hash", None) or _fingerprint(self.model),
+            "sha256": getattr(model.config, "_commit_hash", None) or hf.fingerprint(self.model),
             "dtype": dtype,
             "device": "cuda" if gpu else "cpu",
             "torch": version("torch"),
@@ -81,7 +80,7 @@ class LocalEngine:
         if self._adapter:
             model = hf.with_adapter(model, self._adapter, self.model)
             settings["adapter"] = user_path(self._adapter).stem
-            settings["adapter_sha256"] = _fingerprint(self._adapter)
+            settings["adapter_sha256"] = hf.fingerprint(self._adapter)
         self._tokenizer = tokenizer
         self._batch = _Batch(model.to("cuda" if gpu else "cpu"), tokenizer, self._parallel)
         return EngineSpec("transformers", self.model, "template", settings)
@@ -153,6 +152,8 @@ class _Batch:
         self._rows: list[_Row] = []
         self._cache: Any = None
         self._mask: Any = None  # (rows, tokens in the cache): 0 where a row is padded
+        # Rows that ended, latest last: their ids, and keys and values (1, heads, ids, size).
+        self._past: deque[tuple[list[int], list[tuple[Any, Any]]]] = deque(maxlen=parallel)
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
@@ -207,20 +208,45 @@ class _Batch:
         """Read a row's prompt, sample its first token, and add its cache to the batch's."""
         import torch
 
-        given = torch.tensor([row.ids], device=self._model.device)
-        read = self._model(input_ids=given, use_cache=True, logits_to_keep=1)
+        cache, known = self._known(row.ids)
+        given = torch.tensor([row.ids[known:]], device=self._model.device)
+        read = self._model(input_ids=given, past_key_values=cache, use_cache=True, logits_to_keep=1)
         row.sampled.append(_sample(row, read.logits[0, -1]))
         if self._finished(row):
             return
-        mask = torch.ones_like(given)
+        mask = torch.ones((1, len(row.ids)), dtype=given.dtype, device=given.device)
         if not self._rows:
-            self._cache, self._mask = read.past_key_values, mask
+            self._cache, self._mask = cache, mask
         else:
             self._mask = _pad_and_stack(self._mask, mask, dim=1)
-            for ours, its in zip(self._cache.layers, read.past_key_values.layers, strict=True):
+            for ours, its in zip(self._cache.layers, cache.layers, strict=True):
                 ours.keys = _pad_and_stack(ours.keys, its.keys, dim=2)
                 ours.values = _pad_and_stack(ours.values, its.values, dim=2)
         self._rows.append(row)
+
+    def _known(self, ids: list[int]) -> tuple[Any, int]:
+        """A cache with the longest start of a prompt that a past row shares, and its length."""
+        from transformers import DynamicCache
+
+        cache, known, found = DynamicCache(), 0, None
+        for past, layers in self._past:
+            pairs = enumerate(zip(past, ids[:-1], strict=False))
+            shared = next((i for i, (a, b) in pairs if a != b), min(len(past), len(ids) - 1))
+            if shared > known:
+                known, found = shared, layers
+        for number, (keys, values) in enumerate(found or ()):
+            cache.update(keys[:, :, :known], values[:, :, :known], number)
+        return cache, known
+
+    def _remember(self, number: int) -> None:
+        """Keep the cache of a row that ends: the next prompt of its episode begins with it."""
+        row = self._rows[number]
+        ids = [*row.ids, *row.sampled[:-1]]
+        kept = (slice(number, number + 1), slice(None), slice(-len(ids), None))
+        layers = [
+            (each.keys[kept].clone(), each.values[kept].clone()) for each in self._cache.layers
+        ]
+        self._past.append((ids, layers))
 
     def _step(self) -> None:
         """Sample one more token for every row; rows that end leave."""
@@ -241,7 +267,12 @@ class _Batch:
         )
         for row, logits in zip(self._rows, read.logits[:, -1], strict=True):
             row.sampled.append(_sample(row, logits))
-        stay = [number for number, row in enumerate(self._rows) if not self._finished(row)]
+        stay = []
+        for number, row in enumerate(self._rows):
+            if self._finished(row):
+                self._remember(number)
+            else:
+                stay.append(number)
         if len(stay) < len(self._rows):
             self._keep(stay)
 
@@ -347,17 +378,6 @@ def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     own = getattr(model.generation_config, "eos_token_id", None)
     found = {*(own if isinstance(own, list) else [own]), tokenizer.eos_token_id}
     return frozenset(found - {None})
-
-
-def _fingerprint(name: str) -> str:
-    """The SHA-256 of a model's or adapter's weights; of several files, of their hashes."""
-    path = user_path(name)
-    if not path.is_dir():
-        is_adapter = path.is_file() and path.suffix == ".gguf"
-        return models.sha256_of(path) if is_adapter else models.resolve(name).sha256
-    files: list[Path] = sorted(path.glob("*.safetensors"))
-    hashes = [models.sha256_of(file) for file in files]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def from_options(options: EngineOptions) -> LocalEngine:

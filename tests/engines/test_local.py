@@ -96,6 +96,19 @@ def test_a_turn_goes_on_from_its_sampled_ids_and_each_text_on_its_own(session: S
     assert completion.prompt_tokens == opening - len("<|assistant|>") + 1 + 3 + len("none")
 
 
+def test_a_turn_continued_in_pieces_equals_one_written_at_once(
+    session: Session, model: Path
+) -> None:
+    fresh = Session(model, parallel=1)  # it reads the whole prompt
+    other = request("Another", Turn("environment", "text"))
+    first = session.ask(request(QUESTIONS[2], tokens=12), other)[0]
+    turns = (Turn("model", first.text, first.token_ids), Turn("environment", "so"))
+    [pieces] = session.ask(request(QUESTIONS[2], *turns))
+    [whole] = fresh.ask(request(QUESTIONS[2], *turns))
+    fresh.close()
+    assert (pieces.token_ids, pieces.prompt_tokens) == (whole.token_ids, whole.prompt_tokens)
+
+
 def test_samples_differ_by_seed_and_repeat_by_it(session: Session) -> None:
     again = [session.ask(request("a"), sampling=SEEDED)[0].text for _ in range(2)]
     [other] = session.ask(request("a"), sampling=Sampling(1.0, seed=99))
