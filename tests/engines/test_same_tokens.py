@@ -20,18 +20,22 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gguf
+import numpy as np
 import pytest
 
 from agent_model.agent import Agent
 from autocoa_bench import registry, tasks
-from autocoa_bench.engines import Engine, hf
+from autocoa_bench.engines import Engine, hf, models
+from autocoa_bench.engines import convert as conversion
 from autocoa_bench.engines.convert import convert
 from autocoa_bench.engines.embedded import EmbeddedEngine
+from autocoa_bench.engines.gguf_io import finish
 from autocoa_bench.engines.local import LocalEngine
 from autocoa_bench.engines.models import DEFAULT
 from autocoa_bench.runner import World, drive
 from autocoa_bench.types import Budget, Completion, EngineSpec, Generate, Sampling, Trajectory
-from support.tiny import random_lora
+from support.tiny import random_lora, tiny_model
 
 pytestmark = pytest.mark.slow
 
@@ -83,7 +87,7 @@ class Trained(NamedTuple):
 
 
 def episodes(engine: Engine) -> list[Trajectory]:
-    """Two questions, one after another; three where searches were made are too slow here."""
+    """Two questions, one after the other."""
 
     async def run() -> list[Trajectory]:
         search = registry.load("search", "bm25")("embedded", top_k=1)
@@ -145,6 +149,76 @@ def test_llama_cpp_gives_the_same_tokens_of_a_merged_model(
     assert spoken(episodes(engine)) == spoken(trained.episodes)
 
 
+def bare_gguf(path: Path, kind: str, model: Any) -> None:
+    """A GGUF with a tiny model's settings, SmolLM2's tokenizer, and weights that are all 0."""
+    config = model.config
+    writer = gguf.GGUFWriter(path, kind)
+    tokenizer = gguf.GGUFReader(models.resolve(DEFAULT).path)
+    for field in tokenizer.fields.values():
+        if field.name.startswith("tokenizer."):
+            inner = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
+            writer.add_key_value(field.name, field.contents(), field.types[0], sub_type=inner)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    for name, weights in model.state_dict().items():
+        if name != "lm_head.weight":
+            zeros = np.zeros(tuple(weights.shape), np.float32)
+            writer.add_tensor(conversion._gguf_name(name)[0], zeros)
+    finish(writer)
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_a_tiny_model_and_its_adapter_give_the_same_tokens_once_converted(
+    kind: str, tmp_path: Path
+) -> None:
+    import peft
+    import torch
+    import transformers
+
+    folder = tiny_model(tmp_path / "model", kind, vocabulary=49152)
+    lora = random_lora(folder, tmp_path / "lora", std=0.3)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    bare_gguf(tmp_path / "bare.gguf", kind, model)
+    base = convert(str(folder), str(tmp_path / "model.gguf"), str(tmp_path / "bare.gguf"), "f32")
+    adapter = convert(str(lora), str(tmp_path / "lora.gguf"), str(base), "f32")
+    prompt = list(range(1000, 1040))
+    model.generation_config.eos_token_id = None
+
+    def generated(model: Any) -> list[int]:
+        ids = torch.tensor([prompt])
+        made = model.generate(ids, max_new_tokens=24, do_sample=False, pad_token_id=0)
+        return list(made[0, len(prompt) :].tolist())
+
+    bare, adapted = generated(model), generated(peft.PeftModel.from_pretrained(model, lora))
+    assert bare != adapted
+    assert (served(base, "", prompt), served(base, str(adapter), prompt)) == (bare, adapted)
+
+
+def served(model: Path, adapter: str, prompt: list[int]) -> list[int]:
+    """24 greedy tokens of llama.cpp."""
+
+    async def run() -> list[int]:
+        engine = EmbeddedEngine(str(model), parallel=1, context_tokens=512, adapter=adapter)
+        await engine.start()
+        try:
+            return await asyncio.to_thread(ask, engine.base_url.removesuffix("/v1"))
+        finally:
+            await engine.close()
+
+    def ask(url: str) -> list[int]:
+        body = {"prompt": prompt, "n_predict": 24, "temperature": 0, "return_tokens": True}
+        found: list[int] = _post(f"{url}/completion", body)["tokens"]
+        return found
+
+    return asyncio.run(run())
+
+
 @pytest.fixture
 def vllm(trained: Trained, tmp_path: Path) -> Iterator[str]:
     """The address of vLLM with the adapter as the model `tuned`."""
@@ -194,11 +268,15 @@ def _complete(url: str, asked: Asked) -> dict[str, Any]:
         "temperature": 0,
         "return_token_ids": True,
     }
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(f"{url}/v1/completions", json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request) as reply:
-        found: dict[str, Any] = json.loads(reply.read())["choices"][0]
+    found: dict[str, Any] = _post(f"{url}/v1/completions", body)["choices"][0]
     return found
+
+
+def _post(url: str, body: object) -> Any:
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request) as reply:
+        return json.loads(reply.read())
 
 
 def test_vllm_gives_the_same_tokens(trained: Trained, vllm: str) -> None:
