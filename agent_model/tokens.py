@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from enum import IntEnum
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -91,10 +92,16 @@ def encode_pair(pair: Pair, tokenizer: Tokenizer) -> tuple[Encoded, Encoded]:
 
 
 def encode_prompt(prompt: Prompt, tokenizer: Tokenizer) -> tuple[int, ...]:
-    """A prompt's ids, cut at the same places as a trajectory's."""
-    pieces = [_prompt_piece(prompt.opening, prompt.prefill, tokenizer)]
-    pieces += (_plain(turn.text, Kind.PROMPT, tokenizer) for turn in prompt.turns)
-    return _join(pieces).ids
+    """A prompt's ids, cut at the same places as a trajectory's: sampled ids as they are, and what
+    the environment says in one piece up to the model's next word."""
+    ids = list(_prompt_piece(prompt.opening, prompt.prefill, tokenizer).ids)
+    for source, turns in groupby(prompt.turns, key=lambda turn: turn.source):
+        if source == "environment":
+            ids += _ids("".join(turn.text for turn in turns), tokenizer)
+        else:
+            for turn in turns:
+                ids += turn.token_ids or _ids(turn.text, tokenizer)
+    return tuple(ids)
 
 
 def retokenisation_drift(trajectory: Trajectory, tokenizer: Tokenizer) -> Drift:

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from click import Command, Context
-from typer.core import TyperGroup
 
 from autocoa_bench import registry
 from autocoa_bench.errors import UserError
@@ -26,39 +24,8 @@ if TYPE_CHECKING:
     from autocoa_bench.store import Run
     from autocoa_bench.types import Record, Score
 
-
-class Doors(TyperGroup):
-    """Our own commands, then those that installed packages add (`autocoa_bench.commands`)."""
-
-    def list_commands(self, ctx: Context) -> list[str]:
-        """All commands in the order of `--help`."""
-        own = super().list_commands(ctx)
-        return [*own, *(name for name in registry.names("commands") if name not in own)]
-
-    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
-        """A command; a plug-in's is imported now. One that cannot be says so when it is called."""
-        own = super().get_command(ctx, cmd_name)
-        if own is not None or cmd_name not in registry.names("commands"):
-            return own
-        try:
-            found = typer.main.get_command(registry.load("commands", cmd_name))
-        except UserError as error:
-            return _broken(cmd_name, error)
-        found.name = cmd_name
-        return found
-
-
-def _broken(name: str, error: UserError) -> Command:
-    def complain() -> None:
-        raise error
-
-    settings = {"ignore_unknown_options": True, "allow_extra_args": True}
-    return Command(name, callback=complain, help=str(error), context_settings=settings)
-
-
 app = typer.Typer(
     name="autocoa-bench",
-    cls=Doors,
     help="Evaluate search agents: a model alone, a ReAct workflow, or a trained agent model.",
     no_args_is_help=True,
     add_completion=False,
@@ -238,7 +205,7 @@ def score(runs: RunFolders, scorers: Scorers = DEFAULT_SCORERS) -> None:
 def report(
     runs: RunFolders,
     by: Annotated[
-        str, typer.Option(help="Tables, comma-separated: leaderboard, actions, cost, faults.")
+        str, typer.Option(help="Tables: leaderboard, actions, cost, faults, acting; by commas.")
     ] = "leaderboard,actions,cost,faults",
     format: Annotated[  # noqa: A002 - the option's name
         Format | None, typer.Option(help="How it is written; default: terminal, or by --out.")
@@ -350,6 +317,7 @@ def main() -> None:
         for argument in sys.argv[1:]:
             if not argument.isascii() and _is_broken(argument):
                 raise UserError(f"the argument {argument!a} is not UTF-8 text")
+        _add_plugins()
         app()
         sys.stdout.flush()
     except UserError as error:
@@ -364,6 +332,27 @@ def main() -> None:
         sys.stdout = None  # as above
         typer.echo("error: the output cannot be written: the disk is full", err=True)
         sys.exit(2)
+
+
+def _add_plugins() -> None:
+    """Put the commands of installed packages (`autocoa_bench.commands`) after our own."""
+    known = {each.name for each in (*app.registered_groups, *app.registered_commands)}
+    for name in registry.names("commands"):
+        if name in known:
+            continue
+        try:
+            app.add_typer(registry.load("commands", name), name=name)
+        except UserError as error:
+            _add_complaint(name, error)
+
+
+def _add_complaint(name: str, error: UserError) -> None:
+    """Put a command in place of one that cannot be loaded: it says why, once it is called."""
+    anything = {"ignore_unknown_options": True, "allow_extra_args": True}
+
+    @app.command(name, help=str(error), context_settings=anything)
+    def complain() -> None:
+        raise error
 
 
 def _is_broken(text: str) -> bool:

@@ -57,3 +57,22 @@ def test_a_plug_in_that_cannot_be_imported_is_named(
     )
     assert done.returncode == 2
     assert "'toy-broken' of autocoa-bench-toy cannot be loaded" in done.stderr
+
+
+def test_a_third_partys_command_stands_beside_our_own(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    assert "toy-greet" in bench(environment, tmp_path, "--help")
+    assert bench(environment, tmp_path, "toy-greet", "Anna") == "hello Anna\n"
+
+
+def test_a_command_that_cannot_be_loaded_stops_no_other(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    assert "toy-mute" in bench(environment, tmp_path, "--help")
+    command = [sys.executable, "-m", "autocoa_bench", "toy-mute", "--loud"]
+    done = subprocess.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "'toy-mute' of autocoa-bench-toy cannot be loaded" in done.stderr

@@ -16,11 +16,12 @@ from agent_model.tokens import (
     coloured,
     encode,
     encode_pair,
+    encode_prompt,
     end_of_turn,
     retokenisation_drift,
 )
 from autocoa_bench.errors import UserError
-from autocoa_bench.types import Trajectory
+from autocoa_bench.types import Message, Prompt, Trajectory, Turn
 from support.tiny_llm import forced, make_tokenizer, pair, searched, thought
 
 
@@ -74,6 +75,15 @@ def test_sampled_ids_stand_as_they_were_sampled(tokenizer: Any) -> None:
     sampled = msgspec.structs.replace(step, token_ids=(*letters, tokenizer.eos_token_id))
     encoded = encode(msgspec.structs.replace(trajectory, steps=(sampled,)), tokenizer)
     assert encoded.ids[-len(letters) - 1 :] == (*letters, tokenizer.eos_token_id)
+
+
+def test_a_prompt_keeps_sampled_ids_and_reads_the_environment_in_one_piece(tokenizer: Any) -> None:
+    odd = tuple(tokenizer(letter, add_special_tokens=False).input_ids[0] for letter in "ab")
+    said = (Turn("environment", "found"), Turn("environment", " it"))
+    prompt = Prompt((Message("user", "?"),), (Turn("model", "ab", odd), *said))
+    ids = encode_prompt(prompt, tokenizer)
+    whole = tuple(tokenizer("found it", add_special_tokens=False).input_ids)
+    assert ids[-len(odd + whole) :] == odd + whole
 
 
 def test_ids_that_do_not_spell_the_text_are_not_used(tokenizer: Any) -> None:

@@ -1,8 +1,10 @@
-"""A solver, a task, a model engine, a search engine and a scorer of a third party."""
+"""A solver, a task, a model engine, a search engine, a scorer and a command of a third party."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+import typer
 
 from autocoa_bench.engines import EngineOptions
 from autocoa_bench.episode import Action
@@ -124,3 +126,12 @@ task = _Toy()
 def same_initial(prediction: str, golds: Sequence[str]) -> float:
     """1.0 if the prediction begins with a gold's first letter."""
     return float(any(prediction[:1] == gold[:1] for gold in golds))
+
+
+command = typer.Typer(help="Greet somebody.")
+
+
+@command.callback(invoke_without_command=True)
+def greet(name: str) -> None:
+    """Greet somebody."""
+    typer.echo(f"hello {name}")
