@@ -336,14 +336,21 @@ def main() -> None:
 
 def _add_plugins() -> None:
     """Put the commands of installed packages (`autocoa_bench.commands`) after our own."""
-    known = {each.name for each in (*app.registered_groups, *app.registered_commands)}
+    known = {each.name for each in app.registered_groups}
+    known |= {each.name for each in app.registered_commands}
     for name in registry.names("commands"):
         if name in known:
             continue
         try:
-            app.add_typer(registry.load("commands", name), name=name)
+            plugin: typer.Typer = registry.load("commands", name)
         except UserError as error:
             _add_complaint(name, error)
+            continue
+        only = plugin.registered_commands[0].callback if plugin.registered_commands else None
+        if only is None or len(plugin.registered_commands) > 1 or plugin.registered_callback:
+            app.add_typer(plugin, name=name)
+        else:  # no group around one command
+            app.command(name)(only)
 
 
 def _add_complaint(name: str, error: UserError) -> None:

@@ -128,10 +128,10 @@ def same_initial(prediction: str, golds: Sequence[str]) -> float:
     return float(any(prediction[:1] == gold[:1] for gold in golds))
 
 
-command = typer.Typer(help="Greet somebody.")
+command = typer.Typer()
 
 
-@command.callback(invoke_without_command=True)
+@command.command()
 def greet(name: str) -> None:
     """Greet somebody."""
     typer.echo(f"hello {name}")
