@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from support.tiny_llm import make_model
+
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 pytestmark = pytest.mark.slow
@@ -24,3 +26,12 @@ def test_the_scorers_are_measured() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "pairs/s" in done.stdout
+
+
+def test_the_trainer_is_measured(tmp_path: Path) -> None:
+    load = ["--batch", "2", "--warm-up", "1", "--steps", "1", "--only", "ours"]
+    command = [sys.executable, str(BENCHMARKS / "sft_speed.py"), *load]
+    command += ["--model", str(make_model(tmp_path / "tiny"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "tokens/CPU-s" in done.stdout
