@@ -17,6 +17,7 @@ import typer
 
 from autocoa_bench import registry
 from autocoa_bench.errors import UserError
+from autocoa_bench.options import Format, Protocol, Split, format_of, write_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,15 +44,6 @@ RunFolders = Annotated[list[Path], typer.Argument(help="Run folders.", show_defa
 Scorers = Annotated[str, typer.Option(help="Scorers, comma-separated.")]
 
 
-class Format(StrEnum):
-    """How a report is written."""
-
-    TERMINAL = "terminal"
-    MARKDOWN = "markdown"
-    LATEX = "latex"
-    CSV = "csv"
-
-
 class Only(StrEnum):
     """Which trajectories `show` prints, by the run's first scorer."""
 
@@ -65,23 +57,6 @@ class Only(StrEnum):
             return record.trajectory is None and self is Only.FAULT
         right = any(score.value == 1.0 for score in list(scores.values())[:1])
         return right == (self is Only.CORRECT)
-
-
-class SplitName(StrEnum):
-    """A task's split."""
-
-    TEST = "test"
-    TRAIN = "train"
-
-
-class Protocol(StrEnum):
-    """How prompts reach a server (see engines/wire.py)."""
-
-    AUTO = "auto"
-    CONTINUE = "continue"
-    TEMPLATE = "template"
-    CHAT = "chat"
-    COMPLETIONS = "completions"
 
 
 class OutType(StrEnum):
@@ -117,7 +92,7 @@ def run(
     adapter: Annotated[
         str, typer.Option(help="A LoRA adapter, or none; default: what the solver ships, if any.")
     ] = "",
-    split: Annotated[SplitName, typer.Option(help="The tasks' split.")] = SplitName.TEST,
+    split: Annotated[Split, typer.Option(help="The tasks' split.")] = Split.TEST,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Questions a task: a sample drawn by --sample-seed.")
     ] = None,
@@ -215,7 +190,7 @@ def report(
     ] = None,
 ) -> None:
     """Print or write the tables of one or more runs."""
-    _print_report(runs, by, format or _format_of(out), out)
+    _print_report(runs, by, format or format_of(out), out)
 
 
 @app.command()
@@ -367,16 +342,6 @@ def _is_broken(text: str) -> bool:
     return any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def _format_of(out: Path | None) -> Format:
-    """The format that a file's name asks for."""
-    if out is None:
-        return Format.TERMINAL
-    formats = {".md": Format.MARKDOWN, ".tex": Format.LATEX, ".csv": Format.CSV}
-    if out.suffix not in formats:
-        raise UserError(f"'{out}' does not say its format: end it in .md, .tex or .csv")
-    return formats[out.suffix]
-
-
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
@@ -394,7 +359,7 @@ def _stderr() -> Console:
 
 
 def _print_report(folders: list[Path], by: str, form: Format, out: Path | None) -> None:
-    from autocoa_bench import bench, store
+    from autocoa_bench import bench
     from autocoa_bench import report as reports
 
     runs: list[Run] = [bench.load_scored(folder) for folder in folders]
@@ -408,9 +373,4 @@ def _print_report(folders: list[Path], by: str, form: Format, out: Path | None) 
     if out is None:
         typer.echo(text)
         return
-    if out.name in store.FILES:
-        raise UserError(f"'{out}' is a name that a run folder uses; choose another --out")
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write '{out}': {error.strerror}") from None
+    write_table(out, text)

@@ -3,7 +3,7 @@
 Three kinds, as many of each: `known` asks what every language model has met, `given` states the
 answer in front of the question, `unknown` asks of the closed world, over its corpus. The first two
 are answered best without a search, the third cannot be. The facts and statements are data, in
-`tasks/facts`; nothing of either split stands in the other.
+`tasks/facts`. No fact is in both splits, but subjects are: 29 of them, each with another fact.
 """
 
 from __future__ import annotations

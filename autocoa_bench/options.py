@@ -1,0 +1,72 @@
+"""What commands share: closed choices of options, and files that tables are written to."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+from autocoa_bench.errors import UserError
+
+
+class Split(StrEnum):
+    """A task's split."""
+
+    TEST = "test"
+    TRAIN = "train"
+
+
+class Protocol(StrEnum):
+    """How prompts reach a server (see engines/wire.py)."""
+
+    AUTO = "auto"
+    CONTINUE = "continue"
+    TEMPLATE = "template"
+    CHAT = "chat"
+    COMPLETIONS = "completions"
+
+
+class Format(StrEnum):
+    """How a report is written."""
+
+    TERMINAL = "terminal"
+    MARKDOWN = "markdown"
+    LATEX = "latex"
+    CSV = "csv"
+
+
+def format_of(out: Path | None) -> Format:
+    """The format that a file's name asks for; the terminal's for none. Raises UserError."""
+    if out is None:
+        return Format.TERMINAL
+    formats = {".md": Format.MARKDOWN, ".tex": Format.LATEX, ".csv": Format.CSV}
+    if out.suffix not in formats:
+        raise UserError(f"'{out}' does not say its format: end it in .md, .tex or .csv")
+    return formats[out.suffix]
+
+
+def check_file(out: Path, option: str = "--out") -> None:
+    """Refuse a file that cannot be written, or is a run folder's own; leaves it as it is."""
+    from autocoa_bench import store
+
+    if out.name in store.FILES:
+        raise UserError(f"'{out}' is a name that a run folder uses; choose another {option}")
+    there = out.exists()
+    try:
+        out.open("ab").close()
+        if not there:
+            out.unlink()
+    except OSError as error:
+        raise _cannot_write(out, error) from None
+
+
+def write_table(out: Path, text: str) -> None:
+    """Write a rendered report. Raises UserError as `check_file` does."""
+    check_file(out)
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise _cannot_write(out, error) from None
+
+
+def _cannot_write(file: Path, error: OSError) -> UserError:
+    return UserError(f"cannot write '{file}': {error.strerror}")
