@@ -70,8 +70,8 @@ def encode(trajectory: Trajectory, tokenizer: Tokenizer) -> Encoded:
     """A trajectory's tokens: the prompt, then each step's sampled text and the environment's.
 
     A step's own `token_ids` stand where they spell its text; other text is encoded on its own.
-    An answer that a teacher wrote (no sampled ids) is followed by the end of turn; an action
-    never is. Raises UserError for a solver whose tags are not known here.
+    The end of turn follows an answer that ended by itself, sampled or not; an action never has
+    one. Raises UserError for a solver whose tags are not known here.
     """
     tag = _query_tag(trajectory.solver)
     pieces = [_prompt_piece(trajectory.opening, trajectory.prefill, tokenizer)]
@@ -85,10 +85,17 @@ def encode_pair(pair: Pair, tokenizer: Tokenizer) -> tuple[Encoded, Encoded]:
     """Chosen and rejected, each after its context, whose tokens are all PROMPT.
 
     Where the context ends in the model's own text, that text and its continuation are one piece,
-    as they would be sampled.
+    as they would be sampled; but if a token of either side would hold some of both, both sides are
+    cut there, so that they go on from the same tokens.
     """
-    chosen, rejected = zip((pair.chosen, pair.rejected), pair.ends, strict=True)
-    return _continued(pair, *chosen, tokenizer), _continued(pair, *rejected, tokenizer)
+    begun = pair.turns[-1].text if pair.turns and pair.turns[-1].source == "model" else ""
+    texts = (pair.chosen, pair.rejected)
+    whole = all(_parts_at(begun, text, tokenizer) for text in texts)
+    chosen, rejected = (
+        _continued(pair, begun, text, ends, whole, tokenizer)
+        for text, ends in zip(texts, pair.ends, strict=True)
+    )
+    return chosen, rejected
 
 
 def encode_prompt(prompt: Prompt, tokenizer: Tokenizer) -> tuple[int, ...]:
@@ -135,18 +142,42 @@ def audit(
                 f"token {position} of a trajectory is of kind {kind.name.lower()} and would enter "
                 f"a loss over {', '.join(sorted(each.name.lower() for each in trains))}"
             )
-    pairs = zip(encoded.ids, encoded.kinds, strict=True)
-    spelled = _decode([token for token, kind in pairs if kind is Kind.OBSERVATION], tokenizer)
     written = "".join(step.observation for step in trajectory.steps)
-    if spelled != written:
-        at = next(
-            (i for i, (a, b) in enumerate(zip(spelled, written, strict=False)) if a != b),
-            min(len(spelled), len(written)),
-        )
-        raise MaskLeak(
-            f"the tokens of an observation spell {spelled[at : at + 40]!r} where the environment "
-            f"wrote {written[at : at + 40]!r}; this tokenizer cannot be trained with masks"
-        )
+    _check_spelling(encoded, Kind.OBSERVATION, written, "an observation", tokenizer)
+
+
+def audit_pair(
+    sides: tuple[Encoded, Encoded],
+    trained: tuple[Sequence[bool], Sequence[bool]],
+    pair: Pair,
+    tokenizer: Tokenizer,
+) -> None:
+    """Check that on both sides the tokens called PROMPT come first, spell the pair's context and
+    nothing else, and are not trained. Raises MaskLeak."""
+    context = _prompt_text(pair.opening, pair.prefill, tokenizer)
+    context += "".join(turn.text for turn in pair.turns)
+    for side, used in zip(sides, trained, strict=True):
+        count = side.kinds.count(Kind.PROMPT)
+        if Kind.PROMPT in side.kinds[count:] or any(used[:count]):
+            raise MaskLeak("a token of a pair's context would enter its loss")
+        _check_spelling(side, Kind.PROMPT, context, "a pair's context", tokenizer)
+
+
+def _check_spelling(
+    encoded: Encoded, kind: Kind, written: str, what: str, tokenizer: Tokenizer
+) -> None:
+    pairs = zip(encoded.ids, encoded.kinds, strict=True)
+    spelled = _decode([token for token, each in pairs if each is kind], tokenizer)
+    if spelled == written:
+        return
+    at = next(
+        (i for i, (a, b) in enumerate(zip(spelled, written, strict=False)) if a != b),
+        min(len(spelled), len(written)),
+    )
+    raise MaskLeak(
+        f"the tokens of {what} spell {spelled[at : at + 40]!r} where {written[at : at + 40]!r} is "
+        "written; this tokenizer cannot be trained with masks"
+    )
 
 
 def coloured(encoded: Encoded, tokenizer: Tokenizer, trains: frozenset[Kind]) -> Text:
@@ -214,23 +245,24 @@ def _plain(text: str, kind: Kind, tokenizer: Tokenizer) -> _Piece:
 
 
 def _step_piece(step: Step, tag: str, tokenizer: Tokenizer) -> _Piece:
-    ids, sampled = _step_ids(step, tokenizer)
+    end = end_of_turn(tokenizer)
+    ids = _step_ids(step, end, tokenizer)
     boundary, late = _parts(step, tag)
     kinds = _split(ids, boundary, Kind.THOUGHT, late, tokenizer)
     ends = step.kind == "answer" and not step.forced and step.stop_reason == "stop"
-    if ends and not sampled:
-        ids, kinds = [*ids, end_of_turn(tokenizer)], [*kinds, Kind.ANSWER]
+    if ends and ids[-1:] != [end]:
+        ids, kinds = [*ids, end], [*kinds, Kind.ANSWER]
     return _Piece(ids, kinds)
 
 
-def _step_ids(step: Step, tokenizer: Tokenizer) -> tuple[list[int], bool]:
-    """A step's ids, and whether they are the sampled ones."""
+def _step_ids(step: Step, end: int, tokenizer: Tokenizer) -> list[int]:
+    """The sampled ids of a step where they spell its text, else its text's."""
     if step.token_ids:
         ids = list(step.token_ids)
-        spelling = ids[:-1] if ids[-1] == end_of_turn(tokenizer) else ids
+        spelling = ids[:-1] if ids[-1] == end else ids
         if _decode(spelling, tokenizer) == step.text:
-            return ids, True
-    return _ids(step.text, tokenizer), False
+            return ids
+    return _ids(step.text, tokenizer)
 
 
 def _parts(step: Step, tag: str) -> tuple[int, Kind]:
@@ -265,11 +297,22 @@ def _split(
     return [early] * low + [late] * (len(ids) - low)
 
 
-def _continued(pair: Pair, text: str, ends: bool, tokenizer: Tokenizer) -> Encoded:
-    turns = list(pair.turns)
-    begun = turns.pop().text if turns and turns[-1].source == "model" else ""
+def _parts_at(begun: str, text: str, tokenizer: Tokenizer) -> bool:
+    """Whether a text and what goes on from it, encoded as one, part between two tokens."""
+    ids = _ids(begun + text, tokenizer)
+    given = _split(ids, len(begun), Kind.PROMPT, Kind.THOUGHT, tokenizer).count(Kind.PROMPT)
+    return _decode(ids[:given], tokenizer) == begun
+
+
+def _continued(
+    pair: Pair, begun: str, text: str, ends: bool, whole: bool, tokenizer: Tokenizer
+) -> Encoded:
     pieces = [_prompt_piece(pair.opening, pair.prefill, tokenizer)]
-    pieces += (_plain(turn.text, Kind.PROMPT, tokenizer) for turn in turns)
+    earlier = pair.turns[:-1] if begun else pair.turns
+    pieces += (_plain(turn.text, Kind.PROMPT, tokenizer) for turn in earlier)
+    if not whole:
+        pieces.append(_plain(begun, Kind.PROMPT, tokenizer))
+        begun = ""
     ids = _ids(begun + text, tokenizer)
     given = _split(ids, len(begun), Kind.PROMPT, Kind.THOUGHT, tokenizer)
     starts = [text.find(tag) for tag in _QUERY_TAGS.values() if tag in text]

@@ -14,11 +14,12 @@ import msgspec
 import torch
 from torch import Tensor
 
+from agent_model.synthesis.keep import STUDENT, is_well_formed
 from agent_model.tokens import Tokenizer, encode_prompt, end_of_turn
 from agent_model.training.config import Live
 from agent_model.training.policy import Policy
 from autocoa_bench import registry, scoring, tasks
-from autocoa_bench.episode import Dialect, episode, n_actions, n_malformed
+from autocoa_bench.episode import Dialect, episode, n_actions
 from autocoa_bench.errors import SearchFault, UserError
 from autocoa_bench.search import SearchEngine
 from autocoa_bench.solvers import DirectSolver, load_solver
@@ -29,6 +30,7 @@ from autocoa_bench.types import (
     Observation,
     Question,
     Record,
+    Score,
     Trajectory,
 )
 
@@ -39,15 +41,15 @@ Sampler = Callable[[Sequence[Generate]], list[Completion]]
 
 
 class Scores(NamedTuple):
-    """Of the episodes: mean exact match, the share without a malformed or forced step, and the
-    mean number of searches."""
+    """Of the episodes: mean exact match, the share that keeps the agent's form (None for another
+    solver's), and the mean number of searches."""
 
     em: float
-    formed: float
+    formed: float | None
     searches: float
 
 
-class Stage(NamedTuple):
+class Scene(NamedTuple):
     """What live episodes are played with, made once."""
 
     questions: list[Question]
@@ -56,7 +58,7 @@ class Stage(NamedTuple):
     budget: Budget
 
 
-def prepare(live: Live) -> Stage | None:
+def prepare(live: Live) -> Scene | None:
     """Load questions, corpus and solver; None where no tasks are named. Raises UserError."""
     if not live.tasks:
         return None
@@ -72,10 +74,10 @@ def prepare(live: Live) -> Stage | None:
         raise UserError(f"live tasks '{live.tasks}' name no one corpus; give live.corpus")
     search = registry.load("search", "bm25")(corpus, top_k=live.top_k)
     budget = Budget(live.max_actions, live.context_tokens, live.step_tokens)
-    return Stage(questions[: live.count], solver.plugin, search, budget)
+    return Scene(questions[: live.count], solver.plugin, search, budget)
 
 
-def play(stage: Stage, policy: Policy, tokenizer: Tokenizer, file: Path) -> Scores:
+def play(scene: Scene, policy: Policy, tokenizer: Tokenizer, file: Path) -> Scores:
     """Play every question greedily, write the records to `file`, and score them."""
 
     def sampler(requests: Sequence[Generate]) -> list[Completion]:
@@ -83,10 +85,10 @@ def play(stage: Stage, policy: Policy, tokenizer: Tokenizer, file: Path) -> Scor
 
     policy.eval()
     try:
-        trajectories = run_all(stage, sampler)
+        trajectories = run_all(scene, sampler)
     finally:
         policy.train()
-    records = [Record(q, 0, t) for q, t in zip(stage.questions, trajectories, strict=True)]
+    records = [Record(q, 0, t) for q, t in zip(scene.questions, trajectories, strict=True)]
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
     return scores(records)
@@ -95,19 +97,28 @@ def play(stage: Stage, policy: Policy, tokenizer: Tokenizer, file: Path) -> Scor
 def scores(records: Sequence[Record]) -> Scores:
     """The scores of finished episodes."""
     exact = scoring.load_scorers(("em",))
-    values = [scoring.score_record(record, exact)["em"].value or 0.0 for record in records]
+    values = [_value(record, scoring.score_record(record, exact)["em"]) for record in records]
     played = [record.trajectory for record in records if record.trajectory]
-    formed = [each.ending == "answered" and not n_malformed(each) for each in played]
+    formed = [is_well_formed(each) for each in played if each.solver == STUDENT.name]
     return Scores(
         em=sum(values) / len(values),
-        formed=sum(formed) / len(formed),
+        formed=sum(formed) / len(formed) if formed else None,
         searches=sum(map(n_actions, played)) / len(played),
     )
 
 
-def run_all(stage: Stage, sampler: Sampler) -> list[Trajectory]:
+def _value(record: Record, score: Score) -> float:
+    if score.value is None:
+        raise UserError(
+            f"the live episode of question '{record.question.id}' cannot be scored "
+            f"({score.reason}); name other tasks under live.tasks"
+        )
+    return score.value
+
+
+def run_all(scene: Scene, sampler: Sampler) -> list[Trajectory]:
     """Play all questions in lock step; trajectories in the questions' order."""
-    runs = [episode(question, stage.dialect, stage.budget) for question in stage.questions]
+    runs = [episode(question, scene.dialect, scene.budget) for question in scene.questions]
     events = {i: next(run) for i, run in enumerate(runs)}
     finished: dict[int, Trajectory] = {}
     while events:
@@ -122,7 +133,7 @@ def run_all(stage: Stage, sampler: Sampler) -> list[Trajectory]:
                 replies.update(zip(asked, sampler(list(asked.values())), strict=True))
         for i, event in events.items():
             if not isinstance(event, Generate):
-                replies[i] = _look_up(stage.search, event.query)
+                replies[i] = _look_up(scene.search, event.query)
         events = {}
         for i, reply in replies.items():
             try:
@@ -179,7 +190,8 @@ def _met(stop: Sequence[str], width: int, tokenizer: Tokenizer) -> Callable[...,
 def _completion(
     sampled: list[int], end: int, stop: Sequence[str], prompt_tokens: int, tokenizer: Tokenizer
 ) -> Completion:
-    """What was sampled up to the end of turn, which also pads rows that were done earlier."""
+    """What was sampled up to the end of turn, which also pads rows that met a stop string; only
+    where it was sampled is it among the ids, as episodes expect it there."""
     ended = end in sampled
     ids = sampled[: sampled.index(end)] if ended else sampled
     text = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
@@ -190,7 +202,7 @@ def _completion(
         stop_string=min(met, key=text.find) if met else None,
         prompt_tokens=prompt_tokens,
         completion_tokens=len(ids),
-        token_ids=tuple(ids),
+        token_ids=tuple(ids) if met or not ended else (*ids, end),
     )
 
 

@@ -54,7 +54,7 @@ class _Run(NamedTuple):
     data: Data
     masters: Masters
     steps: int
-    stage: live.Stage | None
+    scene: live.Scene | None
 
 
 def train(recipe: Recipe, out: Path, console: Console) -> Path:
@@ -92,8 +92,8 @@ def _prepare(recipe: Recipe, out: Path, accelerator: Accelerator) -> _Run:
     wrapped = accelerator.prepare_model(policy)
     steps = total_steps(recipe, len(data.train))
     masters = Masters(policy)
-    stage = live.prepare(recipe.live)
-    return _Run(recipe, out, accelerator, policy, wrapped, tokenizer, data, masters, steps, stage)
+    scene = live.prepare(recipe.live)
+    return _Run(recipe, out, accelerator, policy, wrapped, tokenizer, data, masters, steps, scene)
 
 
 def _train(run: _Run, console: Console) -> None:
@@ -174,10 +174,10 @@ def _evaluated(run: _Run, row: metrics.Row) -> metrics.Row:
     if run.data.held_out and _due(row.step, run.recipe.eval_every, run.steps):
         loss, ranked = _held_out(run)
         row = msgspec.structs.replace(row, held_out=loss, ranked=ranked)
-    if run.stage is not None and _due(row.step, run.recipe.live.every, run.steps):
+    if run.scene is not None and _due(row.step, run.recipe.live.every, run.steps):
         if run.accelerator.is_main_process:
             file = run.out / "live" / f"step-{row.step:06d}.jsonl"
-            played = live.play(run.stage, run.policy, run.tokenizer, file)
+            played = live.play(run.scene, run.policy, run.tokenizer, file)
             row = msgspec.structs.replace(
                 row,
                 live_em=played.em,

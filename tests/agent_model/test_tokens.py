@@ -8,11 +8,13 @@ import pytest
 from rich.console import Console
 
 from agent_model.losses import TRAINS
+from agent_model.pairs import Pair
 from agent_model.tokens import (
     Encoded,
     Kind,
     MaskLeak,
     audit,
+    audit_pair,
     coloured,
     encode,
     encode_pair,
@@ -77,6 +79,16 @@ def test_sampled_ids_stand_as_they_were_sampled(tokenizer: Any) -> None:
     assert encoded.ids[-len(letters) - 1 :] == (*letters, tokenizer.eos_token_id)
 
 
+def test_an_answer_sampled_without_its_end_gets_one(tokenizer: Any) -> None:
+    trajectory = thought()
+    [step] = trajectory.steps
+    ids = tuple(tokenizer(step.text, add_special_tokens=False).input_ids)
+    bare = msgspec.structs.replace(step, token_ids=ids)
+    encoded = encode(msgspec.structs.replace(trajectory, steps=(bare,)), tokenizer)
+    assert encoded.ids[-len(ids) - 1 :] == (*ids, end_of_turn(tokenizer))
+    assert encoded.kinds[-1] is Kind.ANSWER
+
+
 def test_a_prompt_keeps_sampled_ids_and_reads_the_environment_in_one_piece(tokenizer: Any) -> None:
     odd = tuple(tokenizer(letter, add_special_tokens=False).input_ids[0] for letter in "ab")
     said = (Turn("environment", "found"), Turn("environment", " it"))
@@ -121,6 +133,51 @@ def test_a_pair_differs_after_its_context_alone(tokenizer: Any) -> None:
     assert spelled(rejected, Kind.ANSWER, tokenizer) == "\n\n\\boxed{Bert}<|im_end|>"
 
 
+def seam() -> Pair:
+    """A pair whose rejected text would share a token with its context."""
+    turns = (Turn("environment", "Found."), Turn("model", "So "))
+    texts = {"chosen": "it is.", "rejected": "<begin_search> x </end_search>"}
+    return msgspec.structs.replace(pair(), turns=turns, ends=(True, False), **texts)
+
+
+def test_both_sides_of_a_pair_go_on_from_the_same_tokens(tokenizer: Any) -> None:
+    assert "Ġ<" in tokenizer.get_vocab()  # one token holds the context's end and the tag's start
+    chosen, rejected = encode_pair(seam(), tokenizer)
+    contexts = [
+        [t for t, kind in zip(side.ids, side.kinds, strict=True) if kind is Kind.PROMPT]
+        for side in (chosen, rejected)
+    ]
+    assert contexts[0] == contexts[1]
+    assert spelled(chosen, Kind.PROMPT, tokenizer).endswith("Found.So ")
+    assert spelled(rejected, Kind.ACTION, tokenizer) == "<begin_search> x </end_search>"
+
+
+def both_trained(sides: tuple[Encoded, Encoded]) -> tuple[list[bool], list[bool]]:
+    return trained(sides[0], "sft1"), trained(sides[1], "sft1")
+
+
+@pytest.mark.parametrize("make", [pair, seam])
+def test_the_audit_passes_pairs_as_they_are_encoded(make: Any, tokenizer: Any) -> None:
+    sides = encode_pair(make(), tokenizer)
+    audit_pair(sides, both_trained(sides), make(), tokenizer)
+
+
+def test_the_audit_stops_a_context_that_is_off_by_one_token(tokenizer: Any) -> None:
+    chosen, rejected = encode_pair(pair(), tokenizer)
+    count = rejected.kinds.count(Kind.PROMPT)
+    kinds = (*rejected.kinds[: count - 1], Kind.THOUGHT, *rejected.kinds[count:])
+    sides = (chosen, Encoded(rejected.ids, kinds))
+    with pytest.raises(MaskLeak, match="a pair's context spell"):
+        audit_pair(sides, both_trained(sides), pair(), tokenizer)
+
+
+def test_the_audit_stops_a_context_that_would_be_learned(tokenizer: Any) -> None:
+    sides = encode_pair(pair(), tokenizer)
+    used = (trained(sides[0], "sft1"), [True] * len(sides[1].ids))
+    with pytest.raises(MaskLeak, match="context would enter"):
+        audit_pair(sides, used, pair(), tokenizer)
+
+
 def test_drift_counts_tokens_that_one_string_would_not_give(tokenizer: Any) -> None:
     drift = retokenisation_drift(searched(), tokenizer)
     assert drift.total == len(encode(searched(), tokenizer).ids)
@@ -146,7 +203,7 @@ def test_the_audit_stops_kinds_that_are_off_by_one_token(tokenizer: Any) -> None
     trajectory = searched()
     encoded = encode(trajectory, tokenizer)
     shifted = Encoded(encoded.ids, (Kind.PROMPT, *encoded.kinds[:-1]))
-    with pytest.raises(MaskLeak, match="where the environment wrote"):
+    with pytest.raises(MaskLeak, match="an observation spell"):
         audit(shifted, trained(shifted, "sft2"), TRAINS["sft2"], trajectory, tokenizer)
 
 

@@ -16,9 +16,11 @@ import torch
 from rich.console import Console
 
 from agent_model.training import loop, metrics
-from agent_model.training.config import Lora, Recipe
+from agent_model.training.config import Live, Lora, Recipe
 from autocoa_bench.errors import UserError
+from autocoa_bench.types import Record
 from support.tiny_llm import make_model, write_pairs, write_records
+from support.towns import write_task
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +125,21 @@ def test_all_weights_can_be_trained_and_are_saved_as_a_model(place: Path, tmp_pa
     name = "model.layers.0.mlp.up_proj.weight"
     assert not torch.equal(model.state_dict()[name], before.state_dict()[name])
     assert AutoTokenizer.from_pretrained(tmp_path / "out" / "model").chat_template
+
+
+def test_live_episodes_give_columns_and_trajectories(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(tmp_path / "cache"))
+    tasks, corpus = write_task(tmp_path, 6)
+    short = Live(tasks, count=3, every=2, corpus=corpus, max_actions=1, step_tokens=8)
+    run(recipe(place, max_steps=3, live=short), tmp_path / "out")
+    rows = metrics.read(tmp_path / "out" / "metrics.csv")
+    assert [row.live_em is not None for row in rows] == [False, True, True]
+    assert (rows[2].live_em, rows[2].live_formed, rows[2].live_searches) == (0.0, 0.0, 0.0)
+    for step in (2, 3):
+        file = tmp_path / "out" / "live" / f"step-{step:06d}.jsonl"
+        assert len(msgspec.json.Decoder(Record).decode_lines(file.read_bytes())) == 3
 
 
 def test_how_a_step_is_cut_changes_no_curve(place: Path, tmp_path: Path) -> None:
