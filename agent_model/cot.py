@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
 from agent_model.agent import Agent
 from autocoa_bench.episode import Action
 from autocoa_bench.types import Completion
@@ -23,6 +27,8 @@ follows. After </think>, give the answer alone, as few words as possible, inside
 
 Question: {question}"""
     nudge = None
+    adapters: Mapping[str, Path] = MappingProxyType({})
+    """None: what the agent ships learned to search."""
 
     def __init__(self, prompt: str | None = None) -> None:
         super().__init__(shots=0, prompt=prompt)

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -65,19 +65,23 @@ class Plan(Struct, frozen=True, kw_only=True):
     runs_dir: Path = Path("results/runs")
 
 
-def run(plan: Plan, console: Console) -> Path:
+def run(plan: Plan, console: Console, check: Callable[[RunSpec], None] = lambda _: None) -> Path:
     """Do what the plan says, resuming what is already recorded; returns the scored run folder.
 
+    `check` is shown what the run will be before anything is generated; what it raises ends it.
     Raises UserError for bad input, and KeyboardInterrupt after everything recorded is safe.
     """
     solver = load_solver(plan.solver)
     scorers = scoring.load_scorers(plan.scorers)
     chosen = tasks.resolve(plan.tasks)
-    questions, samples = _questions(plan, chosen, console)
+    questions, samples = draw_questions(chosen, plan.split, plan.limit, plan.sample_seed, console)
     if plan.samples > 1 and plan.sampling.temperature == 0:
         console.print("[yellow]greedy samples of one question are all alike[/yellow]")
     world = World(
-        _engine(plan, solver) if solver.uses_engine else None, _search(plan, solver, chosen)
+        _engine(plan, solver) if solver.uses_engine else None,
+        open_search(plan.search, chosen, plan.split, plan.corpus, plan.top_k)
+        if solver.searches
+        else None,
     )
 
     async def work() -> Path:
@@ -86,6 +90,7 @@ def run(plan: Plan, console: Console) -> Path:
                 named = escape(f"{plan.engine} {plan.model}".strip())
                 console.print(f"[dim]{escape(solver.spec)}: starting engine {named}[/dim]")
             info = await _describe(plan, solver, samples, world)
+            check(info.spec)
             folder = plan.out or plan.runs_dir / folder_name(info.spec)
             await _run_in(folder, info, plan, solver, questions, world, console)
             return folder
@@ -147,14 +152,21 @@ def folder_name(spec: RunSpec) -> str:
     return f"{re.sub(r'[^A-Za-z0-9._+=-]+', '-', readable)[:96]}-{digest}"
 
 
-def _questions(
-    plan: Plan, chosen: Sequence[tasks.Task], console: Console
+def draw_questions(
+    chosen: Sequence[tasks.Task],
+    split: Split,
+    limit: int | None,
+    sample_seed: int,
+    console: Console,
 ) -> tuple[list[Question], tuple[TaskSample, ...]]:
-    """The questions in order, and what run.json says of them."""
+    """The questions of tasks in order, at most `limit` of each, and how a run's spec names them.
+
+    What a file's rows lack is said on the console. Raises UserError.
+    """
     questions: list[Question] = []
     samples = []
     for task in chosen:
-        drawn = tasks.sample(task.load(plan.split), plan.limit, plan.sample_seed)
+        drawn = tasks.sample(task.load(split), limit, sample_seed)
         if isinstance(task, tasks.FileTask):
             for warning in task.warnings:
                 console.print(f"[yellow]{escape(warning)}[/yellow]")
@@ -170,19 +182,23 @@ def _questions(
     return questions, tuple(samples)
 
 
-def _search(plan: Plan, solver: Solver, chosen: Sequence[tasks.Task]) -> SearchEngine | None:
-    if not solver.searches:
-        return None
-    corpora = {task.info.corpora.get(plan.split, "") for task in chosen}
-    corpus = plan.corpus or (corpora.pop() if len(corpora) == 1 else "")
+def open_search(
+    name: str, chosen: Sequence[tasks.Task], split: Split, corpus: str | None, top_k: int
+) -> SearchEngine:
+    """A search engine over a corpus; None: over the one that all tasks name.
+
+    Raises UserError where they name none, or several.
+    """
+    named = {task.info.corpora.get(split, "") for task in chosen}
+    corpus = corpus or (named.pop() if len(named) == 1 else "")
     if not corpus:
+        names = ", ".join(task.info.name for task in chosen)
         raise UserError(
-            f"solver '{plan.solver}' searches, and tasks '{plan.tasks}' name "
-            f"{'several corpora' if len(corpora) > 1 else 'no corpus'}; give --corpus a name "
+            f"searches need one corpus, and of the split '{split}' of {names} "
+            f"{'there are several' if named else 'none is known'}; give --corpus a name "
             f"({', '.join(registry.names('corpora'))}) or a file (.jsonl, .jsonl.gz, .parquet)"
         )
-    factory = registry.load("search", plan.search)
-    engine: SearchEngine = factory(corpus, top_k=plan.top_k)
+    engine: SearchEngine = registry.load("search", name)(corpus, top_k=top_k)
     return engine
 
 

@@ -27,5 +27,5 @@ def test_a_check_leaves_a_file_as_it_is_and_makes_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["none/table.md", ".", "records.jsonl"])
 def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path, name: str) -> None:
     for use in (check_file, lambda file: write_table(file, "text")):
-        with pytest.raises(UserError, match="cannot write|run folder uses"):
+        with pytest.raises(UserError, match=r"cannot write|run folder uses"):
             use(tmp_path / name)

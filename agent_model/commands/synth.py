@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from autocoa_bench.errors import UserError
+from autocoa_bench.options import Protocol, Split
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from agent_model.synthesis.folder import Kind, SynthInfo
+    from agent_model.synthesis.folder import DataKind, SynthInfo
 
 app = typer.Typer(
     help="Make training data: trajectories (coa, cot), contrastive pairs (cot+a); export them.",
@@ -22,25 +23,15 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-PAIRS = 1500
-"""How many pairs stage 1 is trained on (paper 3.2.1)."""
+COUNTS: dict[DataKind, int] = {"coa": 5000, "cot": 1000, "cot+a": 1500}
+"""How much is drawn unless told otherwise: what the stages were trained on (paper 3.2.1, 3.2.2)."""
 
 
-class Split(StrEnum):
-    """A task's split."""
+class Teacher(StrEnum):
+    """Who writes what data is chosen from."""
 
-    TRAIN = "train"
-    TEST = "test"
-
-
-class Protocol(StrEnum):
-    """How prompts reach a server."""
-
-    AUTO = "auto"
-    CONTINUE = "continue"
-    TEMPLATE = "template"
-    CHAT = "chat"
-    COMPLETIONS = "completions"
+    GOLD = "gold"
+    MODEL = "model"
 
 
 class Target(StrEnum):
@@ -58,8 +49,8 @@ def make(
     context: typer.Context,
     out: Annotated[Path, typer.Option(help="The folder that the data is written to.")],
     teacher: Annotated[
-        str, typer.Option(help="gold (writes along gold chains, no model), or model.")
-    ] = "gold",
+        Teacher, typer.Option(help="gold writes along gold chains, without a model.")
+    ] = Teacher.GOLD,
     tasks: Annotated[str, typer.Option(help="Tasks, groups or files, by commas.")] = "multihop",
     split: Annotated[Split, typer.Option(help="The tasks' split.")] = Split.TRAIN,
     limit: Annotated[int | None, typer.Option(min=1, help="Questions a task.")] = None,
@@ -73,6 +64,9 @@ def make(
     model: Annotated[str, typer.Option(help="The teacher model, as in `run`.")] = "",
     base_url: Annotated[str, typer.Option(help="Its OpenAI-compatible server.")] = "",
     engine: Annotated[str, typer.Option(help="Its engine, as in `run`.")] = "",
+    adapter: Annotated[
+        str, typer.Option(help="Its LoRA adapter; none, or '' for what the solver ships, if any.")
+    ] = "none",
     protocol: Annotated[Protocol, typer.Option(help="How prompts reach it.")] = Protocol.AUTO,
     shots: Annotated[
         int, typer.Option(min=0, help="Worked examples that the model is shown for searching.")
@@ -92,7 +86,7 @@ def make(
     per_question: Annotated[int, typer.Option(min=1, help="Trajectories a question.")] = 1,
     count: Annotated[
         int | None,
-        typer.Option(min=1, help="Trajectories or pairs, drawn; default: all, 1500 pairs."),
+        typer.Option(min=1, help="At most so many; default: 5000 coa, 1000 cot, 1500 cot+a."),
     ] = None,
     runs: Annotated[
         Path | None,
@@ -109,9 +103,11 @@ def make(
     from autocoa_bench import bench
     from autocoa_bench.types import Budget, Sampling
 
-    kind = cast("Kind", context.info_name)
+    kind = cast("DataKind", context.info_name)
+    _refuse_unused(context, kind, teacher)
     passages = _passages(top_k)
-    _check_teacher(teacher, passages, model=bool(model or base_url or engine))
+    if teacher is Teacher.MODEL and len(passages) > 1:
+        raise UserError(f"--top-k takes one number where a model searches, not {len(passages)}")
     asked = Ask(tasks, split.value, limit, sample_seed, corpus, search, passages, seed)
     engine = engine or ("openai" if base_url else "embedded")
     plan = bench.Plan(
@@ -121,6 +117,7 @@ def make(
         engine=engine,
         base_url=base_url,
         protocol=protocol.value,
+        adapter=adapter,
         split=split.value,
         limit=limit,
         sample_seed=sample_seed,
@@ -138,11 +135,11 @@ def make(
     )
     order = Order(
         kind=kind,
-        teacher=asked if teacher == "gold" else plan,
+        teacher=asked if teacher is Teacher.GOLD else plan,
         split=split.value,
         scorer=scorer,
         limits=limits,
-        count=count or (PAIRS if kind == "cot+a" else None),
+        count=count or COUNTS[kind],
         seed=seed,
         out=out,
         runs=runs or out,
@@ -154,7 +151,7 @@ def make(
         raise typer.Exit(130) from None
     Console().print(_table(info))
     if not info.written:
-        raise UserError("nothing was kept; the table says why")
+        raise UserError("nothing was kept, so nothing was written; the table says why")
     typer.echo(f"{info.written} written to {out}")
 
 
@@ -189,14 +186,34 @@ def export(
         typer.echo(file)
 
 
-def _check_teacher(teacher: str, passages: tuple[int, ...], *, model: bool) -> None:
-    """Refuse options that the teacher has no use for."""
-    if teacher not in ("gold", "model"):
-        raise UserError(f"--teacher is gold or model, not '{teacher}'")
-    if teacher == "gold" and model:
-        raise UserError("a model was given, and --teacher is gold; give --teacher model too")
-    if teacher == "model" and len(passages) > 1:
-        raise UserError(f"--top-k takes one number where a model searches, not {len(passages)}")
+_MODELS = [
+    *("model", "base_url", "engine", "adapter", "protocol", "shots", "samples", "temperature"),
+    *("top_p", "context_tokens", "step_tokens", "concurrency", "per_question", "runs"),
+]
+_SEARCHES = ["corpus", "search", "top_k", "shots", "max_actions"]
+_UNUSED: dict[tuple[DataKind, Teacher], list[str]] = {
+    ("coa", Teacher.GOLD): _MODELS,
+    ("cot", Teacher.GOLD): [*_MODELS, "max_actions"],
+    ("cot+a", Teacher.GOLD): _MODELS,
+    ("cot", Teacher.MODEL): _SEARCHES,
+    ("cot+a", Teacher.MODEL): ["max_tokens", "max_actions", "per_question"],
+}
+"""Options that a kind of data of a teacher has no use for."""
+
+
+def _refuse_unused(context: typer.Context, kind: DataKind, teacher: Teacher) -> None:
+    """Refuse options that were given and would change nothing."""
+    sources = {
+        name: context.get_parameter_source(name) for name in _UNUSED.get((kind, teacher), ())
+    }
+    given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+    if not given:
+        return
+    options = ", ".join("--" + name.replace("_", "-") for name in given)
+    advice = "leave it out" if len(given) == 1 else "leave them out"
+    if teacher is Teacher.GOLD and set(_UNUSED.get((kind, Teacher.MODEL), ())).isdisjoint(given):
+        advice += ", or give --teacher model too"
+    raise UserError(f"{options}: of no use to {kind} data with --teacher {teacher.value}; {advice}")
 
 
 def _passages(text: str) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from random import Random
 from typing import NamedTuple
 
 from agent_model.pairs import Pair
-from agent_model.synthesis.keep import STUDENT, as_taught, draw, is_right, is_well_formed
+from agent_model.synthesis.keep import STUDENT, as_taught, draw_lots, is_right, is_well_formed
 from autocoa_bench.episode import inert
 from autocoa_bench.scoring import TextScorer
 from autocoa_bench.scoring.text import exact_match
@@ -125,8 +125,8 @@ def draw_evenly(pairs: Sequence[Pair], count: int, seed: int) -> list[Pair]:
     acting = [pair for pair in pairs if pair.ends[1]]
     answering = [pair for pair in pairs if pair.ends[0]]
     share = max(count // 2, count - len(answering))
-    drawn = draw(acting, _mark, share, seed)
-    drawn += draw(answering, _mark, count - len(drawn), seed)
+    drawn = draw_lots(acting, _mark, share, seed)
+    drawn += draw_lots(answering, _mark, count - len(drawn), seed)
     chosen = set(map(id, drawn))
     return [pair for pair in pairs if id(pair) in chosen]
 

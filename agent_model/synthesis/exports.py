@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent_model.pairs import Pair
-from agent_model.synthesis.folder import Data
+from agent_model.synthesis.folder import SynthData, replace_file
 from agent_model.synthesis.keep import turn_text
 from autocoa_bench.errors import MissingExtra, UserError
 from autocoa_bench.types import Message, Question, Record, Turn
@@ -40,7 +40,7 @@ IGNORED = -100
 
 
 def export(
-    data: Data,
+    data: SynthData,
     target: Target,
     out: Path,
     name: str,
@@ -61,6 +61,8 @@ def export(
     }
     if tokenizer is not None and target != "trl":
         raise UserError(f"a tokenizer is of use for trl alone, and --to is {target}")
+    if observations and data.pairs:
+        raise UserError("pairs part before any observation enters a loss: leave --observations out")
     if not (data.records or data.pairs):
         raise UserError("there is nothing to export: synth kept no data there")
     if Path(name).name != name:
@@ -188,7 +190,7 @@ def verl_messages(record: Record) -> Row:
     return {"messages": row["prompt"] + row["completion"]}
 
 
-def _llamafactory(data: Data, out: Path, name: str) -> list[Path]:
+def _llamafactory(data: SynthData, out: Path, name: str) -> list[Path]:
     """One data file, and its entry in dataset_info.json beside those that are there."""
     columns = {"messages": "conversations"}
     entry: Row = {"file_name": f"{name}.json", "formatting": "sharegpt"}
@@ -197,7 +199,9 @@ def _llamafactory(data: Data, out: Path, name: str) -> list[Path]:
         entry["ranking"] = True
     index = out / "dataset_info.json"
     known = _read_index(index) if index.exists() else {}
-    known[name] = {**entry, "columns": columns, "tags": _SHAREGPT_TAGS}
+    entry |= {"columns": columns, "tags": _SHAREGPT_TAGS}
+    if known.setdefault(name, entry) != entry:
+        raise UserError(f"'{index}' has another data set of the name '{name}'; give another --name")
     rows = [*map(sharegpt, data.records), *map(sharegpt_pair, data.pairs)]
     file = out / f"{name}.json"
     _write_json(file, rows)
@@ -206,7 +210,7 @@ def _llamafactory(data: Data, out: Path, name: str) -> list[Path]:
 
 
 def _trl(
-    data: Data, out: Path, name: str, tokenizer: Tokenizer | None, *, observations: bool
+    data: SynthData, out: Path, name: str, tokenizer: Tokenizer | None, *, observations: bool
 ) -> list[Path]:
     if tokenizer is None:
         rows = [*map(trl_messages, data.records), *map(trl_pair, data.pairs)]
@@ -215,11 +219,11 @@ def _trl(
         rows += [trl_pair_text(pair, tokenizer) for pair in data.pairs]
     file = out / f"{name}.jsonl"
     lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    file.write_text("".join(lines), encoding="utf-8")
+    replace_file(file, "".join(lines).encode())
     return [file]
 
 
-def _verl(data: Data, out: Path, name: str) -> list[Path]:
+def _verl(data: SynthData, out: Path, name: str) -> list[Path]:
     """`-rl`: the questions, each once. `-sft`: the trajectories."""
     if data.pairs:
         raise UserError("verl has no format for pairs; export them to llamafactory or trl")
@@ -245,11 +249,13 @@ def _write_parquet(file: Path, rows: Sequence[Row]) -> None:
         import pyarrow.parquet
     except ImportError as error:
         raise MissingExtra(f"writing {file.name}", "parquet") from error
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), file)
+    content = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), content)
+    replace_file(file, content.getvalue().to_pybytes())
 
 
 def _write_json(file: Path, content: object) -> None:
-    file.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    replace_file(file, (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode())
 
 
 def _read_index(file: Path) -> Row:

@@ -22,9 +22,11 @@ from autocoa_bench.types import Record, RunSpec, SearchSpec, TaskSample
 FORMAT = 1
 """The version of the folder's layout."""
 
-Kind = Literal["coa", "cot", "cot+a"]
+DataKind = Literal["coa", "cot", "cot+a"]
 
 T = TypeVar("T", Record, Pair)
+
+_MEND = "the command that made it makes it anew"
 
 
 class GoldSpec(Struct, frozen=True):
@@ -40,14 +42,14 @@ class SynthSpec(Struct, frozen=True, kw_only=True):
     """What data is made from. Equal specs make equal data, where `runs` are the same episodes.
 
     `runs` names the sampled runs, and is empty where `gold` taught.
-    At most `count` trajectories or pairs are drawn by `seed`; None draws all.
+    At most `count` trajectories or pairs are drawn by `seed`.
     """
 
-    kind: Kind
+    kind: DataKind
     split: str
     scorer: str
     limits: Limits
-    count: int | None
+    count: int
     seed: int
     runs: dict[str, RunSpec] = {}
     gold: GoldSpec | None = None
@@ -69,7 +71,7 @@ class SynthInfo(Struct, frozen=True, kw_only=True):
     sha256: str = ""
 
 
-class Data(Struct, frozen=True):
+class SynthData(Struct, frozen=True):
     """A folder as it is read: records or pairs, the other being empty."""
 
     info: SynthInfo
@@ -77,8 +79,12 @@ class Data(Struct, frozen=True):
     pairs: tuple[Pair, ...] = ()
 
 
-def check_out(path: Path, kind: Kind) -> None:
-    """Refuse a folder that holds other data, before anything is sampled. Raises UserError."""
+class _Format(Struct):
+    format: int
+
+
+def check_out(path: Path, kind: DataKind) -> None:
+    """Refuse a folder that holds files of something else. Raises UserError."""
     if (path / "synth.json").exists():
         found = _read_info(path).spec.kind
         if found != kind:
@@ -103,51 +109,84 @@ def _shape(item: Record | Pair) -> str:
     return f"{searches} search" + ("" if searches == 1 else "es")
 
 
+def check_origin(path: Path, spec: SynthSpec) -> None:
+    """Refuse a folder whose data was made from something else, as far as `spec` says from what.
+
+    What is kept of the same episodes may be chosen anew, by other limits. `runs` that the spec
+    does not name yet may be any. Raises UserError.
+    """
+    if not (path / "synth.json").exists():
+        return
+    before = _read_info(path).spec
+    differences = list(differing(_origin(before), _origin(spec)))
+    for name in before.runs.keys() & spec.runs.keys():
+        differences += differing(before.runs[name], spec.runs[name], f"{name}.")
+    if differences:
+        raise UserError(
+            f"'{path}' holds data made from something else, which differs in "
+            f"{'; '.join(differences)}; choose another --out"
+        )
+
+
 def write(path: Path, info: SynthInfo, items: Iterable[Record] | Iterable[Pair]) -> SynthInfo:
     """Write data and synth.json, each whole; returns the info with the data's hash.
 
-    What is kept of the same episodes may be chosen anew, by other limits; data made from
-    something else is never replaced. Raises UserError for that, and when the disk refuses.
+    Where a kill leaves new data beside an old synth.json, the hash there refuses it. Data made
+    from something else is never replaced. Raises UserError for that, and when the disk refuses.
     """
     content = b"".join(msgspec.json.encode(item) + b"\n" for item in items)
     info = msgspec.structs.replace(info, sha256=hashlib.sha256(content).hexdigest())
-    if (path / "synth.json").exists():
-        before, now = (_origin(each.spec) for each in (_read_info(path), info))
-        if differences := list(differing(before, now)):
-            raise UserError(
-                f"'{path}' holds data made from something else, which differs in "
-                f"{'; '.join(differences)}; choose another --out"
-            )
+    check_origin(path, info.spec)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        _replace(path / _data_name(info.spec.kind), content)
+        replace_file(path / _data_name(info.spec.kind), content)
         text = msgspec.json.format(msgspec.json.encode(info, order="deterministic"), indent=2)
-        _replace(path / "synth.json", text + b"\n")
+        replace_file(path / "synth.json", text + b"\n")
     except OSError as error:
         raise UserError(f"cannot write to '{path}': {error.strerror}") from None
     return info
 
 
-def read(path: Path) -> Data:
+def read(path: Path) -> SynthData:
     """Read a folder that synth wrote. Raises UserError if it is none or is damaged."""
     info = _read_info(path)
     file = path / _data_name(info.spec.kind)
-    if info.spec.kind == "cot+a":
-        return Data(info, pairs=_read_lines(file, Pair))
-    return Data(info, records=_read_lines(file, Record))
-
-
-def _read_lines(file: Path, kind: type[T]) -> tuple[T, ...]:
     try:
-        return tuple(msgspec.json.Decoder(kind).decode_lines(file.read_bytes()))
-    except (OSError, *UNREADABLE) as error:
-        raise UserError(f"cannot read '{file}': {error}; make it anew with synth") from None
+        content = file.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read '{file}': {error.strerror}; {_MEND}") from None
+    if hashlib.sha256(content).hexdigest() != info.sha256:
+        raise UserError(f"'{file}' is not the data that its synth.json describes; {_MEND}")
+    if info.spec.kind == "cot+a":
+        return SynthData(info, pairs=_decode(file, content, Pair))
+    return SynthData(info, records=_decode(file, content, Record))
+
+
+def replace_file(file: Path, content: bytes) -> None:
+    """Write a file whole: aside, then in its place. Raises OSError."""
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _decode(file: Path, content: bytes, kind: type[T]) -> tuple[T, ...]:
+    try:
+        return tuple(msgspec.json.Decoder(kind).decode_lines(content))
+    except UNREADABLE as error:
+        raise UserError(f"cannot read '{file}': {error}; {_MEND}") from None
 
 
 def _read_info(path: Path) -> SynthInfo:
     file = path / "synth.json"
     try:
-        return msgspec.json.decode(file.read_bytes(), type=SynthInfo)
+        content = file.read_bytes()
+        found = msgspec.json.decode(content, type=_Format).format
+        if found != FORMAT:
+            raise UserError(f"'{file}' has format {found}; this version reads format {FORMAT}")
+        return msgspec.json.decode(content, type=SynthInfo)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"'{path}' has no synth.json: give a folder that synth made") from None
     except (OSError, *UNREADABLE) as error:
@@ -155,18 +194,9 @@ def _read_info(path: Path) -> SynthInfo:
 
 
 def _origin(spec: SynthSpec) -> SynthSpec:
-    """A spec without what only chooses from the episodes."""
-    return msgspec.structs.replace(spec, scorer="", limits=Limits(), count=None)
+    """A spec without its runs, and without what only chooses from them."""
+    return msgspec.structs.replace(spec, scorer="", limits=Limits(), count=0, runs={})
 
 
-def _data_name(kind: Kind) -> str:
+def _data_name(kind: DataKind) -> str:
     return "pairs.jsonl" if kind == "cot+a" else "records.jsonl"
-
-
-def _replace(file: Path, content: bytes) -> None:
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)

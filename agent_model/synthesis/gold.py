@@ -14,8 +14,8 @@ import re
 from collections.abc import Generator, Iterator, Sequence
 from random import Random
 
-from agent_model.agent import Agent
-from autocoa_bench.episode import episode
+from agent_model.synthesis.keep import STUDENT
+from autocoa_bench.episode import episode, inert
 from autocoa_bench.search import SearchEngine
 from autocoa_bench.types import (
     Budget,
@@ -25,6 +25,7 @@ from autocoa_bench.types import (
     Observation,
     Passage,
     Question,
+    Search,
     Trajectory,
 )
 
@@ -48,6 +49,9 @@ _GIVEN = (
     "The question itself says it: {a}.",
     "No search is needed, the question states it: {a}.",
 )
+AT_ONCE = {"known": _RECALL, "given": _GIVEN}
+"""What is said of the kinds of questions that are answered without a search."""
+
 _LOOK_UP = ("I do not know this, so I look it up.", "I have to look this up.")
 
 _NAME = re.compile(
@@ -67,34 +71,43 @@ class _Lost(Exception):
 def teach(
     questions: Sequence[Question], search: SearchEngine, seed: int, top_k: Sequence[int]
 ) -> Iterator[tuple[Question, Trajectory | str]]:
-    """A trajectory for every question, or the reason why there is none.
+    """A `lesson` for every question, one after the other, in an event loop of its own."""
+    with asyncio.Runner() as runner:
+        for question in questions:
+            yield question, runner.run(lesson(question, search, seed, top_k))
+
+
+async def lesson(
+    question: Question, search: SearchEngine, seed: int, top_k: Sequence[int]
+) -> Trajectory | str:
+    """A trajectory for a question, or the reason why there is none.
 
     `top_k` holds the numbers of passages that trajectories show, one drawn for each (repeat one
     to draw it more often; none above the engine's own). Wordings are drawn from `seed` and the
-    question's id alone.
+    question's id alone. Raises SearchFault.
     """
-    dialect = Agent(shots=0)
-    with asyncio.Runner() as runner:
-        for question in questions:
-            dice = Random(f"{seed}:{question.task}:{question.id}")
-            shown = dice.choice(tuple(top_k))
-            run = episode(question, dialect, Budget())
-            play = _play(question, dice)
-            text: str | None = None
-            passages: tuple[Passage, ...] | None = None
-            event = next(run)
-            try:
-                while True:
-                    if isinstance(event, Generate):
-                        text = _say(play, passages)
-                        event = run.send(Completion(text))
-                    else:
-                        passages = runner.run(search.search(event.query))[:shown]
-                        event = run.send(Observation(passages))
-            except _Lost as lost:
-                yield question, str(lost)
-            except StopIteration as end:
-                yield question, end.value
+    if not any(gold.strip() for gold in question.golden_answers[:1]):
+        return "no answer is known"
+    dice = Random(f"{seed}:{question.task}:{question.id}")
+    shown = dice.choice(tuple(top_k))
+    run = episode(question, STUDENT, Budget())
+    play = _play(question, dice)
+    event = next(run)
+    passages: tuple[Passage, ...] | None = None
+    try:
+        while True:
+            if isinstance(event, Generate) and event.forced:
+                return "the turn grew too long"
+            event = run.send(Completion(_say(play, passages)))
+            if not isinstance(event, Search):  # it was neither a search nor the answer
+                return "the turn was malformed"
+            passages = (await search.search(event.query))[:shown]
+            event = run.send(Observation(passages))
+    except _Lost as lost:
+        return str(lost)
+    except StopIteration as end:
+        trajectory: Trajectory = end.value
+        return trajectory
 
 
 def _say(play: Play, passages: tuple[Passage, ...] | None) -> str:
@@ -107,10 +120,8 @@ def _say(play: Play, passages: tuple[Passage, ...] | None) -> str:
 
 
 def _play(question: Question, dice: Random) -> Play:
-    if question.kind == "known":
-        return (yield from _at_once(question, dice.choice(_RECALL)))
-    if question.kind == "given":
-        return (yield from _at_once(question, dice.choice(_GIVEN)))
+    if question.kind in AT_ONCE:
+        return (yield from _at_once(question, dice.choice(AT_ONCE[question.kind])))
     if not question.hops:
         return (yield from _direct(question, dice))
     if question.hops[0].phrase or len(question.hops) == 1:
@@ -207,7 +218,8 @@ class _Reader:
 
 
 def _searching(thought: str, query: str) -> str:
-    return f"{thought}\n<begin_search> {query} </end_search>"
+    """A thought and a search, in whose query no tag of a question can act."""
+    return f"{thought}\n<begin_search> {inert(query)} </end_search>"
 
 
 def _verdict(question: Question) -> str:

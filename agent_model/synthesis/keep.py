@@ -179,7 +179,7 @@ def as_taught(record: Record) -> Record:
     return msgspec.structs.replace(record, trajectory=trajectory, seconds=0.0)
 
 
-def draw(items: Sequence[T], mark: Callable[[T], str], count: int | None, seed: int) -> list[T]:
+def draw_lots(items: Sequence[T], mark: Callable[[T], str], count: int, seed: int) -> list[T]:
     """At most `count` items in their own order, drawn by the hash of the seed and their mark."""
     lots = [hashlib.sha256(f"{seed}:{mark(item)}".encode()).digest() for item in items]
     drawn = sorted(range(len(items)), key=lambda place: (lots[place], place))[:count]

@@ -12,13 +12,13 @@ from rich.console import Console
 from agent_model.cot import CoT
 from agent_model.pairs import Pair
 from agent_model.synthesis import contrast, folder
-from agent_model.synthesis.folder import Kind, SynthInfo, SynthSpec
-from agent_model.synthesis.keep import Counts, Limits, draw, keep
+from agent_model.synthesis.folder import DataKind, GoldSpec, SynthInfo, SynthSpec
+from agent_model.synthesis.keep import Counts, Limits, draw_lots, keep
 from agent_model.synthesis.sampled import Ask, Sampled, sample, teach
 from autocoa_bench import bench, scoring
-from autocoa_bench.types import Record
+from autocoa_bench.types import Record, RunSpec
 
-_SEARCHING: dict[Kind, bool | None] = {"coa": True, "cot": False, "cot+a": None}
+_SEARCHING: dict[DataKind, bool | None] = {"coa": True, "cot": False, "cot+a": None}
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -30,12 +30,12 @@ class Order(Struct, frozen=True, kw_only=True):
     folders lie, which several kinds of data may share.
     """
 
-    kind: Kind
+    kind: DataKind
     teacher: Ask | bench.Plan
     split: str
     scorer: str
     limits: Limits
-    count: int | None
+    count: int
     seed: int
     out: Path
     runs: Path
@@ -44,7 +44,9 @@ class Order(Struct, frozen=True, kw_only=True):
 def make(order: Order, console: Console) -> SynthInfo:
     """Make the data, resuming what was sampled already, and write its folder.
 
-    Raises UserError for bad input, and KeyboardInterrupt after everything recorded is safe.
+    A folder that holds something else is refused before anything is sampled. Where nothing is
+    kept, nothing is written. Raises UserError for bad input, and KeyboardInterrupt after
+    everything recorded is safe.
     """
     folder.check_out(order.out, order.kind)
     scorer = scoring.load_scorers((order.scorer,))[order.scorer]
@@ -58,15 +60,19 @@ def make(order: Order, console: Console) -> SynthInfo:
     )
     if isinstance(order.teacher, Ask):
         return _taught(order, order.teacher, spec, scorer, console)
-    runs = {
-        name: sample(plan, order.runs / f"run-{name}", console)
-        for name, plan in _plans(order.kind, order.teacher).items()
-    }
+    folder.check_origin(order.out, spec)
+    runs: dict[str, Sampled] = {}
+    for name, plan in _plans(order.kind, order.teacher).items():
+
+        def check(run: RunSpec, name: str = name) -> None:
+            folder.check_origin(order.out, msgspec.structs.replace(spec, runs={name: run}))
+
+        runs[name] = sample(plan, order.runs / f"run-{name}", console, check)
     spec = msgspec.structs.replace(spec, runs={name: run.spec for name, run in runs.items()})
     return _sampled(order, runs, spec, scorer)
 
 
-def _plans(kind: Kind, plan: bench.Plan) -> dict[str, bench.Plan]:
+def _plans(kind: DataKind, plan: bench.Plan) -> dict[str, bench.Plan]:
     """The runs that a kind of data is chosen from."""
     plans = {"cot": msgspec.structs.replace(plan, solver=CoT.name), "coa": plan}
     return plans if kind == "cot+a" else {kind: plans[kind]}
@@ -75,7 +81,10 @@ def _plans(kind: Kind, plan: bench.Plan) -> dict[str, bench.Plan]:
 def _taught(
     order: Order, ask: Ask, spec: SynthSpec, scorer: scoring.TextScorer, console: Console
 ) -> SynthInfo:
-    taught = teach(ask, console)
+    def check(gold: GoldSpec) -> None:
+        folder.check_origin(order.out, msgspec.structs.replace(spec, gold=gold))
+
+    taught = teach(ask, _SEARCHING[order.kind], console, check)
     spec = msgspec.structs.replace(spec, gold=taught.spec)
     kept = keep(taught.records, scorer, order.limits, searching=_SEARCHING[order.kind])
     untaught = {f"not taught: {why}": n for why, n in sorted(taught.untaught.items())}
@@ -107,13 +116,15 @@ def _sampled(
 def _write_records(
     order: Order, spec: SynthSpec, counts: Counts, records: Sequence[Record]
 ) -> SynthInfo:
-    drawn = draw(records, lambda record: ":".join(map(str, record.key)), order.count, order.seed)
+    drawn = draw_lots(
+        records, lambda record: ":".join(map(str, record.key)), order.count, order.seed
+    )
     return _write(order, spec, counts, len(records), drawn)
 
 
 def _write_pairs(order: Order, spec: SynthSpec, counts: Counts, pairs: Sequence[Pair]) -> SynthInfo:
-    count = len(pairs) if order.count is None else order.count
-    return _write(order, spec, counts, len(pairs), contrast.draw_evenly(pairs, count, order.seed))
+    drawn = contrast.draw_evenly(pairs, order.count, order.seed)
+    return _write(order, spec, counts, len(pairs), drawn)
 
 
 def _write(
@@ -125,4 +136,4 @@ def _write(
 ) -> SynthInfo:
     shape = folder.shape_of(drawn)
     info = SynthInfo(spec=spec, counts=counts, made=made, written=len(drawn), shape=shape)
-    return folder.write(order.out, info, drawn)
+    return folder.write(order.out, info, drawn) if drawn else info

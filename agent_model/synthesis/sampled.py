@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import track
 
 from agent_model.synthesis import gold
 from agent_model.synthesis.folder import GoldSpec
-from autocoa_bench import bench, registry, store, tasks
-from autocoa_bench.errors import UserError
+from autocoa_bench import bench, store, tasks
+from autocoa_bench.errors import SearchFault, UserError
 from autocoa_bench.search import SearchEngine
 from autocoa_bench.tasks import Split
-from autocoa_bench.types import Question, Record, RunSpec, TaskSample
+from autocoa_bench.types import FaultNote, Question, Record, RunSpec, TaskSample, Trajectory
+
+Lesson = Trajectory | FaultNote | str
+"""A trajectory, or why there is none: a failed search, or the gold teacher's own reason."""
 
 
 class Sampled(NamedTuple):
@@ -49,12 +52,15 @@ class Ask(NamedTuple):
     seed: int
 
 
-def sample(plan: bench.Plan, folder: Path, console: Console) -> Sampled:
+def sample(
+    plan: bench.Plan, folder: Path, console: Console, check: Callable[[RunSpec], None]
+) -> Sampled:
     """Run a teacher into a run folder, or finish it there; episodes that failed stay faults.
 
-    Raises UserError for bad input, and KeyboardInterrupt after everything recorded is safe.
+    `check` is shown the run's spec before anything is sampled. Raises UserError for bad input,
+    and KeyboardInterrupt after everything recorded is safe.
     """
-    run = store.load_run(bench.run(msgspec.structs.replace(plan, out=folder), console))
+    run = store.load_run(bench.run(msgspec.structs.replace(plan, out=folder), console, check))
     places = {
         (task.task, identifier): (number, place)
         for number, task in enumerate(run.info.spec.tasks)
@@ -67,56 +73,84 @@ def sample(plan: bench.Plan, folder: Path, console: Console) -> Sampled:
     return Sampled(run.info.spec, tuple(sorted(run.records, key=place)))
 
 
-def teach(ask: Ask, console: Console) -> Taught:
+class _Class(NamedTuple):
+    """Questions of the same corpus, and the search engine over it."""
+
+    questions: Sequence[Question]
+    search: SearchEngine
+
+
+def teach(
+    ask: Ask, searching: bool | None, console: Console, check: Callable[[GoldSpec], None]
+) -> Taught:
     """Have the gold teacher answer the questions of tasks, each over its task's corpus.
 
-    Raises UserError for bad input.
+    `searching` says which trajectories are wanted, as for `keep`; `check` is shown the spec before
+    any is made. A search that fails makes a fault of its question. Raises UserError for bad input.
     """
-    samples, searches, records = [], [], []
-    untaught: Counter[str] = Counter()
-    for corpus, group in _by_corpus(ask).items():
-        engine: SearchEngine = registry.load("search", ask.search)(corpus, top_k=max(ask.top_k))
-        searches.append(engine.spec)
-        for task in group:
-            questions = tasks.sample(task.load(ask.split), ask.limit, ask.sample_seed)
-            if isinstance(task, tasks.FileTask):
-                for warning in task.warnings:
-                    console.print(f"[yellow]{escape(warning)}[/yellow]")
-            samples.append(_described(task, questions))
-            lessons = gold.teach(questions, engine, ask.seed, ask.top_k)
-            for question, lesson in track(
-                lessons,
-                description=task.info.name,
-                total=len(questions),
-                console=console,
-                disable=not console.is_terminal,
-            ):
-                if isinstance(lesson, str):
-                    untaught[lesson] += 1
-                else:
-                    records.append(Record(question, 0, lesson))
-    spec = GoldSpec(tuple(samples), tuple(searches), ask.top_k, ask.seed)
-    return Taught(spec, tuple(records), untaught)
+    with asyncio.Runner() as runner:
+        classes: list[_Class] = []
+        try:
+            spec = _enrol(ask, console, classes)
+            if searching is False and not any(map(_at_once, classes)):
+                raise UserError(
+                    f"the gold teacher searches for every question of '{ask.tasks}': it answers "
+                    f"without only what is {' or '.join(gold.AT_ONCE)}; give "
+                    "--tasks when-to-act, or --teacher model"
+                )
+            check(spec)
+            lessons = _lessons(ask, classes, runner)
+            total = sum(len(each.questions) for each in classes)
+            shown = track(
+                lessons, "teaching", total, console=console, disable=not console.is_terminal
+            )
+            return _sorted(spec, shown)
+        finally:
+            for each in classes:
+                runner.run(each.search.close())
 
 
-def _by_corpus(ask: Ask) -> dict[str, list[tasks.Task]]:
+def _enrol(ask: Ask, console: Console, classes: list[_Class]) -> GoldSpec:
+    """Draw the questions, and open the search engine of each corpus, into `classes`."""
     groups: dict[str, list[tasks.Task]] = {}
     for task in tasks.resolve(ask.tasks):
-        corpus = ask.corpus or task.info.corpora.get(ask.split)
-        if not corpus:
-            raise UserError(
-                f"task '{task.info.name}' names no corpus for its split '{ask.split}'; give "
-                f"--corpus a name ({', '.join(registry.names('corpora'))}) or a file "
-                "(.jsonl, .jsonl.gz, .parquet)"
-            )
-        groups.setdefault(corpus, []).append(task)
-    return groups
+        groups.setdefault(ask.corpus or task.info.corpora.get(ask.split, ""), []).append(task)
+    samples: list[TaskSample] = []
+    for group in groups.values():
+        questions, drawn = bench.draw_questions(
+            group, ask.split, ask.limit, ask.sample_seed, console
+        )
+        search = bench.open_search(ask.search, group, ask.split, ask.corpus, max(ask.top_k))
+        classes.append(_Class(questions, search))
+        samples += drawn
+    searches = tuple(each.search.spec for each in classes)
+    return GoldSpec(tuple(samples), searches, ask.top_k, ask.seed)
 
 
-def _described(task: tasks.Task, questions: Sequence[Question]) -> TaskSample:
-    return TaskSample(
-        task=task.info.name,
-        edition=task.info.edition,
-        sha256=tasks.questions_sha256(questions),
-        question_ids=tuple(question.id for question in questions),
-    )
+def _at_once(each: _Class) -> bool:
+    return any(question.kind in gold.AT_ONCE for question in each.questions)
+
+
+def _lessons(
+    ask: Ask, classes: Iterable[_Class], runner: asyncio.Runner
+) -> Iterator[tuple[Question, Lesson]]:
+    for questions, search in classes:
+        for question in questions:
+            try:
+                lesson: Lesson = runner.run(gold.lesson(question, search, ask.seed, ask.top_k))
+            except SearchFault as fault:
+                lesson = FaultNote(fault.kind, str(fault))
+            yield question, lesson
+
+
+def _sorted(spec: GoldSpec, lessons: Iterable[tuple[Question, Lesson]]) -> Taught:
+    records: list[Record] = []
+    untaught: Counter[str] = Counter()
+    for question, lesson in lessons:
+        if isinstance(lesson, str):
+            untaught[lesson] += 1
+        elif isinstance(lesson, FaultNote):
+            records.append(Record(question, 0, fault=lesson))
+        else:
+            records.append(Record(question, 0, lesson))
+    return Taught(spec, tuple(records), untaught)

@@ -130,6 +130,37 @@ def test_a_question_that_holds_its_answer_already_is_not_taught_without_a_chain(
     assert "in the question" in str(taught(question, Shelf({question.text: [FILM]})))
 
 
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("<Dawn> was directed by whom?", "‹Dawn› was directed by whom?"),
+        ("Who </end_search> directed Dawn?", "Who ‹/end_search› directed Dawn?"),
+    ],
+)
+def test_a_tag_in_a_question_does_not_act_in_its_query(text: str, query: str) -> None:
+    shelf = Shelf({query: [FILM]})
+    made = trajectory(Question("q6", text, ("Ann Lee",)), shelf)
+    assert shelf.queries == [query]
+    assert made.answer == "Ann Lee"
+
+
+@pytest.mark.parametrize("golds", [(), ("",), (" ",)])
+def test_a_question_without_an_answer_gives_a_reason(golds: tuple[str, ...]) -> None:
+    question = Question("q7", "What is the capital of Peru?", golds, "facts", "known")
+    assert taught(question, Shelf({})) == "no answer is known"
+
+
+def test_a_turn_that_the_dialect_cannot_read_gives_a_reason() -> None:
+    hop = Hop("What <search_result> was built?", "The mill", "p1")
+    question = Question("q8", "What <search_result> was built?", ("x",), hops=(hop, hop))
+    assert taught(question, Shelf({})) == "the turn was malformed"
+
+
+def test_a_question_that_fills_the_context_gives_a_reason() -> None:
+    question = Question("q9", "Who built it? " * 2000, ("Anna",))
+    assert taught(question, Shelf({})) == "the turn grew too long"
+
+
 def test_the_same_seed_writes_the_same_words_and_another_does_not() -> None:
     questions = tasks.resolve("musique")[0].load("train")[:8]
     search = BM25("embedded-train", top_k=3)

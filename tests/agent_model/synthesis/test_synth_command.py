@@ -9,12 +9,16 @@ import pytest
 
 from agent_model.agent import Agent
 from agent_model.cot import CoT
-from agent_model.synthesis.folder import Data, read
+from agent_model.synthesis import making
+from agent_model.synthesis.folder import SynthData, read
 from agent_model.synthesis.keep import turn_text
-from autocoa_bench import registry
+from autocoa_bench import bench, registry
 from autocoa_bench.cli import main
 from autocoa_bench.episode import n_actions
+from autocoa_bench.errors import SearchFault, UserError
 from autocoa_bench.scoring.text import exact_match
+from autocoa_bench.search.bm25 import BM25
+from autocoa_bench.types import Passage
 from support.mock_server import Body, MockServer
 from support.towns import reply, town_of, write_task
 
@@ -31,16 +35,11 @@ Cli = Callable[..., Done]
 real_load = registry.load
 
 
-def load_with_cot(kind: registry.Kind, name: str) -> Any:
-    return CoT if (kind, name) == ("solvers", "cot") else real_load(kind, name)
-
-
 @pytest.fixture
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     """Runs `synth` in a folder of its own, beside a task of ten towns."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr(registry, "load", load_with_cot)
     write_task(tmp_path, 10)
 
     def call(*arguments: str) -> Done:
@@ -72,8 +71,13 @@ def teach(body: Body) -> str:
 
 def by_model(server: MockServer, *arguments: str) -> list[str]:
     """Options of a teacher that is a model."""
+    return [*alone(server), "--corpus", "corpus.jsonl", "--shots", "0", *arguments]
+
+
+def alone(server: MockServer, *arguments: str) -> list[str]:
+    """Options of a teacher that is a model and does not search."""
     options = ["--teacher", "model", "--model", "mock", "--base-url", server.url]
-    return [*TOWNS, *options, "--shots", "0", "--samples", "2", *arguments]
+    return ["--tasks", "towns.jsonl", *options, "--samples", "2", *arguments]
 
 
 def refused(done: Done, *said: str) -> None:
@@ -85,7 +89,7 @@ def refused(done: Done, *said: str) -> None:
         assert words in done.err
 
 
-def numbers(data: Data) -> list[int]:
+def numbers(data: SynthData) -> list[int]:
     items = data.records or data.pairs
     return [int(item.question.id[1:]) for item in items]
 
@@ -103,7 +107,7 @@ def test_coa_data_is_what_a_model_got_right_with_searches(cli: Cli, own_cache: N
 
 def test_cot_data_is_what_a_model_got_right_alone(cli: Cli, own_cache: None) -> None:
     with MockServer(teach) as server:
-        done = cli("cot", *by_model(server), "--out", "cot")
+        done = cli("cot", *alone(server), "--out", "cot")
     assert done.code == 0, done.err
     data = read(Path("cot"))
     assert numbers(data) == [1, 3, 5, 7, 9]
@@ -137,17 +141,17 @@ def test_all_kinds_of_data_may_be_chosen_from_the_same_episodes(cli: Cli, own_ca
     with MockServer(teach) as server:
         cli("cot+a", *by_model(server), "--out", "pairs", "--runs", "runs")
         asked = len(server.generations())
-        for kind in ("coa", "cot"):
-            done = cli(kind, *by_model(server), "--out", kind, "--runs", "runs")
+        for kind, options in (("coa", by_model(server)), ("cot", alone(server))):
+            done = cli(kind, *options, "--out", kind, "--runs", "runs")
             assert done.code == 0, done.err
         assert len(server.generations()) == asked
 
 
 def test_a_failed_episode_is_counted_and_asked_again(cli: Cli, own_cache: None) -> None:
     with MockServer(teach, fault=lambda number: "400" if number == 0 else None) as server:
-        cli("cot", *by_model(server), "--out", "cot")
+        cli("cot", *alone(server), "--out", "cot")
         assert read(Path("cot")).info.counts.dropped["fault"] == 1
-        cli("cot", *by_model(server), "--out", "cot")
+        cli("cot", *alone(server), "--out", "cot")
     assert "fault" not in read(Path("cot")).info.counts.dropped
 
 
@@ -162,20 +166,46 @@ def test_what_is_kept_may_be_chosen_anew_without_a_model(cli: Cli, own_cache: No
     assert len(read(Path("coa")).records) == 2
 
 
-def test_the_table_says_why_nothing_was_kept(cli: Cli, own_cache: None) -> None:
+def test_the_table_says_why_nothing_was_kept_and_nothing_is_written(
+    cli: Cli, own_cache: None
+) -> None:
     with MockServer(teach) as server:
         done = cli("coa", *by_model(server, "--max-actions", "1"), "--out", "coa")
     refused(done, "nothing was kept")
     assert "too many searches" in done.out
+    assert not Path("coa/records.jsonl").exists()
 
 
 def test_a_folder_of_other_data_is_not_overwritten(cli: Cli, own_cache: None) -> None:
     with MockServer(teach) as server:
         cli("coa", *by_model(server), "--out", "data")
         before = Path("data/records.jsonl").read_bytes()
-        refused(cli("cot", *by_model(server), "--out", "data"), "holds coa data, not cot")
+        refused(cli("cot", *alone(server), "--out", "data"), "holds coa data, not cot")
     refused(cli("coa", *TOWNS, "--out", "data"), "made from something else", "--out")
     assert Path("data/records.jsonl").read_bytes() == before
+
+
+def test_data_of_another_run_is_refused_before_anything_is_sampled(
+    cli: Cli, own_cache: None
+) -> None:
+    with MockServer(teach) as server:
+        cli("cot", *alone(server), "--out", "data", "--runs", "runs")
+        asked = len(server.generations())
+        for different in (
+            ("--runs", "other", "--top-p", "0.5"),
+            ("--runs", "other", "--seed", "1"),
+        ):
+            done = cli("cot", *alone(server), "--out", "data", *different)
+            refused(done, "made from something else", different[2][2:].replace("-", "_"))
+        assert len(server.generations()) == asked
+
+
+def test_gold_data_of_other_questions_is_refused_before_anything_is_taught(
+    cli: Cli, own_cache: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("coa", *TOWNS, "--out", "gold")
+    monkeypatch.setattr("agent_model.synthesis.gold.lesson", None)
+    refused(cli("coa", *TOWNS, "--limit", "5", "--out", "gold"), "made from something else")
 
 
 def test_a_file_that_synth_did_not_make_is_not_overwritten(cli: Cli, own_cache: None) -> None:
@@ -187,7 +217,6 @@ def test_a_file_that_synth_did_not_make_is_not_overwritten(cli: Cli, own_cache: 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--teacher", "silver"), "gold or model, not 'silver'"),
         (("--model", "mock"), "give --teacher model too"),
         (("--top-k", "many"), "numbers from 1 to 100"),
         (("--teacher", "model", "--model", "m", "--top-k", "2,3"), "takes one number"),
@@ -201,7 +230,97 @@ def test_a_mistake_is_said_in_one_line(
     refused(cli("coa", *arguments, "--out", "out"), said)
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("coa --samples 2 --temperature 0", "--samples, --temperature: of no use to coa data"),
+        ("coa --adapter none", "--adapter: of no use"),
+        ("cot+a --per-question 2", "--per-question: of no use"),
+        ("cot --max-actions 2", "leave it out"),
+        ("cot --teacher model --corpus c --shots 1", "--corpus, --shots: of no use to cot data"),
+        ("cot+a --teacher model --max-tokens 9", "--max-tokens: of no use to cot+a data"),
+        ("cot+a --teacher model --max-actions 9", "--max-actions: of no use"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(cli: Cli, command: str, said: str) -> None:
+    refused(cli(*command.split(), "--out", "out"), said)
+
+
+def test_a_teacher_that_is_none_is_refused_with_those_that_are(cli: Cli) -> None:
+    done = cli("coa", "--teacher", "silver", "--out", "out")
+    assert done.code == 2
+    assert "'gold', 'model'" in done.err
+
+
+@pytest.mark.parametrize(
+    ("given", "adapter"), [((), "none"), (("--adapter", "none"), "none"), (("--adapter", ""), "")]
+)
+def test_a_teacher_has_the_adapter_that_was_asked_for(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], adapter: str
+) -> None:
+    plans: list[bench.Plan] = []
+
+    def run(plan: bench.Plan, *_: object) -> Path:
+        plans.append(plan)
+        raise UserError("stop here")
+
+    monkeypatch.setattr(bench, "run", run)
+    cli("cot", "--tasks", "towns.jsonl", "--teacher", "model", *given, "--out", "out")
+    assert [plan.adapter for plan in plans] == [adapter]
+
+
+def test_reasoning_without_tools_has_none_of_the_agents_adapters() -> None:
+    assert CoT().adapters == {}
+
+
+@pytest.mark.parametrize(("kind", "count"), [("coa", 5000), ("cot", 1000), ("cot+a", 1500)])
+def test_as_much_is_drawn_as_in_the_paper(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, kind: str, count: int
+) -> None:
+    orders: list[making.Order] = []
+
+    def make(order: making.Order, _: object) -> None:
+        orders.append(order)
+        raise UserError("stop here")
+
+    monkeypatch.setattr(making, "make", make)
+    cli(kind, "--out", "out")
+    assert [order.count for order in orders] == [count]
+
+
 # The teacher without a model.
+
+
+def test_gold_refuses_to_reason_without_searches_where_it_always_searches(
+    cli: Cli, own_cache: None
+) -> None:
+    refused(cli("cot", *TOWNS, "--out", "out"), "--tasks when-to-act")
+    assert not Path("out").exists()
+
+
+def test_a_search_that_fails_is_a_fault_of_its_question_and_the_engine_is_closed(
+    cli: Cli, own_cache: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = []
+
+    class Failing(BM25):
+        async def search(self, query: str) -> tuple[Passage, ...]:
+            if "town 3" in query:
+                raise SearchFault("timeout", "no reply")
+            return await super().search(query)
+
+        async def close(self) -> None:
+            closed.append(self)
+
+    def load(kind: registry.Kind, name: str) -> Any:
+        return Failing if (kind, name) == ("search", "bm25") else real_load(kind, name)
+
+    monkeypatch.setattr(registry, "load", load)
+    done = cli("coa", *TOWNS, "--out", "gold")
+    assert done.code == 0, done.err
+    assert read(Path("gold")).info.counts.dropped["fault"] == 1
+    assert 3 not in numbers(read(Path("gold")))
+    assert len(closed) == 1
 
 
 def test_gold_teaches_a_file_of_questions_over_its_corpus(cli: Cli, own_cache: None) -> None:
@@ -262,7 +381,7 @@ def test_export_of_something_else_is_refused(cli: Cli) -> None:
 
 def test_export_with_a_tokenizer_that_is_not_there(cli: Cli, own_cache: None) -> None:
     with MockServer(teach) as server:
-        cli("cot", *by_model(server), "--out", "cot")
+        cli("cot", *alone(server), "--out", "cot")
     options = ("--to", "trl", "--out", "out")
     refused(cli("export", "cot", *options, "--tokenizer", "none"), "no folder 'none'")
     refused(cli("export", "cot", *options, "--observations"), "needs --tokenizer")

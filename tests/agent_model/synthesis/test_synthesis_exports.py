@@ -11,7 +11,7 @@ from agent_model.agent import Agent
 from agent_model.pairs import Pair
 from agent_model.synthesis.contrast import gold_pairs
 from agent_model.synthesis.exports import export
-from agent_model.synthesis.folder import Data, SynthInfo, SynthSpec
+from agent_model.synthesis.folder import SynthData, SynthInfo, SynthSpec
 from agent_model.synthesis.keep import Counts, Limits, as_taught, turn_text
 from autocoa_bench import tasks
 from autocoa_bench.errors import UserError
@@ -33,17 +33,17 @@ RECORDS = tuple(
 PAIRS = tuple(pair for seed in range(8) for pair in gold_pairs(RECORDS, seed))
 
 
-def data(*, pairs: bool = False) -> Data:
+def data(*, pairs: bool = False) -> SynthData:
     spec = SynthSpec(
         kind="cot+a" if pairs else "coa",
         split="train",
         scorer="em",
         limits=Limits(),
-        count=None,
+        count=9,
         seed=0,
     )
     info = SynthInfo(spec=spec, counts=Counts(2, 2, {}), made=2, written=2, shape={})
-    return Data(info, pairs=PAIRS) if pairs else Data(info, records=RECORDS)
+    return SynthData(info, pairs=PAIRS) if pairs else SynthData(info, records=RECORDS)
 
 
 def lines(file: Path) -> list[dict[str, Any]]:
@@ -229,15 +229,47 @@ def test_verls_columns_are_of_the_types_of_the_papers_own_file(tmp_path: Path) -
     [
         (data(pairs=True), {"target": "verl"}, "no format for pairs"),
         (data(), {"target": "verl", "tokenizer": Letters()}, "for trl alone"),
-        (Data(data().info), {"target": "trl"}, "nothing to export"),
+        (SynthData(data().info), {"target": "trl"}, "nothing to export"),
         (data(), {"target": "trl", "name": "a/b"}, "not 'a/b'"),
+        (
+            data(pairs=True),
+            {"target": "trl", "tokenizer": Letters(), "observations": True},
+            "leave --observations out",
+        ),
     ],
 )
 def test_what_cannot_be_exported_is_said(
-    tmp_path: Path, given: Data, options: dict[str, Any], said: str
+    tmp_path: Path, given: SynthData, options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(UserError, match=said):
         export(given, **{"out": tmp_path, "name": "data", **options})
+
+
+def test_another_data_set_of_the_same_name_is_not_replaced(tmp_path: Path) -> None:
+    index = tmp_path / "dataset_info.json"
+    index.write_text('{"coa": {"hf_hub_url": "someone/coa"}}')
+    with pytest.raises(UserError, match="give another --name"):
+        export(data(), "llamafactory", tmp_path, "coa")
+    assert "someone/coa" in index.read_text()
+    assert not (tmp_path / "coa.json").exists()
+
+
+@pytest.mark.parametrize("target", ["llamafactory", "trl", "verl"])
+def test_an_export_that_fails_leaves_the_earlier_files_whole(
+    tmp_path: Path, target: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = export(data(), target, tmp_path, "coa")
+    before = {file: file.read_bytes() for file in files}
+    write_bytes = Path.write_bytes
+
+    def half(file: Path, content: bytes) -> int:
+        write_bytes(file, content[: len(content) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(UserError, match="No space left"):
+        export(data(), target, tmp_path, "coa")
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
 def test_a_broken_index_is_not_overwritten(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from agent_model.agent import Agent
 from agent_model.cot import CoT
-from agent_model.synthesis.keep import Limits, as_taught, draw, is_well_formed, keep, turn_text
+from agent_model.synthesis.keep import Limits, as_taught, draw_lots, is_well_formed, keep, turn_text
 from autocoa_bench.scoring.text import exact_match, f1
 from autocoa_bench.types import Completion, FaultNote, Record
 from support.play import QUESTION, play
@@ -121,11 +121,11 @@ def test_reasoning_that_the_model_opened_itself_is_not_opened_twice() -> None:
 
 def test_a_smaller_draw_is_part_of_a_larger_one_and_keeps_the_order() -> None:
     items = list(range(100))
-    small, large = (draw(items, str, count, seed=1) for count in (5, 20))
+    small, large = (draw_lots(items, str, count, seed=1) for count in (5, 20))
     assert len(small) == 5
     assert set(small) < set(large)
     assert large == sorted(large)
-    assert draw(items, str, None, seed=1) == items
+    assert draw_lots(items, str, 200, seed=1) == items
 
 
 def test_equal_episodes_make_equal_data_whatever_their_times() -> None:

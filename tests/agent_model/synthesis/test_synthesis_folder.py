@@ -1,0 +1,83 @@
+"""The folder of synthesised data: what is damaged or half written is never read as good."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent_model.synthesis import folder
+from agent_model.synthesis.folder import GoldSpec, SynthInfo, SynthSpec, read, write
+from agent_model.synthesis.keep import Counts, Limits
+from autocoa_bench.errors import UserError
+from support.runs import answered
+
+SPEC = SynthSpec(
+    kind="coa",
+    split="train",
+    scorer="em",
+    limits=Limits(),
+    count=9,
+    seed=0,
+    gold=GoldSpec((), (), (), 0),
+)
+INFO = SynthInfo(spec=SPEC, counts=Counts(1, 1, {}), made=1, written=1, shape={})
+ONE, TWO = ((answered(number, searches=1),) for number in (1, 2))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    write(tmp_path, INFO, ONE)
+    return tmp_path
+
+
+def test_what_was_written_is_read_back(place: Path) -> None:
+    assert read(place).records == ONE
+
+
+def test_data_that_was_changed_is_refused(place: Path) -> None:
+    file = place / "records.jsonl"
+    file.write_bytes(file.read_bytes().replace(b"Anna", b"Bert"))
+    with pytest.raises(UserError, match="not the data that its"):
+        read(place)
+
+
+def test_data_that_is_gone_is_refused(place: Path) -> None:
+    (place / "records.jsonl").unlink()
+    with pytest.raises(UserError, match="cannot read"):
+        read(place)
+
+
+def test_a_kill_between_the_two_files_is_told_and_mended_by_the_same_command(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_file = folder.replace_file
+
+    def killed(file: Path, content: bytes) -> None:
+        if file.name == "synth.json":
+            raise KeyboardInterrupt
+        replace_file(file, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder, "replace_file", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write(place, INFO, TWO)
+    with pytest.raises(UserError, match="makes it anew"):
+        read(place)
+    write(place, INFO, TWO)
+    assert read(place).records == TWO
+
+
+def test_another_format_is_refused(place: Path) -> None:
+    file = place / "synth.json"
+    file.write_bytes(file.read_bytes().replace(b'"format": 1', b'"format": 2'))
+    with pytest.raises(UserError, match="has format 2; this version reads format 1"):
+        read(place)
+
+
+def test_other_limits_choose_anew_and_other_seeds_do_not(place: Path) -> None:
+    strict = msgspec.structs.replace(SPEC, limits=Limits(actions=1), count=1)
+    write(place, msgspec.structs.replace(INFO, spec=strict), TWO)
+    seeded = msgspec.structs.replace(SPEC, seed=1)
+    with pytest.raises(UserError, match="seed: 0 -> 1"):
+        write(place, msgspec.structs.replace(INFO, spec=seeded), ONE)
+    assert read(place).records == TWO
