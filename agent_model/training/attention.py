@@ -41,11 +41,14 @@ def forward(
 ) -> tuple[Tensor, None]:
     """Attention as transformers calls it; (B, H, T, D) in, (B, T, H, D) out.
 
-    What is no plain causal self-attention (a mask, a cache, a bias) goes to PyTorch's kernel.
+    What is no plain causal self-attention (a mask, a bias, a cap) goes to PyTorch's kernel, or is
+    refused there. Raises ValueError for sinks, which neither computes.
     """
+    if kwargs.get("s_aux") is not None:
+        raise ValueError("attention sinks are not computed on a CPU in bf16")
     length = query.shape[2]
     plain = attention_mask is None and dropout == 0.0 and 1 < length == key.shape[2] <= _LONGEST
-    asked = any(kwargs.get(name) is not None for name in ("position_bias", "softcap", "cache"))
+    asked = any(kwargs.get(name) is not None for name in ("position_bias", "softcap"))
     if not plain or asked or kwargs.get("is_causal") is False:
         out, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, **kwargs

@@ -8,7 +8,7 @@ in batches of their own, and training jumps there.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -21,12 +21,24 @@ from torch import Tensor
 
 from agent_model.losses import TRAINS
 from agent_model.pairs import Pair
-from agent_model.tokens import Encoded, Kind, Tokenizer, audit, encode, encode_pair
+from agent_model.tokens import (
+    Encoded,
+    Kind,
+    Tokenizer,
+    audit,
+    audit_pair,
+    encode,
+    encode_pair,
+    retokenisation_drift,
+)
 from agent_model.training.config import Recipe
 from autocoa_bench.errors import UNREADABLE, UserError
-from autocoa_bench.types import Question, Record
+from autocoa_bench.types import Question, Record, Trajectory
 
-Line = TypeVar("Line", Record, Pair)
+Line = TypeVar("Line")
+Made = TypeVar("Made")
+
+_SAMPLED = 10  # trajectories a file whose drift is measured
 
 
 class Row(NamedTuple):
@@ -40,6 +52,15 @@ Example = tuple[Row, ...]
 """What a loss is computed of: a trajectory's one row, or a pair's two (chosen, rejected)."""
 
 
+class Drift(Struct, frozen=True):
+    """Of a sample of trajectories: their tokens, and how many of those would be others if the whole
+    text were tokenised at once, which encoding by pieces avoids."""
+
+    trajectories: int = 0
+    tokens: int = 0
+    others: int = 0
+
+
 class Data(Struct, frozen=True):
     """Examples to train on and held out; `dropped` counts those left out, by reason."""
 
@@ -47,6 +68,7 @@ class Data(Struct, frozen=True):
     held_out: tuple[Example, ...]
     dropped: dict[str, int]
     sha256: dict[str, str]
+    drift: Drift = Drift()
 
 
 class Batch(NamedTuple):
@@ -62,24 +84,35 @@ class Batch(NamedTuple):
 
 
 def load_data(recipe: Recipe, tokenizer: Tokenizer) -> Data:
-    """Read, encode, audit and split. Raises UserError (MaskLeak where a mask is wrong)."""
-    dropped: dict[str, int] = {}
+    """Read, encode, audit and split. Raises UserError (MaskLeak where a mask is wrong).
+
+    Questions of a held-out file are not trained on, whatever else holds them.
+    """
+    reading = _Reading(recipe, tokenizer)
     files = [Path(name) for name in recipe.data]
     apart = [Path(recipe.held_out)] if isinstance(recipe.held_out, str) else []
     share = recipe.held_out if isinstance(recipe.held_out, float) else 0.0
+    _refuse_shared(files, apart)
+    asked: set[str] = set()
     train: list[Example] = []
     held_out: list[Example] = []
-    for file in files + apart:
-        for question, example in _examples(file, recipe, tokenizer, dropped):
-            held = file in apart or _lot(question) < share
-            (held_out if held else train).append(example)
+    for file in apart:
+        for question, example in reading.examples(file):
+            asked |= _marks(question)
+            held_out.append(example)
+    for file in files:
+        for question, example in reading.examples(file):
+            if asked & _marks(question):
+                reading.drop("in the held-out file")
+            else:
+                (held_out if _lot(question) < share else train).append(example)
     if not train:
         raise UserError(
             f"{', '.join(recipe.data)}: nothing to train on ({len(held_out)} held out, "
-            f"left out: {dropped or 'none'})"
+            f"left out: {reading.dropped or 'none'})"
         )
     hashes = {str(file): _sha256(file) for file in files + apart}
-    return Data(tuple(train), tuple(held_out), dropped, hashes)
+    return Data(tuple(train), tuple(held_out), reading.dropped, hashes, reading.drift)
 
 
 def draw(count: int, batch: int, seed: int, step: int) -> list[int]:
@@ -144,64 +177,128 @@ def all_tokens(examples: Iterable[Example]) -> int:
     return sum(len(row.ids) for example in examples for row in example)
 
 
-def _examples(
-    file: Path, recipe: Recipe, tokenizer: Tokenizer, dropped: dict[str, int]
-) -> Iterable[tuple[Question, Example]]:
-    read = _pairs if recipe.stage == "sft1" else _records
-    for question, example in read(file, recipe, tokenizer):
-        reason = ""
+class _Reading:
+    """Files as examples, with counts of what is left out and of the drift of a sample."""
+
+    def __init__(self, recipe: Recipe, tokenizer: Tokenizer) -> None:
+        self._recipe = recipe
+        self._trains = TRAINS[recipe.stage]
+        self._tokenizer = tokenizer
+        self.dropped: dict[str, int] = {}
+        self.drift = Drift()
+
+    def drop(self, reason: str) -> None:
+        """Count an example that is left out."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+    def examples(self, file: Path) -> Iterable[tuple[Question, Example]]:
+        """A file's examples. Raises UserError where it has none, naming the line that is wrong."""
+        count = 0
+        read = self._pairs if self._recipe.stage == "sft1" else self._records
+        for question, example in read(file):
+            if reason := self._unfit(example):
+                self.drop(reason)
+            else:
+                count += 1
+                yield question, example
+        if not count:
+            raise UserError(
+                f"'{file}' gives no example (left out so far: {self.dropped or 'none'}); name it "
+                "no more, or mend it"
+            )
+
+    def _unfit(self, example: Example) -> str:
+        longest = self._recipe.max_tokens
         if not example:
-            reason = "faults"
-        elif any(len(row.ids) > recipe.max_tokens for row in example):
-            reason = f"over {recipe.max_tokens} tokens"
-        elif not all(row.keep.any() for row in example):
-            reason = "nothing to train"
-        if reason:
-            dropped[reason] = dropped.get(reason, 0) + 1
-        else:
-            yield question, example
+            return "faults"
+        if any(len(row.ids) > longest for row in example):
+            return f"over {longest} tokens"
+        return "" if all(row.keep.any() for row in example) else "nothing to train"
+
+    def _records(self, file: Path) -> Iterable[tuple[Question, Example]]:
+        latest: dict[tuple[str, str, int], tuple[int, Record]] = {}
+        for number, record in self._lines(file, Record):
+            if record.key in latest:
+                self.drop("recorded again")
+            latest[record.key] = (number, record)
+        for place, (number, record) in enumerate(latest.values()):
+            trajectory = record.trajectory
+            if trajectory is None:
+                yield record.question, ()
+                continue
+            row = _at(file, number, self._trajectory, trajectory)
+            if place < _SAMPLED:
+                self._measure(trajectory)
+            yield record.question, (row,)
+
+    def _trajectory(self, trajectory: Trajectory) -> Row:
+        encoded = encode(trajectory, self._tokenizer)
+        row = _row(encoded, self._trains)
+        audit(encoded, row.keep.tolist(), self._trains, trajectory, self._tokenizer)
+        return row
+
+    def _pairs(self, file: Path) -> Iterable[tuple[Question, Example]]:
+        for number, pair in self._lines(file, Pair):
+            yield pair.question, _at(file, number, self._pair, pair)
+
+    def _pair(self, pair: Pair) -> Example:
+        chosen, rejected = sides = encode_pair(pair, self._tokenizer)
+        rows = _row(chosen, self._trains), _row(rejected, self._trains)
+        kept = rows[0].keep.tolist(), rows[1].keep.tolist()
+        audit_pair(sides, kept, pair, self._tokenizer)
+        return rows
+
+    def _measure(self, trajectory: Trajectory) -> None:
+        found, so_far = retokenisation_drift(trajectory, self._tokenizer), self.drift
+        self.drift = Drift(
+            so_far.trajectories + 1, so_far.tokens + found.total, so_far.others + found.count
+        )
+
+    def _lines(self, file: Path, kind: type[Line]) -> Iterable[tuple[int, Line]]:
+        """A file's lines by number; a last one that a kill tore is counted and left out."""
+        decoder = msgspec.json.Decoder(kind)
+        try:
+            with file.open("rb") as stream:
+                for number, line in enumerate(stream, 1):
+                    try:
+                        yield number, decoder.decode(line)
+                    except UNREADABLE as error:
+                        if not line.endswith(b"\n"):
+                            self.drop("torn")
+                            return
+                        raise UserError(
+                            f"'{file}' line {number} is no {kind.__name__.lower()} ({error}); "
+                            "`autocoa-bench synth` writes such files"
+                        ) from None
+        except OSError as error:
+            raise UserError(f"cannot read '{file}': {error.strerror}") from None
 
 
-def _records(
-    file: Path, recipe: Recipe, tokenizer: Tokenizer
-) -> Iterable[tuple[Question, Example]]:
-    trains = TRAINS[recipe.stage]
-    for record in _lines(file, Record):
-        if record.trajectory is None:
-            yield record.question, ()
-            continue
-        encoded = encode(record.trajectory, tokenizer)
-        row = _row(encoded, trains)
-        audit(encoded, row.keep.tolist(), trains, record.trajectory, tokenizer)
-        yield record.question, (row,)
+def _at(file: Path, number: int, encoded: Callable[[Line], Made], line: Line) -> Made:
+    """What a line is encoded as; what is wrong with it is said with its place."""
+    try:
+        return encoded(line)
+    except UserError as error:
+        raise type(error)(f"'{file}' line {number}: {error}") from None
 
 
-def _pairs(file: Path, recipe: Recipe, tokenizer: Tokenizer) -> Iterable[tuple[Question, Example]]:
-    for pair in _lines(file, Pair):
-        sides = encode_pair(pair, tokenizer)
-        yield pair.question, tuple(_row(side, TRAINS[recipe.stage]) for side in sides)
+def _refuse_shared(files: Sequence[Path], apart: Sequence[Path]) -> None:
+    if shared := {file.resolve() for file in files} & {file.resolve() for file in apart}:
+        raise UserError(
+            f"'{min(shared)}' is both trained on and held out; take it from data, or give held_out "
+            "a share"
+        )
+
+
+def _marks(question: Question) -> set[str]:
+    """By what a question is known again: its name, and its words."""
+    return {f"{question.task}:{question.id}", question.text.strip()}
 
 
 def _row(encoded: Encoded, trains: frozenset[Kind]) -> Row:
     keep = np.array([kind in trains for kind in encoded.kinds], np.bool_)
     keep[:1] = False  # nothing stands before the first token to predict it from
     return Row(np.array(encoded.ids, np.int32), keep)
-
-
-def _lines(file: Path, kind: type[Line]) -> Iterable[Line]:
-    decoder = msgspec.json.Decoder(kind)
-    try:
-        with file.open("rb") as stream:
-            for number, line in enumerate(stream, 1):
-                try:
-                    yield decoder.decode(line)
-                except UNREADABLE as error:
-                    raise UserError(
-                        f"'{file}' line {number} is no {kind.__name__.lower()} ({error}); "
-                        "`autocoa-bench synth` writes such files"
-                    ) from None
-    except OSError as error:
-        raise UserError(f"cannot read '{file}': {error.strerror}") from None
 
 
 def _lot(question: Question) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ import torch
 from msgspec import Struct
 
 from agent_model.tokens import Tokenizer
+from agent_model.training.files import first_line, writing
 from agent_model.training.optimiser import Masters
 from agent_model.training.policy import Policy
+from agent_model.training.sharding import whole_weights
+from autocoa_bench.errors import UserError
 
 KEPT = 2
 
@@ -27,34 +31,75 @@ class Progress(Struct, frozen=True):
     seconds: float = 0.0
 
 
-def save(
-    folder: Path, progress: Progress, masters: Masters, policy: Policy, base: str, tok: Tokenizer
-) -> None:
-    """Write `folder/step-N`: the optimiser's state, and the model as it would be published."""
+class Model(Struct, frozen=True):
+    """What is saved as the model: its weights, its tokenizer, and the name of its base.
+
+    `keeps` is true of the one process that writes.
+    """
+
+    policy: Policy
+    tokenizer: Tokenizer
+    base: str
+    keeps: bool
+
+    def save(self, folder: Path) -> None:
+        """Write `folder`. All processes must call it. Raises UserError where the disk refuses."""
+        state = whole_weights(self.policy, keep=self.keeps)
+        if self.keeps:
+            with writing(folder):
+                self.policy.save(folder, self.base, self.tokenizer, state)
+
+
+def save(folder: Path, progress: Progress, masters: Masters, model: Model) -> None:
+    """Write `folder/step-N`: the optimiser's state, and the model as it would be published.
+
+    All processes must call it. Raises UserError where the disk refuses.
+    """
     made = folder / f"step-{progress.step:06d}"
     part = folder / f"{made.name}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    state = masters.state(keep=model.keeps)
     facts = {"step": progress.step, "tokens": progress.tokens, "seconds": progress.seconds}
-    torch.save({"progress": facts, **masters.state()}, part / "state.pt")
-    policy.save(part / "model", base, tok)
-    if made.exists():
-        shutil.rmtree(made)
-    part.rename(made)
-    for old in _all(folder)[:-KEPT]:
-        shutil.rmtree(old)
+    if model.keeps:
+        with writing(part):
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+            torch.save({"progress": facts, **state}, part / "state.pt")
+    del state
+    model.save(part / "model")
+    if model.keeps:
+        with writing(made):
+            if made.exists():
+                shutil.rmtree(made)
+            part.rename(made)
+            for old in _all(folder)[:-KEPT]:
+                shutil.rmtree(old)
 
 
 def restore(folder: Path, masters: Masters) -> Progress:
-    """Load the newest checkpoint, where there is one; says how far it was."""
+    """Load the newest checkpoint, where there is one; says how far it was. Raises UserError."""
     found = _all(folder)
     if not found:
         return Progress()
-    state: dict[str, Any] = torch.load(
-        found[-1] / "state.pt", map_location="cpu", weights_only=True
-    )
-    masters.restore(state)
-    return Progress(**state["progress"])
+    try:
+        state: dict[str, Any] = torch.load(
+            found[-1] / "state.pt", map_location="cpu", weights_only=True, mmap=True
+        )
+        progress = Progress(**state["progress"])
+        masters.restore(state)
+    except (
+        OSError,
+        EOFError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        pickle.UnpicklingError,
+    ) as error:
+        raise UserError(
+            f"the checkpoint '{found[-1]}' is damaged ({first_line(error)}); delete that folder to "
+            "go on from the one before it"
+        ) from None
+    return progress
 
 
 def _all(folder: Path) -> list[Path]:

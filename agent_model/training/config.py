@@ -5,15 +5,16 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 from msgspec import Struct
 
-from autocoa_bench.errors import UserError
+from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.registry import unknown
 
 Stage = Literal["sft1", "sft2", "sft3"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 class Lora(Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,11 +55,13 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One training run. Paths are relative to where the command runs.
 
     `model` is a folder in transformers' format, a Hub id, or a pulled model's name; `adapter` a
-    PEFT folder to go on from. `lora` None trains all weights. `held_out` is a share of the
+    PEFT folder to go on from, whose own form `lora` then is (and need not be given). `lora` None
+    trains all weights. `held_out` is a share of the
     questions, or a file. `batch` is in trajectories (pairs) a step over all processes,
     `micro_tokens` in tokens, padding included, that one process computes at once; examples of
     more than `max_tokens` are left out. `max_steps` 0 means `epochs`. `warmup` is a share of the
-    steps. `torch_threads` 0 leaves PyTorch's own choice.
+    steps. `torch_threads` 0 leaves PyTorch's own choice. `sharding` fsdp gives each process a
+    slice of every weight, where none copies them to each.
     """
 
     stage: Stage
@@ -83,6 +86,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     live: Live = Live()
     torch_threads: int = 1
     gradient_checkpointing: bool = False
+    sharding: Literal["none", "fsdp"] = "none"
 
 
 FREE = frozenset(
@@ -92,6 +96,7 @@ FREE = frozenset(
         "gradient_checkpointing",
         "live",
         "micro_tokens",
+        "sharding",
         "torch_threads",
     }
 )
@@ -100,19 +105,29 @@ FREE = frozenset(
 _STAGE_1: Mapping[str, Any] = {"lr": 5e-6, "batch": 16, "max_tokens": 6144}
 """Where stage 1's values differ from those of stages 2 and 3 (the released scripts')."""
 
-_AT_LEAST: Mapping[str, float] = {
-    "lr": 0.0,
-    "warmup": 0.0,
-    "epochs": 0.0,
-    "max_steps": 0,
-    "batch": 1,
-    "micro_tokens": 1,
-    "max_tokens": 8,
-    "alpha": 0.0,
-    "seed": 0,
-    "checkpoint_every": 1,
-    "eval_every": 1,
-    "torch_threads": 0,
+_MANY = 2**31 - 1
+
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "lr": (0.0, 100.0),
+    "warmup": (0.0, 1.0),
+    "epochs": (0.0, 1e6),
+    "max_steps": (0, _MANY),
+    "batch": (1, _MANY),
+    "micro_tokens": (1, _MANY),
+    "max_tokens": (8, _MANY),
+    "alpha": (0.0, 1e6),
+    "seed": (0, 2**32 - 1),
+    "checkpoint_every": (1, _MANY),
+    "eval_every": (1, _MANY),
+    "torch_threads": (0, 4096),
+    "lora.rank": (1, _MANY),
+    "lora.alpha": (1, _MANY),
+    "live.count": (1, _MANY),
+    "live.every": (1, _MANY),
+    "live.top_k": (1, _MANY),
+    "live.max_actions": (0, _MANY),
+    "live.step_tokens": (1, _MANY),
+    "live.context_tokens": (1, _MANY),
 }
 
 
@@ -125,14 +140,51 @@ def load_recipe(path: Path, stage: Stage, changes: Sequence[str] = ()) -> Recipe
     found = _read(path)
     for change in changes:
         _change(found, change)
-    if found.setdefault("stage", stage) != stage:
+    named = found.setdefault("stage", stage)
+    if isinstance(named, str) and named not in STAGES:
+        raise unknown("stage", named, list(STAGES))
+    if named != stage:
         raise UserError(
             f"the recipe '{path}' is for stage '{found['stage']}', not '{stage}'; "
             f"run `autocoa-bench train {found['stage']}`, or give another --config"
         )
     if stage == "sft1":
         found = {**_STAGE_1, **found}
-    return _checked(_convert(found, str(path)), str(path))
+    recipe = _convert(found, str(path))
+    if recipe.adapter and "lora" not in found:
+        recipe = msgspec.structs.replace(recipe, lora=read_adapter(recipe.adapter).lora)
+    return _checked(recipe, str(path))
+
+
+class Adapter(Struct, frozen=True):
+    """What a PEFT folder says of itself; `base` is the model it was made on, where it is named."""
+
+    lora: Lora
+    base: str
+
+
+class _PeftConfig(Struct):
+    peft_type: Literal["LORA"]
+    r: int
+    lora_alpha: int
+    target_modules: list[str] | str
+    base_model_name_or_path: str | None = None
+
+
+def read_adapter(folder: str) -> Adapter:
+    """The form of a PEFT folder's adapter. Raises UserError where it is no LoRA adapter."""
+    file = Path(folder) / "adapter_config.json"
+    try:
+        found = msgspec.json.decode(file.read_bytes(), type=_PeftConfig)
+    except (OSError, *UNREADABLE) as error:
+        raise UserError(
+            f"'{folder}' is no LoRA adapter in PEFT's format ({error}); give the folder 'model' of "
+            "a training run"
+        ) from None
+    named = found.target_modules
+    targets = (named,) if isinstance(named, str) else tuple(sorted(named))
+    lora = Lora(found.r, found.lora_alpha, targets)
+    return Adapter(lora, found.base_model_name_or_path or "")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -147,6 +199,8 @@ def _read(path: Path) -> dict[str, Any]:
 def _change(found: dict[str, Any], change: str) -> None:
     """Apply one `key=value`; dots reach into tables, and a bare word is a text."""
     name, equals, value = change.partition("=")
+    if len(change.splitlines()) > 1:
+        raise UserError(f"--set takes one key=value without a line break, not {change!r}")
     if not equals or not name.strip():
         raise UserError(f"--set takes key=value, not '{change}'")
     *tables, key = name.strip().split(".")
@@ -180,11 +234,17 @@ def _known(found: Mapping[str, Any], into: type[Struct], what: str) -> None:
 
 
 def _checked(recipe: Recipe, where: str) -> Recipe:
-    for name, least in _AT_LEAST.items():
-        if (value := getattr(recipe, name)) < least:
-            raise UserError(f"the recipe '{where}' has {name} = {value}; it takes {least} or more")
-    if recipe.live.every < 1 or recipe.live.count < 1:
-        raise UserError(f"the recipe '{where}' has a live.every or live.count below 1")
+    for name, (least, most) in _RANGES.items():
+        table, _, key = name.rpartition(".")
+        holder = getattr(recipe, table) if table else recipe
+        if holder is not None and not least <= (value := getattr(holder, key)) <= most:
+            reach = f"{least:g} or more" if most == _MANY else f"{least:g} to {most:.10g}"
+            raise UserError(f"the recipe '{where}' has {name} = {value}; it takes {reach}")
+    if recipe.sharding == "fsdp" and recipe.live.tasks:
+        raise UserError(
+            f"the recipe '{where}' has live episodes, which no sharded model plays; leave out "
+            "live.tasks, or sharding"
+        )
     if not recipe.data:
         raise UserError(f"the recipe '{where}' names no file under 'data'")
     if recipe.max_steps == 0 and recipe.epochs == 0:

@@ -17,6 +17,7 @@ from torch import Tensor
 from agent_model.synthesis.keep import STUDENT, is_well_formed
 from agent_model.tokens import Tokenizer, encode_prompt, end_of_turn
 from agent_model.training.config import Live
+from agent_model.training.files import writing
 from agent_model.training.policy import Policy
 from autocoa_bench import registry, scoring, tasks
 from autocoa_bench.episode import Dialect, episode, n_actions
@@ -89,8 +90,9 @@ def play(scene: Scene, policy: Policy, tokenizer: Tokenizer, file: Path) -> Scor
     finally:
         policy.train()
     records = [Record(q, 0, t) for q, t in zip(scene.questions, trajectories, strict=True)]
-    file.parent.mkdir(exist_ok=True)
-    file.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
+    with writing(file):
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
     return scores(records)
 
 

@@ -2,12 +2,15 @@
 
 A step: draw its examples, put them in micro-batches of like length, deal those to the processes,
 add up gradients in fp32, clip, step. Losses are divided by what the whole step trains on all
-processes, so the curve does not depend on how the step is cut. Left out: tensor and pipeline
-parallelism, dropout, weight decay, early stopping.
+processes, so the curve does not depend on how the step is cut. Weights are copied to every
+process (DDP) or sliced over them (FSDP). Left out: tensor and pipeline parallelism, accelerate's
+own plug-ins, live episodes of sliced models, dropout, weight decay, early stopping.
 """
 
 from __future__ import annotations
 
+import hashlib
+import math
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -16,7 +19,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 import torch
-from accelerate import Accelerator, InitProcessGroupKwargs
+from accelerate import Accelerator, DistributedType, InitProcessGroupKwargs
+from accelerate.utils import gather_object
 from rich.console import Console
 from torch import Tensor
 
@@ -34,12 +38,16 @@ from agent_model.training.batches import (
     micro_batches,
     trained_tokens,
 )
-from agent_model.training.checkpoints import Progress
+from agent_model.training.checkpoints import Model, Progress
 from agent_model.training.config import Recipe
 from agent_model.training.machine import settle
 from agent_model.training.optimiser import Masters, learning_rate, total_steps
-from agent_model.training.policy import Policy, load_policy, trainable
+from agent_model.training.policy import Policy, base_identity, load_policy, trainable
+from agent_model.training.sharding import shard
+from autocoa_bench.engines.hf import fingerprint
 from autocoa_bench.errors import UserError
+
+_KINDS = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 
 
 class _Run(NamedTuple):
@@ -67,15 +75,18 @@ def train(recipe: Recipe, out: Path, console: Console) -> Path:
     accelerator = Accelerator(
         cpu=not torch.cuda.is_available(), mixed_precision="no", kwargs_handlers=[wait]
     )
-    if recipe.batch % accelerator.num_processes:
-        raise UserError(
-            f"batch = {recipe.batch} cannot be dealt to {accelerator.num_processes} processes "
-            "evenly; make it a multiple of their number"
-        )
+    _check_processes(recipe, accelerator)
     with runfile.held(out, alone=accelerator.is_main_process):
         run = _prepare(recipe, out, accelerator)
         if accelerator.is_main_process:
-            runfile.open_run(out, recipe, run.data, accelerator.num_processes)
+            runfile.open_run(
+                out,
+                recipe,
+                run.data,
+                _start(run),
+                accelerator.num_processes,
+                accelerator.device.type,
+            )
             console.print(_summary(run), highlight=False)
         accelerator.wait_for_everyone()
         try:
@@ -85,11 +96,43 @@ def train(recipe: Recipe, out: Path, console: Console) -> Path:
     return out / "model"
 
 
+def _check_processes(recipe: Recipe, accelerator: Accelerator) -> None:
+    processes, kind = accelerator.num_processes, accelerator.distributed_type
+    if kind not in _KINDS:
+        raise UserError(
+            f"accelerate was told to distribute by {kind.value}, which this trainer does not do; "
+            "launch it with --multi_gpu, and for sliced weights give sharding = 'fsdp'"
+        )
+    if recipe.batch % processes:
+        raise UserError(
+            f"batch = {recipe.batch} cannot be dealt to {processes} processes "
+            "evenly; make it a multiple of their number"
+        )
+    if recipe.sharding == "fsdp" and processes == 1:
+        raise UserError(
+            "sharding = 'fsdp' slices weights over processes, and there is one; run it under "
+            "`accelerate launch`, or leave out sharding"
+        )
+
+
+def _start(run: _Run) -> runfile.Start:
+    recipe = run.recipe
+    return runfile.Start(
+        dtype=str(next(run.policy.parameters()).dtype).removeprefix("torch."),
+        base=base_identity(recipe.model, run.policy),
+        adapter=fingerprint(recipe.adapter) if recipe.adapter else "",
+    )
+
+
 def _prepare(recipe: Recipe, out: Path, accelerator: Accelerator) -> _Run:
     policy, tokenizer = load_policy(recipe)
     data = load_data(recipe, tokenizer)
-    policy.to(accelerator.device)
-    wrapped = accelerator.prepare_model(policy)
+    wrapped: Any = policy
+    if recipe.sharding == "fsdp":
+        shard(policy, accelerator.device)
+    else:
+        policy.to(accelerator.device)
+        wrapped = accelerator.prepare_model(policy)
     steps = total_steps(recipe, len(data.train))
     masters = Masters(policy)
     scene = live.prepare(recipe.live)
@@ -99,6 +142,8 @@ def _prepare(recipe: Recipe, out: Path, accelerator: Accelerator) -> _Run:
 def _train(run: _Run, console: Console) -> None:
     recipe, main = run.recipe, run.accelerator.is_main_process
     progress = checkpoints.restore(run.out / "checkpoints", run.masters)
+    _check_agreement(run, progress)
+    model = Model(run.policy, run.tokenizer, recipe.model, main)
     log = metrics.Metrics(run.out / "metrics.csv", progress.step) if main else None
     with metrics.Bar(console, progress.step, run.steps, quiet=not main) as bar:
         while progress.step < run.steps:
@@ -108,9 +153,9 @@ def _train(run: _Run, console: Console) -> None:
                 log.add(row)
                 bar.add(row)
             if progress.step % recipe.checkpoint_every == 0 or progress.step == run.steps:
-                _checkpoint(run, progress, log)
+                _checkpoint(run, progress, model, log)
+    model.save(run.out / "model")
     if main:
-        run.policy.save(run.out / "model", recipe.model, run.tokenizer)
         runfile.close_run(run.out, progress, log.rows if log else [])
         console.print(f"trained: {run.out / 'model'}", highlight=False)
 
@@ -133,8 +178,12 @@ def _step(run: _Run, progress: Progress) -> tuple[metrics.Row, Progress]:
         run.masters.collect()
         total += loss.detach()
     lr = learning_rate(recipe, progress.step, run.steps)
-    norm = run.masters.step(lr)
     loss_of_all = float(accelerator.reduce(total, "sum"))
+    if not math.isfinite(loss_of_all):
+        raise _diverged("loss", progress.step + 1, lr)
+    norm = run.masters.step(lr)
+    if not math.isfinite(norm):
+        raise _diverged("gradient", progress.step + 1, lr)
     tokens, seconds = all_tokens(examples), time.perf_counter() - start
     done = Progress(progress.step + 1, progress.tokens + tokens, progress.seconds + seconds)
     row = metrics.Row(
@@ -149,6 +198,26 @@ def _step(run: _Run, progress: Progress) -> tuple[metrics.Row, Progress]:
         tokens_per_second=tokens / seconds,
     )
     return row, done
+
+
+def _diverged(what: str, step: int, lr: float) -> UserError:
+    return UserError(
+        f"the {what} of step {step} is not finite (lr {lr:g}); nothing was learned from it, and "
+        "the last checkpoint stands. Give a smaller lr or a longer warmup, and another --out"
+    )
+
+
+def _check_agreement(run: _Run, progress: Progress) -> None:
+    """Refuse to go on where processes, on machines without one folder, hold different things."""
+    held = msgspec.json.encode((run.recipe, list(run.data.sha256.values())))
+    mine = (progress.step, hashlib.sha256(held).hexdigest()[:8])
+    found = gather_object([mine])
+    if len(set(found)) > 1:
+        raise UserError(
+            "the processes do not agree on where the run is and what it is of (step, hash of "
+            f"recipe and data: {', '.join(f'{step} {digest}' for step, digest in found)}); give "
+            "all machines the same files and one shared --out"
+        )
 
 
 def _weight(recipe: Recipe, examples: Sequence[Example]) -> int:
@@ -194,13 +263,20 @@ def _held_out(run: _Run) -> tuple[float, float | None]:
     recipe, accelerator, examples = run.recipe, run.accelerator, run.data.held_out
     sums = torch.zeros(2, device=accelerator.device)
     groups = micro_batches(examples, 2 * recipe.micro_tokens, 1)
-    for group in groups[accelerator.process_index :: accelerator.num_processes]:
+    run.policy.eval()
+    for start in range(0, len(groups), accelerator.num_processes):
+        place = start + accelerator.process_index
+        # Weights that are sliced are gathered by all: who has nothing left computes along.
+        group = groups[min(place, len(groups) - 1)]
         batch = collate([examples[i] for i in group], accelerator.device)
         logps = run.policy(batch.ids, batch.keep)
+        if place >= len(groups):
+            continue
         sums[0] += _loss(recipe, logps, batch)
         if recipe.stage == "sft1":
             chosen, rejected = _sides(logps, batch)
             sums[1] += (chosen > rejected).sum()
+    run.policy.train()
     loss, ranked = accelerator.reduce(sums, "sum").tolist()
     pairs = recipe.stage == "sft1"
     return loss / _weight(recipe, examples), ranked / len(examples) if pairs else None
@@ -210,17 +286,11 @@ def _due(step: int, every: int, steps: int) -> bool:
     return step % every == 0 or step == steps
 
 
-def _checkpoint(run: _Run, progress: Progress, log: metrics.Metrics | None) -> None:
+def _checkpoint(run: _Run, progress: Progress, model: Model, log: metrics.Metrics | None) -> None:
     if log is not None:
         log.sync()
-        checkpoints.save(
-            run.out / "checkpoints",
-            progress,
-            run.masters,
-            run.policy,
-            run.recipe.model,
-            run.tokenizer,
-        )
+    checkpoints.save(run.out / "checkpoints", progress, run.masters, model)
+    if log is not None:
         title = f"{run.recipe.stage} of {Path(run.recipe.model).name}"
         metrics.plot(log.rows, run.out / "curves.png", title)
     run.accelerator.wait_for_everyone()
@@ -235,4 +305,5 @@ def _summary(run: _Run) -> str:
         f"{f', left out {left_out}' if left_out else ''}; {run.steps} steps of "
         f"{run.recipe.batch}; {weights / 1e6:.1f} M weights learn, {dtype}, "
         f"{run.accelerator.num_processes} process(es) on {run.accelerator.device.type}"
+        f"{', sliced' if run.recipe.sharding == 'fsdp' else ''}"
     )

@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from matplotlib.figure import Figure
 from msgspec import Struct
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from agent_model.training.files import writing
+from autocoa_bench.errors import UserError
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -43,11 +47,16 @@ class Metrics:
     """metrics.csv, appended row by row; a resumed run cuts what its checkpoint does not hold."""
 
     def __init__(self, path: Path, step: int) -> None:
-        """Keep the rows of the first `step` steps."""
+        """Keep the rows of the first `step` steps. Raises UserError where they are not there."""
         self._path = path
         self.rows = [row for row in read(path) if row.step <= step] if path.exists() else []
+        if [row.step for row in self.rows] != list(range(1, step + 1)):
+            raise UserError(
+                f"'{path}' does not hold the {step} steps that were trained; put it back as it "
+                "was, or give another --out"
+            )
         part = path.with_suffix(".part")
-        with part.open("w", newline="", encoding="utf-8") as file:
+        with writing(path), part.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(Row.__struct_fields__)
             writer.writerows(_cells(row) for row in self.rows)
@@ -56,29 +65,32 @@ class Metrics:
     def add(self, row: Row) -> None:
         """Append one row, safe against a kill of this process."""
         self.rows.append(row)
-        with self._path.open("a", newline="", encoding="utf-8") as file:
+        with writing(self._path), self._path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(_cells(row))
 
     def sync(self) -> None:
         """Make sure the disk has every row, as a checkpoint is about to rely on them."""
-        with self._path.open("rb") as file:
+        with writing(self._path), self._path.open("rb") as file:
             os.fsync(file.fileno())
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of a metrics.csv; a torn last line is left out."""
-    with path.open(newline="", encoding="utf-8") as file:
-        whole = (line for line in file if line.endswith("\n"))
-        return [
-            msgspec.convert({k: v for k, v in row.items() if v}, Row, strict=False)
-            for row in csv.DictReader(whole)
-        ]
+    """The rows of a metrics.csv; a torn last line is left out. Raises UserError."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            whole = (line for line in file if line.endswith("\n"))
+            return [
+                msgspec.convert({k: v for k, v in row.items() if v}, Row, strict=False)
+                for row in csv.DictReader(whole)
+            ]
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(
+            f"'{path}' is damaged ({error}); mend that line, or give another --out"
+        ) from None
 
 
 def plot(rows: list[Row], path: Path, title: str) -> None:
     """Draw loss, held-out loss and live scores over steps."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     steps = [row.step for row in rows]
@@ -94,8 +106,9 @@ def plot(rows: list[Row], path: Path, title: str) -> None:
         right.set(ylim=(0, 1.02), ylabel="exact match of live episodes")
     figure.legend(loc="outside lower center", ncols=4, frameon=False)
     part = path.with_name(f"{path.stem}.part{path.suffix}")
-    figure.savefig(part, dpi=120)
-    part.replace(path)
+    with writing(path):
+        figure.savefig(part, dpi=120)
+        part.replace(path)
 
 
 class Bar:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,19 +11,24 @@ from torch import Tensor, nn
 
 from agent_model.training.config import Recipe
 from agent_model.training.policy import trainable
+from agent_model.training.sharding import local, norm_of_all, slice_of, whole
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")  # what AdamW keeps of the shape of a weight
 
 
 class Masters:
     """fp32 copies of the trainable weights, which AdamW steps; the model gets them rounded.
 
     A bf16 weight has 8 bits: at a learning rate of 7e-7 one step changes 0.3 % of such weights
-    and 99.9 % of fp32 ones. Gradients add up in fp32 as well.
+    and 99.9 % of fp32 ones. Gradients add up in fp32 as well. Of a sharded model, a process has the
+    copies of its slices.
     """
 
     def __init__(self, policy: nn.Module) -> None:
         self._live = dict(trainable(policy))
         self._copies = {
-            name: each.detach().to(torch.float32, copy=True) for name, each in self._live.items()
+            name: local(each.detach()).to(torch.float32, copy=True)
+            for name, each in self._live.items()
         }
         self._adam = torch.optim.AdamW(
             self._copies.values(), lr=0.0, betas=(0.9, 0.999), weight_decay=0.0, fused=True
@@ -34,15 +40,23 @@ class Masters:
             if weight.grad is None:
                 continue
             copy = self._copies[name]
+            grad = local(weight.grad)
             if copy.grad is None:
-                copy.grad = weight.grad.to(torch.float32, copy=True)
+                copy.grad = grad.to(torch.float32, copy=True)
             else:
-                copy.grad += weight.grad
+                copy.grad += grad
             weight.grad = None
 
     def step(self, lr: float, clip: float = 1.0) -> float:
-        """One step on what was collected; returns the gradient's norm before it was clipped."""
-        norm = nn.utils.clip_grad_norm_(self._copies.values(), clip)
+        """One step on what was collected; returns the gradient's norm before it was clipped.
+
+        Where that is not finite, no weight changes.
+        """
+        grads = [each.grad for each in self._copies.values() if each.grad is not None]
+        norm = norm_of_all(nn.utils.get_total_norm(grads), list(self._live.values()))
+        if not norm.isfinite():
+            return float(norm)
+        nn.utils.clip_grads_with_norm_(self._copies.values(), clip, norm)
         for group in self._adam.param_groups:
             group["lr"] = lr
         self._adam.step()
@@ -50,23 +64,44 @@ class Masters:
         self._publish()
         return float(norm)
 
-    def state(self) -> dict[str, Any]:
-        """All that a resumed run needs."""
-        return {"weights": self._copies, "adam": self._adam.state_dict()}
+    def state(self, *, keep: bool = True) -> dict[str, Any]:
+        """All that a resumed run needs, whole. Of a sharded model all processes must ask for it,
+        and those that do not `keep` it are given empty tensors."""
+
+        def given(part: Tensor, weight: Tensor) -> Tensor:
+            found = whole(part, weight)
+            return found if keep else found.new_empty(0)
+
+        weights = {name: given(copy, self._live[name]) for name, copy in self._copies.items()}
+        return {"weights": weights, "adam": self._moments(self._adam.state_dict(), given)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
         with torch.no_grad():
             for name, copy in self._copies.items():
-                copy.copy_(state["weights"][name])
-        self._adam.load_state_dict(state["adam"])
+                copy.copy_(slice_of(state["weights"][name], self._live[name]))
+        self._adam.load_state_dict(self._moments(state["adam"], slice_of))
         self._publish()
+
+    def _moments(
+        self, adam: dict[str, Any], change: Callable[[Tensor, Tensor], Tensor]
+    ) -> dict[str, Any]:
+        """AdamW's state with each moment changed, given the weight that it is of."""
+        weights = list(self._live.values())
+        state = {
+            i: {
+                key: change(value, weights[i]) if key in _MOMENTS else value
+                for key, value in found.items()
+            }
+            for i, found in adam["state"].items()
+        }
+        return {**adam, "state": state}
 
     @torch.no_grad()
     def _publish(self) -> None:
         for name, weight in self._live.items():
             copy: Tensor = self._copies[name]
-            weight.copy_(copy)
+            local(weight).copy_(copy)
 
 
 def total_steps(recipe: Recipe, examples: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +12,17 @@ from typing import Any
 import peft
 import torch
 import transformers
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from agent_model.losses import token_logps
 from agent_model.tokens import Tokenizer
 from agent_model.training import attention
-from agent_model.training.config import Lora, Recipe
-from autocoa_bench.engines import models
-from autocoa_bench.errors import UserError
+from agent_model.training.config import Lora, Recipe, read_adapter
+from agent_model.training.files import first_line
+from autocoa_bench.engines import hf, models
+from autocoa_bench.engines.models import _lock as locked  # waits, where a run's own lock refuses
+from autocoa_bench.errors import MissingExtra, UserError
 from autocoa_bench.paths import cache_dir
 
 
@@ -44,17 +49,26 @@ class Policy(nn.Module):
     @property
     def inner(self) -> Any:
         """The transformers model below a possible adapter."""
-        adapted = isinstance(self.model, peft.PeftModel)
-        return self.model.get_base_model() if adapted else self.model
+        return self.model.get_base_model() if self.adapted else self.model
 
-    def save(self, folder: Path, base: str, tokenizer: Tokenizer) -> None:
-        """Write a PEFT folder that names its base `base`, or a whole model with its tokenizer."""
-        if isinstance(self.model, peft.PeftModel):
+    @property
+    def adapted(self) -> bool:
+        """Whether an adapter learns, and not the model itself."""
+        return isinstance(self.model, peft.PeftModel)
+
+    def save(
+        self, folder: Path, base: str, tokenizer: Tokenizer, state: dict[str, Tensor] | None = None
+    ) -> None:
+        """Write a PEFT folder that names its base `base`, or a whole model with its tokenizer.
+
+        `state` holds the weights where this process has but a slice of them.
+        """
+        if self.adapted:
             self.model.peft_config["default"].base_model_name_or_path = base
-            self.model.save_pretrained(str(folder), save_embedding_layers=False)
+            self.model.save_pretrained(str(folder), save_embedding_layers=False, state_dict=state)
             (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
             return
-        self.model.save_pretrained(folder)
+        self.model.save_pretrained(folder, state_dict=state)
         tokenizer.save_pretrained(folder)
 
 
@@ -72,20 +86,20 @@ def load_policy(recipe: Recipe) -> tuple[Policy, Tokenizer]:
         model = transformers.AutoModelForCausalLM.from_pretrained(
             source, dtype=dtype, attn_implementation=attention.register() if blocked else "sdpa"
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise UserError(
-            f"cannot load the model '{recipe.model}' ({_first_line(error)}); give a folder in "
+            f"cannot load the model '{recipe.model}' ({first_line(error)}); give a folder in "
             f"transformers' format, a Hub id or one of {', '.join(_pulled())}"
         ) from None
     torch.manual_seed(recipe.seed)  # a new adapter's weights
     if recipe.adapter:
-        model = _with_adapter(model, recipe.adapter)
+        model = _with_adapter(model, recipe)
     elif recipe.lora:
         model = _with_lora(model, recipe.lora)
     policy = Policy(model)
     _check_head(policy, recipe.model)
     if recipe.gradient_checkpointing:
-        policy.inner.gradient_checkpointing_enable({"use_reentrant": False})
+        policy.inner.activation_checkpointing_enable({"use_reentrant": False})
     policy.train()
     return policy, tokenizer
 
@@ -96,9 +110,23 @@ def checkpoint_of(model: str) -> str:
         return model
     file = models.resolve(model)
     folder = cache_dir("checkpoints") / f"{model}-{file.sha256[:8]}"
-    if not folder.exists():
-        _convert(file.path, folder)
+    try:
+        with locked(folder.with_name(f"{folder.name}.lock")):
+            if not folder.exists():
+                _convert(file.path, folder)
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"cannot keep the model '{model}' in '{folder.parent}' ({first_line(error)}); make "
+            "room there, or set AUTOCOA_BENCH_CACHE to another folder"
+        ) from None
     return str(folder)
+
+
+def base_identity(model: str, policy: Policy) -> str:
+    """The SHA-256 of a base's weights; of a Hub model, its revision."""
+    if model in _pulled() or Path(model).is_dir():
+        return hf.fingerprint(model)
+    return str(getattr(policy.inner.config, "_commit_hash", None) or "")
 
 
 def trainable(policy: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
@@ -106,16 +134,22 @@ def trainable(policy: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     return ((name, each) for name, each in policy.named_parameters() if each.requires_grad)
 
 
-def _convert(gguf: Path, folder: Path) -> None:
-    """Write a GGUF file's model in transformers' format, aside and renamed."""
+def _convert(file: Path, folder: Path) -> None:
+    """Write a GGUF file's model in transformers' format, aside and renamed; the lock is held."""
+    try:
+        import gguf  # noqa: F401 - transformers reads such files with it
+    except ImportError:
+        raise MissingExtra("training a model that is kept as GGUF", "embedded") from None
+    for left in folder.parent.glob(f"{folder.name}.*.part"):  # of a process that was killed
+        shutil.rmtree(left)
     loaded = transformers.AutoModelForCausalLM.from_pretrained(
-        gguf.parent,
-        gguf_file=gguf.name,
+        file.parent,
+        gguf_file=file.name,
         dtype=torch.bfloat16,
         quantization_config=transformers.GgufConfig(dequantize=True),
     )
-    tokenizer = transformers.AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    part = folder.with_name(f"{folder.name}.part")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
     loaded.save_pretrained(part)
     tokenizer.save_pretrained(part)
     part.replace(folder)
@@ -131,25 +165,65 @@ def _with_lora(model: Any, lora: Lora) -> Any:
     try:  # adapters stay in the model's dtype: in fp32 they would cost casts at every layer
         return peft.get_peft_model(model, config, autocast_adapter_dtype=False)
     except ValueError as error:
-        raise UserError(f"no adapter can be put on this model: {_first_line(error)}") from None
+        raise UserError(f"no adapter can be put on this model: {first_line(error)}") from None
 
 
-def _with_adapter(model: Any, folder: str) -> Any:
+def _with_adapter(model: Any, recipe: Recipe) -> Any:
+    """The model with the recipe's adapter, every weight of it and no other."""
+    folder = recipe.adapter
+    _check_adapter(recipe)
     try:
-        return peft.PeftModel.from_pretrained(
+        with safe_open(str(Path(folder) / "adapter_model.safetensors"), "pt") as file:
+            found = set(file.keys())
+        adapted = peft.PeftModel.from_pretrained(
             model, folder, is_trainable=True, autocast_adapter_dtype=False
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"cannot load the adapter '{folder}': {_first_line(error)}") from None
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise UserError(f"cannot load the adapter '{folder}': {first_line(error)}") from None
+    expected = set(peft.get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    if found != expected:
+        raise UserError(
+            f"the adapter '{folder}' does not fit the model '{recipe.model}': it lacks "
+            f"{len(expected - found)} of its weights and has {len(found - expected)} others "
+            f"(first: {min(found ^ expected)})"
+        )
+    return adapted
+
+
+def _check_adapter(recipe: Recipe) -> None:
+    """Refuse an adapter of another form than the recipe says, or made for another model."""
+    adapter = read_adapter(recipe.adapter)
+    lora = recipe.lora or adapter.lora
+    given = (lora.rank, lora.alpha, sorted(lora.targets))
+    own = (adapter.lora.rank, adapter.lora.alpha, sorted(adapter.lora.targets))
+    if given != own:
+        raise UserError(
+            f"the adapter '{recipe.adapter}' has rank {own[0]}, alpha {own[1]} and targets "
+            f"{', '.join(own[2])}, and the recipe's lora has {given[0]}, {given[1]} and "
+            f"{', '.join(given[2])}; an adapter keeps its form, so leave lora out"
+        )
+    if adapter.base and not _same_model(adapter.base, recipe.model):
+        raise UserError(
+            f"the adapter '{recipe.adapter}' was made on the model '{adapter.base}', and the "
+            f"recipe's is '{recipe.model}'; give that model, or another adapter"
+        )
+
+
+def _same_model(one: str, other: str) -> bool:
+    folders = Path(one), Path(other)
+    return one == other or (all(map(Path.is_dir, folders)) and folders[0].samefile(folders[1]))
 
 
 def _check_head(policy: Policy, name: str) -> None:
     """Refuse a model whose logits are not its head times its last states (a soft cap, a scale)."""
     vocabulary = policy.inner.get_output_embeddings().weight.shape[0]
     ids = torch.arange(2, 10).remainder(vocabulary)[None]
-    with torch.no_grad():
-        expected = policy.inner(input_ids=ids).logits
-        ours = policy.inner.get_output_embeddings()(policy.hidden(ids))
+    try:
+        with torch.no_grad():
+            expected = policy.inner(input_ids=ids).logits
+            ours = policy.inner.get_output_embeddings()(policy.hidden(ids))
+    except ValueError as error:  # of the attention
+        raise UserError(f"the model '{name}' cannot be trained here: {first_line(error)}") from None
     if not torch.allclose(ours.float(), expected.float(), rtol=0.05, atol=0.05):
         raise UserError(
             f"the model '{name}' does more to its logits than one matrix, which this trainer does "
@@ -182,7 +256,3 @@ def _fast_bf16() -> bool:
 
 def _pulled() -> list[str]:
     return [model.name for model in models.known_models()]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:200]

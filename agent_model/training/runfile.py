@@ -14,9 +14,10 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from agent_model.training.batches import Data
+from agent_model.training.batches import Data, Drift
 from agent_model.training.checkpoints import Progress
 from agent_model.training.config import FREE, Recipe
+from agent_model.training.files import writing
 from agent_model.training.metrics import Row
 from autocoa_bench import provenance
 from autocoa_bench.errors import UNREADABLE, UserError
@@ -32,10 +33,27 @@ class Session(Struct, frozen=True):
     processes: int
     git_revision: str
     versions: dict[str, str]
+    device: str = ""
+
+
+class Start(Struct, frozen=True):
+    """What a run started from and computes in: the type of the weights, and which these were.
+
+    `base` and `adapter` are SHA-256 of the weights (of a Hub model its revision); empty where
+    there is none or, in a run of an earlier version, none was recorded.
+    """
+
+    dtype: str = ""
+    base: str = ""
+    adapter: str = ""
 
 
 class TrainingRun(Struct, frozen=True):
-    """run.json. `data_sha256` is by file; hours are of training steps alone, over all sessions."""
+    """run.json. `data_sha256` is by file; hours are of training steps alone, over all sessions.
+
+    `retokenised` says of a sample of the data how its tokens would differ if it were not encoded
+    by pieces.
+    """
 
     recipe: Recipe
     data_sha256: dict[str, str]
@@ -43,6 +61,8 @@ class TrainingRun(Struct, frozen=True):
     held_out: int
     left_out: dict[str, int]
     sessions: tuple[Session, ...]
+    start: Start = Start()
+    retokenised: Drift = Drift()
     steps: int = 0
     tokens: int = 0
     hours: float = 0.0
@@ -71,7 +91,9 @@ def held(out: Path, *, alone: bool) -> Iterator[None]:
         os.close(file)
 
 
-def open_run(out: Path, recipe: Recipe, data: Data, processes: int) -> None:
+def open_run(
+    out: Path, recipe: Recipe, data: Data, start: Start, processes: int, device: str
+) -> None:
     """Write run.json, or add this session to it. Raises UserError where it is another run's."""
     versions = {name: version(name) for name in _PACKAGES}
     session = Session(
@@ -79,9 +101,17 @@ def open_run(out: Path, recipe: Recipe, data: Data, processes: int) -> None:
         processes=processes,
         git_revision=provenance.here("", 0).git_revision,
         versions={"python": platform.python_version(), **versions},
+        device=device,
     )
     run = TrainingRun(
-        recipe, data.sha256, len(data.train), len(data.held_out), data.dropped, (session,)
+        recipe,
+        data.sha256,
+        len(data.train),
+        len(data.held_out),
+        data.dropped,
+        (session,),
+        start,
+        data.drift,
     )
     file = out / "run.json"
     if file.exists():
@@ -117,6 +147,8 @@ def _refuse_other(out: Path, found: TrainingRun, run: TrainingRun) -> None:
     changes = list(differing(before, run.recipe))
     if not changes and found.data_sha256 != run.data_sha256:
         changes = ["the content of its data files"]
+    if found.start != Start():
+        changes += differing(found.start, run.start)
     if changes:
         raise UserError(
             f"'{out}' holds another training run, which differs in {'; '.join(changes)}. Give "
@@ -133,5 +165,6 @@ def _read(file: Path) -> TrainingRun:
 
 def _write(file: Path, run: TrainingRun) -> None:
     part = file.with_suffix(".part")
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n")
-    part.replace(file)
+    with writing(file):
+        part.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n")
+        part.replace(file)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import msgspec
 import pytest
 import torch
 from rich.console import Console
+from safetensors.torch import load_file
 
 from agent_model.training import loop, metrics
 from agent_model.training.config import Live, Lora, Recipe
@@ -80,6 +82,9 @@ def command(place: Path, out: Path, given: Recipe) -> list[str]:
 
 
 ENVIRONMENT = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+
+LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
+LAUNCH += ["--num_processes", "2", "--main_process_port", "0", "-m"]
 
 
 def start(place: Path, out: Path, given: Recipe) -> "subprocess.Popen[bytes]":
@@ -211,14 +216,53 @@ def test_two_processes_draw_the_curve_of_one(place: Path, tmp_path: Path, lora: 
     given = recipe(place)
     one = [sys.executable, "-m", "autocoa_bench", *command(place, tmp_path / "one", given)]
     subprocess.run([*one, *changes], env=ENVIRONMENT, check=True, timeout=300)
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
-    launch += ["--num_processes", "2", "--main_process_port", "0", "-m", "autocoa_bench"]
-    two = [*launch, *command(place, tmp_path / "two", given)]
+    two = [*LAUNCH, "autocoa_bench", *command(place, tmp_path / "two", given)]
     subprocess.run([*two, *changes], env=ENVIRONMENT, check=True, timeout=300)
     facts = msgspec.json.decode((tmp_path / "two" / "run.json").read_bytes())
     assert facts["sessions"][0]["processes"] == 2
     for a, b in zip(curve(tmp_path / "one"), curve(tmp_path / "two"), strict=True):
         assert a == pytest.approx(b, rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lora", [True, False])
+def test_sliced_weights_draw_the_curve_of_copied_ones(
+    place: Path, tmp_path: Path, lora: bool
+) -> None:
+    given = recipe(place, checkpoint_every=4)
+    sliced = [*LAUNCH, "autocoa_bench", *command(place, tmp_path / "sliced", given)]
+    sliced += ["--set", "sharding=fsdp", *([] if lora else ["--set", "lora=false"])]
+    given = given if lora else msgspec.structs.replace(given, lora=None)
+    whole = tmp_path / "whole"
+    run(given, whole)
+    subprocess.run(sliced, env=ENVIRONMENT, check=True, timeout=300)
+    same(tmp_path / "sliced", whole)
+    # What is on the disk is whole: one process goes on from it, and slices are cut of it again.
+    forget_the_end(tmp_path / "sliced")
+    run(given, tmp_path / "sliced")
+    same(tmp_path / "sliced", whole)
+    forget_the_end(tmp_path / "sliced")
+    subprocess.run(sliced, env=ENVIRONMENT, check=True, timeout=300)
+    same(tmp_path / "sliced", whole)
+
+
+def forget_the_end(out: Path) -> None:
+    shutil.rmtree(out / "checkpoints" / "step-000006")
+    shutil.rmtree(out / "model")
+
+
+def same(one: Path, other: Path) -> None:
+    for a, b in zip(curve(one), curve(other), strict=True):
+        assert a == pytest.approx(b, rel=1e-4)
+    found, expected = weights(one / "model"), weights(other / "model")
+    assert found.keys() == expected.keys()
+    for name, weight in found.items():
+        torch.testing.assert_close(weight, expected[name], rtol=1e-2, atol=1e-4)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    [file] = folder.glob("*.safetensors")
+    return load_file(file)
 
 
 @pytest.mark.slow

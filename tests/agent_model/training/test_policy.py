@@ -96,7 +96,7 @@ def test_an_adapter_is_saved_in_pefts_format_and_gone_on_from(model: Path, tmp_p
     with torch.no_grad():
         for _, weight in trainable(policy):
             weight.add_(0.05)
-    policy.save(tmp_path / "adapter", "base-name", None)
+    policy.save(tmp_path / "adapter", str(model), None)
     found = {file.name for file in (tmp_path / "adapter").iterdir()}
     assert found == {"adapter_model.safetensors", "adapter_config.json"}
     again = loaded(model, adapter=str(tmp_path / "adapter"))
