@@ -9,19 +9,27 @@ far, and they are asked for the fact that the search was to find.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
+from autocoa_bench.errors import Fault
 from autocoa_bench.report import Report, Table
 from autocoa_bench.report.model import Cell, Column, Fact, Row, Section, score_cell
 from autocoa_bench.scoring.text import normalise
-from autocoa_bench.search.simulated import Simulated, SimulatedSearch, acted
+from autocoa_bench.search.simulated import Simulated, acted
 from autocoa_bench.stats import Estimate, estimate
-from autocoa_bench.types import Hop, Passage, Prompt, Question, Record, Trajectory, Turn
-
-Origin = Callable[[Question], str]
-"""Which world a question is of: a heading of the table."""
+from autocoa_bench.types import (
+    FaultNote,
+    Hop,
+    Passage,
+    Prompt,
+    Question,
+    Record,
+    Trajectory,
+    Turn,
+)
 
 
 class LookUp(Struct, frozen=True):
@@ -43,11 +51,13 @@ class LookUp(Struct, frozen=True):
 class Verdict(Struct, frozen=True):
     """What the model wrote for a look-up, and whether it is so.
 
-    `real_fact` and `simulated_fact` say whether the hop's answer is in the passages, `seen`
-    whether it stood in the question or the turn before. `title` says whether a simulated passage
-    bears the gold passage's title; None where that is not known.
+    `mark` tells the look-up and who was asked from others; `origin` says which world the question
+    is of: a heading of the table. `real_fact` and `simulated_fact` say whether the hop's answer is
+    in the passages, `seen` whether it stood in the question or the turn before. `title` says
+    whether a simulated passage bears the gold passage's title; None where that is not known.
     """
 
+    mark: str
     task: str
     question_id: str
     origin: str
@@ -104,7 +114,7 @@ def _has(text: str, answer: str) -> bool:
     return bool(words) and f" {words} " in f" {normalise(text)} "
 
 
-def verdict(look_up: LookUp, found: Simulated, origin: str) -> Verdict:
+def verdict(mark: str, look_up: LookUp, found: Simulated, origin: str) -> Verdict:
     """Compare simulated results with the gold chain and with the real ones."""
     answer = look_up.hop.answer
     title = None
@@ -112,6 +122,7 @@ def verdict(look_up: LookUp, found: Simulated, origin: str) -> Verdict:
         gold = normalise(look_up.title)
         title = any(normalise(passage.title) == gold for passage in found.passages)
     return Verdict(
+        mark=mark,
         task=look_up.question.task,
         question_id=look_up.question.id,
         origin=origin,
@@ -127,31 +138,33 @@ def verdict(look_up: LookUp, found: Simulated, origin: str) -> Verdict:
     )
 
 
-async def judge(
-    found: Sequence[LookUp],
-    search: SimulatedSearch,
-    origin: Origin,
+async def simulate(
+    found: Mapping[str, LookUp],
+    write: Callable[[Prompt], Awaitable[Simulated]],
     concurrency: int,
-    on_done: Callable[[], None] = lambda: None,
-) -> list[Verdict]:
-    """Let the model write the results of every look-up, `concurrency` at a time, and compare.
+    on_done: Callable[[str, Simulated | FaultNote], None],
+) -> None:
+    """Let a model write the results of every look-up, `concurrency` at a time.
 
-    Raises SearchFault where the model server fails: a part of the comparison is none.
+    `on_done` is handed each by its name as it ends; a fault never stops the others, and whatever
+    `on_done` raises stops all.
     """
     gate = asyncio.Semaphore(concurrency)
 
-    async def one(look_up: LookUp) -> Verdict:
+    async def one(name: str, look_up: LookUp) -> None:
         async with gate:
-            written = await search.observe(look_up.before)
-        on_done()
-        return verdict(look_up, written, origin(look_up.question))
+            try:
+                result: Simulated | FaultNote = await write(look_up.before)
+            except Fault as fault:
+                result = FaultNote(fault.kind, str(fault))
+        on_done(name, result)
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(look_up)) for look_up in found]
+            for name, look_up in found.items():
+                group.create_task(one(name, look_up))
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]
 
 
 _MEASURES: dict[str, tuple[tuple[str, str], Callable[[Verdict], bool | None]]] = {
@@ -163,8 +176,8 @@ _MEASURES: dict[str, tuple[tuple[str, str], Callable[[Verdict], bool | None]]] =
 }
 
 
-def report(verdicts: Sequence[Verdict], model: str) -> Report:
-    """The table of a model's verdicts: a section a world, a row a hop."""
+def report(verdicts: Sequence[Verdict], model: str, faults: Sequence[FaultNote] = ()) -> Report:
+    """The table of a model's verdicts: a section a world, a row a hop. Faults are noted."""
     sections, facts = [], []
     for origin in sorted({each.origin for each in verdicts}):
         own = [each for each in verdicts if each.origin == origin]
@@ -192,6 +205,10 @@ def report(verdicts: Sequence[Verdict], model: str) -> Report:
             "copied",
             "title: a simulated passage bears the gold passage's title, of the searches that "
             "really found it; well-formed: closed, and nothing but results in the dialect's form",
+            *(
+                f"searches left out, the model server failed with {kind}: {number:,}"
+                for kind, number in Counter(fault.kind for fault in faults).items()
+            ),
         ),
         facts=tuple(facts),
         lead=1,

@@ -5,9 +5,8 @@ it): the agent model goes on with its own turn after the search and writes the o
 writes depends on the whole turn so far, which a query does not carry. So the seam is without I/O
 and takes a prompt: `ResultForm.request` says what to ask of a model after a search, and
 `ResultForm.read` makes passages of its reply. A loop that holds the policy in process and one
-that talks to a server use the same two; what comes back goes to the episode as an `Observation`,
-is shown as real passages are, and is masked as they are. `SimulatedSearch` puts a model server
-behind the seam, and fits where only a query is at hand.
+that talks to a server (`observe`) use the same two; what comes back goes to the episode as an
+`Observation`, is shown as real passages are, and is masked as they are.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from autocoa_bench.errors import EngineFault, SearchFault
 from autocoa_bench.types import (
     Completion,
     Generate,
@@ -27,7 +25,6 @@ from autocoa_bench.types import (
     Prompt,
     Question,
     Sampling,
-    SearchSpec,
     Turn,
 )
 
@@ -136,67 +133,13 @@ class ResultForm:
         return Simulated(text, passages, problem)
 
 
-class SimulatedSearch:
-    """A model server as a search engine: `name` is the model's.
+async def observe(
+    model: Model, form: ResultForm, before: Prompt, sampling: Sampling, top_k: int, max_tokens: int
+) -> Simulated:
+    """The results of the search that a turn ends with, at most `top_k`, as a model writes them.
 
-    `observe` continues the turn that it is given, as the paper's simulation does. `search` fits
-    where any search engine does: it knows the query alone, asked as a turn's first action.
+    Raises EngineFault.
     """
-
-    def __init__(
-        self,
-        model: Model,
-        name: str,
-        dialect: Tagged,
-        *,
-        sampling: Sampling,
-        top_k: int = 3,
-        max_tokens: int = MAX_TOKENS,
-    ) -> None:
-        self._model = model
-        self._name = name
-        self._dialect = dialect
-        self._form = ResultForm(dialect)
-        self._sampling = sampling
-        self._top_k = top_k
-        self._max_tokens = max_tokens
-
-    @property
-    def spec(self) -> SearchSpec:
-        """The model in the corpus' place: there are no passages until it writes them."""
-        sampling = self._sampling
-        return SearchSpec(
-            engine="simulated",
-            corpus=self._name,
-            corpus_sha256="",
-            passages=0,
-            settings={
-                "max_tokens": self._max_tokens,
-                "temperature": sampling.temperature,
-                "top_p": sampling.top_p,
-                "repetition_penalty": sampling.repetition_penalty,
-                "seed": sampling.seed,
-            },
-            top_k=self._top_k,
-        )
-
-    async def observe(self, before: Prompt) -> Simulated:
-        """The results of the search that a turn ends with. Raises SearchFault."""
-        try:
-            [completion] = await self._model.generate(
-                self._form.request(before, self._max_tokens), self._sampling
-            )
-        except EngineFault as fault:
-            raise SearchFault(fault.kind, str(fault)) from fault
-        found = self._form.read(completion)
-        return Simulated(found.text, found.passages[: self._top_k], found.problem)
-
-    async def search(self, query: str) -> tuple[Passage, ...]:
-        """At most top-k passages that the model writes for a query; none where none can be read."""
-        start, end = self._dialect.query_tags
-        opening = self._dialect.opening(Question("", query, ()))
-        before = acted(Prompt(opening, (), self._dialect.prefill), f"{start} {query} {end}")
-        return (await self.observe(before)).passages
-
-    async def close(self) -> None:
-        """Nothing of its own to release: the model belongs to whoever started it."""
+    [completion] = await model.generate(form.request(before, max_tokens), sampling)
+    found = form.read(completion)
+    return Simulated(found.text, found.passages[:top_k], found.problem)

@@ -2,34 +2,44 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
+import signal
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+import typer
 
 from agent_model.agent import Agent
 from agent_model.commands import fidelity
+from agent_model.measuring import read_records
+from agent_model.synthesis import folder
+from agent_model.synthesis.folder import SynthInfo, SynthSpec
 from agent_model.synthesis.gold import teach
-from agent_model.world_model import Verdict, judge, look_ups, report, states
-from autocoa_bench import registry
+from agent_model.synthesis.keep import Counts, Limits
+from agent_model.world_model import Verdict, look_ups, report, simulate, states, verdict
+from autocoa_bench import registry, store
 from autocoa_bench.engines import EngineOptions
 from autocoa_bench.engines.scripted import ScriptedEngine
-from autocoa_bench.errors import SearchFault, UserError
+from autocoa_bench.errors import EngineFault, UserError
 from autocoa_bench.report import render
 from autocoa_bench.search.bm25 import BM25
-from autocoa_bench.search.simulated import SimulatedSearch
+from autocoa_bench.search.simulated import ResultForm, Simulated, observe
 from autocoa_bench.types import (
     Completion,
+    FaultNote,
     Generate,
     Hop,
     Passage,
+    Prompt,
     Question,
     Record,
     Sampling,
     Trajectory,
 )
 from support.play import play
+from support.runs import info
 from tasks import embedded
 
 DIALECT = Agent(shots=0)
@@ -58,12 +68,27 @@ def hops_of(one: Record) -> list[int]:
     return [look_up.number for look_up in look_ups(one)]
 
 
+def simulated(one: Record, engine: ScriptedEngine) -> dict[str, Simulated | FaultNote]:
+    """What came of each look-up of a record, one after the other."""
+    results: dict[str, Simulated | FaultNote] = {}
+
+    async def write(before: Prompt) -> Simulated:
+        return await observe(engine, ResultForm(DIALECT), before, Sampling(), 3, 1024)
+
+    named = {str(number): look_up for number, look_up in enumerate(look_ups(one))}
+    asyncio.run(simulate(named, write, 1, results.__setitem__))
+    return results
+
+
 def judged(one: Record, *texts: str | Completion) -> list[Verdict]:
     """Verdicts where a model writes these texts in order."""
     waiting = iter(texts)
     engine = ScriptedEngine(lambda *_: next(waiting), keep_stop=True)
-    search = SimulatedSearch(engine, "small", DIALECT, sampling=Sampling())
-    return asyncio.run(judge(list(look_ups(one)), search, lambda _: "train world", 1))
+    verdicts = []
+    for look_up, found in zip(look_ups(one), simulated(one, engine).values(), strict=True):
+        assert isinstance(found, Simulated)
+        verdicts.append(verdict("", look_up, found, "train world"))
+    return verdicts
 
 
 def written(*passages: Passage) -> str:
@@ -139,15 +164,20 @@ def test_a_reply_that_is_not_well_formed_keeps_its_reason_and_its_text() -> None
     assert (only.problem, only.text) == ("the results are not closed", "I know nothing.")
 
 
-def test_a_failing_model_server_is_no_verdict() -> None:
-    search = SimulatedSearch(ScriptedEngine([]), "small", DIALECT, sampling=Sampling())
-    with pytest.raises(SearchFault):
-        asyncio.run(judge(list(look_ups(record((TOWER,)))), search, lambda _: "", 4))
+def test_a_failing_model_server_is_a_fault_and_stops_no_other() -> None:
+    def reply(request: Generate, _: Sampling) -> str:
+        if "query 1" in request.prompt.continuation:
+            return written(ANNA)
+        raise EngineFault("http-500", "sorry")
+
+    first, second = simulated(record((TOWER,), (ANNA,)), ScriptedEngine(reply)).values()
+    assert first == FaultNote("http-500", "sorry")
+    assert isinstance(second, Simulated)
 
 
 def verdicts(facts: Iterable[bool], hop: int, origin: str) -> list[Verdict]:
     return [
-        Verdict("t", f"{origin}{n}", origin, hop, "", "", True, fact, False, None, "", "")
+        Verdict("", "t", f"{origin}{n}", origin, hop, "", "", True, fact, False, None, "", "")
         for n, fact in enumerate(facts)
     ]
 
@@ -197,54 +227,208 @@ def test_gold_trajectories_find_their_facts(
         assert states(look_up.real, look_up.hop.answer), look_up
 
 
-@pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch, taught: list[Record]) -> list[EngineOptions]:
-    """The model engine replaced by one that writes the true results; the options it was given."""
-    given: list[EngineOptions] = []
-    truths = {
-        look_up.before.continuation: look_up.real for one in taught for look_up in look_ups(one)
-    }
+class Patient(ScriptedEngine):
+    """Lets others have a turn at every request, as a server does."""
 
-    def reply(request: Generate, _: Sampling) -> str:
+    async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
+        await asyncio.sleep(0)
+        return await super().generate(request, sampling, n)
+
+
+class Served:
+    """A model engine that writes the true results; what it was given and asked."""
+
+    def __init__(self, taught: list[Record]) -> None:
+        self.options: list[EngineOptions] = []
+        self.asked = 0
+        self.fails: Callable[[int], Exception | None] = lambda number: None
+        self._truths = {
+            look_up.before.continuation: look_up.real for one in taught for look_up in look_ups(one)
+        }
+
+    def engine(self, options: EngineOptions) -> ScriptedEngine:
+        self.options.append(options)
+        return Patient(self._reply)
+
+    def _reply(self, request: Generate, _: Sampling) -> str:
+        self.asked += 1
+        if error := self.fails(self.asked):
+            raise error
         before = request.prompt.continuation.removesuffix("\n\n<search_result>\n")
-        return written(*truths[before])
+        return written(*self._truths[before])
 
-    def factory(options: EngineOptions) -> ScriptedEngine:
-        given.append(options)
-        return ScriptedEngine(reply)
 
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch, taught: list[Record]) -> Served:
+    """The model engine replaced by one that knows the truth."""
+    made = Served(taught)
     load = registry.load
     monkeypatch.setattr(
-        registry, "load", lambda kind, name: factory if kind == "engines" else load(kind, name)
+        registry, "load", lambda kind, name: made.engine if kind == "engines" else load(kind, name)
     )
-    return given
+    return made
+
+
+@pytest.fixture
+def file(tmp_path: Path, taught: list[Record]) -> Path:
+    """The gold trajectories as a file of records."""
+    made = tmp_path / "gold.jsonl"
+    made.write_bytes(msgspec.json.Encoder().encode_lines(taught))
+    return made
+
+
+def rows(kept: Path) -> list[Any]:
+    return [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
 
 
 def test_the_command_tells_the_train_world_from_the_unseen(
-    taught: list[Record], served: list[EngineOptions], tmp_path: Path
+    file: Path, served: Served, tmp_path: Path
 ) -> None:
-    (tmp_path / "records.jsonl").write_bytes(msgspec.json.Encoder().encode_lines(taught))
     out, kept = tmp_path / "table.csv", tmp_path / "kept.jsonl"
-    fidelity.fidelity([tmp_path], model="m", adapter="a", observations=kept, out=out)
-    assert [(each.model, each.adapter) for each in served] == [("m", "a")]
+    protocol = fidelity.Protocol.CHAT
+    fidelity.fidelity([file], model="m", adapter="a", protocol=protocol, written=kept, out=out)
+    (options,) = served.options
+    assert (options.model, options.adapter, options.protocol) == ("m", "a", "chat")
     lines = out.read_text(encoding="utf-8").splitlines()
     for origin in ("train world", "unseen world"):
         (line,) = (x for x in lines if x.startswith(f"fidelity,{origin}") and ",simulated_" in x)
         assert ",1.0," in line
-    rows = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
-    assert {row["origin"] for row in rows} == {"train world", "unseen world"}
-    assert all(row["simulated_fact"] and row["problem"] == "" for row in rows)
+    assert {row["origin"] for row in rows(kept)} == {"train world", "unseen world"}
+    assert all(row["simulated_fact"] and row["problem"] == "" for row in rows(kept))
 
 
-def test_a_limit_takes_searches_from_all_over(
-    taught: list[Record], served: list[EngineOptions], tmp_path: Path
+def test_the_adapter_none_is_none(file: Path, served: Served, tmp_path: Path) -> None:
+    for given in ({"adapter": "none"}, {}):
+        fidelity.fidelity([file], limit=1, out=tmp_path / "t.md", **given)
+    assert [options.adapter for options in served.options] == ["", ""]
+
+
+def test_a_limit_takes_searches_from_all_over(file: Path, served: Served, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.jsonl"
+    fidelity.fidelity([file], limit=4, written=kept, out=tmp_path / "t.md")
+    assert len(rows(kept)) == 4
+    assert {row["origin"] for row in rows(kept)} == {"train world", "unseen world"}
+
+
+def test_the_same_command_asks_only_what_is_not_written(
+    file: Path, served: Served, tmp_path: Path
 ) -> None:
-    file, kept = tmp_path / "records.jsonl", tmp_path / "kept.jsonl"
-    file.write_bytes(msgspec.json.Encoder().encode_lines(taught))
-    fidelity.fidelity([file], limit=4, observations=kept, out=tmp_path / "t.md")
-    rows = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
-    assert len(rows) == 4
-    assert {row["origin"] for row in rows} == {"train world", "unseen world"}
+    one, two, kept = tmp_path / "one.md", tmp_path / "two.md", tmp_path / "kept.jsonl"
+    fidelity.fidelity([file], written=kept, out=one)
+    asked, before = served.asked, kept.read_bytes()
+    first, *_ = before.splitlines(keepends=True)
+    kept.write_bytes(before.removeprefix(first) + first[: len(first) // 2])  # one gone, one torn
+    fidelity.fidelity([file], written=kept, out=two)
+    assert served.asked == asked + 1
+    assert sorted(kept.read_bytes().splitlines()) == sorted(before.splitlines())
+    assert two.read_text() == one.read_text()
+
+
+def test_what_was_written_for_another_command_is_refused(
+    file: Path, served: Served, tmp_path: Path
+) -> None:
+    out, kept = tmp_path / "t.md", tmp_path / "kept.jsonl"
+    fidelity.fidelity([file], limit=2, written=kept, out=out)
+    asked, before = served.asked, kept.read_bytes()
+    with pytest.raises(UserError, match="other settings; choose another --written"):
+        fidelity.fidelity([file], limit=2, written=kept, out=out, temperature=0.5)
+    with pytest.raises(UserError, match="something else than fidelity writes"):
+        fidelity.fidelity([file], written=file, out=out)
+    assert (served.asked, kept.read_bytes()) == (asked, before)
+
+
+def test_a_fault_is_counted_and_asked_again(
+    file: Path, served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served.fails = lambda number: EngineFault("http-500", "sorry") if number == 2 else None
+    out, kept = tmp_path / "t.md", tmp_path / "kept.jsonl"
+    fidelity.fidelity([file], limit=4, written=kept, out=out)
+    assert "failed with http-500: 1" in out.read_text()
+    assert "1 searches left out, the model server failed (first with http-500: sorry)" in (
+        capsys.readouterr().err
+    )
+    assert len(rows(kept)) == 3
+    fidelity.fidelity([file], limit=4, written=kept, out=out)
+    assert "http-500" not in out.read_text()
+    assert len(rows(kept)) == 4
+
+
+def test_nothing_but_faults_has_no_table(file: Path, served: Served, tmp_path: Path) -> None:
+    served.fails = lambda _: EngineFault("http-500", "sorry")
+    with pytest.raises(UserError, match="every search failed, the first with http-500: sorry"):
+        fidelity.fidelity([file], out=tmp_path / "t.md")
+    assert not (tmp_path / "t.md").exists()
+
+
+def test_an_interrupt_keeps_what_is_written_and_ends_with_a_sentence(
+    file: Path, served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(number: int) -> None:
+        if number == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    served.fails = interrupt
+    kept = tmp_path / "kept.jsonl"
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(typer.Exit) as stop:
+            fidelity.fidelity([file], concurrency=1, written=kept)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert stop.value.exit_code == 130
+    assert "the same command resumes" in capsys.readouterr().err
+    assert 2 <= len(rows(kept)) < 16
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [("out", "absent/t.md"), ("written", "absent/t.jsonl"), ("written", "records.jsonl")],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_asked(
+    file: Path, served: Served, tmp_path: Path, option: str, name: str
+) -> None:
+    given = {"out": tmp_path / "t.md"} | {option: tmp_path / name}
+    with pytest.raises(UserError, match=r"run folder uses|cannot write"):
+        fidelity.fidelity([file], **given)
+    assert not served.options
+
+
+def test_a_resumed_run_holds_each_record_once(
+    served: Served, taught: list[Record], tmp_path: Path
+) -> None:
+    fault = msgspec.structs.replace(taught[0], trajectory=None, fault=FaultNote("timeout", ""))
+    run = store.RunFolder(tmp_path / "run", info())
+    for each in (taught[1], fault, taught[0], taught[1]):
+        run.append(each)
+    run.close()
+    kept = tmp_path / "kept.jsonl"
+    fidelity.fidelity([tmp_path / "run"], written=kept, out=tmp_path / "t.csv")
+    searches = sum(1 for each in taught[:2] for _ in look_ups(each))
+    assert len(rows(kept)) == searches
+    assert read_count(tmp_path / "run") == 2
+
+
+def read_count(path: Path) -> int:
+    return len(list(read_records(path)))
+
+
+def test_a_file_of_records_counts_the_latest_of_a_key_and_no_torn_line(
+    tmp_path: Path, taught: list[Record]
+) -> None:
+    lines = [msgspec.json.encode(each) for each in (taught[0], taught[1], taught[0])]
+    torn = tmp_path / "torn.jsonl"
+    torn.write_bytes(b"\n".join([*lines, lines[1][:99]]))
+    assert list(read_records(torn)) == [taught[0], taught[1]]
+    unended = tmp_path / "unended.jsonl"
+    unended.write_bytes(b"\n".join(lines[:2]))
+    assert read_count(unended) == 2
+
+
+def test_a_folder_that_synth_made_is_read(tmp_path: Path, taught: list[Record]) -> None:
+    spec = SynthSpec(kind="coa", split="train", scorer="em", limits=Limits(), count=9, seed=0)
+    made = SynthInfo(spec=spec, counts=Counts(8, 8, {}), made=8, written=8, shape={})
+    folder.write(tmp_path, made, taught)
+    assert list(read_records(tmp_path)) == taught
 
 
 def test_records_without_a_chain_are_refused(tmp_path: Path) -> None:

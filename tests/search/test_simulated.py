@@ -8,20 +8,9 @@ from agent_model.agent import Agent
 from agent_model.search_r1 import SearchR1
 from agent_model.tags import TagDialect
 from autocoa_bench.engines.scripted import ScriptedEngine
-from autocoa_bench.errors import SearchFault
-from autocoa_bench.runner import World, drive
-from autocoa_bench.search.simulated import ResultForm, SimulatedSearch, acted
-from autocoa_bench.types import (
-    Budget,
-    Completion,
-    Generate,
-    Message,
-    Passage,
-    Prompt,
-    Question,
-    Sampling,
-    Turn,
-)
+from autocoa_bench.errors import EngineFault
+from autocoa_bench.search.simulated import ResultForm, Simulated, acted, observe
+from autocoa_bench.types import Completion, Message, Passage, Prompt, Sampling, Turn
 
 PASSAGES = (
     Passage("simulated-1", "The Tower", "Anna built it.\nIn 1900."),
@@ -39,9 +28,9 @@ def reply(text: str, stop_string: str | None = CLOSED) -> Completion:
     return Completion(text, stop_string=stop_string)
 
 
-def simulated(text: str) -> SimulatedSearch:
-    engine = ScriptedEngine([text], keep_stop=True)
-    return SimulatedSearch(engine, "small", Agent(shots=0), sampling=Sampling())
+def observed(*texts: str) -> Simulated:
+    engine = ScriptedEngine(texts, keep_stop=True)
+    return asyncio.run(observe(engine, FORM, BEFORE, Sampling(), 3, 1024))
 
 
 @pytest.mark.parametrize("dialect", [Agent(shots=0), SearchR1()], ids=lambda each: each.name)
@@ -85,39 +74,11 @@ def test_passages_are_read_from_a_reply_that_was_cut() -> None:
 
 def test_observing_gives_no_more_than_top_k_passages() -> None:
     text = "".join(f'result {n}: "T{n}"\nText {n}.\n' for n in range(1, 6)) + CLOSED
-    found = asyncio.run(simulated(text).observe(BEFORE))
+    found = observed(text)
     assert [passage.title for passage in found.passages] == ["T1", "T2", "T3"]
     assert found.problem == ""
 
 
-def test_a_failing_model_is_a_failing_search() -> None:
-    search = SimulatedSearch(ScriptedEngine([]), "small", Agent(shots=0), sampling=Sampling())
-    with pytest.raises(SearchFault, match="no text left"):
-        asyncio.run(search.observe(BEFORE))
-
-
-def test_its_spec_names_the_model_and_how_it_samples() -> None:
-    spec = simulated("").spec
-    assert (spec.engine, spec.corpus, spec.passages, spec.top_k) == ("simulated", "small", 0, 3)
-    assert spec.settings["temperature"] == 0.0
-
-
-def test_an_episode_runs_against_a_simulated_search_engine() -> None:
-    turns = ["I look.\n<begin_search> tower </end_search>", "So.\n</think>\n\n\\boxed{Anna}"]
-    asked: list[Generate] = []
-
-    def write(request: Generate, _: Sampling) -> str:
-        asked.append(request)
-        return 'result 1: "The Tower"\nAnna <built> it.\n</search_result>'
-
-    dialect = Agent(shots=0)
-    search = SimulatedSearch(ScriptedEngine(write), "small", dialect, sampling=Sampling())
-    question = Question("q", "Who built the tower?", ("Anna",))
-    world = World(ScriptedEngine(turns), search)
-    trajectory = asyncio.run(drive(question, dialect, world, Sampling(), Budget()))
-    assert trajectory.answer == "Anna"
-    assert trajectory.steps[0].passages[0].title == "The Tower"
-    assert "Anna ‹built› it." in trajectory.steps[0].observation
-    assert asked[0].prompt.continuation.endswith(
-        "<begin_search> tower </end_search>\n\n<search_result>\n"
-    )
+def test_a_failing_model_is_a_fault() -> None:
+    with pytest.raises(EngineFault, match="no text left"):
+        observed()
