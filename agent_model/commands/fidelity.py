@@ -24,7 +24,7 @@ app = typer.Typer(
 @app.command()
 def fidelity(
     records: Annotated[
-        list[Path], typer.Argument(help="Run folders, or files of records (.jsonl).")
+        list[Path], typer.Argument(help="Folders of run or synth, or files of records (.jsonl).")
     ],
     model: Annotated[str, typer.Option(help="The model, as in `run`.")] = "",
     adapter: Annotated[str, typer.Option(help="A LoRA adapter for it, or none.")] = "none",
@@ -112,7 +112,7 @@ def _tell_faults(measured: Measured, written: Path | None) -> None:
         return
     again = "the same command asks them again" if written else "with --written they are resumed"
     typer.echo(
-        f"{len(faults)} searches left out, the model server failed (first with {faults[0].kind}: "
+        f"searches left out, the model server failed: {len(faults)} (first with {faults[0].kind}: "
         f"{faults[0].message}); {again}",
         err=True,
     )

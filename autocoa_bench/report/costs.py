@@ -55,12 +55,18 @@ def _reported(trajectory: Trajectory, tokens: Callable[[Step], int | None]) -> i
     return sum(known) if len(known) == len(numbers) else None
 
 
+def _well_formed(trajectory: Trajectory) -> bool:
+    """Whether a model kept the form by itself: it answered unforced, with nothing malformed."""
+    return trajectory.ending == "answered" and not n_malformed(trajectory)
+
+
 def costs(runs: Sequence[Run], known: Catalogue = NOTHING_KNOWN) -> Table:
     """Costs a trajectory (one question, one sample), with the run's totals under them."""
     found = entries(runs, known)
     columns = [Column(("", "trajectories"))]
     columns += [Column(headings) for headings, _ in _QUANTITIES.values()]
     columns += [Column(("Forced answers %", word)) for word in _FORCED.values()]
+    columns.append(Column(("", "well-formed %")))
     columns += [Column(("Seconds", word)) for word in ("median", "mean")]
     return Table(
         name="cost",
@@ -72,6 +78,7 @@ def costs(runs: Sequence[Run], known: Catalogue = NOTHING_KNOWN) -> Table:
             "numbers a trajectory (one question, one sample), each with the run's total",
             "prompt tokens count the whole prompt of each call, also what a server had cached; "
             "observation tokens are estimates; seconds are an episode's own, with others in flight",
+            "well-formed: answered unforced, and no completion malformed",
             *_notes(found),
             *shared_notes(found),
         ),
@@ -89,9 +96,12 @@ def _amounts(entry: Entry) -> dict[str, list[int]]:
     }
 
 
-def _forced(entry: Entry) -> dict[Ending, int]:
-    endings = [r.trajectory.ending for r in entry.trajectories() if r.trajectory is not None]
-    return {ending: endings.count(ending) for ending in _FORCED}
+def _shares(entry: Entry) -> dict[str, int]:
+    """How many trajectories ended each way by force, and how many were well-formed."""
+    trajectories = [r.trajectory for r in entry.trajectories() if r.trajectory is not None]
+    endings = [trajectory.ending for trajectory in trajectories]
+    forced: dict[str, int] = {ending: endings.count(ending) for ending in _FORCED}
+    return forced | {"well_formed": sum(map(_well_formed, trajectories))}
 
 
 def _row(entry: Entry) -> Row:
@@ -103,7 +113,7 @@ def _row(entry: Entry) -> Row:
     ]
     cells += [
         Cell(percent(number / len(seconds)), _total(number)) if seconds else Cell(NOTHING)
-        for number in _forced(entry).values()
+        for number in _shares(entry).values()
     ]
     cells += [Cell(rate(of(seconds)) if seconds else NOTHING) for of in (median, fmean)]
     return Row(Cell(entry.label, entry.model), tuple(cells))
@@ -134,8 +144,8 @@ def _notes(found: Sequence[Entry]) -> list[str]:
 def _facts(entry: Entry) -> list[Fact]:
     amounts: dict[str, Sequence[float]] = dict(_amounts(entry))
     seconds = [record.seconds for record in entry.trajectories()]
-    for ending, number in _forced(entry).items():
-        amounts[ending] = [1] * number + [0] * (len(seconds) - number)
+    for name, number in _shares(entry).items():
+        amounts[name] = [1] * number + [0] * (len(seconds) - number)
     amounts["seconds"] = seconds
     facts = [
         entry.fact("cost", name, mean=fmean(each), n=len(each), total=sum(each))

@@ -344,7 +344,7 @@ def test_a_fault_is_counted_and_asked_again(
     out, kept = tmp_path / "t.md", tmp_path / "kept.jsonl"
     fidelity.fidelity([file], limit=4, written=kept, out=out)
     assert "failed with http-500: 1" in out.read_text()
-    assert "1 searches left out, the model server failed (first with http-500: sorry)" in (
+    assert "searches left out, the model server failed: 1 (first with http-500: sorry)" in (
         capsys.readouterr().err
     )
     assert len(rows(kept)) == 3

@@ -266,6 +266,30 @@ def test_forced_answers_are_counted_by_ending(make_run: Make) -> None:
     assert section.rows[0].cells[8:11] == (Cell("0.0"), Cell("25.0", "1"), Cell("0.0"))
 
 
+def test_what_is_well_formed_is_answered_unforced_and_nothing_in_it_malformed(
+    make_run: Make,
+) -> None:
+    run = make_run({"t": [(1, 0.0)] * 4})
+    forced, malformed, *others = run.records
+    assert forced.trajectory is not None
+    assert malformed.trajectory is not None
+    step, *steps = malformed.trajectory.steps
+    steps.insert(0, msgspec.structs.replace(step, kind="malformed"))
+    changed = (
+        msgspec.structs.replace(forced.trajectory, ending="forced-actions"),
+        msgspec.structs.replace(malformed.trajectory, steps=tuple(steps)),
+    )
+    records = [
+        msgspec.structs.replace(record, trajectory=trajectory)
+        for record, trajectory in zip((forced, malformed), changed, strict=True)
+    ]
+    table = costs([msgspec.structs.replace(run, records=(*records, *others))])
+    place = [column.headings for column in table.columns].index(("", "well-formed %"))
+    assert table.sections[0].rows[0].cells[place] == Cell("50.0", "2")
+    [fact] = [each for each in table.facts if each.metric == "well_formed"]
+    assert (fact.mean, fact.n) == (0.5, 4)
+
+
 def test_tokens_that_a_server_kept_to_itself_are_not_zero(make_run: Make) -> None:
     run = make_run({"t": [(0, 1.0)]})
     (record,) = run.records
