@@ -51,7 +51,13 @@ def make(
     teacher: Annotated[
         Teacher, typer.Option(help="gold writes along gold chains, without a model.")
     ] = Teacher.GOLD,
-    tasks: Annotated[str, typer.Option(help="Tasks, groups or files, by commas.")] = "multihop",
+    tasks: Annotated[
+        str,
+        typer.Option(
+            help="Tasks, groups or files, by commas; default: multihop, or when-to-act for cot by "
+            "gold, which answers no other task without searches."
+        ),
+    ] = "",
     split: Annotated[Split, typer.Option(help="The tasks' split.")] = Split.TRAIN,
     limit: Annotated[int | None, typer.Option(min=1, help="Questions a task.")] = None,
     sample_seed: Annotated[int, typer.Option(help="Draws the questions of --limit.")] = 0,
@@ -105,6 +111,7 @@ def make(
 
     kind = cast("DataKind", context.info_name)
     _refuse_unused(context, kind, teacher)
+    tasks = tasks or _default_tasks(kind, teacher)
     passages = _passages(top_k)
     if teacher is Teacher.MODEL and len(passages) > 1:
         raise UserError(f"--top-k takes one number where a model searches, not {len(passages)}")
@@ -214,6 +221,10 @@ def _refuse_unused(context: typer.Context, kind: DataKind, teacher: Teacher) -> 
     if teacher is Teacher.GOLD and set(_UNUSED.get((kind, Teacher.MODEL), ())).isdisjoint(given):
         advice += ", or give --teacher model too"
     raise UserError(f"{options}: of no use to {kind} data with --teacher {teacher.value}; {advice}")
+
+
+def _default_tasks(kind: DataKind, teacher: Teacher) -> str:
+    return "when-to-act" if (kind, teacher) == ("cot", Teacher.GOLD) else "multihop"
 
 
 def _passages(text: str) -> tuple[int, ...]:

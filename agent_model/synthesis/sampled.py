@@ -73,7 +73,7 @@ def sample(
     return Sampled(run.info.spec, tuple(sorted(run.records, key=place)))
 
 
-class _Class(NamedTuple):
+class _Group(NamedTuple):
     """Questions of the same corpus, and the search engine over it."""
 
     questions: Sequence[Question]
@@ -89,52 +89,52 @@ def teach(
     any is made. A search that fails makes a fault of its question. Raises UserError for bad input.
     """
     with asyncio.Runner() as runner:
-        classes: list[_Class] = []
+        groups: list[_Group] = []
         try:
-            spec = _enrol(ask, console, classes)
-            if searching is False and not any(map(_at_once, classes)):
+            spec = _open(ask, console, groups)
+            if searching is False and not any(map(_at_once, groups)):
                 raise UserError(
                     f"the gold teacher searches for every question of '{ask.tasks}': it answers "
                     f"without only what is {' or '.join(gold.AT_ONCE)}; give "
                     "--tasks when-to-act, or --teacher model"
                 )
             check(spec)
-            lessons = _lessons(ask, classes, runner)
-            total = sum(len(each.questions) for each in classes)
+            lessons = _lessons(ask, groups, runner)
+            total = sum(len(each.questions) for each in groups)
             shown = track(
                 lessons, "teaching", total, console=console, disable=not console.is_terminal
             )
             return _sorted(spec, shown)
         finally:
-            for each in classes:
+            for each in groups:
                 runner.run(each.search.close())
 
 
-def _enrol(ask: Ask, console: Console, classes: list[_Class]) -> GoldSpec:
-    """Draw the questions, and open the search engine of each corpus, into `classes`."""
-    groups: dict[str, list[tasks.Task]] = {}
+def _open(ask: Ask, console: Console, opened: list[_Group]) -> GoldSpec:
+    """Draw the questions, and open the search engine of each corpus, into `opened`."""
+    by_corpus: dict[str, list[tasks.Task]] = {}
     for task in tasks.resolve(ask.tasks):
-        groups.setdefault(ask.corpus or task.info.corpora.get(ask.split, ""), []).append(task)
+        by_corpus.setdefault(ask.corpus or task.info.corpora.get(ask.split, ""), []).append(task)
     samples: list[TaskSample] = []
-    for group in groups.values():
+    for group in by_corpus.values():
         questions, drawn = bench.draw_questions(
             group, ask.split, ask.limit, ask.sample_seed, console
         )
         search = bench.open_search(ask.search, group, ask.split, ask.corpus, max(ask.top_k))
-        classes.append(_Class(questions, search))
+        opened.append(_Group(questions, search))
         samples += drawn
-    searches = tuple(each.search.spec for each in classes)
+    searches = tuple(each.search.spec for each in opened)
     return GoldSpec(tuple(samples), searches, ask.top_k, ask.seed)
 
 
-def _at_once(each: _Class) -> bool:
+def _at_once(each: _Group) -> bool:
     return any(question.kind in gold.AT_ONCE for question in each.questions)
 
 
 def _lessons(
-    ask: Ask, classes: Iterable[_Class], runner: asyncio.Runner
+    ask: Ask, groups: Iterable[_Group], runner: asyncio.Runner
 ) -> Iterator[tuple[Question, Lesson]]:
-    for questions, search in classes:
+    for questions, search in groups:
         for question in questions:
             try:
                 lesson: Lesson = runner.run(gold.lesson(question, search, ask.seed, ask.top_k))

@@ -12,6 +12,7 @@ from agent_model.cot import CoT
 from agent_model.synthesis import making
 from agent_model.synthesis.folder import SynthData, read
 from agent_model.synthesis.keep import turn_text
+from agent_model.synthesis.sampled import Ask
 from autocoa_bench import bench, registry
 from autocoa_bench.cli import main
 from autocoa_bench.episode import n_actions
@@ -273,9 +274,12 @@ def test_reasoning_without_tools_has_none_of_the_agents_adapters() -> None:
     assert CoT().adapters == {}
 
 
-@pytest.mark.parametrize(("kind", "count"), [("coa", 5000), ("cot", 1000), ("cot+a", 1500)])
-def test_as_much_is_drawn_as_in_the_paper(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch, kind: str, count: int
+@pytest.mark.parametrize(
+    ("kind", "count", "tasks"),
+    [("coa", 5000, "multihop"), ("cot", 1000, "when-to-act"), ("cot+a", 1500, "multihop")],
+)
+def test_as_much_is_drawn_as_in_the_paper_from_tasks_that_have_it(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, kind: str, count: int, tasks: str
 ) -> None:
     orders: list[making.Order] = []
 
@@ -285,7 +289,9 @@ def test_as_much_is_drawn_as_in_the_paper(
 
     monkeypatch.setattr(making, "make", make)
     cli(kind, "--out", "out")
-    assert [order.count for order in orders] == [count]
+    (order,) = orders
+    assert isinstance(order.teacher, Ask)
+    assert (order.count, order.teacher.tasks) == (count, tasks)
 
 
 # The teacher without a model.
