@@ -27,7 +27,7 @@ Changes = Annotated[
     list[str] | None, typer.Option("--set", help="Change a recipe's key: key=value; repeatable.")
 ]
 
-_EXTRA = ("accelerate", "matplotlib", "peft", "torch", "transformers")
+_EXTRA = ("accelerate", "matplotlib", "peft", "safetensors", "torch", "transformers")
 
 
 @app.command()
@@ -58,7 +58,7 @@ def _train(stage: Stage, config: Path, out: Path | None, changes: list[str]) -> 
     try:
         from agent_model.training import loop
     except ModuleNotFoundError as error:
-        if error.name not in _EXTRA:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
         raise MissingExtra("training", "train") from None
     console = Console(stderr=True)

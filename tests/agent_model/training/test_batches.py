@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
-from agent_model.tokens import encode
+from agent_model.tokens import MaskLeak, encode
 from agent_model.training.batches import (
     Example,
     Row,
@@ -19,6 +20,7 @@ from agent_model.training.batches import (
 )
 from agent_model.training.config import Recipe
 from autocoa_bench.errors import UserError
+from autocoa_bench.types import FaultNote, Record
 from support.tiny_llm import make_tokenizer, searched, write_pairs, write_records
 
 
@@ -46,10 +48,11 @@ def test_a_step_draws_the_same_whenever_it_is_asked() -> None:
     assert draw(100, 8, 3, 41) == draw(100, 8, 3, 41) != draw(100, 8, 4, 41)
 
 
-def test_short_examples_are_spread_over_the_steps() -> None:
-    short = set(range(16))  # of 160: without care they would fill batches of their own
+def test_neighbours_in_a_file_are_spread_over_the_steps() -> None:
+    short = set(range(16))  # of 160, as a file of short trajectories after one of long ones
     mixed = [len(short & set(draw(160, 16, 0, step))) for step in range(10)]
     assert max(mixed) <= 6
+    assert sum(mixed) == 16
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3])
@@ -113,6 +116,108 @@ def test_a_pair_is_one_example_of_two_rows(tmp_path: Path) -> None:
     file = write_pairs(tmp_path / "pairs.jsonl", 6)
     data = load_data(recipe(file, stage="sft1", held_out=0.0), make_tokenizer())
     assert [len(example) for example in data.train] == [2] * 6
+
+
+def rewrite(file: Path, change: Any) -> list[Record]:
+    """Change a file's records; what `change` gives for the list of them is written."""
+    records = change(msgspec.json.Decoder(Record).decode_lines(file.read_bytes()))
+    file.write_bytes(b"".join(msgspec.json.encode(each) + b"\n" for each in records))
+    return list(records)
+
+
+def test_a_held_out_files_questions_are_not_trained_on(tmp_path: Path) -> None:
+    file = write_records(tmp_path / "records.jsonl", 10)
+    apart = write_records(tmp_path / "apart.jsonl", 3)
+
+    def renamed(records: list[Record]) -> list[Record]:
+        other = msgspec.structs.replace(records[2].question, id="another-name")
+        return [*records[:2], msgspec.structs.replace(records[2], question=other)]
+
+    rewrite(apart, renamed)  # two are known by their names, the third by its words
+    data = load_data(recipe(file, held_out=str(apart)), make_tokenizer())
+    assert (len(data.train), len(data.held_out)) == (7, 3)
+    assert data.dropped == {"in the held-out file": 3}
+
+
+def test_a_file_both_trained_on_and_held_out_is_refused(tmp_path: Path) -> None:
+    file = write_records(tmp_path / "records.jsonl", 4)
+    given = recipe(file, held_out=str(tmp_path / "." / "x" / ".." / "records.jsonl"))
+    (tmp_path / "x").mkdir()
+    with pytest.raises(UserError, match="both trained on and held out"):
+        load_data(given, make_tokenizer())
+
+
+def test_a_file_that_gives_no_example_is_refused(tmp_path: Path) -> None:
+    file = write_records(tmp_path / "records.jsonl", 4)
+    empty = tmp_path / "empty.jsonl"
+    empty.touch()
+    both = msgspec.structs.replace(recipe(file), data=(str(file), str(empty)))
+    with pytest.raises(UserError, match=r"empty.jsonl' gives no example"):
+        load_data(both, make_tokenizer())
+
+
+def test_a_torn_last_line_is_left_out_and_counted(tmp_path: Path) -> None:
+    file = write_records(tmp_path / "records.jsonl", 6)
+    file.write_bytes(file.read_bytes()[:-20])
+    data = load_data(recipe(file, held_out=0.0), make_tokenizer())
+    assert len(data.train) == 5
+    assert data.dropped == {"torn": 1}
+
+
+def test_a_whole_last_line_needs_no_line_break(tmp_path: Path) -> None:
+    file = write_records(tmp_path / "records.jsonl", 6)
+    file.write_bytes(file.read_bytes()[:-1])
+    assert len(load_data(recipe(file, held_out=0.0), make_tokenizer()).train) == 6
+
+
+def test_of_two_lines_of_one_key_the_later_counts(tmp_path: Path) -> None:
+    file = write_records(tmp_path / "records.jsonl", 4)
+
+    def resumed(records: list[Record]) -> list[Record]:
+        failed = msgspec.structs.replace(
+            records[0], trajectory=None, fault=FaultNote("timeout", "no reply")
+        )
+        return [failed, *records]
+
+    rewrite(file, resumed)
+    data = load_data(recipe(file, held_out=0.0), make_tokenizer())
+    assert len(data.train) == 4
+    assert data.dropped == {"recorded again": 1}
+
+
+def test_what_cannot_be_trained_on_is_named_by_file_and_line(tmp_path: Path) -> None:
+    file = write_records(tmp_path / "records.jsonl", 4)
+
+    def foreign(records: list[Record]) -> list[Record]:
+        assert records[2].trajectory is not None
+        other = msgspec.structs.replace(records[2].trajectory, solver="react")
+        return [*records[:2], msgspec.structs.replace(records[2], trajectory=other)]
+
+    rewrite(file, foreign)
+    with pytest.raises(UserError, match=r"records.jsonl' line 3: .* 'react' cannot be trained on"):
+        load_data(recipe(file, held_out=0.0), make_tokenizer())
+
+
+@pytest.mark.parametrize("stage", ["sft1", "sft2"])
+def test_a_mask_that_leaks_is_named_by_file_and_line(tmp_path: Path, stage: str) -> None:
+    write = write_pairs if stage == "sft1" else write_records
+    file = write(tmp_path / "lines.jsonl", 3)
+    with pytest.raises(MaskLeak, match=r"lines.jsonl' line 1: "):
+        load_data(recipe(file, stage=stage, held_out=0.0), lossy(make_tokenizer()))
+
+
+def lossy(tokenizer: Any) -> Any:
+    """The tokenizer, spelling a letter wrong, as one that normalises text does."""
+    decode = tokenizer.decode
+    tokenizer.decode = lambda ids, **options: decode(ids, **options).replace("e", "E")
+    return tokenizer
+
+
+def test_the_drift_of_a_sample_is_counted(tmp_path: Path) -> None:
+    file = write_records(tmp_path / "records.jsonl", 14)
+    drift = load_data(recipe(file, held_out=0.0), make_tokenizer()).drift
+    assert drift.trajectories == 10
+    assert 0 < drift.others < drift.tokens // 10
 
 
 def test_a_file_of_another_kind_is_refused_by_line(tmp_path: Path) -> None:

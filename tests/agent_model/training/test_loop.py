@@ -1,13 +1,11 @@
 """Whole training runs of a tiny model: resumed, killed, on two processes, in all stages."""
 
-import contextlib
 import io
 import os
+import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,15 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
+from agent_model.commands import train as train_command
 from agent_model.training import loop, metrics
+from agent_model.training.batches import draw
 from agent_model.training.config import Live, Lora, Recipe
-from autocoa_bench.errors import UserError
+from agent_model.training.policy import load_policy
+from autocoa_bench.engines.models import sha256_of
+from autocoa_bench.errors import MissingExtra, UserError
 from autocoa_bench.types import Record
+from support.tiny import edit_json
 from support.tiny_llm import make_model, write_pairs, write_records
 from support.towns import write_task
 
@@ -184,6 +187,46 @@ def test_a_folder_in_use_is_refused(place: Path, tmp_path: Path) -> None:
         run(recipe(place), tmp_path / "out")
 
 
+BLOCKING = """
+import signal, sys
+from agent_model.training import metrics, policy
+
+at, stage = sys.argv.pop(1).split("-")
+reached = [0]
+add, save = metrics.Metrics.add, policy.Policy.save
+
+def added(self, row):
+    add(self, row)
+    reached[0] = row.step
+    if stage == "row" and row.step == int(at):
+        wait()
+
+def saved(self, folder, *rest):
+    save(self, folder, *rest)
+    if stage == "checkpoint" and reached[0] == int(at):
+        wait()
+
+def wait():
+    print("reached", flush=True)
+    signal.pause()
+
+metrics.Metrics.add, policy.Policy.save = added, saved
+from autocoa_bench.cli import main
+main()
+"""
+"""The command line, standing still at step N after its row, or while its checkpoint is written."""
+
+
+def kill_at(place: Path, out: Path, given: Recipe, where: str) -> None:
+    line = [sys.executable, "-c", BLOCKING, where, *command(place, out, given)]
+    with subprocess.Popen(
+        line, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"reached\n"
+        process.kill()
+
+
 @pytest.mark.slow
 def test_kills_in_the_middle_leave_the_curve_of_an_unbroken_run(
     place: Path, tmp_path: Path
@@ -191,15 +234,10 @@ def test_kills_in_the_middle_leave_the_curve_of_an_unbroken_run(
     given = recipe(place, max_steps=40, checkpoint_every=3)
     run(given, tmp_path / "whole")
     out = tmp_path / "killed"
-    for reached in (4, 13, 29):
-        process = start(place, out, given)
-        deadline = time.monotonic() + 120
-        while _steps(out) < reached and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert reached <= _steps(out) < 40
+    for where, kept in (("4-row", 3), ("12-checkpoint", 9), ("29-row", 27)):
+        kill_at(place, out, given, where)
+        checkpoints = sorted(each.name for each in (out / "checkpoints").glob("step-??????"))
+        assert checkpoints[-1] == f"step-{kept:06d}"
     process = start(place, out, given)
     _, errors = process.communicate(timeout=180)
     assert process.returncode == 0, errors.decode()
@@ -275,7 +313,129 @@ def test_a_wrong_recipe_is_one_line_and_exit_code_2(place: Path, tmp_path: Path)
     assert "Traceback" not in errors.decode()
 
 
-def _steps(out: Path) -> int:
-    with contextlib.suppress(FileNotFoundError):
-        return max(0, len((out / "metrics.csv").read_text().splitlines()) - 1)
-    return 0
+APART = """
+import os, sys
+os.chdir(sys.argv.pop(1) + os.environ["RANK"])
+from autocoa_bench.cli import main
+main()
+"""
+"""The command line in a folder of each process's own, as on machines that share none."""
+
+
+@pytest.mark.slow
+def test_processes_that_went_different_ways_are_refused(place: Path, tmp_path: Path) -> None:
+    for rank in "01":
+        (tmp_path / rank).mkdir()
+    given = recipe(place, checkpoint_every=4)
+    run(given, tmp_path / "0" / "out")
+    shutil.rmtree(tmp_path / "0" / "out" / "checkpoints" / "step-000006")
+    (tmp_path / "apart.py").write_text(APART)
+    line = [*LAUNCH, "apart", f"{tmp_path}/", *command(place, Path("out"), given)]
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(line, env=environment, capture_output=True, timeout=300)
+    assert done.returncode != 0
+    assert re.search(rb"error: the processes do not agree .* 4 \w{8}, 0 \w{8}\); give", done.stderr)
+
+
+@pytest.mark.slow
+def test_a_way_to_distribute_that_is_not_ours_is_refused(place: Path, tmp_path: Path) -> None:
+    environment = {**ENVIRONMENT, "ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+    line = [*LAUNCH, "autocoa_bench", *command(place, tmp_path / "out", recipe(place))]
+    done = subprocess.run(line, env=environment, capture_output=True, timeout=300)
+    assert done.returncode != 0
+    assert b"error: accelerate was told to distribute by FSDP" in done.stderr
+
+
+def test_slices_over_one_process_are_refused(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="and there is one"):
+        run(recipe(place, sharding="fsdp"), tmp_path / "out")
+
+
+def test_held_out_examples_meet_no_dropout(place: Path, tmp_path: Path) -> None:
+    policy, _ = load_policy(recipe(place, lora=Lora(rank=4)))
+    policy.save(tmp_path / "adapter", str(place / "model"), None)
+    found = []
+    for share in (0.0, 0.9):
+        edit_json(tmp_path / "adapter" / "adapter_config.json", lora_dropout=share)
+        given = recipe(place, adapter=str(tmp_path / "adapter"), lr=0.0, max_steps=1)
+        run(given, tmp_path / f"out-{share}")
+        found.append(metrics.read(tmp_path / f"out-{share}" / "metrics.csv")[0].held_out)
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_what_is_not_finite_ends_the_run_before_weights_change(
+    place: Path, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    step = [0]
+
+    def drawn(count: int, batch: int, seed: int, now: int) -> list[int]:
+        step[0] = now
+        return draw(count, batch, seed, now)
+
+    def spoilt(logps: torch.Tensor) -> torch.Tensor:
+        nothing = logps.sum() * 0
+        if step[0] == 2:  # the slope of a root is infinite at 0
+            nothing = nothing / nothing if what == "loss" else nothing.sqrt()
+        return nothing - logps.sum()
+
+    monkeypatch.setattr(loop, "draw", drawn)
+    monkeypatch.setattr(loop, "nll", spoilt)
+    given = recipe(place, lr=1e-2, schedule="constant")
+    with pytest.raises(UserError, match=rf"the {what} of step 3 is not finite \(lr 0.01\)"):
+        run(given, out)
+    assert [row.step for row in metrics.read(out / "metrics.csv")] == [1, 2]
+    assert [each.name for each in (out / "checkpoints").iterdir()] == ["step-000002"]
+    for weight in weights(out / "checkpoints" / "step-000002" / "model").values():
+        assert weight.isfinite().all()
+    assert not (out / "model").exists()
+
+
+def test_a_run_says_what_it_started_from(place: Path, tmp_path: Path) -> None:
+    run(recipe(place, max_steps=1), tmp_path / "first")
+    given = recipe(place, max_steps=1, adapter=str(tmp_path / "first" / "model"))
+    run(given, tmp_path / "out")
+    facts = msgspec.json.decode((tmp_path / "out" / "run.json").read_bytes())
+    assert facts["start"] == {
+        "dtype": "float32",
+        "base": sha256_of(place / "model" / "model.safetensors"),
+        "adapter": sha256_of(tmp_path / "first" / "model" / "adapter_model.safetensors"),
+    }
+    assert facts["sessions"][0]["device"] == "cpu"
+    assert 0 < facts["retokenised"]["others"] < facts["retokenised"]["tokens"]
+
+
+def test_another_adapter_under_the_same_name_is_refused(place: Path, tmp_path: Path) -> None:
+    adapter = tmp_path / "first" / "model"
+    run(recipe(place, max_steps=1), tmp_path / "first")
+    given = recipe(place, max_steps=1, adapter=str(adapter))
+    run(given, tmp_path / "out")
+    shutil.rmtree(tmp_path / "first")
+    run(recipe(place, max_steps=1, seed=1), tmp_path / "first")
+    with pytest.raises(UserError, match="which differs in adapter: "):
+        run(given, tmp_path / "out")
+
+
+def test_a_run_of_an_earlier_version_is_gone_on_with(place: Path, tmp_path: Path) -> None:
+    run(recipe(place, max_steps=1), tmp_path / "out")
+    facts = msgspec.json.decode((tmp_path / "out" / "run.json").read_bytes())
+    del facts["start"], facts["retokenised"], facts["recipe"]["sharding"]
+    del facts["sessions"][0]["device"]
+    (tmp_path / "out" / "run.json").write_bytes(msgspec.json.encode(facts))
+    run(recipe(place, max_steps=1), tmp_path / "out")
+
+
+def test_a_missing_extra_shows_at_the_start(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("loop", "metrics"):
+        monkeypatch.delitem(sys.modules, f"agent_model.training.{name}")
+        monkeypatch.delattr(f"agent_model.training.{name}")
+    for name in [name for name in sys.modules if name.startswith("matplotlib")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    config = write_recipe(recipe(place), tmp_path / "recipe.toml")
+    with pytest.raises(MissingExtra, match=r"autocoa-bench\[train\]"):
+        train_command.sft2(config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,5 +1,10 @@
 """The model in training: its forward pass, its masters, and what it is saved as."""
 
+import contextlib
+import math
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +12,17 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+import transformers
+from safetensors.torch import load_file, save_file
 
-from agent_model.training.attention import causal
+from agent_model.training.attention import causal, forward
 from agent_model.training.batches import Row, collate
 from agent_model.training.config import Recipe
 from agent_model.training.optimiser import Masters
-from agent_model.training.policy import Policy, load_policy, trainable
-from autocoa_bench.errors import UserError
+from agent_model.training.policy import Policy, checkpoint_of, load_policy, trainable
+from autocoa_bench.engines import models
+from autocoa_bench.errors import MissingExtra, UserError
+from support.tiny import edit_json
 from support.tiny_llm import make_model
 
 
@@ -106,6 +115,139 @@ def test_an_adapter_is_saved_in_pefts_format_and_gone_on_from(model: Path, tmp_p
             again(batch.ids, batch.keep), policy(batch.ids, batch.keep), rtol=0, atol=0
         )
     assert [name for name, _ in trainable(again)] == [name for name, _ in trainable(policy)]
+
+
+def an_adapter(model: Path, folder: Path) -> Path:
+    loaded(model).save(folder, str(model), None)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("lora", "problem"),
+    [
+        ({"rank": 8}, "has rank 16, alpha 32"),
+        ({"alpha": 16}, "has rank 16, alpha 32"),
+        ({"targets": ["q_proj"]}, "recipe's lora has 16, 32 and q_proj"),
+    ],
+)
+def test_an_adapter_of_another_form_is_refused(
+    model: Path, tmp_path: Path, lora: dict[str, Any], problem: str
+) -> None:
+    folder = an_adapter(model, tmp_path / "adapter")
+    with pytest.raises(UserError, match=problem):
+        loaded(model, adapter=str(folder), lora=lora)
+
+
+def test_an_adapter_of_another_model_is_refused(model: Path, tmp_path: Path) -> None:
+    folder = an_adapter(model, tmp_path / "adapter")
+    edit_json(folder / "adapter_config.json", base_model_name_or_path="smollm2-135m-instruct")
+    with pytest.raises(UserError, match="was made on the model 'smollm2-135m-instruct'"):
+        loaded(model, adapter=str(folder))
+
+
+def test_another_way_to_write_a_models_folder_is_the_same_model(
+    model: Path, tmp_path: Path
+) -> None:
+    folder = an_adapter(model, tmp_path / "adapter")
+    edit_json(folder / "adapter_config.json", base_model_name_or_path=f"{model}/../{model.name}")
+    assert loaded(model, adapter=str(folder))
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda weights: weights.pop(min(weights)), "lacks 1 of its weights and has 0 others"),
+        (lambda weights: weights.update(extra=torch.ones(1)), "lacks 0 of its weights and has 1"),
+    ],
+)
+def test_an_adapter_with_other_weights_than_its_own_is_refused(
+    model: Path, tmp_path: Path, change: Any, problem: str
+) -> None:
+    folder = an_adapter(model, tmp_path / "adapter")
+    weights = load_file(folder / "adapter_model.safetensors")
+    change(weights)
+    save_file(weights, folder / "adapter_model.safetensors")
+    with pytest.raises(UserError, match=problem):
+        loaded(model, adapter=str(folder))
+
+
+def test_junk_for_weights_is_refused(model: Path, tmp_path: Path) -> None:
+    folder = an_adapter(model, tmp_path / "adapter")
+    (folder / "adapter_model.safetensors").write_bytes(b"junk" * 100)
+    with pytest.raises(UserError, match="cannot load the adapter"):
+        loaded(model, adapter=str(folder))
+    broken = make_model(tmp_path / "broken")
+    (broken / "model.safetensors").write_bytes(b"junk" * 100)
+    with pytest.raises(UserError, match="cannot load the model"):
+        loaded(broken)
+
+
+class Converted:
+    """What a GGUF file is loaded as, in as little as two calls need."""
+
+    def __init__(self, both: threading.Barrier) -> None:
+        self.saved = 0
+        self._both = both
+
+    def save_pretrained(self, folder: Path) -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            self._both.wait(timeout=1)  # where two convert at once, both get here
+        folder.mkdir(exist_ok=True)
+        (folder / f"file-{self.saved}").touch()
+        self.saved += 1
+
+
+def pull_tiny(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Converted:
+    monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(cache))
+    known = models.KnownModel("tiny", 1, "", "", None)
+    monkeypatch.setattr(models, "known_models", lambda: [known])
+    file = models.ModelFile(cache / "tiny.gguf", "0" * 64, 0)
+    monkeypatch.setattr(models, "resolve", lambda name: file)
+    made = Converted(threading.Barrier(2))
+    for kind in (transformers.AutoModelForCausalLM, transformers.AutoTokenizer):
+        monkeypatch.setattr(kind, "from_pretrained", lambda *_, **__: made)
+    return made
+
+
+def test_two_processes_convert_a_pulled_model_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = pull_tiny(monkeypatch, tmp_path)
+    left = tmp_path / "checkpoints" / "tiny-00000000.1.part"
+    left.mkdir(parents=True)  # of a process that was killed
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(checkpoint_of, ["tiny", "tiny"])
+    assert one == other
+    assert made.saved == 2, "model and tokenizer, once"
+    assert len(list(Path(one).iterdir())) == 2
+    assert not left.exists()
+
+
+def test_a_gguf_without_its_reader_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pull_tiny(monkeypatch, tmp_path)
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    with pytest.raises(MissingExtra, match="embedded"):
+        checkpoint_of("tiny")
+
+
+def test_a_step_on_a_gradient_that_is_not_finite_changes_nothing(model: Path) -> None:
+    policy = loaded(model)
+    masters = Masters(policy)
+    before = {name: weight.clone() for name, weight in masters.state()["weights"].items()}
+    batch = collate(rows(30))
+    (policy(batch.ids, batch.keep).sum() * float("inf")).backward()
+    masters.collect()
+    assert not math.isfinite(masters.step(lr=1e-2))
+    for name, weight in masters.state()["weights"].items():
+        assert torch.equal(weight, before[name])
+
+
+def test_attention_sinks_are_refused_where_they_would_be_lost(model: Path) -> None:
+    query, key, value = torch.randn(3, 1, 2, 5, 8)
+    with pytest.raises(ValueError, match="sinks"):
+        forward(torch.nn.Identity(), query, key, value, None, s_aux=torch.zeros(2))
 
 
 def test_adapters_have_the_models_own_type(model: Path) -> None:

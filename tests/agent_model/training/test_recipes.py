@@ -46,6 +46,20 @@ def test_lora_false_trains_all_weights(tmp_path: Path) -> None:
         (BASIC + "[lora]\nrang = 1\n", "did you mean 'rank'"),
         (BASIC + 'lr = "fast"\n', "Expected `float`, got `str`"),
         (BASIC + "batch = 0\n", "batch = 0; it takes 1 or more"),
+        (BASIC + "lr = nan\n", "lr = nan; it takes 0 to 100"),
+        (BASIC + "lr = inf\n", "lr = inf; it takes 0 to 100"),
+        (BASIC + "warmup = 1.5\n", "warmup = 1.5; it takes 0 to 1"),
+        (BASIC + "epochs = inf\n", "epochs = inf; it takes 0 to"),
+        (BASIC + "alpha = nan\n", "alpha = nan"),
+        (BASIC + f"seed = {2**64}\n", "it takes 0 to 4294967295"),
+        (BASIC + "seed = -1\n", "seed = -1"),
+        (BASIC + "[lora]\nrank = 0\n", "lora.rank = 0; it takes 1 or more"),
+        (BASIC + "[live]\nmax_actions = -1\n", "live.max_actions = -1; it takes 0 or more"),
+        (BASIC + "[live]\nstep_tokens = -5\n", "live.step_tokens = -5; it takes 1 or more"),
+        (BASIC + "[live]\nevery = 0\n", "live.every = 0; it takes 1 or more"),
+        (BASIC + 'stage = "sft9"\n', "unknown stage 'sft9'; did you mean"),
+        (BASIC + 'sharding = "fsdp"\nlive.tasks = "nq"\n', "which no sharded model plays"),
+        (BASIC + 'adapter = "nowhere"\n', "'nowhere' is no LoRA adapter in PEFT's format"),
         (BASIC + "held_out = 1.5\n", "a share from 0 to below 1, or a file"),
         (BASIC + 'stage = "sft3"\n', "is for stage 'sft3', not 'sft2'"),
         ("model = [", "is not TOML"),
@@ -56,6 +70,18 @@ def test_a_wrong_recipe_says_what_is_wrong(tmp_path: Path, text: str, problem: s
     with pytest.raises(UserError) as caught:
         load_recipe(write(tmp_path, text), "sft2")
     assert problem in str(caught.value)
+
+
+def test_a_change_of_several_lines_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="without a line break"):
+        load_recipe(write(tmp_path), "sft2", ["lr=1e-3\nbatch=4"])
+
+
+def test_an_adapters_own_form_is_the_recipes_where_none_is_given(tmp_path: Path) -> None:
+    config = '{"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["up", "down"]}'
+    (tmp_path / "adapter_config.json").write_text(config)
+    recipe = load_recipe(write(tmp_path), "sft2", [f"adapter={tmp_path}"])
+    assert recipe.lora == Lora(4, 8, ("down", "up"))
 
 
 def test_the_schedule_warms_up_then_falls_to_nothing(tmp_path: Path) -> None:

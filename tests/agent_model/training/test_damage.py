@@ -1,0 +1,105 @@
+"""Damaged files and a full disk: one sentence, and nothing half written."""
+
+import io
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from agent_model.training import loop, metrics
+from agent_model.training.config import Lora, Recipe
+from autocoa_bench.errors import UserError
+from support.tiny_llm import make_model, write_records
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("place")
+    make_model(folder / "model")
+    write_records(folder / "records.jsonl", 12)
+    return folder
+
+
+def run(place: Path, out: Path, steps: int = 2, **changes: object) -> None:
+    given = Recipe(
+        stage="sft2",
+        model=str(place / "model"),
+        data=(str(place / "records.jsonl"),),
+        dtype="fp32",
+        lora=Lora(rank=4),
+        held_out=0.0,
+        batch=2,
+        max_steps=steps,
+        checkpoint_every=1,
+    )
+    loop.train(given, out, Console(file=io.StringIO()))
+
+
+@pytest.mark.parametrize("junk", [b"", b"junk", b"PK\x03\x04" + bytes(400)])
+def test_a_damaged_checkpoint_says_what_to_delete(place: Path, tmp_path: Path, junk: bytes) -> None:
+    run(place, tmp_path / "out")
+    (tmp_path / "out" / "checkpoints" / "step-000002" / "state.pt").write_bytes(junk)
+    with pytest.raises(UserError, match=r"step-000002' is damaged .* delete that folder"):
+        run(place, tmp_path / "out")
+
+
+def test_a_checkpoint_of_another_form_says_what_to_delete(place: Path, tmp_path: Path) -> None:
+    import torch
+
+    run(place, tmp_path / "out")
+    file = tmp_path / "out" / "checkpoints" / "step-000002" / "state.pt"
+    torch.save({"progress": {"step": 2}}, file)
+    with pytest.raises(UserError, match=r"step-000002' is damaged \('weights'\)"):
+        run(place, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (b"1,", b"one,", "metrics.csv' is damaged"),
+        (b"1,", b"\xff,", "metrics.csv' is damaged"),
+        (b"\r\n2,", b"\r\n3,", "does not hold the 2 steps"),
+    ],
+)
+def test_damaged_metrics_are_not_gone_on_with(
+    place: Path, tmp_path: Path, old: bytes, new: bytes, problem: str
+) -> None:
+    run(place, tmp_path / "out")
+    file = tmp_path / "out" / "metrics.csv"
+    content = file.read_bytes()
+    assert old in content
+    file.write_bytes(content.replace(old, new, 1))
+    with pytest.raises(UserError, match=problem):
+        run(place, tmp_path / "out")
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """No file may grow beyond `size` bytes: a full disk that needs no disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(("size", "what"), [(64, "run.json"), (20_000, "state.pt")])
+def test_a_full_disk_is_said_in_one_sentence(
+    place: Path, tmp_path: Path, size: int, what: str
+) -> None:
+    out = tmp_path / "out"
+    where = what if what == "run.json" else "step-000001.part"
+    with pytest.raises(UserError, match=rf"cannot write '.*{where}") as caught, room_for(size):
+        run(place, out, steps=1)
+    assert "run the same command again" in str(caught.value)
+    run(place, out, steps=1)
+    assert (out / "model").is_dir()
+
+
+def test_no_room_for_a_row_is_said_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot write '.*metrics.csv'"), room_for(64):
+        metrics.Metrics(tmp_path / "metrics.csv", 0)
