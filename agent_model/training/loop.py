@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 import torch
 from accelerate import Accelerator, DistributedType, InitProcessGroupKwargs
-from accelerate.utils import gather_object
+from accelerate.utils import gather_object, parse_flag_from_env
 from rich.console import Console
 from torch import Tensor
 
@@ -47,6 +47,7 @@ from agent_model.training.sharding import shard
 from autocoa_bench.engines.hf import fingerprint
 from autocoa_bench.errors import UserError
 
+_PLUG_INS = ("DEEPSPEED", "FSDP", "MEGATRON_LM", "PARALLELISM_CONFIG")
 _KINDS = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 
 
@@ -71,6 +72,9 @@ def train(recipe: Recipe, out: Path, console: Console) -> Path:
     Raises UserError for input that cannot be used, and where `out` holds another run.
     """
     settle(recipe.torch_threads)
+    for plug_in in _PLUG_INS:
+        if parse_flag_from_env(f"ACCELERATE_USE_{plug_in}"):
+            raise _not_ours(plug_in)
     wait = InitProcessGroupKwargs(timeout=timedelta(hours=6))  # one process plays live episodes
     accelerator = Accelerator(
         cpu=not torch.cuda.is_available(), mixed_precision="no", kwargs_handlers=[wait]
@@ -99,10 +103,7 @@ def train(recipe: Recipe, out: Path, console: Console) -> Path:
 def _check_processes(recipe: Recipe, accelerator: Accelerator) -> None:
     processes, kind = accelerator.num_processes, accelerator.distributed_type
     if kind not in _KINDS:
-        raise UserError(
-            f"accelerate was told to distribute by {kind.value}, which this trainer does not do; "
-            "launch it with --multi_gpu, and for sliced weights give sharding = 'fsdp'"
-        )
+        raise _not_ours(kind.value)
     if recipe.batch % processes:
         raise UserError(
             f"batch = {recipe.batch} cannot be dealt to {processes} processes "
@@ -113,6 +114,13 @@ def _check_processes(recipe: Recipe, accelerator: Accelerator) -> None:
             "sharding = 'fsdp' slices weights over processes, and there is one; run it under "
             "`accelerate launch`, or leave out sharding"
         )
+
+
+def _not_ours(way: str) -> UserError:
+    return UserError(
+        f"accelerate was told to distribute by {way}, which this trainer does not do; launch it "
+        "with --multi_gpu, and for sliced weights give sharding = 'fsdp' in the recipe"
+    )
 
 
 def _start(run: _Run) -> runfile.Start:

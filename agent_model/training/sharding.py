@@ -32,14 +32,12 @@ def local(tensor: Tensor) -> Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def slice_of(whole: Tensor, weight: Tensor) -> Tensor:
-    """The part of a whole tensor that belongs to what this process holds of a weight."""
+def slice_of(full: Tensor, weight: Tensor) -> Tensor:
+    """The part of a full tensor that belongs to what this process holds of a weight."""
     if not isinstance(weight, DTensor):
-        return whole
+        return full
     mesh = weight.device_mesh
-    made = distribute_tensor(
-        whole.to(mesh.device_type), mesh, weight.placements, src_data_rank=None
-    )
+    made = distribute_tensor(full.to(mesh.device_type), mesh, weight.placements, src_data_rank=None)
     return made.to_local()
 
 

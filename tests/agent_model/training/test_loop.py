@@ -337,13 +337,13 @@ def test_processes_that_went_different_ways_are_refused(place: Path, tmp_path: P
     assert re.search(rb"error: the processes do not agree .* 4 \w{8}, 0 \w{8}\); give", done.stderr)
 
 
-@pytest.mark.slow
-def test_a_way_to_distribute_that_is_not_ours_is_refused(place: Path, tmp_path: Path) -> None:
-    environment = {**ENVIRONMENT, "ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
-    line = [*LAUNCH, "autocoa_bench", *command(place, tmp_path / "out", recipe(place))]
-    done = subprocess.run(line, env=environment, capture_output=True, timeout=300)
-    assert done.returncode != 0
-    assert b"error: accelerate was told to distribute by FSDP" in done.stderr
+@pytest.mark.parametrize("way", ["FSDP", "DEEPSPEED"])
+def test_a_way_to_distribute_that_is_not_ours_is_refused(
+    place: Path, tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"ACCELERATE_USE_{way}", "true")  # as `accelerate launch --use_...` does
+    with pytest.raises(UserError, match=f"told to distribute by {way}"):
+        run(recipe(place), tmp_path / "out")
 
 
 def test_slices_over_one_process_are_refused(place: Path, tmp_path: Path) -> None:
