@@ -19,7 +19,7 @@ from agent_model.commands import train as train_command
 from agent_model.training import loop, metrics
 from agent_model.training.batches import draw
 from agent_model.training.config import Live, Lora, Recipe
-from agent_model.training.policy import load_policy
+from agent_model.training.policy import load_policy, trainable
 from autocoa_bench.engines.models import sha256_of
 from autocoa_bench.errors import MissingExtra, UserError
 from autocoa_bench.types import Record
@@ -353,6 +353,9 @@ def test_slices_over_one_process_are_refused(place: Path, tmp_path: Path) -> Non
 
 def test_held_out_examples_meet_no_dropout(place: Path, tmp_path: Path) -> None:
     policy, _ = load_policy(recipe(place, lora=Lora(rank=4)))
+    with torch.no_grad():
+        for _, weight in trainable(policy):  # a new adapter does nothing, with dropout or without
+            weight.add_(0.05)
     policy.save(tmp_path / "adapter", str(place / "model"), None)
     found = []
     for share in (0.0, 0.9):
