@@ -96,7 +96,7 @@ def load_policy(recipe: Recipe) -> tuple[Policy, Tokenizer]:
         model = _with_adapter(model, recipe)
     elif recipe.lora:
         model = _with_lora(model, recipe.lora)
-    policy = Policy(model)
+    policy = Policy(model).eval()
     _check_head(policy, recipe.model)
     if recipe.gradient_checkpointing:
         policy.inner.activation_checkpointing_enable({"use_reentrant": False})
