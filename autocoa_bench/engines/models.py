@@ -157,7 +157,7 @@ def pull(name: str) -> Path:
     model = _named(name)
     path = _path(model)
     try:
-        with _lock(path.with_suffix(".lock")):
+        with locked(path.with_suffix(".lock")):
             if not _is_checked(path, model):
                 _make(path, model)
     except OSError as error:
@@ -196,7 +196,7 @@ def _is_checked(path: Path, model: PackagedModel) -> bool:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold a file's lock; whoever comes second waits."""
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
