@@ -43,7 +43,7 @@ adapter: $(VENV)/.dev
 		--num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no \
 		-m autocoa_bench train sft2 --config recipes/adapter.toml --out $(BUILD)/run
 	$(BIN)/autocoa-bench models convert $(BUILD)/run/model --outtype q8_0 \
-		agent_model/adapters/smollm2-135m-instruct.gguf
+		agent_model/adapters/smollm2-135m-agent.gguf
 
 clean:
 	rm -rf $(VENV)

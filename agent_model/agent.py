@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
 from agent_model.tags import TagDialect
 from autocoa_bench.errors import UserError
 from autocoa_bench.markup import after_reasoning, forced_boxed, last_boxed
@@ -65,11 +69,14 @@ class Agent(TagDialect):
     """`<think>` ... `<begin_search> query </end_search>` ... `</think>` `\\boxed{answer}`.
 
     `shots` worked examples stand before the question, as earlier turns of the chat: in-context
-    learning for a model that was not trained to act (paper 4.2, RL-stage2). A trained one needs
-    none.
+    learning for a model that was not trained to act (paper 4.2, RL-stage2). A trained one, such as
+    the embedded default with the adapter that ships, needs none.
     """
 
     name = "agent"
+    adapters: Mapping[str, Path] = MappingProxyType(
+        {"smollm2-135m-instruct": Path(__file__).parent / "adapters" / "smollm2-135m-agent.gguf"}
+    )
     prefill = "<think>\n"
     query_tags = ("<begin_search>", "</end_search>")
     result_tags = ("<search_result>", "</search_result>")
@@ -89,7 +96,7 @@ Question: {question}"""
     force = "\n</think>\n\n\\boxed{"
     force_stop: tuple[str, ...] = ("}", "\n")
 
-    def __init__(self, shots: int = len(EXAMPLES), prompt: str | None = None) -> None:
+    def __init__(self, shots: int = 0, prompt: str | None = None) -> None:
         super().__init__(prompt)
         if not 0 <= shots <= len(EXAMPLES):
             raise UserError(f"agent takes shots from 0 to {len(EXAMPLES)}, not {shots}")
