@@ -188,14 +188,14 @@ def test_passages_without_room_are_dropped_worst_first_and_counted() -> None:
     long = (Passage("1", "A", "a " * 300), Passage("2", "B", "b " * 300))
     budget = Budget(context_tokens=3000, answer_tokens=20)
     used = Completion(SEARCH, prompt_tokens=2450, completion_tokens=50)
-    trajectory, _ = play(Agent(), [used, ANSWER], long, budget)
+    trajectory, _ = play(Agent(shots=2), [used, ANSWER], long, budget)
     step = trajectory.steps[0]
     assert ([p.id for p in step.passages], step.dropped_passages) == (["1"], 1)
 
 
 def test_a_completion_is_never_asked_for_more_tokens_than_are_left() -> None:
     budget = Budget(context_tokens=1500, step_tokens=512, answer_tokens=64)
-    _, events = play(Agent(), [ANSWER], budget=budget)
+    _, events = play(Agent(shots=2), [ANSWER], budget=budget)
     first = events[0]
     assert isinstance(first, Generate)
     assert 0 < first.max_tokens < 512
