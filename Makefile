@@ -5,8 +5,11 @@ BIN = $(VENV)/bin
 
 DATA ?= ../shared/data
 BUILD = build/adapter
+LONGER = build/longer
 SYNTH = $(BIN)/autocoa-bench synth
 SHOWN = --top-k 1,2,3,3,3
+REAL = --tasks $(DATA)/official/hotpotqa_rl_train.parquet --top-k 2,3 \
+	--corpus $(DATA)/miniwiki/corpus.jsonl.gz --max-tokens 1200
 TRAIN = ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1 $(BIN)/accelerate launch --multi_gpu \
 	--num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no \
 	-m autocoa_bench train
@@ -38,11 +41,14 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Makes the shipped adapter anew: data, training (the same command resumes), conversion. DATA holds
-# the real questions and passages that are mixed in (agent_model/adapters has what they are).
-adapter: $(BUILD)/.data
+# Makes the shipped adapter anew: data, training in two runs (the same command resumes), conversion.
+# DATA holds the real questions and passages that are mixed in (agent_model/adapters has what they
+# are).
+adapter: $(BUILD)/.data $(LONGER)/.data
 	$(TRAIN) sft2 --config recipes/adapter.toml --out $(BUILD)/run
-	$(BIN)/autocoa-bench models convert $(BUILD)/run/model --outtype q8_0 \
+	$(TRAIN) sft2 --config recipes/adapter-longer.toml --set adapter=$(BUILD)/run/model \
+		--out $(LONGER)/run
+	$(BIN)/autocoa-bench models convert $(LONGER)/run/model --outtype q8_0 \
 		agent_model/adapters/smollm2-135m-agent.gguf
 
 # Table 1's SFT variants at small, equal budgets, from one base, data and seed, and their scores.
@@ -64,15 +70,23 @@ variants: $(BUILD)/.data
 	$(BIN)/autocoa-bench report $(VARIANTS)/runs/*
 	$(BIN)/autocoa-bench report $(VARIANTS)/acting/* --by acting
 
-# What both of them learn from.
+# What the adapter and the variants learn from.
 $(BUILD)/.data: $(VENV)/.dev
 	$(SYNTH) coa --tasks multihop $(SHOWN) --count 3200 --out $(BUILD)/multihop
 	$(SYNTH) coa --tasks singlehop $(SHOWN) --count 350 --out $(BUILD)/singlehop
 	$(SYNTH) cot --tasks when-to-act --count 750 --out $(BUILD)/known
-	$(SYNTH) coa --tasks $(DATA)/official/hotpotqa_rl_train.parquet --top-k 2,3 \
-		--corpus $(DATA)/miniwiki/corpus.jsonl.gz --max-tokens 1200 --count 250 \
-		--out $(BUILD)/real
+	$(SYNTH) coa $(REAL) --count 250 --out $(BUILD)/real
 	$(SYNTH) cot+a --tasks multihop,when-to-act $(SHOWN) --count 1500 --out $(BUILD)/pairs
+	touch $@
+
+# What the adapter's second run learns from: other draws, and long chains beside them.
+$(LONGER)/.data: $(VENV)/.dev
+	$(SYNTH) coa --tasks multihop $(SHOWN) --seed 1 --count 1050 --out $(LONGER)/multihop
+	$(SYNTH) coa --tasks multihop $(SHOWN) --seed 1 --min-actions 3 --count 500 \
+		--out $(LONGER)/long
+	$(SYNTH) coa --tasks singlehop $(SHOWN) --seed 1 --count 90 --out $(LONGER)/singlehop
+	$(SYNTH) cot --tasks when-to-act --seed 1 --count 200 --out $(LONGER)/known
+	$(SYNTH) coa $(REAL) --seed 1 --count 120 --out $(LONGER)/real
 	touch $@
 
 clean:

@@ -96,7 +96,8 @@ def make(
         float, typer.Option(min=0.0, max=1.0, help="The score from which it is right.")
     ] = 1.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Tokens of what is kept.")] = 8192,
-    max_actions: Annotated[int, typer.Option(min=0, help="Searches of what is kept.")] = 10,
+    min_actions: Annotated[int, typer.Option(min=0, help="Searches of what is kept.")] = 0,
+    max_actions: Annotated[int, typer.Option(min=0, help="Likewise, at most.")] = 10,
     per_question: Annotated[int, typer.Option(min=1, help="Trajectories a question.")] = 1,
     count: Annotated[
         int | None,
@@ -124,6 +125,8 @@ def make(
     if teacher is Teacher.MODEL and len(passages) > 1:
         raise UserError(f"--top-k takes one number where a model searches, not {len(passages)}")
     asked = Ask(tasks, split.value, limit, sample_seed, corpus, search, passages, seed)
+    if min_actions > max_actions:
+        raise UserError(f"--min-actions {min_actions} is more than --max-actions {max_actions}")
     check_key_file(key_file, base_url)
     engine = engine_of(engine, base_url)
     plan = bench.Plan(
@@ -148,7 +151,11 @@ def make(
         scorers=(scorer,),
     )
     limits = Limits(
-        tokens=max_tokens, actions=max_actions, per_question=per_question, least=min_score
+        tokens=max_tokens,
+        min_actions=min_actions,
+        actions=max_actions,
+        per_question=per_question,
+        least=min_score,
     )
     order = Order(
         kind=kind,
@@ -208,13 +215,13 @@ _MODELS = [
     *("temperature", "top_p", "context_tokens", "step_tokens", "concurrency", "per_question"),
     "runs",
 ]
-_SEARCHES = ["corpus", "search", "top_k", "shots", "max_actions"]
+_SEARCHES = ["corpus", "search", "top_k", "shots", "min_actions", "max_actions"]
 _UNUSED: dict[tuple[DataKind, Teacher], list[str]] = {
     ("coa", Teacher.GOLD): _MODELS,
-    ("cot", Teacher.GOLD): [*_MODELS, "max_actions"],
+    ("cot", Teacher.GOLD): [*_MODELS, "min_actions", "max_actions"],
     ("cot+a", Teacher.GOLD): _MODELS,
     ("cot", Teacher.MODEL): _SEARCHES,
-    ("cot+a", Teacher.MODEL): ["max_tokens", "max_actions", "per_question"],
+    ("cot+a", Teacher.MODEL): ["max_tokens", "min_actions", "max_actions", "per_question"],
 }
 """Options that a kind of data of a teacher has no use for."""
 

@@ -3,8 +3,9 @@
 It plays the agent in the project's own episode, against a real search engine, so that what it
 leaves behind is what the agent's dialect would read and be shown. It takes the question apart
 from the inside: the innermost phrase is looked up, its answer put in its place, and the question
-that remains asked anew. It reads only what was found; where the passage that states a fact was
-not, it rephrases, and gives up at the second failure.
+that remains asked anew. What it reads it reads in three steps: it asks the hop's own plain
+question, names the passage, and gives the value. It reads only what was found; where the passage
+that states a fact was not, it rephrases, and gives up at the second failure.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Generator, Iterator, Sequence
 from random import Random
 
 from agent_model.synthesis.keep import STUDENT
-from agent_model.synthesis.names import names_in
+from agent_model.synthesis.names import all_names_in, names_in
 from autocoa_bench.episode import episode, inert
 from autocoa_bench.search import SearchEngine
 from autocoa_bench.types import (
@@ -54,7 +55,7 @@ AT_ONCE = {"known": _RECALL, "given": _GIVEN}
 
 # Not as questions of several hops open: else a student that is unsure takes the short way.
 _ONE = ("One search will do.", "This takes one search.")
-_AS_ASKED = "I search for this as it is asked."
+_BY_NAME = "I look up what the question names."
 
 _COMMON = re.compile(
     "an?|the|of|in|on|at|by|to|for|from|with|and|is|was|are|were|been?|did|does|do|has|have|had|"
@@ -139,15 +140,28 @@ def _at_once(question: Question, wording: str) -> Play:
 
 
 def _direct(question: Question, dice: Random) -> Play:
-    """One search in the question's own words: for questions without a gold chain."""
-    passages = yield _searching(_AS_ASKED, question.text)
-    for gold in question.golden_answers:
-        if gold.lower() in ("yes", "no") or _states(question.text, gold):
-            continue
-        for passage in passages:
-            if _states(f"{passage.title} {passage.text}", gold):
-                return _closed(_found(dice, passage.title, gold), gold)
-    raise _Lost("no answer in what was found, or in the question already")
+    """For questions without a gold chain: by their names, then in their own words.
+
+    An answer counts as found only in a passage that also has one of the names: in another it
+    stands by chance.
+    """
+    names = all_names_in(_uncapped(question.text))
+    golds = [
+        gold
+        for gold in question.golden_answers
+        if gold.lower() not in ("yes", "no") and not _states(question.text, gold)
+    ]
+    if not golds or not names:
+        raise _Lost("the question has no name, or its answer is yes, no or in the question")
+    thought = _BY_NAME
+    for query in (" ".join(names), question.text):
+        for passage in (yield _searching(thought, query)):
+            text = f"{passage.title} {passage.text}"
+            stated = [gold for gold in golds if _states(text, gold)]
+            if stated and any(name in text for name in names):
+                return _closed(_found(dice, passage.title, stated[0]), stated[0])
+        thought = dice.choice(_REPHRASE)
+    raise _Lost("no answer in what was found")
 
 
 def _chain(question: Question, dice: Random) -> Play:
@@ -213,8 +227,9 @@ class _Reader:
         raise _Lost("the passage was not found")
 
     def found(self, hop: Hop) -> str:
-        """What a hop's passage, which was read, says."""
-        return _found(self._dice, self._titles[hop.passage_id], hop.answer)
+        """The hop's question, and what its passage, which was read, says."""
+        read = _found(self._dice, self._titles[hop.passage_id], hop.answer)
+        return f"{hop.question} {read}".strip()
 
     def answer(self, question: Question, thought: str) -> str:
         """The end of the turn."""

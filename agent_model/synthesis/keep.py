@@ -24,6 +24,7 @@ REASONS = (
     "wrong",
     "no search",
     "searched",
+    "too few searches",
     "too many searches",
     "too long",
     "duplicate",
@@ -40,13 +41,14 @@ _AFTER_ANSWER = " \t\n.$*"
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What is short enough, and how much of one question is wanted.
+    """What is short and long enough, and how much of one question is wanted.
 
     `tokens` counts prompt and turn together, by `estimate_tokens`, so that the same data is kept
     whatever server counted; `least` is the score from which an answer counts as right.
     """
 
     tokens: int = 8192
+    min_actions: int = 0
     actions: int = 10
     per_question: int = 1
     least: float = 1.0
@@ -122,6 +124,8 @@ def why_dropped(
     searches = n_actions(trajectory)
     if searching is not None and searching != bool(searches):
         return "no search" if searching else "searched"
+    if searches < limits.min_actions:
+        return "too few searches"
     if searches > limits.actions:
         return "too many searches"
     return "too long" if n_tokens(record) > limits.tokens else ""

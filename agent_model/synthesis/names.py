@@ -9,7 +9,11 @@ _NAME = re.compile(
 )
 
 
+def all_names_in(text: str) -> list[str]:
+    """The names in a text: its capitalised words, those that belong together in one."""
+    return _NAME.findall(text)
+
+
 def names_in(question: str) -> str:
     """The names in a question, its capitalised words but the first; all of it where it has none."""
-    body = question[:1].lower() + question[1:]
-    return " ".join(_NAME.findall(body)) or question
+    return " ".join(all_names_in(question[:1].lower() + question[1:])) or question

@@ -77,6 +77,12 @@ def test_the_passage_that_was_read_is_named_before_what_it_says() -> None:
     assert re.search(r"passage on Ann Lee\b.*Oslo", third)
 
 
+def test_a_hop_is_asked_in_plain_words_right_before_its_value_is_read() -> None:
+    made = trajectory(BRIDGE, Shelf({"Dawn": [FILM], "Ann Lee": [LEE]}))
+    last = made.steps[-1].text
+    assert re.match(r"In which town was Ann Lee born\? .*passage on Ann Lee\b.*Oslo", last)
+
+
 def test_questions_of_one_hop_open_in_words_of_their_own() -> None:
     single = Question("q5", "Who directed the film Dawn?", ("Ann Lee",), "t", hops=BRIDGE.hops[:1])
     shelf = Shelf({"Dawn": [FILM], "Ann Lee": [LEE]})
@@ -142,6 +148,20 @@ def test_a_question_without_a_chain_is_kept_only_where_its_answer_was_found() ->
     assert "no answer" in str(taught(question, Shelf({question.text: [OTHER]})))
 
 
+def test_a_question_without_a_chain_is_searched_by_its_names_and_then_as_it_stands() -> None:
+    question = Question("q4", "Bo Dahl made Dusk with which woman?", ("Ann Lee",))
+    lee = Passage("p4", "Ann Lee", "Ann Lee appears in films by Bo Dahl.")
+    shelf = Shelf({"Bo Dahl Dusk": [OTHER], question.text: [lee]})
+    assert trajectory(question, shelf).answer == "Ann Lee"
+    assert shelf.queries == ["Bo Dahl Dusk", question.text]
+
+
+def test_an_answer_in_a_passage_without_a_name_of_the_question_does_not_count() -> None:
+    question = Question("q4", "Who directed Dawn?", ("Ann Lee",))
+    chance = Passage("p5", "Ships", "One of the ships was called Ann Lee.")
+    assert taught(question, Shelf({"Dawn": [chance]})) == "no answer in what was found"
+
+
 def test_a_question_that_holds_its_answer_already_is_not_taught_without_a_chain() -> None:
     question = Question("q5", "Was it Ann Lee or Bo Dahl that directed Dawn?", ("Ann Lee",))
     assert "in the question" in str(taught(question, Shelf({question.text: [FILM]})))
@@ -157,7 +177,7 @@ def test_a_question_that_holds_its_answer_already_is_not_taught_without_a_chain(
 def test_a_tag_in_a_question_does_not_act_in_its_query(text: str, query: str) -> None:
     shelf = Shelf({query: [FILM]})
     made = trajectory(Question("q6", text, ("Ann Lee",)), shelf)
-    assert shelf.queries == [query]
+    assert shelf.queries == ["Dawn", query]
     assert made.answer == "Ann Lee"
 
 
@@ -174,7 +194,7 @@ def test_a_turn_that_the_dialect_cannot_read_gives_a_reason() -> None:
 
 
 def test_a_question_that_fills_the_context_gives_a_reason() -> None:
-    question = Question("q9", "Who built it? " * 2000, ("Anna",))
+    question = Question("q9", "Who built the Tower? " * 2000, ("Anna",))
     assert taught(question, Shelf({})) == "the turn grew too long"
 
 

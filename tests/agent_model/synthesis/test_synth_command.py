@@ -192,6 +192,7 @@ def test_a_file_that_synth_did_not_make_is_not_overwritten(cli: Cli, own_cache: 
         (("--teacher", "model", "--model", "m", "--top-k", "2,3"), "takes one number"),
         (("--tasks", "towns.jsonl"), "give --corpus"),
         (("--scorer", "rouge"), "unknown scorer 'rouge'"),
+        (("--min-actions", "3", "--max-actions", "2"), "3 is more than --max-actions 2"),
     ],
 )
 def test_a_mistake_is_said_in_one_line(
@@ -207,6 +208,7 @@ def test_a_mistake_is_said_in_one_line(
         ("coa --adapter none", "--adapter: of no use"),
         ("cot+a --per-question 2", "--per-question: of no use"),
         ("cot --max-actions 2", "leave it out"),
+        ("cot --min-actions 2", "leave it out"),
         ("cot --teacher model --corpus c --shots 1", "--corpus, --shots: of no use to cot data"),
         ("cot+a --teacher model --max-tokens 9", "--max-tokens: of no use to cot+a data"),
         ("cot+a --teacher model --max-actions 9", "--max-actions: of no use"),

@@ -47,6 +47,11 @@ def test_every_reason_is_counted_under_its_name(record: Record, reason: str) -> 
     assert reasons([record], Limits(actions=1, tokens=1000)) == {reason: 1}
 
 
+def test_fewer_searches_than_asked_for_is_too_few() -> None:
+    records = [coa(SEARCH, RIGHT), coa(SEARCH, SEARCH, RIGHT)]
+    assert reasons(records, Limits(min_actions=2)) == {"too few searches": 1}
+
+
 def test_what_is_right_well_formed_and_short_is_kept() -> None:
     kept = keep([coa(SEARCH, RIGHT)], exact_match, Limits(), searching=True)
     assert (kept.counts.seen, kept.counts.kept, kept.counts.dropped) == (1, 1, {})
