@@ -17,7 +17,7 @@ from rich.markup import escape
 
 from autocoa_bench import cassette, provenance, registry, scoring, store, tasks
 from autocoa_bench.display import RunProgress
-from autocoa_bench.engines import Engine, EngineOptions, caveats
+from autocoa_bench.engines import Engine, EngineOptions, caveats, opened
 from autocoa_bench.engines.models import DEFAULT
 from autocoa_bench.errors import UserError
 from autocoa_bench.runner import Job, World, run_jobs
@@ -256,8 +256,8 @@ def _no_corpus(chosen: Sequence[tasks.Task], split: Split) -> str:
 
 
 def _engine(plan: Plan, solver: Solver) -> Engine:
-    factory = registry.load("engines", plan.engine)
-    engine: Engine = factory(
+    return opened(
+        plan.engine,
         EngineOptions(
             model=plan.model,
             base_url=plan.base_url,
@@ -266,9 +266,8 @@ def _engine(plan: Plan, solver: Solver) -> Engine:
             context_tokens=plan.budget.context_tokens,
             adapter=_adapter(plan, solver),
             key_file=plan.key_file,
-        )
+        ),
     )
-    return engine
 
 
 def _adapter(plan: Plan, solver: Solver) -> str:
@@ -297,7 +296,8 @@ async def _describe(
     )
     server = f"replay of {plan.replay.name}" if plan.replay else plan.base_url
     asked = plan.search if world.search and plan.replay is None else ""
-    session = provenance.here(server, plan.concurrency, asked)
+    answering = plan.engine if world.engine and plan.replay is None else ""
+    session = provenance.here(server, plan.concurrency, asked, answering)
     return RunInfo(store.FORMAT, spec, solver.section, (session,), plan.scorers)
 
 

@@ -19,10 +19,12 @@ from autocoa_bench import registry
 from autocoa_bench.errors import Incomparable, UserError
 from autocoa_bench.options import (
     AllowDifferences,
+    BaseUrl,
     Format,
     KeyFile,
     Protocol,
     Split,
+    addresses,
     check_key_file,
     concurrency_of,
     engine_of,
@@ -103,12 +105,14 @@ def run(
     model: Annotated[
         str, typer.Option(help="A model's name on the server, or an embedded one, or a .gguf.")
     ] = "",
-    base_url: Annotated[
-        str, typer.Option(help="An OpenAI-compatible server; none: the embedded engine.")
-    ] = "",
+    base_url: BaseUrl = [],  # noqa: B006 - as above
     key_file: KeyFile = "",
     engine: Annotated[
-        str, typer.Option(help="Model engine; default: openai with --base-url, else embedded.")
+        str,
+        typer.Option(
+            help="Model engine, with options as name:option=value; default: openai with "
+            "--base-url, else embedded."
+        ),
     ] = "",
     protocol: Annotated[
         Protocol, typer.Option(help="How prompts reach the server; auto asks the server.")
@@ -168,8 +172,9 @@ def run(
         )
     if record is not None and replay is not None:
         raise UserError("--record and --replay exclude one another: a replay is recorded already")
-    check_key_file(key_file, base_url)
-    engine = engine_of(engine, base_url)
+    servers = addresses(base_url)
+    check_key_file(key_file, servers)
+    engine = engine_of(engine, servers)
     folders = []
     for spec in solver:
         plan = bench.Plan(
@@ -177,7 +182,7 @@ def run(
             tasks=tasks,
             model=model,
             engine=engine,
-            base_url=base_url,
+            base_url=servers,
             key_file=key_file,
             protocol=protocol.value,
             adapter=adapter,
@@ -357,9 +362,11 @@ def models(context: typer.Context) -> None:
     """List the models that install by name, and what each engine can do."""
     if context.invoked_subcommand is None:
         from autocoa_bench import listing
+        from autocoa_bench.engines import catalogue
         from autocoa_bench.engines.models import known_models
 
         listing.print_models(_stdout(), known_models())
+        listing.print_engines(_stdout(), catalogue())
 
 
 @models_app.command()

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from autocoa_bench.engines import Abilities
 from autocoa_bench.engines.models import KnownModel
 from autocoa_bench.episode import n_actions, turns_of
 from autocoa_bench.scoring.evidence import cause, trace
@@ -104,6 +105,22 @@ def print_models(console: Console, models: Iterable[KnownModel]) -> None:
         table.add_row(model.name, size, model.licence, model.source, "yes" if model.path else "no")
     console.print(table)
     console.print("Any .gguf file is a model too, and any served name with --base-url.")
+
+
+def print_engines(console: Console, engines: Iterable[tuple[str, Abilities | None]]) -> None:
+    """What each engine can do; a plug-in that does not say is listed by name."""
+    columns = Abilities.__struct_fields__
+    heads = [{"ids": "token ids", "lora": "LoRA (--adapter)"}.get(name, name) for name in columns]
+    table = _table("Engines (--engine)", ("name", *heads))
+    for name, abilities in engines:
+        cells = [_safe(getattr(abilities, column, "?")) for column in columns]
+        table.add_row(_safe(name), *cells)
+    console.print()
+    console.print(table)
+    console.print(
+        "token ids: what the model sampled comes back, and goes back unchanged in the next prompt. "
+        "logprobs: the server has them; runs ask for none."
+    )
 
 
 def print_record(console: Console, record: Record, scores: Mapping[str, Score]) -> None:

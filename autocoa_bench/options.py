@@ -46,6 +46,14 @@ AllowDifferences = Annotated[
     ),
 ]
 
+BaseUrl = Annotated[
+    list[str],
+    typer.Option(
+        help="An OpenAI-compatible server; none: the embedded engine. Given again: servers of the "
+        "same model that share the work."
+    ),
+]
+
 KeyFile = Annotated[
     str, typer.Option(help="A file with the server's API key, readable by nobody else.")
 ]
@@ -55,6 +63,12 @@ def check_key_file(key_file: str, base_url: str) -> None:
     """Refuse a key that no server would be sent."""
     if key_file and not base_url:
         raise UserError(f"--key-file '{key_file}' is for a server: give --base-url too")
+
+
+def addresses(given: list[str]) -> str:
+    """Servers' addresses, each once, as one text that does not depend on their order."""
+    found = {address.strip() for each in given for address in each.split(",")}
+    return ",".join(sorted(found - {""}))
 
 
 def engine_of(engine: str, base_url: str) -> str:

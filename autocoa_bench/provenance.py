@@ -14,7 +14,7 @@ from autocoa_bench.types import Environment
 VERSIONED = ("autocoa-bench", "aiohttp", "bm25s", "msgspec", "numpy", "PyStemmer", "xllamacpp")
 
 
-def here(base_url: str, concurrency: int, search: str = "") -> Environment:
+def here(base_url: str, concurrency: int, search: str = "", engine: str = "") -> Environment:
     """This session: now, this code, these packages."""
     return Environment(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -23,6 +23,7 @@ def here(base_url: str, concurrency: int, search: str = "") -> Environment:
         git_revision=_git_revision(),
         versions=_versions(),
         search=search,
+        engine=engine,
     )
 
 
@@ -30,6 +31,8 @@ def changes(before: Environment, now: Environment) -> Iterator[str]:
     """What differs from the session before, for people: the numbers of both stand in one run."""
     if before.search and now.search and before.search != now.search:
         yield f"the search engine was {before.search} and is {now.search}"
+    if before.engine and now.engine and before.engine != now.engine:
+        yield f"the model engine was {before.engine} and is {now.engine}"
     if before.base_url != now.base_url:
         yield f"the server was {before.base_url} and is {now.base_url}"
     for package, found in now.versions.items():

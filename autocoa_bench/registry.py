@@ -64,13 +64,15 @@ def configured(
     """The name, the factory and its options that `name` or `name:option=value,...` names.
 
     Options are converted to the types that the factory's parameters declare; those in `reserved`
-    are not a person's to give. Raises UserError.
+    are not a person's to give. A factory with `**parameters` takes any. Raises UserError.
     """
     name, _, text = spec.partition(":")
     factory: Factory = load(kind, name)
     what = _SINGULAR[kind]
     signature = inspect.signature(factory, eval_str=True).parameters
     parameters = {key: each for key, each in signature.items() if key not in reserved}
+    rest = next((key for key, each in parameters.items() if each.kind is each.VAR_KEYWORD), None)
+    any_other = parameters.pop(rest) if rest else None
     options: dict[str, Any] = {}
     for pair in filter(None, text.split(",")):
         key, equals, value = pair.partition("=")
@@ -78,9 +80,10 @@ def configured(
             raise UserError(f"{what} '{spec}': options are written name=value, not '{pair}'")
         if key in options:
             raise UserError(f"{what} '{spec}' is given the option '{key}' twice")
-        if key not in parameters:
+        parameter = parameters.get(key, any_other)
+        if parameter is None or key in reserved:
             raise unknown(f"option of {what} '{name}'", key, sorted(parameters))
-        kind_of_value = parameters[key].annotation
+        kind_of_value = parameter.annotation
         try:
             options[key] = msgspec.convert(value, kind_of_value, strict=False)
         except msgspec.ValidationError:

@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from autocoa_bench.engines import Engine, refusals
-from autocoa_bench.episode import Dialect, Reply, episode
+from autocoa_bench.engines import EPISODE, Engine, EpisodeId, refusals
+from autocoa_bench.episode import Dialect, Episode, Reply, episode
 from autocoa_bench.errors import CONTEXT, EngineFault, Fault, SearchFault
 from autocoa_bench.search import SearchEngine
 from autocoa_bench.types import (
@@ -62,8 +62,17 @@ async def drive(
     question: Question, dialect: Dialect, world: World, sampling: Sampling, budget: Budget
 ) -> Trajectory:
     """Run one episode to its end, timing every exchange. Raises Fault."""
+    this = EpisodeId()
+    outer = EPISODE.set(this)
+    try:
+        return await _drive(episode(question, dialect, budget), world, sampling)
+    finally:
+        this.over = True
+        EPISODE.reset(outer)
+
+
+async def _drive(run: Episode, world: World, sampling: Sampling) -> Trajectory:
     assert world.engine is not None, "a dialect needs a model engine"
-    run = episode(question, dialect, budget)
     event = next(run)
     while True:
         start = perf_counter()

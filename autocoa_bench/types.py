@@ -323,6 +323,8 @@ class Environment(Struct, frozen=True):
     versions: dict[str, str]
     search: str = ""
     """The search engine as `--search` named it: where a server's passages came from."""
+    engine: str = ""
+    """The model engine as `--engine` named it, options included."""
 
 
 class RunInfo(Struct, frozen=True):

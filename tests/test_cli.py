@@ -248,6 +248,14 @@ def test_models_lists_what_installs_by_name(cli: Cli) -> None:
     assert "Apache-2.0" in done.out
 
 
+def test_models_lists_what_every_engine_can_do(cli: Cli) -> None:
+    done = cli("models")
+    engines = done.out[done.out.index("Engines") :]
+    for word in ("embedded", "openai", "transformers", "vllm", "LoRA", "logprobs", "seeds"):
+        assert word in engines
+    assert "?" not in engines
+
+
 def test_help_is_instant() -> None:
     before = os.times()
     subprocess.run([sys.executable, "-m", "autocoa_bench", "--help"], check=True, stdout=-3)

@@ -9,9 +9,11 @@ import typer
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.options import (
+    BaseUrl,
     Format,
     KeyFile,
     Protocol,
+    addresses,
     check_file,
     check_key_file,
     engine_of,
@@ -21,7 +23,6 @@ from autocoa_bench.options import (
 
 if TYPE_CHECKING:
     from agent_model.measuring import Measured
-    from autocoa_bench.engines import Engine
     from autocoa_bench.report import Report
 
 app = typer.Typer(
@@ -37,7 +38,7 @@ def fidelity(
     ],
     model: Annotated[str, typer.Option(help="The model, as in `run`.")] = "",
     adapter: Annotated[str, typer.Option(help="A LoRA adapter for it, or none.")] = "none",
-    base_url: Annotated[str, typer.Option(help="Its OpenAI-compatible server.")] = "",
+    base_url: BaseUrl = [],  # noqa: B006 - typer reads the default and never changes it
     key_file: KeyFile = "",
     engine: Annotated[str, typer.Option(help="Its engine, as in `run`.")] = "",
     protocol: Annotated[
@@ -63,8 +64,7 @@ def fidelity(
     """At each search of recorded trajectories, let the model write the results, and check them."""
     from agent_model import measuring
     from agent_model.world_model import look_ups, report
-    from autocoa_bench.engines import EngineOptions
-    from autocoa_bench.registry import load
+    from autocoa_bench.engines import EngineOptions, opened
     from autocoa_bench.types import Sampling
 
     form = format_of(out)
@@ -84,17 +84,19 @@ def fidelity(
         top_k=max(1, *(len(look_up.real) for look_up in found)),
         max_tokens=max_tokens,
     )
-    check_key_file(key_file, base_url)
-    made: Engine = load("engines", engine_of(engine, base_url))(
+    servers = addresses(base_url)
+    check_key_file(key_file, servers)
+    made = opened(
+        engine_of(engine, servers),
         EngineOptions(
             model=model,
-            base_url=base_url,
+            base_url=servers,
             protocol=protocol.value,
             concurrency=concurrency,
             context_tokens=context_tokens,
             adapter="" if adapter == "none" else adapter,
             key_file=key_file,
-        )
+        ),
     )
     try:
         measured = measuring.measure(found, limit, made, settings, concurrency, written)

@@ -10,9 +10,11 @@ import typer
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.options import (
+    BaseUrl,
     KeyFile,
     Protocol,
     Split,
+    addresses,
     check_key_file,
     concurrency_of,
     engine_of,
@@ -75,7 +77,7 @@ def make(
     ] = "3",
     seed: Annotated[int, typer.Option(help="Seeds teacher and draws.")] = 0,
     model: Annotated[str, typer.Option(help="The teacher model, as in `run`.")] = "",
-    base_url: Annotated[str, typer.Option(help="Its OpenAI-compatible server.")] = "",
+    base_url: BaseUrl = [],  # noqa: B006 - typer reads the default and never changes it
     key_file: KeyFile = "",
     engine: Annotated[str, typer.Option(help="Its engine, as in `run`.")] = "",
     adapter: Annotated[
@@ -127,14 +129,15 @@ def make(
     asked = Ask(tasks, split.value, limit, sample_seed, corpus, search, passages, seed)
     if min_actions > max_actions:
         raise UserError(f"--min-actions {min_actions} is more than --max-actions {max_actions}")
-    check_key_file(key_file, base_url)
-    engine = engine_of(engine, base_url)
+    servers = addresses(base_url)
+    check_key_file(key_file, servers)
+    engine = engine_of(engine, servers)
     plan = bench.Plan(
         solver=f"agent:shots={shots}",
         tasks=tasks,
         model=model,
         engine=engine,
-        base_url=base_url,
+        base_url=servers,
         key_file=key_file,
         protocol=protocol.value,
         adapter=adapter,

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import difflib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
 
-from autocoa_bench.engines import EngineOptions, refusals, wire
+from autocoa_bench.engines import Abilities, Engine, EngineOptions, able, refusals, wire
 from autocoa_bench.engines.net import Key, key_from_environment, key_from_file, normalised_url
 from autocoa_bench.engines.transport import (
     NO_SUCH_PATH,
@@ -47,6 +48,7 @@ T = TypeVar("T")
 class _ModelCard(Struct):
     id: str
     owned_by: str | None = None
+    parent: str | None = None
     max_model_len: int | None = None
 
 
@@ -61,7 +63,8 @@ class OpenAIEngine:
     SGLang by `continue`, any other server by `chat`. `timeout` is seconds a request, `retries` how
     often a failed one is tried again (see `transport`). `api_key` None takes the key from
     `key_file`, else from the environment (AUTOCOA_BENCH_API_KEY, OPENAI_API_KEY).
-    `context_tokens` is what a run may need room for. `sleep` is for tests.
+    `context_tokens` is what a run may need room for. `spared` says whether other servers can take
+    over: then an outage is not waited out. `sleep` is for tests.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class OpenAIEngine:
         api_key: str | None = None,
         key_file: str = "",
         context_tokens: int = 0,
+        spared: Callable[[], bool] = lambda: False,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.model = model
@@ -93,7 +97,13 @@ class OpenAIEngine:
         else:
             key = key_from_file(Path(key_file)) if key_file else key_from_environment()
         self._transport = Transport(
-            self._root, key, concurrency=concurrency, timeout=timeout, retries=retries, sleep=sleep
+            self._root,
+            key,
+            concurrency=concurrency,
+            timeout=timeout,
+            retries=retries,
+            spared=spared,
+            sleep=sleep,
         )
 
     def __repr__(self) -> str:
@@ -118,7 +128,9 @@ class OpenAIEngine:
             await self.close()
             raise
         settings: dict[str, str | int | float] = {}
-        room = next((card.max_model_len for card in cards if card.id == self.model), None)
+        rooms = {card.id: card.max_model_len for card in cards}
+        parents = {card.id: card.parent for card in cards}  # of a LoRA: the model that it is on
+        room = rooms.get(self.model) or rooms.get(parents.get(self.model) or "")
         if room is not None and room < self._context_tokens:
             settings["context_tokens"] = room
         if self._refused:
@@ -309,7 +321,16 @@ class OpenAIEngine:
         return EngineFault(f"http-{error.status}", f"HTTP {error.status}: {error}")
 
 
-def from_options(options: EngineOptions) -> OpenAIEngine:
+@able(
+    Abilities(
+        continuation="vLLM, SGLang, llama.cpp; others: chat turns",
+        ids="from vLLM; with llama.cpp both ways",
+        logprobs="where the server has them",
+        seeds="where the server takes them",
+        lora="the server loads it: --model NAME",
+    )
+)
+def from_options(options: EngineOptions) -> Engine:
     """The registry's factory. Raises UserError for a missing address or an unknown protocol."""
     if not options.base_url:
         raise UserError("the engine 'openai' needs a server's address: give --base-url")
@@ -322,11 +343,21 @@ def from_options(options: EngineOptions) -> OpenAIEngine:
             "--enable-lora --lora-modules NAME=FOLDER and llama.cpp a GGUF by --lora; then give "
             "--model NAME (vLLM) and no --adapter"
         )
-    return OpenAIEngine(
-        options.model,
-        options.base_url,
-        protocol=cast("wire.Protocol", options.protocol),
-        concurrency=options.concurrency,
-        key_file=options.key_file,
-        context_tokens=options.context_tokens,
-    )
+
+    def at(address: str, spared: Callable[[], bool] = lambda: False) -> OpenAIEngine:
+        return OpenAIEngine(
+            options.model,
+            address,
+            protocol=cast("wire.Protocol", options.protocol),
+            concurrency=options.concurrency,
+            key_file=options.key_file,
+            context_tokens=options.context_tokens,
+            spared=spared,
+        )
+
+    found = {normalised_url(each) for each in options.base_url.split(",")}
+    if len(found) == 1:
+        return at(found.pop())
+    from autocoa_bench.engines.replicas import ReplicatedEngine
+
+    return ReplicatedEngine(sorted(found), at)

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from autocoa_bench.engines import EngineOptions, models
+from autocoa_bench.engines import Abilities, EngineOptions, able, models
 from autocoa_bench.engines.client import OpenAIEngine
 from autocoa_bench.errors import MissingExtra, UserError
 from autocoa_bench.types import Completion, EngineSpec, Generate, Sampling
@@ -118,6 +118,15 @@ class EmbeddedEngine:
         return parameters
 
 
+@able(
+    Abilities(
+        continuation="yes",
+        ids="both ways",
+        logprobs="yes",
+        seeds="same completion, always",
+        lora="a .gguf",
+    )
+)
 def from_options(options: EngineOptions) -> EmbeddedEngine:
     """The registry's factory. Raises UserError for a protocol that this server has no use for."""
     if options.protocol not in ("auto", "template"):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from autocoa_bench.engines import EngineOptions, hf, models, wire
+from autocoa_bench.engines import Abilities, EngineOptions, able, hf, models, wire
 from autocoa_bench.engines.embedded import idle_cores
 from autocoa_bench.errors import CONTEXT, EngineFault, UserError
 from autocoa_bench.paths import user_path
@@ -378,6 +378,15 @@ def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(found - {None})
 
 
+@able(
+    Abilities(
+        continuation="yes",
+        ids="both ways",
+        logprobs="no",
+        seeds="same completion on a CPU",
+        lora="a PEFT folder or a .gguf",
+    )
+)
 def from_options(options: EngineOptions) -> LocalEngine:
     """The registry's factory. Raises UserError for what this engine has no use for."""
     if options.base_url or options.protocol not in ("auto", "template"):

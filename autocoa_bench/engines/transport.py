@@ -26,6 +26,9 @@ OUTAGE_WAITS = (0, 1, 2, 4, 8, 15, 15, 15)
 """Seconds before each probe of a server that seems down. Together a minute: long enough for
 llama.cpp or vLLM without compilation to start again, short enough not to keep a person waiting."""
 
+SPARED_PROBES = 3
+"""So many of those probes, 3 s of waiting, where other servers can take over."""
+
 PROBE_SECONDS = 20.0
 """How long a probe, or a question about the server itself, waits for its reply."""
 
@@ -64,13 +67,22 @@ class Transport:
     """
 
     def __init__(
-        self, root: str, key: Key, *, concurrency: int, timeout: float, retries: int, sleep: Sleep
+        self,
+        root: str,
+        key: Key,
+        *,
+        concurrency: int,
+        timeout: float,
+        retries: int,
+        spared: Callable[[], bool],
+        sleep: Sleep,
     ) -> None:
         self._root = root
         self._key = key
         self._concurrency = concurrency
         self._timeout = timeout
         self._retries = retries
+        self._spared = spared
         self._sleep = sleep
         self._proxy = proxy_for(root)
         self._session: ClientSession | None = None
@@ -151,6 +163,8 @@ class Transport:
             if not self._down:
                 answers = self._answers
                 for number, wait in enumerate(OUTAGE_WAITS):
+                    if number == SPARED_PROBES and self._spared():
+                        break
                     await self._sleep(wait)
                     if await self._answered(probe):
                         self._recoveries += number > 0

@@ -209,6 +209,8 @@ class MockServer:
             return _json({"data": cards})
         if path == "/props" and self.kind == "llamacpp":
             return _json({"default_generation_settings": {}})
+        if path == "/health" and self.kind == "vllm":
+            return web.Response()
         if path == "/version" and self.kind == "vllm":
             return _json({"version": "0.0"})
         return _json({"error": {"message": "not found"}}, status=404)

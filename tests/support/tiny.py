@@ -12,7 +12,9 @@ TEMPLATE = (
 )
 
 
-def tiny_model(folder: Path, kind: str = "llama", seed: int = 0, vocabulary: int = 260) -> Path:
+def tiny_model(
+    folder: Path, kind: str = "llama", seed: int = 0, vocabulary: int = 260, size: int = 32
+) -> Path:
     """A model of 2 layers; `kind` is llama, qwen2 or another type of transformers."""
     import torch
     import transformers
@@ -20,8 +22,8 @@ def tiny_model(folder: Path, kind: str = "llama", seed: int = 0, vocabulary: int
     config = transformers.AutoConfig.for_model(
         kind,
         vocab_size=vocabulary,
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=size,
+        intermediate_size=2 * size,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
@@ -33,7 +35,7 @@ def tiny_model(folder: Path, kind: str = "llama", seed: int = 0, vocabulary: int
     torch.manual_seed(seed)
     model = transformers.AutoModelForCausalLM.from_config(config)
     for parameter in model.parameters():  # far from uniform, biases too, so that a mistake shows
-        if parameter.dim() > 1 or (kind == "qwen2" and parameter.shape[0] != 32):
+        if parameter.dim() > 1 or (kind == "qwen2" and parameter.shape[0] != size):
             torch.nn.init.normal_(parameter, std=0.3)
     model.save_pretrained(folder)
     tiny_tokenizer(folder)

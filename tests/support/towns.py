@@ -45,3 +45,11 @@ def reply(body: Body) -> str:
     if searches < 2:
         return f"I look.\n<begin_search> mayor of town {town_of(body)} </end_search>"
     return "</think>\n\\boxed{Anna}"
+
+
+def reply_continued(body: Body) -> str:
+    """The same where the assistant's one turn is continued."""
+    done = body["messages"][-1]["content"].count("</search_result>")
+    if done < 2:
+        return f"I look.\n<begin_search> mayor of town {town_of(body)} </end_search>"
+    return "</think>\n\\boxed{Anna}"
