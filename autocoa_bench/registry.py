@@ -68,6 +68,8 @@ def configured(
     """
     name, _, text = spec.partition(":")
     factory: Factory = load(kind, name)
+    if not text:
+        return name, factory, {}
     what = _SINGULAR[kind]
     signature = inspect.signature(factory, eval_str=True).parameters
     parameters = {key: each for key, each in signature.items() if key not in reserved}
