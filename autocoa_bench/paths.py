@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from autocoa_bench.errors import UserError
@@ -34,3 +37,14 @@ def cache_dir(*parts: str) -> Path:
             "set AUTOCOA_BENCH_CACHE to a folder that can be written"
         ) from None
     return folder
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a file's lock; whoever comes second waits."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)

@@ -1,5 +1,7 @@
 """The benchmarks still run, on a small load."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -43,3 +45,36 @@ def test_the_search_server_is_measured() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "64 in flight" in done.stdout
+
+
+def test_search_quality_is_measured_as_reports_trace_evidence(tmp_path: Path) -> None:
+    passages = {"p1": ("Oslo", "The capital of Norway."), "p2": ("Bergen", "A rainy town.")}
+    corpus, questions = tmp_path / "corpus.jsonl", tmp_path / "towns.jsonl"
+    contents = {each: f'"{title}"\n{text}' for each, (title, text) in passages.items()}
+    write(corpus, [{"id": each, "contents": text} for each, text in contents.items()])
+    gold = {"metadata": {"supporting_titles": ["Oslo", "Bergen"]}}
+    write(
+        questions,
+        [
+            {"id": "1", "question": "capital of Norway?", "golden_answers": ["Oslo"], **gold},
+            {"id": "2", "question": "Is Bergen rainy?", "golden_answers": ["yes"]},
+            {"id": "3", "question": "Which town is rainy?", "golden_answers": ["Rome"]},
+        ],
+    )
+    command = [sys.executable, str(BENCHMARKS / "search_quality.py"), "--search", "bm25:k1=1.2"]
+    command += ["--corpus", str(corpus), "--tasks", str(questions)]
+    environment = {**os.environ, "AUTOCOA_BENCH_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "3 questions: 2 with an answer in words, 1 with gold titles." in done.stdout
+    row = done.stdout.splitlines()[-1].split("|")
+    # Of "Oslo" and "Rome" one is found, of the titles Oslo and Bergen one.
+    assert [cell.split("(")[0].strip() for cell in row[1:10]] == ["bm25:k1=1.2", *["50.0"] * 8]
+    command[3] = "nothing"
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: unknown search engine 'nothing'")
+
+
+def write(file: Path, rows: list[dict[str, object]]) -> None:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -21,9 +21,8 @@ from agent_model.training import attention
 from agent_model.training.config import Lora, Recipe, read_adapter
 from agent_model.training.files import first_line
 from autocoa_bench.engines import hf, models
-from autocoa_bench.engines.models import locked  # waits, where a run's own lock refuses
 from autocoa_bench.errors import MissingExtra, UserError
-from autocoa_bench.paths import cache_dir
+from autocoa_bench.paths import cache_dir, locked
 
 
 class Policy(nn.Module):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
@@ -12,8 +11,6 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from autocoa_bench.errors import UNREADABLE, UserError
-from autocoa_bench.paths import cache_dir, user_path
+from autocoa_bench.paths import cache_dir, locked, user_path
 from autocoa_bench.registry import unknown
 
 if TYPE_CHECKING:
@@ -193,17 +190,6 @@ def _is_checked(path: Path, model: PackagedModel) -> bool:
     except (OSError, *UNREADABLE):
         return False
     return stamp == _Stamp(model.sha256, status.st_size, status.st_mtime_ns)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a file's lock; whoever comes second waits."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)
 
 
 def _make(path: Path, model: PackagedModel) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from autocoa_bench.errors import SearchFault
 from autocoa_bench.search import SearchEngine, SearchesMany
-from autocoa_bench.types import Passage
+from autocoa_bench.types import Passage, SearchSpec
 
 MOST_AT_ONCE = 256
 """Queries a call; those beyond wait for the next."""
@@ -81,3 +82,43 @@ class Batches:
         for each, passages in zip(batch, found, strict=True):
             each.found = passages[: each.top_k]
         self._waiting = [each for each in self._waiting if each.found is None]
+
+
+def plain(query: str) -> str:
+    """A query without what is no character (lone surrogates), which other languages refuse."""
+    return query.encode("utf-8", "replace").decode()
+
+
+class BatchedSearch(ABC):
+    """A search engine in process whose concurrent searches go to its `search_batch` together."""
+
+    def __init__(self) -> None:
+        self._batches: Batches | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    @abstractmethod
+    def spec(self) -> SearchSpec:
+        """As `SearchEngine` has it."""
+
+    @abstractmethod
+    def search_batch(self, queries: Sequence[str], top_k: int) -> list[tuple[Passage, ...]]:
+        """As `SearchesMany` has it."""
+
+    async def search(self, query: str) -> tuple[Passage, ...]:
+        """At most top-k passages, best first. Raises SearchFault."""
+        loop = asyncio.get_running_loop()
+        if self._batches is None or self._loop is not loop:
+            self._stop()
+            self._batches, self._loop = Batches(self), loop
+        [found] = await self._batches.search([query], self.spec.top_k)
+        return found
+
+    async def close(self) -> None:
+        """Let the thread end; safe to call twice."""
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._batches is not None:
+            self._batches.close()
+            self._batches = None

@@ -27,8 +27,9 @@ def open_engine(spec: str, corpus: str, top_k: int, kept: Path | None = None) ->
 
 def brings_corpus(spec: str) -> bool:
     """Whether a search engine needs no corpus from here. Raises UserError for an unknown one."""
-    factory, _ = _configured(spec)
-    return bool(getattr(factory, "brings_corpus", False))
+    factory, options = _configured(spec)
+    brings: bool | str = getattr(factory, "brings_corpus", False)
+    return brings in options if isinstance(brings, str) else brings
 
 
 def _configured(spec: str) -> tuple[registry.Factory, dict[str, object]]:
