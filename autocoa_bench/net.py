@@ -16,7 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import msgspec
 
-from autocoa_bench.errors import UNREADABLE
+from autocoa_bench.errors import UNREADABLE, ServerDown
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -27,6 +27,9 @@ RETRY_AFTER_CAP = 60.0
 BACKOFF_BASE = 0.5
 BACKOFF_CAP = 20.0
 """Seconds."""
+
+OUTAGE_WAITS = (0, 1, 2, 4, 8, 15, 15, 15)
+"""Seconds before each probe of a server that seems down; a minute together."""
 
 _USERINFO = re.compile(r"//[^/\s@]*@")
 
@@ -61,6 +64,68 @@ async def retrying(
         # Full jitter: many requests that failed together must not come back together.
         longest = min(BACKOFF_CAP, BACKOFF_BASE * 2 ** (tries - 1))
         await sleep(random.uniform(0, longest) if after is None else after)
+
+
+class Outage:
+    """Tells a request's own failures from its server's, for the requests of one event loop."""
+
+    def __init__(self, server: str) -> None:
+        """`server` is named in the message, such as `the search server at http://...`."""
+        self._server = server
+        self._down = False
+        self._answers = 0
+        self._recoveries = 0
+        self._probing = asyncio.Lock()
+
+    async def enduring(
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        probe: Callable[[], Awaitable[bool]],
+        retries: int,
+    ) -> T:
+        """The first success of `attempt`, through an outage of about a minute.
+
+        Where its tries are spent, the server may be down: `probe` asks what any server up can
+        answer, and says whether it did. If so, one more try decides; if the server comes back, the
+        request has all its tries once again. Raises Failure where the failure is the request's
+        own, and ServerDown where the server stays down.
+        """
+        tries, last, recovered = retries, False, False
+        while True:
+            recoveries = self._recoveries
+            try:
+                found = await retrying(attempt, tries)
+            except Failure as failure:
+                if last:
+                    raise
+                back = await self._came_back(recoveries, probe, str(failure))
+                if back and recovered:  # it may be this very request that brings the server down
+                    raise
+                tries, last, recovered = (retries, False, True) if back else (0, True, recovered)
+            else:
+                self._answers += 1
+                return found
+
+    async def _came_back(
+        self, recoveries: int, probe: Callable[[], Awaitable[bool]], said: str
+    ) -> bool:
+        """Whether the server was down and is back; False where it is up. Raises ServerDown."""
+        async with self._probing:
+            if self._recoveries != recoveries:
+                return True
+            answers = self._answers
+            for number, wait in enumerate(OUTAGE_WAITS[:1] if self._down else OUTAGE_WAITS):
+                await asyncio.sleep(wait)
+                if await probe() or self._answers != answers:
+                    back = self._down or number > 0
+                    self._recoveries += back
+                    self._down = False
+                    return back
+            self._down = True
+            raise ServerDown(
+                f"{self._server} has answered nothing for a minute or more ({said}); what was "
+                "recorded is safe, and the same command resumes once it is back"
+            )
 
 
 async def read_body(response: ClientResponse, longest: int) -> bytes:

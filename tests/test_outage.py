@@ -1,14 +1,17 @@
-"""A model server that goes away in the middle of a run: one message, and a folder to resume."""
+"""A server that goes away in the middle of a run: one message, and a folder to resume."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import web
 
 from autocoa_bench import net
 from autocoa_bench.engines import transport
 from autocoa_bench.store import load_run
 from support.commands import Cli, caller
 from support.mock_server import MockServer
+from support.search_server import Scripted, as_json
 from support.towns import reply, town_of, write_task
 
 QUESTIONS = 60
@@ -21,6 +24,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(net, "BACKOFF_BASE", 0.01)
     monkeypatch.setattr(transport, "OUTAGE_WAITS", (0.0, 0.1, 0.2))
+    monkeypatch.setattr(net, "OUTAGE_WAITS", (0.0, 0.1, 0.2))
     tasks, corpus = write_task(tmp_path, QUESTIONS)
     words = ["run", "--solver", "agent:shots=0", "--tasks", tasks, "--corpus", corpus]
     return caller(monkeypatch, capsys, *words, "--model", "mock", "--out", "run")
@@ -54,3 +58,32 @@ def test_a_server_that_goes_down_in_the_middle_of_a_run(cli: Cli, goes: str) -> 
     assert run.info.spec.engine.protocol == "chat"
     asked = {town_of(body) for body in back.generations()}
     assert not asked & {int(record.question.id[1:]) for record in before}
+
+
+def test_a_search_server_that_goes_down_in_the_middle_of_a_run(cli: Cli, tmp_path: Path) -> None:
+    searches = 0
+
+    def search(path: str, body: Any) -> web.Response:
+        nonlocal searches
+        searches += 1
+        if 50 < searches <= down_until:
+            return as_json({"detail": "no index"}, 500)
+        document = {"id": "1", "contents": '"Town"\nAnna.'}
+        return as_json({"result": [[document]] * len(body["queries"])})
+
+    down_until = 10_000
+    with MockServer(reply) as model, Scripted(search) as server:
+        words = ["--corpus", "", "--search", server.url, "--base-url", model.url]
+        done = cli(*words, "--concurrency", "8")
+        assert done.code == 75
+        assert done.err.count("error:") == 1
+        assert f"the search server at {server.url} has answered nothing for a minute" in done.err
+        before = load_run(Path("run")).records
+        assert 0 < len(before) < QUESTIONS
+        assert not any(record.fault for record in before)
+        down_until = 0
+        done = cli(*words, "--concurrency", "8")
+    assert done.code == 0, done.err
+    records = load_run(Path("run")).records
+    assert len(records) == QUESTIONS
+    assert all(record.trajectory for record in records)

@@ -10,6 +10,7 @@ import msgspec
 from autocoa_bench.errors import SearchFault, UserError
 from autocoa_bench.net import (
     Failure,
+    Outage,
     excerpt,
     proxy_for,
     read_body,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
 _CONNECT_SECONDS = 10.0
-_INFO_SECONDS = 20.0
+_PROBE_SECONDS = 20.0
 _CONNECTIONS = 64
 _RETRIED = {408, 409, 429}
 # Servers close idle connections after 5 s (uvicorn); ours must go first.
@@ -57,7 +58,8 @@ class HTTPSearch:
     /search. Our own server (`serve-search`) says at /info what it searches, so that its `spec`
     equals that of the same engine in this process; another's is known by address and protocol
     alone. `corpus`, where it is given, must be what our server searches. `timeout` is seconds a
-    request; a failed one is tried again at most `retries` times. Made outside of an event loop.
+    request; a failed one is tried again at most `retries` times, and a server that answers nobody
+    for a minute is down (see `net.Outage`). Made outside of an event loop.
     """
 
     brings_corpus = True
@@ -83,6 +85,7 @@ class HTTPSearch:
         self._proxy = proxy_for(self._root)
         self._session: ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._outage: tuple[asyncio.AbstractEventLoop, Outage] | None = None
         candidates = _ENDINGS.get(ending, tuple(protocols.PATHS))
         if protocol != "auto":
             candidates = (protocol,)
@@ -98,21 +101,41 @@ class HTTPSearch:
         return self._spec
 
     async def search(self, query: str) -> tuple[Passage, ...]:
-        """At most top-k passages, best first. Raises SearchFault once the retries are spent."""
-        top_k = self._spec.top_k
-        body = protocols.request_body(self._protocol, query, top_k)
+        """At most top-k passages, best first.
 
-        async def attempt() -> tuple[Passage, ...]:
-            data = await self._exchange("POST", self._url, body)
-            try:
-                return protocols.read_reply(self._protocol, data, top_k)
-            except protocols.BadReply as error:
-                raise Failure("bad-reply", f"{self._url}: {error}; got {excerpt(data)}") from None
-
+        Raises SearchFault once the retries are spent, and ServerDown where the server is down.
+        """
+        outage = self._outage_here()
         try:
-            return await retrying(attempt, self._retries)
+            return await outage.enduring(lambda: self._ask(query), self._is_up, self._retries)
         except (Failure, _Refused) as failure:
             raise SearchFault(failure.kind, str(failure)) from None
+
+    async def _ask(self, query: str, timeout: float | None = None) -> tuple[Passage, ...]:
+        """One try. Raises Failure or _Refused."""
+        top_k = self._spec.top_k
+        body = protocols.request_body(self._protocol, query, top_k)
+        data = await self._exchange("POST", self._url, body, timeout)
+        try:
+            return protocols.read_reply(self._protocol, data, top_k)
+        except protocols.BadReply as error:
+            raise Failure("bad-reply", f"{self._url}: {error}; got {excerpt(data)}") from None
+
+    async def _is_up(self) -> bool:
+        try:
+            await self._ask(_PROBE, _PROBE_SECONDS)
+        except _Refused:  # an answer too
+            return True
+        except Failure:
+            return False
+        return True
+
+    def _outage_here(self) -> Outage:
+        """The running event loop's."""
+        loop = asyncio.get_running_loop()
+        if self._outage is None or self._outage[0] is not loop:
+            self._outage = (loop, Outage(f"the search server at {self._root}"))
+        return self._outage[1]
 
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
@@ -171,7 +194,7 @@ class HTTPSearch:
 
     async def _patiently(self, method: str, url: str, body: bytes | None = None) -> bytes:
         async def attempt() -> bytes:
-            return await self._exchange(method, url, body)
+            return await self._exchange(method, url, body, None if body else _PROBE_SECONDS)
 
         return await retrying(attempt, min(1, self._retries))
 
@@ -189,11 +212,13 @@ class HTTPSearch:
             )
         return self._session
 
-    async def _exchange(self, method: str, url: str, body: bytes | None = None) -> bytes:
+    async def _exchange(
+        self, method: str, url: str, body: bytes | None = None, timeout: float | None = None
+    ) -> bytes:
         """One request and the body of its reply. Raises Failure or _Refused."""
         from aiohttp import ClientError, ClientTimeout
 
-        total = self._timeout if body is not None else min(self._timeout, _INFO_SECONDS)
+        total = min(self._timeout, timeout or self._timeout)
         try:
             async with self._opened().request(
                 method,

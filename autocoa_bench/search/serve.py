@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
-from autocoa_bench.errors import SearchFault, UserError
+from autocoa_bench.errors import SearchFault, ServerDown, UserError
 from autocoa_bench.search import SearchEngine
 from autocoa_bench.search.batching import Batches
 from autocoa_bench.search.openapi import describe
@@ -113,6 +113,8 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
         return await handler(request)
     except BadRequest as error:
         return _json({"detail": str(error)}, 400)
+    except ServerDown as error:  # of the server that our engine asks
+        return _json({"detail": str(error)}, 503)
     except SearchFault as fault:
         return _json({"detail": f"the search engine failed ({fault.kind}): {fault}"}, 503)
     except web.HTTPRequestEntityTooLarge:

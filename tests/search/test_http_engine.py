@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from autocoa_bench import net
-from autocoa_bench.errors import SearchFault, UserError
+from autocoa_bench.errors import SearchFault, ServerDown, UserError
 from autocoa_bench.search import http
 from autocoa_bench.search.bm25 import BM25
 from autocoa_bench.search.http import HTTPSearch
@@ -180,16 +180,16 @@ def test_more_passages_than_asked_for_are_cut() -> None:
 
 
 class Failing:
-    """A Search-R1 server that goes wrong in a way from the request after the probe, `times`."""
+    """A Search-R1 server that goes wrong in a way, `times`; never at the client's probes."""
 
     def __init__(self, wrong: Callable[[], Any], times: int = 100) -> None:
         self.wrong, self.times, self.asked = wrong, times, 0
 
     def __call__(self, path: str, body: Any) -> Any:
+        if body["queries"] == [http._PROBE]:
+            return search_r1(path, body)
         self.asked += 1
-        if 1 < self.asked <= 1 + self.times:
-            return self.wrong()
-        return search_r1(path, body)
+        return self.wrong() if self.asked <= self.times else search_r1(path, body)
 
 
 async def hang() -> web.Response:
@@ -220,31 +220,105 @@ WRONG: dict[str, tuple[Callable[[], Any], str, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_what_stays_wrong_is_a_fault_that_says_so(name: str) -> None:
+def patience(name: str) -> float:
+    """Seconds a request: few only where they must pass."""
+    return 0.3 if name == "hangs" else 20.0
+
+
+def stays_wrong(name: str) -> None:
+    """A query that a server goes wrong at: three tries, one after the probe, then a fault."""
     wrong, kind, said = WRONG[name]
     script = Failing(wrong)
     with Scripted(script) as foreign:
-        engine = HTTPSearch(url=foreign.url, timeout=0.3, retries=2)
+        engine = HTTPSearch(url=foreign.url, timeout=patience(name), retries=2)
         with pytest.raises(SearchFault) as caught:
             searched(engine, QUERY)
     assert caught.value.kind == kind
     assert said in str(caught.value)
-    assert script.asked == 1 + 3
+    assert script.asked == 3 + 1
+
+
+def test_a_search_server_that_answers_429() -> None:
+    stays_wrong("too many requests")
+
+
+def test_a_search_server_that_answers_500() -> None:
+    stays_wrong("an error")
+
+
+def test_a_search_server_that_hangs() -> None:
+    stays_wrong("hangs")
+
+
+def test_a_search_server_that_drops_the_connection() -> None:
+    stays_wrong("drops")
+
+
+@pytest.mark.parametrize("name", ["truncated", "HTML", "deep"])
+def test_a_search_server_that_sends_bad_json(name: str) -> None:
+    stays_wrong(name)
+
+
+@pytest.mark.parametrize("name", ["another shape", "two results", "an error in a 200", "no text"])
+def test_a_search_server_that_sends_json_of_another_shape(name: str) -> None:
+    stays_wrong(name)
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_what_goes_wrong_once_is_asked_again(name: str) -> None:
     with Scripted(Failing(WRONG[name][0], times=1)) as foreign:
-        engine = HTTPSearch(url=foreign.url, timeout=0.3, retries=2)
+        engine = HTTPSearch(url=foreign.url, timeout=patience(name), retries=2)
         assert len(searched(engine, QUERY)[0]) == 3
 
 
-def test_a_refused_request_is_not_repeated() -> None:
+def test_a_search_server_that_refuses_a_query() -> None:
     script = Failing(text('{"detail": "too long"}', status=422))
     with Scripted(script) as foreign, pytest.raises(SearchFault, match="too long") as caught:
         searched(HTTPSearch(url=foreign.url), QUERY)
-    assert (caught.value.kind, script.asked) == ("http-422", 2)
+    assert (caught.value.kind, script.asked) == ("http-422", 1)
+
+
+class Down:
+    """A Search-R1 server that goes down in a way after its first answers, for some requests."""
+
+    def __init__(self, wrong: Callable[[], Any], requests: int = 10_000) -> None:
+        self.wrong, self.requests, self.asked = wrong, requests, 0
+
+    def __call__(self, path: str, body: Any) -> Any:
+        self.asked += 1
+        down = 2 < self.asked <= 2 + self.requests
+        return self.wrong() if down else search_r1(path, body)
+
+
+@pytest.mark.parametrize("name", ["an error", "too many requests", "hangs", "drops", "HTML"])
+def test_a_search_server_that_answers_nobody(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(net, "OUTAGE_WAITS", (0.0, 0.01))
+    script = Down(WRONG[name][0])
+    with Scripted(script) as foreign:
+        engine = HTTPSearch(url=foreign.url, timeout=patience(name), retries=1)
+
+        async def work() -> list[Any]:
+            await engine.search(QUERY)
+            found = await asyncio.gather(
+                *(engine.search(f"town {number}") for number in range(3)), return_exceptions=True
+            )
+            await engine.close()
+            return found
+
+        found = asyncio.run(work())
+    assert [type(each) for each in found] == [ServerDown] * 3
+    assert f"the search server at {foreign.url} has answered nothing for a minute" in str(found[0])
+    assert found[0].exit_code == 75
+    # Two tries each; two probes for the first to notice, and one for each of the others.
+    assert script.asked == 2 + 3 * 2 + 2 + 1 + 1
+
+
+def test_a_search_server_that_comes_back_within_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(net, "OUTAGE_WAITS", (0.0, 0.01, 0.01))
+    script = Down(WRONG["an error"][0], requests=4)  # two tries and two probes
+    with Scripted(script) as foreign:
+        found = searched(HTTPSearch(url=foreign.url, retries=1), QUERY, "town 5")
+    assert [len(each) for each in found] == [3, 3]
 
 
 def test_a_reply_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
