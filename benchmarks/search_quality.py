@@ -19,12 +19,12 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from autocoa_bench import stats, tasks
+from autocoa_bench import provenance, stats, tasks
 from autocoa_bench.errors import UserError
 from autocoa_bench.scoring.evidence import trace
 from autocoa_bench.search import SearchEngine, opening
 from autocoa_bench.search.serve import told
-from autocoa_bench.types import Passage, Question, Step, Trajectory
+from autocoa_bench.types import Passage, Question, SearchSpec, Step, Trajectory
 
 DEPTHS = (3, 5, 10, 20)
 
@@ -80,22 +80,28 @@ def tables(corpus: str, task_names: str, searches: Sequence[str]) -> str:
     """A table for each task, one row an engine, as Markdown. Raises UserError."""
     chosen = [(task.info.name, task.load("test")) for task in tasks.resolve(task_names)]
     rows: dict[str, list[list[str]]] = {name: [] for name, _ in chosen}
-    corpora = {}
+    engines = []
     for search in searches:
         for name, questions in chosen:
             engine = opening.open_engine(search, corpus, max(DEPTHS))
-            corpora[told(engine.spec).partition(" over ")[2]] = None
             found = asyncio.run(_search(engine, questions))
             rows[name].append([_label(search), *row(questions, found)])
             print(f"{search}: {name} done", file=sys.stderr)
+        engines.append(f"- {_label(search)}: {_described(engine.spec)}")
     head = ["Engine", *(f"Answer @{depth}" for depth in DEPTHS)]
     head += [f"Titles @{depth}" for depth in DEPTHS]
-    parts = [f"Over {', '.join(corpora)}; percent, each with its 95 % interval."]
+    parts = ["# What search engines find", "Percent, each with its 95 % interval."]
     for name, questions in chosen:
         aligned = ("left", *["right"] * (len(head) - 1))
         made = tabulate(rows[name], head, tablefmt="pipe", disable_numparse=True, colalign=aligned)
         parts += [f"## {name}", f"{counts(questions)}.", made]
-    return "\n\n".join(parts) + "\n"
+    revision = f"- git revision: {provenance.here('', 1).git_revision}"
+    return "\n\n".join([*parts, "## How", "\n".join([*engines, revision])]) + "\n"
+
+
+def _described(spec: SearchSpec) -> str:
+    settings = ", ".join(f"{name} {value}" for name, value in spec.settings.items())
+    return f"{told(spec)}, {spec.corpus_sha256[:8]}; {settings}"
 
 
 def _label(search: str) -> str:

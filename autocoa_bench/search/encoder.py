@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -133,10 +133,13 @@ def _folder(name: str) -> Path:
     if name.startswith((".", "/", "~")):
         raise UserError(f"dense: '{name}' is no folder of a sentence encoder")
     import huggingface_hub
+    from huggingface_hub import errors
 
+    # The base of the HTTP library's errors, whichever it is (see hub.py).
+    transport = cast("type[Exception]", errors.HfHubHTTPError.__mro__[1])
     try:
         return Path(huggingface_hub.snapshot_download(name, allow_patterns=_FILES))
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, transport) as error:
         raise UserError(
             f"dense: the sentence encoder '{name}' is no folder and cannot be fetched from the "
             f"Hugging Face Hub ({type(error).__name__}); check name and network, or give a folder: "

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autocoa_bench.errors import SearchFault, UserError
+from autocoa_bench.errors import SearchFault, ServerDown, UserError
 from autocoa_bench.search.batching import Batches
 from autocoa_bench.search.bm25 import BM25
 from autocoa_bench.search.protocols import MOST_PASSAGES, SERVED
@@ -367,3 +367,13 @@ def test_the_command_serves_until_it_is_told_to_stop(
     process.send_signal(number)
     _, said = process.communicate(timeout=20)
     assert (process.returncode, said) == (0, "")
+
+
+def test_a_server_behind_the_engine_that_is_down_is_said_too() -> None:
+    class Behind(Slow):
+        def search_batch(self, queries: list[str], top_k: int) -> list[tuple[Passage, ...]]:
+            raise ServerDown("the search server at http://127.0.0.1:9 has answered nothing")
+
+    with served(Behind()) as running:
+        status, found = ask(f"{running.url}/search", b'{"query": "good"}')
+    assert (status, "has answered nothing" in found["detail"]) == (503, True)
