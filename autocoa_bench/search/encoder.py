@@ -106,8 +106,9 @@ def _libraries() -> tuple[Any, Any]:
         import transformers
     except ImportError:
         raise MissingExtra("the search engine 'dense'", "dense") from None
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()  # it reports unused layers as missing
+    logging: Any = transformers.utils.logging
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # it reports layers that are not used here as missing
     return torch, transformers
 
 
@@ -138,7 +139,7 @@ def _folder(name: str) -> Path:
     # The base of the HTTP library's errors, whichever it is (see hub.py).
     transport = cast("type[Exception]", errors.HfHubHTTPError.__mro__[1])
     try:
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=_FILES))
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=list(_FILES)))
     except (OSError, ValueError, RuntimeError, transport) as error:
         raise UserError(
             f"dense: the sentence encoder '{name}' is no folder and cannot be fetched from the "
