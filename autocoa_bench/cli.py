@@ -25,6 +25,7 @@ from autocoa_bench.options import (
     Protocol,
     Split,
     addresses,
+    check_file,
     check_key_file,
     concurrency_of,
     engine_of,
@@ -235,17 +236,25 @@ def score(runs: RunFolders, scorers: Scorers = DEFAULT_SCORERS) -> None:
 def report(
     runs: RunFolders,
     by: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Tables, by commas: leaderboard, actions, evidence, cost, faults, kinds, acting, "
-            "temporal, paper."
+            "temporal, paper; default: the first five, and acting and temporal where they fit.",
+            show_default=False,
         ),
-    ] = "leaderboard,actions,evidence,cost,faults",
+    ] = None,
     format: Annotated[  # noqa: A002 - the option's name
         Format | None, typer.Option(help="How it is written; default: terminal, or by --out.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write to a file instead (.md, .tex or .csv).")
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write one page instead: tables, plots and a reader of all trajectories, which "
+            "opens from disk in a browser.",
+        ),
     ] = None,
     allow_differences: AllowDifferences = False,
     beside: Annotated[
@@ -259,7 +268,12 @@ def report(
     ] = [],  # noqa: B006 - as above
 ) -> None:
     """Print or write the tables of one or more runs."""
-    _print_report(runs, by, format or format_of(out), out, allow_differences, rows_of(beside))
+    if html is None:
+        _print_report(runs, by, format or format_of(out), out, allow_differences, rows_of(beside))
+        return
+    if format or out:
+        raise UserError("--html writes a page of its own: leave out --format and --out, or --html")
+    _write_page(html, runs, by, allow_differences, rows_of(beside))
 
 
 @app.command()
@@ -484,18 +498,43 @@ def _stderr() -> Console:
 
 def _print_report(
     folders: list[Path],
-    by: str,
+    by: str | None,
     form: Format,
     out: Path | None,
     allow_differences: bool = False,
     beside: Mapping[str, str] | None = None,
 ) -> None:
+    _, made = _load_report(folders, by, allow_differences, beside)
+    _write_report(made, form, out)
+
+
+def _write_page(
+    html: Path,
+    folders: list[Path],
+    by: str | None,
+    allow_differences: bool,
+    beside: Mapping[str, str],
+) -> None:
+    from autocoa_bench.report.page import page
+
+    check_file(html, "--html")
+    runs, made = _load_report(folders, by, allow_differences, beside)
+    write_table(html, page(made, runs))
+    typer.echo(f"written to {html}: open it in a browser")
+
+
+def _load_report(
+    folders: list[Path],
+    by: str | None,
+    allow_differences: bool,
+    beside: Mapping[str, str] | None,
+) -> tuple[list[Run], Report]:
     from autocoa_bench import bench
     from autocoa_bench import report as reports
 
-    runs: list[Run] = [bench.load_scored(folder) for folder in folders]
-    made = reports.build(runs, by=_names(by), allow_differences=allow_differences, beside=beside)
-    _write_report(made, form, out)
+    runs = [bench.load_scored(folder) for folder in folders]
+    tables = reports.usual(runs) if by is None else _names(by)
+    return runs, reports.build(runs, by=tables, allow_differences=allow_differences, beside=beside)
 
 
 def _write_report(made: Report, form: Format, out: Path | None) -> None:

@@ -87,7 +87,9 @@ def format_of(out: Path | None) -> Format:
         return Format.TERMINAL
     formats = {".md": Format.MARKDOWN, ".tex": Format.LATEX, ".csv": Format.CSV}
     if out.suffix not in formats:
-        raise UserError(f"'{out}' does not say its format: end it in .md, .tex or .csv")
+        raise UserError(
+            f"'{out}' does not say its format: end it in .md, .tex or .csv (a page: --html)"
+        )
     return formats[out.suffix]
 
 

@@ -168,6 +168,18 @@ def test_a_report_is_written_in_each_format(
     assert mark in done.out
 
 
+def test_a_report_is_written_as_a_page(cli: Cli, towns: list[str]) -> None:
+    with MockServer(reply) as server:
+        cli(*towns, *AGENT, "--base-url", server.url, "--out", "run")
+    done = cli("report", "run", "--html", "page.html")
+    assert (done.code, done.out) == (0, "written to page.html: open it in a browser\n")
+    page = Path("page.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert server.url not in page
+    refused(cli("report", "run", "--html", "a.html", "--out", "a.md"), "leave out --format and")
+    refused(cli("report", "run", "--html", "run/run.json"), "choose another --html")
+
+
 def test_show_prints_a_wrong_trajectory_in_full(cli: Cli, towns: list[str]) -> None:
     with MockServer(reply) as server:
         cli(*towns, *AGENT, "--base-url", server.url, "--out", "run")

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from autocoa_bench.errors import UserError
+from autocoa_bench.parts import is_sub
 from autocoa_bench.registry import unknown
-from autocoa_bench.report.acting import acting
+from autocoa_bench.report.acting import KINDS, acting
 from autocoa_bench.report.actions import action_counts
 from autocoa_bench.report.captions import footer
 from autocoa_bench.report.compare import compare
@@ -21,7 +22,7 @@ from autocoa_bench.report.leaderboard import leaderboard
 from autocoa_bench.report.markdown import markdown
 from autocoa_bench.report.model import Report, Table
 from autocoa_bench.report.paper import paper
-from autocoa_bench.report.reading import Catalogue, catalogue, entries
+from autocoa_bench.report.reading import Catalogue, catalogue, deciding, entries
 from autocoa_bench.report.temporal import temporal
 from autocoa_bench.report.terminal import print_terminal
 from autocoa_bench.report.tidy import csv
@@ -49,6 +50,7 @@ __all__ = [
     "print_terminal",
     "render",
     "temporal",
+    "usual",
 ]
 
 TABLES = (
@@ -64,6 +66,19 @@ TABLES = (
 )
 USUAL = TABLES[:5]
 """Tables that every run has."""
+
+
+def usual(runs: Sequence[Run]) -> tuple[str, ...]:
+    """The tables that fit the runs: those that every run has, `acting` where a run has questions
+    of its kinds, `temporal` where one asks sub-questions."""
+    records = (record for run in runs for record in run.records)
+    samples = (sample for run in runs for sample in run.info.spec.tasks)
+    fits = {
+        "acting": any(record.question.kind in KINDS for record in records),
+        "temporal": any(is_sub(sample.task) for sample in samples),
+    }
+    return (*USUAL, *(name for name, fit in fits.items() if fit))
+
 
 Format = Literal["markdown", "latex", "csv"]
 
@@ -111,7 +126,7 @@ def build(
     found = entries(runs, known)
     if not allow_differences:
         refuse_differences(found, metrics)
-    correct = "em" if "em" in metrics else metrics[0]
+    correct = deciding(metrics)
     make: dict[str, Callable[[], Table]] = {
         "leaderboard": lambda: leaderboard(runs, metrics, known),
         "actions": lambda: action_counts(runs, correct, known),

@@ -213,6 +213,11 @@ def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
             yield prefix + key, "none" if value is None else str(value)
 
 
+def deciding(scorers: Sequence[str]) -> str:
+    """The scorer that says which answers are correct: exact match, else the first."""
+    return "em" if "em" in scorers else scorers[0]
+
+
 def measure(entry: Entry, sample: TaskSample, scorer: str) -> tuple[Estimate, Missing]:
     """A task's mean over a run's planned questions, and why planned answers have no score."""
     by_question: list[list[float]] = []

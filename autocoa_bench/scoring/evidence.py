@@ -19,6 +19,9 @@ from autocoa_bench.types import Passage, Question, Trajectory
 Cause = Literal["under-search", "retrieval miss", "over-search", "reading miss"]
 CAUSES: tuple[Cause, ...] = get_args(Cause)
 
+Mark = Literal["gold passage", "gold page", "answer words"]
+"""Why a passage is evidence: by its id, by its title, by a gold answer that stands in it."""
+
 _BARE = ("yes", "no")
 """Answers whose words stand in passages without saying anything."""
 
@@ -59,8 +62,8 @@ def trace(question: Question, trajectory: Trajectory) -> Evidence:
     any passage of that title counts, titles compared as answers are (`normalise`).
     """
     shown = [step.passages for step in trajectory.steps if step.kind == "search"]
-    golds = [words for words in map(normalise, question.golden_answers) if words]
-    words = [each for each in golds if each not in _BARE]
+    golds = _golds(question)
+    words = _telling(golds)
     return Evidence(
         actions=len(shown),
         passages=_by_id(question, shown) if _has_passages(question) else _by_title(question, shown),
@@ -83,6 +86,26 @@ def cause(evidence: Evidence) -> Cause | None:
     if len(found) < len(needed):
         return "under-search" if evidence.actions < len(needed) else "retrieval miss"
     return "over-search" if evidence.actions > max(*found, len(needed)) else "reading miss"
+
+
+def mark(question: Question, passage: Passage) -> Mark | None:
+    """Why a passage is evidence for a question, by the first that holds; None where it is not."""
+    if _has_passages(question):
+        if passage.id in {hop.passage_id for hop in question.hops}:
+            return "gold passage"
+    elif _same(passage.title) in {_same(title) for title in question.gold_titles}:
+        return "gold page"
+    return "answer words" if _states(passage, _telling(_golds(question))) else None
+
+
+def _golds(question: Question) -> list[str]:
+    """The gold answers as they are compared, those without words left out."""
+    return [words for words in map(normalise, question.golden_answers) if words]
+
+
+def _telling(golds: Sequence[str]) -> list[str]:
+    """The answers whose words say something by standing in a passage."""
+    return [each for each in golds if each not in _BARE]
 
 
 def _has_passages(question: Question) -> bool:

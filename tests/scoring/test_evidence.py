@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from autocoa_bench.scoring.evidence import Cause, Evidence, cause, trace
+from autocoa_bench.scoring.evidence import Cause, Evidence, Mark, cause, mark, trace
 from autocoa_bench.types import Hop, Passage, Question, Step, Trajectory
 
 FILM = Passage("p1", "Dawn", "The film Dawn was directed by Ann Lee.")
@@ -131,3 +131,27 @@ def test_without_gold_passages_the_answers_words_decide(
 
 def test_evidence_of_nothing_is_not_traced() -> None:
     assert cause(Evidence(actions=2, passages=(), answer=None, by_answer=False)) is None
+
+
+YES = Question("q", "Is Noon a film?", ("yes",))
+
+
+@pytest.mark.parametrize(
+    ("question", "passage", "expected"),
+    [
+        (CHAIN, FILM, "gold passage"),
+        (CHAIN, LEE, "gold passage"),
+        (CHAIN, Passage("p8", "Ann Lee", "From Oslo."), "answer words"),
+        (CHAIN, NOISE, None),
+        (PAGES, FILM, "gold page"),
+        (PAGES, Passage("p8", "Oslo", "Oslo is a town."), "answer words"),
+        (PAGES, NOISE, None),
+        (BARE, LEE, "answer words"),
+        (BARE, FILM, None),
+        (YES, Passage("p7", "Noon", "Yes, a film."), None),
+    ],
+)
+def test_a_passage_is_marked_for_what_makes_it_evidence(
+    question: Question, passage: Passage, expected: Mark | None
+) -> None:
+    assert mark(question, passage) == expected

@@ -1,0 +1,105 @@
+"""A report's tables as HTML: what the other formats print, with headings that a reader can use."""
+
+from __future__ import annotations
+
+import re
+
+from autocoa_bench.report.layout import spans
+from autocoa_bench.report.model import Cell, Column, Row, Section, Table
+from autocoa_bench.report.page.markup import Html, joined, tag
+
+_NUMBER = re.compile(r"[+\-−]?[\d,]*\.?\d+")
+
+
+def drawn(table: Table) -> Html:
+    """The table in a region that scrolls by itself; with a row a method, its columns can be sorted.
+
+    Each number carries its value (`data-value`), so that whoever sorts need not read it.
+    """
+    bodies = [_section(table, section) for section in table.sections]
+    grid = tag(
+        "table",
+        tag("thead", *_head(table)),
+        *bodies,
+        data_sortable="" if by_method(table) else None,
+    )
+    return tag("div", grid, class_="scroll", role="region", aria_label=table.title, tabindex="0")
+
+
+def by_method(table: Table) -> bool:
+    """Whether each row is a method, so that rows may stand in any order."""
+    return table.stub == "Method"
+
+
+def notes(table: Table) -> Html:
+    """What stands under a table."""
+    return tag("ul", *(tag("li", note) for note in table.notes), class_="notes")
+
+
+def _head(table: Table) -> list[Html]:
+    depth = len(table.columns[0].headings)
+    rows = []
+    for level in range(depth - 1):
+        found = spans(table, level)
+        if any(span.title for span in found):
+            cells = [
+                tag("th", span.title, scope="colgroup", colspan=span.stop - span.start)
+                if span.title
+                else tag("td", colspan=span.stop - span.start)
+                for span in found
+            ]
+            rows.append(tag("tr", tag("td", class_="label"), *cells, class_="group"))
+    leaves = [
+        tag("th", column.headings[-1], scope="col", class_=_kind(column))
+        for column in table.columns
+    ]
+    return [*rows, tag("tr", tag("th", table.stub, scope="col", class_="label"), *leaves)]
+
+
+def _section(table: Table, section: Section) -> Html:
+    rows = [_row(table, row) for row in section.rows]
+    if section.title:
+        title = tag("th", section.title, scope="rowgroup", colspan=len(table.columns) + 1)
+        rows.insert(0, tag("tr", title, class_="section"))
+    return tag("tbody", *rows)
+
+
+def _row(table: Table, row: Row) -> Html:
+    label = tag("th", _content(row.label), scope="row", class_="label")
+    cells = [
+        tag("td", _content(cell), class_=_kind(column), data_value=_value(cell.text))
+        for column, cell in zip(table.columns, row.cells, strict=True)
+    ]
+    return tag("tr", label, *cells)
+
+
+def _kind(column: Column) -> str:
+    return "prose" if column.wide else "number"
+
+
+def _content(cell: Cell) -> Html:
+    parts = [tag("span", cell.text, class_="text")]
+    if cell.bar is not None:
+        full = tag("rect", width=f"{100 * cell.bar:.1f}", height="6")
+        parts.append(
+            tag(
+                "svg",
+                full,
+                class_="bar",
+                viewBox="0 0 100 6",
+                preserveAspectRatio="none",
+                aria_hidden="true",
+            )
+        )
+    if cell.detail:
+        parts.append(tag("span", cell.detail, class_="detail"))
+    return joined(*parts)
+
+
+def _value(text: str) -> str | None:
+    """The number that a cell shows, to sort by; None where it shows none."""
+    found = _NUMBER.match(text)
+    if found is None:
+        return None
+    number = float(found.group().replace(",", "").replace("−", "-"))
+    return f"{number * 1e6 if text.endswith(' M') else number:g}"
