@@ -51,7 +51,7 @@ const hasWords = (line, words) => {
   return [question, id, line.answer ?? "", ...golds].some((one) => one.toLowerCase().includes(words));
 };
 
-// Calls `found` with the lines that fit, and again whenever more pieces were looked through; stops
+// Calls `found` with the lines that fit, while pieces are looked through a few times a second; stops
 // when `found` says so.
 const findLines = async (index, chosen, found) => {
   const words = (chosen.words ?? "").toLowerCase();
@@ -67,11 +67,15 @@ const findLines = async (index, chosen, found) => {
   const wanted = new Set(fitting);
   const asked = [...new Set(fitting.map((line) => pieceOf(index, line.number)))];
   const listed = () => fitting.filter((line) => near.has(line));
+  let said = -Infinity;
   for (const [done, at] of asked.entries()) {
+    if (performance.now() - said > 300) {
+      if (!found(listed(), done / asked.length)) return;
+      said = performance.now();
+    }
     for (const number of await searchPiece(index, at, words)) {
       if (wanted.has(index.lines[number])) near.add(index.lines[number]);
     }
-    if (!found(listed(), (done + 1) / asked.length)) return;
   }
-  if (!asked.length) found([], 1);
+  found(listed(), 1);
 };
