@@ -55,8 +55,7 @@ def anserini() -> Anserini:
         raise UserError(
             f"{_FEATURE} cannot be used here: this process runs a Java of its own, without Anserini"
         ) from None
-    level = jnius.autoclass("org.apache.logging.log4j.Level").ERROR
-    jnius.autoclass("org.apache.logging.log4j.core.config.Configurator").setRootLevel(level)
+    _silence(jnius.autoclass)
     return Anserini(jar.name.split("-")[1], jnius.autoclass, jnius.JavaException)
 
 
@@ -114,6 +113,14 @@ def _release(home: Path) -> int:
     except (OSError, ValueError):
         return 0
     return int(said[1]) if said else 0
+
+
+def _silence(java_class: Callable[[str], Any]) -> None:
+    """Both of the libraries by which Lucene and Anserini log keep to errors."""
+    level = java_class("org.apache.logging.log4j.Level").ERROR
+    java_class("org.apache.logging.log4j.core.config.Configurator").setRootLevel(level)
+    severe = java_class("java.util.logging.Level").SEVERE
+    java_class("java.util.logging.Logger").getLogger("").setLevel(severe)
 
 
 def _options(release: int) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autocoa_bench.errors import MissingExtra, UserError
+from autocoa_bench.errors import MissingExtra, SearchFault, UserError
 from autocoa_bench.search import SearchesMany, corpus, vectors
 from autocoa_bench.types import Passage
 from support.tiny_encoder import make_encoder
@@ -171,6 +171,20 @@ def test_concurrent_queries_go_to_the_encoder_together(
     assert sum(map(len, encoded)) == 31
     assert len(encoded) <= 2
     assert found[3] == engine.search_batch(["town 3"], 3)[0]
+
+
+def test_an_encoder_that_fails_at_a_query(
+    model: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Dense(path, model=model)
+
+    def fail(*_: object) -> Vectors:
+        raise RuntimeError("CUDA out of memory.\nTried to allocate 2 GiB")
+
+    monkeypatch.setattr(Encoder, "encode", fail)
+    with pytest.raises(SearchFault, match=r"^CUDA out of memory\.$") as caught:
+        search(engine, "town")
+    assert caught.value.kind == "encoder"
 
 
 def test_a_second_use_encodes_nothing(model: str, path: str, encoded: list[list[str]]) -> None:

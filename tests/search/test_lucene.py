@@ -13,7 +13,7 @@ from urllib.error import URLError
 
 import pytest
 
-from autocoa_bench.errors import MissingExtra, UserError
+from autocoa_bench.errors import MissingExtra, SearchFault, UserError
 from autocoa_bench.search import SearchesMany, corpus, jvm, lucene
 from autocoa_bench.search.bm25 import BM25
 from autocoa_bench.search.opening import brings_corpus
@@ -136,6 +136,16 @@ def test_an_index_of_ones_own_is_searched_by_its_path(tmp_path: Path, kept: str)
     assert (dogs.id, dogs.title, dogs.text) == ("x2", "", "Dogs bark.")
     assert (engine.spec.corpus, engine.spec.corpus_sha256, engine.spec.passages) == ("wiki", "", 2)
     assert len(str(engine.spec.settings["index_sha256"])) == 64
+
+
+@needs_lucene
+@pytest.mark.slow
+def test_an_index_that_lucene_cannot_read_any_more(path: str) -> None:
+    engine = lucene.Lucene(path)
+    search(engine, "cats")  # closes it
+    with pytest.raises(SearchFault) as caught:
+        search(engine, "cats")
+    assert caught.value.kind == "lucene"
 
 
 @needs_lucene
