@@ -23,9 +23,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from search_server_speed import write_corpus
-from tabulate import tabulate
-
 ENGINES = ("bm25", "lucene", "jar", "tantivy")
 COLUMNS = ("build s", "build CPU s", "open s", "open CPU s", "p50 ms", "p95 ms", "CPU ms a query")
 TOP_K = 3
@@ -144,6 +141,8 @@ def table(corpus: str, folder: Path) -> str:
             notes.append(f"{name} is left out: {found}")
         else:
             rows[name] = found
+    from tabulate import tabulate
+
     shown = [[name, *(f"{each:.3g}" for each in row)] for name, row in rows.items()]
     if "jar" in rows:
         for name in (each for each in rows if each != "jar"):
@@ -159,6 +158,8 @@ def _prepared(corpus: str, tasks: str, most: int) -> Iterator[tuple[str, Path]]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         os.environ["AUTOCOA_BENCH_CACHE"] = f"{scratch}/cache"
+        from search_server_speed import write_corpus
+
         from autocoa_bench import tasks as task_room
         from autocoa_bench.search.corpus import open_corpus
 
