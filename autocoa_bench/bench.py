@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from autocoa_bench import cassette, provenance, registry, scoring, store, tasks
-from autocoa_bench.display import RunProgress
 from autocoa_bench.engines import Engine, EngineOptions, caveats, opened
 from autocoa_bench.engines.models import DEFAULT
 from autocoa_bench.errors import UserError
+from autocoa_bench.recording import recording
 from autocoa_bench.runner import Job, World, run_jobs
 from autocoa_bench.search import SearchEngine, opening
 from autocoa_bench.solvers import Solver, load_solver
@@ -43,7 +43,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     `adapter` is a LoRA adapter's path, or `none`; empty: the one that the solver ships for the
     model, if any, where the engine is the embedded one. `search` is as `search.opening`
     reads it; `search_cache` keeps its results. `record` and `replay` are cassettes.
-    `key_file` holds the server's API key; empty: the environment does.
+    `key_file` holds the server's API key; empty: the environment does. `executor` says what runs
+    the episodes; empty: this process.
     """
 
     solver: str
@@ -52,6 +53,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     engine: str
     base_url: str = ""
     key_file: str = ""
+    executor: str = ""
     protocol: str = "auto"
     adapter: str = ""
     split: Split = "test"
@@ -90,22 +92,74 @@ def run(plan: Plan, console: Console, check: Callable[[RunSpec], None] = lambda 
             if world.engine:
                 named = escape(f"{plan.engine} {plan.model}".strip())
                 console.print(f"[dim]{escape(solver.spec)}: starting engine {named}[/dim]")
-            info = await _describe(plan, solver, samples, world)
-            check(info.spec)
-            for caveat in caveats(info.spec.engine):
-                console.print(f"[yellow]{escape(caveat)}[/yellow]")
-            folder = plan.out or plan.runs_dir / folder_name(info.spec)
-            await _run_in(folder, info, plan, solver, questions, world, console)
+            info = await describe(plan, solver, samples, world)
+            folder = _folder(plan, info, check, console)
+            with recording(folder, info, questions, plan.samples, console) as (waiting, on_record):
+                given = plan.sampling, plan.budget, plan.concurrency
+                await run_jobs(waiting, solver, world, *given, on_record)
             return folder
         finally:
             for part in (world.engine, world.search):
                 if part is not None:
                     await part.close()
 
-    with ExitStack() as stack:
-        folder = asyncio.run(work(_world(plan, solver, chosen, stack)))
+    if plan.executor:
+        folder = _run_elsewhere(plan, samples, questions, check, console)
+    else:
+        with ExitStack() as stack:
+            folder = asyncio.run(work(world_of(plan, solver, chosen, stack)))
     _refuse_all_faults(score_run(folder, scorers))
     return folder
+
+
+class Executor(Protocol):
+    """What runs episodes elsewhere than in this process."""
+
+    def start(self, plan: Plan, samples: tuple[TaskSample, ...]) -> RunInfo:
+        """Make ready and say what the run is. Raises UserError."""
+        ...
+
+    def run(self, folder: Path, jobs: Iterable[Job], on_record: Callable[[Record], None]) -> None:
+        """Run every job, handing its record over in this process. Raises UserError."""
+        ...
+
+    def close(self) -> None:
+        """Release everything; safe to call twice."""
+        ...
+
+
+def _run_elsewhere(
+    plan: Plan,
+    samples: tuple[TaskSample, ...],
+    questions: Sequence[Question],
+    check: Callable[[RunSpec], None],
+    console: Console,
+) -> Path:
+    """Have another executor run what is not recorded; returns the run folder."""
+    if plan.record or plan.replay:
+        raise UserError(
+            f"--executor {plan.executor} does not go with --record or --replay: a cassette is "
+            "written and read by one process"
+        )
+    name, factory, options = registry.configured("executors", plan.executor)
+    executor: Executor = factory(**options)
+    try:
+        console.print(f"[dim]{escape(plan.solver)}: starting the workers of {escape(name)}[/dim]")
+        info = executor.start(plan, samples)
+        folder = _folder(plan, info, check, console)
+        with recording(folder, info, questions, plan.samples, console) as (waiting, on_record):
+            executor.run(folder, waiting, on_record)
+        return folder
+    finally:
+        executor.close()
+
+
+def _folder(plan: Plan, info: RunInfo, check: Callable[[RunSpec], None], console: Console) -> Path:
+    """The run folder of what is to be run, once a person has been told what to know of it."""
+    check(info.spec)
+    for caveat in caveats(info.spec.engine):
+        console.print(f"[yellow]{escape(caveat)}[/yellow]")
+    return plan.out or plan.runs_dir / folder_name(info.spec)
 
 
 def _refuse_all_faults(records: Sequence[Record]) -> None:
@@ -185,7 +239,7 @@ def draw_questions(
     return questions, tuple(samples)
 
 
-def _world(plan: Plan, solver: Solver, chosen: Sequence[tasks.Task], stack: ExitStack) -> World:
+def world_of(plan: Plan, solver: Solver, chosen: Sequence[tasks.Task], stack: ExitStack) -> World:
     """Who answers: engines, engines whose exchanges are recorded, or a cassette of them."""
     model, adapter = Path(plan.model).name, Path(_adapter(plan, solver)).name
     to_engine: cassette.Who = ("model engine", plan.engine, model, plan.protocol, adapter)
@@ -278,7 +332,7 @@ def _adapter(plan: Plan, solver: Solver) -> str:
     return str(shipped or "")
 
 
-async def _describe(
+async def describe(
     plan: Plan,
     solver: Solver,
     samples: tuple[TaskSample, ...],
@@ -299,51 +353,3 @@ async def _describe(
     answering = plan.engine if world.engine and plan.replay is None else ""
     session = provenance.here(server, plan.concurrency, asked, answering)
     return RunInfo(store.FORMAT, spec, solver.section, (session,), plan.scorers)
-
-
-async def _run_in(
-    path: Path,
-    info: RunInfo,
-    plan: Plan,
-    solver: Solver,
-    questions: Sequence[Question],
-    world: World,
-    console: Console,
-) -> None:
-    folder = store.RunFolder(path, info)
-    jobs = [Job(question, n) for question in questions for n in range(plan.samples)]
-    totals = Counter(job.question.task for job in jobs)
-    exact = scoring.load_scorers(("em",))
-    done = set()
-    try:
-        with RunProgress(console, totals) as progress:
-            planned = {job.key for job in jobs}
-            for record in folder.recorded():
-                if record.key not in planned:
-                    raise UserError(
-                        f"'{path}' holds a record of question {record.question.id!r} of task "
-                        f"{record.question.task!r}, which its run.json does not plan"
-                    )
-                if record.trajectory is not None:  # a fault is asked again
-                    done.add(record.key)
-                    progress.resume(record, _em(record, exact))
-            if done:
-                recorded = f"{len(done)} of {totals.total()} recorded"
-                console.print(f"resuming {escape(str(path))}: {recorded}")
-                for change in provenance.changes(*folder.info.sessions[-2:]):
-                    console.print(f"[yellow]{escape(change)}[/yellow]")
-
-            def on_record(record: Record) -> None:
-                folder.append(record)
-                progress.add(record, _em(record, exact))
-
-            waiting = (job for job in jobs if job.key not in done)
-            await run_jobs(
-                waiting, solver, world, plan.sampling, plan.budget, plan.concurrency, on_record
-            )
-    finally:
-        folder.close()
-
-
-def _em(record: Record, exact: dict[str, scoring.TextScorer]) -> scoring.Score:
-    return scoring.score_record(record, exact)["em"]

@@ -151,6 +151,12 @@ def run(
         typer.Option(min=1, help="Episodes in flight; default: 8 embedded, 64 with --base-url."),
     ] = None,
     scorers: Scorers = DEFAULT_SCORERS,
+    executor: Annotated[
+        str,
+        typer.Option(
+            help="Where episodes run: ray (a cluster, as ray:workers=4,gpus=1); none: here."
+        ),
+    ] = "",
     record: Annotated[
         Path | None, typer.Option(help="Write every model and search exchange to this file.")
     ] = None,
@@ -199,6 +205,7 @@ def run(
             budget=Budget(max_actions, context_tokens, step_tokens, answer_tokens),
             concurrency=concurrency_of(concurrency, engine),
             scorers=tuple(_names(scorers)),
+            executor=executor,
             record=record,
             replay=replay,
             out=out,

@@ -16,7 +16,9 @@ import msgspec
 
 from autocoa_bench.errors import MissingExtra, UserError
 
-Kind = Literal["solvers", "tasks", "corpora", "engines", "search", "scorers", "commands"]
+Kind = Literal[
+    "solvers", "tasks", "corpora", "engines", "executors", "search", "scorers", "commands"
+]
 
 Factory = Callable[..., Any]
 
@@ -25,6 +27,7 @@ _SINGULAR: dict[Kind, str] = {
     "tasks": "task",
     "corpora": "corpus",
     "engines": "engine",
+    "executors": "executor",
     "search": "search engine",
     "scorers": "scorer",
     "commands": "command",

@@ -28,6 +28,9 @@ Key = tuple[str, str, int]
 FORMAT = 1
 """The version of the run folder's layout."""
 
+SHARDS = "shards"
+"""A folder in the run folder: what several processes record, before one has put it together."""
+
 FILES = ("run.json", "run.lock", "records.jsonl", "scores.jsonl")
 
 
@@ -42,6 +45,29 @@ class Run(Struct, frozen=True):
 
 class _Format(Struct):
     format: int
+
+
+class Shard:
+    """Records that another process appends to a file of its own, as they come."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._read = 0
+
+    def new(self) -> Iterator[Record]:
+        """The records since the last call; a line that is not whole yet is none."""
+        try:
+            with self.file.open("rb") as stream:
+                stream.seek(self._read)
+                for line in stream:
+                    if not line.endswith(b"\n"):
+                        return
+                    self._read += len(line)
+                    yield msgspec.json.decode(line, type=Record)
+        except FileNotFoundError:
+            return
+        except (OSError, *UNREADABLE) as error:
+            raise UserError(f"cannot read '{self.file}': {error}") from None
 
 
 class RunFolder:
@@ -89,6 +115,12 @@ class RunFolder:
     def recorded(self) -> Iterator[Record]:
         """The records already there, one a key."""
         return iter(_latest(_read_records(self.path)).values())
+
+    def left_over(self) -> Iterator[Record]:
+        """What is in shards that nobody has read to the end: their run was killed. They go."""
+        for file in sorted((self.path / SHARDS).glob("*.jsonl")):
+            yield from Shard(file).new()
+            file.unlink()
 
     def append(self, record: Record) -> None:
         """Write one record whole. Raises UserError when the disk refuses; nothing torn stays."""
