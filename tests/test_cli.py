@@ -137,9 +137,10 @@ def test_ctrl_c_says_that_the_same_command_resumes(tmp_path: Path) -> None:
 def test_score_rescores_without_a_server(cli: Cli, towns: list[str]) -> None:
     with MockServer(reply) as server:
         cli(*towns, *AGENT, "--base-url", server.url, "--out", "run")
-    done = cli("score", "run", "--scorers", "em,cover_em")
+    done = cli("score", "run", "--scorers", "em,autocoa-reward,autocoa-eval")
     assert done.code == 0, done.err
-    assert set(load_run(Path("run")).scores) == {"em", "cover_em"}
+    assert all(heading in done.out for heading in ("EM", "reward", "eval"))
+    assert set(load_run(Path("run")).scores) == {"em", "autocoa-reward", "autocoa-eval"}
 
 
 @pytest.mark.parametrize(

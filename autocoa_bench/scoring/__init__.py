@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from msgspec import Struct
+
 from autocoa_bench import registry
 from autocoa_bench.errors import UserError
-from autocoa_bench.types import Record, Score
+from autocoa_bench.types import Record, Score, Trajectory
 
-__all__ = ["Score", "TextScorer", "is_current", "load_scorers", "score_record"]
+__all__ = ["BoxScorer", "Score", "TextScorer", "is_current", "load_scorers", "score_record"]
 
 TextScorer = Callable[[str, Sequence[str]], float]
 """(prediction, golds) -> a number in [0, 1]."""
+
+
+class BoxScorer(Struct, frozen=True):
+    """A text scorer with a reading of its own of `\\boxed{}`.
+
+    `read` is given all that the model wrote in place of the answer that the dialect found.
+    """
+
+    read: TextScorer
+
+    def __call__(self, prediction: str, golds: Sequence[str]) -> float:
+        """The score of a prediction by itself, as if it stood in a box."""
+        return self.read(f"\\boxed{{{prediction}}}", golds)
+
 
 _FAULT = "fault: "
 
@@ -43,7 +59,23 @@ def score_record(record: Record, scorers: Mapping[str, TextScorer]) -> dict[str,
     if answer is None or not answer.strip():
         return dict.fromkeys(scorers, Score(0.0, "no answer"))
     golds = record.question.golden_answers
-    return {name: Score(_checked(name, scorer(answer, golds))) for name, scorer in scorers.items()}
+    response = _boxed_response(record.trajectory)
+    scores = {}
+    for name, scorer in scorers.items():
+        if response is not None and isinstance(scorer, BoxScorer):
+            value = scorer.read(response, golds)
+        else:
+            value = scorer(answer, golds)
+        scores[name] = Score(_checked(name, value))
+    return scores
+
+
+def _boxed_response(trajectory: Trajectory) -> str | None:
+    """All that the model wrote, if it ends with a box of its own: a forced answer does not."""
+    last = trajectory.steps[-1] if trajectory.steps else None
+    if last is None or last.forced or "\\boxed" not in last.text:
+        return None
+    return "\n\n".join(step.text for step in trajectory.steps)
 
 
 def _checked(name: str, value: float) -> float:
