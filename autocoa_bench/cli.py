@@ -246,7 +246,8 @@ def report(
         str | None,
         typer.Option(
             help="Tables, by commas: leaderboard, actions, evidence, cost, faults, kinds, acting, "
-            "temporal, paper; default: the first five, and acting and temporal where they fit.",
+            "samples, temporal, paper; default: the first five, and acting, samples and temporal "
+            "where they fit.",
             show_default=False,
         ),
     ] = None,
@@ -296,7 +297,7 @@ def compare(
     ] = None,
     allow_differences: AllowDifferences = False,
 ) -> None:
-    """Compare two runs question by question: won, lost, tied, and a paired test."""
+    """Compare two runs question by question: won, lost, tied, a paired test, gained by search."""
     from autocoa_bench import bench
     from autocoa_bench import report as reports
 

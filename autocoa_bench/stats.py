@@ -1,15 +1,30 @@
-"""Intervals for means of scores, and the paired difference of two runs with its test."""
+"""Intervals for means of scores, pass@k, and the paired difference of two runs with its test."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist, fmean
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from msgspec import Struct
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 RESAMPLES = 2_000
+"""Of an interval."""
+
+TEST_RESAMPLES = 10_000
+"""Of a test: a correction for many tests needs small p-values."""
+
+LEVEL = 0.05
+"""A difference is significant below it."""
+
+POWER = 0.8
+"""Of `detectable`: how often a difference of that size would be significant."""
+
 _SEED = 20_250_309
 
 
@@ -150,7 +165,7 @@ class Paired(Struct, frozen=True):
     """The mean difference of two runs' scores on the same questions, in [-1, 1].
 
     `won` and `lost` count the questions on which the first scores higher, and lower. `p` is
-    McNemar's exact, two-sided; None where scores are not all 0 or 1, which it needs.
+    `paired_test`'s. `detectable`: see `detectable`.
     """
 
     mean: float
@@ -159,7 +174,12 @@ class Paired(Struct, frozen=True):
     n: int
     won: int
     lost: int
-    p: float | None
+    p: float
+    detectable: float | None
+
+
+Pairs = Sequence[tuple[float, float]]
+"""Two runs' scores of the same questions."""
 
 
 def paired(ours: Mapping[Key, float], theirs: Mapping[Key, float]) -> Paired | None:
@@ -168,23 +188,98 @@ def paired(ours: Mapping[Key, float], theirs: Mapping[Key, float]) -> Paired | N
     One mean score a question on either side; the interval treats questions as the unit of
     sampling, as `estimate` does. None where no question is common.
     """
-    pairs = [(ours[each], theirs[each]) for each in ours if each in theirs]
+    pairs = in_common(ours, theirs)
     # From [-1, 1] into the range of scores and back: one rule for intervals everywhere.
     found = estimate([[(1 + mine - other) / 2] for mine, other in pairs])
     if found.mean is None or found.low is None or found.high is None:
         return None
-    won = sum(mine > other for mine, other in pairs)
-    lost = sum(mine < other for mine, other in pairs)
-    binary = all(score in (0.0, 1.0) for pair in pairs for score in pair)
     return Paired(
         mean=2 * found.mean - 1,
         low=2 * found.low - 1,
         high=2 * found.high - 1,
         n=found.n,
-        won=won,
-        lost=lost,
-        p=mcnemar(won, lost) if binary else None,
+        won=sum(mine > other for mine, other in pairs),
+        lost=sum(mine < other for mine, other in pairs),
+        p=paired_test([pairs]),
+        detectable=detectable(pairs),
     )
+
+
+def in_common(ours: Mapping[Key, float], theirs: Mapping[Key, float]) -> Pairs:
+    """Both scores of each question that both have."""
+    return [(ours[each], theirs[each]) for each in ours if each in theirs]
+
+
+def paired_test(datasets: Sequence[Pairs]) -> float:
+    """The two-sided p of a difference of two runs, averaged over datasets with equal weights.
+
+    One dataset on which every score is 0 or 1: McNemar's exact test. Otherwise a paired bootstrap
+    over questions within datasets: how often differences of mean 0, distributed about it as those
+    found are about theirs, average at least as far from 0. That is trusted no further than the
+    signs go: p is at least what a coin gives where all questions that differ differ one way.
+    Each dataset has at least one pair.
+    """
+    if len(datasets) == 1 and all(score in (0.0, 1.0) for pair in datasets[0] for score in pair):
+        won, lost = (sum(pair == each for pair in datasets[0]) for each in ((1, 0), (0, 1)))
+        return mcnemar(won, lost)
+    differing = sum(mine != other for pairs in datasets for mine, other in pairs)
+    if not differing:
+        return 1.0
+    import numpy as np
+
+    rng = np.random.default_rng(_SEED)
+    found, by_chance = 0.0, np.zeros(TEST_RESAMPLES)
+    for pairs in datasets:
+        differences = np.asarray([mine - other for mine, other in pairs], dtype=np.float64)
+        found += float(differences.mean())
+        by_chance += _resampled_means(differences - differences.mean(), rng)
+    further = int(np.count_nonzero(np.abs(by_chance) >= abs(found) - 1e-12))
+    return max((1 + further) / (1 + TEST_RESAMPLES), 2.0 ** (1 - differing))
+
+
+def _resampled_means(values: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """The means of TEST_RESAMPLES bootstrap samples."""
+    import numpy as np
+
+    n, rows = len(values), 500
+    distinct, counts = np.unique(values, return_counts=True)
+    if 4 * len(distinct) < n:  # draw how often each comes up
+        return rng.multinomial(n, counts / n, size=TEST_RESAMPLES) @ distinct / n
+    parts = [values[rng.integers(n, size=(rows, n))].mean(1) for _ in range(TEST_RESAMPLES // rows)]
+    return np.concatenate(parts)
+
+
+def detectable(pairs: Pairs) -> float | None:
+    """The least true difference that `paired_test` would find in POWER of samples of this size.
+
+    From the spread of the differences found (Connor 1987, without his second-order term); six
+    questions that differ one way are the least that reach LEVEL. None where there are too few
+    questions for that. There is at least one.
+    """
+    squares = [(mine - other) ** 2 for mine, other in pairs if mine != other]
+    size = math.sqrt(fmean(squares)) if squares else 1.0
+    normal = NormalDist()
+    z = normal.inv_cdf(1 - LEVEL / 2) + normal.inv_cdf(POWER)
+    least = size * max(z * math.sqrt(len(squares)), 6.0) / len(pairs)
+    return least if least <= 1 else None
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected for being several (Holm 1979), in the order given."""
+    adjusted = [0.0] * len(p_values)
+    worst = 0.0
+    for rank, at in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[at]))
+        adjusted[at] = worst
+    return adjusted
+
+
+def pass_at(k: int, right: int, n: int) -> float:
+    """The chance that k of n samples, drawn without replacement, hold one of those right.
+
+    The unbiased estimate of pass@k (Chen et al. 2021, equation 1), for k up to n.
+    """
+    return 1 - math.comb(n - right, k) / math.comb(n, k)
 
 
 def mcnemar(won: int, lost: int) -> float:

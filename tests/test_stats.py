@@ -5,16 +5,23 @@ from __future__ import annotations
 import math
 import random
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from autocoa_bench.stats import (
+    LEVEL,
     Estimate,
     bootstrap,
+    detectable,
     difference,
     estimate,
+    holm,
     macro_average,
     mcnemar,
     paired,
+    paired_test,
+    pass_at,
     wilson,
 )
 
@@ -167,10 +174,123 @@ def test_a_paired_difference_is_over_common_questions() -> None:
     assert -1 <= found.low <= found.mean <= found.high <= 1
 
 
-def test_a_paired_difference_of_parts_has_no_exact_test() -> None:
-    found = paired({"a": 0.5, "b": 0.0}, {"a": 0.0, "b": 0.0})
+def test_scores_of_0_and_1_are_tested_by_mcnemar() -> None:
+    found = paired(dict.fromkeys(range(10), 1.0), dict.fromkeys(range(10), 0.0))
     assert found is not None
-    assert found.p is None
+    assert found.p == mcnemar(10, 0)
+
+
+def test_other_scores_are_tested_by_a_bootstrap_near_the_normal_tests_p() -> None:
+    rng = random.Random(2)
+    pairs = [(rng.random(), rng.random() - 0.04) for _ in range(400)]
+    differences = [mine - other for mine, other in pairs]
+    mean = sum(differences) / 400
+    spread = math.sqrt(sum((each - mean) ** 2 for each in differences)) / 400
+    assert 0.001 < paired_test([pairs]) < 0.1
+    assert paired_test([pairs]) == pytest.approx(
+        math.erfc(abs(mean) / spread / math.sqrt(2)), abs=0.005
+    )
+
+
+def test_the_paired_test_is_the_same_in_both_directions() -> None:
+    pairs = [(0.2, 0.1), (0.9, 0.3), (0.4, 0.5), (0.0, 0.7), (1.0, 0.2)] * 5
+    back = [(other, mine) for mine, other in pairs]
+    assert paired_test([pairs]) == pytest.approx(paired_test([back]), abs=0.02)
+
+
+def test_a_bootstrap_of_few_questions_is_trusted_no_further_than_their_signs() -> None:
+    assert paired_test([[(0.5, 0.0)] * 2]) == 0.5
+    assert paired_test([[(0.5, 0.0)] * 6]) == 2 / 64
+
+
+def test_equal_scores_show_no_difference() -> None:
+    assert paired_test([[(0.5, 0.5)] * 10]) == 1.0
+
+
+def test_a_test_over_datasets_weighs_each_alike() -> None:
+    """Ahead on a large dataset and as far behind on a small one is no difference."""
+    large = [(1.0, 0.0)] * 100 + [(0.0, 0.0)] * 100
+    small = [(0.0, 1.0)] * 10 + [(0.0, 0.0)] * 10
+    assert paired_test([large + small]) < 0.001
+    assert paired_test([large, small]) > 0.9
+
+
+def test_holms_correction_is_the_published_procedure() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+@pytest.mark.parametrize(
+    ("k", "right", "n", "chance"), [(1, 1, 4, 0.25), (2, 1, 4, 0.5), (2, 2, 4, 5 / 6), (3, 2, 4, 1)]
+)
+def test_pass_at_k_is_the_chance_to_draw_a_right_sample(
+    k: int, right: int, n: int, chance: float
+) -> None:
+    assert pass_at(k, right, n) == pytest.approx(chance)
+
+
+def test_a_detectable_difference_is_detected_four_times_in_five() -> None:
+    """Of 500 questions 20 % differ; the true difference is what the pairs say is detectable."""
+    rng = np.random.default_rng(6)
+    size = detectable([(1.0, 0.0)] * 50 + [(0.0, 1.0)] * 50 + [(1.0, 1.0)] * 400)
+    assert size == pytest.approx(2.80 * math.sqrt(0.2 / 500), abs=0.0005)
+    assert 0.75 < _share_significant(rng, 500, 0.2, size) < 0.87
+
+
+def test_five_questions_can_show_nothing() -> None:
+    assert detectable([(1.0, 0.0)] * 5) is None
+    assert detectable([(1.0, 1.0)] * 60) == 0.1
+
+
+def test_mcnemars_test_finds_what_is_not_there_at_most_one_time_in_twenty() -> None:
+    rng = np.random.default_rng(4)
+    assert 0.03 < _share_significant(rng, 500, 0.3, 0.0) <= 0.053
+
+
+def _share_significant(
+    rng: np.random.Generator, n: int, differing: float, true: float, runs: int = 20_000
+) -> float:
+    """How often McNemar's p is below LEVEL, of pairs of runs with a true difference."""
+    chances = [(differing + true) / 2, (differing - true) / 2, 1 - differing]
+    drawn: NDArray[np.int64] = rng.multinomial(n, chances, size=runs)
+    outcomes, counts = np.unique(drawn[:, :2], axis=0, return_counts=True)
+    found = [mcnemar(int(won), int(lost)) < LEVEL for won, lost in outcomes]
+    return float(counts[found].sum() / runs)
+
+
+def test_the_paired_bootstrap_finds_what_is_not_there_about_one_time_in_twenty() -> None:
+    """Scores of 0, a half or 1 on 120 questions by two runs of the same strength."""
+    rng = np.random.default_rng(5)
+    ours, theirs = rng.choice([0.0, 0.5, 1.0], size=(2, 400, 120), p=[0.5, 0.2, 0.3])
+    theirs = np.where(rng.random((400, 120)) < 0.6, ours, theirs)
+    found = [
+        paired_test([list(zip(mine, others, strict=True))]) < LEVEL
+        for mine, others in zip(ours.tolist(), theirs.tolist(), strict=True)
+    ]
+    assert 0.02 <= np.mean(found) <= 0.085
+
+
+def test_wilsons_interval_covers_the_truth_nineteen_times_in_twenty() -> None:
+    rng = np.random.default_rng(7)
+    for n, true in ((50, 0.1), (125, 0.5), (500, 0.03)):
+        limits = np.array([wilson(k, n) for k in range(n + 1)])
+        low, high = limits[rng.binomial(n, true, size=20_000)].T
+        assert 0.93 <= np.mean((low <= true) & (true <= high)) <= 0.975
+
+
+def test_the_interval_over_questions_covers_the_truth_though_samples_are_alike() -> None:
+    """Four samples a question, right with the question's own chance: Beta(0.5, 1), mean 1/3."""
+    rng = np.random.default_rng(8)
+    chances = rng.beta(0.5, 1.0, size=(400, 100))
+    scores = rng.random((4, 400, 100)) < chances
+    covered = 0
+    for run in scores.transpose(1, 2, 0).astype(float).tolist():
+        found = estimate(run)
+        assert found.low is not None
+        assert found.high is not None
+        covered += found.low <= 1 / 3 <= found.high
+    assert 0.91 <= covered / 400 <= 0.98
 
 
 def test_nothing_in_common_has_no_difference() -> None:

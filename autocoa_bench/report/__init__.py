@@ -23,6 +23,8 @@ from autocoa_bench.report.markdown import markdown
 from autocoa_bench.report.model import Report, Table
 from autocoa_bench.report.paper import paper
 from autocoa_bench.report.reading import Catalogue, catalogue, deciding, entries
+from autocoa_bench.report.samples import samples
+from autocoa_bench.report.searching import by_search
 from autocoa_bench.report.temporal import temporal
 from autocoa_bench.report.terminal import print_terminal
 from autocoa_bench.report.tidy import csv
@@ -38,6 +40,7 @@ __all__ = [
     "acting",
     "action_counts",
     "build",
+    "by_search",
     "catalogue",
     "compare",
     "compared",
@@ -49,6 +52,7 @@ __all__ = [
     "paper",
     "print_terminal",
     "render",
+    "samples",
     "temporal",
     "usual",
 ]
@@ -61,6 +65,7 @@ TABLES = (
     "faults",
     "kinds",
     "acting",
+    "samples",
     "temporal",
     "paper",
 )
@@ -70,11 +75,13 @@ USUAL = TABLES[:5]
 
 def usual(runs: Sequence[Run]) -> tuple[str, ...]:
     """The tables that fit the runs: those that every run has, `acting` where a run has questions
-    of its kinds, `temporal` where one asks sub-questions."""
+    of its kinds, `samples` where one has several a question, `temporal` where one asks
+    sub-questions."""
     records = (record for run in runs for record in run.records)
     samples = (sample for run in runs for sample in run.info.spec.tasks)
     fits = {
         "acting": any(record.question.kind in KINDS for record in records),
+        "samples": any(run.info.spec.samples > 1 for run in runs),
         "temporal": any(is_sub(sample.task) for sample in samples),
     }
     return (*USUAL, *(name for name, fit in fits.items() if fit))
@@ -135,6 +142,7 @@ def build(
         "faults": lambda: faults(runs, known),
         "kinds": lambda: kinds(runs, metrics, known),
         "acting": lambda: acting(runs, correct, known),
+        "samples": lambda: samples(runs, correct, known),
         "temporal": lambda: temporal(runs, metrics, correct, known),
         "paper": lambda: paper(runs, known, beside),
     }
@@ -144,7 +152,7 @@ def build(
 def compared(
     first: Run, second: Run, scorer: str = "em", allow_differences: bool = False
 ) -> Report:
-    """The table of two runs side by side.
+    """Two runs side by side, and what searching changes where one of them does not search.
 
     Raises UserError for a scorer that one does not have, and as `build` does for differences.
     """
@@ -154,7 +162,8 @@ def compared(
     found = entries([first, second], known)
     if not allow_differences:
         refuse_differences(found, [scorer])
-    return Report((compare(first, second, scorer, known),), footer(found))
+    tables = (compare(first, second, scorer, known), by_search(first, second, scorer, known))
+    return Report(tuple(table for table in tables if table is not None), footer(found))
 
 
 def _check_scorer(name: str, scored: Sequence[str]) -> None:

@@ -93,10 +93,14 @@ def _head(table: Table) -> list[str]:
 def _row(row: Row) -> list[str]:
     """The row, and its details as a second, smaller line."""
     cells = (row.label, *row.cells)
-    lines = [" & ".join(escape(cell.text) for cell in cells) + " \\\\"]
+    lines = [" & ".join(_text(cell) for cell in cells) + " \\\\"]
     if any(cell.detail for cell in cells):
         lines.append(" & ".join(_small(cell) for cell in cells) + " \\\\")
     return lines
+
+
+def _text(cell: Cell) -> str:
+    return f"\\textbf{{{escape(cell.text)}}}" if cell.strong else escape(cell.text)
 
 
 def _small(cell: Cell) -> str:

@@ -6,7 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from autocoa_bench.parts import is_sub
+from autocoa_bench.report.best import Contest, Scores, contests
 from autocoa_bench.report.captions import shared_notes, titled
 from autocoa_bench.report.model import (
     MARK,
@@ -54,6 +57,10 @@ class _Line(NamedTuple):
     found: dict[tuple[_Dataset, str], tuple[Estimate, Missing]]
 
 
+_Contests = dict[tuple[_Dataset | None, str], Contest]
+"""By dataset (None: the average) and metric."""
+
+
 def leaderboard(
     runs: Sequence[Run],
     metrics: Sequence[str] = ("em", "f1"),
@@ -69,13 +76,19 @@ def leaderboard(
     averaged = len(datasets) > 1 and not any(is_sub(each.task) for each in datasets)
     if averaged:
         columns += [Column(("", "Average", metric_title(m))) for m in metrics]
+    decided = _contests(lines, datasets, metrics, averaged)
     return Table(
         name="leaderboard",
         title=titled("Leaderboard", found),
         stub="Method",
         columns=tuple(columns),
-        sections=_sections(lines, datasets, metrics, averaged),
-        notes=(_READING, *_notes(lines, datasets, metrics, averaged), *shared_notes(found)),
+        sections=_sections(lines, datasets, metrics, averaged, decided),
+        notes=(
+            _READING,
+            *([_bold(decided)] if decided else []),
+            *_notes(lines, datasets, metrics, averaged),
+            *shared_notes(found),
+        ),
         facts=tuple(fact for line in lines for fact in _facts(line, datasets, metrics, averaged)),
         lead=1,
     )
@@ -117,18 +130,54 @@ def _line(entry: Entry, datasets: Sequence[_Dataset], metrics: Sequence[str]) ->
     return _Line(entry, found)
 
 
-def _sections(
+def _contests(
     lines: Sequence[_Line], datasets: Sequence[_Dataset], metrics: Sequence[str], averaged: bool
+) -> _Contests:
+    """The best run of each column; an average's runs are those with all datasets."""
+    columns: dict[tuple[_Dataset | None, str], dict[str, Scores]] = {}
+    for metric in metrics:
+        for line in lines:
+            scores = line.entry.by_question(metric)
+            by_task = {
+                dataset: {key: score for key, score in scores.items() if key[0] == dataset.task}
+                for dataset in datasets
+                if (dataset, metric) in line.found
+            }
+            for dataset, each in by_task.items():
+                if each:
+                    columns.setdefault((dataset, metric), {})[line.entry.name] = [each]
+            if averaged and len(by_task) == len(datasets) and all(by_task.values()):
+                columns.setdefault((None, metric), {})[line.entry.name] = list(by_task.values())
+    return contests(columns)
+
+
+def _bold(decided: _Contests) -> str:
+    """What bold means, and in how many columns a run earned it."""
+    won = sum(contest.decided for contest in decided.values())
+    return (
+        "bold: better than each other run of the column, by paired tests over the questions of "
+        "both (McNemar's exact where scores are 0 or 1, else a bootstrap over questions), p < 0.05 "
+        f"after Holm's correction for {len(decided)} columns; {won or 'none'} of them "
+        f"{'has' if won <= 1 else 'have'} such a run"
+    )
+
+
+def _sections(
+    lines: Sequence[_Line],
+    datasets: Sequence[_Dataset],
+    metrics: Sequence[str],
+    averaged: bool,
+    decided: _Contests,
 ) -> tuple[Section, ...]:
     rows: dict[str, list[Row]] = {}
     for line in lines:
         cells = [_count_cell(line, metrics)]
-        for dataset in datasets:
+        for dataset in (*datasets, *([None] if averaged else [])):
             for metric in metrics:
-                found = line.found.get((dataset, metric))
-                cells.append(score_cell(found[0], bool(found[1])) if found else Cell(NOTHING))
-        if averaged:
-            cells += [_average_cell(line, datasets, metric) for metric in metrics]
+                cell = _score_cell(line, datasets, dataset, metric)
+                contest = decided.get((dataset, metric))
+                strong = bool(contest and contest.decided and contest.run == line.entry.name)
+                cells.append(replace(cell, strong=strong))
         label = Cell(line.entry.label, line.entry.model)
         rows.setdefault(line.entry.section, []).append(Row(label, tuple(cells)))
     return tuple(Section(title, tuple(found)) for title, found in rows.items())
@@ -154,11 +203,16 @@ def _average(line: _Line, datasets: Sequence[_Dataset], metric: str) -> Estimate
     return macro_average([line.found[dataset, metric][0] for dataset in datasets])
 
 
-def _average_cell(line: _Line, datasets: Sequence[_Dataset], metric: str) -> Cell:
-    average = _average(line, datasets, metric)
-    if average is None:
-        return Cell(NOTHING)
-    return score_cell(average, any(line.found[d, metric][1] for d in datasets))
+def _score_cell(
+    line: _Line, datasets: Sequence[_Dataset], dataset: _Dataset | None, metric: str
+) -> Cell:
+    """A dataset's mean, or the average (None) over all of them."""
+    if dataset is None:
+        average = _average(line, datasets, metric)
+        marked = average is not None and any(line.found[d, metric][1] for d in datasets)
+        return score_cell(average, marked) if average else Cell(NOTHING)
+    found = line.found.get((dataset, metric))
+    return score_cell(found[0], bool(found[1])) if found else Cell(NOTHING)
 
 
 def _notes(

@@ -57,5 +57,5 @@ def _heading(headings: tuple[str, ...]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    text = escape(cell.text)
+    text = f"**{escape(cell.text)}**" if cell.strong else escape(cell.text)
     return f"{text} ({escape(cell.detail)})" if cell.detail else text

@@ -14,11 +14,15 @@ MARK = "†"
 
 
 class Cell(Struct, frozen=True, omit_defaults=True):
-    """A text, a lesser text that goes under it, and a share in [0, 1] to draw as a bar."""
+    """A text, a lesser text that goes under it, and a share in [0, 1] to draw as a bar.
+
+    A `strong` text is set bold: it differs from others by more than chance.
+    """
 
     text: str
     detail: str = ""
     bar: float | None = None
+    strong: bool = False
 
 
 class Column(Struct, frozen=True):
@@ -47,7 +51,10 @@ class Section(Struct, frozen=True):
 
 
 class Fact(Struct, frozen=True):
-    """One raw number behind a table: a line of the CSV. Shares are in [0, 1]."""
+    """One raw number behind a table: a line of the CSV. Shares are in [0, 1].
+
+    `p` is a paired test's, `p_holm` the same corrected for the table's other tests.
+    """
 
     table: str
     run: str
@@ -66,6 +73,8 @@ class Fact(Struct, frozen=True):
     planned: int | None = None
     coverage: float | None = None
     total: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
 
 
 class Table(Struct, frozen=True):

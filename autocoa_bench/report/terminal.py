@@ -149,7 +149,7 @@ def _cell_lines(cell: Cell, width: int, barred: bool, wide: bool) -> list[_Run]:
     if wide:
         return [(line.ljust(width), "") for line in fold(cell.text, width)]
     text = f"{cell.text.rjust(width - BAR - 1)} {_bar(cell.bar or 0)}" if barred else cell.text
-    lines = [(text.rjust(width), "")]
+    lines = [(text.rjust(width), "bold" if cell.strong else "")]
     if cell.detail:
         lines.append((cell.detail.rjust(width), "dim"))
     return lines

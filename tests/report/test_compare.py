@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.report import compare, compared
+from autocoa_bench.report import by_search, compare, compared
 from autocoa_bench.report.model import Cell, Table
 from autocoa_bench.store import Run
 
@@ -57,11 +57,61 @@ def test_several_tasks_get_a_row_for_all(make_run: Make) -> None:
     assert cells(table, "all")["difference"].text == "+50.0"
 
 
-def test_samples_are_averaged_before_they_are_compared_and_have_no_p(make_run: Make) -> None:
+def test_samples_are_averaged_before_they_are_compared(make_run: Make) -> None:
     ours = make_run({"t": [[(0, 1.0), (0, 0.0)]]}, "agent")
     theirs = make_run({"t": [[(0, 0.0), (0, 0.0)]]}, "react")
     found = cells(compare(ours, theirs))
-    assert (found["difference"].text, found["won"].text, found["p"].text) == ("+50.0", "1", "–")
+    assert (found["difference"].text, found["won"].text, found["p"].text) == ("+50.0", "1", "1.000")
+
+
+def test_p_is_corrected_for_the_tables_rows_and_bold_where_it_holds(make_run: Make) -> None:
+    """Ten wins of ten are p = 0.002, six of six 0.031 and, of three rows, not enough."""
+    ours = make_run({"s": [(0, 1.0)] * 10, "t": [(0, 1.0)] * 6, "u": [(0, 1.0)]}, "agent")
+    theirs = make_run({"s": [(0, 0.0)] * 10, "t": [(0, 0.0)] * 6, "u": [(0, 1.0)]}, "react")
+    table = compare(ours, theirs)
+    found = {label: cells(table, label) for label in ("s", "t", "u", "all")}
+    assert [each["p"].text for each in found.values()] == ["0.002", "0.031", "1.000", "< 0.001"]
+    assert [each["p (Holm)"].text for each in found.values()] == [
+        *("0.006", "0.062", "1.000", "< 0.001")
+    ]
+    assert [each["difference"].strong for each in found.values()] == [True, False, False, True]
+
+
+def test_a_detectable_difference_is_given_where_there_are_questions_enough(make_run: Make) -> None:
+    few, many = (
+        [
+            scored(make_run, [value] * n, solver)
+            for value, solver in ((1.0, "agent"), (0.0, "react"))
+        ]
+        for n in (5, 10)
+    )
+    assert cells(compare(*few))["detectable"].text == "–"
+    assert cells(compare(*many))["detectable"].text == "88.6"
+
+
+def test_beside_the_model_alone_answers_are_memorised_gained_or_lost(make_run: Make) -> None:
+    alone = make_run({"t": [(0, v) for v in (1.0, 1.0, 0.0, 0.0, 0.0)]}, "model-only", search=None)
+    agent = make_run({"t": [(1, v) for v in (1.0, 0.0, 1.0, 1.0, 0.0)]}, "agent")
+    for table in (by_search(alone, agent), by_search(agent, alone)):
+        assert table is not None
+        found = cells(table)
+        assert [found[name].text for name in ("n", "memorised", "gained", "lost", "neither")] == [
+            *("5", "20.0", "40.0", "20.0", "20.0")
+        ]
+        assert (found["p (Holm)"].text, found["gained"].strong) == ("1.000", False)
+
+
+def test_what_search_gains_is_bold_only_beyond_chance(make_run: Make) -> None:
+    alone = make_run({"t": [(0, 0.0)] * 8}, "model-only", search=None)
+    table = by_search(alone, make_run({"t": [(1, 1.0)] * 8}, "agent"))
+    assert table is not None
+    assert [name for name, cell in cells(table).items() if cell.strong] == ["gained"]
+
+
+def test_two_runs_that_search_have_no_model_alone(make_run: Make) -> None:
+    run = scored(make_run, [1.0], "agent")
+    assert by_search(run, scored(make_run, [1.0], "react")) is None
+    assert [table.name for table in compared(run, run).tables] == ["compare"]
 
 
 def test_runs_without_a_common_question_are_refused(make_run: Make) -> None:

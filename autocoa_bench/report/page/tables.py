@@ -78,7 +78,7 @@ def _kind(column: Column) -> str:
 
 
 def _content(cell: Cell) -> Html:
-    parts = [tag("span", cell.text, class_="text")]
+    parts = [tag("strong" if cell.strong else "span", cell.text, class_="text")]
     if cell.bar is not None:
         full = tag("rect", width=f"{100 * cell.bar:.1f}", height="6")
         parts.append(
