@@ -17,6 +17,7 @@ import typer
 
 from autocoa_bench import registry
 from autocoa_bench.errors import Incomparable, UserError
+from autocoa_bench.judging import judge_app
 from autocoa_bench.options import (
     AllowDifferences,
     BaseUrl,
@@ -31,6 +32,7 @@ from autocoa_bench.options import (
     engine_of,
     format_of,
     rows_of,
+    write_report,
     write_table,
 )
 from autocoa_bench.serving import serve_search
@@ -59,6 +61,7 @@ tasks_app = typer.Typer(
     invoke_without_command=True,
 )
 app.add_typer(tasks_app, name="tasks")
+app.add_typer(judge_app, name="judge")
 
 DEFAULT_SCORERS = "em,f1,cover_em"
 
@@ -303,7 +306,7 @@ def compare(
 
     loaded = [bench.load_scored(folder) for folder in (first, second)]
     made = reports.compared(loaded[0], loaded[1], scorer, allow_differences)
-    _write_report(made, format or format_of(out), out)
+    write_report(made, format or format_of(out), out)
 
 
 @app.command()
@@ -513,7 +516,7 @@ def _print_report(
     beside: Mapping[str, str] | None = None,
 ) -> None:
     _, made = _load_report(folders, by, allow_differences, beside)
-    _write_report(made, form, out)
+    write_report(made, form, out)
 
 
 def _write_page(
@@ -543,18 +546,3 @@ def _load_report(
     runs = [bench.load_scored(folder) for folder in folders]
     tables = reports.usual(runs) if by is None else _names(by)
     return runs, reports.build(runs, by=tables, allow_differences=allow_differences, beside=beside)
-
-
-def _write_report(made: Report, form: Format, out: Path | None) -> None:
-    from autocoa_bench import report as reports
-
-    if form is Format.TERMINAL:
-        if out is not None:
-            raise UserError(f"'{out}' takes --format markdown, latex or csv, not terminal")
-        reports.print_terminal(made, _stdout())
-        return
-    text = reports.render(made, form.value)
-    if out is None:
-        typer.echo(text)
-        return
-    write_table(out, text)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from autocoa_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from autocoa_bench.report.model import Report
 
 
 class Split(StrEnum):
@@ -128,6 +131,24 @@ def write_table(out: Path, text: str) -> None:
         out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise _cannot_write(out, error) from None
+
+
+def write_report(made: Report, form: Format, out: Path | None) -> None:
+    """Print a report, or write it to a file. Raises UserError."""
+    from rich.console import Console
+
+    from autocoa_bench import report as reports
+
+    if form is Format.TERMINAL:
+        if out is not None:
+            raise UserError(f"'{out}' takes --format markdown, latex or csv, not terminal")
+        reports.print_terminal(made, Console())
+        return
+    text = reports.render(made, form.value)
+    if out is None:
+        typer.echo(text)
+        return
+    write_table(out, text)
 
 
 def _cannot_write(file: Path, error: OSError) -> UserError:

@@ -20,6 +20,7 @@ ROOMS = {
     "store": {"types", "errors"},
     "cassette": {"types", "errors", "engines", "search", "store"},
     "stats": {"types"},
+    "audit": {"rows", "scoring", "stats"},
     "published": set(),
     "rows": {"errors", "latebar"},
     "questions": {"types", "rows"},

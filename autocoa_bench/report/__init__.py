@@ -10,6 +10,7 @@ from autocoa_bench.parts import is_sub
 from autocoa_bench.registry import unknown
 from autocoa_bench.report.acting import KINDS, acting
 from autocoa_bench.report.actions import action_counts
+from autocoa_bench.report.audited import audited
 from autocoa_bench.report.captions import footer
 from autocoa_bench.report.compare import compare
 from autocoa_bench.report.costs import costs
@@ -39,6 +40,7 @@ __all__ = [
     "Table",
     "acting",
     "action_counts",
+    "audited",
     "build",
     "by_search",
     "catalogue",

@@ -7,11 +7,9 @@ from autocoa_bench.report.compare import common_questions, in_order, p_text, tas
 from autocoa_bench.report.leaderboard import metric_title
 from autocoa_bench.report.model import Cell, Column, Row, Section, Table, percent
 from autocoa_bench.report.reading import NOTHING_KNOWN, Catalogue, Entry
+from autocoa_bench.scoring import RIGHT
 from autocoa_bench.stats import LEVEL, holm, mcnemar, wilson
 from autocoa_bench.store import Run
-
-RIGHT = 0.5
-"""From this score on an answer counts as right; of several samples, their mean."""
 
 _KINDS = {
     (True, True): "memorised",

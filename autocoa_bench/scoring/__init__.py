@@ -10,7 +10,18 @@ from autocoa_bench import registry
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Record, Score, Trajectory
 
-__all__ = ["BoxScorer", "Score", "TextScorer", "is_current", "load_scorers", "score_record"]
+__all__ = [
+    "RIGHT",
+    "BoxScorer",
+    "Score",
+    "TextScorer",
+    "is_current",
+    "load_scorers",
+    "score_record",
+]
+
+RIGHT = 0.5
+"""From this score on an answer counts as right, where only right and wrong will do."""
 
 TextScorer = Callable[[str, Sequence[str]], float]
 """(prediction, golds) -> a number in [0, 1]."""

@@ -1,0 +1,122 @@
+"""Scorers beside labelled verdicts: how far they agree, and the answers on which they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from autocoa_bench.audit import Audit, Rate
+from autocoa_bench.report.leaderboard import metric_title
+from autocoa_bench.report.model import (
+    NOTHING,
+    Cell,
+    Column,
+    Fact,
+    Report,
+    Row,
+    Section,
+    Table,
+    percent,
+    printable,
+)
+from autocoa_bench.scoring import RIGHT
+
+_PROSE = 120
+"""Characters of a question, gold or answer that a table shows."""
+
+
+def audited(audits: Mapping[str, Audit], source: str, limit: int) -> Report:
+    """The table of scorers over the same labels, then at most `limit` differing answers of each."""
+    return Report((_agreement(audits, source), *_differing(audits, limit)), ())
+
+
+def _agreement(audits: Mapping[str, Audit], source: str) -> Table:
+    first = next(iter(audits.values()))
+    labelled = sum(label.verdict for label in first.labels)
+    names = ("right %", "agreement %", "kappa", "sensitivity %", "specificity %")
+    return Table(
+        name="audit",
+        title=f"Scorers beside the verdicts of {printable(source, 60)}",
+        stub="Scorer",
+        columns=tuple(Column((name,)) for name in names),
+        sections=(Section("", tuple(_row(name, each) for name, each in audits.items())),),
+        notes=(
+            f"{len(first.labels):,} labelled answers, {labelled:,} of them right "
+            f"({percent(labelled / len(first.labels))} %); a score of {RIGHT} or more calls an "
+            "answer right",
+            "sensitivity: of the answers labelled right, those called right; specificity: of those "
+            "labelled wrong, those called wrong; Wilson's 95 % intervals, kappa's (Cohen's) by its "
+            "large-sample error",
+        ),
+        facts=tuple(fact for name, each in audits.items() for fact in _facts(name, each)),
+    )
+
+
+def _row(name: str, found: Audit) -> Row:
+    cells = (found.right, found.agreement, None, found.sensitivity, found.specificity)
+    return Row(Cell(name), tuple(_kappa(found) if each is None else _cell(each) for each in cells))
+
+
+def _cell(rate: Rate) -> Cell:
+    if rate.mean is None:
+        return Cell(NOTHING)
+    low, high = (100 * limit for limit in rate.interval)
+    return Cell(percent(rate.mean), f"{low:.0f}–{high:.0f}")
+
+
+def _kappa(found: Audit) -> Cell:
+    if found.kappa is None:
+        return Cell(NOTHING)
+    kappa, (low, high) = found.kappa
+    return Cell(f"{kappa:z.2f}", f"{low:z.2f} to {high:z.2f}")
+
+
+def _differing(audits: Mapping[str, Audit], limit: int) -> list[Table]:
+    """A table a scorer that differs from the labels at all."""
+    return [
+        Table(
+            name=f"audit-{name}",
+            title=f"Where {metric_title(name)} differs",
+            stub="Label",
+            columns=tuple(Column((head,), wide=True) for head in ("Question", "Golds", "Answer")),
+            sections=(
+                Section(
+                    "",
+                    tuple(
+                        Row(
+                            Cell("right" if label.verdict else "wrong"),
+                            (
+                                Cell(printable(label.question, _PROSE)),
+                                Cell(printable(" | ".join(label.golden_answers), _PROSE)),
+                                Cell(printable(label.prediction, _PROSE) or NOTHING),
+                            ),
+                        )
+                        for label in found.differing[:limit]
+                    ),
+                ),
+            ),
+            notes=(f"{name}: {min(limit, len(found.differing))} of {len(found.differing)} shown",),
+        )
+        for name, found in audits.items()
+        if limit and found.differing
+    ]
+
+
+def _facts(name: str, found: Audit) -> list[Fact]:
+    rates = {
+        "right": found.right,
+        "agreement": found.agreement,
+        "sensitivity": found.sensitivity,
+        "specificity": found.specificity,
+    }
+    facts = [
+        _fact(f"{name}:{what}", rate.mean, rate.interval.low, rate.interval.high, rate.n)
+        for what, rate in rates.items()
+    ]
+    if found.kappa is not None:
+        kappa, (low, high) = found.kappa
+        facts.append(_fact(f"{name}:kappa", kappa, low, high, len(found.labels)))
+    return facts
+
+
+def _fact(metric: str, mean: float | None, low: float, high: float, n: int) -> Fact:
+    return Fact("audit", "", "", "", "", "", metric, mean=mean, low=low, high=high, n=n)

@@ -1,0 +1,107 @@
+"""Scorers beside labelled verdicts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from autocoa_bench.audit import Label, audit, read_labels
+from autocoa_bench.scoring import load_scorers
+from autocoa_bench.scoring.text import exact_match
+from autocoa_bench.stats import wilson
+from support.commands import Cli, caller, refused
+from support.shared_data import SHARED_DATA, needs_shared_data
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    monkeypatch.chdir(tmp_path)
+    return caller(monkeypatch, capsys, "judge", "audit")
+
+
+def labels(agreed_right: int, missed: int, wrongly: int, agreed_wrong: int) -> list[Label]:
+    """So many answers by label and by what exact match says of them."""
+    kinds = [
+        (agreed_right, Label("q", ("x",), "x", True)),
+        (missed, Label("q", ("x",), "an x or so", True)),
+        (wrongly, Label("q", ("x",), "x", False)),
+        (agreed_wrong, Label("q", ("x",), "y", False)),
+    ]
+    return [label for number, label in kinds for _ in range(number)]
+
+
+def write(*rows: object) -> str:
+    Path("labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return "labels.jsonl"
+
+
+ROW = {"question": "Who?", "golden_answers": ["Anna"], "prediction": "Anne", "verdict": True}
+
+
+def test_the_figures_are_those_of_cohens_example() -> None:
+    """Twenty and fifteen agreed of fifty, 5 and 10 not: agreement 0.7, kappa 0.4."""
+    found = audit(labels(20, 5, 10, 15), exact_match)
+    assert found.agreement.mean == 0.7
+    assert found.sensitivity.mean == 0.8
+    assert found.specificity.mean == 0.6
+    assert found.specificity.interval == wilson(15, 25)
+    assert found.kappa is not None
+    assert found.kappa[0] == pytest.approx(0.4)
+    assert found.kappa[1] == pytest.approx((0.146, 0.654), abs=0.001)
+    assert len(found.differing) == 15
+
+
+def test_without_wrong_answers_there_is_no_specificity_and_no_kappa() -> None:
+    found = audit(labels(3, 0, 0, 0), exact_match)
+    assert (found.agreement.mean, found.specificity.mean, found.kappa) == (1.0, None, None)
+
+
+def test_half_a_score_calls_an_answer_right() -> None:
+    found = audit([Label("q", ("New York",), "New Orleans", True)], lambda *_: 0.5)
+    assert found.verdicts == (True,)
+
+
+def test_the_command_prints_each_scorer_and_where_it_differs(cli: Cli) -> None:
+    done = cli(write(ROW, {**ROW, "prediction": "Anna"}), "--scorers", "em,f1")
+    assert done.code == 0, done.err
+    assert "50.0" in done.out
+    assert "em: 1 of 1 shown" in done.out
+    assert "Anne" in done.out
+
+
+def test_the_differing_answers_can_be_left_out(cli: Cli) -> None:
+    assert "Anne" not in cli(write(ROW), "--limit", "0").out
+
+
+def test_the_figures_can_be_had_as_data(cli: Cli) -> None:
+    done = cli(write(ROW, {**ROW, "prediction": "Anna"}), "--scorer", "em", "--format", "csv")
+    assert ",em:agreement,,,,0.5," in done.out
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"question": "Who?"}, "labels.jsonl:2: a label has question, golden_answers"),
+        ({**ROW, "verdict": "yes"}, "$.verdict"),
+        ({**ROW, "golden_answers": []}, "golden_answers is empty"),
+    ],
+)
+def test_a_bad_label_is_named_by_its_line(cli: Cli, row: object, said: str) -> None:
+    refused(cli(write(ROW, row)), said)
+
+
+def test_a_missing_file_and_an_unknown_scorer_are_refused(cli: Cli) -> None:
+    refused(cli("none.jsonl"), "there is no file 'none.jsonl'")
+    refused(cli(write(ROW), "--scorers", "emm"), "did you mean 'em'")
+
+
+@pytest.mark.real_data
+@needs_shared_data
+def test_exact_match_agrees_with_gpt_4o_on_the_published_agents_as_logged() -> None:
+    found = read_labels(SHARED_DATA / "judge" / "labelled.jsonl")
+    scorers = load_scorers(["em", "cover_em"])
+    figures = {name: audit(found, scorer) for name, scorer in scorers.items()}
+    assert [round(100 * (each.agreement.mean or 0), 1) for each in figures.values()] == [86.7, 89.9]
+    assert [round((each.kappa or (0,))[0], 2) for each in figures.values()] == [0.72, 0.78]
