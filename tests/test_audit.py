@@ -67,7 +67,7 @@ def test_the_command_prints_each_scorer_and_where_it_differs(cli: Cli) -> None:
     done = cli(write(ROW, {**ROW, "prediction": "Anna"}), "--scorers", "em,f1")
     assert done.code == 0, done.err
     assert "50.0" in done.out
-    assert "em: 1 of 1 shown" in done.out
+    assert "em differs from the label on 1 of 2 answers; shown: 1" in done.out
     assert "Anne" in done.out
 
 

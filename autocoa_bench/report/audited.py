@@ -94,7 +94,10 @@ def _differing(audits: Mapping[str, Audit], limit: int) -> list[Table]:
                     ),
                 ),
             ),
-            notes=(f"{name}: {min(limit, len(found.differing))} of {len(found.differing)} shown",),
+            notes=(
+                f"{name} differs from the label on {len(found.differing):,} of "
+                f"{len(found.labels):,} answers; shown: {min(limit, len(found.differing)):,}",
+            ),
         )
         for name, found in audits.items()
         if limit and found.differing

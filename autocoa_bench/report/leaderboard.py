@@ -133,14 +133,18 @@ def _line(entry: Entry, datasets: Sequence[_Dataset], metrics: Sequence[str]) ->
 def _contests(
     lines: Sequence[_Line], datasets: Sequence[_Dataset], metrics: Sequence[str], averaged: bool
 ) -> _Contests:
-    """The best run of each column; an average's runs are those with all datasets."""
+    """The best run of each column; an average's runs are those with all datasets.
+
+    Sub-questions are not tested: those of one main question are not independent of one another.
+    """
+    tested = [dataset for dataset in datasets if not is_sub(dataset.task)]
     columns: dict[tuple[_Dataset | None, str], dict[str, Scores]] = {}
     for metric in metrics:
         for line in lines:
             scores = line.entry.by_question(metric)
             by_task = {
                 dataset: {key: score for key, score in scores.items() if key[0] == dataset.task}
-                for dataset in datasets
+                for dataset in tested
                 if (dataset, metric) in line.found
             }
             for dataset, each in by_task.items():

@@ -54,6 +54,14 @@ def test_more_columns_ask_for_more(make_run: Make) -> None:
     assert bold(leaderboard(runs, ["em", "f1"])) == set()
 
 
+def test_sub_questions_are_not_tested_as_if_independent(make_run: Make) -> None:
+    outcomes = [{"t-sub": [(1, score)] * 50} for score in (1.0, 0.0)]
+    runs = [make_run(each, name) for each, name in zip(outcomes, ("agent", "react"), strict=True)]
+    table = leaderboard(runs, ["em"])
+    assert bold(table) == set()
+    assert not any(note.startswith("bold") for note in table.notes)
+
+
 def test_a_run_alone_is_neither_bold_nor_explained(make_run: Make) -> None:
     table = leaderboard([run(make_run, "agent", t=(90, 100))], ["em"])
     assert bold(table) == set()

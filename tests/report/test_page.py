@@ -8,6 +8,7 @@ import zlib
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Sequence
+from html import escape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -131,7 +132,7 @@ def test_tables_and_captions_are_the_reports(make_run: Make) -> None:
     for table in report.tables:
         assert table.title in text
         for note in table.notes:
-            assert note.replace("'", "&#x27;") in text
+            assert escape(note) in text
     assert "runs differ in seed: 0 [agent (seed 0)]; 1 [agent (seed 1)]" in text
 
 
