@@ -39,7 +39,7 @@ def test_every_command_of_a_document_names_real_options(document: str) -> None:
     text = (ROOT / document).read_text().replace("\\\n", " ")
     for line in re.findall(r"^\$ autocoa-bench (.+)$", text, re.MULTILINE):
         command = line.partition("#")[0].split()
-        path = command[: 2 if command[0] in ("synth", "train", "models", "tasks") else 1]
+        path = command[: 2 if command[0] in ("judge", "synth", "train", "models", "tasks") else 1]
         known = help_of(*path)
         for option in (word for word in command if word.startswith("--")):
             assert option in known, line
