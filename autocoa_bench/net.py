@@ -23,13 +23,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+Sleep = Callable[[float], Awaitable[None]]
+
 RETRY_AFTER_CAP = 60.0
 BACKOFF_BASE = 0.5
 BACKOFF_CAP = 20.0
 """Seconds."""
 
 OUTAGE_WAITS = (0, 1, 2, 4, 8, 15, 15, 15)
-"""Seconds before each probe of a server that seems down; a minute together."""
+"""Seconds before each probe of a server that seems down. Together a minute: long enough for
+llama.cpp or vLLM without compilation to start again, short enough not to keep a person waiting."""
+
+SPARED_PROBES = 3
+"""So many of those probes, 3 s of waiting, where other servers can take over."""
 
 _USERINFO = re.compile(r"//[^/\s@]*@")
 
@@ -46,7 +52,7 @@ class Failure(Exception):
 async def retrying(
     attempt: Callable[[], Awaitable[T]],
     retries: int,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    sleep: Sleep = asyncio.sleep,
 ) -> T:
     """The first success of `attempt`, with exponential backoff and full jitter between tries.
 
@@ -69,10 +75,20 @@ async def retrying(
 class Outage:
     """Tells a request's own failures from its server's, for the requests of one event loop."""
 
-    def __init__(self, server: str) -> None:
-        """`server` is named in the message, such as `the search server at http://...`."""
+    def __init__(
+        self,
+        server: str,
+        spared: Callable[[], bool] = lambda: False,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        """`server` is named in the message, such as `the search server at http://...`.
+
+        `spared` says whether other servers can take over.
+        """
         self._server = server
-        self._down = False
+        self._spared = spared
+        self._sleep = sleep
+        self._down = ""
         self._answers = 0
         self._recoveries = 0
         self._probing = asyncio.Lock()
@@ -94,7 +110,7 @@ class Outage:
         while True:
             recoveries = self._recoveries
             try:
-                found = await retrying(attempt, tries)
+                found = await retrying(attempt, tries, self._sleep)
             except Failure as failure:
                 if last:
                     raise
@@ -102,9 +118,16 @@ class Outage:
                 if back and recovered:  # it may be this very request that brings the server down
                     raise
                 tries, last, recovered = (retries, False, True) if back else (0, True, recovered)
+            except Exception:  # a refusal is an answer too
+                self._answered()
+                raise
             else:
-                self._answers += 1
+                self._answered()
                 return found
+
+    def _answered(self) -> None:
+        self._answers += 1
+        self._down = ""
 
     async def _came_back(
         self, recoveries: int, probe: Callable[[], Awaitable[bool]], said: str
@@ -113,19 +136,22 @@ class Outage:
         async with self._probing:
             if self._recoveries != recoveries:
                 return True
-            answers = self._answers
-            for number, wait in enumerate(OUTAGE_WAITS[:1] if self._down else OUTAGE_WAITS):
-                await asyncio.sleep(wait)
-                if await probe() or self._answers != answers:
-                    back = self._down or number > 0
-                    self._recoveries += back
-                    self._down = False
-                    return back
-            self._down = True
-            raise ServerDown(
-                f"{self._server} has answered nothing for a minute or more ({said}); what was "
-                "recorded is safe, and the same command resumes once it is back"
-            )
+            if not self._down:
+                answers = self._answers
+                for number, wait in enumerate(OUTAGE_WAITS):
+                    if number == SPARED_PROBES and self._spared():
+                        break
+                    await self._sleep(wait)
+                    if await probe():
+                        self._recoveries += number > 0
+                        return number > 0
+                    if self._answers != answers:  # so busy that the probe had no turn
+                        return False
+                self._down = (
+                    f"{self._server} has answered nothing for a minute or more ({said}); what was "
+                    "recorded is safe, and the same command resumes once it is back"
+                )
+            raise ServerDown(self._down)
 
 
 async def read_body(response: ClientResponse, longest: int) -> bytes:

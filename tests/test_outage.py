@@ -7,7 +7,6 @@ import pytest
 from aiohttp import web
 
 from autocoa_bench import net
-from autocoa_bench.engines import transport
 from autocoa_bench.store import load_run
 from support.commands import Cli, caller
 from support.mock_server import MockServer
@@ -23,7 +22,6 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(net, "BACKOFF_BASE", 0.01)
-    monkeypatch.setattr(transport, "OUTAGE_WAITS", (0.0, 0.1, 0.2))
     monkeypatch.setattr(net, "OUTAGE_WAITS", (0.0, 0.1, 0.2))
     tasks, corpus = write_task(tmp_path, QUESTIONS)
     words = ["run", "--solver", "agent:shots=0", "--tasks", tasks, "--corpus", corpus]

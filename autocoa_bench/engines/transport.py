@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from autocoa_bench.engines import refusals, wire
 from autocoa_bench.engines.net import KEY_VARIABLES, Key, redirect_target
-from autocoa_bench.errors import CONTEXT, EngineFault, ServerDown, UserError
+from autocoa_bench.errors import CONTEXT, EngineFault, UserError
 from autocoa_bench.net import (
     Failure,
+    Outage,
+    Sleep,
     proxy_for,
     read_body,
     reason,
@@ -21,13 +23,6 @@ from autocoa_bench.net import (
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
-
-OUTAGE_WAITS = (0, 1, 2, 4, 8, 15, 15, 15)
-"""Seconds before each probe of a server that seems down. Together a minute: long enough for
-llama.cpp or vLLM without compilation to start again, short enough not to keep a person waiting."""
-
-SPARED_PROBES = 3
-"""So many of those probes, 3 s of waiting, where other servers can take over."""
 
 PROBE_SECONDS = 20.0
 """How long a probe, or a question about the server itself, waits for its reply."""
@@ -43,8 +38,6 @@ _LONGEST_REPLY = 64 << 20
 
 T = TypeVar("T")
 
-Sleep = Callable[[float], Awaitable[None]]
-
 
 class Status(Exception):
     """A reply with an error status that another try cannot better."""
@@ -52,10 +45,6 @@ class Status(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
-
-
-class _Spent(EngineFault):
-    """The retries are spent."""
 
 
 class Transport:
@@ -82,15 +71,11 @@ class Transport:
         self._concurrency = concurrency
         self._timeout = timeout
         self._retries = retries
-        self._spared = spared
         self._sleep = sleep
+        self._outage = Outage(f"the model server at {root}", spared, sleep)
         self._proxy = proxy_for(root)
         self._session: ClientSession | None = None
         self._slots = asyncio.Semaphore(concurrency)
-        self._answers = 0
-        self._recoveries = 0
-        self._down = ""
-        self._probing = asyncio.Lock()
 
     def open(self) -> None:
         """Make ready to send."""
@@ -111,81 +96,46 @@ class Transport:
 
     async def retrying(self, attempt: Callable[[], Awaitable[T]], retries: int | None = None) -> T:
         """The first success of `attempt`. Raises EngineFault once the retries are spent."""
-
-        async def once() -> T:
-            async with self._slots:
-                try:
-                    found = await attempt()
-                except wire.BadReply as error:
-                    raise Failure("bad-reply", str(error)) from None
-                except Status:
-                    self._answers += 1  # a refusal is an answer too
-                    raise
-            self._answers += 1
-            return found
-
+        tries = self._retries if retries is None else retries
         try:
-            return await retrying(once, self._retries if retries is None else retries, self._sleep)
+            return await retrying(self._in_turn(attempt), tries, self._sleep)
         except Failure as failure:
-            raise _Spent(failure.kind, str(failure)) from None
+            raise EngineFault(failure.kind, str(failure)) from None
 
     async def enduring(
         self, attempt: Callable[[], Awaitable[T]], probe: Callable[[], Awaitable[object]]
     ) -> T:
-        """The same through an outage of about a minute.
+        """The same through an outage of about a minute (see `net.Outage`).
 
-        Where a request's retries are spent, the server may be down: `probe`, a request that any
-        server up can answer, tells. If it is up, one more try decides; if it comes back, the
-        request has all its tries once again. Raises EngineFault where the failure is the request's
-        own, and ServerDown where the server stays down.
+        `probe` is a request that any server up can answer. Raises EngineFault where the failure
+        is the request's own, and ServerDown where the server stays down.
         """
-        retries: int | None = None
-        recovered = False
-        while True:
-            recoveries = self._recoveries
+
+        async def is_up() -> bool:
             try:
-                return await self.retrying(attempt, retries)
-            except _Spent as spent:
-                if retries == 0:
-                    raise
-                back = await self._came_back(recoveries, probe, str(spent))
-                if back and recovered:  # it may be this very request that brings the server down
-                    raise
-                retries, recovered = (None, True) if back else (0, recovered)
-
-    async def _came_back(
-        self, recoveries: int, probe: Callable[[], Awaitable[object]], said: str
-    ) -> bool:
-        """Whether the server was down and is back; False where it is up. Raises ServerDown."""
-        async with self._probing:
-            if self._recoveries != recoveries:
+                await self._in_turn(probe)()
+            except Status:
                 return True
-            if not self._down:
-                answers = self._answers
-                for number, wait in enumerate(OUTAGE_WAITS):
-                    if number == SPARED_PROBES and self._spared():
-                        break
-                    await self._sleep(wait)
-                    if await self._answered(probe):
-                        self._recoveries += number > 0
-                        return number > 0
-                if self._answers != answers:  # so busy that the probes had no turn
-                    return False
-                self._down = (
-                    f"the model server at {self._root} has answered nothing for a minute or more "
-                    f"({said}); what was recorded is safe, and the same command resumes once it "
-                    "is back"
-                )
-            raise ServerDown(self._down)
-
-    async def _answered(self, probe: Callable[[], Awaitable[object]]) -> bool:
-        try:
-            await self.retrying(probe, retries=0)
-        except Status:
+            except (Failure, EngineFault):
+                return False
             return True
-        except EngineFault:
-            return False
-        return True
+
+        try:
+            return await self._outage.enduring(self._in_turn(attempt), is_up, self._retries)
+        except Failure as failure:
+            raise EngineFault(failure.kind, str(failure)) from None
+
+    def _in_turn(self, attempt: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
+        """A try once a slot is free. It raises Failure for a reply that cannot be read."""
+
+        async def once() -> T:
+            async with self._slots:
+                try:
+                    return await attempt()
+                except wire.BadReply as error:
+                    raise Failure("bad-reply", str(error)) from None
+
+        return once
 
     async def exchange(
         self, method: str, url: str, body: bytes | None = None, timeout: float | None = None

@@ -16,8 +16,8 @@ from autocoa_bench import report
 from autocoa_bench.engines import caveats
 from autocoa_bench.engines.client import OpenAIEngine
 from autocoa_bench.engines.net import KEY_VARIABLES
-from autocoa_bench.engines.transport import OUTAGE_WAITS
 from autocoa_bench.errors import ServerDown
+from autocoa_bench.net import OUTAGE_WAITS
 from autocoa_bench.report.model import Table
 from autocoa_bench.runner import Job, World, run_jobs
 from autocoa_bench.scoring import load_scorers, score_record

@@ -8,7 +8,6 @@ from typing import Literal
 import pytest
 
 from autocoa_bench import net
-from autocoa_bench.engines import transport
 from autocoa_bench.engines.net import KEY_VARIABLES, Key, key_from_file
 from autocoa_bench.errors import UserError
 from support.commands import Cli, caller, refused
@@ -29,7 +28,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(net, "BACKOFF_BASE", 0.0)
-    monkeypatch.setattr(transport, "OUTAGE_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(net, "OUTAGE_WAITS", (0.0, 0.0))
     tasks, corpus = write_task(tmp_path, 4)
     words = ["run", "--solver", "agent:shots=0", "--tasks", tasks, "--corpus", corpus]
     return caller(monkeypatch, capsys, *words, "--model", "mock", "--out", "out")

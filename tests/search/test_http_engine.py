@@ -309,8 +309,8 @@ def test_a_search_server_that_answers_nobody(name: str, monkeypatch: pytest.Monk
     assert [type(each) for each in found] == [ServerDown] * 3
     assert f"the search server at {foreign.url} has answered nothing for a minute" in str(found[0])
     assert found[0].exit_code == 75
-    # Two tries each; two probes for the first to notice, and one for each of the others.
-    assert script.asked == 2 + 3 * 2 + 2 + 1 + 1
+    # Two tries each, and two probes for the first to notice.
+    assert script.asked == 2 + 3 * 2 + 2
 
 
 def test_a_search_server_that_comes_back_within_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,6 +319,26 @@ def test_a_search_server_that_comes_back_within_a_minute(monkeypatch: pytest.Mon
     with Scripted(script) as foreign:
         found = searched(HTTPSearch(url=foreign.url, retries=1), QUERY, "town 5")
     assert [len(each) for each in found] == [3, 3]
+
+
+def test_a_search_server_that_comes_back_later_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(net, "OUTAGE_WAITS", (0.0, 0.01))
+    script = Down(WRONG["an error"][0], requests=4)  # two tries and both probes
+    with Scripted(script) as foreign:
+        engine = HTTPSearch(url=foreign.url, retries=1)
+
+        async def work() -> list[Any]:
+            found = []
+            for _ in range(3):
+                found += await asyncio.gather(engine.search(QUERY), return_exceptions=True)
+            await engine.close()
+            return found
+
+        before, during, after = asyncio.run(work())
+    assert isinstance(during, ServerDown)
+    assert len(before) == len(after) == 3
 
 
 def test_a_reply_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
