@@ -25,6 +25,8 @@ from autocoa_bench.options import (
     KeyFile,
     Protocol,
     Split,
+    TableFile,
+    TableFormat,
     addresses,
     check_file,
     check_key_file,
@@ -254,12 +256,8 @@ def report(
             show_default=False,
         ),
     ] = None,
-    format: Annotated[  # noqa: A002 - the option's name
-        Format | None, typer.Option(help="How it is written; default: terminal, or by --out.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Write to a file instead (.md, .tex or .csv).")
-    ] = None,
+    format: TableFormat = None,  # noqa: A002 - the option's name
+    out: TableFile = None,
     html: Annotated[
         Path | None,
         typer.Option(
@@ -292,12 +290,8 @@ def compare(
     first: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
     second: Annotated[Path, typer.Argument(help="Another, of the same questions.", metavar="RUN")],
     scorer: Annotated[str, typer.Option(help="The scorer that says what is better.")] = "em",
-    format: Annotated[  # noqa: A002 - the option's name
-        Format | None, typer.Option(help="How it is written; default: terminal, or by --out.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Write to a file instead (.md, .tex or .csv).")
-    ] = None,
+    format: TableFormat = None,  # noqa: A002 - the option's name
+    out: TableFile = None,
     allow_differences: AllowDifferences = False,
 ) -> None:
     """Compare two runs question by question: won, lost, tied, a paired test, gained by search."""

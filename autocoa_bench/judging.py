@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from autocoa_bench.options import Format, format_of, write_report
+from autocoa_bench.options import TableFile, TableFormat, format_of, write_report
 
 judge_app = typer.Typer(help="Audit scorers on answers with known verdicts.", no_args_is_help=True)
 
@@ -32,12 +32,8 @@ def audit(
     limit: Annotated[
         int, typer.Option(min=0, help="Differing answers to show of each scorer.")
     ] = 5,
-    format: Annotated[  # noqa: A002 - the option's name
-        Format | None, typer.Option(help="How it is written; default: terminal, or by --out.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Write to a file instead (.md, .tex or .csv).")
-    ] = None,
+    format: TableFormat = None,  # noqa: A002 - the option's name
+    out: TableFile = None,
 ) -> None:
     """Say how far scorers agree with labels, and where they differ; nothing is generated."""
     from autocoa_bench import report, scoring

@@ -49,6 +49,14 @@ AllowDifferences = Annotated[
     ),
 ]
 
+TableFormat = Annotated[
+    Format | None, typer.Option(help="How it is written; default: terminal, or by --out.")
+]
+
+TableFile = Annotated[
+    Path | None, typer.Option(help="Write to a file instead (.md, .tex or .csv).")
+]
+
 BaseUrl = Annotated[
     list[str],
     typer.Option(
