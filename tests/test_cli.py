@@ -269,12 +269,26 @@ def test_models_lists_what_every_engine_can_do(cli: Cli) -> None:
     assert "?" not in engines
 
 
-def test_help_is_instant() -> None:
-    before = os.times()
-    subprocess.run([sys.executable, "-m", "autocoa_bench", "--help"], check=True, stdout=-3)
-    after = os.times()
-    spent = after.children_user - before.children_user
-    assert spent + after.children_system - before.children_system < 0.3
+HEAVY = {"aiohttp", "asyncio", "bm25s", "numpy", "pandas", "rich", "tabulate", "torch"}
+
+IMPORTED_BY_HELP = """\
+import sys
+from autocoa_bench.cli import main
+sys.argv[1:] = ["--help"]
+try:
+    main()
+finally:
+    print("imported:", *{name.partition(".")[0] for name in sys.modules})
+"""
+
+
+def test_help_imports_nothing_heavy() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED_BY_HELP], check=True, capture_output=True, text=True
+    )
+    imported = set(done.stdout.rpartition("imported:")[2].split())
+    assert "typer" in imported
+    assert not imported & HEAVY
 
 
 # What a new user gets wrong first.

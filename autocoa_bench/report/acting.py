@@ -246,10 +246,7 @@ def _facts(entry: Entry, line: _Line, scorer: str) -> list[Fact]:
         f"{scorer}:without_search": line.right_without,
     }
     facts = [
-        entry.fact(
-            "acting", f"{line.kind}:{name}", mean=each.mean, low=each.low, high=each.high, n=each.n
-        )
-        for name, each in shares.items()
+        entry.estimated("acting", f"{line.kind}:{name}", each) for name, each in shares.items()
     ]
     facts += [
         entry.fact("acting", f"{line.kind}:{name}", mean=fmean(each), n=len(each), total=sum(each))
@@ -257,9 +254,5 @@ def _facts(entry: Entry, line: _Line, scorer: str) -> list[Fact]:
     ]
     if (change := line.change) is not None:
         metric = f"{line.kind}:{scorer}:change"
-        facts.append(
-            entry.fact(
-                "acting", metric, mean=change.mean, low=change.low, high=change.high, n=change.n
-            )
-        )
+        facts.append(entry.estimated("acting", metric, change))
     return facts

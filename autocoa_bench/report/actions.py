@@ -157,17 +157,8 @@ def _facts(entry: Entry, scorer: str, bins: Sequence[_Bin]) -> list[Fact]:
                 total=each.correct,
             )
         )
-        success = each.success
+        metric = f"{scorer}:success_rate"
         facts.append(
-            entry.fact(
-                "actions",
-                f"{scorer}:success_rate",
-                actions=actions,
-                mean=success.mean,
-                low=success.low,
-                high=success.high,
-                n=success.n,
-                total=each.n,
-            )
+            entry.estimated("actions", metric, each.success, actions=actions, total=each.n)
         )
     return facts

@@ -56,14 +56,11 @@ def compare(first: Run, second: Run, scorer: str = "em", known: Catalogue = NOTH
             *shared_notes([ours, theirs]),
         ),
         facts=tuple(
-            ours.fact(
+            ours.estimated(
                 "compare",
                 f"{scorer}:difference",
+                each,
                 task=task,
-                mean=each.mean,
-                low=each.low,
-                high=each.high,
-                n=each.n,
                 p=each.p,
                 p_holm=corrected[task],
             )

@@ -170,16 +170,7 @@ def _facts(entry: Entry, line: _Line, scorer: str) -> list[Fact]:
         *(("gold_passages_shown", number, line.recall(number)) for number in (*AFTER, None)),
     ]
     facts = [
-        entry.fact(
-            "evidence",
-            metric,
-            task=line.label,
-            actions=actions,
-            mean=found.mean,
-            low=found.low,
-            high=found.high,
-            n=found.n,
-        )
+        entry.estimated("evidence", metric, found, task=line.label, actions=actions)
         for metric, actions, found in shown
     ]
     causes = line.causes

@@ -71,14 +71,6 @@ def _mean(entry: Entry, scorer: str, questions: set[tuple[str, str]]) -> Estimat
 
 def _facts(entry: Entry, label: str, means: dict[str, Estimate]) -> list[Fact]:
     return [
-        entry.fact(
-            "kinds",
-            f"{scorer}:{label}",
-            mean=mean.mean,
-            low=mean.low,
-            high=mean.high,
-            n=mean.n,
-            planned=mean.planned,
-        )
+        entry.estimated("kinds", f"{scorer}:{label}", mean, planned=mean.planned)
         for scorer, mean in means.items()
     ]

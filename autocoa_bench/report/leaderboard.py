@@ -263,15 +263,12 @@ def _facts(
 
 
 def _fact(entry: Entry, metric: str, task: str, edition: str, found: Estimate) -> Fact:
-    return entry.fact(
+    return entry.estimated(
         "leaderboard",
         metric,
+        found,
         task=task,
         edition=edition,
-        mean=found.mean,
-        low=found.low,
-        high=found.high,
-        n=found.n,
         planned=found.planned,
         coverage=found.coverage,
     )

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from autocoa_bench.engines import model_name
 from autocoa_bench.report.model import Fact, printable
-from autocoa_bench.stats import Estimate, estimate
+from autocoa_bench.stats import Estimate, Paired, estimate
 from autocoa_bench.store import Run
 from autocoa_bench.tasks import find
 from autocoa_bench.types import Record, RunSpec, TaskInfo, TaskSample
@@ -94,6 +94,12 @@ class Entry(Struct, frozen=True):
             self.section,
             metric,
             **fields,
+        )
+
+    def estimated(self, table: str, metric: str, found: Estimate | Paired, **fields: Any) -> Fact:
+        """A mean of this run with its interval, as a fact."""
+        return self.fact(
+            table, metric, mean=found.mean, low=found.low, high=found.high, n=found.n, **fields
         )
 
 

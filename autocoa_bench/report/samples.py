@@ -85,15 +85,6 @@ def _facts(
 ) -> list[Fact]:
     names = [f"{scorer}:mean@n", *(f"{scorer}:pass@{k}" for k in ks)]
     return [
-        entry.fact(
-            "samples",
-            name,
-            task=task,
-            mean=found.mean,
-            low=found.low,
-            high=found.high,
-            n=found.n,
-            planned=found.planned,
-        )
+        entry.estimated("samples", name, found, task=task, planned=found.planned)
         for name, found in zip(names, line, strict=True)
     ]

@@ -279,14 +279,6 @@ def _facts(line: _Line, scorer: str) -> list[Fact]:
 
 
 def _fact(entry: Entry, each: _Set, metric: str, task: str, found: Estimate) -> Fact:
-    return entry.fact(
-        "temporal",
-        metric,
-        task=task,
-        edition=each.edition,
-        mean=found.mean,
-        low=found.low,
-        high=found.high,
-        n=found.n,
-        planned=found.planned,
+    return entry.estimated(
+        "temporal", metric, found, task=task, edition=each.edition, planned=found.planned
     )
