@@ -18,6 +18,7 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.scoring.text import normalise
 from autocoa_bench.search import bm25, corpus
 from autocoa_bench.types import Passage
+from support.passages import write_corpus
 from support.shared_data import SHARED_DATA, needs_shared_data
 
 THREE = [
@@ -27,17 +28,7 @@ THREE = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(folder))
-    return folder
-
-
-def write(path: Path, passages: list[tuple[str, str, str]]) -> str:
-    rows = [{"id": i, "contents": f'"{title}"\n{text}'} for i, title, text in passages]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(path)
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def search(engine: bm25.BM25, query: str) -> tuple[Passage, ...]:
@@ -62,7 +53,7 @@ def prose(count: int, first: int = 0) -> list[tuple[str, str, str]]:
 
 def test_scores_equal_lucenes_formula_by_hand(tmp_path: Path) -> None:
     """Stems: 1 = cat cat sat other cat; 2 = dog dog chase cat across town; 3 = town town ..."""
-    engine = bm25.BM25(write(tmp_path / "c.jsonl", THREE), top_k=3)
+    engine = bm25.BM25(write_corpus(tmp_path / "c.jsonl", THREE), top_k=3)
     k1, b, mean_length = 0.9, 0.4, (5 + 6 + 7) / 3
 
     def part(frequency: int, length: int) -> float:
@@ -79,7 +70,7 @@ def test_scores_equal_lucenes_formula_by_hand(tmp_path: Path) -> None:
 
 
 def test_passages_come_with_title_and_text(tmp_path: Path) -> None:
-    [found] = search(bm25.BM25(write(tmp_path / "c.jsonl", THREE)), "spring fairs")
+    [found] = search(bm25.BM25(write_corpus(tmp_path / "c.jsonl", THREE)), "spring fairs")
     assert (found.id, found.title, found.text) == THREE[2]
 
 
@@ -93,7 +84,7 @@ def test_stopwords_are_lucenes() -> None:
 
 def test_rankings_equal_bm25s_own(tmp_path: Path) -> None:
     passages = prose(400)
-    engine = bm25.BM25(write(tmp_path / "c.jsonl", passages), top_k=10)
+    engine = bm25.BM25(write_corpus(tmp_path / "c.jsonl", passages), top_k=10)
     settings = {
         "stopwords": "en",
         "stemmer": Stemmer.Stemmer("porter"),
@@ -121,27 +112,27 @@ def test_rankings_equal_bm25s_own(tmp_path: Path) -> None:
 
 def test_equal_scores_keep_the_corpus_order(tmp_path: Path) -> None:
     same = [(str(number), "Same", "quartz and granite") for number in range(20)]
-    engine = bm25.BM25(write(tmp_path / "c.jsonl", same), top_k=5)
+    engine = bm25.BM25(write_corpus(tmp_path / "c.jsonl", same), top_k=5)
     assert [passage.id for passage in search(engine, "granite")] == ["0", "1", "2", "3", "4"]
 
 
 @pytest.mark.parametrize("query", ["", "the of and", "zebra", "?!", "the zebra"])
 def test_a_query_without_an_indexed_term_finds_nothing(tmp_path: Path, query: str) -> None:
-    assert search(bm25.BM25(write(tmp_path / "c.jsonl", THREE)), query) == ()
+    assert search(bm25.BM25(write_corpus(tmp_path / "c.jsonl", THREE)), query) == ()
 
 
 def test_only_passages_that_match_are_returned(tmp_path: Path) -> None:
-    engine = bm25.BM25(write(tmp_path / "c.jsonl", THREE), top_k=50)
+    engine = bm25.BM25(write_corpus(tmp_path / "c.jsonl", THREE), top_k=50)
     assert [passage.id for passage in search(engine, "dog")] == ["2"]
 
 
 def test_a_search_leaves_the_next_one_alone(tmp_path: Path) -> None:
-    engine = bm25.BM25(write(tmp_path / "c.jsonl", THREE))
+    engine = bm25.BM25(write_corpus(tmp_path / "c.jsonl", THREE))
     assert search(engine, "cats in town") == search(engine, "cats in town")
 
 
 def test_the_spec_says_what_makes_results_comparable(tmp_path: Path) -> None:
-    path = write(tmp_path / "c.jsonl", THREE)
+    path = write_corpus(tmp_path / "c.jsonl", THREE)
     spec = bm25.BM25(path, top_k=2, k1=1.2, b=0.75).spec
     assert (spec.engine, spec.corpus, spec.passages, spec.top_k) == ("bm25", "c.jsonl", 3, 2)
     assert spec.corpus_sha256 == corpus.fingerprint(Path(path))
@@ -149,7 +140,7 @@ def test_the_spec_says_what_makes_results_comparable(tmp_path: Path) -> None:
 
 
 def test_settings_have_indexes_of_their_own(tmp_path: Path) -> None:
-    path = write(tmp_path / "c.jsonl", THREE)
+    path = write_corpus(tmp_path / "c.jsonl", THREE)
     short, plain = bm25.BM25(path, b=0.0), bm25.BM25(path, b=1.0)
     assert search(short, "cats")[0].score != search(plain, "cats")[0].score
 
@@ -157,7 +148,7 @@ def test_settings_have_indexes_of_their_own(tmp_path: Path) -> None:
 def test_a_second_use_neither_reads_nor_indexes_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write(tmp_path / "c.jsonl", THREE)
+    path = write_corpus(tmp_path / "c.jsonl", THREE)
     first = search(bm25.BM25(path), "cats in town")
     monkeypatch.setattr(corpus, "read_rows", lambda path: pytest.fail("the corpus was read"))
     monkeypatch.setattr(bm25, "_term_ids", lambda *_: pytest.fail("the index was built"))
@@ -178,7 +169,7 @@ def test_a_second_use_neither_reads_nor_indexes_again(
 def test_a_damaged_index_is_built_again(
     tmp_path: Path, cache: Path, name: str, damage: object
 ) -> None:
-    path = write(tmp_path / "c.jsonl", THREE)
+    path = write_corpus(tmp_path / "c.jsonl", THREE)
     first = search(bm25.BM25(path), "cats in town")
     [file] = (cache / "index").glob(f"*/{name}")
     assert callable(damage)
@@ -193,7 +184,7 @@ def _build(path: str, cache: str, start: object, results: object) -> None:
 
 
 def test_processes_that_build_at_once_all_find_the_same(tmp_path: Path, cache: Path) -> None:
-    path = write(tmp_path / "c.jsonl", [*THREE, *prose(2000, first=10)])
+    path = write_corpus(tmp_path / "c.jsonl", [*THREE, *prose(2000, first=10)])
     context = multiprocessing.get_context("spawn")
     start, results = context.Barrier(3), context.Queue()
     processes = [
@@ -209,20 +200,20 @@ def test_processes_that_build_at_once_all_find_the_same(tmp_path: Path, cache: P
 
 
 def test_a_corpus_without_words_is_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "c.jsonl", [("1", "", "? ! .")])
+    path = write_corpus(tmp_path / "c.jsonl", [("1", "", "? ! .")])
     with pytest.raises(UserError, match=r"'c\.jsonl' has no word that can be indexed"):
         bm25.BM25(path)
 
 
 def test_a_passage_without_words_is_never_found(tmp_path: Path) -> None:
-    engine = bm25.BM25(write(tmp_path / "c.jsonl", [("0", "", "?!"), *THREE]), top_k=9)
+    engine = bm25.BM25(write_corpus(tmp_path / "c.jsonl", [("0", "", "?!"), *THREE]), top_k=9)
     assert {passage.id for passage in search(engine, "cat dog town")} == {"1", "2", "3"}
 
 
 @pytest.mark.parametrize("wrong", [{"top_k": 0}, {"k1": -1.0}, {"b": 1.5}])
 def test_settings_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, float]) -> None:
     with pytest.raises(UserError):
-        bm25.BM25(write(tmp_path / "c.jsonl", THREE), **wrong)  # type: ignore[arg-type]
+        bm25.BM25(write_corpus(tmp_path / "c.jsonl", THREE), **wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.real_data

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -15,6 +14,7 @@ import pytest
 from autocoa_bench.errors import MissingExtra, SearchFault, UserError
 from autocoa_bench.search import SearchesMany, corpus, vectors
 from autocoa_bench.types import Passage
+from support.passages import write_corpus
 from support.tiny_encoder import make_encoder
 
 pytest.importorskip("faiss", reason="there is no faiss (extra 'dense')")
@@ -26,11 +26,7 @@ from autocoa_bench.search.encoder import Encoder, Vectors, known_prefixes
 TOWNS = [(str(number), f"Town {number}", f"The tower of town {number}.") for number in range(40)]
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(folder))
-    return folder
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture(scope="module")
@@ -38,15 +34,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(make_encoder(tmp_path_factory.mktemp("models") / "tiny"))
 
 
-def write(file: Path, passages: Sequence[tuple[str, str, str]]) -> str:
-    rows = [{"id": each, "contents": f'"{title}"\n{text}'} for each, title, text in passages]
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(file)
-
-
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    return write(tmp_path / "c.jsonl", TOWNS)
+    return write_corpus(tmp_path / "c.jsonl", TOWNS)
 
 
 @pytest.fixture
@@ -155,7 +145,7 @@ def test_the_nearest_passages_come_first(model: str, path: str, index: str) -> N
 
 def test_equal_scores_keep_the_corpus_order(model: str, tmp_path: Path) -> None:
     same = [(str(number), "Same", "a castle") for number in range(9)]
-    engine = Dense(write(tmp_path / "same.jsonl", same), model=model, top_k=50)
+    engine = Dense(write_corpus(tmp_path / "same.jsonl", same), model=model, top_k=50)
     [found] = search(engine, "castle")
     assert [passage.id for passage in found] == [str(number) for number in range(9)]
 
@@ -298,7 +288,7 @@ def test_minilm_finds_what_shares_no_word_with_the_query(tmp_path: Path) -> None
         ("3", "Rain", "It will pour tomorrow."),
     ]
     engine = Dense(
-        write(tmp_path / "c.jsonl", passages),
+        write_corpus(tmp_path / "c.jsonl", passages),
         model=str(Path(spec.origin).parent / "model"),
         top_k=1,
     )

@@ -18,6 +18,7 @@ from autocoa_bench.search import SearchesMany, corpus, jvm, lucene
 from autocoa_bench.search.bm25 import BM25
 from autocoa_bench.search.opening import brings_corpus
 from autocoa_bench.types import Passage
+from support.passages import write_corpus
 
 PASSAGES = [
     ("a", "Cats", "Cats sleep in town."),
@@ -41,22 +42,12 @@ def _missing() -> str:
 needs_lucene = pytest.mark.skipif(bool(_missing()), reason=_missing())
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(folder))
-    return folder
-
-
-def write(file: Path, passages: list[tuple[str, str, str]]) -> str:
-    rows = [{"id": each, "contents": f'"{title}"\n{text}'} for each, title, text in passages]
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(file)
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    return write(tmp_path / "c.jsonl", PASSAGES)
+    return write_corpus(tmp_path / "c.jsonl", PASSAGES)
 
 
 def search(engine: lucene.Lucene, *queries: str) -> list[tuple[Passage, ...]]:
@@ -90,7 +81,9 @@ def test_concurrent_queries_each_get_their_own_passages(path: str) -> None:
 @needs_lucene
 @pytest.mark.slow
 def test_scores_are_bm25s_own_to_the_digits_that_anserini_keeps(tmp_path: Path) -> None:
-    path = write(tmp_path / "words.jsonl", PASSAGES[:4])  # an emoji is a word to Lucene alone
+    path = write_corpus(
+        tmp_path / "words.jsonl", PASSAGES[:4]
+    )  # an emoji is a word to Lucene alone
     [mine] = search(lucene.Lucene(path, k1=1.2, b=0.5), "cats in town")
     theirs = asyncio.run(BM25(path, k1=1.2, b=0.5).search("cats in town"))
     assert ids(mine) == ids(theirs)
