@@ -1,0 +1,147 @@
+"""Runs as pandas frames, for whoever computes something that no table here has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from autocoa_bench.bench import load_scored
+from autocoa_bench.engines import model_name
+from autocoa_bench.episode import n_actions, n_malformed
+from autocoa_bench.scoring.evidence import trace
+from autocoa_bench.store import Run
+from autocoa_bench.types import Record, Score, Step
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+_RUN = (
+    *("run", "solver", "section", "model", "engine", "tasks", "samples", "search", "corpus"),
+    *("top_k", "temperature", "max_actions", "planned", "recorded", "faults", "started"),
+    "git_revision",
+)
+_KEY = ("run", "task", "question_id", "sample")
+_RECORD = (
+    *_KEY,
+    *("question", "golden_answers", "kind", "answer", "ending", "fault", "actions", "malformed"),
+    *("gold_recall", "prompt_tokens", "completion_tokens", "seconds"),
+)
+_STEP = (
+    *_KEY,
+    *("step", "kind", "argument", "text", "observation", "passage_ids", "problem", "forced"),
+    *("stop_reason", "prompt_tokens", "completion_tokens", "generate_seconds", "search_seconds"),
+)
+
+
+class Frames(NamedTuple):
+    """A frame of runs, one of records and one of steps; `run` and the key columns join them.
+
+    `runs`: a row a run folder. `records`: a row a question and sample, with a column for each
+    scorer (missing where it has no score). `steps`: a row a completion, numbered from 1.
+    `gold_recall` is the share of the question's gold passages that were shown, missing where the
+    question names none. Token counts are missing where the server did not say.
+    """
+
+    runs: DataFrame
+    records: DataFrame
+    steps: DataFrame
+
+
+def load_runs(*folders: str | Path) -> Frames:
+    """Run folders as frames; what was recorded since it was last scored is scored first.
+
+    Raises UserError for a folder that is no run's.
+    """
+    from pandas import DataFrame
+
+    runs = {str(folder): load_scored(Path(folder)) for folder in folders}
+    scorers = dict.fromkeys(name for run in runs.values() for name in run.info.scorers)
+    records = [row for name, run in runs.items() for row in _records(name, run)]
+    steps = [row for name, run in runs.items() for row in _steps(name, run)]
+    return Frames(
+        DataFrame([_run(name, run) for name, run in runs.items()], columns=list(_RUN)),
+        DataFrame(records, columns=[*_RECORD, *scorers]),
+        DataFrame(steps, columns=list(_STEP)),
+    )
+
+
+def _run(name: str, run: Run) -> dict[str, Any]:
+    spec, session = run.info.spec, run.info.sessions[0]
+    return {
+        "run": name,
+        "solver": spec.solver,
+        "section": run.info.section,
+        "model": model_name(spec.engine),
+        "engine": spec.engine.engine,
+        "tasks": ",".join(sample.task for sample in spec.tasks),
+        "samples": spec.samples,
+        "search": spec.search.engine if spec.search else None,
+        "corpus": spec.search.corpus if spec.search else None,
+        "top_k": spec.search.top_k if spec.search else None,
+        "temperature": spec.sampling.temperature,
+        "max_actions": spec.budget.max_actions,
+        "planned": sum(len(sample.question_ids) for sample in spec.tasks) * spec.samples,
+        "recorded": len(run.records),
+        "faults": sum(record.fault is not None for record in run.records),
+        "started": session.started,
+        "git_revision": session.git_revision,
+    }
+
+
+def _records(name: str, run: Run) -> Iterator[dict[str, Any]]:
+    for record in run.records:
+        question = record.question
+        yield {
+            **_key(name, record),
+            "question": question.text,
+            "golden_answers": list(question.golden_answers),
+            "kind": question.kind,
+            "fault": record.fault.kind if record.fault else None,
+            "seconds": record.seconds,
+            **_episode(record),
+            **_values(run.scores, record),
+        }
+
+
+def _episode(record: Record) -> dict[str, Any]:
+    trajectory = record.trajectory
+    if trajectory is None:
+        return {}
+    evidence = trace(record.question, trajectory)
+    return {
+        "answer": trajectory.answer,
+        "ending": trajectory.ending,
+        "actions": n_actions(trajectory),
+        "malformed": n_malformed(trajectory),
+        "gold_recall": evidence.recall() if evidence.passages else None,
+        "prompt_tokens": _sum(step.prompt_tokens for step in trajectory.steps),
+        "completion_tokens": _sum(step.completion_tokens for step in trajectory.steps),
+    }
+
+
+def _steps(name: str, run: Run) -> Iterator[dict[str, Any]]:
+    for record in run.records:
+        steps = record.trajectory.steps if record.trajectory else ()
+        for number, step in enumerate(steps, 1):
+            yield {**_key(name, record), "step": number, **_step(step)}
+
+
+def _step(step: Step) -> dict[str, Any]:
+    shown = {field: getattr(step, field) for field in _STEP if field in step.__struct_fields__}
+    return {**shown, "passage_ids": [passage.id for passage in step.passages]}
+
+
+def _key(name: str, record: Record) -> dict[str, Any]:
+    return dict(zip(_KEY, (name, *record.key), strict=True))
+
+
+def _values(scores: Mapping[str, Mapping[Any, Score]], record: Record) -> dict[str, float | None]:
+    found = {name: rows.get(record.key) for name, rows in scores.items()}
+    return {name: score.value if score else None for name, score in found.items()}
+
+
+def _sum(counts: Iterator[int | None]) -> int | None:
+    """None where any is not known."""
+    known = list(counts)
+    return None if None in known else sum(count or 0 for count in known)
