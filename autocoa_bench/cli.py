@@ -23,6 +23,7 @@ from autocoa_bench.options import (
     BaseUrl,
     Format,
     KeyFile,
+    Outcome,
     Protocol,
     Split,
     TableFile,
@@ -293,14 +294,39 @@ def compare(
     format: TableFormat = None,  # noqa: A002 - the option's name
     out: TableFile = None,
     allow_differences: AllowDifferences = False,
+    show: Annotated[
+        Outcome | None,
+        typer.Option(help="Print trajectories side by side, of questions that the first run ..."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many questions of --show.")] = 3,
 ) -> None:
     """Compare two runs question by question: won, lost, tied, a paired test, gained by search."""
     from autocoa_bench import bench
     from autocoa_bench import report as reports
 
-    loaded = [bench.load_scored(folder) for folder in (first, second)]
-    made = reports.compared(loaded[0], loaded[1], scorer, allow_differences)
-    write_report(made, format or format_of(out), out)
+    written = format or format_of(out)
+    if show and written is not Format.TERMINAL:
+        raise UserError(f"--show {show.value} prints to the terminal: leave out --format and --out")
+    ours, theirs = bench.load_scored(first), bench.load_scored(second)
+    write_report(reports.compared(ours, theirs, scorer, allow_differences), written, out)
+    if show:
+        _show_pairs(ours, theirs, scorer, show, limit)
+
+
+def _show_pairs(ours: Run, theirs: Run, scorer: str, outcome: Outcome, limit: int) -> None:
+    """Print the trajectories of questions with this outcome side by side."""
+    from autocoa_bench import listing
+    from autocoa_bench import report as reports
+
+    pairs = reports.records_by_outcome(ours, theirs, scorer, outcome.value)
+    first, second = (f"{run.info.spec.solver} ({run.path.name})" for run in (ours, theirs))
+    for pair in pairs[:limit]:
+        scores = _scores_of(ours, pair[0]), _scores_of(theirs, pair[1])
+        listing.print_pair(_stdout(), (f"first: {first}", f"second: {second}"), pair, scores)
+    if len(pairs) > limit:
+        typer.echo(f"{limit} of {len(pairs)} {outcome.value} questions; more with --limit")
+    elif not pairs:
+        typer.echo(f"no question is {outcome.value}")
 
 
 @app.command()
@@ -318,10 +344,9 @@ def show(
     loaded = bench.load_scored(folder)
     spec = loaded.info.spec
     typer.echo(printable(f"{spec.solver}, {model_name(spec.engine)}"))
-    by_scorer = loaded.scores
     shown = 0
     for record in loaded.records:
-        scores = {name: rows[record.key] for name, rows in by_scorer.items() if record.key in rows}
+        scores = _scores_of(loaded, record)
         if question not in (None, record.question.id) or (only and not only.fits(record, scores)):
             continue
         listing.print_record(_stdout(), record, scores)
@@ -487,6 +512,11 @@ def _is_broken(text: str) -> bool:
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _scores_of(run: Run, record: Record) -> dict[str, Score]:
+    """A record's scores, by scorer."""
+    return {name: rows[record.key] for name, rows in run.scores.items() if record.key in rows}
 
 
 def _stdout() -> Console:

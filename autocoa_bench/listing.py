@@ -136,16 +136,53 @@ def print_record(console: Console, record: Record, scores: Mapping[str, Score]) 
     for turn in turns_of(record.trajectory):
         style = "cyan" if turn.source == "environment" else ""
         console.print(Text(_plain(turn.text), style=style), end="")
-    values = ", ".join(
-        f"{name} {'–' if score.value is None else f'{score.value:.2g}'}"
-        for name, score in scores.items()
-    )
-    ended = f"{record.trajectory.ending}, {n_actions(record.trajectory)} actions; {values}"
+    ended = _ended(record.trajectory, scores)
     if refusals := record.trajectory.refusals:
         ended = f"prompts refused for their length: {refusals}; {ended}"
     answer = _safe(record.trajectory.answer or "none")
     console.print(f"\n\nanswer: [bold]{answer}[/bold] [dim]({ended})[/dim]")
     console.print(f"[dim]{_safe(_evidence(question, record.trajectory, scores))}[/dim]\n")
+
+
+def print_pair(
+    console: Console,
+    names: tuple[str, str],
+    pair: tuple[Record, Record],
+    scores: tuple[Mapping[str, Score], Mapping[str, Score]],
+) -> None:
+    """Two records of one question, side by side, a search's passages by their titles."""
+    question = pair[0].question
+    console.rule(f"[bold]{_safe(question.task)}[/bold] {_safe(question.id)}", align="left")
+    console.print(f"[bold]{_safe(question.text)}[/bold]")
+    console.print(f"gold: [green]{_safe(' | '.join(question.golden_answers))}[/green]\n")
+    table = Table(box=None, expand=True, pad_edge=False, padding=(0, 3, 0, 0))
+    for name in names:
+        table.add_column(_safe(name), ratio=1, header_style="bold")
+    table.add_row(*(_told(record, each) for record, each in zip(pair, scores, strict=True)))
+    console.print(table)
+    console.print()
+
+
+def _told(record: Record, scores: Mapping[str, Score]) -> Text:
+    """A trajectory in short: what the model wrote, and the titles that each search brought."""
+    if record.trajectory is None:
+        return Text(f"fault: {record.fault.kind if record.fault else '?'}", style="red")
+    told = Text()
+    for step in record.trajectory.steps:
+        told.append(_plain(step.text).strip() + "\n")
+        if step.kind == "search":
+            titles = "; ".join(passage.title for passage in step.passages) or "nothing found"
+            told.append(f"→ {_plain(titles)}\n", style="cyan")
+    told.append(f"answer: {_plain(record.trajectory.answer or 'none')}", style="bold")
+    return told.append(f"\n{_ended(record.trajectory, scores)}", style="dim")
+
+
+def _ended(trajectory: Trajectory, scores: Mapping[str, Score]) -> str:
+    values = ", ".join(
+        f"{name} {'–' if score.value is None else f'{score.value:.2g}'}"
+        for name, score in scores.items()
+    )
+    return f"{trajectory.ending}, {n_actions(trajectory)} actions; {values}"
 
 
 def _evidence(question: Question, trajectory: Trajectory, scores: Mapping[str, Score]) -> str:

@@ -40,6 +40,14 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+class Outcome(StrEnum):
+    """How the first of two runs does on a question."""
+
+    WON = "won"
+    LOST = "lost"
+    TIED = "tied"
+
+
 AllowDifferences = Annotated[
     bool,
     typer.Option(

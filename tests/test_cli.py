@@ -201,6 +201,21 @@ def test_two_runs_are_compared_question_by_question(cli: Cli, towns: list[str]) 
     assert cli("compare", "one", "other", "--scorer", "judge").code == 2
 
 
+def test_trajectories_of_two_runs_are_shown_side_by_side(cli: Cli, towns: list[str]) -> None:
+    with MockServer(reply) as server:
+        for out in ("one", "other"):
+            cli(*towns, *AGENT, "--base-url", server.url, "--out", out)
+    done = cli("compare", "one", "other", "--show", "tied", "--limit", "1")
+    assert done.code == 0, done.err
+    heads, *told = done.out[done.out.index("first: agent:shots=0 (one)") :].splitlines()
+    assert "second: agent:shots=0 (other)" in heads
+    assert sum(line.split() == ["answer:", "Anna"] * 2 for line in told) == 1
+    assert sum(line.count("→ Town 0") == 2 for line in told) == 2
+    assert "more with --limit" in done.out
+    wrong = cli("compare", "one", "other", "--show", "won", "--out", "table.md")
+    refused(wrong, "--show won prints to the terminal")
+
+
 def test_a_table_of_runs_that_differ_is_refused_unless_allowed(cli: Cli, towns: list[str]) -> None:
     with MockServer(reply) as server:
         for k in ("2", "3"):

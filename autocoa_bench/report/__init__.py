@@ -12,7 +12,7 @@ from autocoa_bench.report.acting import KINDS, acting
 from autocoa_bench.report.actions import action_counts
 from autocoa_bench.report.audited import audited
 from autocoa_bench.report.captions import footer
-from autocoa_bench.report.compare import compare
+from autocoa_bench.report.compare import compare, records_by_outcome
 from autocoa_bench.report.costs import costs
 from autocoa_bench.report.evidence import evidence
 from autocoa_bench.report.faults import faults
@@ -53,6 +53,7 @@ __all__ = [
     "leaderboard",
     "paper",
     "print_terminal",
+    "records_by_outcome",
     "render",
     "samples",
     "temporal",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import Literal
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.report.captions import shared_notes, titled
@@ -12,8 +13,12 @@ from autocoa_bench.report.model import NOTHING, Cell, Column, Row, Section, Tabl
 from autocoa_bench.report.reading import NOTHING_KNOWN, Catalogue, Entry, entries
 from autocoa_bench.stats import LEVEL, Paired, holm, paired
 from autocoa_bench.store import Run
+from autocoa_bench.types import Record
 
 Scores = Mapping[tuple[str, str], float]
+
+Outcome = Literal["won", "lost", "tied"]
+"""How the first of two runs does on a question."""
 
 
 def compare(first: Run, second: Run, scorer: str = "em", known: Catalogue = NOTHING_KNOWN) -> Table:
@@ -91,6 +96,32 @@ def common_questions(ours: Entry, theirs: Entry, scorer: str) -> dict[str, list[
     tasks = dict.fromkeys(task for task, _ in common)
     groups = {task: [question for question in common if question[0] == task] for task in tasks}
     return groups if len(groups) == 1 else {**groups, "all": common}
+
+
+def records_by_outcome(
+    first: Run, second: Run, scorer: str, outcome: Outcome
+) -> list[tuple[Record, Record]]:
+    """Both runs' records of the questions that the first has won, lost or tied.
+
+    Of several samples of a question the first scored one. Raises UserError where no question is
+    common.
+    """
+    ours, theirs = in_order(first, second, NOTHING_KNOWN)
+    mine, others = ours.by_question(scorer), theirs.by_question(scorer)
+    common = [each for group in common_questions(ours, theirs, scorer).values() for each in group]
+    return [
+        (_scored(ours, question, scorer), _scored(theirs, question, scorer))
+        for question in dict.fromkeys(common)
+        if _outcome(mine[question], others[question]) == outcome
+    ]
+
+
+def _outcome(ours: float, theirs: float) -> Outcome:
+    return "tied" if ours == theirs else "won" if ours > theirs else "lost"
+
+
+def _scored(entry: Entry, question: tuple[str, str], scorer: str) -> Record:
+    return next(each for each in entry.answers[question] if entry.score(each, scorer) is not None)
 
 
 def task_title(task: str, known: Catalogue) -> str:

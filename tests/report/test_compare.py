@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.report import by_search, compare, compared
+from autocoa_bench.report import by_search, compare, compared, records_by_outcome
 from autocoa_bench.report.model import Cell, Table
 from autocoa_bench.store import Run
 
@@ -32,6 +33,20 @@ def test_questions_are_won_lost_or_tied(make_run: Make) -> None:
     assert [found[name].text for name in ("first %", "second %")] == ["60.0", "40.0"]
     assert found["difference"].text == "+20.0"
     assert found["p"].text == "1.000"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "won_by"), [("won", ["1", "0"]), ("lost", ["0", "1"]), ("tied", ["0", "0"])]
+)
+def test_the_trajectories_of_questions_won_lost_and_tied(
+    make_run: Make, outcome: Literal["won", "lost", "tied"], won_by: list[str]
+) -> None:
+    ours = scored(make_run, [1.0, 0.0, 0.0], "agent")
+    theirs = scored(make_run, [0.0, 1.0, 0.0], "react")
+    [pair] = records_by_outcome(ours, theirs, "em", outcome)
+    assert pair[0].question == pair[1].question
+    runs = zip((ours, theirs), pair, strict=True)
+    assert [f"{run.scores['em'][each.key].value:g}" for run, each in runs] == won_by
 
 
 def test_the_order_of_the_runs_is_the_order_given(make_run: Make) -> None:
