@@ -186,20 +186,24 @@ def paired(ours: Mapping[Key, float], theirs: Mapping[Key, float]) -> Paired | N
     """How much higher our scores are than theirs, over the questions that both have.
 
     One mean score a question on either side; the interval treats questions as the unit of
-    sampling, as `estimate` does. None where no question is common.
+    sampling, as `estimate` does. Where no question's scores differ, it reaches as far as the rate
+    of questions that do may (Wilson). None where no question is common.
     """
     pairs = in_common(ours, theirs)
     # From [-1, 1] into the range of scores and back: one rule for intervals everywhere.
     found = estimate([[(1 + mine - other) / 2] for mine, other in pairs])
     if found.mean is None or found.low is None or found.high is None:
         return None
+    won = sum(mine > other for mine, other in pairs)
+    lost = sum(mine < other for mine, other in pairs)
+    most = wilson(0, found.n).high
     return Paired(
         mean=2 * found.mean - 1,
-        low=2 * found.low - 1,
-        high=2 * found.high - 1,
+        low=2 * found.low - 1 if won or lost else -most,
+        high=2 * found.high - 1 if won or lost else most,
         n=found.n,
-        won=sum(mine > other for mine, other in pairs),
-        lost=sum(mine < other for mine, other in pairs),
+        won=won,
+        lost=lost,
         p=paired_test([pairs]),
         detectable=detectable(pairs),
     )

@@ -71,6 +71,21 @@ def test_the_command_prints_each_scorer_and_where_it_differs(cli: Cli) -> None:
     assert "Anne" in done.out
 
 
+def test_scorers_and_labels_are_tested_in_pairs(cli: Cli) -> None:
+    """em calls 2 right, cover_em 8, six of them alone; the labels all 8: p = 2 / 2 ** 6."""
+    rows = [{**ROW, "prediction": "Anna"}] * 2 + [{**ROW, "prediction": "Anna of B"}] * 6
+    done = cli(write(*rows), "--scorers", "em,cover_em", "--limit", "0", "--format", "markdown")
+    lines = [line.replace("*", "") for line in done.out.splitlines() if " − " in line]
+    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    heads = [cells[0] for cells in found]
+    assert heads == ["em − cover_em", "em − labels", "cover_em − labels"]
+    assert [cells[2:] for cells in found] == [
+        ["0", "6", "0.031", "0.094"],
+        ["0", "6", "0.031", "0.094"],
+        ["0", "0", "1.000", "1.000"],
+    ]
+
+
 def test_the_differing_answers_can_be_left_out(cli: Cli) -> None:
     assert "Anne" not in cli(write(ROW), "--limit", "0").out
 

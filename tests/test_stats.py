@@ -207,6 +207,13 @@ def test_equal_scores_show_no_difference() -> None:
     assert paired_test([[(0.5, 0.5)] * 10]) == 1.0
 
 
+def test_where_no_question_differs_the_interval_is_that_of_differing_at_all() -> None:
+    scores = dict.fromkeys(range(100), 1.0)
+    found = paired(scores, scores)
+    assert found is not None
+    assert (found.mean, found.low, found.high) == (0, -wilson(0, 100).high, wilson(0, 100).high)
+
+
 def test_a_test_over_datasets_weighs_each_alike() -> None:
     """Ahead on a large dataset and as far behind on a small one is no difference."""
     large = [(1.0, 0.0)] * 100 + [(0.0, 0.0)] * 100

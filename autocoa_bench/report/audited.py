@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 
 from autocoa_bench.audit import Audit, Rate
+from autocoa_bench.report.compare import p_text
 from autocoa_bench.report.leaderboard import metric_title
 from autocoa_bench.report.model import (
     NOTHING,
@@ -19,14 +21,18 @@ from autocoa_bench.report.model import (
     printable,
 )
 from autocoa_bench.scoring import RIGHT
+from autocoa_bench.stats import LEVEL, Paired, holm, paired
+
+_LABELS = "labels"
 
 _PROSE = 120
 """Characters of a question, gold or answer that a table shows."""
 
 
 def audited(audits: Mapping[str, Audit], source: str, limit: int) -> Report:
-    """The table of scorers over the same labels, then at most `limit` differing answers of each."""
-    return Report((_agreement(audits, source), *_differing(audits, limit)), ())
+    """The table of scorers over the same labels, that of their pairs, and at most `limit`
+    differing answers of each."""
+    return Report((_agreement(audits, source), _in_pairs(audits), *_differing(audits, limit)), ())
 
 
 def _agreement(audits: Mapping[str, Audit], source: str) -> Table:
@@ -68,6 +74,58 @@ def _kappa(found: Audit) -> Cell:
         return Cell(NOTHING)
     kappa, (low, high) = found.kappa
     return Cell(f"{kappa:z.2f}", f"{low:z.2f} to {high:z.2f}")
+
+
+def _in_pairs(audits: Mapping[str, Audit]) -> Table:
+    """Each two of the scorers and the labels: how many more answers the first calls right."""
+    labels = next(iter(audits.values())).labels
+    raters = {
+        **{name: dict(enumerate(map(float, each.verdicts))) for name, each in audits.items()},
+        _LABELS: {number: float(label.verdict) for number, label in enumerate(labels)},
+    }
+    tested = {
+        pair: found
+        for pair in combinations(raters, 2)
+        if (found := paired(raters[pair[0]], raters[pair[1]])) is not None
+    }
+    corrected = dict(zip(tested, holm([each.p for each in tested.values()]), strict=True))
+    names = ("difference", "first alone", "second alone", "p", "p (Holm)")
+    return Table(
+        name="audit-pairs",
+        title="Scorers and labels in pairs",
+        stub="First and second",
+        columns=tuple(Column((name,)) for name in names),
+        sections=(
+            Section("", tuple(_pair_row(pair, tested[pair], corrected[pair]) for pair in tested)),
+        ),
+        notes=(
+            "difference: in the points of what the first and the second call right, with its 95 % "
+            "interval; alone: answers that one of both calls right; p: McNemar's exact test, "
+            "two-sided, corrected by Holm for the table's rows, and bold where that is below 0.05",
+        ),
+        facts=tuple(
+            _fact(":".join((*pair, "difference")), each.mean, each.low, each.high, each.n)
+            for pair, each in tested.items()
+        ),
+    )
+
+
+def _pair_row(pair: tuple[str, str], found: Paired, corrected: float) -> Row:
+    low, high = 100 * found.low, 100 * found.high
+    return Row(
+        Cell(" − ".join(pair)),
+        (
+            Cell(
+                f"{100 * found.mean:+z.1f}",
+                f"{low:+z.1f} to {high:+z.1f}",
+                strong=corrected < LEVEL,
+            ),
+            Cell(f"{found.won:,}"),
+            Cell(f"{found.lost:,}"),
+            Cell(p_text(found.p)),
+            Cell(p_text(corrected)),
+        ),
+    )
 
 
 def _differing(audits: Mapping[str, Audit], limit: int) -> list[Table]:
