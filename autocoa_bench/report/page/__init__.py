@@ -21,6 +21,7 @@ from autocoa_bench.report.page.data import Index, gather
 from autocoa_bench.report.page.figures import figures
 from autocoa_bench.report.page.markup import Html, joined, tag
 from autocoa_bench.report.page.tables import by_method, drawn, notes
+from autocoa_bench.report.plots import plots
 from autocoa_bench.report.reading import Catalogue, catalogue, deciding, entries
 from autocoa_bench.store import Run
 
@@ -97,8 +98,8 @@ def _link(table: Table) -> Html:
 def _section(table: Table, runs: Sequence[str], titles: dict[str, str]) -> Html:
     """A table and its plots. The plots come first, but not of methods by rows."""
     parts = (drawn(table), notes(table))
-    plots = figures(table, runs, titles)
-    ordered = (*parts, plots) if by_method(table) else (plots, *parts)
+    drawings = figures(plots(table, runs, titles))
+    ordered = (*parts, drawings) if by_method(table) else (drawings, *parts)
     return tag("section", tag("h2", table.title), *ordered, id=table.name)
 
 

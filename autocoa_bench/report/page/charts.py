@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from autocoa_bench.report.page.markup import Html, joined, tag
+from autocoa_bench.report.plots import Line, Point, Series
 
 SERIES = 6
 """Colours and markers there are; more series than that use them again."""
@@ -27,34 +28,6 @@ _MARKERS = (
     "M0,5L4.6,-3.4H-4.6z",
     "M-4,-1.3h2.7v-2.7h2.6v2.7h2.7v2.6h-2.7v2.7h-2.6v-2.7h-2.7z",
 )
-
-
-class Point(NamedTuple):
-    """A share in [0, 1] with its interval, over a whole number or a name."""
-
-    x: int
-    y: float
-    low: float | None = None
-    high: float | None = None
-    n: int | None = None
-
-
-class Series(NamedTuple):
-    """Points of one name, in the colour and with the marker of a number."""
-
-    name: str
-    number: int
-    points: tuple[Point, ...]
-
-
-class Line(NamedTuple):
-    """A share in [0, 1] with its interval, in the colour of a series."""
-
-    name: str
-    number: int
-    mean: float
-    low: float
-    high: float
 
 
 class Part(NamedTuple):
