@@ -266,6 +266,12 @@ def report(
             "opens from disk in a browser.",
         ),
     ] = None,
+    plots: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the tables' plots into this folder instead, as .svg, .pdf and .png.",
+        ),
+    ] = None,
     allow_differences: AllowDifferences = False,
     beside: Annotated[
         list[str],
@@ -278,12 +284,25 @@ def report(
     ] = [],  # noqa: B006 - as above
 ) -> None:
     """Print or write the tables of one or more runs."""
-    if html is None:
+    if html is None and plots is None:
         _print_report(runs, by, format or format_of(out), out, allow_differences, rows_of(beside))
         return
     if format or out:
-        raise UserError("--html writes a page of its own: leave out --format and --out, or --html")
-    _write_page(html, runs, by, allow_differences, rows_of(beside))
+        option = "--plots" if html is None else "--html"
+        raise UserError(f"{option} writes files of its own: leave out --format and --out")
+    if html is not None:
+        check_file(html, "--html")
+    loaded, made = _load_report(runs, by, allow_differences, rows_of(beside))
+    if html is not None:
+        from autocoa_bench.report.page import page
+
+        write_table(html, page(made, loaded))
+        typer.echo(f"written to {html}: open it in a browser")
+    if plots is not None:
+        from autocoa_bench.report.drawing import draw
+
+        for file in draw(made, loaded, plots):
+            typer.echo(file)
 
 
 @app.command()
@@ -541,21 +560,6 @@ def _print_report(
 ) -> None:
     _, made = _load_report(folders, by, allow_differences, beside)
     write_report(made, form, out)
-
-
-def _write_page(
-    html: Path,
-    folders: list[Path],
-    by: str | None,
-    allow_differences: bool,
-    beside: Mapping[str, str],
-) -> None:
-    from autocoa_bench.report.page import page
-
-    check_file(html, "--html")
-    runs, made = _load_report(folders, by, allow_differences, beside)
-    write_table(html, page(made, runs))
-    typer.echo(f"written to {html}: open it in a browser")
 
 
 def _load_report(

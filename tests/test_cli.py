@@ -216,6 +216,18 @@ def test_trajectories_of_two_runs_are_shown_side_by_side(cli: Cli, towns: list[s
     refused(wrong, "--show won prints to the terminal")
 
 
+def test_the_plots_of_a_run_are_files(cli: Cli, towns: list[str]) -> None:
+    with MockServer(reply) as server:
+        cli(*towns, *AGENT, "--base-url", server.url, "--out", "run")
+    done = cli("report", "run", "--plots", "plots")
+    assert done.code == 0, done.err
+    assert "plots/leaderboard.svg" in done.out.splitlines()
+    assert all(Path(line).is_file() for line in done.out.splitlines())
+    refused(
+        cli("report", "run", "--plots", "p", "--out", "t.md"), "--plots writes files of its own"
+    )
+
+
 def test_a_table_of_runs_that_differ_is_refused_unless_allowed(cli: Cli, towns: list[str]) -> None:
     with MockServer(reply) as server:
         for k in ("2", "3"):

@@ -126,6 +126,12 @@ def entries(runs: Sequence[Run], known: Catalogue) -> list[Entry]:
     return sorted(found, key=lambda entry: order.index(entry.section))
 
 
+def task_titles(found: Sequence[Entry], known: Catalogue) -> dict[str, str]:
+    """The titles of the runs' tasks, by name."""
+    titles = {sample.task: sample.task for entry in found for sample in entry.spec.tasks}
+    return titles | {name: info.title for name, info in known.tasks.items()}
+
+
 def _short_models(models: Sequence[str]) -> dict[str, str]:
     """Models without their owner ("deepseek-ai/"), unless two would then look the same."""
     short = {model: model.rpartition("/")[2] or model for model in set(models)}

@@ -22,7 +22,7 @@ from autocoa_bench.report.page.figures import figures
 from autocoa_bench.report.page.markup import Html, joined, tag
 from autocoa_bench.report.page.tables import by_method, drawn, notes
 from autocoa_bench.report.plots import plots
-from autocoa_bench.report.reading import Catalogue, catalogue, deciding, entries
+from autocoa_bench.report.reading import Catalogue, catalogue, deciding, entries, task_titles
 from autocoa_bench.store import Run
 
 _SCRIPTS = ("dom.js", "data.js", "tables.js", "filters.js", "trajectory.js", "reader.js", "main.js")
@@ -51,8 +51,7 @@ def page(report: Report, runs: Sequence[Run], known: Catalogue | None = None) ->
     known = catalogue(runs) if known is None else known
     found = entries(runs, known)
     names = [entry.name for entry in found]
-    titles = {sample.task: sample.task for entry in found for sample in entry.spec.tasks}
-    titles |= {name: info.title for name, info in known.tasks.items()}
+    titles = task_titles(found, known)
     scorers = [name for entry in found for name in entry.run.info.scorers]
     index, pieces = gather(found, deciding(scorers), titles)
     style = _file("page.css")
