@@ -1,44 +1,30 @@
-"""Live episodes: every so often the model in training plays the benchmark's own episodes.
-
-They run in lock step, so that all completions of a round are one batch of the model in process.
-"""
+"""Live episodes: every so often the model in training plays the benchmark's own episodes."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from random import Random
+from typing import NamedTuple
 
 import msgspec
-import torch
-from torch import Tensor
 
+from agent_model.rollout.driver import Rollout, roll_out
+from agent_model.rollout.finder import Finder
+from agent_model.rollout.sampler import PolicySampler
 from agent_model.synthesis.keep import STUDENT, is_well_formed
-from agent_model.tokens import Tokenizer, encode_prompt, end_of_turn
+from agent_model.tokens import Tokenizer
 from agent_model.training.config import Live
 from agent_model.training.files import writing
 from agent_model.training.policy import Policy
 from autocoa_bench import registry, scoring, tasks
 from autocoa_bench.episode import Dialect, episode, n_actions
-from autocoa_bench.errors import SearchFault, UserError
+from autocoa_bench.errors import UserError
 from autocoa_bench.search import SearchEngine
 from autocoa_bench.solvers import DirectSolver, load_solver
-from autocoa_bench.types import (
-    Budget,
-    Completion,
-    Generate,
-    Observation,
-    Question,
-    Record,
-    Score,
-    Trajectory,
-)
+from autocoa_bench.types import Budget, Question, Record, Score
 
-_TAIL = 24  # tokens that a stop string surely fits into
-
-Sampler = Callable[[Sequence[Generate]], list[Completion]]
-"""Completes requests, all of one kind (forced or not), in order."""
+_SEATS = 32  # episodes at once
 
 
 class Scores(NamedTuple):
@@ -80,15 +66,17 @@ def prepare(live: Live) -> Scene | None:
 
 def play(scene: Scene, policy: Policy, tokenizer: Tokenizer, file: Path) -> Scores:
     """Play every question greedily, write the records to `file`, and score them."""
-
-    def sampler(requests: Sequence[Generate]) -> list[Completion]:
-        return complete(policy, tokenizer, requests)
-
+    episodes = [episode(question, scene.dialect, scene.budget) for question in scene.questions]
+    rollouts = [Rollout(each, Random(0)) for each in episodes]
     policy.eval()
     try:
-        trajectories = run_all(scene, sampler)
+        sampler = PolicySampler(policy, tokenizer, min(_SEATS, len(rollouts)), temperature=0)
+        with Finder(scene.search) as finder:
+            trajectories = roll_out(rollouts, sampler, finder)
     finally:
         policy.train()
+    if finder.faults:
+        raise UserError(f"the live episodes' search failed: {finder.faults[0]}")
     records = [Record(q, 0, t) for q, t in zip(scene.questions, trajectories, strict=True)]
     with writing(file):
         file.parent.mkdir(exist_ok=True)
@@ -116,100 +104,3 @@ def _value(record: Record, score: Score) -> float:
             f"({score.reason}); name other tasks under live.tasks"
         )
     return score.value
-
-
-def run_all(scene: Scene, sampler: Sampler) -> list[Trajectory]:
-    """Play all questions in lock step; trajectories in the questions' order."""
-    runs = [episode(question, scene.dialect, scene.budget) for question in scene.questions]
-    events = {i: next(run) for i, run in enumerate(runs)}
-    finished: dict[int, Trajectory] = {}
-    while events:
-        replies: dict[int, Completion | Observation] = {}
-        for forced in (False, True):
-            asked = {
-                i: event
-                for i, event in events.items()
-                if isinstance(event, Generate) and event.forced is forced
-            }
-            if asked:
-                replies.update(zip(asked, sampler(list(asked.values())), strict=True))
-        for i, event in events.items():
-            if not isinstance(event, Generate):
-                replies[i] = _look_up(scene.search, event.query)
-        events = {}
-        for i, reply in replies.items():
-            try:
-                events[i] = runs[i].send(reply)
-            except StopIteration as end:
-                finished[i] = end.value
-    return [finished[i] for i in range(len(runs))]
-
-
-@torch.no_grad()
-def complete(
-    policy: Policy, tokenizer: Tokenizer, requests: Sequence[Generate]
-) -> list[Completion]:
-    """Greedy completions of requests that share their stop strings, as one left-padded batch."""
-    prompts = [encode_prompt(request.prompt, tokenizer) for request in requests]
-    end = end_of_turn(tokenizer)
-    width = max(map(len, prompts))
-    device = next(policy.parameters()).device
-    ids = torch.full((len(prompts), width), end, dtype=torch.long)
-    for row, prompt in zip(ids, prompts, strict=True):
-        row[width - len(prompt) :] = torch.tensor(prompt)
-    lengths = torch.tensor([len(prompt) for prompt in prompts])
-    attention = torch.arange(width)[None] >= width - lengths[:, None]
-    stop = requests[0].stop
-    made = policy.model.generate(
-        input_ids=ids.to(device),
-        attention_mask=attention.long().to(device),
-        max_new_tokens=max(request.max_tokens for request in requests),
-        do_sample=False,
-        eos_token_id=end,
-        pad_token_id=end,
-        stopping_criteria=[_met(stop, width, tokenizer)],
-    )
-    return [
-        _completion(row[: request.max_tokens], end, stop, len(prompt), tokenizer)
-        for row, request, prompt in zip(made[:, width:].tolist(), requests, prompts, strict=True)
-    ]
-
-
-def _met(stop: Sequence[str], width: int, tokenizer: Tokenizer) -> Callable[..., Tensor]:
-    """Whether each row has sampled a stop string after its prompt of `width` tokens.
-
-    Unlike the library's own criterion, it never counts characters of the prompt.
-    """
-
-    def met(ids: Tensor, _: Tensor, **__: Any) -> Tensor:
-        tails = tokenizer.batch_decode(ids[:, max(width, ids.shape[1] - _TAIL) :])
-        found = [any(each in tail for each in stop) for tail in tails]
-        return torch.tensor(found, device=ids.device)
-
-    return met
-
-
-def _completion(
-    sampled: list[int], end: int, stop: Sequence[str], prompt_tokens: int, tokenizer: Tokenizer
-) -> Completion:
-    """What was sampled up to the end of turn, which also pads rows that met a stop string; only
-    where it was sampled is it among the ids, as episodes expect it there."""
-    ended = end in sampled
-    ids = sampled[: sampled.index(end)] if ended else sampled
-    text = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
-    met = [each for each in stop if each in text]
-    return Completion(
-        text=text,
-        stop_reason="stop" if ended or met else "length",
-        stop_string=min(met, key=text.find) if met else None,
-        prompt_tokens=prompt_tokens,
-        completion_tokens=len(ids),
-        token_ids=tuple(ids) if met or not ended else (*ids, end),
-    )
-
-
-def _look_up(search: SearchEngine, query: str) -> Observation:
-    try:
-        return Observation(asyncio.run(search.search(query)))
-    except SearchFault as fault:
-        raise UserError(f"the live episodes' search failed: {fault}") from None

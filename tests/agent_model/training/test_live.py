@@ -1,6 +1,5 @@
-"""Live episodes: in lock step, batched, and scored as the benchmark scores."""
+"""Live episodes: played by the model in training, and scored as the benchmark scores."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,28 +8,23 @@ import pytest
 import torch
 
 from agent_model.agent import Agent
+from agent_model.rollout import sampler as sampling
 from agent_model.search_r1 import SearchR1
 from agent_model.tokens import encode, end_of_turn
 from agent_model.training.config import Live, Recipe
-from agent_model.training.live import Scene, complete, play, prepare, run_all, scores
+from agent_model.training.live import Scene, play, prepare, scores
 from agent_model.training.policy import Policy, load_policy
-from autocoa_bench.errors import UserError
+from autocoa_bench.episode import Dialect
+from autocoa_bench.errors import SearchFault, UserError
 from autocoa_bench.search.bm25 import BM25
-from autocoa_bench.types import (
-    Budget,
-    Completion,
-    FaultNote,
-    Generate,
-    Message,
-    Prompt,
-    Question,
-    Record,
-    Turn,
-)
+from autocoa_bench.types import Budget, FaultNote, Question, Record
+from support.play import QUESTION
+from support.play import play as play_texts
 from support.tiny_llm import make_model
 from support.towns import write_task
 
 QUESTIONS = [Question(f"q{i}", f"Who is the mayor of town {i}?", ("Anna",)) for i in range(10, 14)]
+SEARCH = "<begin_search> tower </end_search>"
 
 
 @pytest.fixture
@@ -40,49 +34,25 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
     return Scene(QUESTIONS, Agent(shots=0), BM25(corpus, top_k=1), Budget())
 
 
-def reader(requests: Sequence[Generate]) -> list[Completion]:
-    """Searches once for its town, then answers what it found; town 13 never makes sense."""
-    made = []
-    for request in requests:
-        question = request.prompt.opening[-1].content.rpartition("Question: ")[2]
-        turn = request.prompt.continuation
-        if "town 13" in question:
-            made.append(Completion("Hm."))
-        elif "<search_result>" in turn:
-            name = "Bert" if "is Bert" in turn else "Anna"
-            made.append(Completion(f"</think>\n\\boxed{{{name}}}"))
-        else:
-            made.append(Completion(f"<begin_search> {question} </end_search>"))
-    return made
+def said(*texts: str, dialect: Dialect | None = None) -> Record:
+    """An episode that says these texts."""
+    return Record(QUESTION, 0, play_texts(dialect or Agent(shots=0), texts)[0])
 
 
-def test_episodes_of_different_lengths_end_each_with_its_own_answer(scene: Scene) -> None:
-    played = run_all(scene, reader)
-    assert [each.answer for each in played] == ["Anna", "Bert", "Anna", "Hm."]
-    assert [each.ending for each in played] == ["answered"] * 3 + ["forced-malformed"]
+def test_scores_are_exact_match_form_and_searches() -> None:
+    right = said(SEARCH, "</think>\n\\boxed{Anna}")
+    wrong = said("</think>\n\\boxed{Bert}")
+    lost = said("Hm.", "Hm.", "Hm.")
+    assert scores([right, right, wrong, lost]) == (0.5, 0.75, 0.5)
 
 
-def test_scores_are_exact_match_form_and_searches(scene: Scene) -> None:
-    records = [Record(q, 0, t) for q, t in zip(QUESTIONS, run_all(scene, reader), strict=True)]
-    assert scores(records) == (0.5, 0.75, 0.75)
+def test_reasoning_that_is_never_closed_is_not_well_formed_live_either() -> None:
+    assert scores([said("I know it. \\boxed{Anna}")]) == (1.0, 0.0, 0.0)
 
 
-def test_reasoning_that_is_never_closed_is_not_well_formed_live_either(scene: Scene) -> None:
-    def unclosed(requests: Sequence[Generate]) -> list[Completion]:
-        return [Completion("I know it. \\boxed{Anna}") for _ in requests]
-
-    records = [Record(q, 0, t) for q, t in zip(QUESTIONS, run_all(scene, unclosed), strict=True)]
-    assert scores(records) == (1.0, 0.0, 0.0)
-
-
-def test_a_form_is_judged_of_the_agent_alone(scene: Scene) -> None:
-    other = scene._replace(dialect=SearchR1())
-
-    def answering(requests: Sequence[Generate]) -> list[Completion]:
-        return [Completion("<answer>Anna</answer>") for _ in requests]
-
-    records = [Record(q, 0, t) for q, t in zip(QUESTIONS, run_all(other, answering), strict=True)]
-    assert scores(records) == (1.0, None, 0.0)
+def test_a_form_is_judged_of_the_agent_alone() -> None:
+    record = said("<answer>Anna</answer>", dialect=SearchR1())
+    assert scores([record]) == (1.0, None, 0.0)
 
 
 def test_an_episode_without_a_score_is_no_silent_zero() -> None:
@@ -98,64 +68,26 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Policy, Any]:
     return load_policy(msgspec.convert(given, Recipe))
 
 
-def request(text: str, stop: tuple[str, ...] = (), tokens: int = 12) -> Generate:
-    prompt = Prompt((Message("user", text),), (Turn("environment", "So:"),), "<think>\n")
-    return Generate(prompt, stop, tokens)
+def saying(tokenizer: Any, text: str) -> Any:
+    """A `draw` whose every row says a text and ends its turn, over and over."""
+    ids = [*tokenizer(text, add_special_tokens=False).input_ids, end_of_turn(tokenizer)]
+    rows: dict[int, int] = {}
 
+    def draw(logits: torch.Tensor, _: float, dice: list[object]) -> list[int]:
+        places = [rows.setdefault(id(each), 0) for each in dice]
+        rows.update({id(each): place + 1 for each, place in zip(dice, places, strict=True)})
+        assert len(logits) == len(dice)
+        return [ids[place % len(ids)] for place in places]
 
-def test_a_batch_completes_as_each_request_alone_does(model: tuple[Policy, Any]) -> None:
-    requests = [request("Who?"), request("What is a river, and where does it end?", tokens=5)]
-    together = complete(*model, requests)
-    alone = [complete(*model, [each])[0] for each in requests]
-    assert [each.text for each in together] == [each.text for each in alone]
-    assert together[1].completion_tokens == 5
-    assert together[1].stop_reason == "length"
-
-
-def test_a_stop_string_ends_a_completion_and_is_named(model: tuple[Policy, Any]) -> None:
-    [free] = complete(*model, [request("Who?")])
-    stop = free.text[4:6]
-    [stopped] = complete(*model, [request("Who?", (stop,))])
-    assert stopped.stop_string == stop
-    assert stopped.stop_reason == "stop"
-    assert free.text.startswith(stopped.text)
-    assert stopped.text.index(stop) + len(stop) <= len(stopped.text) < len(free.text)
-
-
-def scripted(tokenizer: Any, texts: Sequence[str]) -> Any:
-    """`generate` of a model that says what is given, by row, and pads rows that end early."""
-    end = end_of_turn(tokenizer)
-    rows = [[*tokenizer(text, add_special_tokens=False).input_ids, end] for text in texts]
-
-    def generate(input_ids: torch.Tensor, **_: Any) -> torch.Tensor:
-        width = max(map(len, rows))
-        made = [row + [end] * (width - len(row)) for row in rows]
-        return torch.cat([input_ids, torch.tensor(made)], 1)
-
-    return generate
-
-
-def test_an_answer_keeps_its_end_of_turn_and_a_search_has_none(
-    model: tuple[Policy, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    policy, tokenizer = model
-    texts = ["</think>\n\\boxed{Anna}", "So.\n<begin_search> Anna </end_search>"]
-    monkeypatch.setattr(policy.model, "generate", scripted(tokenizer, texts))
-    answer, search = complete(policy, tokenizer, [request("Who?", ("</end_search>",), 99)] * 2)
-    end = end_of_turn(tokenizer)
-    assert answer.token_ids is not None
-    assert answer.token_ids[-1] == end
-    assert answer.token_ids.count(end) == 1
-    assert search.token_ids is not None
-    assert end not in search.token_ids
+    return draw
 
 
 def test_a_played_answer_is_encoded_as_it_was_sampled(
     model: tuple[Policy, Any], scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy, tokenizer = model
-    texts = ["I know it.\n</think>\n\n\\boxed{Anna}"] * len(QUESTIONS)
-    monkeypatch.setattr(policy.model, "generate", scripted(tokenizer, texts))
+    text = "I know it.\n</think>\n\n\\boxed{Anna}"
+    monkeypatch.setattr(sampling, "draw", saying(tokenizer, text))
     file = tmp_path / "live" / "step-000001.jsonl"
     assert play(scene, policy, tokenizer, file) == (1.0, 1.0, 0.0)
     assert policy.training
@@ -167,6 +99,18 @@ def test_a_played_answer_is_encoded_as_it_was_sampled(
         assert step.token_ids is not None
         assert encode(record.trajectory, tokenizer).ids[-len(step.token_ids) :] == step.token_ids
         assert step.token_ids[-1] == end_of_turn(tokenizer)
+
+
+def test_a_search_that_fails_ends_the_run_with_its_reason(
+    model: tuple[Policy, Any], scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(_: str) -> None:
+        raise SearchFault("connection", "the server is gone")
+
+    monkeypatch.setattr(sampling, "draw", saying(model[1], SEARCH))
+    monkeypatch.setattr(scene.search, "search", fails)
+    with pytest.raises(UserError, match=r"search failed: .*the server is gone"):
+        play(scene, *model, tmp_path / "live.jsonl")
 
 
 def test_no_tasks_no_episodes() -> None:

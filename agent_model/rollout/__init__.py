@@ -1,0 +1,1 @@
+"""Rollouts: episodes played by a policy in process, token in and token out."""

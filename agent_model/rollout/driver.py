@@ -1,0 +1,97 @@
+"""Plays many episodes at once with one sampler, each going on as soon as it can.
+
+An episode whose completion is whole searches, is shown what was found and samples on, while the
+others are still in the middle of theirs; one that has ended makes room for the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import NamedTuple
+
+from agent_model.rollout.sampler import Sampler, Seat
+from autocoa_bench.episode import Episode, Event, Reply
+from autocoa_bench.types import Generate, Observation, Trajectory
+
+LookUp = Callable[[Sequence[str]], Sequence[Observation]]
+"""What searches find, in the order of their queries."""
+
+
+class Rollout(NamedTuple):
+    """An episode to play, and what draws its tokens."""
+
+    episode: Episode
+    dice: Random
+
+
+def roll_out(rollouts: Sequence[Rollout], sampler: Sampler, look_up: LookUp) -> list[Trajectory]:
+    """Play all episodes to their ends; trajectories in their order."""
+    table = _Table(rollouts, sampler, look_up)
+    while not table.done:
+        table.fill()
+        table.go_on()
+    return table.trajectories()
+
+
+class _Table:
+    """The episodes that wait, those that sit, and those that have ended."""
+
+    def __init__(self, rollouts: Sequence[Rollout], sampler: Sampler, look_up: LookUp) -> None:
+        self._rollouts = rollouts
+        self._sampler = sampler
+        self._look_up = look_up
+        self._waiting = list(range(len(rollouts)))[::-1]
+        self._seated: dict[Seat, int] = {}
+        self._ended: dict[int, Trajectory] = {}
+
+    @property
+    def done(self) -> bool:
+        return len(self._ended) == len(self._rollouts)
+
+    def trajectories(self) -> list[Trajectory]:
+        return [self._ended[i] for i in range(len(self._rollouts))]
+
+    def fill(self) -> None:
+        """Seat episodes that wait, as long as there are seats."""
+        while self._waiting and len(self._seated) < self._sampler.seats:
+            i = self._waiting.pop()
+            seat = self._sampler.sit(self._rollouts[i].dice)
+            self._seated[seat] = i
+            self._settle([(seat, next(self._rollouts[i].episode))])
+
+    def go_on(self) -> None:
+        """One token of every episode that sits, and all that follows from it at once."""
+        if self._seated:
+            self._settle(self._send(self._sampler.step()))
+
+    def _settle(self, events: Sequence[tuple[Seat, Event]]) -> None:
+        """Answer events until all that are left wait for the sampler."""
+        while events:
+            events = self._send(self._face(events))
+
+    def _send(self, replies: Sequence[tuple[Seat, Reply]]) -> list[tuple[Seat, Event]]:
+        """What the episodes ask for next; those that end leave their seats."""
+        events = []
+        for seat, reply in replies:
+            i = self._seated[seat]
+            try:
+                events.append((seat, self._rollouts[i].episode.send(reply)))
+            except StopIteration as end:
+                self._ended[i] = end.value
+                self._sampler.leave(seat)
+                del self._seated[seat]
+        return events
+
+    def _face(self, events: Sequence[tuple[Seat, Event]]) -> list[tuple[Seat, Reply]]:
+        """Ask the sampler for what is to be generated, and answer the searches together."""
+        searching = []
+        for seat, event in events:
+            if isinstance(event, Generate):
+                self._sampler.ask(seat, event)
+            else:
+                searching.append((seat, event.query))
+        if not searching:
+            return []
+        found = self._look_up([query for _, query in searching])
+        return [(seat, each) for (seat, _), each in zip(searching, found, strict=True)]

@@ -1,0 +1,197 @@
+"""The policy as a sampler: what it samples with its cache is what it would sample without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+import transformers
+
+from agent_model.rollout import sampler as module
+from agent_model.rollout.arena import Arena
+from agent_model.rollout.sampler import PolicySampler, Seat, draw
+from agent_model.tokens import encode_prompt, end_of_turn
+from agent_model.training.config import Recipe
+from agent_model.training.policy import Policy, load_policy
+from autocoa_bench.errors import UserError
+from autocoa_bench.types import Completion, Generate, Message, Prompt, Turn
+from support.tiny import tiny_model
+from support.tiny_llm import make_tokenizer
+
+Model = tuple[Policy, Any]
+OPENING = (Message("user", "Who is the mayor?"),)
+
+
+@pytest.fixture(scope="module", params=["llama", "qwen2"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    folder = tiny_model(tmp_path_factory.mktemp("tiny"), request.param)
+    given = {"stage": "sft2", "model": str(folder), "data": ["-"], "dtype": "fp32"}
+    policy, tokenizer = load_policy(msgspec.convert(given, Recipe))
+    return policy.eval(), tokenizer
+
+
+def asked(
+    *turns: Turn, opening: tuple[Message, ...] = OPENING, stop: str = "", tokens: int = 8
+) -> Generate:
+    return Generate(Prompt(opening, turns, "<think>\n"), (stop,) if stop else (), tokens)
+
+
+def finish(sampler: PolicySampler, count: int = 1) -> dict[Seat, Completion]:
+    """Step until so many completions are whole; those go on in vain until then."""
+    done: dict[Seat, Completion] = {}
+    while len(done) < count:
+        for seat, completion in sampler.step():
+            done.setdefault(seat, completion)
+    return done
+
+
+@torch.no_grad()
+def without_cache(model: Model, request: Generate, temperature: float, dice: Random) -> list[int]:
+    """Tokens sampled one by one, all of the text computed anew for each."""
+    policy, tokenizer = model
+    prompt = list(encode_prompt(request.prompt, tokenizer))
+    ids = list(prompt)
+    while len(ids) - len(prompt) < request.max_tokens:
+        logits = policy.inner(input_ids=torch.tensor([ids])).logits[:, -1].float()
+        ids += draw(logits, temperature, [dice])
+        if ids[-1] == end_of_turn(tokenizer):
+            break
+    return ids[len(prompt) :]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+def test_seats_sample_what_each_would_sample_without_a_cache(
+    model: Model, temperature: float
+) -> None:
+    sampler = PolicySampler(*model, seats=3, temperature=temperature)
+    opening = (Message("user", "And what is a river?"),)
+    requests = [asked(), asked(tokens=5), asked(opening=opening)]
+    seats = [sampler.sit(Random(i)) for i in range(3)]
+    for seat, request in zip(seats, requests, strict=True):
+        sampler.ask(seat, request)
+    done = finish(sampler, 3)
+    for i, (seat, request) in enumerate(zip(seats, requests, strict=True)):
+        expected = without_cache(model, request, temperature, Random(i))
+        assert list(done[seat].token_ids or ()) == expected
+
+
+def test_what_the_environment_says_is_read_behind_what_was_sampled(model: Model) -> None:
+    sampler = PolicySampler(*model, seats=2, temperature=0)
+    gone, seat = sampler.sit(Random(0)), sampler.sit(Random(1))
+    for each in (gone, seat):
+        sampler.ask(each, asked(tokens=4))
+    said = finish(sampler, 2)[seat]
+    sampler.leave(gone)  # the other's row moves
+    turns = (Turn("model", said.text, said.token_ids), Turn("environment", "\n Anna is. \n"))
+    sampler.ask(seat, asked(*turns))
+    again = finish(sampler)[seat]
+    assert list(again.token_ids or ()) == without_cache(model, asked(*turns), 0, Random())
+
+
+def test_a_turn_that_was_cut_is_gone_on_with_from_the_cut(model: Model) -> None:
+    sampler = PolicySampler(*model, seats=1, temperature=0)
+    seat = sampler.sit(Random(0))
+    sampler.ask(seat, asked(tokens=6))
+    said = finish(sampler)[seat]
+    cut = Turn("model", said.text[:2], (said.token_ids or ())[:2])
+    sampler.ask(seat, asked(cut, Turn("environment", "No.")))
+    again = finish(sampler)[seat]
+    expected = without_cache(model, asked(cut, Turn("environment", "No.")), 0, Random())
+    assert list(again.token_ids or ()) == expected
+
+
+def test_only_what_is_new_is_read(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    extend = Arena.extend
+
+    def counted(self: Arena, row: int, start: int, ids: list[int]) -> None:
+        read.append(len(ids))
+        extend(self, row, start, ids)
+
+    monkeypatch.setattr(Arena, "extend", counted)
+    sampler = PolicySampler(*model, seats=3, temperature=0)
+    prompt = len(encode_prompt(asked().prompt, model[1]))
+    seats = [sampler.sit(Random(i)) for i in range(3)]
+    for seat in seats:
+        sampler.ask(seat, asked(tokens=4))
+    assert read == [prompt - 1]  # once for the whole group
+    said = finish(sampler, 3)[seats[0]]
+    turns = (Turn("model", said.text, said.token_ids), Turn("environment", "Anna is."))
+    sampler.ask(seats[0], asked(*turns))
+    # The last sampled token was not yet read, the last of the prompt is read with the first step.
+    assert read[1:] == [1 + len("Anna is.") - 1]
+
+
+def test_a_stop_string_ends_a_completion_and_is_named(model: Model) -> None:
+    sampler = PolicySampler(*model, seats=1, temperature=0)
+    seat = sampler.sit(Random(0))
+    sampler.ask(seat, asked())
+    free = finish(sampler)[seat]
+    assert (free.stop_reason, free.completion_tokens) == ("length", 8)
+    stop = free.text[3:5]
+    sampler.ask(seat, asked(stop=stop))
+    stopped = finish(sampler)[seat]
+    assert (stopped.stop_reason, stopped.stop_string) == ("stop", stop)
+    assert stopped.text == free.text[: free.text.index(stop) + len(stop)]
+
+
+def test_a_token_that_says_more_than_the_stop_string_is_cut_behind_it() -> None:
+    tokenizer = make_tokenizer()
+    ids = tokenizer("Anna</search").input_ids
+    assert tokenizer.decode(ids[-1]) == "search"
+    found = module.completion(ids, end_of_turn(tokenizer), ("</sea",), 5, tokenizer)
+    assert (found.text, found.stop_string) == ("Anna</sea", "</sea")
+    assert found.token_ids is not None
+    assert found.token_ids[: len(ids) - 1] == tuple(ids[:-1])
+    assert tokenizer.decode(found.token_ids) == found.text
+
+
+def test_an_end_of_turn_is_among_the_ids_and_not_in_the_text(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = end_of_turn(model[1])
+    said = iter([*model[1]("Anna", add_special_tokens=False).input_ids, end])
+    monkeypatch.setattr(module, "draw", lambda *_: [next(said)])
+    sampler = PolicySampler(*model, seats=1, temperature=0)
+    seat = sampler.sit(Random(0))
+    sampler.ask(seat, asked())
+    whole = finish(sampler)[seat]
+    assert (whole.text, whole.stop_reason, whole.stop_string) == ("Anna", "stop", None)
+    assert whole.token_ids is not None
+    assert whole.token_ids[-1] == end
+
+
+def test_a_token_is_drawn_where_the_dice_fall_in_the_cumulated_distribution() -> None:
+    class Thrown(Random):
+        def __init__(self, number: float) -> None:
+            super().__init__(0)
+            self.number = number
+
+        def random(self) -> float:
+            return self.number
+
+    logits = torch.tensor([0.2, 0.5, 0.3]).log().repeat(5, 1)
+    dice = [Thrown(number) for number in (0.0, 0.19, 0.21, 0.69, 0.99)]
+    assert draw(logits, 1.0, dice) == [0, 0, 1, 1, 2]
+    # At temperature 1/2 probabilities are squared: 4, 25 and 9 of 38.
+    assert draw(logits, 0.5, dice) == [0, 1, 1, 1, 2]
+    assert draw(logits, 0.0, dice) == [1] * 5
+
+
+def test_no_more_episodes_sit_than_there_are_seats(model: Model) -> None:
+    sampler = PolicySampler(*model, seats=1, temperature=0)
+    sampler.sit(Random(0))
+    with pytest.raises(RuntimeError, match="all 1 seats"):
+        sampler.sit(Random(1))
+
+
+def test_a_model_that_looks_through_a_window_is_refused(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path, "mistral")
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    loaded.config.sliding_window = 16
+    with pytest.raises(UserError, match="a window of 16 tokens; take another model"):
+        Arena(loaded, rows=1)
