@@ -17,6 +17,7 @@ import typer
 
 from autocoa_bench import registry
 from autocoa_bench.errors import Incomparable, UserError
+from autocoa_bench.exporting import export
 from autocoa_bench.judging import judge_app
 from autocoa_bench.options import (
     AllowDifferences,
@@ -467,6 +468,7 @@ def merge(
     typer.echo(merge_model(adapter, target, base))
 
 
+app.command("export")(export)
 app.command("serve-search")(serve_search)
 
 

@@ -38,6 +38,7 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
     LATEX = "latex"
     CSV = "csv"
+    JSON = "json"
 
 
 class Outcome(StrEnum):
@@ -62,7 +63,7 @@ TableFormat = Annotated[
 ]
 
 TableFile = Annotated[
-    Path | None, typer.Option(help="Write to a file instead (.md, .tex or .csv).")
+    Path | None, typer.Option(help="Write to a file instead (.md, .tex, .csv or .json).")
 ]
 
 BaseUrl = Annotated[
@@ -104,10 +105,15 @@ def format_of(out: Path | None) -> Format:
     """The format that a file's name asks for; the terminal's for none. Raises UserError."""
     if out is None:
         return Format.TERMINAL
-    formats = {".md": Format.MARKDOWN, ".tex": Format.LATEX, ".csv": Format.CSV}
+    formats = {
+        ".md": Format.MARKDOWN,
+        ".tex": Format.LATEX,
+        ".csv": Format.CSV,
+        ".json": Format.JSON,
+    }
     if out.suffix not in formats:
         raise UserError(
-            f"'{out}' does not say its format: end it in .md, .tex or .csv (a page: --html)"
+            f"'{out}' does not say its format: end it in .md, .tex, .csv or .json (a page: --html)"
         )
     return formats[out.suffix]
 
@@ -157,7 +163,7 @@ def write_report(made: Report, form: Format, out: Path | None) -> None:
 
     if form is Format.TERMINAL:
         if out is not None:
-            raise UserError(f"'{out}' takes --format markdown, latex or csv, not terminal")
+            raise UserError(f"'{out}' takes --format markdown, latex, csv or json, not terminal")
         reports.print_terminal(made, Console())
         return
     text = reports.render(made, form.value)

@@ -477,7 +477,7 @@ def test_a_reader_that_closes_early(tmp_path: Path) -> None:
 
 
 def test_a_report_file_of_no_known_format(cli: Cli) -> None:
-    refused(cli("report", ".", "--out", "table.xlsx"), ".md, .tex or .csv")
+    refused(cli("report", ".", "--out", "table.xlsx"), ".md, .tex, .csv or .json")
 
 
 def test_a_corpus_without_text(cli: Cli, towns: list[str]) -> None:

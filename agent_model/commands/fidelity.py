@@ -10,20 +10,19 @@ import typer
 from autocoa_bench.errors import UserError
 from autocoa_bench.options import (
     BaseUrl,
-    Format,
     KeyFile,
     Protocol,
+    TableFile,
     addresses,
     check_file,
     check_key_file,
     engine_of,
     format_of,
-    write_table,
+    write_report,
 )
 
 if TYPE_CHECKING:
     from agent_model.measuring import Measured
-    from autocoa_bench.report import Report
 
 app = typer.Typer(
     help="Measure a model's simulated search results against the real ones.",
@@ -57,9 +56,7 @@ def fidelity(
             help="Keep every search and what was written for it (.jsonl); the same command resumes."
         ),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Write the table to a file (.md, .tex or .csv).")
-    ] = None,
+    out: TableFile = None,
 ) -> None:
     """At each search of recorded trajectories, let the model write the results, and check them."""
     from agent_model import measuring
@@ -105,18 +102,7 @@ def fidelity(
         typer.echo(f"\nstopped; {kept} the same command resumes", err=True)
         raise typer.Exit(130) from None
     _tell_faults(measured, written)
-    _print(report(measured.verdicts, measured.model, measured.faults), form, out)
-
-
-def _print(told: Report, form: Format, out: Path | None) -> None:
-    from rich.console import Console
-
-    from autocoa_bench.report import print_terminal, render
-
-    if out is None:
-        print_terminal(told, Console())
-    else:
-        write_table(out, render(told, form.value))
+    write_report(report(measured.verdicts, measured.model, measured.faults), form, out)
 
 
 def _tell_faults(measured: Measured, written: Path | None) -> None:

@@ -28,7 +28,7 @@ from autocoa_bench.report.samples import samples
 from autocoa_bench.report.searching import by_search
 from autocoa_bench.report.temporal import temporal
 from autocoa_bench.report.terminal import print_terminal
-from autocoa_bench.report.tidy import csv
+from autocoa_bench.report.tidy import csv, json
 from autocoa_bench.store import Run
 
 __all__ = [
@@ -90,12 +90,13 @@ def usual(runs: Sequence[Run]) -> tuple[str, ...]:
     return (*USUAL, *(name for name, fit in fits.items() if fit))
 
 
-Format = Literal["markdown", "latex", "csv"]
+Format = Literal["markdown", "latex", "csv", "json"]
 
 FORMATS: dict[Format, Callable[[Report], str]] = {
     "markdown": markdown,
     "latex": latex,
     "csv": csv,
+    "json": json,
 }
 
 
@@ -175,7 +176,7 @@ def _check_scorer(name: str, scored: Sequence[str]) -> None:
 
 
 def render(report: Report, format: str) -> str:  # noqa: A002 - the word users know
-    """A report as `markdown`, `latex` or `csv`. Raises UserError for another format."""
+    """A report as `markdown`, `latex`, `csv` or `json`. Raises UserError for another format."""
     for name, renderer in FORMATS.items():
         if name == format:
             return renderer(report)

@@ -1,4 +1,4 @@
-"""A report's facts as a tidy frame and as CSV."""
+"""A report's facts as a tidy frame, as CSV and as JSON."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from autocoa_bench import __version__
 from autocoa_bench.report.model import Fact, Report
 
 if TYPE_CHECKING:
@@ -28,3 +29,28 @@ def csv(report: Report) -> str:
     """The facts as CSV; an empty field where there is no number."""
     text: str = frame(report).to_csv(index=False, lineterminator="\n")
     return text
+
+
+def json(report: Report) -> str:
+    """The facts by table with their notes, and how the runs were made, for publishing.
+
+    Fields of a fact that say nothing are left out.
+    """
+    tables = [
+        {
+            "name": table.name,
+            "title": table.title,
+            "notes": list(table.notes),
+            "facts": [
+                {
+                    name: value
+                    for name, value in msgspec.structs.asdict(fact).items()
+                    if value not in (None, "") and name != "table"
+                }
+                for fact in table.facts
+            ],
+        }
+        for table in report.tables
+    ]
+    made = {"autocoa_bench": __version__, "tables": tables, "runs_made": list(report.footer)}
+    return msgspec.json.format(msgspec.json.encode(made), indent=2).decode() + "\n"

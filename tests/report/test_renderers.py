@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Callable
 
@@ -95,7 +96,7 @@ def test_markup_and_control_characters_in_names_are_only_text(awkward: Report) -
     assert "\x1b" not in page
 
 
-@pytest.mark.parametrize("written", ["markdown", "latex", "csv"])
+@pytest.mark.parametrize("written", ["markdown", "latex", "csv", "json"])
 def test_files_carry_no_terminal_codes(awkward: Report, report: Report, written: str) -> None:
     for each in (awkward, report):
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", render(each, written))
@@ -171,6 +172,21 @@ def test_csv_is_one_row_a_run_task_and_metric(report: Report) -> None:
     ]
     assert float(row["low"]) < float(row["mean"]) < float(row["high"])
     assert (row["n"], row["planned"], row["coverage"]) == ("100", "100", "1.0")
+
+
+def test_json_has_the_facts_and_notes_of_each_table_and_how_runs_were_made(report: Report) -> None:
+    found = json.loads(render(report, "json"))
+    assert [table["name"] for table in found["tables"]] == [each.name for each in report.tables]
+    board = found["tables"][0]
+    assert board["notes"] == list(report.tables[0].notes)
+    [fact] = [
+        fact
+        for fact in board["facts"]
+        if (fact["run"], fact.get("task"), fact["metric"]) == ("agent", "nq", "em")
+    ]
+    assert fact["low"] < fact["mean"] < fact["high"]
+    assert (fact["n"], fact["coverage"], "actions" in fact) == (100, 1.0, False)
+    assert found["runs_made"] == list(report.footer)
 
 
 def test_csv_leaves_a_missing_number_empty(make_run: Make) -> None:
