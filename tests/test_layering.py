@@ -41,11 +41,11 @@ def imports(file: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    packages = ("autocoa_bench", "baselines", "agent_model", "tasks")
+    packages = ("autocoa_bench", "baselines", "agent_model", "judges", "tasks")
     return {name for name in found if name.split(".")[0] in packages}
 
 
-@pytest.mark.parametrize("package", ["baselines", "agent_model", "tasks"])
+@pytest.mark.parametrize("package", ["baselines", "agent_model", "judges", "tasks"])
 def test_solvers_and_tasks_import_only_the_harness(package: str) -> None:
     for file in (ROOT / package).rglob("*.py"):
         assert {name.split(".")[0] for name in imports(file)} <= {"autocoa_bench", package}, file
