@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from autocoa_bench.errors import UserError
 from autocoa_bench.rows import malformed, read_rows
 from autocoa_bench.scoring import RIGHT, TextScorer
 from autocoa_bench.stats import Interval, wilson
+from autocoa_bench.store import read_versioned, replace_file
+from autocoa_bench.types import JudgeSpec
+
+_FORMAT = 1
+"""The version of a saved audit's layout."""
 
 
 class Label(Struct, frozen=True):
@@ -31,34 +39,40 @@ class Rate(Struct, frozen=True):
     interval: Interval
 
 
-class Audit(Struct, frozen=True):
-    """A scorer's verdicts beside the labels, in the order of the labels.
+class Confusion(Struct, frozen=True):
+    """How many answers a scorer and a label call right or wrong."""
 
-    `verdicts`: a score of RIGHT or more counts as right.
-    """
+    both_right: int
+    missed: int
+    """Labelled right, called wrong."""
+    wrongly: int
+    """Labelled wrong, called right."""
+    both_wrong: int
 
-    labels: tuple[Label, ...]
-    verdicts: tuple[bool, ...]
+    @property
+    def n(self) -> int:
+        """All answers."""
+        return self.both_right + self.missed + self.wrongly + self.both_wrong
 
     @property
     def right(self) -> Rate:
         """The share that the scorer calls right."""
-        return _rate(self.verdicts)
+        return _rate(self.both_right + self.wrongly, self.n)
 
     @property
     def agreement(self) -> Rate:
         """The share on which scorer and label agree."""
-        return _rate([verdict == label for label, verdict in self._pairs])
+        return _rate(self.both_right + self.both_wrong, self.n)
 
     @property
     def sensitivity(self) -> Rate:
         """Of the answers labelled right, the share that the scorer calls right."""
-        return _rate([verdict for label, verdict in self._pairs if label])
+        return _rate(self.both_right, self.both_right + self.missed)
 
     @property
     def specificity(self) -> Rate:
         """Of the answers labelled wrong, the share that the scorer calls wrong."""
-        return _rate([not verdict for label, verdict in self._pairs if not label])
+        return _rate(self.both_wrong, self.both_wrong + self.wrongly)
 
     @property
     def kappa(self) -> tuple[float, Interval] | None:
@@ -66,26 +80,60 @@ class Audit(Struct, frozen=True):
 
         None where both call all answers the same: then nothing is left to agree on.
         """
-        n = len(self.labels)
-        labelled, called = (sum(each) / n for each in zip(*self._pairs, strict=True))
-        agreed = sum(verdict == label for label, verdict in self._pairs) / n
+        if not self.n:
+            return None
+        labelled = (self.both_right + self.missed) / self.n
+        called = (self.both_right + self.wrongly) / self.n
+        agreed = (self.both_right + self.both_wrong) / self.n
         chance = labelled * called + (1 - labelled) * (1 - called)
         if chance == 1:
             return None
         kappa = (agreed - chance) / (1 - chance)
-        half = 1.96 * math.sqrt(agreed * (1 - agreed) / n) / (1 - chance)
+        half = 1.96 * math.sqrt(agreed * (1 - agreed) / self.n) / (1 - chance)
         return kappa, Interval(max(-1.0, kappa - half), min(1.0, kappa + half))
+
+
+class Audit(Struct, frozen=True):
+    """A scorer's verdicts beside the labels, in the order of the labels; None: it gave none.
+
+    A text scorer's score of RIGHT or more counts as right.
+    """
+
+    labels: tuple[Label, ...]
+    verdicts: tuple[bool | None, ...]
+
+    @property
+    def counts(self) -> Confusion:
+        """The answers with a verdict, by label and verdict."""
+        pairs = Counter(
+            (label.verdict, verdict)
+            for label, verdict in zip(self.labels, self.verdicts, strict=True)
+        )
+        return Confusion(
+            pairs[True, True], pairs[True, False], pairs[False, True], pairs[False, False]
+        )
+
+    @property
+    def unscored(self) -> int:
+        """How many answers have no verdict."""
+        return self.verdicts.count(None)
 
     @property
     def differing(self) -> tuple[Label, ...]:
         """The answers on which scorer and label differ."""
         pairs = zip(self.labels, self.verdicts, strict=True)
-        return tuple(label for label, verdict in pairs if label.verdict != verdict)
+        return tuple(label for label, verdict in pairs if verdict is (not label.verdict))
 
-    @property
-    def _pairs(self) -> list[tuple[bool, bool]]:
-        pairs = zip(self.labels, self.verdicts, strict=True)
-        return [(label.verdict, verdict) for label, verdict in pairs]
+
+class SavedAudit(Struct, frozen=True):
+    """A judge's audit as a file keeps it. `labels` names the labels' file, for a reader."""
+
+    format: int
+    judge: JudgeSpec
+    labels: str
+    labels_sha256: str
+    counts: Confusion
+    unscored: int
 
 
 def read_labels(path: Path) -> tuple[Label, ...]:
@@ -109,6 +157,21 @@ def audit(labels: Sequence[Label], scorer: TextScorer) -> Audit:
     return Audit(tuple(labels), tuple(score >= RIGHT for score in scores))
 
 
-def _rate(outcomes: Sequence[bool]) -> Rate:
-    n = len(outcomes)
-    return Rate(n, sum(outcomes) / n if n else None, wilson(sum(outcomes), n))
+def save_audit(path: Path, judge: JudgeSpec, source: str, found: Audit) -> None:
+    """Keep a judge's audit for `read_audit`. Raises UserError."""
+    digest = hashlib.sha256(msgspec.json.encode(found.labels)).hexdigest()
+    saved = SavedAudit(_FORMAT, judge, source, digest, found.counts, found.unscored)
+    try:
+        replace_file(path, msgspec.json.format(msgspec.json.encode(saved), indent=2) + b"\n")
+    except OSError as error:
+        raise UserError(f"cannot write '{path}': {error.strerror}") from None
+
+
+def read_audit(path: Path) -> SavedAudit:
+    """A judge's audit that `judge audit --save` wrote. Raises UserError."""
+    missing = f"there is no audit '{path}': autocoa-bench judge audit --judge ... --save writes one"
+    return read_versioned(path, SavedAudit, _FORMAT, missing)
+
+
+def _rate(successes: int, n: int) -> Rate:
+    return Rate(n, successes / n if n else None, wilson(successes, n))

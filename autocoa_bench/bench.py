@@ -19,6 +19,7 @@ from autocoa_bench import cassette, provenance, registry, scoring, store, tasks
 from autocoa_bench.engines import Engine, EngineOptions, caveats, opened
 from autocoa_bench.engines.models import DEFAULT
 from autocoa_bench.errors import UserError
+from autocoa_bench.grading import score_run
 from autocoa_bench.recording import recording
 from autocoa_bench.runner import Job, World, run_jobs
 from autocoa_bench.search import SearchEngine, opening
@@ -32,7 +33,6 @@ from autocoa_bench.types import (
     RunInfo,
     RunSpec,
     Sampling,
-    Scored,
     TaskSample,
 )
 
@@ -170,36 +170,6 @@ def _refuse_all_faults(records: Sequence[Record]) -> None:
             f"every question of the run failed, the first with {faults[0].kind}: "
             f"{faults[0].message}. Once that is mended, the same command asks them again."
         )
-
-
-def score_run(folder: Path, scorers: dict[str, scoring.TextScorer]) -> tuple[Record, ...]:
-    """Score every record of a run anew and write scores.jsonl; nothing is generated.
-
-    Returns the records.
-    """
-    loaded = store.load_run(folder)
-    rows = [
-        Scored(*record.key, scores=scoring.score_record(record, scorers))
-        for record in loaded.records
-    ]
-    store.write_scores(folder, rows)
-    if loaded.info.scorers != tuple(scorers):
-        store.write_info(folder, msgspec.structs.replace(loaded.info, scorers=tuple(scorers)))
-    return loaded.records
-
-
-def load_scored(folder: Path) -> store.Run:
-    """Read a run for a report, scoring first what was recorded since it was last scored."""
-    loaded = store.load_run(folder)
-    current = all(
-        scoring.is_current(record, loaded.scores.get(name, {}).get(record.key))
-        for name in loaded.info.scorers
-        for record in loaded.records
-    )
-    if current:
-        return loaded
-    score_run(folder, scoring.load_scorers(loaded.info.scorers))
-    return store.load_run(folder)
 
 
 def folder_name(spec: RunSpec) -> str:

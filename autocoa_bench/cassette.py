@@ -7,9 +7,7 @@ know the servers: what a recorded run was told, its replay is told again. Only t
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -20,7 +18,7 @@ from msgspec import Struct
 from autocoa_bench.engines import Engine
 from autocoa_bench.errors import UNREADABLE, EngineFault, Fault, SearchFault, UserError
 from autocoa_bench.search import SearchEngine
-from autocoa_bench.store import append_line, cut_torn_line
+from autocoa_bench.store import LineFile
 from autocoa_bench.types import (
     Completion,
     EngineSpec,
@@ -63,12 +61,8 @@ class Recorder:
     def __init__(self, path: Path) -> None:
         """Raises UserError where the file cannot be written, or another process has it."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            cut_torn_line(path)
+            self._file = LineFile(path)
         except BlockingIOError:
-            os.close(self._file)
             raise UserError(
                 f"'{path}' is being recorded by another run; give --record another file"
             ) from None
@@ -79,13 +73,13 @@ class Recorder:
     def add(self, exchange: Exchange) -> None:
         """Write one exchange. Raises UserError when the disk refuses; nothing torn stays."""
         try:
-            append_line(self._file, msgspec.json.encode(exchange) + b"\n")
+            self._file.add(exchange)
         except OSError as error:
             raise UserError(f"cannot record to '{self._path}': {error.strerror}") from None
 
     def close(self) -> None:
         """Release the file."""
-        os.close(self._file)
+        self._file.close()
 
 
 class Player:

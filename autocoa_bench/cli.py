@@ -16,35 +16,32 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autocoa_bench import registry
-from autocoa_bench.errors import Incomparable, UserError
+from autocoa_bench.errors import UserError
 from autocoa_bench.exporting import export
 from autocoa_bench.judging import judge_app
 from autocoa_bench.options import (
     AllowDifferences,
-    BaseUrl,
     Format,
-    KeyFile,
+    JudgeAudit,
     Outcome,
-    Protocol,
+    RunFolders,
     Split,
     TableFile,
     TableFormat,
-    addresses,
     check_file,
-    check_key_file,
-    concurrency_of,
-    engine_of,
     format_of,
+    load_report,
+    print_report,
     rows_of,
     write_report,
     write_table,
 )
+from autocoa_bench.running import run, score
 from autocoa_bench.serving import serve_search
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from autocoa_bench.report.model import Report
     from autocoa_bench.store import Run
     from autocoa_bench.types import Record, Score
 
@@ -66,11 +63,8 @@ tasks_app = typer.Typer(
 )
 app.add_typer(tasks_app, name="tasks")
 app.add_typer(judge_app, name="judge")
-
-DEFAULT_SCORERS = "em,f1,cover_em"
-
-RunFolders = Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)]
-Scorers = Annotated[str, typer.Option(help="Scorers, comma-separated.")]
+app.command()(run)
+app.command()(score)
 
 
 class Only(StrEnum):
@@ -95,155 +89,6 @@ class OutType(StrEnum):
     Q8_0 = "q8_0"
     F16 = "f16"
     F32 = "f32"
-
-
-@app.command()
-def run(
-    solver: Annotated[
-        list[str],
-        typer.Option(help="A solver, with options as name:option=value; may be given again."),
-    ] = ["agent"],  # noqa: B006 - typer reads the default and never changes it
-    tasks: Annotated[
-        str,
-        typer.Option(
-            help="Tasks, groups (singlehop, multihop, paper) or files, by commas; real datasets "
-            "with an @: hotpotqa@paper, multihop@500:seed=3."
-        ),
-    ] = "multihop",
-    model: Annotated[
-        str, typer.Option(help="A model's name on the server, or an embedded one, or a .gguf.")
-    ] = "",
-    base_url: BaseUrl = [],  # noqa: B006 - as above
-    key_file: KeyFile = "",
-    engine: Annotated[
-        str,
-        typer.Option(
-            help="Model engine, with options as name:option=value; default: openai with "
-            "--base-url, else embedded."
-        ),
-    ] = "",
-    protocol: Annotated[
-        Protocol, typer.Option(help="How prompts reach the server; auto asks the server.")
-    ] = Protocol.AUTO,
-    adapter: Annotated[
-        str, typer.Option(help="A LoRA adapter, or none; default: what the solver ships, if any.")
-    ] = "",
-    split: Annotated[Split, typer.Option(help="The tasks' split.")] = Split.TEST,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Questions a task: a sample drawn by --sample-seed.")
-    ] = None,
-    sample_seed: Annotated[int, typer.Option(help="Draws the questions of --limit.")] = 0,
-    samples: Annotated[int, typer.Option(min=1, help="Episodes a question.")] = 1,
-    corpus: Annotated[
-        str | None, typer.Option(help="Corpus: a name or a file; default: the tasks' own.")
-    ] = None,
-    search: Annotated[
-        str,
-        typer.Option(help="Search engine, with options as name:option=value; or a server's URL."),
-    ] = "bm25",
-    search_cache: Annotated[
-        Path | None, typer.Option(help="Keep search results in this folder, for further runs.")
-    ] = None,
-    top_k: Annotated[int, typer.Option(min=1, max=100, help="Passages a search.")] = 3,
-    temperature: Annotated[float, typer.Option(min=0.0, max=100.0, help="0 is greedy.")] = 0.0,
-    top_p: Annotated[float, typer.Option(min=0.01, max=1.0, help="1 samples from all.")] = 1.0,
-    repetition_penalty: Annotated[float, typer.Option(min=0.1, max=10.0, help="1 is none.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Seeds the model's sampling.")] = 0,
-    max_actions: Annotated[int, typer.Option(min=0, help="Searches an episode (T).")] = 10,
-    context_tokens: Annotated[int, typer.Option(min=1024, help="An episode's tokens (N).")] = 8192,
-    step_tokens: Annotated[int, typer.Option(min=1, help="Tokens a completion.")] = 2048,
-    answer_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a forced answer.")] = 64,
-    concurrency: Annotated[
-        int | None,
-        typer.Option(min=1, help="Episodes in flight; default: 8 embedded, 64 with --base-url."),
-    ] = None,
-    scorers: Scorers = DEFAULT_SCORERS,
-    executor: Annotated[
-        str,
-        typer.Option(
-            help="Where episodes run: ray (a cluster, as ray:workers=4,gpus=1); none: here."
-        ),
-    ] = "",
-    record: Annotated[
-        Path | None, typer.Option(help="Write every model and search exchange to this file.")
-    ] = None,
-    replay: Annotated[
-        Path | None, typer.Option(help="Answer from such a file instead: no server, no corpus.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Run folder; default: one under results/runs.")
-    ] = None,
-) -> None:
-    """Run solvers over tasks, then print the tables. The same command resumes a stopped run."""
-    from autocoa_bench import bench
-    from autocoa_bench.types import Budget, Sampling
-
-    if out is not None and len(solver) > 1:
-        raise UserError(f"--out holds one run, and {len(solver)} solvers were given; leave it out")
-    if answer_tokens >= context_tokens:
-        raise UserError(
-            f"--answer-tokens {answer_tokens} leave no room in --context-tokens {context_tokens}"
-        )
-    if record is not None and replay is not None:
-        raise UserError("--record and --replay exclude one another: a replay is recorded already")
-    servers = addresses(base_url)
-    check_key_file(key_file, servers)
-    engine = engine_of(engine, servers)
-    folders = []
-    for spec in solver:
-        plan = bench.Plan(
-            solver=spec,
-            tasks=tasks,
-            model=model,
-            engine=engine,
-            base_url=servers,
-            key_file=key_file,
-            protocol=protocol.value,
-            adapter=adapter,
-            split=split.value,
-            limit=limit,
-            sample_seed=sample_seed,
-            samples=samples,
-            corpus=corpus,
-            search=search,
-            search_cache=search_cache,
-            top_k=top_k,
-            sampling=Sampling(temperature, top_p, repetition_penalty, seed),
-            budget=Budget(max_actions, context_tokens, step_tokens, answer_tokens),
-            concurrency=concurrency_of(concurrency, engine),
-            scorers=tuple(_names(scorers)),
-            executor=executor,
-            record=record,
-            replay=replay,
-            out=out,
-        )
-        try:
-            folders.append(bench.run(plan, _stderr()))
-        except KeyboardInterrupt:
-            said = "\nstopped; what was recorded is safe, and the same command resumes"
-            typer.echo(said, err=True)
-            raise typer.Exit(130) from None
-    _print_report(
-        folders, "leaderboard,actions,cost,faults", Format.TERMINAL, None, allow_differences=True
-    )
-    for folder in folders:
-        typer.echo(f"recorded in {folder}; read its trajectories: autocoa-bench show {folder}")
-
-
-@app.command()
-def score(runs: RunFolders, scorers: Scorers = DEFAULT_SCORERS) -> None:
-    """Score recorded runs anew; nothing is generated."""
-    from autocoa_bench import bench, scoring
-
-    loaded = scoring.load_scorers(_names(scorers))
-    for folder in runs:
-        bench.score_run(folder, loaded)
-    try:
-        _print_report(runs, "leaderboard,faults", Format.TERMINAL, None)
-    except Incomparable as error:
-        typer.echo(
-            f"All runs are scored. A table of them is for report to print: {error}", err=True
-        )
 
 
 @app.command()
@@ -282,18 +127,20 @@ def report(
             help="The paper's row that a run (its name in the table, solver or folder) stands "
             "beside with --by paper; default: that of its section and model. May be given again.",
         ),
-    ] = [],  # noqa: B006 - as above
+    ] = [],  # noqa: B006 - typer reads the default and never changes it
+    judge_audit: JudgeAudit = None,
 ) -> None:
     """Print or write the tables of one or more runs."""
     if html is None and plots is None:
-        _print_report(runs, by, format or format_of(out), out, allow_differences, rows_of(beside))
+        form = format or format_of(out)
+        print_report(runs, by, form, out, allow_differences, rows_of(beside), judge_audit)
         return
     if format or out:
         option = "--plots" if html is None else "--html"
         raise UserError(f"{option} writes files of its own: leave out --format and --out")
     if html is not None:
         check_file(html, "--html")
-    loaded, made = _load_report(runs, by, allow_differences, rows_of(beside))
+    loaded, made = load_report(runs, by, allow_differences, rows_of(beside), judge_audit)
     if html is not None:
         from autocoa_bench.report.page import page
 
@@ -321,14 +168,16 @@ def compare(
     limit: Annotated[int, typer.Option(min=1, help="How many questions of --show.")] = 3,
 ) -> None:
     """Compare two runs question by question: won, lost, tied, a paired test, gained by search."""
-    from autocoa_bench import bench
+    from autocoa_bench import grading
     from autocoa_bench import report as reports
 
     written = format or format_of(out)
     if show and written is not Format.TERMINAL:
         raise UserError(f"--show {show.value} prints to the terminal: leave out --format and --out")
-    ours, theirs = bench.load_scored(first), bench.load_scored(second)
-    write_report(reports.compared(ours, theirs, scorer, allow_differences), written, out)
+    ours, theirs = grading.load_scored(first), grading.load_scored(second)
+    audits = grading.shipped_audits([ours, theirs])
+    made = reports.compared(ours, theirs, scorer, allow_differences, audits)
+    write_report(made, written, out)
     if show:
         _show_pairs(ours, theirs, scorer, show, limit)
 
@@ -357,11 +206,11 @@ def show(
     limit: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
 ) -> None:
     """Print trajectories in full: what the model wrote, and what the environment replied."""
-    from autocoa_bench import bench, listing
+    from autocoa_bench import grading, listing
     from autocoa_bench.engines import model_name
     from autocoa_bench.report.model import printable
 
-    loaded = bench.load_scored(folder)
+    loaded = grading.load_scored(folder)
     spec = loaded.info.spec
     typer.echo(printable(f"{spec.solver}, {model_name(spec.engine)}"))
     shown = 0
@@ -531,10 +380,6 @@ def _is_broken(text: str) -> bool:
     return any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
 def _scores_of(run: Run, record: Record) -> dict[str, Score]:
     """A record's scores, by scorer."""
     return {name: rows[record.key] for name, rows in run.scores.items() if record.key in rows}
@@ -544,35 +389,3 @@ def _stdout() -> Console:
     from rich.console import Console
 
     return Console()
-
-
-def _stderr() -> Console:
-    from rich.console import Console
-
-    return Console(stderr=True)
-
-
-def _print_report(
-    folders: list[Path],
-    by: str | None,
-    form: Format,
-    out: Path | None,
-    allow_differences: bool = False,
-    beside: Mapping[str, str] | None = None,
-) -> None:
-    _, made = _load_report(folders, by, allow_differences, beside)
-    write_report(made, form, out)
-
-
-def _load_report(
-    folders: list[Path],
-    by: str | None,
-    allow_differences: bool,
-    beside: Mapping[str, str] | None,
-) -> tuple[list[Run], Report]:
-    from autocoa_bench import bench
-    from autocoa_bench import report as reports
-
-    runs = [bench.load_scored(folder) for folder in folders]
-    tables = reports.usual(runs) if by is None else _names(by)
-    return runs, reports.build(runs, by=tables, allow_differences=allow_differences, beside=beside)

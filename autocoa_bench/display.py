@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from time import perf_counter
 from types import TracebackType
@@ -26,19 +27,7 @@ class RunProgress:
 
     def __init__(self, console: Console, totals: Mapping[str, int]) -> None:
         """`totals`: how many episodes each task has in all, recorded ones included."""
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(),
-            TextColumn("·"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-            console=console,
-            refresh_per_second=4,
-            disable=not console.is_terminal,
-        )
+        self._progress = _bars(console)
         self._bars = {
             task: _Bar(self._progress.add_task(escape(task), total=total, figures="", start=False))
             for task, total in totals.items()
@@ -72,6 +61,52 @@ class RunProgress:
         if record.trajectory is not None:
             bar.tokens += sum(step.completion_tokens or 0 for step in record.trajectory.steps)
         self._progress.update(bar.id, advance=1, figures=bar.figures())
+
+
+class JudgeProgress:
+    """A bar of answers that are judged, with the share of those called right and what failed."""
+
+    def __init__(self, console: Console, label: str, total: int) -> None:
+        self._progress = _bars(console)
+        self._bar = self._progress.add_task(escape(label), total=total, figures="")
+        self._verdicts: Counter[bool | None] = Counter()
+
+    def __enter__(self) -> JudgeProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def add(self, right: bool | None) -> None:
+        """Count a verdict; None: there is none."""
+        self._verdicts[right] += 1
+        judged = self._verdicts[True] + self._verdicts[False]
+        parts = [f"right {100 * self._verdicts[True] / judged:.1f}" if judged else "right –"]
+        if failed := self._verdicts[None]:
+            parts.append(f"[red]{failed} without verdict[/red]")
+        self._progress.update(self._bar, advance=1, figures=" · ".join(parts))
+
+
+def _bars(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeElapsedColumn(),
+        TextColumn("·"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+        refresh_per_second=4,
+        disable=not console.is_terminal,
+    )
 
 
 class _Bar:

@@ -17,7 +17,7 @@ def export(
     """Write a run as logs of Inspect, one a task: `inspect view --log-dir OUT` opens them."""
     import json
 
-    from autocoa_bench.bench import load_scored
+    from autocoa_bench.grading import load_scored
     from autocoa_bench.inspect_logs import inspect_logs
 
     for name, log in inspect_logs(load_scored(run)).items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +13,13 @@ import typer
 from autocoa_bench.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import Console
+
+    from autocoa_bench.judge import JudgePlan
     from autocoa_bench.report.model import Report
+    from autocoa_bench.store import Run
 
 
 class Split(StrEnum):
@@ -79,10 +87,87 @@ KeyFile = Annotated[
 ]
 
 
-def check_key_file(key_file: str, base_url: str) -> None:
+RunFolders = Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)]
+
+JudgeModel = Annotated[
+    str,
+    typer.Option("--judge", help="Have this model judge answers too, as the scorer `judge`."),
+]
+
+JudgeBaseUrl = Annotated[
+    list[str], typer.Option(help="The judge's server; none: the embedded engine.")
+]
+
+JudgeKeyFile = Annotated[str, typer.Option(help="As --key-file, for the judge's server.")]
+
+JudgeEngine = Annotated[
+    str,
+    typer.Option(
+        help="The judge's model engine, as --engine; default: openai with --judge-base-url, else "
+        "embedded."
+    ),
+]
+
+JudgePrompt = Annotated[
+    str,
+    typer.Option(help="How the judge is asked: brief (default), reasoned, or a plug-in's prompt."),
+]
+
+JudgeVotes = Annotated[
+    int | None,
+    typer.Option(min=1, help="The judge's votes an answer; default: 1, greedy. More are sampled."),
+]
+
+
+JudgeAudit = Annotated[
+    Path | None,
+    typer.Option(
+        help="An audit of the runs' judge (judge audit --save): its means corrected by it, too."
+    ),
+]
+
+
+def judge_plan(
+    model: str,
+    base_url: list[str],
+    key_file: str,
+    engine: str,
+    prompt: str,
+    votes: int | None,
+    concurrency: int | None = None,
+) -> JudgePlan | None:
+    """The judge that the options name; None for none. Raises UserError for some without --judge."""
+    from autocoa_bench.judge import DEFAULT_PROMPT, JudgePlan
+
+    given = {
+        "base-url": base_url,
+        "key-file": key_file,
+        "engine": engine,
+        "prompt": prompt,
+        "votes": votes,
+    }
+    if not model:
+        if named := [f"--judge-{name}" for name, value in given.items() if value]:
+            raise UserError(f"{', '.join(named)} need --judge MODEL, which says who judges")
+        return None
+    servers = addresses(base_url)
+    check_key_file(key_file, servers, "--judge-")
+    engine = engine_of(engine, servers)
+    return JudgePlan(
+        model=model,
+        engine=engine,
+        base_url=servers,
+        key_file=key_file,
+        prompt=prompt or DEFAULT_PROMPT,
+        votes=votes or 1,
+        concurrency=concurrency_of(concurrency, engine),
+    )
+
+
+def check_key_file(key_file: str, base_url: str, prefix: str = "--") -> None:
     """Refuse a key that no server would be sent."""
     if key_file and not base_url:
-        raise UserError(f"--key-file '{key_file}' is for a server: give --base-url too")
+        raise UserError(f"{prefix}key-file '{key_file}' is for a server: give {prefix}base-url too")
 
 
 def addresses(given: list[str]) -> str:
@@ -171,6 +256,68 @@ def write_report(made: Report, form: Format, out: Path | None) -> None:
         typer.echo(text)
         return
     write_table(out, text)
+
+
+def print_report(
+    folders: list[Path],
+    by: str | None,
+    form: Format = Format.TERMINAL,
+    out: Path | None = None,
+    allow_differences: bool = False,
+    beside: Mapping[str, str] | None = None,
+    judge_audit: Path | None = None,
+) -> None:
+    """Print the tables of runs, or write them to a file. Raises UserError."""
+    _, made = load_report(folders, by, allow_differences, beside, judge_audit)
+    write_report(made, form, out)
+
+
+def load_report(
+    folders: list[Path],
+    by: str | None,
+    allow_differences: bool,
+    beside: Mapping[str, str] | None,
+    judge_audit: Path | None,
+) -> tuple[list[Run], Report]:
+    """Runs and their report; the tables are those that fit unless `by` names them."""
+    from autocoa_bench import grading
+    from autocoa_bench import report as reports
+    from autocoa_bench.audit import read_audit
+
+    correcting = read_audit(judge_audit) if judge_audit is not None else None
+    runs = [grading.load_scored(folder) for folder in folders]
+    tables = reports.usual(runs) if by is None else names_in(by)
+    return runs, reports.build(
+        runs,
+        by=tables,
+        allow_differences=allow_differences,
+        beside=beside,
+        audits=grading.shipped_audits(runs),
+        correcting=correcting,
+    )
+
+
+def names_in(text: str) -> list[str]:
+    """The names that stand in a text, by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def stderr() -> Console:
+    """A console for what is not a command's result."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+@contextmanager
+def stopped_safely() -> Iterator[None]:
+    """Ctrl-C ends the command with word of what it has lost, which is nothing."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        said = "\nstopped; what was recorded is safe, and the same command resumes"
+        typer.echo(said, err=True)
+        raise typer.Exit(130) from None
 
 
 def _cannot_write(file: Path, error: OSError) -> UserError:

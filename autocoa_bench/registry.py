@@ -17,7 +17,15 @@ import msgspec
 from autocoa_bench.errors import MissingExtra, UserError
 
 Kind = Literal[
-    "solvers", "tasks", "corpora", "engines", "executors", "search", "scorers", "commands"
+    "solvers",
+    "tasks",
+    "corpora",
+    "engines",
+    "executors",
+    "search",
+    "scorers",
+    "judges",
+    "commands",
 ]
 
 Factory = Callable[..., Any]
@@ -30,6 +38,7 @@ _SINGULAR: dict[Kind, str] = {
     "executors": "executor",
     "search": "search engine",
     "scorers": "scorer",
+    "judges": "judge prompt",
     "commands": "command",
 }
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import NamedTuple, Protocol
 
 import msgspec
 
+from autocoa_bench.crew import work_through
 from autocoa_bench.engines import EPISODE, Engine, EpisodeId, refusals
 from autocoa_bench.episode import Dialect, Episode, Reply, episode
 from autocoa_bench.errors import CONTEXT, EngineFault, Fault, SearchFault
@@ -118,24 +118,9 @@ async def run_jobs(
     A fault becomes a record with a note and never stops the others. Whatever `on_record` raises
     stops the run at once.
     """
-    waiting = iter(jobs)
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(concurrency):
-                group.create_task(_work(waiting, solver, world, sampling, budget, on_record))
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
 
-
-async def _work(
-    waiting: Iterator[Job],
-    solver: Solves,
-    world: World,
-    sampling: Sampling,
-    budget: Budget,
-    on_record: Callable[[Record], None],
-) -> None:
-    for question, sample in waiting:
+    async def work(job: Job) -> None:
+        question, sample = job
         seeded = msgspec.structs.replace(
             sampling, seed=episode_seed(sampling.seed, question, sample)
         )
@@ -146,3 +131,5 @@ async def _work(
         except Fault as fault:
             note = FaultNote(fault.kind, str(fault))
         on_record(Record(question, sample, trajectory, note, perf_counter() - start))
+
+    await work_through(jobs, work, concurrency)

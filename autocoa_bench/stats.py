@@ -137,6 +137,36 @@ def macro_average(estimates: Sequence[Estimate]) -> Estimate:
     return Estimate(mean, mean - math.sqrt(below) / k, mean + math.sqrt(above) / k, n, planned)
 
 
+def corrected(
+    judged: Estimate, sensitivity: tuple[int, int], specificity: tuple[int, int]
+) -> Estimate:
+    """A share of right answers from the share that an erring judge calls right.
+
+    `sensitivity` and `specificity` are an audit's: how many answers known to be right (wrong) the
+    judge called so, and of how many; together they are above 1. The estimate is Rogan and
+    Gladen's (1978), within [0, 1]. The interval is Lang and Reiczigel's (2014), by the delta
+    method at shrunken figures; centre and error of the judge's share are taken from its own
+    interval (Wilson's has the centre that they use), so that clustered samples are allowed for.
+    """
+    if judged.mean is None or judged.low is None or judged.high is None:
+        return judged
+    (hits, right), (rejections, wrong) = sensitivity, specificity
+    mean = (judged.mean + rejections / wrong - 1) / (hits / right + rejections / wrong - 1)
+    mean = min(1.0, max(0.0, mean))
+    z = NormalDist().inv_cdf(0.975)
+    se, sp = (hits + 1) / (right + 2), (rejections + 1) / (wrong + 2)
+    slope = se + sp - 1
+    if slope <= 0:
+        return Estimate(mean, 0.0, 1.0, judged.n, judged.planned)
+    centre, error = (judged.low + judged.high) / 2, (judged.high - judged.low) / (2 * z)
+    share = (centre + sp - 1) / slope
+    of_se, of_sp = se * (1 - se) / (right + 2), sp * (1 - sp) / (wrong + 2)
+    spread = math.sqrt(error**2 + share**2 * of_se + (1 - share) ** 2 * of_sp) / slope
+    middle = share + 2 * z * z * (share * of_se - (1 - share) * of_sp)
+    low, high = max(0.0, middle - z * spread), min(1.0, middle + z * spread)
+    return Estimate(mean, min(low, mean), max(high, mean), judged.n, judged.planned)
+
+
 class Difference(NamedTuple):
     """A difference of two means, in [-1, 1], with its 95 % interval."""
 

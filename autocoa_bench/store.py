@@ -31,7 +31,7 @@ FORMAT = 1
 SHARDS = "shards"
 """A folder in the run folder: what several processes record, before one has put it together."""
 
-FILES = ("run.json", "run.lock", "records.jsonl", "scores.jsonl")
+FILES = ("run.json", "run.lock", "records.jsonl", "scores.jsonl", "verdicts.jsonl")
 
 
 class Run(Struct, frozen=True):
@@ -108,7 +108,12 @@ class RunFolder:
                     f"'{self.path}' holds another run, which differs in {'; '.join(differences)}. "
                     "Choose another --out, or give the same settings to resume it."
                 )
-            info = msgspec.structs.replace(info, sessions=(*found.sessions, *info.sessions))
+            info = msgspec.structs.replace(
+                info,
+                sessions=(*found.sessions, *info.sessions),
+                scorers=found.scorers,
+                judge=found.judge,
+            )
         write_info(self.path, info)
         return info
 
@@ -222,6 +227,32 @@ def _lock(path: Path) -> int:
     os.ftruncate(file, 0)
     os.write(file, str(os.getpid()).encode())
     return file
+
+
+class LineFile:
+    """A file of JSON lines open for appending; one process at a time has it.
+
+    What is there already stays, but for a last line that a kill has torn.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises BlockingIOError where another process has it, OSError."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            cut_torn_line(path)
+        except OSError:
+            os.close(self._file)
+            raise
+
+    def add(self, line: Struct) -> None:
+        """Write one line whole; nothing torn stays. Raises OSError."""
+        append_line(self._file, msgspec.json.encode(line) + b"\n")
+
+    def close(self) -> None:
+        """Release the file."""
+        os.close(self._file)
 
 
 def append_line(file: int, line: bytes) -> None:

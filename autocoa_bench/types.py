@@ -310,7 +310,20 @@ class RunSpec(Struct, frozen=True):
     sampling: Sampling
     samples: int
     budget: Budget
-    judge: str | None = None
+
+
+class JudgeSpec(Struct, frozen=True):
+    """Which model says whether answers are right, and how it is asked; equal specs are one judge.
+
+    `prompt` names a plug-in, `prompt_sha256` is of all that it shows a judge. `votes` are the
+    replies an answer, each sampled as `sampling` says with a seed of its own.
+    """
+
+    engine: EngineSpec
+    prompt: str
+    prompt_sha256: str
+    votes: int
+    sampling: Sampling
 
 
 class Environment(Struct, frozen=True):
@@ -330,7 +343,8 @@ class Environment(Struct, frozen=True):
 class RunInfo(Struct, frozen=True):
     """The content of run.json. `sessions`: where it was run, one for the start and each resume.
 
-    `section` is the heading under which reports list the solver.
+    `section` is the heading under which reports list the solver. `judge` is who judged its answers
+    last, if anybody did.
     """
 
     format: int
@@ -338,3 +352,4 @@ class RunInfo(Struct, frozen=True):
     section: str
     sessions: tuple[Environment, ...]
     scorers: tuple[str, ...]
+    judge: JudgeSpec | None = None

@@ -42,7 +42,8 @@ ROW = {"question": "Who?", "golden_answers": ["Anna"], "prediction": "Anne", "ve
 
 def test_the_figures_are_those_of_cohens_example() -> None:
     """Twenty and fifteen agreed of fifty, 5 and 10 not: agreement 0.7, kappa 0.4."""
-    found = audit(labels(20, 5, 10, 15), exact_match)
+    audited = audit(labels(20, 5, 10, 15), exact_match)
+    found = audited.counts
     assert found.agreement.mean == 0.7
     assert found.sensitivity.mean == 0.8
     assert found.specificity.mean == 0.6
@@ -50,11 +51,11 @@ def test_the_figures_are_those_of_cohens_example() -> None:
     assert found.kappa is not None
     assert found.kappa[0] == pytest.approx(0.4)
     assert found.kappa[1] == pytest.approx((0.146, 0.654), abs=0.001)
-    assert len(found.differing) == 15
+    assert len(audited.differing) == 15
 
 
 def test_without_wrong_answers_there_is_no_specificity_and_no_kappa() -> None:
-    found = audit(labels(3, 0, 0, 0), exact_match)
+    found = audit(labels(3, 0, 0, 0), exact_match).counts
     assert (found.agreement.mean, found.specificity.mean, found.kappa) == (1.0, None, None)
 
 
@@ -117,6 +118,6 @@ def test_a_missing_file_and_an_unknown_scorer_are_refused(cli: Cli) -> None:
 def test_exact_match_agrees_with_gpt_4o_on_the_published_agents_as_logged() -> None:
     found = read_labels(SHARED_DATA / "judge" / "labelled.jsonl")
     scorers = load_scorers(["em", "cover_em"])
-    figures = {name: audit(found, scorer) for name, scorer in scorers.items()}
+    figures = {name: audit(found, scorer).counts for name, scorer in scorers.items()}
     assert [round(100 * (each.agreement.mean or 0), 1) for each in figures.values()] == [86.7, 89.9]
     assert [round((each.kappa or (0,))[0], 2) for each in figures.values()] == [0.72, 0.78]

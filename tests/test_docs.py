@@ -34,7 +34,7 @@ def test_every_row_of_the_fault_table_is_the_name_of_a_test() -> None:
         assert "_".join(words) in tests, fault
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/training.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/judging.md", "docs/training.md"])
 def test_every_command_of_a_document_names_real_options(document: str) -> None:
     text = (ROOT / document).read_text().replace("\\\n", " ")
     for line in re.findall(r"^\$ autocoa-bench (.+)$", text, re.MULTILINE):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from autocoa_bench.bench import load_scored
+from autocoa_bench.grading import load_scored
 from autocoa_bench.inspect_logs import inspect_logs
 from autocoa_bench.store import RunFolder
 from support.commands import Cli, caller, refused

@@ -20,7 +20,7 @@ ROOMS = {
     "store": {"types", "errors"},
     "cassette": {"types", "errors", "engines", "search", "store"},
     "stats": {"types"},
-    "audit": {"rows", "scoring", "stats"},
+    "audit": {"types", "errors", "rows", "scoring", "stats", "store"},
     "published": set(),
     "rows": {"errors", "latebar"},
     "questions": {"types", "rows"},
@@ -28,7 +28,9 @@ ROOMS = {
     "parts": {"types"},
     "hub": {"errors", "paths"},
     "tasks": {"types", "errors", "paths", "registry", "rows", "questions", "draws", "parts"},
-    "runner": {"types", "errors", "episode", "engines", "search"},
+    "crew": set(),
+    "judge": {"types", "errors", "registry", "engines", "scoring", "store", "crew"},
+    "runner": {"types", "errors", "episode", "engines", "search", "crew"},
     "solvers": {"types", "errors", "episode", "registry", "runner"},
 }
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+from msgspec.structs import replace
+
+from autocoa_bench.audit import SavedAudit
 from autocoa_bench.errors import UserError
+from autocoa_bench.judge import SCORER
 from autocoa_bench.parts import is_sub
 from autocoa_bench.registry import unknown
 from autocoa_bench.report.acting import KINDS, acting
 from autocoa_bench.report.actions import action_counts
 from autocoa_bench.report.audited import audited
-from autocoa_bench.report.captions import footer
+from autocoa_bench.report.captions import footer, judge_notes
 from autocoa_bench.report.compare import compare, records_by_outcome
+from autocoa_bench.report.corrected import corrected_means
 from autocoa_bench.report.costs import costs
 from autocoa_bench.report.evidence import evidence
 from autocoa_bench.report.faults import faults
@@ -23,6 +28,7 @@ from autocoa_bench.report.leaderboard import leaderboard
 from autocoa_bench.report.markdown import markdown
 from autocoa_bench.report.model import Report, Table
 from autocoa_bench.report.paper import paper
+from autocoa_bench.report.probed import Probed, probed
 from autocoa_bench.report.reading import Catalogue, catalogue, deciding, entries
 from autocoa_bench.report.samples import samples
 from autocoa_bench.report.searching import by_search
@@ -36,6 +42,7 @@ __all__ = [
     "TABLES",
     "USUAL",
     "Catalogue",
+    "Probed",
     "Report",
     "Table",
     "acting",
@@ -53,6 +60,7 @@ __all__ = [
     "leaderboard",
     "paper",
     "print_terminal",
+    "probed",
     "records_by_outcome",
     "render",
     "samples",
@@ -74,6 +82,9 @@ TABLES = (
 )
 USUAL = TABLES[:5]
 """Tables that every run has."""
+
+_ALL_SCORERS = {"leaderboard", "kinds", "temporal", "paper", "corrected"}
+"""Tables of every scorer; others are of the one that says which answers are correct."""
 
 
 def usual(runs: Sequence[Run]) -> tuple[str, ...]:
@@ -107,13 +118,17 @@ def build(
     known: Catalogue | None = None,
     allow_differences: bool = False,
     beside: Mapping[str, str] | None = None,
+    audits: Sequence[SavedAudit] = (),
+    correcting: SavedAudit | None = None,
 ) -> Report:
     """The tables named in `by` over the runs, in that order.
 
     `scorers` are the leaderboard's metrics, the first of them (or `em`, where it is among them)
     the one that says which answers are correct by number of actions; by default all that the
     runs were scored by. `known` is looked up in the registry unless given. `beside`
-    names, by run, the paper's rows for the table `paper` (`matching.matches`). Raises UserError for
+    names, by run, the paper's rows for the table `paper` (`matching.matches`). The `audits` of the
+    runs' judges stand under the tables; one `correcting` the judge's means adds a table of them
+    (`corrected.corrected_means`). Raises UserError for
     a table or scorer that there is not, and for runs that are not comparable in one table
     (`guard.refuse_differences`) unless differences are allowed, which are then notes.
     """
@@ -150,11 +165,23 @@ def build(
         "temporal": lambda: temporal(runs, metrics, correct, known),
         "paper": lambda: paper(runs, known, beside),
     }
-    return Report(tuple(make[name]() for name in by), footer(found))
+    tables = [make[name]() for name in by]
+    if correcting is not None:
+        tables.append(corrected_means(runs, correcting, known))
+        audits = (correcting, *audits)
+    if SCORER in metrics:
+        judged = _ALL_SCORERS if correct != SCORER else {*TABLES, "corrected"} - {"cost", "faults"}
+        notes = judge_notes(found, audits)
+        tables = [_noted(each, notes) if each.name in judged else each for each in tables]
+    return Report(tuple(tables), footer(found))
 
 
 def compared(
-    first: Run, second: Run, scorer: str = "em", allow_differences: bool = False
+    first: Run,
+    second: Run,
+    scorer: str = "em",
+    allow_differences: bool = False,
+    audits: Sequence[SavedAudit] = (),
 ) -> Report:
     """Two runs side by side, and what searching changes where one of them does not search.
 
@@ -167,7 +194,13 @@ def compared(
     if not allow_differences:
         refuse_differences(found, [scorer])
     tables = (compare(first, second, scorer, known), by_search(first, second, scorer, known))
-    return Report(tuple(table for table in tables if table is not None), footer(found))
+    notes = judge_notes(found, audits) if scorer == SCORER else ()
+    shown = tuple(_noted(table, notes) for table in tables if table is not None)
+    return Report(shown, footer(found))
+
+
+def _noted(table: Table, notes: tuple[str, ...]) -> Table:
+    return replace(table, notes=(*table.notes, *notes))
 
 
 def _check_scorer(name: str, scored: Sequence[str]) -> None:

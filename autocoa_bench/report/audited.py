@@ -17,11 +17,12 @@ from autocoa_bench.report.model import (
     Row,
     Section,
     Table,
+    fact_of_no_run,
     percent,
     printable,
 )
 from autocoa_bench.scoring import RIGHT
-from autocoa_bench.stats import LEVEL, Paired, holm, paired
+from autocoa_bench.stats import LEVEL, Interval, Paired, holm, paired
 
 _LABELS = "labels"
 
@@ -29,13 +30,17 @@ _PROSE = 120
 """Characters of a question, gold or answer that a table shows."""
 
 
-def audited(audits: Mapping[str, Audit], source: str, limit: int) -> Report:
+def audited(audits: Mapping[str, Audit], source: str, limit: int, judge: str = "") -> Report:
     """The table of scorers over the same labels, that of their pairs, and at most `limit`
-    differing answers of each."""
-    return Report((_agreement(audits, source), _in_pairs(audits), *_differing(audits, limit)), ())
+    differing answers of each.
+
+    `judge` describes the one that is among them, if any.
+    """
+    tables = (_agreement(audits, source, judge), _in_pairs(audits), *_differing(audits, limit))
+    return Report(tables, ())
 
 
-def _agreement(audits: Mapping[str, Audit], source: str) -> Table:
+def _agreement(audits: Mapping[str, Audit], source: str, judge: str) -> Table:
     first = next(iter(audits.values()))
     labelled = sum(label.verdict for label in first.labels)
     names = ("right %", "agreement %", "kappa", "sensitivity %", "specificity %")
@@ -52,13 +57,20 @@ def _agreement(audits: Mapping[str, Audit], source: str) -> Table:
             "sensitivity: of the answers labelled right, those called right; specificity: of those "
             "labelled wrong, those called wrong; Wilson's 95 % intervals, kappa's (Cohen's) by its "
             "large-sample error",
+            *(
+                f"{name} gave no verdict on {each.unscored:,} of them, which its figures leave out"
+                for name, each in audits.items()
+                if each.unscored
+            ),
+            *([f"judge: {printable(judge, 400)}"] if judge else []),
         ),
         facts=tuple(fact for name, each in audits.items() for fact in _facts(name, each)),
     )
 
 
 def _row(name: str, found: Audit) -> Row:
-    cells = (found.right, found.agreement, None, found.sensitivity, found.specificity)
+    counts = found.counts
+    cells = (counts.right, counts.agreement, None, counts.sensitivity, counts.specificity)
     return Row(Cell(name), tuple(_kappa(found) if each is None else _cell(each) for each in cells))
 
 
@@ -70,9 +82,9 @@ def _cell(rate: Rate) -> Cell:
 
 
 def _kappa(found: Audit) -> Cell:
-    if found.kappa is None:
+    if found.counts.kappa is None:
         return Cell(NOTHING)
-    kappa, (low, high) = found.kappa
+    kappa, (low, high) = found.counts.kappa
     return Cell(f"{kappa:z.2f}", f"{low:z.2f} to {high:z.2f}")
 
 
@@ -80,7 +92,10 @@ def _in_pairs(audits: Mapping[str, Audit]) -> Table:
     """Each two of the scorers and the labels: how many more answers the first calls right."""
     labels = next(iter(audits.values())).labels
     raters = {
-        **{name: dict(enumerate(map(float, each.verdicts))) for name, each in audits.items()},
+        **{
+            name: {at: float(said) for at, said in enumerate(each.verdicts) if said is not None}
+            for name, each in audits.items()
+        },
         _LABELS: {number: float(label.verdict) for number, label in enumerate(labels)},
     }
     tested = {
@@ -104,7 +119,13 @@ def _in_pairs(audits: Mapping[str, Audit]) -> Table:
             "two-sided, corrected by Holm for the table's rows, and bold where that is below 0.05",
         ),
         facts=tuple(
-            _fact(":".join((*pair, "difference")), each.mean, each.low, each.high, each.n)
+            _fact(
+                ":".join((*pair, "difference")),
+                each.mean,
+                Interval(each.low, each.high),
+                each.n,
+                len(labels),
+            )
             for pair, each in tested.items()
         ),
     )
@@ -163,21 +184,22 @@ def _differing(audits: Mapping[str, Audit], limit: int) -> list[Table]:
 
 
 def _facts(name: str, found: Audit) -> list[Fact]:
+    counts = found.counts
     rates = {
-        "right": found.right,
-        "agreement": found.agreement,
-        "sensitivity": found.sensitivity,
-        "specificity": found.specificity,
+        "right": counts.right,
+        "agreement": counts.agreement,
+        "sensitivity": counts.sensitivity,
+        "specificity": counts.specificity,
     }
     facts = [
-        _fact(f"{name}:{what}", rate.mean, rate.interval.low, rate.interval.high, rate.n)
+        _fact(f"{name}:{what}", rate.mean, rate.interval, rate.n, len(found.labels))
         for what, rate in rates.items()
     ]
-    if found.kappa is not None:
-        kappa, (low, high) = found.kappa
-        facts.append(_fact(f"{name}:kappa", kappa, low, high, len(found.labels)))
+    if counts.kappa is not None:
+        facts.append(_fact(f"{name}:kappa", *counts.kappa, counts.n, len(found.labels)))
     return facts
 
 
-def _fact(metric: str, mean: float | None, low: float, high: float, n: int) -> Fact:
-    return Fact("audit", "", "", "", "", "", metric, mean=mean, low=low, high=high, n=n)
+def _fact(metric: str, mean: float | None, interval: Interval, n: int, planned: int) -> Fact:
+    low, high = interval
+    return fact_of_no_run("audit", metric, mean=mean, low=low, high=high, n=n, planned=planned)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from autocoa_bench.report.model import printable
+from autocoa_bench.audit import SavedAudit
+from autocoa_bench.engines import model_name
+from autocoa_bench.judge import SCORER, described
+from autocoa_bench.report.model import percent, printable
 from autocoa_bench.report.reading import Entry, comparable_fields, plain
 from autocoa_bench.types import Budget, Sampling, SearchSpec
 
@@ -59,13 +62,42 @@ def footer(found: Sequence[Entry]) -> tuple[str, ...]:
         "sampling": lambda e: _sampling(e.spec.sampling, e.spec.samples),
         "budget": lambda e: _budget(e.spec.budget),
         "scorers": lambda e: ", ".join(e.run.info.scorers) or "none",
-        "judge": lambda e: e.spec.judge or "none",
+        "judge": lambda e: judge_of(e) or "none",
         "git revision": _revisions,
     }
     return tuple(
         f"{subject}: {grouped({entry.name: printable(say(entry), 400) for entry in found})}"
         for subject, say in lines.items()
         if found
+    )
+
+
+def judge_of(entry: Entry) -> str:
+    """Who judged a run's answers; empty where its scores are none of a judge's."""
+    info = entry.run.info
+    return described(info.judge) if info.judge and SCORER in info.scorers else ""
+
+
+def judge_notes(found: Sequence[Entry], audits: Sequence[SavedAudit] = ()) -> tuple[str, ...]:
+    """What stands under each table with a judge's scores: who judged, and the judge's audits."""
+    judges = {entry.name: printable(said, 400) for entry in found if (said := judge_of(entry))}
+    if not judges:
+        return ()
+    shown = [entry.run.info.judge for entry in found if entry.name in judges]
+    audited = (_audit_note(audit) for audit in audits if audit.judge in shown)
+    return (f"judge: the share called right by {grouped(judges)}", *dict.fromkeys(audited))
+
+
+def _audit_note(audit: SavedAudit) -> str:
+    counts = audit.counts
+    low, high = (100 * limit for limit in counts.agreement.interval)
+    said = f"{percent(counts.agreement.mean or 0)} % ({low:.0f}–{high:.0f})"
+    if counts.kappa is not None:
+        kappa, (low, high) = counts.kappa
+        said += f", kappa {kappa:z.2f} ({low:z.2f} to {high:z.2f})"
+    return (
+        f"judge {model_name(audit.judge.engine)}, prompt {audit.judge.prompt}: agreement with "
+        f"{counts.n:,} labelled answers ({printable(audit.labels, 60)}) {said}"
     )
 
 

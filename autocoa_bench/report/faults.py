@@ -13,7 +13,7 @@ from autocoa_bench.store import Run
 def faults(runs: Sequence[Run], known: Catalogue = NOTHING_KNOWN) -> Table:
     """Faults by kind, with their number and the first one's message; "none" where there are none.
 
-    An answer that a scorer left without a number is listed as `unscored (scorer)`.
+    An answer that a scorer left without a number is listed as `unscored (scorer)` and why.
     """
     found = entries(runs, known)
     kinds = {entry.name: _kinds(entry) for entry in found}
@@ -50,7 +50,8 @@ def _kinds(entry: Entry) -> dict[str, list[str]]:
             score = scores.get(record.key)
             if score is not None and score.value is None:
                 message = printable(score.reason) + where
-                kinds.setdefault(f"unscored ({scorer})", []).append(message)
+                why = printable(score.reason.partition(":")[0], 40)
+                kinds.setdefault(f"unscored ({scorer}): {why}", []).append(message)
     return dict(sorted(kinds.items(), key=lambda item: -len(item[1])))
 
 

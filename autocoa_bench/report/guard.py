@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from autocoa_bench.errors import Incomparable
-from autocoa_bench.report.captions import grouped
+from autocoa_bench.judge import SCORER
+from autocoa_bench.report.captions import grouped, judge_of
 from autocoa_bench.report.model import printable
 from autocoa_bench.report.reading import Entry, comparable_fields, plain
 from autocoa_bench.types import SearchSpec
@@ -61,6 +62,8 @@ def _binding(entry: Entry, scorers: Collection[str], corpora: dict[str, str]) ->
             if not name.startswith(("sampling.", "budget."))
         }
     fields["tasks"] = ", ".join(sorted(sample.task for sample in spec.tasks))
+    if SCORER in scorers:
+        fields["judge"] = judge_of(entry) or "none"
     fields["scorers"] = ", ".join(sorted(set(entry.run.info.scorers) & set(scorers))) or "none"
     return fields
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 from autocoa_bench.stats import Estimate
@@ -75,6 +77,11 @@ class Fact(Struct, frozen=True):
     total: float | None = None
     p: float | None = None
     p_holm: float | None = None
+
+
+def fact_of_no_run(table: str, metric: str, **fields: Any) -> Fact:
+    """A fact about something else than a run."""
+    return Fact(table, "", "", "", "", "", metric, **fields)
 
 
 class Table(Struct, frozen=True):

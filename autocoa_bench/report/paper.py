@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.published import METRICS, PaperTable, Row, paper_tables
-from autocoa_bench.report.captions import differences, titled
+from autocoa_bench.report.captions import differences, judge_of, titled
 from autocoa_bench.report.matching import Match, matches
 from autocoa_bench.report.model import (
     MARK,
@@ -255,7 +255,7 @@ def _other_questions(match: Match) -> list[str]:
 
 def _protocol(table: PaperTable, found: Sequence[Entry], metrics: Sequence[str]) -> list[str]:
     """With which scorer and sampling each side's figures came about."""
-    judges = ", ".join(dict.fromkeys(entry.spec.judge for entry in found if entry.spec.judge))
+    judges = ", ".join(dict.fromkeys(said for entry in found if (said := judge_of(entry))))
     notes = []
     for metric in metrics:
         by = f"the scorer {SCORERS[metric]}" + (

@@ -15,6 +15,7 @@ __all__ = [
     "BoxScorer",
     "Score",
     "TextScorer",
+    "answer_of",
     "is_current",
     "load_scorers",
     "score_record",
@@ -63,12 +64,10 @@ def score_record(record: Record, scorers: Mapping[str, TextScorer]) -> dict[str,
 
     A fault is None (the harness failed, not the model); no answer is 0.0, and says so.
     """
-    if record.trajectory is None:
-        kind = record.fault.kind if record.fault else "unknown"
-        return dict.fromkeys(scorers, Score(None, f"{_FAULT}{kind}"))
-    answer = record.trajectory.answer
-    if answer is None or not answer.strip():
-        return dict.fromkeys(scorers, Score(0.0, "no answer"))
+    answer = answer_of(record)
+    if isinstance(answer, Score):
+        return dict.fromkeys(scorers, answer)
+    assert record.trajectory is not None, "an answer has a trajectory"
     golds = record.question.golden_answers
     response = _boxed_response(record.trajectory)
     scores = {}
@@ -79,6 +78,15 @@ def score_record(record: Record, scorers: Mapping[str, TextScorer]) -> dict[str,
             value = scorer(answer, golds)
         scores[name] = Score(_checked(name, value))
     return scores
+
+
+def answer_of(record: Record) -> str | Score:
+    """A record's answer, or what every scorer says where there is none."""
+    if record.trajectory is None:
+        kind = record.fault.kind if record.fault else "unknown"
+        return Score(None, f"{_FAULT}{kind}")
+    answer = record.trajectory.answer
+    return answer if answer is not None and answer.strip() else Score(0.0, "no answer")
 
 
 def _boxed_response(trajectory: Trajectory) -> str | None:

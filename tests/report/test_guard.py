@@ -11,6 +11,7 @@ from autocoa_bench.errors import Incomparable, UserError
 from autocoa_bench.report import Catalogue, build, compared
 from autocoa_bench.store import Run
 from autocoa_bench.types import Budget, EngineSpec, Sampling, SearchSpec
+from support.judges import judge_spec
 
 Make = Callable[..., Run]
 
@@ -71,13 +72,51 @@ def test_another_search_is_refused_with_each_runs_value(
         ({"samples": 3}, "samples a question: 1 [react]; 3 [agent]"),
         ({"budget": Budget(max_actions=3)}, "budget of searches: 10 [react]; 3 [agent]"),
         ({"budget": Budget(step_tokens=9)}, "budget of tokens a completion: 2048 [react]; 9"),
-        ({"judge": "qwen"}, "judge: none [react]; qwen [agent]"),
     ],
 )
-def test_other_sampling_budgets_and_judges_are_refused(
+def test_other_sampling_and_budgets_are_refused(
     make_run: Make, fields: dict[str, object], said: str
 ) -> None:
     assert said in refusal(searching(make_run), edited(searching(make_run, "agent"), **fields))
+
+
+def judged(run: Run, model: str, **fields: object) -> Run:
+    """A run that a judge has scored."""
+    run.scores["judge"] = run.scores["em"]
+    info = replace(
+        run.info, scorers=(*run.info.scorers, "judge"), judge=judge_spec(model, **fields)
+    )
+    return replace(run, info=info)
+
+
+def test_another_judge_is_refused_where_its_scores_are_shown(make_run: Make) -> None:
+    one = judged(searching(make_run), "Qwen2.5-14B-Instruct")
+    build([one, judged(searching(make_run, "agent"), "Qwen2.5-14B-Instruct")], known=Catalogue())
+    other = judged(searching(make_run, "agent"), "gpt-4o")
+    assert "judge: Qwen2.5-14B-Instruct (prompt brief" in refusal(one, other)
+    assert "gpt-4o" in refusal(one, other)
+    build([one, other], ["leaderboard"], ["em", "f1"], known=Catalogue())
+    (table,) = build(
+        [one, other], ["leaderboard"], known=Catalogue(), allow_differences=True
+    ).tables
+    assert any("gpt-4o" in note for note in table.notes)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"votes": 3},
+        {"prompt": "reasoned"},
+        {"prompt_sha256": "f" * 64},
+        {"engine": EngineSpec("embedded", "m", "template", {"adapter_sha256": "f"})},
+        {"engine": EngineSpec("openai", "m", "continue")},
+    ],
+)
+def test_the_same_model_asked_otherwise_is_another_judge(
+    make_run: Make, fields: dict[str, object]
+) -> None:
+    one = judged(searching(make_run), "m")
+    assert "\n  judge: " in refusal(one, judged(searching(make_run, "agent"), "m", **fields))
 
 
 def test_other_questions_of_a_task_are_refused(make_run: Make) -> None:

@@ -14,6 +14,7 @@ from autocoa_bench.report import Catalogue, Report, build, render
 from autocoa_bench.report.model import Cell, Table
 from autocoa_bench.store import Run
 from autocoa_bench.types import Score
+from support.judges import judge_spec
 
 Make = Callable[..., Run]
 
@@ -47,8 +48,9 @@ def cells(found: Table, label: str, section: int = 0) -> dict[str, Cell]:
 
 def judged(run: Run, value: float = 1.0) -> Run:
     run.scores["judge"] = dict.fromkeys(run.scores["em"], Score(value))
-    spec = replace(run.info.spec, judge="Qwen2.5-14B-Instruct")
-    return replace(run, info=replace(run.info, scorers=(*run.info.scorers, "judge"), spec=spec))
+    scorers = (*run.info.scorers, "judge")
+    judge = judge_spec("Qwen2.5-14B-Instruct")
+    return replace(run, info=replace(run.info, scorers=scorers, judge=judge))
 
 
 def test_a_run_stands_beside_the_row_of_its_section_and_model(
@@ -162,7 +164,7 @@ def test_the_judges_columns_are_there_where_a_run_has_a_judge(
     row = cells(found, "HotpotQA@paper")
     assert (row["LLM ours"].text, row["LLM paper"].text) == ("100.0", "18.6")
     assert any(
-        note.startswith("LLM: ours by the scorer judge (Qwen2.5-14B-Instruct); Table 1's")
+        note.startswith("LLM: ours by the scorer judge (Qwen2.5-14B-Instruct (prompt brief #")
         for note in found.notes
     )
 

@@ -208,13 +208,12 @@ def test_solver_model_and_a_method_without_search_are_no_differences(make_run: M
     assert not any("runs differ" in note for note in notes)
 
 
-def test_other_budgets_and_judges_are_differences(make_run: Make) -> None:
+def test_other_budgets_are_differences(make_run: Make) -> None:
     run = make_run({"t": [(0, 1.0)]}, "x")
     budget = msgspec.structs.replace(run.info.spec.budget, max_actions=3)
-    other = edited(make_run({"t": [(0, 1.0)]}, "y"), budget=budget, judge="qwen")
+    other = edited(make_run({"t": [(0, 1.0)]}, "y"), budget=budget)
     notes = costs([run, other]).notes
     assert "runs differ in budget of searches: 10 [x]; 3 [y]" in notes
-    assert "runs differ in judge: none [x]; qwen [y]" in notes
 
 
 def test_the_same_number_of_other_questions_is_a_difference(make_run: Make) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
+from autocoa_bench.store import RunFolder
 from autocoa_bench.types import (
     Budget,
     EngineSpec,
@@ -51,3 +55,11 @@ def answered(number: int = 1, answer: str | None = "Anna", searches: int = 0) ->
 def failed(number: int = 1, kind: str = "timeout") -> Record:
     """A record of the harness's failure."""
     return Record(question(number), 0, fault=FaultNote(kind, "no reply in 600 s"))
+
+
+def write_run(path: Path, about: RunInfo, records: Iterable[Record]) -> None:
+    """A run folder with these records, not scored yet."""
+    folder = RunFolder(path, about)
+    for record in records:
+        folder.append(record)
+    folder.close()

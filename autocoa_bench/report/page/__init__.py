@@ -37,6 +37,7 @@ _TITLES = {
     "acting": "When to act",
     "temporal": "Temporal",
     "paper": "The paper",
+    "corrected": "Corrected",
     "compare": "Compared",
 }
 """Tables in the page's navigation."""

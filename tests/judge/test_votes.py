@@ -1,0 +1,168 @@
+"""Votes of a judge, and what stands in for a verdict where there is none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from autocoa_bench.engines.scripted import Reply, ScriptedEngine
+from autocoa_bench.errors import EngineFault, UserError
+from autocoa_bench.judge import Case, JudgePlan, Verdict
+from autocoa_bench.judge.asking import Judge, counted
+from autocoa_bench.judge.kept import Kept
+from autocoa_bench.types import Completion, Generate, Sampling
+
+CASE = Case("Who?", ("Anna",), "Anne")
+CORRECT, INCORRECT = "Verdict: correct", "Verdict: incorrect"
+
+
+def verdicts(
+    engine: ScriptedEngine,
+    cases: Sequence[Case] = (CASE,),
+    votes: int = 1,
+    file: Path | None = None,
+) -> list[Verdict]:
+    """What is said of cases, whether asked now or kept."""
+    plan = JudgePlan(model="m", engine="openai", base_url="http://127.0.0.1:1", votes=votes)
+    judge, kept = Judge(plan, engine), Kept(file)
+
+    async def work() -> list[Verdict]:
+        spec = await judge.settle(kept, cases)
+        await judge.judge(spec, kept, cases, lambda _: None)
+        found = [kept.of(spec, case) for case in cases]
+        return [verdict for verdict in found if verdict]
+
+    try:
+        return asyncio.run(work())
+    finally:
+        kept.close()
+
+
+@pytest.mark.parametrize(
+    ("votes", "right", "reason"),
+    [
+        ([True], True, ""),
+        ([True, False, True], True, "2 of 3 readable votes say correct"),
+        ([False, False, True], False, "1 of 3 readable votes say correct"),
+        ([True, None, None], True, "1 of 1 readable votes say correct"),
+        ([True, False], None, "a tie: 1 of 2 readable votes say correct"),
+        ([True, False, None], None, "a tie: 1 of 2 readable votes say correct"),
+        ([None, None], None, "unreadable"),
+        ([None], None, "unreadable"),
+    ],
+)
+def test_the_majority_of_the_readable_votes_decides(
+    votes: list[bool | None], right: bool | None, reason: str
+) -> None:
+    assert counted(votes) == (right, reason)
+
+
+def test_one_vote_is_greedy_and_several_are_sampled_each_by_a_seed_of_its_own() -> None:
+    asked: list[Sampling] = []
+
+    def reply(_: Generate, sampling: Sampling) -> str:
+        asked.append(sampling)
+        return CORRECT
+
+    verdicts(ScriptedEngine(reply))
+    assert [each.temperature for each in asked] == [0.0]
+    asked.clear()
+    verdicts(ScriptedEngine(reply), votes=3)
+    first = list(asked)
+    assert [each.temperature for each in first] == [0.7] * 3
+    assert len({each.seed for each in first}) == 3
+    asked.clear()
+    verdicts(ScriptedEngine(reply), votes=3)
+    assert asked == first
+
+
+def test_a_verdict_keeps_all_replies(tmp_path: Path) -> None:
+    (found,) = verdicts(ScriptedEngine([CORRECT, "Hm.", INCORRECT]), votes=3)
+    assert found.replies == (CORRECT, "Hm.", INCORRECT)
+    assert (found.right, found.faulted) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        ("So:\nI cannot say.", "unreadable: 'I cannot say.'"),
+        ("", "unreadable: an empty reply"),
+        (Completion(CORRECT, "length"), f"unreadable: '{CORRECT}', cut for its length"),
+    ],
+)
+def test_a_reply_without_a_verdict_is_none_and_says_what_it_ended_with(
+    reply: str | Completion, reason: str
+) -> None:
+    (found,) = verdicts(ScriptedEngine(lambda *_: reply))
+    assert (found.right, found.reason) == (None, reason)
+
+
+def failing(*numbers: int) -> Reply:
+    """A model whose replies of these numbers are faults, the others right."""
+    count = iter(range(1000))
+
+    def reply(*_: object) -> str:
+        if next(count) in numbers:
+            raise EngineFault("http-500", "out of order")
+        return CORRECT
+
+    return reply
+
+
+def test_a_fault_is_none_even_among_votes_and_is_asked_again(tmp_path: Path) -> None:
+    file = tmp_path / "verdicts.jsonl"
+    (found,) = verdicts(ScriptedEngine(failing(1)), votes=3, file=file)
+    assert (found.right, found.faulted) == (None, True)
+    assert found.reason == "judge's engine: http-500: out of order"
+    engine = ScriptedEngine([CORRECT] * 3)
+    assert verdicts(engine, votes=3, file=file)[0].right is True
+    assert len(engine.requests) == 3
+
+
+def test_the_same_content_is_asked_once_and_never_again(tmp_path: Path) -> None:
+    file = tmp_path / "verdicts.jsonl"
+    other = Case("Who?", ("Anna",), "Bert")
+    engine = ScriptedEngine([CORRECT, "Hm."])
+    found = verdicts(engine, [CASE, other, CASE], file=file)
+    assert [each.right for each in found] == [True, None, True]
+    assert len(engine.requests) == 2
+    again = ScriptedEngine([])
+    assert verdicts(again, [other, CASE], file=file) == [found[1], found[0]]
+    assert not again.requests
+
+
+def test_another_vote_count_is_another_judge(tmp_path: Path) -> None:
+    file = tmp_path / "verdicts.jsonl"
+    verdicts(ScriptedEngine([CORRECT]), file=file)
+    engine = ScriptedEngine([INCORRECT] * 3)
+    assert verdicts(engine, votes=3, file=file)[0].right is False
+
+
+def test_a_line_that_a_kill_has_torn_is_judged_again(tmp_path: Path) -> None:
+    file = tmp_path / "verdicts.jsonl"
+    other = Case("Who?", ("Anna",), "Bert")
+    verdicts(ScriptedEngine([CORRECT, INCORRECT]), [CASE, other], file=file)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-9])
+    engine = ScriptedEngine([INCORRECT])
+    assert [each.right for each in verdicts(engine, [CASE, other], file=file)] == [True, False]
+    assert len(engine.requests) == 1
+    assert file.read_bytes() == whole
+
+
+def test_a_damaged_or_foreign_file_is_refused_and_named(tmp_path: Path) -> None:
+    file = tmp_path / "verdicts.jsonl"
+    file.write_text('{"question": "Who?"}\n')
+    with pytest.raises(UserError, match=r"verdicts.jsonl' line 1 is no verdict"):
+        Kept(file)
+    assert file.read_text() == '{"question": "Who?"}\n'
+
+
+def test_two_judges_do_not_write_one_file(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "verdicts.jsonl")
+    with pytest.raises(UserError, match="being written by another judge"):
+        Kept(tmp_path / "verdicts.jsonl")
+    kept.close()
