@@ -21,12 +21,11 @@ from autocoa_bench.engines.net import Key, key_from_environment, key_from_file, 
 from autocoa_bench.engines.transport import (
     NO_SUCH_PATH,
     PROBE_SECONDS,
-    Sleep,
     Status,
     Transport,
 )
 from autocoa_bench.errors import UNREADABLE, EngineFault, UserError
-from autocoa_bench.net import Failure, excerpt
+from autocoa_bench.net import Failure, Sleep, excerpt
 from autocoa_bench.registry import unknown
 from autocoa_bench.types import Completion, EngineSpec, Generate, Message, Prompt, Sampling
 

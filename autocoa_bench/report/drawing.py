@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autocoa_bench.errors import MissingExtra, UserError
 from autocoa_bench.report.model import Report
@@ -33,7 +33,7 @@ _MARKERS = "osD^vP"
 _HATCHES = ("", "//", "..", "xx", "--", "\\\\")
 _COLUMN = 3.4
 """Inches: a paper's column."""
-_LOOK = {
+_LOOK: dict[Any, Any] = {
     "font.size": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -141,6 +141,8 @@ def _panel(
 
 
 def _over_actions(plot: Bars | Curves) -> Figure:
+    from matplotlib.ticker import MaxNLocator
+
     figure = _figure(_COLUMN, 0.72 * _COLUMN)
     axes = figure.subplots()
     each_draws = _bars if isinstance(plot, Bars) else _curve
@@ -148,7 +150,7 @@ def _over_actions(plot: Bars | Curves) -> Figure:
         each_draws(axes, series, at, len(plot.series))
     axes.set(xlabel=plot.x_title, ylim=(0, None))
     axes.set_title(plot.caption, loc="left", fontsize=8, wrap=True)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
     return figure
 
