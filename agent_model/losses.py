@@ -26,16 +26,23 @@ TRAINS: Mapping[str, frozenset[Kind]] = MappingProxyType(
 
 
 def token_logps(
-    hidden: Tensor, head: Callable[[Tensor], Tensor], ids: Tensor, keep: Tensor
+    hidden: Tensor,
+    head: Callable[[Tensor], Tensor],
+    ids: Tensor,
+    keep: Tensor,
+    temperature: float = 1.0,
 ) -> Tensor:
     """Log-probabilities of the tokens at `keep`, (N,), in row order.
 
     `hidden` (B, T, D) are a decoder's last states, `ids` (B, T) its input, and `keep` (B, T)
     says which tokens are scored, each from the position before it; a row's first token cannot
-    be. The head, the dearest matrix of a small model, sees those N positions alone.
+    be. The head, the dearest matrix of a small model, sees those N positions alone, and its logits
+    are divided by `temperature`.
     """
     wanted = keep[:, 1:]
     logits = head(hidden[:, :-1][wanted]).float()
+    if temperature != 1:  # a copy of the largest tensor of all
+        logits = logits / temperature
     return -F.cross_entropy(logits, ids[:, 1:][wanted], reduction="none")
 
 

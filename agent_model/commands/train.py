@@ -1,7 +1,10 @@
-"""`autocoa-bench train sft1|sft2|sft3`: the supervised stages from a recipe."""
+"""`autocoa-bench train sft1|sft2|sft3|grpo`: the training stages from a recipe."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +13,13 @@ import typer
 from autocoa_bench.errors import MissingExtra
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from agent_model.training.config import Stage
 
 app = typer.Typer(
-    help="Train the agent model: contrastive (sft1), observations masked (sft2), or not (sft3).",
+    help="Train the agent model: contrastive (sft1), observations masked (sft2) or not (sft3), "
+    "reinforced (grpo).",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -48,22 +54,43 @@ def sft3(config: RecipeFile, out: Out = None, changes: Changes = None) -> None:
     _train("sft3", config, out, changes or [])
 
 
-def _train(stage: Stage, config: Path, out: Path | None, changes: list[str]) -> None:
-    from rich.console import Console
+@app.command()
+def grpo(config: RecipeFile, out: Out = None, changes: Changes = None) -> None:
+    """Reinforcement learning in the real environment. The same command resumes."""
+    from agent_model.training.config import load_grpo
 
+    recipe = load_grpo(config, changes or [])
+    with _training():
+        from agent_model.training import rl
+    _run(partial(rl.train, recipe), config, out)
+
+
+def _train(stage: Stage, config: Path, out: Path | None, changes: list[str]) -> None:
     from agent_model.training.config import load_recipe
 
     recipe = load_recipe(config, stage, changes)
-    folder = out or Path("results/runs/training") / config.stem
-    try:
+    with _training():
         from agent_model.training import loop
+    _run(partial(loop.train, recipe), config, out)
+
+
+@contextmanager
+def _training() -> Iterator[None]:
+    """Name the extra where a library of it is missing."""
+    try:
+        yield
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
         raise MissingExtra("training", "train") from None
+
+
+def _run(train: Callable[[Path, Console], object], config: Path, out: Path | None) -> None:
+    from rich.console import Console
+
     console = Console(stderr=True)
     try:
-        loop.train(recipe, folder, console)
+        train(out or Path("results/runs/training") / config.stem, console)
     except KeyboardInterrupt:
         console.print("\nstopped; the same command goes on from the last checkpoint")
         raise typer.Exit(130) from None

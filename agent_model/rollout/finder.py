@@ -14,13 +14,16 @@ from autocoa_bench.types import Observation
 class Finder:
     """A search engine behind a plain call, with an event loop of its own until it is left.
 
-    `calls` counts its queries; `faults` are those that failed, which find nothing.
+    A query that it remembers is not asked again. `calls` counts those that were asked and `saved`
+    those that were not; `faults` are calls that failed: they find nothing, and are not remembered.
     """
 
     def __init__(self, search: SearchEngine) -> None:
         self.calls = 0
+        self.saved = 0
         self.faults: list[SearchFault] = []
         self._search = search
+        self._found: dict[str, Observation] = {}
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> Finder:
@@ -31,15 +34,21 @@ class Finder:
 
     def __call__(self, queries: Sequence[str]) -> list[Observation]:
         """What is found for each query, in order."""
-        self.calls += len(queries)
-        return self._runner.run(self._all_of(queries))
+        new = [query for query in dict.fromkeys(queries) if query not in self._found]
+        self.calls += len(new)
+        self.saved += len(queries) - len(new)
+        self._runner.run(self._ask(new))
+        return [self._found.get(query, Observation(())) for query in queries]
 
-    async def _all_of(self, queries: Sequence[str]) -> list[Observation]:
-        return await asyncio.gather(*map(self._one, queries))
+    def forget(self) -> None:
+        """Remember nothing any more."""
+        self._found.clear()
 
-    async def _one(self, query: str) -> Observation:
+    async def _ask(self, queries: Sequence[str]) -> None:
+        await asyncio.gather(*map(self._ask_one, queries))
+
+    async def _ask_one(self, query: str) -> None:
         try:
-            return Observation(await self._search.search(query))
+            self._found[query] = Observation(await self._search.search(query))
         except SearchFault as fault:
             self.faults.append(fault)
-            return Observation(())

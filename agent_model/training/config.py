@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +15,7 @@ from autocoa_bench.registry import unknown
 
 Stage = Literal["sft1", "sft2", "sft3"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+ALL_STAGES: tuple[str, ...] = (*STAGES, "grpo")
 
 
 class Lora(Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,43 +52,91 @@ class Live(Struct, frozen=True, forbid_unknown_fields=True):
     context_tokens: int = 4096
 
 
-class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One training run. Paths are relative to where the command runs.
+class Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every training run is told. Paths are relative to where the command runs.
 
     `model` is a folder in transformers' format, a Hub id, or a pulled model's name; `adapter` a
     PEFT folder to go on from, whose own form `lora` then is (and need not be given). `lora` None
-    trains all weights. `held_out` is a share of the
-    questions, or a file. `batch` is in trajectories (pairs) a step over all processes,
-    `micro_tokens` in tokens, padding included, that one process computes at once; examples of
-    more than `max_tokens` are left out. `max_steps` 0 means `epochs`. `warmup` is a share of the
-    steps. `torch_threads` 0 leaves PyTorch's own choice. `sharding` fsdp gives each process a
-    slice of every weight, where none copies them to each.
+    trains all weights. `micro_tokens` counts tokens, padding included, that one process computes
+    at once. `warmup` is a share of the steps. `torch_threads` 0 leaves PyTorch's own choice.
     """
 
-    stage: Stage
     model: str
-    data: tuple[str, ...]
     adapter: str = ""
     lora: Lora | None = Lora()
-    held_out: float | str = 0.02
     dtype: Literal["auto", "bf16", "fp32"] = "auto"
-    lr: float = 5e-5
-    schedule: Literal["cosine", "constant"] = "cosine"
+    lr: float
+    schedule: Literal["cosine", "constant"]
     warmup: float = 0.0
-    epochs: float = 2.0
     max_steps: int = 0
-    batch: int = 32
+    batch: int
     micro_tokens: int = 2048
-    max_tokens: int = 8192
-    alpha: float = 0.2
     seed: int = 0
     checkpoint_every: int = 50
-    eval_every: int = 50
     live: Live = Live()
     torch_threads: int = 1
     gradient_checkpointing: bool = False
+
+
+class Recipe(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One run of a supervised stage.
+
+    `held_out` is a share of the questions, or a file. `batch` is in trajectories (pairs) a step
+    over all processes; examples of more than `max_tokens` are left out. `max_steps` 0 means
+    `epochs`. `sharding` fsdp gives each process a slice of every weight, where none copies them
+    to each.
+    """
+
+    stage: Stage
+    data: tuple[str, ...]
+    held_out: float | str = 0.02
+    lr: float = 5e-5
+    schedule: Literal["cosine", "constant"] = "cosine"
+    epochs: float = 2.0
+    batch: int = 32
+    max_tokens: int = 8192
+    alpha: float = 0.2
+    eval_every: int = 50
     sharding: Literal["none", "fsdp"] = "none"
 
+
+class GrpoRecipe(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One run of GRPO in the real environment (paper 3.3; values that it gives are defaults).
+
+    A step draws `batch` questions over all processes and plays each `group` times, `seats`
+    episodes at once in a process. `kl` weighs the divergence from the policy that the run started
+    from; `by_std` is of `grpo.advantages`. `scorer` gives the reward (`autocoa-reward` is the
+    released code's) and `format_penalty` what a rollout out of form costs (the paper names no
+    figure). `count` questions are taken, from each task as many, or all that it has, without those
+    of `live`; `corpus` empty is the tasks' own. `patience` is of `rl_metrics.collapsed`.
+    """
+
+    stage: Literal["grpo"]
+    tasks: str = "multihop"
+    split: Literal["test", "train"] = "train"
+    count: int = 4608
+    corpus: str = ""
+    search: str = "bm25"
+    top_k: int = 3
+    solver: str = "agent:shots=0"
+    scorer: str = "em"
+    format_penalty: float = 0.2
+    group: int = 5
+    temperature: float = 0.6
+    kl: float = 1e-3
+    by_std: bool = False
+    max_actions: int = 10
+    step_tokens: int = 2048
+    context_tokens: int = 8192
+    seats: int = 32
+    patience: int = 10
+    lr: float = 7e-7
+    schedule: Literal["cosine", "constant"] = "constant"
+    max_steps: int = 96
+    batch: int = 48
+
+
+AnyRecipe = TypeVar("AnyRecipe", Recipe, GrpoRecipe)
 
 FREE = frozenset(
     {
@@ -96,6 +145,8 @@ FREE = frozenset(
         "gradient_checkpointing",
         "live",
         "micro_tokens",
+        "patience",
+        "seats",
         "sharding",
         "torch_threads",
     }
@@ -116,6 +167,17 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "micro_tokens": (1, _MANY),
     "max_tokens": (8, _MANY),
     "alpha": (0.0, 1e6),
+    "count": (1, _MANY),
+    "top_k": (1, 100),
+    "format_penalty": (0.0, 1e6),
+    "group": (2, _MANY),
+    "temperature": (1e-3, 100.0),
+    "kl": (0.0, 1e6),
+    "max_actions": (0, _MANY),
+    "step_tokens": (1, _MANY),
+    "context_tokens": (1024, _MANY),
+    "seats": (1, _MANY),
+    "patience": (0, _MANY),
     "seed": (0, 2**32 - 1),
     "checkpoint_every": (1, _MANY),
     "eval_every": (1, _MANY),
@@ -137,23 +199,36 @@ def load_recipe(path: Path, stage: Stage, changes: Sequence[str] = ()) -> Recipe
     Values left out are the paper's where it gives them. Raises UserError for anything that is
     unknown (with the nearest known name), of a wrong type or out of range.
     """
+    found = _found(path, stage, changes)
+    if stage == "sft1":
+        found = {**_STAGE_1, **found}
+    recipe = _checked(_convert(found, Recipe, str(path)), found, str(path))
+    return _checked_data(recipe, str(path))
+
+
+def load_grpo(path: Path, changes: Sequence[str] = ()) -> GrpoRecipe:
+    """Likewise, of GRPO."""
+    found = _found(path, "grpo", changes)
+    recipe = _checked(_convert(found, GrpoRecipe, str(path)), found, str(path))
+    if recipe.max_steps == 0:
+        raise UserError(f"the recipe '{path}' trains no step: give max_steps")
+    return recipe
+
+
+def _found(path: Path, stage: str, changes: Sequence[str]) -> dict[str, Any]:
+    """What a file and the changes say, of the stage that was asked for."""
     found = _read(path)
     for change in changes:
         _change(found, change)
     named = found.setdefault("stage", stage)
-    if isinstance(named, str) and named not in STAGES:
-        raise unknown("stage", named, list(STAGES))
+    if isinstance(named, str) and named not in ALL_STAGES:
+        raise unknown("stage", named, list(ALL_STAGES))
     if named != stage:
         raise UserError(
-            f"the recipe '{path}' is for stage '{found['stage']}', not '{stage}'; "
-            f"run `autocoa-bench train {found['stage']}`, or give another --config"
+            f"the recipe '{path}' is for stage '{named}', not '{stage}'; "
+            f"run `autocoa-bench train {named}`, or give another --config"
         )
-    if stage == "sft1":
-        found = {**_STAGE_1, **found}
-    recipe = _convert(found, str(path))
-    if recipe.adapter and "lora" not in found:
-        recipe = msgspec.structs.replace(recipe, lora=read_adapter(recipe.adapter).lora)
-    return _checked(recipe, str(path))
+    return found
 
 
 class Adapter(Struct, frozen=True):
@@ -214,15 +289,15 @@ def _change(found: dict[str, Any], change: str) -> None:
         found[key] = value
 
 
-def _convert(found: dict[str, Any], where: str) -> Recipe:
+def _convert(found: dict[str, Any], into: type[AnyRecipe], where: str) -> AnyRecipe:
     if found.get("lora") is False:
         found = {**found, "lora": None}
-    _known(found, Recipe, "key of a recipe")
+    _known(found, into, "key of a recipe")
     for name, table in (("lora", Lora), ("live", Live)):
         if isinstance(found.get(name), dict):
             _known(found[name], table, f"key of the recipe's table [{name}]")
     try:
-        return msgspec.convert(found, Recipe)
+        return msgspec.convert(found, into)
     except msgspec.ValidationError as error:
         raise UserError(f"the recipe '{where}' cannot be used: {error}") from None
 
@@ -233,13 +308,24 @@ def _known(found: Mapping[str, Any], into: type[Struct], what: str) -> None:
             raise unknown(what, key, sorted(into.__struct_fields__))
 
 
-def _checked(recipe: Recipe, where: str) -> Recipe:
+def _checked(recipe: AnyRecipe, found: Mapping[str, Any], where: str) -> AnyRecipe:
+    """A recipe whose numbers are in range, with its adapter's own form where it gives none."""
+    if recipe.adapter and "lora" not in found:
+        recipe = msgspec.structs.replace(recipe, lora=read_adapter(recipe.adapter).lora)
     for name, (least, most) in _RANGES.items():
         table, _, key = name.rpartition(".")
         holder = getattr(recipe, table) if table else recipe
-        if holder is not None and not least <= (value := getattr(holder, key)) <= most:
+        if key not in getattr(holder, "__struct_fields__", ()):
+            continue
+        if not least <= (value := getattr(holder, key)) <= most:
             reach = f"{least:g} or more" if most == _MANY else f"{least:g} to {most:.10g}"
             raise UserError(f"the recipe '{where}' has {name} = {value}; it takes {reach}")
+    if recipe.adapter and recipe.lora is None:
+        raise UserError(f"the recipe '{where}' goes on from an adapter, so lora cannot be false")
+    return recipe
+
+
+def _checked_data(recipe: Recipe, where: str) -> Recipe:
     if recipe.sharding == "fsdp" and recipe.live.tasks:
         raise UserError(
             f"the recipe '{where}' has live episodes, which no sharded model plays; leave out "
@@ -254,6 +340,4 @@ def _checked(recipe: Recipe, where: str) -> Recipe:
             f"the recipe '{where}' has held_out = {recipe.held_out}; it takes a share from 0 to "
             "below 1, or a file"
         )
-    if recipe.adapter and recipe.lora is None:
-        raise UserError(f"the recipe '{where}' goes on from an adapter, so lora cannot be false")
     return recipe

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 from safetensors import SafetensorError
 
 from autocoa_bench.errors import UserError
+from autocoa_bench.types import Record
 
 
 @contextmanager
@@ -24,6 +26,13 @@ def writing(place: Path) -> Iterator[None]:
             f"cannot write '{place}': {problem}. The last checkpoint is whole; make room and run "
             "the same command again to go on from it"
         ) from None
+
+
+def write_records(file: Path, records: Sequence[Record]) -> None:
+    """Write records as JSON lines, to be read; the folder is made where it is not there."""
+    with writing(file):
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
 
 
 def first_line(error: Exception) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-import msgspec
+from msgspec import Struct
 
 from agent_model.rollout.driver import Rollout, roll_out
 from agent_model.rollout.finder import Finder
@@ -15,12 +15,13 @@ from agent_model.rollout.sampler import PolicySampler
 from agent_model.synthesis.keep import STUDENT, is_well_formed
 from agent_model.tokens import Tokenizer
 from agent_model.training.config import Live
-from agent_model.training.files import writing
-from agent_model.training.policy import Policy
-from autocoa_bench import registry, scoring, tasks
+from agent_model.training.files import write_records
+from agent_model.training.policy import Policy, at_rest
+from autocoa_bench import scoring, tasks
 from autocoa_bench.episode import Dialect, episode, n_actions
 from autocoa_bench.errors import UserError
 from autocoa_bench.search import SearchEngine
+from autocoa_bench.search.opening import brings_corpus, open_engine
 from autocoa_bench.solvers import DirectSolver, load_solver
 from autocoa_bench.types import Budget, Question, Record, Score
 
@@ -49,39 +50,53 @@ def prepare(live: Live) -> Scene | None:
     """Load questions, corpus and solver; None where no tasks are named. Raises UserError."""
     if not live.tasks:
         return None
-    solver = load_solver(live.solver)
-    if isinstance(solver.plugin, DirectSolver):
-        raise UserError(f"live episodes need a solver with a dialect, and '{live.solver}' has none")
-    chosen = tasks.resolve(live.tasks)
-    share = -(-live.count // len(chosen))
-    questions = [q for task in chosen for q in tasks.sample(task.load(live.split), share, 0)]
-    corpora = {task.info.corpora.get(live.split, "") for task in chosen}
-    corpus = live.corpus or (corpora.pop() if len(corpora) == 1 else "")
-    if not corpus:
-        raise UserError(f"live tasks '{live.tasks}' name no one corpus; give live.corpus")
-    search = registry.load("search", "bm25")(corpus, top_k=live.top_k)
     budget = Budget(live.max_actions, live.context_tokens, live.step_tokens)
-    return Scene(questions[: live.count], solver.plugin, search, budget)
+    cast = Cast(live.tasks, live.split, live.count, live.corpus, "bm25", live.top_k, live.solver)
+    return set_up(cast, budget, "live.")
 
 
-def play(scene: Scene, policy: Policy, tokenizer: Tokenizer, file: Path) -> Scores:
-    """Play every question greedily, write the records to `file`, and score them."""
+class Cast(Struct, frozen=True):
+    """What is played: at most `count` questions, from each of the tasks as many."""
+
+    tasks: str
+    split: Literal["test", "train"]
+    count: int
+    corpus: str
+    search: str
+    top_k: int
+    solver: str
+
+
+def set_up(cast: Cast, budget: Budget, table: str = "") -> Scene:
+    """Load all of it; `table` is where the recipe names it. Raises UserError."""
+    solver = load_solver(cast.solver)
+    if isinstance(solver.plugin, DirectSolver):
+        raise UserError(
+            f"episodes in process need a solver with a dialect, and '{cast.solver}' has none"
+        )
+    chosen = tasks.resolve(cast.tasks)
+    share = -(-cast.count // len(chosen))
+    questions = [q for task in chosen for q in tasks.sample(task.load(cast.split), share, 0)]
+    corpora = {task.info.corpora.get(cast.split, "") for task in chosen}
+    corpus = cast.corpus or (corpora.pop() if len(corpora) == 1 else "")
+    if not (corpus or brings_corpus(cast.search)):
+        raise UserError(f"{table}tasks '{cast.tasks}' name no one corpus; give {table}corpus")
+    search = open_engine(cast.search, corpus, cast.top_k)
+    return Scene(questions[: cast.count], solver.plugin, search, budget)
+
+
+def play(scene: Scene, policy: Policy, tokenizer: Tokenizer, file: Path) -> list[Record]:
+    """Play every question greedily, and write the records to `file`."""
     episodes = [episode(question, scene.dialect, scene.budget) for question in scene.questions]
     rollouts = [Rollout(each, Random(0)) for each in episodes]
-    policy.eval()
-    try:
+    with at_rest(policy), Finder(scene.search) as finder:
         sampler = PolicySampler(policy, tokenizer, min(_SEATS, len(rollouts)), temperature=0)
-        with Finder(scene.search) as finder:
-            trajectories = roll_out(rollouts, sampler, finder)
-    finally:
-        policy.train()
+        trajectories = roll_out(rollouts, sampler, finder)
     if finder.faults:
         raise UserError(f"the live episodes' search failed: {finder.faults[0]}")
     records = [Record(q, 0, t) for q, t in zip(scene.questions, trajectories, strict=True)]
-    with writing(file):
-        file.parent.mkdir(exist_ok=True)
-        file.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
-    return scores(records)
+    write_records(file, records)
+    return records
 
 
 def scores(records: Sequence[Record]) -> Scores:

@@ -14,14 +14,13 @@ import hashlib
 import math
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import torch
-from accelerate import Accelerator, DistributedType, InitProcessGroupKwargs
-from accelerate.utils import gather_object, parse_flag_from_env
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 from rich.console import Console
 from torch import Tensor
 
@@ -41,15 +40,11 @@ from agent_model.training.batches import (
 )
 from agent_model.training.checkpoints import Model, Progress
 from agent_model.training.config import Recipe
-from agent_model.training.machine import settle
+from agent_model.training.machine import deal, start_processes
 from agent_model.training.optimiser import Masters, learning_rate, total_steps
-from agent_model.training.policy import Policy, base_identity, load_policy, trainable
+from agent_model.training.policy import Policy, load_policy, trainable
 from agent_model.training.sharding import shard, share
-from autocoa_bench.engines.hf import fingerprint
 from autocoa_bench.errors import UserError
-
-_PLUG_INS = ("DEEPSPEED", "FSDP", "MEGATRON_LM", "PARALLELISM_CONFIG")
-_KINDS = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 
 
 class _Run(NamedTuple):
@@ -71,26 +66,12 @@ def train(recipe: Recipe, out: Path, console: Console) -> Path:
 
     Raises UserError for input that cannot be used, and where `out` holds another run.
     """
-    settle(recipe.torch_threads)
-    for plug_in in _PLUG_INS:
-        if parse_flag_from_env(f"ACCELERATE_USE_{plug_in}"):
-            raise _not_ours(plug_in)
-    wait = InitProcessGroupKwargs(timeout=timedelta(hours=6))  # one process plays live episodes
-    accelerator = Accelerator(
-        cpu=not torch.cuda.is_available(), mixed_precision="no", kwargs_handlers=[wait]
-    )
+    accelerator = start_processes(recipe.torch_threads)
     _check_processes(recipe, accelerator)
     with runfile.held(out, alone=accelerator.is_main_process):
         run = _prepare(recipe, out, accelerator)
         if accelerator.is_main_process:
-            runfile.open_run(
-                out,
-                recipe,
-                run.data,
-                _start(run),
-                accelerator.num_processes,
-                accelerator.device.type,
-            )
+            runfile.open_run(out, _facts(run), accelerator.num_processes, accelerator.device.type)
             console.print(_summary(run), highlight=False)
         accelerator.wait_for_everyone()
         try:
@@ -101,34 +82,24 @@ def train(recipe: Recipe, out: Path, console: Console) -> Path:
 
 
 def _check_processes(recipe: Recipe, accelerator: Accelerator) -> None:
-    processes, kind = accelerator.num_processes, accelerator.distributed_type
-    if kind not in _KINDS:
-        raise _not_ours(kind.value)
-    if recipe.batch % processes:
-        raise UserError(
-            f"batch = {recipe.batch} cannot be dealt to {processes} processes "
-            "evenly; make it a multiple of their number"
-        )
-    if recipe.sharding == "fsdp" and processes == 1:
+    deal(recipe.batch, accelerator.num_processes)
+    if recipe.sharding == "fsdp" and accelerator.num_processes == 1:
         raise UserError(
             "sharding = 'fsdp' slices weights over processes, and there is one; run it under "
             "`accelerate launch`, or leave out sharding"
         )
 
 
-def _not_ours(way: str) -> UserError:
-    return UserError(
-        f"accelerate was told to distribute by {way}, which this trainer does not do; launch it "
-        "with --multi_gpu, and for sliced weights give sharding = 'fsdp' in the recipe"
-    )
-
-
-def _start(run: _Run) -> runfile.Start:
-    recipe = run.recipe
-    return runfile.Start(
-        dtype=str(next(run.policy.parameters()).dtype).removeprefix("torch."),
-        base=base_identity(recipe.model, run.policy),
-        adapter=fingerprint(recipe.adapter) if recipe.adapter else "",
+def _facts(run: _Run) -> runfile.TrainingRun[Recipe]:
+    data = run.data
+    return runfile.TrainingRun(
+        run.recipe,
+        data.sha256,
+        len(data.train),
+        len(data.held_out),
+        data.dropped,
+        start=runfile.start(run.recipe, run.policy),
+        retokenised=data.drift,
     )
 
 
@@ -151,19 +122,20 @@ def _train(run: _Run, console: Console) -> None:
     progress = checkpoints.restore(run.out / "checkpoints", run.masters)
     _check_agreement(run, progress)
     model = Model(run.policy, run.tokenizer, recipe.model, main)
-    log = metrics.Metrics(run.out / "metrics.csv", progress.step) if main else None
+    log = metrics.Metrics(run.out / "metrics.csv", progress.step, metrics.Row) if main else None
     with metrics.Bar(console, progress.step, run.steps, quiet=not main) as bar:
         while progress.step < run.steps:
             row, progress = _step(run, progress)
             row = _evaluated(run, row)
             if log is not None:
                 log.add(row)
-                bar.add(row)
+                bar.add(row.step, metrics.said(row), shown=row.held_out is not None)
             if progress.step % recipe.checkpoint_every == 0 or progress.step == run.steps:
                 _checkpoint(run, progress, model, log)
     model.save(run.out / "model")
     if main:
-        runfile.close_run(run.out, progress, log.rows if log else [])
+        last = log.rows[-1] if log and log.rows else None
+        runfile.close_run(run.out, Recipe, progress, last)
         console.print(f"trained: {run.out / 'model'}", highlight=False)
 
 
@@ -254,7 +226,7 @@ def _evaluated(run: _Run, row: metrics.Row) -> metrics.Row:
     if run.scene is not None and _due(row.step, run.recipe.live.every, run.steps):
         if run.accelerator.is_main_process:
             file = run.out / "live" / f"step-{row.step:06d}.jsonl"
-            played = live.play(run.scene, run.policy, run.tokenizer, file)
+            played = live.scores(live.play(run.scene, run.policy, run.tokenizer, file))
             row = msgspec.structs.replace(
                 row,
                 live_em=played.em,
@@ -294,7 +266,9 @@ def _due(step: int, every: int, steps: int) -> bool:
     return step % every == 0 or step == steps
 
 
-def _checkpoint(run: _Run, progress: Progress, model: Model, log: metrics.Metrics | None) -> None:
+def _checkpoint(
+    run: _Run, progress: Progress, model: Model, log: metrics.Metrics[metrics.Row] | None
+) -> None:
     if log is not None:
         log.sync()
     checkpoints.save(run.out / "checkpoints", progress, run.masters, model)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 from matplotlib.figure import Figure
@@ -43,13 +43,26 @@ class Row(Struct, frozen=True, kw_only=True):
     live_searches: float | None = None
 
 
-class Metrics:
+class Stepped(Protocol):
+    """A row of one step."""
+
+    @property
+    def step(self) -> int:
+        """Which, from 1."""
+        ...
+
+
+R = TypeVar("R", bound=Stepped)
+
+
+class Metrics(Generic[R]):
     """metrics.csv, appended row by row; a resumed run cuts what its checkpoint does not hold."""
 
-    def __init__(self, path: Path, step: int) -> None:
+    def __init__(self, path: Path, step: int, kind: type[R]) -> None:
         """Keep the rows of the first `step` steps. Raises UserError where they are not there."""
         self._path = path
-        self.rows = [row for row in read(path) if row.step <= step] if path.exists() else []
+        found = read(path, kind) if path.exists() else []
+        self.rows = [row for row in found if row.step <= step]
         if [row.step for row in self.rows] != list(range(1, step + 1)):
             raise UserError(
                 f"'{path}' does not hold the {step} steps that were trained; put it back as it "
@@ -58,11 +71,11 @@ class Metrics:
         part = path.with_suffix(".part")
         with writing(path), part.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(Row.__struct_fields__)
+            writer.writerow(_names(kind))
             writer.writerows(_cells(row) for row in self.rows)
         part.replace(path)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: R) -> None:
         """Append one row, safe against a kill of this process."""
         self.rows.append(row)
         with writing(self._path), self._path.open("a", newline="", encoding="utf-8") as file:
@@ -74,13 +87,13 @@ class Metrics:
             os.fsync(file.fileno())
 
 
-def read(path: Path) -> list[Row]:
+def read(path: Path, kind: type[R]) -> list[R]:
     """The rows of a metrics.csv; a torn last line is left out. Raises UserError."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             whole = (line for line in file if line.endswith("\n"))
             return [
-                msgspec.convert({k: v for k, v in row.items() if v}, Row, strict=False)
+                msgspec.convert({k: v for k, v in row.items() if v}, kind, strict=False)
                 for row in csv.DictReader(whole)
             ]
     except (OSError, ValueError, csv.Error) as error:
@@ -95,7 +108,7 @@ def plot(rows: list[Row], path: Path, title: str) -> None:
     axes = figure.subplots()
     steps = [row.step for row in rows]
     axes.plot(steps, [row.loss for row in rows], color="#9ecae1", linewidth=0.8, label="loss")
-    axes.plot(steps, list(_smooth([r.loss for r in rows])), color="#08519c", label="loss, smoothed")
+    axes.plot(steps, list(smooth([r.loss for r in rows])), color="#08519c", label="loss, smoothed")
     if held := [(row.step, row.held_out) for row in rows if row.held_out is not None]:
         axes.plot(*zip(*held, strict=True), "o-", color="#d94801", label="held-out loss")
     axes.set(xlabel="step", ylabel="loss", title=title)
@@ -137,24 +150,34 @@ class Bar:
     def __exit__(self, *_: Any) -> None:
         self._progress.stop()
 
-    def add(self, row: Row) -> None:
-        """Show one more step; where no terminal shows a bar, every tenth as a line."""
-        said = f"loss {row.loss:.4f} · {row.tokens_per_second:,.0f} tokens/s"
-        if row.held_out is not None:
-            said += f" · held out {row.held_out:.4f}"
-        if row.live_em is not None:
-            said += f" · live exact match {row.live_em:.2f}"
-        self._progress.update(self._task, completed=row.step, said=said)
-        if self._lines and (row.step % 10 == 0 or row.held_out is not None):
-            self._console.print(f"step {row.step}/{self._steps} · {said}", highlight=False)
+    def add(self, step: int, said: str, *, shown: bool = False) -> None:
+        """Show one more step; where no terminal shows a bar, every tenth and those to be `shown` as
+        a line."""
+        self._progress.update(self._task, completed=step, said=said)
+        if self._lines and (step % 10 == 0 or shown):
+            self._console.print(f"step {step}/{self._steps} · {said}", highlight=False)
 
 
-def _cells(row: Row) -> list[str]:
-    values = (getattr(row, name) for name in Row.__struct_fields__)
+def said(row: Row) -> str:
+    """A step in one line."""
+    text = f"loss {row.loss:.4f} · {row.tokens_per_second:,.0f} tokens/s"
+    if row.held_out is not None:
+        text += f" · held out {row.held_out:.4f}"
+    if row.live_em is not None:
+        text += f" · live exact match {row.live_em:.2f}"
+    return text
+
+
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in msgspec.structs.fields(kind))
+
+
+def _cells(row: Stepped) -> list[str]:
+    values = (getattr(row, name) for name in _names(type(row)))
     return ["" if value is None else repr(value) for value in values]
 
 
-def _smooth(values: list[float], keep: float = 0.9) -> Iterator[float]:
+def smooth(values: Sequence[float], keep: float = 0.9) -> Iterator[float]:
     """An exponential mean, started without bias; what is not a number is passed over."""
     mean = weight = 0.0
     for value in values:

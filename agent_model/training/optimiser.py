@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agent_model.training.config import Recipe
+from agent_model.training.config import Common, Recipe
 from agent_model.training.policy import trainable
 from agent_model.training.sharding import add_up, local, norm_of_all, slice_of, whole
 
@@ -52,6 +52,9 @@ class Masters:
 
         Where that is not finite, no weight changes.
         """
+        for each in self._copies.values():
+            if each.grad is None:  # this process had nothing to learn, and others may
+                each.grad = torch.zeros_like(each)
         grads = [each.grad for each in self._copies.values() if each.grad is not None]
         weights = list(self._live.values())
         add_up(grads, weights)
@@ -111,7 +114,7 @@ def total_steps(recipe: Recipe, examples: int) -> int:
     return recipe.max_steps or max(1, round(recipe.epochs * examples / recipe.batch))
 
 
-def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+def learning_rate(recipe: Common, step: int, steps: int) -> float:
     """The rate of step `step` (from 0): a linear rise over the warm-up, then the schedule."""
     warm = round(recipe.warmup * steps)
     if step < warm:

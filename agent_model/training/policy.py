@@ -6,6 +6,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from agent_model.losses import token_logps
 from agent_model.tokens import Tokenizer
 from agent_model.training import attention
-from agent_model.training.config import Lora, Recipe, read_adapter
+from agent_model.training.config import Common, Lora, read_adapter
 from agent_model.training.files import first_line
 from autocoa_bench.engines import hf, models
 from autocoa_bench.errors import MissingExtra, UserError
@@ -35,9 +36,11 @@ class Policy(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, ids: Tensor, keep: Tensor) -> Tensor:
-        """Log-probabilities (N,) of the tokens at `keep` (B, T) in `ids` (B, T), in row order."""
-        return token_logps(self.hidden(ids), self.inner.get_output_embeddings(), ids, keep)
+    def forward(self, ids: Tensor, keep: Tensor, temperature: float = 1.0) -> Tensor:
+        """Log-probabilities (N,) of the tokens at `keep` (B, T) in `ids` (B, T), in row order, as
+        they are sampled at a temperature."""
+        head = self.inner.get_output_embeddings()
+        return token_logps(self.hidden(ids), head, ids, keep, temperature)
 
     def hidden(self, ids: Tensor) -> Tensor:
         """The decoder's last states (B, T, D); rows padded on the right need no mask."""
@@ -71,7 +74,18 @@ class Policy(nn.Module):
         tokenizer.save_pretrained(folder)
 
 
-def load_policy(recipe: Recipe) -> tuple[Policy, Tokenizer]:
+@contextmanager
+def at_rest(policy: Policy) -> Iterator[None]:
+    """While it lasts, the policy is played and not trained: no layer drops its cache to compute
+    activations anew."""
+    policy.eval()
+    try:
+        yield
+    finally:
+        policy.train()
+
+
+def load_policy(recipe: Common) -> tuple[Policy, Tokenizer]:
     """The recipe's model, with its adapter new or loaded, and its tokenizer.
 
     Raises UserError where it cannot be loaded or its head is more than a matrix.
@@ -167,7 +181,7 @@ def _with_lora(model: Any, lora: Lora) -> Any:
         raise UserError(f"no adapter can be put on this model: {first_line(error)}") from None
 
 
-def _with_adapter(model: Any, recipe: Recipe) -> Any:
+def _with_adapter(model: Any, recipe: Common) -> Any:
     """The model with the recipe's adapter, every weight of it and no other."""
     folder = recipe.adapter
     _check_adapter(recipe)
@@ -189,7 +203,7 @@ def _with_adapter(model: Any, recipe: Recipe) -> Any:
     return adapted
 
 
-def _check_adapter(recipe: Recipe) -> None:
+def _check_adapter(recipe: Common) -> None:
     """Refuse an adapter of another form than the recipe says, or made for another model."""
     adapter = read_adapter(recipe.adapter)
     lora = recipe.lora or adapter.lora

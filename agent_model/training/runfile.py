@@ -10,16 +10,18 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, Generic
 
 import msgspec
 from msgspec import Struct
 
-from agent_model.training.batches import Data, Drift
+from agent_model.training.batches import Drift
 from agent_model.training.checkpoints import Progress
-from agent_model.training.config import FREE, Recipe
+from agent_model.training.config import FREE, AnyRecipe, Common
 from agent_model.training.files import writing
-from agent_model.training.metrics import Row
+from agent_model.training.policy import Policy, base_identity
 from autocoa_bench import provenance
+from autocoa_bench.engines.hf import fingerprint
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.store import differing, replace_file
 
@@ -48,25 +50,35 @@ class Start(Struct, frozen=True):
     adapter: str = ""
 
 
-class TrainingRun(Struct, frozen=True):
-    """run.json. `data_sha256` is by file; hours are of training steps alone, over all sessions.
+class TrainingRun(Struct, Generic[AnyRecipe], frozen=True):
+    """run.json. `data_sha256` is by file, or by task and corpus; hours are of training steps alone,
+    over all sessions. `last` is the last row of metrics.csv.
 
     `retokenised` says of a sample of the data how its tokens would differ if it were not encoded
     by pieces.
     """
 
-    recipe: Recipe
+    recipe: AnyRecipe
     data_sha256: dict[str, str]
     examples: int
-    held_out: int
-    left_out: dict[str, int]
-    sessions: tuple[Session, ...]
+    held_out: int = 0
+    left_out: dict[str, int] = {}
+    sessions: tuple[Session, ...] = ()
     start: Start = Start()
     retokenised: Drift = Drift()
     steps: int = 0
     tokens: int = 0
     hours: float = 0.0
-    last: Row | None = None
+    last: dict[str, Any] | None = None
+
+
+def start(recipe: Common, policy: Policy) -> Start:
+    """What a loaded policy is."""
+    return Start(
+        dtype=str(next(policy.parameters()).dtype).removeprefix("torch."),
+        base=base_identity(recipe.model, policy),
+        adapter=fingerprint(recipe.adapter) if recipe.adapter else "",
+    )
 
 
 @contextmanager
@@ -91,9 +103,7 @@ def held(out: Path, *, alone: bool) -> Iterator[None]:
         os.close(file)
 
 
-def open_run(
-    out: Path, recipe: Recipe, data: Data, start: Start, processes: int, device: str
-) -> None:
+def open_run(out: Path, run: TrainingRun[AnyRecipe], processes: int, device: str) -> None:
     """Write run.json, or add this session to it. Raises UserError where it is another run's."""
     versions = {name: version(name) for name in _PACKAGES}
     session = Session(
@@ -103,50 +113,39 @@ def open_run(
         versions={"python": platform.python_version(), **versions},
         device=device,
     )
-    run = TrainingRun(
-        recipe,
-        data.sha256,
-        len(data.train),
-        len(data.held_out),
-        data.dropped,
-        (session,),
-        start,
-        data.drift,
-    )
     file = out / "run.json"
+    sessions: tuple[Session, ...] = (session,)
     if file.exists():
-        found = _read(file)
+        found: TrainingRun[AnyRecipe] = _read(file, type(run.recipe))
         _refuse_other(out, found, run)
+        sessions = (*found.sessions, session)
         run = msgspec.structs.replace(
-            run,
-            sessions=(*found.sessions, session),
-            steps=found.steps,
-            tokens=found.tokens,
-            hours=found.hours,
-            last=found.last,
+            run, steps=found.steps, tokens=found.tokens, hours=found.hours, last=found.last
         )
-    _write(file, run)
+    _write(file, msgspec.structs.replace(run, sessions=sessions))
 
 
-def close_run(out: Path, progress: Progress, rows: list[Row]) -> None:
+def close_run(out: Path, kind: type[AnyRecipe], progress: Progress, last: Struct | None) -> None:
     """Add to run.json how the run ended."""
     file = out / "run.json"
     run = msgspec.structs.replace(
-        _read(file),
+        _read(file, kind),
         steps=progress.step,
         tokens=progress.tokens,
         hours=progress.seconds / 3600,
-        last=rows[-1] if rows else None,
+        last=None if last is None else msgspec.to_builtins(last),
     )
     _write(file, run)
 
 
-def _refuse_other(out: Path, found: TrainingRun, run: TrainingRun) -> None:
-    free = {name: getattr(run.recipe, name) for name in FREE}
+def _refuse_other(out: Path, found: TrainingRun[AnyRecipe], run: TrainingRun[AnyRecipe]) -> None:
+    names = FREE.intersection(run.recipe.__struct_fields__)
+    free = {name: getattr(run.recipe, name) for name in names}
     before = msgspec.structs.replace(found.recipe, **free)
     changes = list(differing(before, run.recipe))
     if not changes and found.data_sha256 != run.data_sha256:
-        changes = ["the content of its data files"]
+        others = dict(found.data_sha256.items() ^ run.data_sha256.items())
+        changes = [f"the content of {name}" for name in sorted(others)]
     if found.start != Start():
         changes += differing(found.start, run.start)
     if changes:
@@ -156,13 +155,17 @@ def _refuse_other(out: Path, found: TrainingRun, run: TrainingRun) -> None:
         )
 
 
-def _read(file: Path) -> TrainingRun:
+def _read(file: Path, kind: type[AnyRecipe]) -> TrainingRun[AnyRecipe]:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=TrainingRun)
+        run: TrainingRun[AnyRecipe] = msgspec.json.decode(
+            file.read_bytes(),
+            type=TrainingRun[kind],  # type: ignore[valid-type]
+        )
+        return run
     except (OSError, *UNREADABLE) as error:
         raise UserError(f"cannot read '{file}' ({error}); give another --out") from None
 
 
-def _write(file: Path, run: TrainingRun) -> None:
+def _write(file: Path, run: TrainingRun[AnyRecipe]) -> None:
     with writing(file):
         replace_file(file, msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
 from agent_model.agent import Agent
 from agent_model.pairs import Pair
+from agent_model.tokens import end_of_turn
 from autocoa_bench.types import Completion, Passage, Question, Record, Trajectory, Turn
 from support.play import play
 
@@ -69,6 +71,20 @@ def make_model(folder: Path) -> Path:
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def saying(tokenizer: Any, text: str) -> Any:
+    """A `draw` whose every row says a text and ends its turn, over and over."""
+    ids = [*tokenizer(text, add_special_tokens=False).input_ids, end_of_turn(tokenizer)]
+    said: WeakKeyDictionary[object, int] = WeakKeyDictionary()
+
+    def draw(logits: Any, _: float, dice: list[object]) -> list[int]:
+        places = [said.setdefault(each, 0) for each in dice]
+        said.update({each: place + 1 for each, place in zip(dice, places, strict=True)})
+        assert len(logits) == len(dice)
+        return [ids[place % len(ids)] for place in places]
+
+    return draw
 
 
 def searched(number: int = 0) -> Trajectory:

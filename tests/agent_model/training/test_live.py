@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 import pytest
-import torch
 
 from agent_model.agent import Agent
 from agent_model.rollout import sampler as sampling
@@ -20,7 +19,7 @@ from autocoa_bench.search.bm25 import BM25
 from autocoa_bench.types import Budget, FaultNote, Question, Record
 from support.play import QUESTION
 from support.play import play as play_texts
-from support.tiny_llm import make_model
+from support.tiny_llm import make_model, saying
 from support.towns import write_task
 
 QUESTIONS = [Question(f"q{i}", f"Who is the mayor of town {i}?", ("Anna",)) for i in range(10, 14)]
@@ -68,20 +67,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Policy, Any]:
     return load_policy(msgspec.convert(given, Recipe))
 
 
-def saying(tokenizer: Any, text: str) -> Any:
-    """A `draw` whose every row says a text and ends its turn, over and over."""
-    ids = [*tokenizer(text, add_special_tokens=False).input_ids, end_of_turn(tokenizer)]
-    rows: dict[int, int] = {}
-
-    def draw(logits: torch.Tensor, _: float, dice: list[object]) -> list[int]:
-        places = [rows.setdefault(id(each), 0) for each in dice]
-        rows.update({id(each): place + 1 for each, place in zip(dice, places, strict=True)})
-        assert len(logits) == len(dice)
-        return [ids[place % len(ids)] for place in places]
-
-    return draw
-
-
 def test_a_played_answer_is_encoded_as_it_was_sampled(
     model: tuple[Policy, Any], scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,7 +74,7 @@ def test_a_played_answer_is_encoded_as_it_was_sampled(
     text = "I know it.\n</think>\n\n\\boxed{Anna}"
     monkeypatch.setattr(sampling, "draw", saying(tokenizer, text))
     file = tmp_path / "live" / "step-000001.jsonl"
-    assert play(scene, policy, tokenizer, file) == (1.0, 1.0, 0.0)
+    assert scores(play(scene, policy, tokenizer, file)) == (1.0, 1.0, 0.0)
     assert policy.training
     records = msgspec.json.Decoder(Record).decode_lines(file.read_bytes())
     assert [record.question for record in records] == QUESTIONS

@@ -23,6 +23,7 @@ from agent_model.training.policy import load_policy, trainable
 from autocoa_bench.engines.models import sha256_of
 from autocoa_bench.errors import MissingExtra, UserError
 from autocoa_bench.types import Record
+from support.kill_training import kill_at
 from support.tiny import edit_json
 from support.tiny_llm import make_model, write_pairs, write_records
 from support.towns import write_task
@@ -69,7 +70,7 @@ def write_recipe(given: Recipe, file: Path) -> Path:
 def curve(out: Path) -> list[tuple[int, float, float, float]]:
     return [
         (row.step, row.loss, row.grad_norm, row.held_out or 0.0)
-        for row in metrics.read(out / "metrics.csv")
+        for row in metrics.read(out / "metrics.csv", metrics.Row)
     ]
 
 
@@ -98,7 +99,7 @@ def start(place: Path, out: Path, given: Recipe) -> "subprocess.Popen[bytes]":
 @pytest.mark.parametrize("stage", ["sft1", "sft2", "sft3"])
 def test_every_stage_learns(place: Path, tmp_path: Path, stage: str) -> None:
     said = run(recipe(place, stage=stage), tmp_path / "out")
-    rows = metrics.read(tmp_path / "out" / "metrics.csv")
+    rows = metrics.read(tmp_path / "out" / "metrics.csv", metrics.Row)
     assert rows[-1].loss < rows[0].loss - 0.05
     assert rows[-1].held_out is not None
     assert (rows[-1].ranked is not None) is (stage == "sft1")
@@ -142,7 +143,7 @@ def test_live_episodes_give_columns_and_trajectories(
     tasks, corpus = write_task(tmp_path, 6)
     short = Live(tasks, count=3, every=2, corpus=corpus, max_actions=1, step_tokens=8)
     run(recipe(place, max_steps=3, live=short), tmp_path / "out")
-    rows = metrics.read(tmp_path / "out" / "metrics.csv")
+    rows = metrics.read(tmp_path / "out" / "metrics.csv", metrics.Row)
     assert [row.live_em is not None for row in rows] == [False, True, True]
     assert (rows[2].live_em, rows[2].live_formed, rows[2].live_searches) == (0.0, 0.0, 0.0)
     for step in (2, 3):
@@ -187,46 +188,6 @@ def test_a_folder_in_use_is_refused(place: Path, tmp_path: Path) -> None:
         run(recipe(place), tmp_path / "out")
 
 
-BLOCKING = """
-import signal, sys
-from agent_model.training import metrics, policy
-
-at, stage = sys.argv.pop(1).split("-")
-reached = [0]
-add, save = metrics.Metrics.add, policy.Policy.save
-
-def added(self, row):
-    add(self, row)
-    reached[0] = row.step
-    if stage == "row" and row.step == int(at):
-        wait()
-
-def saved(self, folder, *rest):
-    save(self, folder, *rest)
-    if stage == "checkpoint" and reached[0] == int(at):
-        wait()
-
-def wait():
-    print("reached", flush=True)
-    signal.pause()
-
-metrics.Metrics.add, policy.Policy.save = added, saved
-from autocoa_bench.cli import main
-main()
-"""
-"""The command line, standing still at step N after its row, or while its checkpoint is written."""
-
-
-def kill_at(place: Path, out: Path, given: Recipe, where: str) -> None:
-    line = [sys.executable, "-c", BLOCKING, where, *command(place, out, given)]
-    with subprocess.Popen(
-        line, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"reached\n"
-        process.kill()
-
-
 @pytest.mark.slow
 def test_kills_in_the_middle_leave_the_curve_of_an_unbroken_run(
     place: Path, tmp_path: Path
@@ -235,7 +196,7 @@ def test_kills_in_the_middle_leave_the_curve_of_an_unbroken_run(
     run(given, tmp_path / "whole")
     out = tmp_path / "killed"
     for where, kept in (("4-row", 3), ("12-checkpoint", 9), ("29-row", 27)):
-        kill_at(place, out, given, where)
+        kill_at(where, command(place, out, given), ENVIRONMENT)
         checkpoints = sorted(each.name for each in (out / "checkpoints").glob("step-??????"))
         assert checkpoints[-1] == f"step-{kept:06d}"
     process = start(place, out, given)
@@ -362,7 +323,9 @@ def test_held_out_examples_meet_no_dropout(place: Path, tmp_path: Path) -> None:
         edit_json(tmp_path / "adapter" / "adapter_config.json", lora_dropout=share)
         given = recipe(place, adapter=str(tmp_path / "adapter"), lr=0.0, max_steps=1)
         run(given, tmp_path / f"out-{share}")
-        found.append(metrics.read(tmp_path / f"out-{share}" / "metrics.csv")[0].held_out)
+        found.append(
+            metrics.read(tmp_path / f"out-{share}" / "metrics.csv", metrics.Row)[0].held_out
+        )
     assert found[0] == found[1]
 
 
@@ -388,7 +351,7 @@ def test_what_is_not_finite_ends_the_run_before_weights_change(
     given = recipe(place, lr=1e-2, schedule="constant")
     with pytest.raises(UserError, match=rf"the {what} of step 3 is not finite \(lr 0.01\)"):
         run(given, out)
-    assert [row.step for row in metrics.read(out / "metrics.csv")] == [1, 2]
+    assert [row.step for row in metrics.read(out / "metrics.csv", metrics.Row)] == [1, 2]
     assert [each.name for each in (out / "checkpoints").iterdir()] == ["step-000002"]
     for weight in weights(out / "checkpoints" / "step-000002" / "model").values():
         assert weight.isfinite().all()

@@ -1,0 +1,30 @@
+"""What a rollout earns (paper 3.3.1): exact match, less a penalty where the form is not kept."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from agent_model.synthesis.keep import is_well_formed
+from autocoa_bench.scoring import TextScorer, score_record
+from autocoa_bench.types import Record
+
+
+class Reward(Struct, frozen=True):
+    """One rollout's: `value` is what is learned from; `score` is the scorer's, out of form too."""
+
+    value: float
+    score: float
+    formed: bool
+
+
+def reward(record: Record, scorer: TextScorer, penalty: float) -> Reward | None:
+    """The score of a well-formed rollout; minus the penalty for any other, right or wrong.
+
+    Forced and cut answers are not well-formed. None where there is nothing to score by: the
+    harness's fault, not the policy's.
+    """
+    score = score_record(record, {"": scorer})[""].value
+    if score is None or record.trajectory is None:
+        return None
+    formed = is_well_formed(record.trajectory)
+    return Reward(score if formed else -penalty, score, formed)

@@ -1,0 +1,241 @@
+"""GRPO in the real environment (paper 3.3): play, reward, learn, on one process or many.
+
+A step: draw its questions, play each as often as a group has members, with the benchmark's own
+episodes and the policy in process; reward them; learn from what was sampled, once. Which questions
+a step draws and what its dice throw follow from seed and step, so that a killed run goes on as an
+unbroken one. Weights are copied to every process; each plays and learns its own part of the
+questions, and gradients meet once a step. Left out: several steps on one batch and so the clipping
+of ratios, sliced weights, rewards by a learned model.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from rich.console import Console
+
+from agent_model.rollout.finder import Finder
+from agent_model.synthesis.keep import STUDENT
+from agent_model.training import checkpoints, live, metrics, runfile
+from agent_model.training.checkpoints import Model, Progress
+from agent_model.training.config import GrpoRecipe
+from agent_model.training.files import write_records
+from agent_model.training.machine import deal, start_processes
+from agent_model.training.optimiser import learning_rate
+from agent_model.training.policy import load_policy
+from agent_model.training.rl_learn import Learner
+from agent_model.training.rl_metrics import Step, collapsed, plot, row_of, said
+from agent_model.training.rl_play import Stage, play, rewarded, sums_of
+from agent_model.training.sharding import share
+from autocoa_bench import scoring, tasks
+from autocoa_bench.errors import UserError
+from autocoa_bench.types import Budget, Question
+
+
+class _Run(NamedTuple):
+    """What stays the same over a run."""
+
+    recipe: GrpoRecipe
+    out: Path
+    accelerator: Accelerator
+    stage: Stage
+    learner: Learner
+    watched: live.Scene | None
+
+
+def train(recipe: GrpoRecipe, out: Path, console: Console) -> Path:
+    """Train, or go on training, in the folder `out`; returns what was made, `out/model`.
+
+    Raises UserError for input that cannot be used, where `out` holds another run, and where the
+    policy has collapsed.
+    """
+    accelerator = start_processes(recipe.torch_threads)
+    deal(recipe.batch, accelerator.num_processes)
+    with runfile.held(out, alone=accelerator.is_main_process):
+        run = _prepare(recipe, out, accelerator)
+        if accelerator.is_main_process:
+            runfile.open_run(out, _facts(run), accelerator.num_processes, accelerator.device.type)
+            console.print(_summary(run), highlight=False)
+        accelerator.wait_for_everyone()
+        try:
+            _train(run, console)
+        finally:
+            accelerator.end_training()
+    return out / "model"
+
+
+def _prepare(recipe: GrpoRecipe, out: Path, accelerator: Accelerator) -> _Run:
+    scene, watched = _scenes(recipe)
+    scorer = scoring.load_scorers((recipe.scorer,))[recipe.scorer]
+    policy, tokenizer = load_policy(recipe)
+    policy.to(accelerator.device)
+    share(policy)
+    stage = Stage(recipe, policy, tokenizer, scene, scorer)
+    return _Run(recipe, out, accelerator, stage, Learner(recipe, policy, tokenizer), watched)
+
+
+def _scenes(recipe: GrpoRecipe) -> tuple[live.Scene, live.Scene | None]:
+    """What is learned in, without the questions that are watched; and what is watched."""
+    cast = live.Cast(
+        recipe.tasks,
+        recipe.split,
+        recipe.count,
+        recipe.corpus,
+        recipe.search,
+        recipe.top_k,
+        recipe.solver,
+    )
+    budget = Budget(recipe.max_actions, recipe.context_tokens, recipe.step_tokens)
+    scene, watched = live.set_up(cast, budget), live.prepare(recipe.live)
+    if scene.dialect.name != STUDENT.name:
+        raise UserError(
+            f"GRPO rewards the form of solver '{STUDENT.name}', and the recipe's is "
+            f"'{recipe.solver}'; give solver = '{STUDENT.name}', with options or without"
+        )
+    apart = set(map(_mark, watched.questions)) if watched else set()
+    left = [question for question in scene.questions if _mark(question) not in apart]
+    if not left:
+        raise UserError(
+            f"all {len(scene.questions)} questions of '{recipe.tasks}' are live episodes' too, and "
+            "those are not learned from; give a higher count, or other live.tasks"
+        )
+    return scene._replace(questions=left), watched
+
+
+def _mark(question: Question) -> tuple[str, str]:
+    return (question.task, question.id)
+
+
+def _facts(run: _Run) -> runfile.TrainingRun[GrpoRecipe]:
+    scene = run.stage.scene
+    spec = scene.search.spec
+    found = {
+        f"questions of {run.recipe.tasks}": tasks.questions_sha256(scene.questions),
+        f"corpus {spec.corpus}": spec.corpus_sha256,
+    }
+    start = runfile.start(run.recipe, run.stage.policy)
+    return runfile.TrainingRun(run.recipe, found, len(scene.questions), start=start)
+
+
+def _train(run: _Run, console: Console) -> None:
+    recipe, main = run.recipe, run.accelerator.is_main_process
+    progress = checkpoints.restore(run.out / "checkpoints", run.learner.masters)
+    model = Model(run.stage.policy, run.stage.tokenizer, recipe.model, main)
+    log = metrics.Metrics(run.out / "metrics.csv", progress.step, Step) if main else None
+    with (
+        Finder(run.stage.scene.search) as finder,
+        metrics.Bar(console, progress.step, recipe.max_steps, quiet=not main) as bar,
+    ):
+        while progress.step < recipe.max_steps:
+            row, progress = _step(run, finder, progress)
+            row = _watched(run, row)
+            if log is not None:
+                log.add(row)
+                bar.add(row.step, said(row), shown=row.live_em is not None)
+            if progress.step % recipe.checkpoint_every == 0 or progress.step == recipe.max_steps:
+                _checkpoint(run, progress, model, log)
+            _stop_if_collapsed(run, log.rows if log else ())
+    model.save(run.out / "model")
+    if main:
+        last = log.rows[-1] if log and log.rows else None
+        runfile.close_run(run.out, GrpoRecipe, progress, last)
+        console.print(f"trained: {run.out / 'model'}", highlight=False)
+
+
+def _step(run: _Run, finder: Finder, progress: Progress) -> tuple[Step, Progress]:
+    """Play, reward, and take one optimiser step."""
+    recipe, accelerator, start = run.recipe, run.accelerator, time.perf_counter()
+    before = finder.calls, finder.saved, len(finder.faults)
+    finder.forget()  # what is asked in a step follows from the step alone
+    groups = play(
+        run.stage, finder, progress.step, accelerator.process_index, accelerator.num_processes
+    )
+    after = finder.calls, finder.saved, len(finder.faults)
+    asked = [now - then for now, then in zip(after, before, strict=True)]
+    rollout_seconds = time.perf_counter() - start
+    sums = sums_of(groups) | dict(zip(("calls", "saved", "faults"), asked, strict=True))
+    sums = _of_all(accelerator, sums | run.learner.learn(groups))
+    if sums["calls"] and sums["faults"] == sums["calls"]:
+        said_last = f": {finder.faults[-1]}" if finder.faults else ""
+        raise UserError(f"all {sums['calls']:.0f} searches of a step failed{said_last}")
+    lr = learning_rate(recipe, progress.step, recipe.max_steps)
+    norm = run.learner.masters.step(lr) if sums["learned"] else 0.0
+    if not math.isfinite(norm):
+        raise UserError(
+            f"the gradient of step {progress.step + 1} is not finite (lr {lr:g}); nothing was "
+            "learned from it, and the last checkpoint stands. Give a smaller lr, and another --out"
+        )
+    if accelerator.is_main_process:
+        file = run.out / "rollouts" / f"step-{progress.step + 1:06d}.jsonl"
+        write_records(file, [each.record for each in groups[0]])
+    done = Progress(
+        progress.step + 1,
+        progress.tokens + int(sums["tokens"]),
+        progress.seconds + time.perf_counter() - start,
+    )
+    return row_of(sums, done, lr, norm, rollout_seconds), done
+
+
+def _of_all(accelerator: Accelerator, sums: dict[str, float]) -> dict[str, float]:
+    """The sums over all processes."""
+    mine = torch.tensor(list(sums.values()), dtype=torch.float64, device=accelerator.device)
+    return dict(zip(sums, accelerator.reduce(mine, "sum").tolist(), strict=True))
+
+
+def _watched(run: _Run, row: Step) -> Step:
+    """The row with what live episodes give, where it is time for them."""
+    last = row.step == run.recipe.max_steps
+    if run.watched is None or not (last or row.step % run.recipe.live.every == 0):
+        return row
+    if run.accelerator.is_main_process:
+        file = run.out / "live" / f"step-{row.step:06d}.jsonl"
+        played = live.play(run.watched, run.stage.policy, run.stage.tokenizer, file)
+        found = live.scores(played)
+        row = msgspec.structs.replace(
+            row,
+            live_reward=sum(rewarded(run.stage, each).value for each in played) / len(played),
+            live_em=found.em,
+            live_formed=found.formed,
+            live_searches=found.searches,
+        )
+    run.accelerator.wait_for_everyone()
+    return row
+
+
+def _stop_if_collapsed(run: _Run, rows: Sequence[Step]) -> None:
+    """Raises UserError, in all processes, where the main one's rows say so."""
+    [why] = broadcast_object_list([collapsed(rows, run.recipe.patience)])
+    if why:
+        raise UserError(
+            f"stopped, as the policy has collapsed: {why}. metrics.csv and rollouts/ in "
+            f"'{run.out}' show how, and its checkpoints stand. Give a smaller lr or a greater kl, "
+            "and another --out; patience = 0 goes on in spite of it"
+        )
+
+
+def _checkpoint(
+    run: _Run, progress: Progress, model: Model, log: metrics.Metrics[Step] | None
+) -> None:
+    if log is not None:
+        log.sync()
+    checkpoints.save(run.out / "checkpoints", progress, run.learner.masters, model)
+    if log is not None:
+        plot(log.rows, run.out / "curves.png", f"GRPO of {Path(run.recipe.model).name}")
+    run.accelerator.wait_for_everyone()
+
+
+def _summary(run: _Run) -> str:
+    recipe = run.recipe
+    return (
+        f"grpo: {len(run.stage.scene.questions)} questions, {recipe.max_steps} steps of "
+        f"{recipe.batch} questions, {recipe.group} rollouts each; {run.accelerator.num_processes} "
+        f"process(es) on {run.accelerator.device.type}"
+    )

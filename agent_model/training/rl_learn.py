@@ -1,0 +1,85 @@
+"""What a step of GRPO learns from what it played."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from agent_model.grpo import k3, objective
+from agent_model.losses import TRAINS
+from agent_model.tokens import Tokenizer, audit, encode
+from agent_model.training.batches import Batch, Row, collate, micro_batches
+from agent_model.training.config import GrpoRecipe
+from agent_model.training.optimiser import Masters
+from agent_model.training.policy import Policy
+from agent_model.training.reference import Reference
+from agent_model.training.rl_play import Group, teaches
+from autocoa_bench.types import Trajectory
+
+OWN = TRAINS["sft2"]
+"""The kinds of tokens that are learned from: the policy's own."""
+
+
+class Learner:
+    """The policy that learns, what it is held close to, and where its gradients add up."""
+
+    def __init__(self, recipe: GrpoRecipe, policy: Policy, tokenizer: Tokenizer) -> None:
+        """The policy as it is becomes the reference."""
+        self.masters = Masters(policy)
+        self._reference = Reference(policy)
+        self._recipe = recipe
+        self._policy = policy
+        self._tokenizer = tokenizer
+
+    def learn(self, groups: Sequence[Group]) -> dict[str, float]:
+        """Collect gradients of groups; sums over the tokens learned from.
+
+        A group of equal rewards teaches nothing and is not computed, so that it has no part in the
+        divergence from the reference either; in the loss's denominator it counts.
+        """
+        recipe = self._recipe
+        chosen = [each for group in groups if teaches(group) for each in group]
+        examples = [(row_of(each.trajectory, self._tokenizer),) for each in chosen]
+        lengths = [int(row.keep.sum()) for (row,) in examples]
+        sums = dict.fromkeys(("loss", "kl", "entropy", "learned"), 0.0)
+        [dealt] = micro_batches(examples, recipe.micro_tokens) if examples else [[]]
+        for part in dealt:
+            self._learn_batch(
+                collate([examples[i] for i in part], next(self._policy.parameters()).device),
+                [chosen[i].advantage for i in part],
+                [lengths[i] for i in part],
+                sums,
+            )
+        return sums
+
+    def _learn_batch(
+        self, batch: Batch, advantages: list[float], lengths: list[int], sums: dict[str, float]
+    ) -> None:
+        recipe, device = self._recipe, batch.ids.device
+        with self._reference.standing_in():
+            reference = self._policy(batch.ids, batch.keep, recipe.temperature)
+        logps = self._policy(batch.ids, batch.keep, recipe.temperature)
+        loss = objective(
+            logps,
+            torch.tensor(advantages, device=device),
+            batch.rows,
+            torch.tensor(lengths, device=device),
+            reference,
+            recipe.kl,
+        ) / (recipe.batch * recipe.group)
+        torch.autograd.backward(loss)
+        self.masters.collect()
+        sums["loss"] += float(loss.detach())
+        sums["kl"] += float(k3(logps.detach(), reference).sum())
+        sums["entropy"] -= float(logps.detach().sum())
+        sums["learned"] += len(logps)
+
+
+def row_of(trajectory: Trajectory, tokenizer: Tokenizer) -> Row:
+    """A rollout's tokens, of which the policy's own are learned from, and nothing else is."""
+    encoded = encode(trajectory, tokenizer)
+    keep = np.array([kind in OWN for kind in encoded.kinds], np.bool_)
+    audit(encoded, keep.tolist(), OWN, trajectory, tokenizer)
+    return Row(np.array(encoded.ids, np.int32), keep)

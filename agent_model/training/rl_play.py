@@ -1,0 +1,130 @@
+"""What a step of GRPO plays, and what that earns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import NamedTuple
+
+import torch
+
+from agent_model.grpo import advantages
+from agent_model.reward import Reward, reward
+from agent_model.rollout.driver import Rollout, roll_out
+from agent_model.rollout.finder import Finder
+from agent_model.rollout.sampler import PolicySampler
+from agent_model.tokens import Tokenizer
+from agent_model.training.batches import draw
+from agent_model.training.config import GrpoRecipe
+from agent_model.training.live import Scene
+from agent_model.training.machine import deal
+from agent_model.training.policy import Policy, at_rest
+from autocoa_bench.episode import episode, n_actions
+from autocoa_bench.errors import UserError
+from autocoa_bench.scoring import TextScorer
+from autocoa_bench.types import Question, Record, Trajectory
+
+
+class Stage(NamedTuple):
+    """Who plays, in what, and who scores it."""
+
+    recipe: GrpoRecipe
+    policy: Policy
+    tokenizer: Tokenizer
+    scene: Scene
+    scorer: TextScorer
+
+
+class Played(NamedTuple):
+    """One rollout, and what it earned, alone and beside its group."""
+
+    record: Record
+    trajectory: Trajectory
+    reward: Reward
+    advantage: float
+
+
+Group = Sequence[Played]
+"""The rollouts of one question."""
+
+
+def play(stage: Stage, finder: Finder, step: int, index: int, processes: int) -> list[Group]:
+    """The groups of a step (from 0) that fall to process `index`.
+
+    Its questions and its dice follow from seed and step. Raises UserError where a question cannot
+    be scored, or where every search fails.
+    """
+    recipe = stage.recipe
+    part = deal(recipe.batch, processes)
+    drawn = draw(len(stage.scene.questions), recipe.batch, recipe.seed, step)
+    questions = [stage.scene.questions[i] for i in drawn[index * part : (index + 1) * part]]
+    members = [(question, k) for question in questions for k in range(recipe.group)]
+    rollouts = [
+        Rollout(
+            episode(question, stage.scene.dialect, stage.scene.budget),
+            Random(f"{recipe.seed}:{step}:{question.task}:{question.id}:{k}"),
+        )
+        for question, k in members
+    ]
+    seats = min(recipe.seats, len(rollouts))
+    with at_rest(stage.policy):
+        sampler = PolicySampler(stage.policy, stage.tokenizer, seats, recipe.temperature)
+        trajectories = roll_out(rollouts, sampler, finder)
+    return _grouped(stage, members, trajectories)
+
+
+def _grouped(
+    stage: Stage, members: Sequence[tuple[Question, int]], trajectories: Sequence[Trajectory]
+) -> list[Group]:
+    """Each question's rollouts with what they earned."""
+    size = stage.recipe.group
+    records = [
+        Record(question, k, trajectory)
+        for (question, k), trajectory in zip(members, trajectories, strict=True)
+    ]
+    rewards = [rewarded(stage, record) for record in records]
+    values = torch.tensor([each.value for each in rewards], dtype=torch.float64).view(-1, size)
+    gained = advantages(values, by_std=stage.recipe.by_std).flatten().tolist()
+    played = list(map(Played, records, trajectories, rewards, gained))
+    return [played[i : i + size] for i in range(0, len(played), size)]
+
+
+def rewarded(stage: Stage, record: Record) -> Reward:
+    """What a record earns. Raises UserError where nothing can be scored."""
+    found = reward(record, stage.scorer, stage.recipe.format_penalty)
+    if found is None:
+        raise UserError(
+            f"the question '{record.question.id}' cannot be scored by '{stage.recipe.scorer}'; "
+            f"leave it out of '{stage.recipe.tasks}', or name another scorer"
+        )
+    return found
+
+
+def sums_of(groups: Sequence[Group]) -> dict[str, float]:
+    """Sums over rollouts, for the step's row."""
+    played = [each for group in groups for each in group]
+    steps = [step for each in played for step in each.trajectory.steps]
+    return {
+        "rollouts": len(played),
+        "groups": len(groups),
+        "skipped": sum(not teaches(group) for group in groups),
+        "reward": sum(each.reward.value for each in played),
+        "em": sum(each.reward.score for each in played),
+        "formed": sum(each.reward.formed for each in played),
+        "cut": sum(each.trajectory.ending != "answered" for each in played),
+        "searches": sum(n_actions(each.trajectory) for each in played),
+        "rewritten": sum(step.token_ids is None for step in steps),
+        "sampled": sum(step.completion_tokens or 0 for step in steps),
+        "tokens": sum(_length(each.trajectory) for each in played),
+    }
+
+
+def teaches(group: Group) -> bool:
+    """Whether a group's rewards differ, so that there is something to learn from."""
+    return any(each.advantage for each in group)
+
+
+def _length(trajectory: Trajectory) -> int:
+    """Tokens of prompt and turn, as the sampler counted them."""
+    last = trajectory.steps[-1]
+    return (last.prompt_tokens or 0) + (last.completion_tokens or 0)

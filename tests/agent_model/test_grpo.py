@@ -1,0 +1,62 @@
+"""GRPO's parts, against numbers worked by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from agent_model.grpo import advantages, k3, objective
+
+
+def test_an_advantage_is_the_reward_less_the_groups_mean() -> None:
+    found = advantages(torch.tensor([[1.0, 0, 0, 0, 0], [0.5, 0.5, 0.5, 0.5, 0.5]]), by_std=False)
+    assert found[0].tolist() == pytest.approx([0.8, -0.2, -0.2, -0.2, -0.2])
+    assert found[1].tolist() == [0.0] * 5
+
+
+def test_divided_by_the_deviation_it_is_the_released_codes() -> None:
+    # The sample's deviation of one 1 among five is the root of 0.2.
+    found = advantages(torch.tensor([[1.0, 0, 0, 0, 0], [1.0, 1, 1, 1, 1]]), by_std=True)
+    assert found[0].tolist() == pytest.approx([1.7889, *[-0.4472] * 4], abs=1e-4)
+    assert found[1].tolist() == [0.0] * 5
+
+
+@pytest.mark.parametrize("by_std", [False, True])
+def test_a_group_of_equal_rewards_gets_zeros_however_its_mean_is_rounded(by_std: bool) -> None:
+    rewards = torch.tensor([[value] * 7 for value in (-0.2, 0.1, 0.3, 1.0)])
+    assert (rewards != rewards.mean(1, keepdim=True)).any()
+    assert not advantages(rewards, by_std=by_std).any()
+
+
+def test_k3_is_zero_at_the_reference_and_positive_beside_it() -> None:
+    found = k3(torch.tensor([-1.0, -1.0, -1.0]), torch.tensor([-1.0, -1.5, -0.5]))
+    assert found.tolist() == pytest.approx([0.0, 0.106531, math.exp(0.5) - 1.5], abs=1e-6)
+
+
+def test_k3_of_a_token_that_the_reference_rules_out_stays_finite() -> None:
+    assert k3(torch.tensor([-500.0]), torch.tensor([0.0])).isfinite().all()
+
+
+def test_the_loss_is_each_rollouts_mean_over_its_own_tokens() -> None:
+    # Rollout 0 trains two tokens with advantage 1, rollout 1 four with -0.5: -1 + 0.5.
+    logps = torch.tensor([-0.1, -0.2, -0.3, -0.4, -0.5, -0.6], requires_grad=True)
+    rows = torch.tensor([0, 0, 1, 1, 1, 1])
+    loss = objective(logps, torch.tensor([1.0, -0.5]), rows, torch.tensor([2, 4]))
+    assert float(loss.detach()) == pytest.approx(-0.5)
+    loss.backward()
+    assert logps.grad is not None
+    assert logps.grad.tolist() == pytest.approx([-0.5, -0.5, *[0.125] * 4])
+
+
+def test_the_reference_pulls_back_what_moved_away_from_it() -> None:
+    logps = torch.tensor([-1.0, -1.0], requires_grad=True)
+    reference = torch.tensor([-1.5, -1.0])
+    rows, lengths = torch.tensor([0, 0]), torch.tensor([2])
+    loss = objective(logps, torch.tensor([0.0]), rows, lengths, reference, kl=0.1)
+    assert float(loss.detach()) == pytest.approx(0.1 * 0.106531 / 2, abs=1e-7)
+    loss.backward()
+    assert logps.grad is not None
+    # d/dlogp of exp(d) - d - 1 with d = -0.5 is 1 - exp(-0.5).
+    assert logps.grad.tolist() == pytest.approx([0.05 * (1 - math.exp(-0.5)), 0.0], abs=1e-7)
