@@ -8,7 +8,7 @@ differently as one string. Masks follow from kinds, so what is trained is decide
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from enum import IntEnum
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -34,13 +34,18 @@ _MARK = "\u2042"  # stands for an assistant's text while a chat template is look
 
 
 class Kind(IntEnum):
-    """Who a token belongs to: all but PROMPT and OBSERVATION is the model's own."""
+    """Who a token belongs to: all but PROMPT and OBSERVATION is the model's own, SIMULATED being
+    what it wrote as a search's results, in the environment's place."""
 
     PROMPT = 0
     THOUGHT = 1
     ACTION = 2
     OBSERVATION = 3
     ANSWER = 4
+    SIMULATED = 5
+
+
+_OBSERVED = frozenset({Kind.OBSERVATION, Kind.SIMULATED})
 
 
 class Encoded(Struct, frozen=True):
@@ -77,7 +82,7 @@ def encode(trajectory: Trajectory, tokenizer: Tokenizer) -> Encoded:
     pieces = [_prompt_piece(trajectory.opening, trajectory.prefill, tokenizer)]
     for step in trajectory.steps:
         pieces.append(_step_piece(step, tag, tokenizer))
-        pieces.append(_plain(step.observation, Kind.OBSERVATION, tokenizer))
+        pieces.append(_observed(step.observation, step.observation_ids, tokenizer))
     return _join(pieces)
 
 
@@ -104,7 +109,9 @@ def encode_prompt(prompt: Prompt, tokenizer: Tokenizer) -> tuple[int, ...]:
     ids = list(_prompt_piece(prompt.opening, prompt.prefill, tokenizer).ids)
     for source, turns in groupby(prompt.turns, key=lambda turn: turn.source):
         if source == "environment":
-            ids += _ids("".join(turn.text for turn in turns), tokenizer)
+            said = list(turns)
+            written = next((turn.token_ids for turn in said if turn.token_ids), None)
+            ids += _observed("".join(turn.text for turn in said), written, tokenizer).ids
         else:
             for turn in turns:
                 ids += turn.token_ids or _ids(turn.text, tokenizer)
@@ -132,7 +139,7 @@ def audit(
     tokenizer: Tokenizer,
 ) -> None:
     """Check that exactly tokens of the kinds in `trains` are trained, and that the tokens called
-    OBSERVATION spell the environment's text and nothing else.
+    OBSERVATION or SIMULATED spell the environment's text and nothing else.
 
     `trained` says of each token whether it enters the loss. Raises MaskLeak.
     """
@@ -143,7 +150,7 @@ def audit(
                 f"a loss over {', '.join(sorted(each.name.lower() for each in trains))}"
             )
     written = "".join(step.observation for step in trajectory.steps)
-    _check_spelling(encoded, Kind.OBSERVATION, written, "an observation", tokenizer)
+    _check_spelling(encoded, _OBSERVED, written, "an observation", tokenizer)
 
 
 def audit_pair(
@@ -160,14 +167,14 @@ def audit_pair(
         count = side.kinds.count(Kind.PROMPT)
         if Kind.PROMPT in side.kinds[count:] or any(used[:count]):
             raise MaskLeak("a token of a pair's context would enter its loss")
-        _check_spelling(side, Kind.PROMPT, context, "a pair's context", tokenizer)
+        _check_spelling(side, {Kind.PROMPT}, context, "a pair's context", tokenizer)
 
 
 def _check_spelling(
-    encoded: Encoded, kind: Kind, written: str, what: str, tokenizer: Tokenizer
+    encoded: Encoded, kinds: Set[Kind], written: str, what: str, tokenizer: Tokenizer
 ) -> None:
     pairs = zip(encoded.ids, encoded.kinds, strict=True)
-    spelled = _decode([token for token, each in pairs if each is kind], tokenizer)
+    spelled = _decode([token for token, each in pairs if each in kinds], tokenizer)
     if spelled == written:
         return
     at = next(
@@ -190,6 +197,7 @@ def coloured(encoded: Encoded, tokenizer: Tokenizer, trains: frozenset[Kind]) ->
         Kind.ACTION: "yellow",
         Kind.OBSERVATION: "magenta",
         Kind.ANSWER: "green",
+        Kind.SIMULATED: "blue",
     }
     text = Text()
     start = 0
@@ -242,6 +250,18 @@ def _prompt_piece(opening: Sequence[Message], prefill: str, tokenizer: Tokenizer
 def _plain(text: str, kind: Kind, tokenizer: Tokenizer) -> _Piece:
     ids = _ids(text, tokenizer)
     return _Piece(ids, [kind] * len(ids))
+
+
+def _observed(text: str, written: Sequence[int] | None, tokenizer: Tokenizer) -> _Piece:
+    """The environment's text, in which what the model wrote keeps the ids that it sampled."""
+    spelled = _decode(written or (), tokenizer)
+    if not (written and spelled and spelled in text):
+        return _plain(text, Kind.OBSERVATION, tokenizer)
+    before, after = (
+        _plain(part, Kind.OBSERVATION, tokenizer) for part in text.split(spelled, maxsplit=1)
+    )
+    kinds = [Kind.SIMULATED] * len(written)
+    return _Piece([*before.ids, *written, *after.ids], [*before.kinds, *kinds, *after.kinds])
 
 
 def _step_piece(step: Step, tag: str, tokenizer: Tokenizer) -> _Piece:

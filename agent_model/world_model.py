@@ -104,6 +104,25 @@ def _searches(trajectory: Trajectory) -> Iterator[tuple[Prompt, str, tuple[Passa
         prompt = Prompt(prompt.opening, (*prompt.turns, *observed), prompt.prefill)
 
 
+def facts_stated(record: Record) -> Iterator[bool]:
+    """Of each search of a record, as long as a hop of the gold chain is open: whether its passages
+    state the answer of one, or another name of it; those that they state are open no more.
+
+    Real and simulated results are measured alike, by text alone. None of a question without a
+    gold chain.
+    """
+    waiting = list(record.question.hops)
+    for step in record.trajectory.steps if record.trajectory else ():
+        if step.kind == "search" and waiting:
+            left = [
+                hop
+                for hop in waiting
+                if not any(states(step.passages, name) for name in (hop.answer, *hop.aliases))
+            ]
+            yield len(left) < len(waiting)
+            waiting = left
+
+
 def states(passages: Sequence[Passage], answer: str) -> bool:
     """Whether passages contain an answer as whole words, both normalised as for exact match."""
     return any(_has(f"{passage.title} {passage.text}", answer) for passage in passages)

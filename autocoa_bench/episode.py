@@ -133,7 +133,7 @@ def _turns(steps: Sequence[Step]) -> tuple[Turn, ...]:
     for step in steps:
         turns += [
             Turn("model", step.text, step.token_ids),
-            Turn("environment", step.observation),
+            Turn("environment", step.observation, step.observation_ids),
         ]
     return tuple(turn for turn in turns if turn.text)
 
@@ -211,9 +211,10 @@ def episode(question: Question, dialect: Dialect, budget: Budget) -> Episode:
             )
         if action.kind == "search":
             searches += 1
-            found = yield Search(action.argument)
+            said = Turn("model", action.text, _kept_ids(action, completion))
+            found = yield Search(action.argument, Prompt(opening, (*_turns(steps), said), prefill))
             assert isinstance(found, Observation)
-            text, kept = _observe(found.passages, dialect, limit - used)
+            text, kept = _observe(found, dialect, limit - used)
         elif dialect.nudge is not None and not nudged:
             nudged = True
             text, kept, found = dialect.nudge, (), Observation(())
@@ -256,6 +257,7 @@ def _with_a_passage_fewer(step: Step, dialect: Dialect) -> Step:
         step,
         observation=text,
         observation_tokens=estimate_tokens(text),
+        observation_ids=None,
         passages=kept,
         dropped_passages=step.dropped_passages + 1,
     )
@@ -276,11 +278,11 @@ def _tokens_after(used: int, completion: Completion, text: str) -> int:
     return used + estimate_tokens(text)
 
 
-def _observe(
-    passages: Sequence[Passage], dialect: Dialect, room: int
-) -> tuple[str, tuple[Passage, ...]]:
+def _observe(found: Observation, dialect: Dialect, room: int) -> tuple[str, tuple[Passage, ...]]:
     """The observation, and the passages that fit into `room` tokens, best first."""
-    kept = tuple(passages)
+    kept = tuple(found.passages)
+    if found.text and estimate_tokens(found.text) <= room:
+        return found.text, kept
     while True:
         text = _shown(kept, dialect)
         if not kept or estimate_tokens(text) <= room:
@@ -316,6 +318,7 @@ def _step(
         prompt_tokens=completion.prompt_tokens,
         completion_tokens=completion.completion_tokens,
         observation_tokens=estimate_tokens(observation) if observation else 0,
+        observation_ids=found.token_ids if found and observation == found.text else None,
         token_ids=_kept_ids(action, completion),
         generate_seconds=completion.seconds,
         search_seconds=found.seconds if found else 0.0,

@@ -65,7 +65,9 @@ class Turn(Struct, frozen=True):
 
     The pieces joined in order are the assistant's one continued turn. `environment` is all that
     the model did not sample: a prefilled tag, an observation, a nudge, a forced answer's opening.
-    `token_ids` of a model's turn are the sampled ids that spell `text`, where they are known.
+    `token_ids` of a model's turn are the sampled ids that spell `text`, where they are known; of an
+    environment's those that spell the part of it that the model wrote itself (a simulated
+    observation), and None where there is none.
     """
 
     source: Literal["model", "environment"]
@@ -97,9 +99,10 @@ class Generate(Struct, frozen=True):
 
 
 class Search(Struct, frozen=True):
-    """An episode asks for passages."""
+    """An episode asks for passages; `before` is the turn up to the search, itself included."""
 
     query: str
+    before: Prompt
 
 
 class Completion(Struct, frozen=True, omit_defaults=True):
@@ -121,10 +124,16 @@ class Completion(Struct, frozen=True, omit_defaults=True):
 
 
 class Observation(Struct, frozen=True):
-    """What a search engine gave, best first."""
+    """What a search engine gave, best first.
+
+    Where a model played it, `text` may be the observation as it stands in the turn, and `token_ids`
+    the ids that the model sampled for its own part of that.
+    """
 
     passages: tuple[Passage, ...]
     seconds: float = 0.0
+    text: str = ""
+    token_ids: tuple[int, ...] | None = None
 
 
 class Refused(Struct, frozen=True):
@@ -172,7 +181,8 @@ class Step(Struct, frozen=True, omit_defaults=True):
     `text` is what the model sampled, with a stripped stop string put back and what follows the
     action cut; `token_ids` are the sampled ids where all that they spell is `text`, else None: an
     answer's may end with the token that ends the turn, no other step's. `observation` is all the
-    environment's text that follows it in the turn. `argument` is the query or the answer.
+    environment's text that follows it in the turn, and `observation_ids` the ids of what the model
+    wrote of that itself, playing the search engine. `argument` is the query or the answer.
     `problem` says why a step is malformed. `dropped_passages` counts passages that the context
     budget had no room for.
     """
@@ -189,6 +199,7 @@ class Step(Struct, frozen=True, omit_defaults=True):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     observation_tokens: int = 0
+    observation_ids: tuple[int, ...] | None = None
     token_ids: tuple[int, ...] | None = None
     generate_seconds: float = 0.0
     search_seconds: float = 0.0

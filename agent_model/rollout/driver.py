@@ -11,8 +11,9 @@ from random import Random
 from typing import NamedTuple
 
 from agent_model.rollout.sampler import Sampler, Seat
+from agent_model.rollout.simulator import Simulator
 from autocoa_bench.episode import Episode, Event, Reply
-from autocoa_bench.types import Generate, Observation, Trajectory
+from autocoa_bench.types import Completion, Generate, Observation, Trajectory
 
 LookUp = Callable[[Sequence[str]], Sequence[Observation]]
 """What searches find, in the order of their queries."""
@@ -25,8 +26,13 @@ class Rollout(NamedTuple):
     dice: Random
 
 
-def roll_out(rollouts: Sequence[Rollout], sampler: Sampler, look_up: LookUp) -> list[Trajectory]:
-    """Play all episodes to their ends; trajectories in their order."""
+def roll_out(
+    rollouts: Sequence[Rollout], sampler: Sampler, look_up: LookUp | Simulator
+) -> list[Trajectory]:
+    """Play all episodes to their ends; trajectories in their order.
+
+    With a simulator, the sampler writes what searches find as well.
+    """
     table = _Table(rollouts, sampler, look_up)
     while not table.done:
         table.fill()
@@ -37,13 +43,16 @@ def roll_out(rollouts: Sequence[Rollout], sampler: Sampler, look_up: LookUp) -> 
 class _Table:
     """The episodes that wait, those that sit, and those that have ended."""
 
-    def __init__(self, rollouts: Sequence[Rollout], sampler: Sampler, look_up: LookUp) -> None:
+    def __init__(
+        self, rollouts: Sequence[Rollout], sampler: Sampler, look_up: LookUp | Simulator
+    ) -> None:
         self._rollouts = rollouts
         self._sampler = sampler
         self._look_up = look_up
         self._waiting = list(range(len(rollouts)))[::-1]
         self._seated: dict[Seat, int] = {}
         self._ended: dict[int, Trajectory] = {}
+        self._writing: set[Seat] = set()  # those whose request is for a search's results
 
     @property
     def done(self) -> bool:
@@ -63,7 +72,16 @@ class _Table:
     def go_on(self) -> None:
         """One token of every episode that sits, and all that follows from it at once."""
         if self._seated:
-            self._settle(self._send(self._sampler.step()))
+            done = self._sampler.step()
+            self._settle(self._send([(seat, self._reply(seat, said)) for seat, said in done]))
+
+    def _reply(self, seat: Seat, said: Completion) -> Reply:
+        """A completion, as its episode takes it."""
+        if seat not in self._writing:
+            return said
+        assert isinstance(self._look_up, Simulator)
+        self._writing.remove(seat)
+        return self._look_up.observe(said)
 
     def _settle(self, events: Sequence[tuple[Seat, Event]]) -> None:
         """Answer events until all that are left wait for the sampler."""
@@ -89,9 +107,12 @@ class _Table:
         for seat, event in events:
             if isinstance(event, Generate):
                 self._sampler.ask(seat, event)
+            elif isinstance(self._look_up, Simulator):
+                self._writing.add(seat)
+                self._sampler.ask(seat, self._look_up.request(event))
             else:
                 searching.append((seat, event.query))
-        if not searching:
+        if not searching or isinstance(self._look_up, Simulator):
             return []
         found = self._look_up([query for _, query in searching])
         return [(seat, each) for (seat, _), each in zip(searching, found, strict=True)]

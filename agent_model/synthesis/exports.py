@@ -136,7 +136,7 @@ def trl_tokens(record: Record, tokenizer: Tokenizer, *, observations: bool = Fal
 
     assert record.trajectory is not None
     encoded = encode(record.trajectory, tokenizer)
-    masked = {Kind.PROMPT} if observations else {Kind.PROMPT, Kind.OBSERVATION}
+    masked = {Kind.PROMPT} if observations else {Kind.PROMPT, Kind.OBSERVATION, Kind.SIMULATED}
     pairs = zip(encoded.ids, encoded.kinds, strict=True)
     labels = [IGNORED if kind in masked else token for token, kind in pairs]
     return {"input_ids": list(encoded.ids), "labels": labels}

@@ -196,6 +196,7 @@ def _bare(step: Step) -> Step:
         prompt_tokens=None,
         completion_tokens=None,
         token_ids=None,
+        observation_ids=None,
         generate_seconds=0.0,
         search_seconds=0.0,
     )

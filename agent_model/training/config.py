@@ -101,7 +101,12 @@ class Recipe(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class GrpoRecipe(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One run of GRPO in the real environment (paper 3.3; values that it gives are defaults).
+    """One run of GRPO (paper 3.3; values that it gives are defaults).
+
+    The first `simulated_steps` are in the simulated environment (RL-stage1), where the policy
+    writes what its searches find, at most `result_tokens` each, and is trained on that as well
+    where `learn_simulated` says so (the released code is not, the paper does not say); the others
+    are in the real one (RL-stage2).
 
     A step draws `batch` questions over all processes and plays each `group` times, `seats`
     episodes at once in a process. `kl` weighs the divergence from the policy that the run started
@@ -130,6 +135,9 @@ class GrpoRecipe(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
     context_tokens: int = 8192
     seats: int = 32
     patience: int = 10
+    simulated_steps: int = 0
+    result_tokens: int = 1024
+    learn_simulated: bool = False
     lr: float = 7e-7
     schedule: Literal["cosine", "constant"] = "constant"
     max_steps: int = 96
@@ -178,6 +186,8 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "context_tokens": (1024, _MANY),
     "seats": (1, _MANY),
     "patience": (0, _MANY),
+    "simulated_steps": (0, _MANY),
+    "result_tokens": (1, _MANY),
     "seed": (0, 2**32 - 1),
     "checkpoint_every": (1, _MANY),
     "eval_every": (1, _MANY),
@@ -212,6 +222,11 @@ def load_grpo(path: Path, changes: Sequence[str] = ()) -> GrpoRecipe:
     recipe = _checked(_convert(found, GrpoRecipe, str(path)), found, str(path))
     if recipe.max_steps == 0:
         raise UserError(f"the recipe '{path}' trains no step: give max_steps")
+    if recipe.simulated_steps > recipe.max_steps:
+        raise UserError(
+            f"the recipe '{path}' has simulated_steps = {recipe.simulated_steps}, of max_steps = "
+            f"{recipe.max_steps}; it takes at most as many"
+        )
     return recipe
 
 

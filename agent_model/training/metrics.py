@@ -174,7 +174,7 @@ def _names(kind: type) -> tuple[str, ...]:
 
 def _cells(row: Stepped) -> list[str]:
     values = (getattr(row, name) for name in _names(type(row)))
-    return ["" if value is None else repr(value) for value in values]
+    return ["" if value is None else str(value) for value in values]
 
 
 def smooth(values: Sequence[float], keep: float = 0.9) -> Iterator[float]:

@@ -1,4 +1,4 @@
-"""GRPO in the real environment (paper 3.3): play, reward, learn, on one process or many.
+"""GRPO in a simulated and the real environment (paper 3.3), on one process or many.
 
 A step: draw its questions, play each as often as a group has members, with the benchmark's own
 episodes and the policy in process; reward them; learn from what was sampled, once. Which questions
@@ -22,8 +22,9 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
+from agent_model.agent import Agent
 from agent_model.rollout.finder import Finder
-from agent_model.synthesis.keep import STUDENT
+from agent_model.rollout.simulator import Simulator
 from agent_model.training import checkpoints, live, metrics, runfile
 from agent_model.training.checkpoints import Model, Progress
 from agent_model.training.config import GrpoRecipe
@@ -33,7 +34,7 @@ from agent_model.training.optimiser import learning_rate
 from agent_model.training.policy import load_policy
 from agent_model.training.rl_learn import Learner
 from agent_model.training.rl_metrics import Step, collapsed, plot, row_of, said
-from agent_model.training.rl_play import Stage, play, rewarded, sums_of
+from agent_model.training.rl_play import Group, Stage, play, rewarded, sums_of
 from agent_model.training.sharding import share
 from autocoa_bench import scoring, tasks
 from autocoa_bench.errors import UserError
@@ -95,10 +96,10 @@ def _scenes(recipe: GrpoRecipe) -> tuple[live.Scene, live.Scene | None]:
     )
     budget = Budget(recipe.max_actions, recipe.context_tokens, recipe.step_tokens)
     scene, watched = live.set_up(cast, budget), live.prepare(recipe.live)
-    if scene.dialect.name != STUDENT.name:
+    if not isinstance(scene.dialect, Agent):
         raise UserError(
-            f"GRPO rewards the form of solver '{STUDENT.name}', and the recipe's is "
-            f"'{recipe.solver}'; give solver = '{STUDENT.name}', with options or without"
+            f"GRPO rewards the form of solver '{Agent.name}', and the recipe's is "
+            f"'{recipe.solver}'; give solver = '{Agent.name}', with options or without"
         )
     apart = set(map(_mark, watched.questions)) if watched else set()
     left = [question for question in scene.questions if _mark(question) not in apart]
@@ -153,16 +154,10 @@ def _train(run: _Run, console: Console) -> None:
 def _step(run: _Run, finder: Finder, progress: Progress) -> tuple[Step, Progress]:
     """Play, reward, and take one optimiser step."""
     recipe, accelerator, start = run.recipe, run.accelerator, time.perf_counter()
-    before = finder.calls, finder.saved, len(finder.faults)
-    finder.forget()  # what is asked in a step follows from the step alone
-    groups = play(
-        run.stage, finder, progress.step, accelerator.process_index, accelerator.num_processes
-    )
-    after = finder.calls, finder.saved, len(finder.faults)
-    asked = [now - then for now, then in zip(after, before, strict=True)]
+    simulated = progress.step < recipe.simulated_steps
+    groups, asked = _played(run, finder, progress.step)
     rollout_seconds = time.perf_counter() - start
-    sums = sums_of(groups) | dict(zip(("calls", "saved", "faults"), asked, strict=True))
-    sums = _of_all(accelerator, sums | run.learner.learn(groups))
+    sums = _of_all(accelerator, sums_of(groups) | asked | run.learner.learn(groups))
     if sums["calls"] and sums["faults"] == sums["calls"]:
         said_last = f": {finder.faults[-1]}" if finder.faults else ""
         raise UserError(f"all {sums['calls']:.0f} searches of a step failed{said_last}")
@@ -181,7 +176,24 @@ def _step(run: _Run, finder: Finder, progress: Progress) -> tuple[Step, Progress
         progress.tokens + int(sums["tokens"]),
         progress.seconds + time.perf_counter() - start,
     )
-    return row_of(sums, done, lr, norm, rollout_seconds), done
+    return row_of(sums, done, lr, norm, rollout_seconds, simulated=simulated), done
+
+
+def _played(run: _Run, finder: Finder, step: int) -> tuple[list[Group], dict[str, float]]:
+    """This process's groups of a step, and what searching came to."""
+    stage, recipe = run.stage, run.recipe
+    part = run.accelerator.process_index, run.accelerator.num_processes
+    if step < recipe.simulated_steps:
+        assert isinstance(stage.scene.dialect, Agent)
+        simulator = Simulator(stage.scene.dialect, recipe.result_tokens)
+        groups = play(stage, simulator, step, *part)
+        return groups, {"calls": 0, "saved": simulator.calls, "faults": simulator.faults}
+    before = finder.calls, finder.saved, len(finder.faults)
+    finder.forget()  # what is asked in a step follows from the step alone
+    groups = play(stage, finder, step, *part)
+    after = finder.calls, finder.saved, len(finder.faults)
+    asked = (float(now - then) for now, then in zip(after, before, strict=True))
+    return groups, dict(zip(("calls", "saved", "faults"), asked, strict=True))
 
 
 def _of_all(accelerator: Accelerator, sums: dict[str, float]) -> dict[str, float]:
@@ -212,7 +224,9 @@ def _watched(run: _Run, row: Step) -> Step:
 
 def _stop_if_collapsed(run: _Run, rows: Sequence[Step]) -> None:
     """Raises UserError, in all processes, where the main one's rows say so."""
-    [why] = broadcast_object_list([collapsed(rows, run.recipe.patience)])
+    switch = run.recipe.simulated_steps
+    alike = rows[switch:] if len(rows) > switch else rows  # of one environment
+    [why] = broadcast_object_list([collapsed(alike, run.recipe.patience)])
     if why:
         raise UserError(
             f"stopped, as the policy has collapsed: {why}. metrics.csv and rollouts/ in "
@@ -235,7 +249,8 @@ def _checkpoint(
 def _summary(run: _Run) -> str:
     recipe = run.recipe
     return (
-        f"grpo: {len(run.stage.scene.questions)} questions, {recipe.max_steps} steps of "
-        f"{recipe.batch} questions, {recipe.group} rollouts each; {run.accelerator.num_processes} "
-        f"process(es) on {run.accelerator.device.type}"
+        f"grpo: {len(run.stage.scene.questions)} questions, {recipe.max_steps} steps "
+        f"({recipe.simulated_steps} of them simulated) of {recipe.batch} questions, {recipe.group} "
+        f"rollouts each; {run.accelerator.num_processes} process(es) on "
+        f"{run.accelerator.device.type}"
     )

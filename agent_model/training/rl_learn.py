@@ -9,7 +9,7 @@ import torch
 
 from agent_model.grpo import k3, objective
 from agent_model.losses import TRAINS
-from agent_model.tokens import Tokenizer, audit, encode
+from agent_model.tokens import Kind, Tokenizer, audit, encode
 from agent_model.training.batches import Batch, Row, collate, micro_batches
 from agent_model.training.config import GrpoRecipe
 from agent_model.training.optimiser import Masters
@@ -18,8 +18,13 @@ from agent_model.training.reference import Reference
 from agent_model.training.rl_play import Group, teaches
 from autocoa_bench.types import Trajectory
 
-OWN = TRAINS["sft2"]
-"""The kinds of tokens that are learned from: the policy's own."""
+_OWN = TRAINS["sft2"]
+
+
+def trained_kinds(recipe: GrpoRecipe) -> frozenset[Kind]:
+    """The kinds of tokens that are learned from: the policy's own, and what it wrote as search
+    results where the recipe says so."""
+    return _OWN | {Kind.SIMULATED} if recipe.learn_simulated else _OWN
 
 
 class Learner:
@@ -41,7 +46,8 @@ class Learner:
         """
         recipe = self._recipe
         chosen = [each for group in groups if teaches(group) for each in group]
-        examples = [(row_of(each.trajectory, self._tokenizer),) for each in chosen]
+        kinds = trained_kinds(recipe)
+        examples = [(row_of(each.trajectory, kinds, self._tokenizer),) for each in chosen]
         lengths = [int(row.keep.sum()) for (row,) in examples]
         sums = dict.fromkeys(("loss", "kl", "entropy", "learned"), 0.0)
         [dealt] = micro_batches(examples, recipe.micro_tokens) if examples else [[]]
@@ -77,9 +83,9 @@ class Learner:
         sums["learned"] += len(logps)
 
 
-def row_of(trajectory: Trajectory, tokenizer: Tokenizer) -> Row:
-    """A rollout's tokens, of which the policy's own are learned from, and nothing else is."""
+def row_of(trajectory: Trajectory, kinds: frozenset[Kind], tokenizer: Tokenizer) -> Row:
+    """A rollout's tokens, of which those of some kinds are learned from, and no other."""
     encoded = encode(trajectory, tokenizer)
-    keep = np.array([kind in OWN for kind in encoded.kinds], np.bool_)
-    audit(encoded, keep.tolist(), OWN, trajectory, tokenizer)
+    keep = np.array([kind in kinds for kind in encoded.kinds], np.bool_)
+    audit(encoded, keep.tolist(), kinds, trajectory, tokenizer)
     return Row(np.array(encoded.ids, np.int32), keep)

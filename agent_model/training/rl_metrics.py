@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib.figure import Figure
 from msgspec import Struct
@@ -22,18 +22,22 @@ class Step(Struct, frozen=True, kw_only=True):
     from which nothing is learned. `kl` (k3) and `entropy` (minus the log-probability of what was
     sampled) are by token, of the rollouts learned from; None where there are none. `calls` counts
     queries that the search engine was asked and `saved` those that it was not, as the step had them
-    answered already; `faults` are calls that failed. `rewritten` counts the model's completions
+    answered already or the policy wrote the results (`environment` is then simulated); `faults` are
+    calls that failed, or results out of form. `facts` is the share of searches that stated a fact
+    of the gold chain, of those made while one was open. `rewritten` counts the model's completions
     whose text was cut, so that their tokens are the text's and not those sampled. `sampled` tokens
     took `rollout_seconds`, searches included; `tokens` are all that were read and `seconds` all
     that were spent, from the run's start on.
     """
 
     step: int
+    environment: Literal["simulated", "real"]
     reward: float
     em: float
     formed: float
     cut: float
     searches: float
+    facts: float | None = None
     skipped: float
     loss: float
     kl: float | None = None
@@ -56,7 +60,13 @@ class Step(Struct, frozen=True, kw_only=True):
 
 
 def row_of(
-    sums: Mapping[str, float], done: Progress, lr: float, norm: float, rollout_seconds: float
+    sums: Mapping[str, float],
+    done: Progress,
+    lr: float,
+    norm: float,
+    rollout_seconds: float,
+    *,
+    simulated: bool,
 ) -> Step:
     """A step's row from its sums over all rollouts."""
     rollouts, learned = sums["rollouts"], sums["learned"]
@@ -67,6 +77,8 @@ def row_of(
         values[name] = int(sums[name])
     return Step(
         step=done.step,
+        environment="simulated" if simulated else "real",
+        facts=sums["facts"] / sums["facts_sought"] if sums["facts_sought"] else None,
         **values,
         skipped=sums["skipped"] / sums["groups"],
         loss=sums["loss"],
@@ -120,6 +132,8 @@ def said(row: Step) -> str:
         f"reward {row.reward:.3f} · exact match {row.em:.3f} · form {row.formed:.0%} · "
         f"{row.searches:.1f} searches · {row.tokens_per_second:,.0f} tokens/s"
     )
+    if row.facts is not None:
+        text += f" · true facts {row.facts:.0%}"
     if row.kl is not None:
         text += f" · KL {row.kl:.4f}"
     return text if row.live_em is None else f"{text} · live exact match {row.live_em:.2f}"
@@ -134,11 +148,16 @@ def plot(rows: Sequence[Step], path: Path, title: str) -> None:
         values = [getattr(row, name) for row in rows]
         upper.plot(steps, values, color=colour, linewidth=0.5, alpha=0.4)
         upper.plot(steps, list(smooth(values)), color=colour, label=name)
+    if stated := [(row.step, row.facts) for row in rows if row.facts is not None]:
+        upper.plot(*zip(*stated, strict=True), color="#d94801", linewidth=0.8, label="true facts")
+    real = [row.step for row in rows if row.environment == "real"]
+    if real and real[0] > 1:
+        upper.axvline(real[0] - 0.5, color="#bdbdbd", label="real from here")
     live = [(row.step, row.live_em) for row in rows if row.live_em is not None]
     if live:
         upper.plot(*zip(*live, strict=True), "s--", color="black", label="live exact match")
     upper.set(ylabel="mean of a step's rollouts", title=title)
-    upper.legend(ncols=4, frameon=False)
+    upper.legend(ncols=3, frameon=False)
     lower.plot(steps, [row.searches for row in rows], color="#d94801", label="searches an episode")
     learned = [row for row in rows if row.entropy is not None]
     taught = [row.step for row in learned]

@@ -13,12 +13,14 @@ from agent_model.reward import Reward, reward
 from agent_model.rollout.driver import Rollout, roll_out
 from agent_model.rollout.finder import Finder
 from agent_model.rollout.sampler import PolicySampler
+from agent_model.rollout.simulator import Simulator
 from agent_model.tokens import Tokenizer
 from agent_model.training.batches import draw
 from agent_model.training.config import GrpoRecipe
 from agent_model.training.live import Scene
 from agent_model.training.machine import deal
 from agent_model.training.policy import Policy, at_rest
+from agent_model.world_model import facts_stated
 from autocoa_bench.episode import episode, n_actions
 from autocoa_bench.errors import UserError
 from autocoa_bench.scoring import TextScorer
@@ -48,8 +50,10 @@ Group = Sequence[Played]
 """The rollouts of one question."""
 
 
-def play(stage: Stage, finder: Finder, step: int, index: int, processes: int) -> list[Group]:
-    """The groups of a step (from 0) that fall to process `index`.
+def play(
+    stage: Stage, world: Finder | Simulator, step: int, index: int, processes: int
+) -> list[Group]:
+    """The groups of a step (from 0) that fall to process `index`, played in a world.
 
     Its questions and its dice follow from seed and step. Raises UserError where a question cannot
     be scored, or where every search fails.
@@ -69,7 +73,7 @@ def play(stage: Stage, finder: Finder, step: int, index: int, processes: int) ->
     seats = min(recipe.seats, len(rollouts))
     with at_rest(stage.policy):
         sampler = PolicySampler(stage.policy, stage.tokenizer, seats, recipe.temperature)
-        trajectories = roll_out(rollouts, sampler, finder)
+        trajectories = roll_out(rollouts, sampler, world)
     return _grouped(stage, members, trajectories)
 
 
@@ -104,6 +108,7 @@ def sums_of(groups: Sequence[Group]) -> dict[str, float]:
     """Sums over rollouts, for the step's row."""
     played = [each for group in groups for each in group]
     steps = [step for each in played for step in each.trajectory.steps]
+    facts = [each for one in played for each in facts_stated(one.record)]
     return {
         "rollouts": len(played),
         "groups": len(groups),
@@ -112,9 +117,12 @@ def sums_of(groups: Sequence[Group]) -> dict[str, float]:
         "em": sum(each.reward.score for each in played),
         "formed": sum(each.reward.formed for each in played),
         "cut": sum(each.trajectory.ending != "answered" for each in played),
+        "facts": sum(facts),
+        "facts_sought": len(facts),
         "searches": sum(n_actions(each.trajectory) for each in played),
         "rewritten": sum(step.token_ids is None for step in steps),
-        "sampled": sum(step.completion_tokens or 0 for step in steps),
+        "sampled": sum((step.completion_tokens or 0) for step in steps)
+        + sum(len(step.observation_ids or ()) for step in steps),
         "tokens": sum(_length(each.trajectory) for each in played),
     }
 

@@ -90,6 +90,7 @@ class ResultForm:
         start = shown.index(self._opened) + len(self._opened)
         start += len(shown[start:]) - len(shown[start:].lstrip())
         self._opening = shown[:start]
+        self._ending = shown[shown.rindex(self._closed) :]
         body = shown[start : shown.rindex(self._closed)]
         before, _, rest = body.partition(_TITLES[0])
         middle = rest.partition(_TEXTS[0])[0]
@@ -131,6 +132,10 @@ class ResultForm:
         elif not all(passage.title and passage.text for passage in passages):
             problem = "a result without title or text"
         return Simulated(text, passages, problem)
+
+    def written(self, found: Simulated) -> str:
+        """The observation as it stands in the turn where what was written is left as it is."""
+        return self._opening + found.text + self._ending
 
 
 async def observe(

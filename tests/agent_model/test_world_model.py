@@ -18,7 +18,15 @@ from agent_model.synthesis import folder
 from agent_model.synthesis.folder import SynthInfo, SynthSpec
 from agent_model.synthesis.gold import teach
 from agent_model.synthesis.keep import Counts, Limits
-from agent_model.world_model import Verdict, look_ups, report, simulate, states, verdict
+from agent_model.world_model import (
+    Verdict,
+    facts_stated,
+    look_ups,
+    report,
+    simulate,
+    states,
+    verdict,
+)
 from autocoa_bench import registry, store
 from autocoa_bench.engines import EngineOptions
 from autocoa_bench.engines.scripted import ScriptedEngine
@@ -94,6 +102,25 @@ def judged(one: Record, *texts: str | Completion) -> list[Verdict]:
 def written(*passages: Passage) -> str:
     """Results as the model is to write them."""
     return DIALECT.show(passages).removeprefix("\n\n<search_result>\n")
+
+
+def test_a_search_states_a_fact_where_its_passages_hold_an_open_hops_answer() -> None:
+    invented = Passage("simulated-1", "Anna", "Anna was born in Oslo.")
+    assert list(facts_stated(record((MILL,), (TOWER,), (invented,), (ANNA,)))) == [
+        False,
+        True,
+        False,  # who built it is no open question any more
+        True,
+    ]
+    assert list(facts_stated(record((TOWER, ANNA), (TOWER,)))) == [True]  # none is open then
+    assert not list(facts_stated(record((TOWER,), question=Question("q2", "Who?", ("Anna",)))))
+
+
+def test_another_name_of_a_hops_answer_states_it_as_well() -> None:
+    hop = Hop("Who built the Tower?", "Anna", "p1", aliases=("Queen Ann",))
+    named = Passage("p9", "Tower", "Queen Ann built it.")
+    asked = msgspec.structs.replace(QUESTION, hops=(hop,))
+    assert list(facts_stated(record((named,), question=asked))) == [True]
 
 
 def test_a_search_is_for_the_hop_whose_passage_it_found() -> None:

@@ -74,8 +74,8 @@ def make_model(folder: Path) -> Path:
 
 
 def saying(tokenizer: Any, text: str) -> Any:
-    """A `draw` whose every row says a text and ends its turn, over and over."""
-    ids = [*tokenizer(text, add_special_tokens=False).input_ids, end_of_turn(tokenizer)]
+    """A `draw` whose every row says a text, letter by letter, and ends its turn, over and over."""
+    ids = [*spelled(tokenizer, text), end_of_turn(tokenizer)]
     said: WeakKeyDictionary[object, int] = WeakKeyDictionary()
 
     def draw(logits: Any, _: float, dice: list[object]) -> list[int]:
@@ -85,6 +85,11 @@ def saying(tokenizer: Any, text: str) -> Any:
         return [ids[place % len(ids)] for place in places]
 
     return draw
+
+
+def spelled(tokenizer: Any, text: str) -> list[int]:
+    """A text's ids letter by letter, as no tokenizer encodes it."""
+    return [id_ for letter in text for id_ in tokenizer(letter).input_ids]
 
 
 def searched(number: int = 0) -> Trajectory:

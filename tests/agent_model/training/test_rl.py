@@ -26,7 +26,7 @@ from agent_model.training.config import GrpoRecipe, Live, Lora, Recipe, load_grp
 from agent_model.training.optimiser import Masters
 from agent_model.training.policy import load_policy, trainable
 from agent_model.training.reference import Reference
-from agent_model.training.rl_learn import Learner, row_of
+from agent_model.training.rl_learn import Learner, row_of, trained_kinds
 from agent_model.training.rl_metrics import Step
 from agent_model.training.rl_play import Played
 from autocoa_bench.errors import SearchFault, UserError
@@ -174,7 +174,7 @@ def test_kills_in_the_middle_leave_the_metrics_of_an_unbroken_run(
 
 @pytest.mark.slow
 def test_two_processes_draw_the_curve_of_one(place: Path, tmp_path: Path) -> None:
-    given = recipe(place, max_steps=3)
+    given = recipe(place, max_steps=3, simulated_steps=1)
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
     launch += ["--num_processes", "2", "--main_process_port", "0", "-m", "autocoa_bench"]
     line = [*launch, *command(given, place, tmp_path / "two")]
@@ -217,6 +217,60 @@ def test_a_query_of_a_whole_step_is_asked_once(
     ] * 2
 
 
+def test_it_runs_over_the_embedded_world_and_says_how_often_searches_state_a_fact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(tmp_path / "cache"))
+    given = GrpoRecipe(
+        stage="grpo",
+        model=str(make_model(tmp_path / "model")),
+        tasks="multihop",
+        count=8,
+        dtype="fp32",
+        batch=4,
+        group=2,
+        max_steps=2,
+        simulated_steps=1,
+        max_actions=1,
+        step_tokens=64,
+        context_tokens=4096,
+    )
+    _, tokenizer = load_policy(given)
+    monkeypatch.setattr(sampling, "draw", saying(tokenizer, SEARCHED[0]))
+    invented, found = train(given, tmp_path / "out")
+    assert (invented.calls, invented.saved, invented.faults, invented.facts) == (0, 8, 8, 0.0)
+    assert (found.calls, found.saved, found.faults) == (1, 7, 0)
+    assert found.facts is not None
+    facts = msgspec.json.decode((tmp_path / "out" / "run.json").read_bytes())
+    assert len(facts["data_sha256"]) == 2
+    kept = (tmp_path / "out" / "rollouts" / "step-000002.jsonl").read_bytes()
+    [first, _] = msgspec.json.Decoder(Record).decode_lines(kept)
+    assert first.trajectory is not None
+    assert len(first.trajectory.steps[0].passages) == 3
+
+
+def test_a_run_learns_in_the_simulated_environment_and_then_in_the_real_one(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever searches finds Anna in the corpus; what the policy writes itself is Carl."""
+    results = '\nresult 1: "Tower"\nCarl built the tower.\n</search_result>'
+    given = recipe(
+        place, max_steps=3, simulated_steps=2, batch=2, max_actions=1, seats=4, step_tokens=64
+    )
+    watched = Live(tasks=given.tasks, corpus=given.corpus, solver=given.solver, count=2, every=1)
+    given = msgspec.structs.replace(given, live=msgspec.structs.replace(watched, max_actions=1))
+    _, tokenizer = load_policy(given)
+    monkeypatch.setattr(sampling, "draw", saying(tokenizer, SEARCHED[0] + results))
+    rows = train(given, tmp_path / "out")
+    assert [row.environment for row in rows] == ["simulated", "simulated", "real"]
+    assert [(row.calls, row.saved) for row in rows] == [(0, 8), (0, 8), (1, 7)]
+    assert [row.live_searches for row in rows] == [1.0] * 3
+    for step, name in (("000001", "Carl"), ("000003", "Anna")):
+        kept = (tmp_path / "out" / "rollouts" / f"step-{step}.jsonl").read_text()
+        assert f"{name} built the tower." in kept
+    assert "Carl built" not in (tmp_path / "out" / "live" / "step-000001.jsonl").read_text()
+
+
 def test_a_search_engine_that_always_fails_ends_the_run(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,9 +308,31 @@ def test_only_the_policys_own_tokens_are_learned_from(place: Path) -> None:
     _, tokenizer = load_policy(recipe(place))
     for texts in (SEARCHED, ["Well.", "Well, well.", "Anna}"]):  # nudged, and forced to answer
         made, _ = play(Agent(shots=0), texts)
-        row = row_of(made, tokenizer)
+        row = row_of(made, trained_kinds(recipe(place)), tokenizer)
         learned = tokenizer.decode(row.ids[row.keep], clean_up_tokenization_spaces=False)
         assert learned.removesuffix("<|im_end|>") == "".join(texts)
+
+
+def simulated(trajectory: Trajectory, tokenizer: Any) -> Trajectory:
+    """The trajectory as if its first search's results were the policy's own words."""
+    first, *others = trajectory.steps
+    start = first.observation.index("result 1")
+    ids = tokenizer(first.observation[start:].rstrip()).input_ids
+    first = msgspec.structs.replace(first, observation_ids=tuple(ids))
+    return msgspec.structs.replace(trajectory, steps=(first, *others))
+
+
+def test_what_the_policy_wrote_as_results_is_learned_from_where_the_recipe_says_so(
+    place: Path,
+) -> None:
+    _, tokenizer = load_policy(recipe(place))
+    made = simulated(play(Agent(shots=0), SEARCHED)[0], tokenizer)
+    for learn in (False, True):
+        kinds = trained_kinds(recipe(place, learn_simulated=learn))
+        row = row_of(made, kinds, tokenizer)
+        learned = tokenizer.decode(row.ids[row.keep], clean_up_tokenization_spaces=False)
+        assert ("Anna built the tower." in learned) is learn
+        assert "<search_result>" not in learned
 
 
 def group(*trajectories: Trajectory) -> list[Played]:
@@ -268,11 +344,11 @@ def group(*trajectories: Trajectory) -> list[Played]:
 
 
 def learned(
-    place: Path, monkeypatch: pytest.MonkeyPatch, *, changed: bool | None
+    place: Path, monkeypatch: pytest.MonkeyPatch, learn: bool, *, changed: bool | None
 ) -> tuple[dict[str, float], list[Tensor]]:
     """What two rollouts come to, and their gradients; with the labels changed of the tokens that
     are trained (True) or of those that are not (False)."""
-    given, score = recipe(place, kl=0.1), losses.token_logps
+    given, score = recipe(place, kl=0.1, learn_simulated=learn), losses.token_logps
 
     def scored(hidden: Tensor, head: Any, ids: Tensor, keep: Tensor, *rest: Any) -> Tensor:
         labels = torch.where(keep == changed, (ids + 1) % 300, ids) if changed is not None else ids
@@ -286,19 +362,21 @@ def learned(
         weight.data = weight.data * 1.01
     wrong = ["Hm.\n<begin_search> mill </end_search>", "</think>\n\n\\boxed{Bert}"]
     made = [play(Agent(shots=0), texts)[0] for texts in (SEARCHED, wrong)]
-    sums = learner.learn([group(*made)])
+    sums = learner.learn([group(*(simulated(each, tokenizer) for each in made))])
     return sums, [weight.grad for _, weight in trainable(model) if weight.grad is not None]
 
 
+@pytest.mark.parametrize("learn", [False, True])
 def test_a_label_that_is_excluded_changes_no_gradient_bit_for_bit(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    place: Path, monkeypatch: pytest.MonkeyPatch, learn: bool
 ) -> None:
-    sums, gradients = learned(place, monkeypatch, changed=None)
+    """With the words that the policy wrote as search results excluded, or not."""
+    sums, gradients = learned(place, monkeypatch, learn, changed=None)
     assert sums["kl"] > 0
-    found, same = learned(place, monkeypatch, changed=False)
+    found, same = learned(place, monkeypatch, learn, changed=False)
     assert found == sums
     assert all(map(torch.equal, same, gradients))
-    found, others = learned(place, monkeypatch, changed=True)
+    found, others = learned(place, monkeypatch, learn, changed=True)
     assert found != sums
     assert not all(map(torch.equal, others, gradients))
 
@@ -325,6 +403,13 @@ def test_a_question_that_is_watched_is_not_learned_from(place: Path, tmp_path: P
 def test_another_solvers_form_is_refused(place: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="rewards the form of solver 'agent'"):
         train(recipe(place, solver="search-r1"), tmp_path / "out")
+
+
+def test_more_simulated_steps_than_there_are_steps_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text('model = "m"\nmax_steps = 8\nsimulated_steps = 9\n')
+    with pytest.raises(UserError, match="simulated_steps = 9, of max_steps = 8; it takes at most"):
+        load_grpo(file)
 
 
 def test_what_a_recipe_leaves_out_is_the_papers(tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ from agent_model.training.rl_metrics import Step, collapsed
 
 GOOD = Step(
     step=1,
+    environment="real",
     reward=0.5,
     em=0.5,
     formed=0.9,
     cut=0.0,
     searches=1.0,
+    facts=None,
     skipped=0.2,
     loss=0.0,
     kl=0.0,

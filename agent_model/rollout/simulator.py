@@ -1,0 +1,39 @@
+"""The policy as the search engine: what it writes behind its search is the observation.
+
+This is the simulated environment of the paper's first stage of reinforcement learning (3.3.3).
+"""
+
+from __future__ import annotations
+
+from autocoa_bench.search.simulated import ResultForm, Tagged
+from autocoa_bench.types import Completion, Generate, Observation, Search
+
+
+class Simulator:
+    """Asks for results, and makes observations of them, in a dialect's own form.
+
+    `calls` counts results that were written; of those `faults` are out of form: the passages that
+    can be read from them are shown as a search engine's would be, and no token of that is the
+    policy's.
+    """
+
+    def __init__(self, dialect: Tagged, max_tokens: int) -> None:
+        self.calls = 0
+        self.faults = 0
+        self._form = ResultForm(dialect)
+        self._max_tokens = max_tokens
+
+    def request(self, search: Search) -> Generate:
+        """What to ask of the policy in place of a search."""
+        return self._form.request(search.before, self._max_tokens)
+
+    def observe(self, completion: Completion) -> Observation:
+        """What it wrote, token by token as it was sampled."""
+        found = self._form.read(completion)
+        self.calls += 1
+        if found.problem:
+            self.faults += 1
+            return Observation(found.passages)
+        return Observation(
+            found.passages, text=self._form.written(found), token_ids=completion.token_ids
+        )

@@ -1,0 +1,95 @@
+"""The policy as the search engine: its results are tokens that it sampled, or are shown anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent_model.agent import Agent
+from agent_model.rollout import sampler as module
+from agent_model.rollout.driver import Rollout, roll_out
+from agent_model.rollout.sampler import PolicySampler, Seat
+from agent_model.rollout.simulator import Simulator
+from agent_model.tokens import Kind, encode, encode_prompt, end_of_turn
+from agent_model.training.config import Recipe
+from agent_model.training.policy import Policy, load_policy
+from autocoa_bench.episode import episode
+from autocoa_bench.types import Budget, Generate, Question, Trajectory
+from support.tiny_llm import make_model, saying, spelled
+
+SEARCH = "I look.\n<begin_search> tower </end_search>"
+RESULTS = 'result 1: "Tower"\nAnna built it.\nresult 2: "Mill"\nBert built it.\n</search_result>'
+ANSWER = "So.\n</think>\n\n\\boxed{Anna}"
+QUESTION = Question("q1", "Who built the tower?", ("Anna",))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Policy, Any]:
+    folder = make_model(tmp_path_factory.mktemp("tiny"))
+    given = {"stage": "sft2", "model": str(folder), "data": ["-"], "dtype": "fp32"}
+    return load_policy(msgspec.convert(given, Recipe))
+
+
+def play(
+    model: tuple[Policy, Any], monkeypatch: pytest.MonkeyPatch, *texts: str
+) -> tuple[Trajectory, Simulator, list[Generate]]:
+    """Two episodes at once in which the policy says these texts; what one of them asked for."""
+    asked: dict[Seat, list[Generate]] = {}
+    ask = PolicySampler.ask
+
+    def noted(self: PolicySampler, seat: Seat, request: Generate) -> None:
+        asked.setdefault(seat, []).append(request)
+        ask(self, seat, request)
+
+    monkeypatch.setattr(PolicySampler, "ask", noted)
+    monkeypatch.setattr(module, "draw", saying(model[1], "".join(texts)))
+    dialect = Agent(shots=0)
+    simulator = Simulator(dialect, max_tokens=200)
+    rollouts = [Rollout(episode(QUESTION, dialect, Budget()), Random(i)) for i in range(2)]
+    one, other = roll_out(rollouts, PolicySampler(*model, seats=2, temperature=0), simulator)
+    assert one == other
+    return one, simulator, next(iter(asked.values()))
+
+
+def test_what_the_policy_writes_is_the_observation_token_by_token(
+    model: tuple[Policy, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = model[1]
+    played, simulator, asked = play(model, monkeypatch, SEARCH, RESULTS, ANSWER)
+    assert played.steps[0].observation == f"\n\n<search_result>\n{RESULTS}\n\n"
+    assert [each.title for each in played.steps[0].passages] == ["Tower", "Mill"]
+    assert (played.answer, simulator.calls, simulator.faults) == ("Anna", 2, 0)
+    encoded = encode(played, tokenizer)
+    by_kind = list(zip(encoded.ids, encoded.kinds, strict=True))
+    results = [token for token, kind in by_kind if kind is Kind.SIMULATED]
+    assert results == spelled(tokenizer, RESULTS) != tokenizer(RESULTS).input_ids
+    own = [token for token, kind in by_kind if kind not in (Kind.PROMPT, Kind.OBSERVATION)]
+    assert own == [*spelled(tokenizer, SEARCH + RESULTS + ANSWER), end_of_turn(tokenizer)]
+    put = [token for token, kind in by_kind if kind is Kind.OBSERVATION]
+    assert tokenizer.decode(put) == "\n\n<search_result>\n\n\n"
+    for request in asked:  # what is trained on is what was read
+        read = encode_prompt(request.prompt, tokenizer)
+        assert encoded.ids[: len(read)] == read
+
+
+def test_results_out_of_form_are_shown_anew_and_are_not_the_policys(
+    model: tuple[Policy, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played, simulator, _ = play(model, monkeypatch, SEARCH, "Anna.\n</search_result>", ANSWER)
+    assert "No passage was found." in played.steps[0].observation
+    assert (simulator.calls, simulator.faults) == (2, 2)
+    assert Kind.SIMULATED not in encode(played, model[1]).kinds
+
+
+def test_results_that_never_end_are_cut_at_their_limit(
+    model: tuple[Policy, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    endless = 'result 1: "Tower"\n' + "Anna built it. " * 20
+    played, simulator, _ = play(model, monkeypatch, SEARCH, endless[:200], ANSWER)
+    assert simulator.faults == 2
+    assert [each.title for each in played.steps[0].passages] == ["Tower"]
+    assert played.answer == "Anna"
