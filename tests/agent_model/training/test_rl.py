@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import subprocess
 import sys
@@ -14,15 +12,14 @@ from typing import Any
 import msgspec
 import pytest
 import torch
-from rich.console import Console
 from torch import Tensor
 
 from agent_model import losses
 from agent_model.agent import Agent
 from agent_model.reward import Reward
 from agent_model.rollout import sampler as sampling
-from agent_model.training import loop, metrics, policy, rl
-from agent_model.training.config import GrpoRecipe, Live, Lora, Recipe, load_grpo
+from agent_model.training import metrics, policy
+from agent_model.training.config import GrpoRecipe, Live, Lora, load_grpo
 from agent_model.training.optimiser import Masters
 from agent_model.training.policy import load_policy, trainable
 from agent_model.training.reference import Reference
@@ -31,79 +28,24 @@ from agent_model.training.rl_metrics import Step
 from agent_model.training.rl_play import Played
 from autocoa_bench.errors import SearchFault, UserError
 from autocoa_bench.search.bm25 import BM25
-from autocoa_bench.types import Question, Record, Trajectory
+from autocoa_bench.types import Record, Trajectory
 from support.kill_training import kill_at
 from support.play import QUESTION, play
 from support.tiny_llm import make_model, saying
+from support.towers import recipe, teach, train
 
-NAMES = ("Anna", "Bert")
 SEARCHED = ["I look.\n<begin_search> tower </end_search>", "So.\n</think>\n\n\\boxed{Anna}"]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A model that answers Anna or Bert, as often one as the other; questions whose answer is Anna,
-    and a corpus."""
+    """A model that answers Anna or Bert, as often one as the other."""
     folder = tmp_path_factory.mktemp("place")
-    make_model(folder / "model")
-    (folder / "prompt.txt").write_text("Question: {question}")
-    dialect = Agent(prompt=str(folder / "prompt.txt"))
-    questions = [Question(f"q{i}", f"Who built tower {i}?", ("Anna",)) for i in range(16)]
-    lines = []
-    for question in questions:
-        for name in NAMES:
-            made, _ = play(dialect, [f"I know it.\n</think>\n\n\\boxed{{{name}}}"])
-            made = msgspec.structs.replace(made, opening=dialect.opening(question))
-            lines.append(msgspec.json.encode(Record(question, NAMES.index(name), made)))
-    (folder / "records.jsonl").write_bytes(b"\n".join(lines) + b"\n")
-    rows = [
-        {"id": each.id, "question": each.text, "golden_answers": ["Anna"]} for each in questions
-    ]
-    (folder / "towers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    passage = {"id": "p1", "contents": '"Tower"\nAnna built the tower.'}
-    (folder / "corpus.jsonl").write_text(json.dumps(passage) + "\n")
-    taught = Recipe(
-        stage="sft2",
-        model=str(folder / "model"),
-        data=(str(folder / "records.jsonl"),),
-        dtype="fp32",
-        lora=None,
-        lr=1e-2,
-        batch=8,
-        max_steps=120,
-        held_out=0.0,
-    )
-    loop.train(taught, folder / "taught", Console(file=io.StringIO()))
+    answers = [f"I know it.\n</think>\n\n\\boxed{{{name}}}" for name in ("Anna", "Bert")]
+    teach(folder, "sft2", [([answer], ()) for answer in answers], "Anna", steps=120)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOCOA_BENCH_CACHE", str(folder / "cache"))
         yield folder
-
-
-def recipe(place: Path, **changes: Any) -> GrpoRecipe:
-    basic = GrpoRecipe(
-        stage="grpo",
-        model=str(place / "taught" / "model"),
-        tasks=str(place / "towers.jsonl"),
-        corpus=str(place / "corpus.jsonl"),
-        solver=f"agent:prompt={place / 'prompt.txt'}",
-        dtype="fp32",
-        lora=None,
-        lr=5e-4,
-        temperature=0.6,
-        batch=4,
-        group=4,
-        max_steps=6,
-        checkpoint_every=2,
-        step_tokens=24,
-        context_tokens=2048,
-        seats=8,
-    )
-    return msgspec.structs.replace(basic, **changes)
-
-
-def train(given: GrpoRecipe, out: Path) -> list[Step]:
-    rl.train(given, out, Console(file=io.StringIO()))
-    return metrics.read(out / "metrics.csv", Step)
 
 
 TIMES = ("rollout_seconds", "seconds", "tokens_per_second")
@@ -253,7 +195,7 @@ def test_a_run_learns_in_the_simulated_environment_and_then_in_the_real_one(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever searches finds Anna in the corpus; what the policy writes itself is Carl."""
-    results = '\nresult 1: "Tower"\nCarl built the tower.\n</search_result>'
+    results = '\nresult 1: "Tower"\nCarl built it.\n</search_result>'
     given = recipe(
         place, max_steps=3, simulated_steps=2, batch=2, max_actions=1, seats=4, step_tokens=64
     )
@@ -267,7 +209,7 @@ def test_a_run_learns_in_the_simulated_environment_and_then_in_the_real_one(
     assert [row.live_searches for row in rows] == [1.0] * 3
     for step, name in (("000001", "Carl"), ("000003", "Anna")):
         kept = (tmp_path / "out" / "rollouts" / f"step-{step}.jsonl").read_text()
-        assert f"{name} built the tower." in kept
+        assert f"{name} built it." in kept
     assert "Carl built" not in (tmp_path / "out" / "live" / "step-000001.jsonl").read_text()
 
 
