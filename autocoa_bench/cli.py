@@ -1,4 +1,4 @@
-"""The command line: run, score, report, show, tasks, models.
+"""The command line: its commands, of which the larger ones have modules of their own.
 
 Nothing heavy is imported before a command needs it, so that `--help` is instant.
 """
