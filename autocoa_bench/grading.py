@@ -18,7 +18,6 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.judge import probes
 from autocoa_bench.judge.asking import Judge
 from autocoa_bench.judge.kept import NAME, Kept, read_verdicts
-from autocoa_bench.report.probed import Probed
 from autocoa_bench.types import JudgeSpec, Record, RunInfo, Score, Scored
 
 _NOT_JUDGED = "not judged yet"
@@ -154,7 +153,7 @@ def judge_labels(
 
 def probe_judge(
     labels: Sequence[Label], plan: judge.JudgePlan, file: Path | None, console: Console
-) -> tuple[JudgeSpec, Probed]:
+) -> tuple[JudgeSpec, probes.Probed]:
     """Who judges, and how its verdicts on labelled answers stand up to `judge.probes`.
 
     Raises UserError and KeyboardInterrupt as `judge_runs` does.
@@ -174,7 +173,7 @@ def probe_judge(
     for kind, by_name in zip(kinds, found, strict=True):
         for probe in kind:
             by_name.setdefault(probe.name, []).append((right[probe.plain], right[probe.changed]))
-    return spec, Probed(*found)
+    return spec, probes.Probed(*found)
 
 
 async def _judge_run(folder: Path, asked: Judge, console: Console) -> None:

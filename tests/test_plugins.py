@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from support.mock_server import MockServer
+
 PLUGIN = Path(__file__).parent / "plugin"
 
 pytestmark = pytest.mark.slow
@@ -42,6 +44,19 @@ def test_all_parts_of_a_run_may_be_a_third_partys(
     assert len(rows) == 2
     assert any("1.0" in row for row in rows)
     assert any("0.5" in row for row in rows)
+
+
+def test_a_judge_may_be_asked_in_a_third_partys_words(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "labels.jsonl").write_text(
+        '{"question": "Who?", "golden_answers": ["Anna"], "prediction": "Anna", "verdict": true}\n'
+    )
+    options = ("--judge-prompt", "toy", "--format", "csv", "--scorers", "em")
+    with MockServer(lambda body: "yes" if "Is Anna Anna?" in str(body) else "no") as server:
+        judge = ("--judge", "mock", "--judge-base-url", server.url)
+        table = bench(environment, tmp_path, "judge", "audit", "labels.jsonl", *judge, *options)
+    assert ",judge:agreement,,,,1.0," in table
 
 
 def test_a_third_partys_task_is_listed(environment: dict[str, str], tmp_path: Path) -> None:

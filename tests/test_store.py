@@ -1,6 +1,7 @@
 """The run folder keeps what was written, whatever happens to the writer."""
 
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from autocoa_bench.errors import UserError
 from autocoa_bench.store import RunFolder, load_run, write_scores
 from autocoa_bench.types import Score, Scored
-from support.runs import answered, failed, info
+from support.runs import answered, failed, info, write_run
 
 
 def written(path: Path) -> bytes:
@@ -139,3 +140,12 @@ def test_scores_are_read_back_by_scorer_and_key(tmp_path: Path) -> None:
         "em": {("toy", "q1", 0): Score(1.0)},
         "f1": {("toy", "q1", 0): Score(None, "fault: timeout")},
     }
+
+
+def test_a_run_of_before_there_were_judges_is_read(tmp_path: Path) -> None:
+    write_run(tmp_path, info(), [answered(1)])
+    written = json.loads((tmp_path / "run.json").read_text())
+    del written["judge"]
+    written["spec"]["judge"] = None
+    (tmp_path / "run.json").write_text(json.dumps(written))
+    assert load_run(tmp_path).info == info()

@@ -5,7 +5,7 @@ A judge should not change its verdict for either. The texts are this project's o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from autocoa_bench.judge import Case
@@ -27,6 +27,17 @@ class Probe(NamedTuple):
     name: str
     plain: Case
     changed: Case
+
+
+Pairs = Sequence[tuple[bool | None, bool | None]]
+"""A judge's verdicts on cases as they are, and as they were changed."""
+
+
+class Probed(NamedTuple):
+    """Verdicts by the name of the probe."""
+
+    injections: Mapping[str, Pairs]
+    positions: Mapping[str, Pairs]
 
 
 def injections(wrong: Sequence[Case]) -> list[Probe]:

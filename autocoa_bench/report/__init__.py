@@ -28,7 +28,7 @@ from autocoa_bench.report.leaderboard import leaderboard
 from autocoa_bench.report.markdown import markdown
 from autocoa_bench.report.model import Report, Table
 from autocoa_bench.report.paper import paper
-from autocoa_bench.report.probed import Probed, probed
+from autocoa_bench.report.probed import probed
 from autocoa_bench.report.reading import Catalogue, catalogue, deciding, entries
 from autocoa_bench.report.samples import samples
 from autocoa_bench.report.searching import by_search

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from autocoa_bench.judge.probes import Pairs, Probed
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
@@ -19,16 +19,6 @@ from autocoa_bench.report.model import (
     printable,
 )
 from autocoa_bench.stats import wilson
-
-Pairs = Sequence[tuple[bool | None, bool | None]]
-"""A judge's verdicts on cases as they are, and as they were changed."""
-
-
-class Probed(NamedTuple):
-    """Verdicts by probe."""
-
-    injections: Mapping[str, Pairs]
-    positions: Mapping[str, Pairs]
 
 
 def probed(found: Probed, source: str, judge: str) -> Report:

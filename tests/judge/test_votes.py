@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from autocoa_bench.engines import EngineOptions, models
 from autocoa_bench.engines.scripted import Reply, ScriptedEngine
 from autocoa_bench.errors import EngineFault, UserError
-from autocoa_bench.judge import Case, JudgePlan, Verdict
+from autocoa_bench.judge import Case, JudgePlan, Verdict, asking
 from autocoa_bench.judge.asking import Judge, counted
 from autocoa_bench.judge.kept import Kept
 from autocoa_bench.types import Completion, Generate, Sampling
+from judges.prompts import JudgePrompt
 
 CASE = Case("Who?", ("Anna",), "Anne")
 CORRECT, INCORRECT = "Verdict: correct", "Verdict: incorrect"
@@ -166,3 +169,37 @@ def test_two_judges_do_not_write_one_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="being written by another judge"):
         Kept(tmp_path / "verdicts.jsonl")
     kept.close()
+
+
+def test_a_prompts_adapter_is_put_on_the_embedded_model_that_it_is_for_and_on_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = tmp_path / "judge.gguf"
+    adapter.write_bytes(b"GGUF one")
+    monkeypatch.setattr(JudgePrompt, "adapters", {models.DEFAULT: adapter}, raising=False)
+
+    def asked(model: str, engine: str) -> str:
+        plan = JudgePlan(model=model, engine=engine, base_url="http://127.0.0.1:1")
+        return Judge(plan).asked.adapter_sha256
+
+    first = asked(models.DEFAULT, "embedded")
+    assert first == sha256(b"GGUF one").hexdigest()
+    assert asked("another", "embedded") == asked(models.DEFAULT, "openai") == ""
+    adapter.write_bytes(b"GGUF two")
+    assert asked(models.DEFAULT, "embedded") not in ("", first)
+
+
+def test_the_adapter_reaches_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = tmp_path / "judge.gguf"
+    adapter.write_bytes(b"GGUF one")
+    monkeypatch.setattr(JudgePrompt, "adapters", {"small": adapter}, raising=False)
+    given: list[EngineOptions] = []
+
+    def made(options: EngineOptions) -> ScriptedEngine:
+        given.append(options)
+        return ScriptedEngine([])
+
+    monkeypatch.setattr(asking, "opened", lambda _, options: made(options))
+    Judge(JudgePlan(model="small", engine="embedded"))
+    Judge(JudgePlan(model="other", engine="embedded"))
+    assert [options.adapter for options in given] == [str(adapter), ""]

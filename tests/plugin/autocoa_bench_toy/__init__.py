@@ -1,4 +1,4 @@
-"""A solver, a task, a model engine, a search engine, a scorer and a command of a third party."""
+"""A third party's solver, task, model engine, search engine, scorer, judge prompt and command."""
 
 from __future__ import annotations
 
@@ -126,6 +126,18 @@ task = _Toy()
 def same_initial(prediction: str, golds: Sequence[str]) -> float:
     """1.0 if the prediction begins with a gold's first letter."""
     return float(any(prediction[:1] == gold[:1] for gold in golds))
+
+
+class YesNo:
+    """A judge that says yes or no."""
+
+    max_tokens = 4
+
+    def opening(self, question: str, golds: Sequence[str], answer: str) -> tuple[Message, ...]:
+        return (Message("user", f"Is {answer} {golds[0]}? {question}"),)
+
+    def read(self, reply: str) -> bool | None:
+        return {"yes": True, "no": False}.get(reply)
 
 
 command = typer.Typer()
