@@ -17,7 +17,7 @@ from msgspec import Struct
 from autocoa_bench.errors import Fault
 from autocoa_bench.report import Report, Table
 from autocoa_bench.report.model import Cell, Column, Fact, Row, Section, score_cell
-from autocoa_bench.scoring.text import normalise
+from autocoa_bench.scoring.text import has_words, normalise
 from autocoa_bench.search.simulated import Simulated, acted
 from autocoa_bench.stats import Estimate, estimate
 from autocoa_bench.types import (
@@ -125,12 +125,7 @@ def facts_stated(record: Record) -> Iterator[bool]:
 
 def states(passages: Sequence[Passage], answer: str) -> bool:
     """Whether passages contain an answer as whole words, both normalised as for exact match."""
-    return any(_has(f"{passage.title} {passage.text}", answer) for passage in passages)
-
-
-def _has(text: str, answer: str) -> bool:
-    words = normalise(answer)
-    return bool(words) and f" {words} " in f" {normalise(text)} "
+    return any(has_words(f"{passage.title} {passage.text}", answer) for passage in passages)
 
 
 def verdict(mark: str, look_up: LookUp, found: Simulated, origin: str) -> Verdict:
@@ -150,7 +145,7 @@ def verdict(mark: str, look_up: LookUp, found: Simulated, origin: str) -> Verdic
         answer=answer,
         real_fact=states(look_up.real, answer),
         simulated_fact=states(found.passages, answer),
-        seen=_has(f"{look_up.question.text} {look_up.before.continuation}", answer),
+        seen=has_words(f"{look_up.question.text} {look_up.before.continuation}", answer),
         title=title,
         problem=found.problem,
         text=found.text,

@@ -348,29 +348,35 @@ def main() -> None:
 
 
 def _add_plugins() -> None:
-    """Put the commands of installed packages (`autocoa_bench.commands`) after our own."""
+    """Put the commands of installed packages (`autocoa_bench.commands`) after our own.
+
+    One named GROUP.NAME goes into a group of ours.
+    """
     known = {each.name for each in app.registered_groups}
     known |= {each.name for each in app.registered_commands}
-    for name in registry.names("commands"):
-        if name in known:
+    groups = {"tasks": tasks_app, "models": models_app, "judge": judge_app}
+    for full in registry.names("commands"):
+        group, _, name = full.rpartition(".")
+        target = groups.get(group, app)
+        if target is app and full in known:
             continue
         try:
-            plugin: typer.Typer = registry.load("commands", name)
+            plugin: typer.Typer = registry.load("commands", full)
         except UserError as error:
-            _add_complaint(name, error)
+            _add_complaint(target, name, error)
             continue
         only = plugin.registered_commands[0].callback if plugin.registered_commands else None
         if only is None or len(plugin.registered_commands) > 1 or plugin.registered_callback:
-            app.add_typer(plugin, name=name)
+            target.add_typer(plugin, name=name)
         else:  # no group around one command
-            app.command(name)(only)
+            target.command(name)(only)
 
 
-def _add_complaint(name: str, error: UserError) -> None:
+def _add_complaint(target: typer.Typer, name: str, error: UserError) -> None:
     """Put a command in place of one that cannot be loaded: it says why, once it is called."""
     anything = {"ignore_unknown_options": True, "allow_extra_args": True}
 
-    @app.command(name, help=str(error), context_settings=anything)
+    @target.command(name, help=str(error), context_settings=anything)
     def complain() -> None:
         raise error
 

@@ -49,6 +49,7 @@ def _mintqa(row: Row, number: int, task: str) -> Question:
     """A row of MINTQA-POP or MINTQA-TI (He et al. 2024), which have sub-questions and no ids.
 
     Its `type` labels each hop (popular or not; new or old); together they are the question's kind.
+    Files of ours add `subpassage`, the id of the passage that answers each hop.
     """
     asked, answered = row["subquestion"], row.get("subanswer")
     for given, name in ((asked, "'subquestion'"), (answered, "'subanswer'")):
@@ -59,6 +60,9 @@ def _mintqa(row: Row, number: int, task: str) -> Question:
         raise ValueError(f"{len(asked)} sub-questions, but {len(answered)} answers to them")
     labels = row.get("type")
     golds = [_golds(_as_list(each), "'subanswer'") for each in answered]
+    passages = _list(row.get("subpassage")) or [""] * len(asked)
+    if len(passages) != len(asked) or not all(isinstance(each, str) for each in passages):
+        raise ValueError(f"'subpassage' must be a list of {len(asked)} ids, one a hop")
     return Question(
         id=f"row-{number}" if row.get("id") is None else _id(row["id"]),
         text=_text(row["question"], "'question'"),
@@ -66,8 +70,8 @@ def _mintqa(row: Row, number: int, task: str) -> Question:
         task=task,
         kind=", ".join(str(label) for label in _as_list(labels) if label is not None),
         hops=tuple(
-            Hop(_text(sub, "'subquestion'"), first, "", aliases=tuple(others))
-            for sub, (first, *others) in zip(asked, golds, strict=True)
+            Hop(_text(sub, "'subquestion'"), first, passage, aliases=tuple(others))
+            for sub, (first, *others), passage in zip(asked, golds, passages, strict=True)
         ),
     )
 

@@ -77,6 +77,12 @@ def cover_exact_match(prediction: str, golds: Sequence[str]) -> float:
     return 1.0 if any(gold in given if gold else not given for gold in wanted) else 0.0
 
 
+def has_words(text: str, words: str) -> bool:
+    """Whether a text has words in it, whole and in order, both normalised; False for no words."""
+    wanted = normalise(words)
+    return bool(wanted) and f" {wanted} " in f" {normalise(text)} "
+
+
 def _f1(given: tuple[str, ...], wanted: tuple[str, ...]) -> float:
     if given == wanted:
         return 1.0 if given else 0.0

@@ -1,0 +1,252 @@
+"""A temporal set of a user's own: dated reports in, checked three-hop questions out (Appendix A).
+
+A model writes facts, answers each with its report and without, and words the chains' questions;
+what holds is decided by `chains`. Each reply is kept as it comes, so that a stopped build goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from autocoa_bench.crew import work_through
+from autocoa_bench.engines import Engine
+from autocoa_bench.errors import UNREADABLE, EngineFault, UserError
+from autocoa_bench.latebar import LateBar
+from autocoa_bench.markup import after_reasoning
+from autocoa_bench.rows import malformed, read_rows, text_id
+from autocoa_bench.scoring.text import has_words
+from autocoa_bench.store import LineFile
+from autocoa_bench.types import EngineSpec, Generate, Message, Prompt, Question, Sampling
+from tasks.temporal import chains
+from tasks.temporal.chains import Chain, Fact, Report
+
+FACT_TOKENS, ANSWER_TOKENS, QUESTION_TOKENS = 1536, 512, 512
+"""What replies have room for; a reasoning model thinks within it."""
+
+T = TypeVar("T")
+
+Ask = Callable[[str, int], Awaitable[str]]
+"""A prompt and the reply's most tokens -> the reply. Raises EngineFault."""
+
+
+class Rejected(Struct, frozen=True):
+    """What did not become a hop or a question, and why."""
+
+    stage: str
+    reason: str
+    text: str
+
+
+class Built(Struct, frozen=True):
+    """The questions, and what was rejected on the way; `facts` were usable as hops."""
+
+    questions: tuple[Question, ...]
+    facts: tuple[Fact, ...]
+    rejected: tuple[Rejected, ...]
+
+
+class _Reply(Struct, frozen=True):
+    key: str
+    text: str
+
+
+def read_reports(path: Path) -> list[Report]:
+    """The reports of a file: rows of title and text, and of id and date where there are any.
+
+    Raises UserError naming the row that is wrong.
+    """
+    found: dict[str, Report] = {}
+    for number, row in read_rows(path):
+        title, text = row.get("title"), row.get("text")
+        if not (isinstance(title, str) and isinstance(text, str) and title.strip()):
+            raise malformed(path, number, "a report has a title and a text, and may have a date")
+        identifier = text_id(row.get("id")) or f"report-{number}"
+        if identifier in found:
+            raise malformed(path, number, f"the id '{identifier}' is an earlier report's too")
+        date = row.get("date")
+        found[identifier] = Report(identifier, title, text, "" if date is None else str(date))
+    return list(found.values())
+
+
+class Replies:
+    """An engine whose replies a file keeps: what was asked once is not asked again."""
+
+    def __init__(self, engine: Engine, spec: EngineSpec, path: Path) -> None:
+        """Raises UserError where the file is damaged, in use, or cannot be written."""
+        self._engine = engine
+        self._spec = spec
+        try:
+            self._file = LineFile(path)
+            lines = msgspec.json.Decoder(_Reply).decode_lines(path.read_bytes())
+        except BlockingIOError:
+            raise UserError(f"'{path}' is being written by another build") from None
+        except OSError as error:
+            raise UserError(f"cannot write '{path}': {error.strerror}") from None
+        except UNREADABLE as error:
+            raise UserError(f"'{path}' is damaged ({error}); choose another --out") from None
+        self._known = {line.key: line.text for line in lines}
+
+    async def ask(self, prompt: str, most: int) -> str:
+        """The greedy reply. Raises EngineFault, and UserError when the disk refuses."""
+        content = msgspec.json.encode((self._spec, prompt, most))
+        key = hashlib.sha256(content).hexdigest()
+        if key not in self._known:
+            request = Generate(Prompt((Message("user", prompt),)), stop=(), max_tokens=most)
+            [reply] = await self._engine.generate(request, Sampling())
+            self._known[key] = reply.text
+            try:
+                self._file.add(_Reply(key, reply.text))
+            except OSError as error:
+                raise UserError(f"the replies cannot be kept: {error.strerror}") from None
+        return self._known[key]
+
+    def close(self) -> None:
+        """Release the file."""
+        self._file.close()
+
+
+class Builder:
+    """Builds a set with a model that is asked by `ask`, `concurrency` questions at a time."""
+
+    def __init__(self, ask: Ask, concurrency: int) -> None:
+        self._ask = ask
+        self._concurrency = concurrency
+        self._rejected: list[Rejected] = []
+
+    async def build(
+        self, reports: Sequence[Report], most: int, count: int, seed: int, task: str
+    ) -> Built:
+        """At most `count` questions; at most `most` facts are asked for of a report.
+
+        A question on which the model failed is rejected, and counted, like any other. Raises
+        UserError where it failed on all.
+        """
+        facts = await self._facts(reports, most)
+        by_id = {report.id: report for report in reports}
+        facts = await self._kept("hop", facts, lambda fact: self._check_hop(fact, by_id))
+        questions: dict[Chain, str] = {}
+
+        async def compose(chain: Chain) -> str:
+            question, reason = await self._composed(chain)
+            questions[chain] = question
+            return reason
+
+        made = chains.chains_of(facts, count, seed)
+        kept = await self._kept("question", made, compose)
+        return Built(
+            tuple(
+                chains.as_question(chain, questions[chain], number, task)
+                for number, chain in enumerate(kept, 1)
+            ),
+            tuple(facts),
+            tuple(self._rejected),
+        )
+
+    async def _facts(self, reports: Sequence[Report], most: int) -> list[Fact]:
+        found: dict[Report, list[Fact]] = {}
+
+        async def write(report: Report) -> str:
+            prompt = chains.FACTS.format(report=report.shown, most=most)
+            lines = list(chains.facts_in(await self._ask(prompt, FACT_TOKENS), report))
+            self._rejected += [
+                Rejected("fact", reason, line) for fact, reason, line in lines if fact is None
+            ]
+            found[report] = [fact for fact, _, _ in lines if fact is not None]
+            return "" if lines else "no fact was written"
+
+        kept = await self._kept("report", reports, write)
+        return list(dict.fromkeys(fact for report in kept for fact in found[report]))
+
+    async def _check_hop(self, fact: Fact, by_id: dict[str, Report]) -> str:
+        """Why a fact is no hop: its report must be needed for it, and be enough."""
+        shown = by_id[fact.report].shown
+        with_report = chains.FROM_REPORT.format(report=shown, question=fact.question)
+        if not has_words(await self._answer(with_report), fact.answer):
+            return "not answered from its report"
+        return await self._check_memory(fact.question, fact.answer)
+
+    async def _check_memory(self, question: str, answer: str) -> str:
+        said = await self._answer(chains.FROM_MEMORY.format(question=question))
+        return "answered without any report" if has_words(said, answer) else ""
+
+    async def _composed(self, chain: Chain) -> tuple[str, str]:
+        reply = await self._ask(chains.composing(chain), QUESTION_TOKENS)
+        question, reason = chains.composed(reply, chain)
+        return question, reason or await self._check_memory(question, chain[-1].answer)
+
+    async def _answer(self, prompt: str) -> str:
+        return after_reasoning(await self._ask(prompt, ANSWER_TOKENS))
+
+    async def _kept(
+        self, stage: str, items: Sequence[T], check: Callable[[T], Awaitable[str]]
+    ) -> list[T]:
+        """The items, in order, of which `check` says nothing; the others are rejected."""
+        reasons: dict[T, str] = {}
+        failed = []
+        with LateBar(f"checking each {stage}") as bar:
+
+            async def work(item: T) -> None:
+                try:
+                    reasons[item] = await check(item)
+                except EngineFault as fault:
+                    reasons[item] = f"the model failed: {fault.kind}"
+                    failed.append(fault)
+                bar.update(len(reasons) / len(items))
+
+            await work_through(items, work, self._concurrency)
+        if items and len(failed) == len(items):
+            raise UserError(f"the model failed on every {stage}, first with: {failed[0]}")
+        self._rejected += [
+            Rejected(stage, reasons[item], _told(item)) for item in items if reasons[item]
+        ]
+        return [item for item in items if not reasons[item]]
+
+
+def build(
+    reports: Sequence[Report],
+    engine: Engine,
+    kept: Path,
+    concurrency: int,
+    shape: tuple[int, int, int, str],
+) -> tuple[Built, EngineSpec]:
+    """Build with an engine, which is started and closed; `shape`: most, count, seed, task.
+
+    `kept` is the file that keeps replies. Raises UserError, and KeyboardInterrupt after every
+    reply is kept.
+    """
+
+    async def work() -> tuple[Built, EngineSpec]:
+        try:
+            spec = await engine.start()
+            replies = Replies(engine, spec, kept)
+            try:
+                return await Builder(replies.ask, concurrency).build(reports, *shape), spec
+            finally:
+                replies.close()
+        finally:
+            await engine.close()
+
+    return asyncio.run(work())
+
+
+def json_lines(rows: Iterable[Any]) -> bytes:
+    """Rows as JSON Lines."""
+    return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+
+
+def _told(item: object) -> str:
+    """What was rejected, for a reader."""
+    match item:
+        case Report():
+            return item.title
+        case Fact():
+            return f"{item.question} {item.answer}"
+        case _:
+            return msgspec.json.encode(item).decode()

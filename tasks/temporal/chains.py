@@ -1,0 +1,194 @@
+"""Three-hop questions out of dated reports (Appendix A): what is asked of a model, and what holds.
+
+Facts of reports become chains where one fact's answer is the next one's subject. Everything here
+is a pure function of reports and of what the model replied.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from autocoa_bench.errors import UNREADABLE
+from autocoa_bench.markup import after_reasoning
+from autocoa_bench.scoring.text import has_words, normalise
+from autocoa_bench.types import Hop, Question
+
+HOPS = 3
+LONGEST_ANSWER = 6
+"""Words."""
+
+FACTS = """\
+Here is a report, as JSON: {report}
+
+Write down up to {most} facts that it states, each as one line of JSON:
+{{"subject": "...", "question": "...", "answer": "..."}}
+
+subject: the full name of a person, team, place, event or thing, as in the report. question: asks \
+one thing about the subject, names it, and can be understood by someone who has not seen the \
+report: no "the match", no "this season", dates in full. answer: a name, date or number of at most \
+six words, copied exactly from the report, that is not in the question. Prefer answers that other \
+reports may be about. Write nothing but these lines."""
+
+FROM_REPORT = """\
+Here is a report, as JSON: {report}
+
+Question: {question}
+Answer from the report, in as few words as possible. If it does not say, write: unknown"""
+
+FROM_MEMORY = """\
+Question: {question}
+Answer in as few words as possible. If you do not know, write: unknown"""
+
+COMPOSE = """\
+Each of these questions but the first asks about the answer to the one before it.
+{hops}
+Write one question, on one line, that asks for the last answer. Of all names in these questions \
+and answers it has only {subject}: every other one is described by what leads to it. Write nothing \
+else."""
+
+
+class Report(Struct, frozen=True):
+    """An article; `date` as its source writes it, empty where it does not."""
+
+    id: str
+    title: str
+    text: str
+    date: str = ""
+
+    @property
+    def shown(self) -> str:
+        """As a model sees it: one JSON object, so that no line of it reads as an instruction."""
+        content = {"title": self.title, "date": self.date, "text": self.text}
+        return json.dumps({key: value for key, value in content.items() if value})
+
+    @property
+    def dated(self) -> str:
+        """Its text as a passage: the date before it, where there is one."""
+        return f"{self.date}. {self.text}" if self.date else self.text
+
+
+class Fact(Struct, frozen=True):
+    """What a report states of a subject: a question, and the span of the report that answers it."""
+
+    report: str
+    subject: str
+    question: str
+    answer: str
+
+
+Chain = tuple[Fact, ...]
+"""Facts of which each but the first is about the answer of the one before."""
+
+
+class _Written(Struct):
+    subject: str
+    question: str
+    answer: str
+
+
+def facts_in(reply: str, report: Report) -> Iterator[tuple[Fact | None, str, str]]:
+    """Each line of a reply as a fact of the report, or as None with why not; and the line."""
+    for line in after_reasoning(reply).splitlines():
+        if not line.strip().startswith("{"):
+            continue
+        try:
+            found = msgspec.json.decode(line.strip().rstrip(","), type=_Written)
+        except UNREADABLE:
+            yield None, "not one line of JSON with subject, question and answer", line
+            continue
+        made = Fact(report.id, *(" ".join(each.split()) for each in _fields(found)))
+        reason = _wrong_with(made, report)
+        yield None if reason else made, reason, line
+
+
+def _fields(found: _Written) -> tuple[str, str, str]:
+    return found.subject, found.question, found.answer
+
+
+def _wrong_with(fact: Fact, report: Report) -> str:
+    """Why a fact cannot be a hop; empty where nothing is wrong with it by its words alone."""
+    whole = f"{report.title} {report.date} {report.text}"
+    if not (normalise(fact.subject) and normalise(fact.question) and normalise(fact.answer)):
+        return "a subject, question or answer without words"
+    if not has_words(fact.question, fact.subject):
+        return "the subject is not in its question"
+    if not has_words(whole, fact.answer):
+        return "the answer is no span of the report"
+    if len(fact.answer.split()) > LONGEST_ANSWER:
+        return f"an answer of more than {LONGEST_ANSWER} words"
+    if has_words(fact.question, fact.answer):
+        return "the answer is in its question"
+    return ""
+
+
+def chains_of(facts: Sequence[Fact], count: int, seed: int) -> list[Chain]:
+    """At most `count` chains of three facts, drawn by seed; a fact stands in several only where
+    both others of its chain are new."""
+    by_subject: dict[str, list[Fact]] = {}
+    for fact in facts:
+        by_subject.setdefault(normalise(fact.subject), []).append(fact)
+    found = [chain for fact in facts for chain in _longer((fact,), by_subject)]
+    Random(seed).shuffle(found)
+    used: set[Fact] = set()
+    chosen: list[Chain] = []
+    for chain in found:
+        if len(chosen) < count and sum(fact in used for fact in chain) <= 1:
+            chosen.append(chain)
+            used.update(chain)
+    return chosen
+
+
+def _longer(chain: Chain, by_subject: dict[str, list[Fact]]) -> Iterator[Chain]:
+    """All chains of HOPS facts that begin so and meet nothing twice."""
+    if len(chain) == HOPS:
+        yield chain
+        return
+    met = {normalise(fact.subject) for fact in chain}
+    for fact in by_subject.get(normalise(chain[-1].answer), []):
+        if normalise(fact.answer) not in met and normalise(fact.subject) not in met:
+            yield from _longer((*chain, fact), by_subject)
+
+
+def composing(chain: Chain) -> str:
+    """What asks for a chain's one question."""
+    hops = "\n".join(
+        f"{number}. {fact.question} Answer: {fact.answer}" for number, fact in enumerate(chain, 1)
+    )
+    return COMPOSE.format(hops=hops, subject=chain[0].subject)
+
+
+def composed(reply: str, chain: Chain) -> tuple[str, str]:
+    """The question of a reply, and why it is none for the chain; empty where it is one."""
+    lines = [line.strip() for line in after_reasoning(reply).splitlines() if line.strip()]
+    question = lines[0] if lines else ""
+    if len(lines) != 1 or not question.endswith("?"):
+        return question, "not one line that is a question"
+    if not has_words(question, chain[0].subject):
+        return question, "the first subject is not in it"
+    if any(has_words(question, fact.answer) for fact in chain):
+        return question, "an answer of the chain is in it"
+    return question, ""
+
+
+def as_question(chain: Chain, text: str, number: int, task: str) -> Question:
+    """A chain as the harness asks it."""
+    hops = tuple(Hop(fact.question, fact.answer, fact.report) for fact in chain)
+    return Question(f"{task}-{number:04d}", text, (chain[-1].answer,), task, hops=hops)
+
+
+def as_row(question: Question) -> dict[str, Any]:
+    """A question in the format of MINTQA, with the passage of each hop beside."""
+    return {
+        "id": question.id,
+        "question": question.text,
+        "answer": list(question.golden_answers),
+        "subquestion": [hop.question for hop in question.hops],
+        "subanswer": [[hop.answer] for hop in question.hops],
+        "subpassage": [hop.passage_id for hop in question.hops],
+    }
