@@ -89,6 +89,8 @@ class Confusion(Struct, frozen=True):
         if chance == 1:
             return None
         kappa = (agreed - chance) / (1 - chance)
+        if agreed == 1:  # the large-sample error is nothing then; what is known is not
+            return kappa, Interval((self.agreement.interval.low - chance) / (1 - chance), 1.0)
         half = 1.96 * math.sqrt(agreed * (1 - agreed) / self.n) / (1 - chance)
         return kappa, Interval(max(-1.0, kappa - half), min(1.0, kappa + half))
 

@@ -140,7 +140,7 @@ def judge_cases(
 def judge_labels(
     labels: Sequence[Label], plan: judge.JudgePlan, file: Path | None, console: Console
 ) -> tuple[JudgeSpec, tuple[bool | None, ...]]:
-    """Who judges, and its verdict on each labelled answer; where there is no answer, it is wrong.
+    """Who judges, and its verdict on each labelled answer; None too where there is no answer.
 
     Raises UserError and KeyboardInterrupt as `judge_runs` does.
     """
@@ -148,7 +148,7 @@ def judge_labels(
     cases = [judge.Case(each.question, each.golden_answers, each.prediction) for each in answered]
     spec, verdicts = judge_cases(cases, plan, file, console)
     said = iter(verdicts)
-    return spec, tuple(next(said).right if each.prediction.strip() else False for each in labels)
+    return spec, tuple(next(said).right if each.prediction.strip() else None for each in labels)
 
 
 def probe_judge(

@@ -82,6 +82,9 @@ def audit(
         judge, judge_base_url, judge_key_file, judge_engine, judge_prompt, judge_votes
     )
     _need_judge(plan, verdicts=verdicts, save=save)
+    _check_apart(labels, verdicts, save, out)
+    if plan is None and SCORER in names_in(scorers):
+        raise UserError(f"--scorers {SCORER} needs --judge MODEL, which says who judges")
     form = format or format_of(out)
     for file in (save, out):
         if file is not None:
@@ -126,6 +129,7 @@ def probe(
     )
     if plan is None:
         raise UserError("a probe is of a judge: give --judge MODEL")
+    _check_apart(labels, verdicts, out)
     form = format or format_of(out)
     if out is not None:
         check_file(out)
@@ -133,6 +137,14 @@ def probe(
     with stopped_safely():
         spec, made = grading.probe_judge(found, plan, verdicts, stderr())
     write_report(report.probed(made, labels.name, described(spec)), form, out)
+
+
+def _check_apart(*files: Path | None) -> None:
+    """Refuse one file for two purposes: the labels would be written over."""
+    given = [file.resolve() for file in files if file is not None]
+    for file in given:
+        if given.count(file) > 1:
+            raise UserError(f"'{file.name}' is given twice, to be read or written; name two files")
 
 
 def _need_judge(plan: JudgePlan | None, **given: Path | None) -> None:

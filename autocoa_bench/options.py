@@ -183,7 +183,7 @@ def engine_of(engine: str, base_url: str) -> str:
 
 def concurrency_of(concurrency: int | None, engine: str) -> int:
     """How many episodes are in flight, where nobody said: few on this machine, many elsewhere."""
-    return concurrency or (8 if engine == "embedded" else 64)
+    return concurrency or (8 if engine.partition(":")[0] == "embedded" else 64)
 
 
 def format_of(out: Path | None) -> Format:

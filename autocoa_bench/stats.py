@@ -167,6 +167,23 @@ def corrected(
     return Estimate(mean, min(low, mean), max(high, mean), judged.n, judged.planned)
 
 
+def scaled(part: Estimate, share: Estimate) -> Estimate:
+    """The mean over all, of which a share has the mean of `part` and the rest 0.
+
+    The interval of the product adds the distances to each limit in quadrature, each times the
+    other mean. `n` and `planned` are the share's. Without a mean in `part`, the share must be 0.
+    """
+    if share.mean is None or share.low is None or share.high is None:
+        return share
+    if part.mean is None or part.low is None or part.high is None:
+        return Estimate(0.0, 0.0, share.high, share.n, share.planned)
+    mean = share.mean * part.mean
+    below = math.hypot(share.mean * (part.mean - part.low), part.mean * (share.mean - share.low))
+    above = math.hypot(share.mean * (part.high - part.mean), part.mean * (share.high - share.mean))
+    low, high = max(0.0, mean - below), min(1.0, mean + above)
+    return Estimate(mean, low, high, share.n, share.planned)
+
+
 class Difference(NamedTuple):
     """A difference of two means, in [-1, 1], with its 95 % interval."""
 

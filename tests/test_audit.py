@@ -59,6 +59,14 @@ def test_without_wrong_answers_there_is_no_specificity_and_no_kappa() -> None:
     assert (found.agreement.mean, found.specificity.mean, found.kappa) == (1.0, None, None)
 
 
+def test_perfect_agreement_on_a_few_answers_leaves_kappa_open() -> None:
+    """Wilson's lower limit of 5 of 5 is 0.566, chance agrees on 0.52: 0.046 / 0.48."""
+    found = audit(labels(3, 0, 0, 2), exact_match).counts.kappa
+    assert found is not None
+    assert found[0] == 1.0
+    assert found[1] == pytest.approx((0.095, 1.0), abs=0.001)
+
+
 def test_half_a_score_calls_an_answer_right() -> None:
     found = audit([Label("q", ("New York",), "New Orleans", True)], lambda *_: 0.5)
     assert found.verdicts == (True,)

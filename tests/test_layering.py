@@ -29,7 +29,7 @@ ROOMS = {
     "hub": {"errors", "paths"},
     "tasks": {"types", "errors", "paths", "registry", "rows", "questions", "draws", "parts"},
     "crew": set(),
-    "judge": {"types", "errors", "registry", "engines", "scoring", "store", "crew"},
+    "judge": {"types", "errors", "paths", "registry", "engines", "scoring", "store", "crew"},
     "runner": {"types", "errors", "episode", "engines", "search", "crew"},
     "solvers": {"types", "errors", "episode", "registry", "runner"},
 }

@@ -11,9 +11,11 @@ from msgspec.structs import replace
 
 from autocoa_bench.crew import work_through
 from autocoa_bench.engines import Engine, EngineOptions, models, opened
+from autocoa_bench.engines.hf import fingerprint
 from autocoa_bench.errors import EngineFault, UserError
 from autocoa_bench.judge import Case, JudgePlan, Verdict, key_of, load_prompt
 from autocoa_bench.judge.kept import Asked, Kept
+from autocoa_bench.paths import user_path
 from autocoa_bench.types import Completion, Generate, JudgeSpec, Prompt
 
 CONTEXT_TOKENS = 4096
@@ -38,7 +40,9 @@ class Judge:
         self._spec: JudgeSpec | None = None
         self.asked = Asked(
             plan.engine,
+            plan.base_url,
             plan.model,
+            _model_sha256(plan),
             models.resolve_adapter(str(shipped)).sha256 if shipped else "",
             self.prompt.name,
             self.prompt.sha256,
@@ -118,6 +122,14 @@ def counted(votes: Sequence[bool | None]) -> tuple[bool | None, str]:
     if 2 * said == n:
         return None, f"a tie: {said} of {n} readable votes say correct" if n else "unreadable"
     return 2 * said > n, f"{said} of {n} readable votes say correct"
+
+
+def _model_sha256(plan: JudgePlan) -> str:
+    """The hash of a model that is here as a file or a folder, and may be another tomorrow."""
+    path = user_path(plan.model) if plan.model and not plan.base_url else None
+    if path is None or not path.exists():
+        return ""
+    return fingerprint(plan.model)
 
 
 def _is_cut(reply: Completion) -> bool:

@@ -22,7 +22,10 @@ class Asked(Struct, frozen=True):
     """A judge in the words of a plan: what is known of it before its engine has started."""
 
     engine: str
+    base_url: str
     model: str
+    model_sha256: str
+    """Of a model that is a file or a folder here; a named one's is in the program."""
     adapter_sha256: str
     prompt: str
     prompt_sha256: str
@@ -51,6 +54,8 @@ class Kept:
         if path is None:
             return
         try:
+            if path.exists():
+                list(_lines(path))  # a file of something else is refused before it is touched
             self._file = LineFile(path)
             for line in _lines(path):
                 self._take(line)

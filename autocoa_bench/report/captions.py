@@ -97,8 +97,15 @@ def _audit_note(audit: SavedAudit) -> str:
         said += f", kappa {kappa:z.2f} ({low:z.2f} to {high:z.2f})"
     return (
         f"judge {model_name(audit.judge.engine)}, prompt {audit.judge.prompt}: agreement with "
-        f"{counts.n:,} labelled answers ({printable(audit.labels, 60)}) {said}"
+        f"{counts.n:,} labelled answers ({printable(audit.labels, 60)}) {said}{no_verdict(audit)}"
     )
+
+
+def no_verdict(audit: SavedAudit) -> str:
+    """Of how many of its labelled answers an audit has no verdict; empty where it has all."""
+    if not audit.unscored:
+        return ""
+    return f", no verdict on {audit.unscored:,} of {audit.counts.n + audit.unscored:,}"
 
 
 def _revisions(entry: Entry) -> str:

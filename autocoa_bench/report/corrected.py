@@ -8,11 +8,13 @@ from autocoa_bench.audit import SavedAudit
 from autocoa_bench.errors import UserError
 from autocoa_bench.judge import SCORER
 from autocoa_bench.parts import is_sub
-from autocoa_bench.report.captions import shared_notes, titled
+from autocoa_bench.report.captions import no_verdict, shared_notes, titled
 from autocoa_bench.report.model import Cell, Column, Row, Section, Table, percent, score_cell
 from autocoa_bench.report.reading import NOTHING_KNOWN, Catalogue, Entry, entries, measure
-from autocoa_bench.stats import Estimate, corrected, macro_average
+from autocoa_bench.scoring import answer_of
+from autocoa_bench.stats import Estimate, corrected, estimate, macro_average, scaled
 from autocoa_bench.store import Run, differing
+from autocoa_bench.types import TaskSample
 
 _AVERAGE = "average"
 
@@ -30,10 +32,9 @@ def corrected_means(
     sections, facts = [], []
     for entry in found:
         rows = []
-        for task, judged in _judged(entry).items():
+        for task, (judged, true) in _means(entry, audit).items():
             info = known.tasks.get(task)
             label = "Average" if task == _AVERAGE else info.title if info else task
-            true = _corrected(judged, audit)
             cells = (Cell(f"{judged.n:,}"), score_cell(judged), score_cell(true))
             rows.append(Row(Cell(label), cells))
             of = {"task": task, "planned": true.planned, "coverage": true.coverage}
@@ -51,12 +52,34 @@ def corrected_means(
     )
 
 
-def _judged(entry: Entry) -> dict[str, Estimate]:
-    """The judge's mean of each task, then their average, where that is one of datasets."""
-    means = {sample.task: measure(entry, sample, SCORER)[0] for sample in entry.spec.tasks}
+def _means(entry: Entry, audit: SavedAudit) -> dict[str, tuple[Estimate, Estimate]]:
+    """Each task's mean as judged and as corrected, then their average, where it is one of datasets.
+
+    A question without an answer is wrong without asking: the judge erred on the others alone.
+    """
+    means = {}
+    for sample in entry.spec.tasks:
+        answered, given = _by_question(entry, sample)
+        true = scaled(_corrected(estimate(answered), audit), estimate(given))
+        means[sample.task] = (measure(entry, sample, SCORER)[0], true)
     if len(means) > 1 and not any(map(is_sub, means)):
-        means[_AVERAGE] = macro_average(list(means.values()))
+        judged, corrected_ = zip(*means.values(), strict=True)
+        means[_AVERAGE] = (macro_average(judged), macro_average(corrected_))
     return means
+
+
+def _by_question(entry: Entry, sample: TaskSample) -> tuple[list[list[float]], list[list[float]]]:
+    """By planned question: the judge's scores of its answers, and of each sample whether it has
+    an answer."""
+    answered: list[list[float]] = []
+    given: list[list[float]] = []
+    for question in sample.question_ids:
+        records = entry.answers.get((sample.task, question), [])
+        scored = [each for each in records if entry.score(each, SCORER) is not None]
+        asked = [each for each in scored if isinstance(answer_of(each), str)]
+        answered.append([entry.score(each, SCORER) or 0.0 for each in asked])
+        given.append([float(each in asked) for each in scored])
+    return answered, given
 
 
 def _corrected(judged: Estimate, audit: SavedAudit) -> Estimate:
@@ -92,7 +115,8 @@ def _method(audit: SavedAudit) -> str:
         "corrected: the share of right answers from the judge's, its sensitivity "
         f"({percent(sensitivity.mean or 0)} % of {sensitivity.n:,}) and specificity "
         f"({percent(specificity.mean or 0)} % of {specificity.n:,}) in the audit on "
-        f"{audit.labels} (Rogan and Gladen 1978), with a 95 % interval that has the audit's "
-        "uncertainty in it (Lang and Reiczigel 2014); it holds as far as the judge errs on these "
-        "answers as it did on the audited ones"
+        f"{audit.labels}{no_verdict(audit)} (Rogan and Gladen 1978), with a 95 % interval that has "
+        "the audit's uncertainty in it (Lang and Reiczigel 2014); questions without an answer are "
+        "wrong without asking. It holds as far as the judge errs on these answers as it did on the "
+        "audited ones"
     )

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from autocoa_bench.audit import Audit, Confusion, Label, SavedAudit, save_audit
-from autocoa_bench.stats import Estimate, corrected, estimate, wilson
+from autocoa_bench.stats import Estimate, corrected, estimate, scaled, wilson
 from autocoa_bench.store import load_run
 from support.commands import Cli, caller, refused
 from support.judges import exact, judge_spec
@@ -55,6 +55,32 @@ def test_a_perfect_judge_changes_next_to_nothing_and_limits_stay_in_range() -> N
     every = corrected(share(99, 100), (90, 100), (80, 100))
     assert (every.mean, every.high) == (1.0, 1.0)
     assert corrected(estimate([]), (1, 2), (2, 2)).mean is None
+
+
+def test_a_share_without_answers_is_wrong_whatever_the_judge() -> None:
+    """Half answered, half of that right: 0.25, with 0.5 * 0.1 from either side in quadrature."""
+    half = Estimate(0.5, 0.4, 0.6, 100, 100)
+    found = scaled(half, half)
+    assert found.mean == 0.25
+    assert (found.low, found.high) == (
+        pytest.approx(0.1793, abs=1e-4),
+        pytest.approx(0.3207, abs=1e-4),
+    )
+    none = scaled(estimate([]), share(0, 50))
+    assert (none.mean, none.low, none.high) == (0.0, 0.0, share(0, 50).high)
+
+
+def test_only_what_was_judged_is_corrected(cli: Cli) -> None:
+    """30 of 60 answers called right, 60 more questions without one: 0.5 * 0.3 / 0.7."""
+    answers = ["Anna"] * 30 + ["Bert"] * 30 + [None] * 60
+    records = [answered(number, answer) for number, answer in enumerate(answers, 1)]
+    write_run(Path("half"), info(ids=tuple(f"q{n}" for n in range(1, 121))), records)
+    with MockServer(exact) as server:
+        judge = ("--judge", "mock", "--judge-base-url", server.url)
+        assert cli("score", "half", *judge).code == 0
+    done = cli("report", "half", "--judge-audit", "audit.json", "--format", "csv")
+    [row] = [line for line in done.out.splitlines() if "judge:corrected" in line]
+    assert "0.2142857" in row
 
 
 def test_a_smaller_audit_leaves_more_open() -> None:

@@ -52,7 +52,7 @@ def test_a_judge_stands_beside_the_scorers_and_what_it_left_open_is_said(cli: Cl
         done = cli("--scorers", "em", *judge(server))
     assert done.code == 0, done.err
     words = " ".join(done.out.split())
-    assert "judge gave no verdict on 1 of them, which its figures leave out" in words
+    assert "judge gave no verdict on 2 of them, which its figures leave out" in words
     assert "judge: mock (prompt brief #" in words
     assert "em differs from the label on 2 of 6 answers" in words
     assert "judge differs from the label on 2 of 6 answers" in words
@@ -63,11 +63,11 @@ def test_the_figures_are_those_of_a_hand_count(cli: Cli) -> None:
         done = cli(*judge(server, "--save", "audit.json"))
     assert done.code == 0, done.err
     saved = read_audit(Path("audit.json"))
-    assert saved.counts == Confusion(both_right=2, missed=1, wrongly=1, both_wrong=1)
-    assert (saved.unscored, saved.labels, saved.judge.engine.model) == (1, "labels.jsonl", "mock")
-    assert saved.counts.agreement.mean == 0.6
+    assert saved.counts == Confusion(both_right=2, missed=1, wrongly=1, both_wrong=0)
+    assert (saved.unscored, saved.labels, saved.judge.engine.model) == (2, "labels.jsonl", "mock")
+    assert saved.counts.agreement.mean == 0.5
     assert saved.counts.sensitivity.mean == pytest.approx(2 / 3)
-    assert saved.counts.specificity.mean == 0.5
+    assert saved.counts.specificity.mean == 0.0
 
 
 def test_an_answer_that_is_empty_is_wrong_without_asking(cli: Cli) -> None:
@@ -113,3 +113,33 @@ def test_a_file_that_is_no_audit_is_refused(cli: Cli) -> None:
         read_audit(Path("audit.json"))
     with pytest.raises(UserError, match=r"there is no audit .* --save writes one"):
         read_audit(Path("none.json"))
+
+
+def test_the_judge_among_the_scorers_needs_a_model(cli: Cli) -> None:
+    refused(cli("--scorers", "judge"), "--scorers judge needs --judge MODEL")
+
+
+@pytest.mark.parametrize("option", ["--verdicts", "--save", "--out"])
+def test_the_labels_are_never_written_over(cli: Cli, option: str) -> None:
+    before = Path("labels.jsonl").read_bytes()
+    with MockServer(holding) as server:
+        refused(cli(*judge(server, option, "./labels.jsonl")), "given twice")
+    assert Path("labels.jsonl").read_bytes() == before
+
+
+def test_a_file_of_something_else_is_not_cut(cli: Cli) -> None:
+    Path("other.jsonl").write_text('{"question": "Who?"}\n{"question": "Who else?"}')
+    with MockServer(holding) as server:
+        refused(cli(*judge(server, "--verdicts", "other.jsonl")), "line 1 is no verdict")
+    assert Path("other.jsonl").read_text().endswith('"Who else?"}')
+
+
+def test_another_server_is_asked_although_its_model_has_the_same_name(cli: Cli) -> None:
+    with MockServer(holding) as one:
+        cli(*judge(one, "--verdicts", "kept.jsonl"))
+    refused(
+        cli(
+            "--judge", "mock", "--judge-base-url", "http://127.0.0.1:9", "--verdicts", "kept.jsonl"
+        ),
+        "the judge: no model server at http://127.0.0.1:9",
+    )
