@@ -5,6 +5,7 @@ This is the simulated environment of the paper's first stage of reinforcement le
 
 from __future__ import annotations
 
+from autocoa_bench.episode import inert
 from autocoa_bench.search.simulated import ResultForm, Tagged
 from autocoa_bench.types import Completion, Generate, Observation, Search
 
@@ -12,9 +13,9 @@ from autocoa_bench.types import Completion, Generate, Observation, Search
 class Simulator:
     """Asks for results, and makes observations of them, in a dialect's own form.
 
-    `calls` counts results that were written; of those `faults` are out of form: the passages that
-    can be read from them are shown as a search engine's would be, and no token of that is the
-    policy's.
+    `calls` counts results that were written; of those `faults` are out of form, or hold what could
+    act in a dialect (a tag, a backslash): the passages that can be read from them are shown as a
+    search engine's would be, and no token of that is the policy's.
     """
 
     def __init__(self, dialect: Tagged, max_tokens: int) -> None:
@@ -31,7 +32,8 @@ class Simulator:
         """What it wrote, token by token as it was sampled."""
         found = self._form.read(completion)
         self.calls += 1
-        if found.problem:
+        texts = (text for each in found.passages for text in (each.title, each.text))
+        if found.problem or any(inert(text) != text for text in texts):
             self.faults += 1
             return Observation(found.passages)
         return Observation(

@@ -131,6 +131,7 @@ def _train(run: _Run, console: Console) -> None:
     progress = checkpoints.restore(run.out / "checkpoints", run.learner.masters)
     model = Model(run.stage.policy, run.stage.tokenizer, recipe.model, main)
     log = metrics.Metrics(run.out / "metrics.csv", progress.step, Step) if main else None
+    _stop_if_collapsed(run, log.rows if log else ())  # as it did before it was started again
     with (
         Finder(run.stage.scene.search) as finder,
         metrics.Bar(console, progress.step, recipe.max_steps, quiet=not main) as bar,

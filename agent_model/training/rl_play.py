@@ -61,14 +61,16 @@ def play(
     recipe = stage.recipe
     part = deal(recipe.batch, processes)
     drawn = draw(len(stage.scene.questions), recipe.batch, recipe.seed, step)
-    questions = [stage.scene.questions[i] for i in drawn[index * part : (index + 1) * part]]
-    members = [(question, k) for question in questions for k in range(recipe.group)]
+    # Dice go by the place in the batch: where an epoch ends within it, a question has two groups.
+    places = range(index * part, (index + 1) * part)
+    dealt = [(place, k) for place in places for k in range(recipe.group)]
+    members = [(stage.scene.questions[drawn[place]], k) for place, k in dealt]
     rollouts = [
         Rollout(
             episode(question, stage.scene.dialect, stage.scene.budget),
-            Random(f"{recipe.seed}:{step}:{question.task}:{question.id}:{k}"),
+            Random(f"{recipe.seed}:{step}:{place}:{k}"),
         )
-        for question, k in members
+        for (question, _), (place, k) in zip(members, dealt, strict=True)
     ]
     seats = min(recipe.seats, len(rollouts))
     with at_rest(stage.policy):

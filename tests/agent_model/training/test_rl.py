@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from agent_model import losses
 from agent_model.agent import Agent
 from agent_model.reward import Reward
 from agent_model.rollout import sampler as sampling
-from agent_model.training import metrics, policy
+from agent_model.rollout.driver import Rollout
+from agent_model.training import metrics, policy, rl_play
 from agent_model.training.config import GrpoRecipe, Live, Lora, load_grpo
 from agent_model.training.optimiser import Masters
 from agent_model.training.policy import load_policy, trainable
@@ -142,9 +143,29 @@ def test_a_policy_that_learns_nothing_any_more_is_stopped_with_the_reason(
         train(given, tmp_path / "out")
     assert [row.step for row in metrics.read(tmp_path / "out" / "metrics.csv", Step)] == [1, 2]
     assert (tmp_path / "out" / "checkpoints" / "step-000002").is_dir()
+    with pytest.raises(UserError, match="has collapsed"):  # again, and nothing more is learned
+        train(given, tmp_path / "out")
+    assert len(metrics.read(tmp_path / "out" / "metrics.csv", Step)) == 2
+    assert not (tmp_path / "out" / "model").exists()
     rows = train(msgspec.structs.replace(given, patience=0), tmp_path / "out")
     assert len(rows) == 6
     assert {(row.cut, row.formed, round(row.reward, 6)) for row in rows} == {(1.0, 0.0, -0.2)}
+
+
+def test_every_rollout_of_a_step_has_dice_of_its_own(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a step asks a question twice, as an epoch ends within it."""
+    thrown: list[float] = []
+
+    def noted(rollouts: Sequence[Rollout], *_: object) -> None:
+        thrown.extend(each.dice.random() for each in rollouts)
+        raise UserError("enough was seen")
+
+    monkeypatch.setattr(rl_play, "roll_out", noted)
+    with pytest.raises(UserError, match="enough was seen"):
+        train(recipe(place, count=3, batch=8, group=2), tmp_path / "out")
+    assert len(thrown) == len(set(thrown)) == 16
 
 
 def test_a_query_of_a_whole_step_is_asked_once(
