@@ -45,6 +45,16 @@ _NO = (
     *("No.", "no", "No, they {verb} not", "No, they differ.", "No, not both.", "They {verb} not"),
     *("No, only one of them.", "No, that is not the case.", "they {verb}n't"),
 )
+_THING = re.compile(
+    r"\b(?:which|what|this) (?P<phrase>(?:[\w'-]+ ){0,4}?(?P<head>film|song|album|band|novel|book"
+    r"|series|show|magazine|company|team|group|game|station|river|airline|club|play|award|mountain"
+    r"|festival|journal|brand|label|publisher|city|town|state|county|country|village|island|actor"
+    r"|actress|singer|director|author|writer|player|artist|musician|composer|politician|rapper"
+    r"|comedian|producer|coach|king|president|university|college|school|musical|opera|league"
+    r"|hotel|museum|party|district|castle|church|network|character|drummer|guitarist|poet))\b",
+    re.IGNORECASE,
+)
+_VERB = re.compile(r"\b(is|was|are|were|did|does|do|has|had|the|of|in|on|a|an)\b")
 _QUALIFYING = ("professional", "former", "retired", "famous", "about", "around", "approximately")
 _UNITS = {
     "ft": "feet", "feet": "ft", "km": "kilometres", "kilometres": "km", "m": "metres",
@@ -257,20 +267,25 @@ def initials(question: str, gold: str, dice: Random) -> str | None:
     return dice.choice((short, f"{gold} ({short})", f"{short} ({gold})"))
 
 
+def described(question: str, gold: str, dice: Random) -> str | None:
+    """A name with what the question says it is: "the 1994 film Speed", "Speed (film)"."""
+    found = _THING.search(question)
+    if found is None or kind_of(question, gold) not in ("name", "person", "place"):
+        return None
+    phrase, head = found["phrase"], found["head"].lower()
+    options = [f"{gold} ({head})", f"the {head} {gold}", f"{gold}, the {head}"]
+    if not _VERB.search(phrase) and phrase.lower() != head:
+        options += [f"the {phrase} {gold}", f"{gold}, the {phrase}", f"{gold} ({phrase})"]
+    return dice.choice(options)
+
+
 def name_form(question: str, gold: str, dice: Random) -> str | None:
-    """A name with a word for what it is, quoted, in or without its last word."""
+    """A name quoted, without its last word, its subtitle or what stands in brackets."""
     if kind_of(question, gold) not in ("name", "words", "place") or len(gold) > 60:
         return None
     options = []
-    if found := re.search(
-        r"\b(?:which|what|this)(?: [\w'-]+){0,4}? (film|song|album|band|novel|book|series|show"
-        r"|magazine|company|team|group|game|station|river|airline|club|play|award|mountain"
-        r"|festival|journal|brand|label|publisher)\b",
-        question,
-        re.IGNORECASE,
-    ):
-        what = found[1].lower()
-        options += [f"the {what} {gold}", f"{gold} ({what})", f'"{gold}"', f"{gold}, a {what}"]
+    if re.search(r"film|song|album|novel|book|series|show|play", question) and gold[0] != '"':
+        options.append(f'"{gold}"')
     if found := _TAILS.fullmatch(gold):
         options.append(found[1])
     head, _, subtitle = gold.partition(": ")
@@ -287,7 +302,7 @@ def less(question: str, gold: str, dice: Random) -> str | None:  # noqa: ARG001
     """Without what only describes: a nationality before an occupation, "about", a place after."""
     if found := re.fullmatch(r"(?:an? )?(.+)", gold):
         first, _, rest = found[1].partition(" ")
-        if rest.islower() and (nations().get(first) or first in _QUALIFYING):
+        if rest.islower() and rest != "people" and (first in nations() or first in _QUALIFYING):
             return rest
     if found := re.fullmatch(r"([^\"]+ [^\"]+?),? (?:in|at|near) [A-Z][^\"]+", gold):
         return found[1]
@@ -365,9 +380,10 @@ FORMS: Mapping[str, tuple[Form, float]] = {
     "nation": (nation_form, 5.0),
     "synonym": (synonym, 5.0),
     "initials": (initials, 0.6),
+    "described": (described, 1.5),
     "name": (name_form, 2.0),
     "less": (less, 3.0),
-    "more": (more, 0.25),
+    "more": (more, 0.15),
     "count": (count_form, 1.5),
     "order": (order, 3.0),
     "clause": (clause, 3.0),
