@@ -2,7 +2,7 @@
 
 import pytest
 
-from judges.values import Date, kind_of, meaning, read_date, read_number, spelled, within
+from judges.values import Date, kind_of, meaning, read_date, read_number, spelled, table, within
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,15 @@ def test_a_place_in_a_known_state_or_country_is_taken_apart() -> None:
     assert within("Hastings, New Zealand") == ("Hastings", "New Zealand")
     assert within("Charles Taylor, Jr.") is None
     assert within("April 30, 1960") is None
+
+
+@pytest.mark.parametrize("name", ["nations", "regions", "synonyms", "nicknames"])
+def test_a_table_names_things_and_never_the_same_pair_twice(name: str) -> None:
+    rows = table(name)
+    assert all(len(row) >= 2 and all(row) for row in rows)
+    assert len(set(rows)) == len(rows)
+
+
+def test_a_nations_name_is_of_one_nation() -> None:
+    words = [word for row in table("nations") for word in set(row)]
+    assert len(words) == len(set(words))
