@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from random import Random
 
 from judges.said import NOTHING
-from judges.same import Form
+from judges.same import Form, clause
 from judges.values import (
     MONTHS,
     Date,
@@ -182,8 +182,6 @@ def one_of_several(question: str, gold: str, dice: Random) -> str | None:  # noq
 
 def opposite(question: str, gold: str, dice: Random) -> str | None:
     """Yes for no, no for yes, with or without a clause."""
-    from judges.same import clause
-
     if kind_of(question, gold) != "yes-no":
         return None
     flipped = "no" if gold.lower().startswith("yes") else "yes"

@@ -214,7 +214,7 @@ def place_form(question: str, gold: str, dice: Random) -> str | None:
             (f"{gold}, {state}", f"{gold}, {short}", f"{gold}, {country}", f"{gold} in {state}",
              f"{gold}, {state}, {country}", f"the city of {gold}", f"{gold} ({state})")
         )  # fmt: skip
-    states = {row[1]: row[2] for row in table("regions")}
+    states = {row[1]: row[2] for row in table("regions") if row[3] == "United States"}
     if around := within(gold):
         city, rest = around
         options = [city, f"{city} ({rest})", f"{city} in {rest}", f"{city} {rest}"]

@@ -89,6 +89,12 @@ def test_a_slip_of_one_letter_leaves_a_name_nearly_as_long() -> None:
         assert abs(len(text) - len("Arnold Schwarzenegger")) <= 1
 
 
+def test_only_a_place_in_the_united_states_is_said_to_be_there() -> None:
+    assert not {"Bonn, Germany, USA", "Bonn, Germany, United States"} & given(
+        "place", "Where?", "Bonn, Germany"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "gold"),
     [
