@@ -99,10 +99,10 @@ $(LONGER)/.data: $(VENV)/.dev
 
 # What the judge learns from; no question that it is audited on.
 $(JUDGE)/.data: $(VENV)/.dev
-	$(VERDICTS) --tasks $(DATA)/official/hotpotqa_rl_train.parquet --count 4400 \
+	$(VERDICTS) --tasks $(DATA)/official/hotpotqa_rl_train.parquet --count 7200 \
 		--out $(JUDGE)/real
-	$(VERDICTS) --tasks multihop,singlehop --count 800 --out $(JUDGE)/embedded
-	$(VERDICTS) --tasks when-to-act,recent-sub --count 200 --out $(JUDGE)/known
+	$(VERDICTS) --tasks multihop,singlehop --count 1400 --out $(JUDGE)/embedded
+	$(VERDICTS) --tasks when-to-act,recent-sub --count 400 --out $(JUDGE)/known
 	touch $@
 
 clean:
