@@ -6,6 +6,8 @@ BIN = $(VENV)/bin
 DATA ?= ../shared/data
 BUILD = build/adapter
 LONGER = build/longer
+JUDGE = build/judge
+VERDICTS = $(BIN)/autocoa-bench verdicts --exclude $(DATA)/judge/labelled.jsonl
 SYNTH = $(BIN)/autocoa-bench synth
 SHOWN = --top-k 1,2,3,3,3
 REAL = --tasks $(DATA)/official/hotpotqa_rl_train.parquet --top-k 2,3 \
@@ -18,7 +20,7 @@ VARIANTS = build/variants/seed-$(SEED)
 CONFIG = --set seed=$(SEED) --config recipes/variants
 EVALUATE = $(BIN)/autocoa-bench run --solver agent --step-tokens 128 --context-tokens 4096 --adapter
 
-.PHONY: demo test check format adapter variants clean
+.PHONY: demo test check format adapter judge variants clean
 
 demo: $(VENV)/.demo
 	rm -rf results/runs/demo
@@ -50,6 +52,12 @@ adapter: $(BUILD)/.data $(LONGER)/.data
 		--out $(LONGER)/run
 	$(BIN)/autocoa-bench models convert $(LONGER)/run/model --outtype q8_0 \
 		agent_model/adapters/smollm2-135m-agent.gguf
+
+# Makes an adapter for the embedded judge: data, training, conversion. None ships yet.
+judge: $(JUDGE)/.data
+	$(TRAIN) sft2 --config recipes/judge.toml --out $(JUDGE)/run
+	$(BIN)/autocoa-bench models convert $(JUDGE)/run/model --outtype q8_0 \
+		judges/adapters/smollm2-135m-judge.gguf
 
 # Table 1's SFT variants at small, equal budgets, from one base, data and seed, and their scores.
 variants: $(BUILD)/.data
@@ -87,6 +95,14 @@ $(LONGER)/.data: $(VENV)/.dev
 	$(SYNTH) coa --tasks singlehop $(SHOWN) --seed 1 --count 90 --out $(LONGER)/singlehop
 	$(SYNTH) cot --tasks when-to-act --seed 1 --count 200 --out $(LONGER)/known
 	$(SYNTH) coa $(REAL) --seed 1 --count 120 --out $(LONGER)/real
+	touch $@
+
+# What the judge learns from; no question that it is audited on.
+$(JUDGE)/.data: $(VENV)/.dev
+	$(VERDICTS) --tasks $(DATA)/official/hotpotqa_rl_train.parquet --count 7200 \
+		--out $(JUDGE)/real
+	$(VERDICTS) --tasks multihop,singlehop --count 1400 --out $(JUDGE)/embedded
+	$(VERDICTS) --tasks when-to-act,recent-sub --count 400 --out $(JUDGE)/known
 	touch $@
 
 clean:

@@ -76,9 +76,11 @@ def encode(trajectory: Trajectory, tokenizer: Tokenizer) -> Encoded:
 
     A step's own `token_ids` stand where they spell its text; other text is encoded on its own.
     The end of turn follows an answer that ended by itself, sampled or not; an action never has
-    one. Raises UserError for a solver whose tags are not known here.
+    one. Raises UserError for a search of a solver whose tags are not known here; without one, as
+    in a judge's verdict, there is no tag to know.
     """
-    tag = _query_tag(trajectory.solver)
+    searches = any(step.kind == "search" for step in trajectory.steps)
+    tag = _query_tag(trajectory.solver) if searches else ""
     pieces = [_prompt_piece(trajectory.opening, trajectory.prefill, tokenizer)]
     for step in trajectory.steps:
         pieces.append(_step_piece(step, tag, tokenizer))

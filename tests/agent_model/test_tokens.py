@@ -23,7 +23,7 @@ from agent_model.tokens import (
     retokenisation_drift,
 )
 from autocoa_bench.errors import UserError
-from autocoa_bench.types import Message, Prompt, Trajectory, Turn
+from autocoa_bench.types import Message, Prompt, Step, Trajectory, Turn
 from support.tiny_llm import forced, make_tokenizer, pair, searched, thought
 
 
@@ -220,6 +220,20 @@ def test_a_trajectory_prints_coloured_with_what_is_trained_underlined(tokenizer:
     assert "<begin_search> builder 0 </end_search>" in underlined
     assert "<search_result>" not in underlined
     assert "magenta" in {str(span.style) for span in text.spans}
+
+
+def test_a_single_reply_is_trained_whole_whatever_its_solver(tokenizer: Any) -> None:
+    step = Step("answer", "Verdict: correct", argument="Verdict: correct")
+    opening = (Message("user", "Is it right?"),)
+    verdict = Trajectory("judge", opening, "", (step,), step.text, "answered")
+    encoded = encode(verdict, tokenizer)
+    own = [
+        token
+        for token, kind in zip(encoded.ids, encoded.kinds, strict=True)
+        if kind is not Kind.PROMPT
+    ]
+    assert tokenizer.decode(own[:-1]) == "Verdict: correct"
+    assert own[-1] == end_of_turn(tokenizer)
 
 
 def test_a_solver_of_another_form_is_refused(tokenizer: Any) -> None:

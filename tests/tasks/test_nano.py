@@ -5,39 +5,38 @@ import pytest
 from autocoa_bench import tasks
 from autocoa_bench.search.corpus import read_passages, resolve
 from tasks.nano.questions import SHAPES, questions
-from tasks.nano.world import known_passages, nano, passages, stated
+from tasks.nano.world import NanoSide, known_passages, nano, passages, stated
 
-SIDES = ("test", "train", "base")
+SIDES: tuple[NanoSide, ...] = ("test", "train", "base")
+ASKED = SIDES[:2]
 
 
-def test_no_name_is_on_two_sides():
+def test_no_name_is_on_two_sides() -> None:
     names = [name for side in SIDES for names in nano(side).names.values() for name in names]
     assert len(names) == len(set(names)) == 3 * 232
 
 
-def test_half_of_every_entitys_facts_are_known():
+def test_half_of_every_entitys_facts_are_known() -> None:
     for facts in nano("test").facts.values():
         assert abs(2 * sum(fact.known for fact in facts) - len(facts)) <= 1
 
 
-def test_what_a_base_reads_states_all_known_facts_and_no_unknown_one():
+def test_what_a_base_reads_states_all_known_facts_and_no_unknown_one() -> None:
     said = " ".join(passage.text for passage in known_passages())
-    for side in ("test", "train"):
+    for side in ASKED:
         for fact in nano(side).all_facts():
             assert [stated(fact, wording) in said for wording in (0, 1)] == [fact.known] * 2
 
 
-def test_nothing_of_the_third_side_is_asked_or_read_in_test_and_train():
+def test_nothing_of_the_third_side_is_asked_or_read_in_test_and_train() -> None:
     base = {name for names in nano("base").names.values() for name in names}
     said = " ".join(passage.text for passage in known_passages())
-    asked = " ".join(
-        each.text for side in ("test", "train") for n in SHAPES for each in questions(n, side)
-    )
+    asked = " ".join(each.text for side in ASKED for n in SHAPES for each in questions(n, side))
     assert not base & set(f"{said} {asked}".replace("?", " ").replace(".", " ").split())
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_every_hop_is_answered_by_its_passage_and_leads_to_the_next(name):
+def test_every_hop_is_answered_by_its_passage_and_leads_to_the_next(name: str) -> None:
     text = {passage.id: passage.text for passage in passages("test")}
     for question in questions(name, "test"):
         assert len(question.hops) == SHAPES[name].hops
@@ -48,17 +47,17 @@ def test_every_hop_is_answered_by_its_passage_and_leads_to_the_next(name):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_inner_phrases_stand_in_the_question(name):
+def test_inner_phrases_stand_in_the_question(name: str) -> None:
     for question in questions(name, "train"):
         assert all(hop.phrase in question.text for hop in question.hops[:-1])
 
 
-def test_single_questions_are_of_known_and_unknown_facts_in_equal_parts():
+def test_single_questions_are_of_known_and_unknown_facts_in_equal_parts() -> None:
     kinds = [question.kind for question in questions("nq", "test")]
     assert kinds.count("known") == kinds.count("unknown") == 50
 
 
-def test_the_group_is_the_six_datasets_over_their_own_corpora():
+def test_the_group_is_the_six_datasets_over_their_own_corpora() -> None:
     found = tasks.resolve("nano")
     assert [task.info.name for task in found] == [
         *("nq@nano", "triviaqa@nano", "hotpotqa@nano"),
@@ -68,6 +67,6 @@ def test_the_group_is_the_six_datasets_over_their_own_corpora():
     assert len(list(read_passages(resolve("nano")))) == 232
 
 
-def test_the_questions_are_the_same_everywhere():
+def test_the_questions_are_the_same_everywhere() -> None:
     made = [question for name in SHAPES for question in questions(name, "test")]
     assert tasks.questions_sha256(made)[:12] == "ce2e2e92b40b"
