@@ -98,8 +98,8 @@ def report(
         str | None,
         typer.Option(
             help="Tables, by commas: leaderboard, actions, evidence, cost, faults, kinds, acting, "
-            "samples, temporal, paper; default: the first five, and acting, samples and temporal "
-            "where they fit.",
+            "samples, temporal, paper, claims; default: the first five, and acting, samples and "
+            "temporal where they fit.",
             show_default=False,
         ),
     ] = None,
@@ -125,7 +125,8 @@ def report(
             "--as",
             metavar="RUN=ROW",
             help="The paper's row that a run (its name in the table, solver or folder) stands "
-            "beside with --by paper; default: that of its section and model. May be given again.",
+            "beside with --by paper and claims; default: that of its section and model. May be "
+            "given again.",
         ),
     ] = [],  # noqa: B006 - typer reads the default and never changes it
     judge_audit: JudgeAudit = None,

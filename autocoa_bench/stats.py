@@ -256,6 +256,38 @@ def paired(ours: Mapping[Key, float], theirs: Mapping[Key, float]) -> Paired | N
     )
 
 
+def paired_average(
+    ours: Sequence[Mapping[Key, float]], theirs: Sequence[Mapping[Key, float]]
+) -> Paired | None:
+    """`paired` of each dataset, averaged with equal weights as `macro_average` does.
+
+    `detectable` adds those of the datasets in quadrature. None unless each dataset has a question
+    in common.
+    """
+    parts = [paired(mine, others) for mine, others in zip(ours, theirs, strict=True)]
+    found = [part for part in parts if part is not None]
+    if not found or len(found) < len(parts):
+        return None
+    if len(found) == 1:
+        return found[0]
+    shares = ((each, [(1 + x) / 2 for x in (each.mean, each.low, each.high)]) for each in found)
+    whole = macro_average([Estimate(*share, each.n, each.n) for each, share in shares])
+    assert whole.mean is not None
+    assert whole.low is not None
+    assert whole.high is not None
+    least = [each.detectable for each in found if each.detectable is not None]
+    return Paired(
+        mean=2 * whole.mean - 1,
+        low=2 * whole.low - 1,
+        high=2 * whole.high - 1,
+        n=whole.n,
+        won=sum(each.won for each in found),
+        lost=sum(each.lost for each in found),
+        p=paired_test([in_common(*pair) for pair in zip(ours, theirs, strict=True)]),
+        detectable=math.hypot(*least) / len(found) if len(least) == len(found) else None,
+    )
+
+
 def in_common(ours: Mapping[Key, float], theirs: Mapping[Key, float]) -> Pairs:
     """Both scores of each question that both have."""
     return [(ours[each], theirs[each]) for each in ours if each in theirs]

@@ -69,6 +69,43 @@ class PaperTable(Struct, frozen=True):
         return figure / 100 if self.unit == "percent" else figure
 
 
+class Claim(Struct, frozen=True):
+    """A claim of section 4.3 in this project's words, and what decides it: see claims.toml.
+
+    `first` and `second` are rows of Table 1, `margin` is in points, and numbers of actions are two,
+    or one for that many or more.
+    """
+
+    id: str
+    claim: str
+    section: str
+    kind: Literal["better", "no-worse", "most", "success", "training"]
+    first: tuple[str, ...]
+    second: str = ""
+    margin: float = 0.0
+    from_actions: int = 0
+    first_actions: tuple[int, ...] = ()
+    second_actions: tuple[int, ...] = ()
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """All rows that it is about."""
+        return tuple(dict.fromkeys((*self.first, *([self.second] if self.second else []))))
+
+
+class _Claims(Struct, frozen=True):
+    """The file of claims."""
+
+    arxiv: str
+    claims: tuple[Claim, ...]
+
+
+@cache
+def paper_claims() -> tuple[Claim, ...]:
+    """What section 4.3 claims, in the file's order."""
+    return msgspec.toml.decode(_read("claims"), type=_Claims).claims
+
+
 @cache
 def paper_tables() -> tuple[PaperTable, ...]:
     """Tables 1 and 2."""

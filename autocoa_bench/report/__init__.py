@@ -16,6 +16,7 @@ from autocoa_bench.report.acting import KINDS, acting
 from autocoa_bench.report.actions import action_counts
 from autocoa_bench.report.audited import audited
 from autocoa_bench.report.captions import footer, judge_notes
+from autocoa_bench.report.claims import claims
 from autocoa_bench.report.compare import compare, records_by_outcome
 from autocoa_bench.report.corrected import corrected_means
 from autocoa_bench.report.costs import costs
@@ -51,6 +52,7 @@ __all__ = [
     "build",
     "by_search",
     "catalogue",
+    "claims",
     "compare",
     "compared",
     "costs",
@@ -79,6 +81,7 @@ TABLES = (
     "samples",
     "temporal",
     "paper",
+    "claims",
 )
 USUAL = TABLES[:5]
 """Tables that every run has."""
@@ -125,8 +128,8 @@ def build(
 
     `scorers` are the leaderboard's metrics, the first of them (or `em`, where it is among them)
     the one that says which answers are correct by number of actions; by default all that the
-    runs were scored by. `known` is looked up in the registry unless given. `beside`
-    names, by run, the paper's rows for the table `paper` (`matching.matches`). The `audits` of the
+    runs were scored by. `known` is looked up in the registry unless given. `beside` names, by run,
+    the paper's rows for the tables `paper` and `claims` (`matching.matches`). The `audits` of the
     runs' judges stand under the tables; one `correcting` the judge's means adds a table of them
     (`corrected.corrected_means`). Raises UserError for
     a table or scorer that there is not, and for runs that are not comparable in one table
@@ -146,8 +149,8 @@ def build(
         _check_scorer(name, scored)
     if not metrics:
         raise UserError("the runs have no scorers: score them first, then report")
-    if beside and "paper" not in by:
-        raise UserError(f"--as names rows for --by paper, not for {', '.join(by)}")
+    if beside and not {"paper", "claims"} & set(by):
+        raise UserError(f"--as names rows for --by paper or claims, not for {', '.join(by)}")
     known = catalogue(runs) if known is None else known
     found = entries(runs, known)
     if not allow_differences:
@@ -164,6 +167,7 @@ def build(
         "samples": lambda: samples(runs, correct, known),
         "temporal": lambda: temporal(runs, metrics, correct, known),
         "paper": lambda: paper(runs, known, beside),
+        "claims": lambda: claims(runs, correct, known, beside),
     }
     tables = [make[name]() for name in by]
     if correcting is not None:

@@ -32,8 +32,8 @@ class Match(NamedTuple):
 def matches(found: Sequence[Entry], beside: Mapping[str, str]) -> list[Match]:
     """Each run with each table of the paper that has one of its datasets.
 
-    `beside` names rows for runs, these by name, solver or folder; otherwise a run stands beside
-    the row of its section and model. Raises UserError for a run or row that there is not.
+    `beside` names rows for runs, these by name, solver, folder or path; otherwise a run stands
+    beside the row of its section and model. Raises UserError for a run or row that there is not.
     """
     chosen = _chosen(found, beside)
     made = []
@@ -46,21 +46,36 @@ def matches(found: Sequence[Entry], beside: Mapping[str, str]) -> list[Match]:
     return made
 
 
+def runs_of_rows(found: Sequence[Entry], beside: Mapping[str, str]) -> dict[str, list[Entry]]:
+    """The runs that stand beside one row of Table 1, by its name; `beside`: see `matches`."""
+    table, _ = paper_tables()
+    rows: dict[str, list[Entry]] = {}
+    for match in matches(found, beside):
+        if match.row is not None and match.table is table:
+            rows.setdefault(match.row.name, []).append(match.entry)
+    return rows
+
+
 def _chosen(found: Sequence[Entry], beside: Mapping[str, str]) -> dict[str, str]:
     """The rows that were named, by the names of the runs."""
     rows = [row.name for table in paper_tables() for row in table.rows]
     chosen = {}
     for run, row in beside.items():
-        named = [each for each in found if run in (each.name, each.spec.solver, each.run.path.name)]
+        named = [each for each in found if run in _names(each)]
         if not named:
             raise unknown("run of this report", run, [entry.name for entry in found])
         if row not in rows:
             raise unknown("row of the paper", row, rows)
         if len(named) > 1 or named[0].name in chosen:
-            folders = ", ".join(each.run.path.name for each in named)
+            folders = ", ".join(str(each.run.path) for each in named)
             raise UserError(f"--as '{run}={row}': give each run one row, by its folder ({folders})")
         chosen[named[0].name] = row
     return chosen
+
+
+def _names(entry: Entry) -> tuple[str, ...]:
+    """What a run may be called: its name in the table, its solver, its folder, the way there."""
+    return (entry.name, entry.spec.solver, entry.run.path.name, str(entry.run.path))
 
 
 def _match(

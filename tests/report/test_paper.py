@@ -242,7 +242,7 @@ def test_a_run_or_row_that_there_is_not_is_refused(
 
 def test_a_name_of_two_runs_is_refused(real: Callable[..., Run], known: Catalogue) -> None:
     runs = [real("agent", folder=name, model=name) for name in ("one", "two")]
-    with pytest.raises(UserError, match=r"by its folder \(one, two\)"):
+    with pytest.raises(UserError, match=r"by its folder \(runs/one, runs/two\)"):
         table(*runs[:1], known, *runs[1:], agent="SFT-stage2")
 
 

@@ -132,7 +132,7 @@ def test_figure_3_has_a_shape_in_both_panels_and_no_numbers_of_success() -> None
 
 
 @pytest.mark.skipif(not (ROOT / "results/paper").exists(), reason="an sdist leaves the link out")
-@pytest.mark.parametrize("name", ["table1", "table2", "figure3"])
+@pytest.mark.parametrize("name", ["table1", "table2", "figure3", "claims"])
 def test_the_results_folder_shows_what_the_package_reads(name: str) -> None:
     shown = (ROOT / "results/paper" / f"{name}.toml").read_bytes()
     assert shown == (ROOT / "autocoa_bench/published/paper" / f"{name}.toml").read_bytes()
