@@ -20,6 +20,7 @@ from autocoa_bench.stats import (
     macro_average,
     mcnemar,
     paired,
+    paired_average,
     paired_test,
     pass_at,
     wilson,
@@ -190,6 +191,22 @@ def test_other_scores_are_tested_by_a_bootstrap_near_the_normal_tests_p() -> Non
     assert paired_test([pairs]) == pytest.approx(
         math.erfc(abs(mean) / spread / math.sqrt(2)), abs=0.005
     )
+
+
+def test_an_average_of_paired_differences_weighs_datasets_alike() -> None:
+    """All of 10 questions won and none of 40 differing: half, whatever the numbers."""
+    small = dict.fromkeys(range(10), 1.0), dict.fromkeys(range(10), 0.0)
+    large = dict.fromkeys(range(40), 1.0), dict.fromkeys(range(40), 1.0)
+    found = paired_average([small[0], large[0]], [small[1], large[1]])
+    one, other = paired(*small), paired(*large)
+    assert found is not None
+    assert one is not None
+    assert other is not None
+    assert (found.mean, found.n, found.won, found.lost) == (0.5, 50, 10, 0)
+    assert found.low == pytest.approx(0.5 - math.hypot(1 - one.low, -other.low) / 2)
+    assert found.p < 0.05
+    assert paired_average([small[0]], [small[1]]) == one
+    assert paired_average([small[0], {"a": 1.0}], [small[1], {"b": 1.0}]) is None
 
 
 def test_the_paired_test_is_the_same_in_both_directions() -> None:

@@ -59,7 +59,7 @@ def contrast(claim: Claim, rows: Rows, scorer: str) -> Contrast | str:
 
     A claim of several rows is true where it is of each. Where all are in favour, the one with the
     largest p stands for them (an intersection-union test), otherwise the one with the smallest p
-    of those against it, times their number (Bonferroni).
+    of those against it, times the number of rows (Bonferroni).
     """
     found = []
     for row in claim.first:
@@ -139,8 +139,7 @@ def _success(
         return f"no answers after {in_words(actions)}"
     bound = -claim.margin / 100
     p, detectable = _independent(found, bound)
-    n = ours.n + theirs.n
-    return Contrast(*found, bound, p, detectable, n)
+    return Contrast(*found, bound, p, detectable, ours.n + theirs.n)
 
 
 def _independent(found: Difference, bound: float) -> tuple[float, float | None]:
