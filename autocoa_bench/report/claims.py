@@ -163,7 +163,7 @@ def _notes(lines: Sequence[_Line], rows: Rows, scorer: str) -> tuple[str, ...]:
     )
     return (
         f"scored by {scorer}; difference: in points, with its 95 % interval; a claim is true where "
-        "it is above 0, one of no loss where it is above the margin that stands with it, which is "
+        "it is above 0, one of no loss where it is above the bound that stands with it, which is "
         "this project's: the paper gives none",
         f"holds, does not hold: p < {LEVEL} after Holm's correction for the {tested} claims that "
         "were tested, for the claim or against it; undecided: neither; no runs: a row that it is "
@@ -172,7 +172,7 @@ def _notes(lines: Sequence[_Line], rows: Rows, scorer: str) -> tuple[str, ...]:
         "McNemar's exact for one dataset scored 0 or 1; success by number of actions: over all "
         "questions together, as of independent samples (Newcombe's interval). A claim of several "
         "rows: it must hold for each, the figures are of the row that decides",
-        "detectable: how far from there a true difference would have to be for 80 % of "
+        "detectable: how far from 0, or that bound, a true difference would have to be for 80 % of "
         "samples of n questions to show it, before correction",
         f"runs by row ({runs}); those of one row are averaged question by question. Intervals are "
         "over questions, of these models: how much another training run would differ is not in "
