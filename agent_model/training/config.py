@@ -13,7 +13,7 @@ from msgspec import Struct
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.registry import unknown
 
-Stage = Literal["pretrain", "sft1", "sft2", "sft3"]
+Stage = Literal["sft1", "sft2", "sft3"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 ALL_STAGES: tuple[str, ...] = (*STAGES, "grpo")
 

@@ -1,1 +1,0 @@
-"""The nano world: one-word names, short passages, for models of a million weights."""
