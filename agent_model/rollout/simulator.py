@@ -15,14 +15,16 @@ class Simulator:
 
     `calls` counts results that were written; of those `faults` are out of form, or hold what could
     act in a dialect (a tag, a backslash): the passages that can be read from them are shown as a
-    search engine's would be, and no token of that is the policy's.
+    search engine's would be, and no token of that is the policy's. So are those of which there are
+    more than the `top_k` that a search engine would find.
     """
 
-    def __init__(self, dialect: Tagged, max_tokens: int) -> None:
+    def __init__(self, dialect: Tagged, max_tokens: int, top_k: int) -> None:
         self.calls = 0
         self.faults = 0
         self._form = ResultForm(dialect)
         self._max_tokens = max_tokens
+        self._top_k = top_k
 
     def request(self, search: Search) -> Generate:
         """What to ask of the policy in place of a search."""
@@ -33,9 +35,10 @@ class Simulator:
         found = self._form.read(completion)
         self.calls += 1
         texts = (text for each in found.passages for text in (each.title, each.text))
-        if found.problem or any(inert(text) != text for text in texts):
+        several = len(found.passages) > self._top_k
+        if found.problem or several or any(inert(text) != text for text in texts):
             self.faults += 1
-            return Observation(found.passages)
+            return Observation(found.passages[: self._top_k])
         return Observation(
             found.passages, text=self._form.written(found), token_ids=completion.token_ids
         )

@@ -154,12 +154,12 @@ FREE = frozenset(
         "live",
         "micro_tokens",
         "patience",
-        "seats",
         "sharding",
         "torch_threads",
     }
 )
-"""What may change when a run is resumed: none of it changes what is learned."""
+"""What may change when a run is resumed: none of it changes what is learned. Not among them are
+GRPO's `seats`: in bf16 a token may depend on what else is sampled beside it."""
 
 _STAGE_1: Mapping[str, Any] = {"lr": 5e-6, "batch": 16, "max_tokens": 6144}
 """Where stage 1's values differ from those of stages 2 and 3 (the released scripts')."""
@@ -201,6 +201,18 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "live.step_tokens": (1, _MANY),
     "live.context_tokens": (1, _MANY),
 }
+
+
+def as_resumed(before: AnyRecipe, now: AnyRecipe) -> AnyRecipe:
+    """A run's recipe with what may change as a resuming one has it.
+
+    Questions that GRPO watches are not learned from, so that it has to watch the same.
+    """
+    free = {name: getattr(now, name) for name in FREE.intersection(now.__struct_fields__)}
+    if isinstance(now, GrpoRecipe):
+        watched = {name: getattr(before.live, name) for name in ("tasks", "count", "split")}
+        free["live"] = msgspec.structs.replace(now.live, **watched)
+    return msgspec.structs.replace(before, **free)
 
 
 def load_recipe(path: Path, stage: Stage, changes: Sequence[str] = ()) -> Recipe:

@@ -186,7 +186,7 @@ def _played(run: _Run, finder: Finder, step: int) -> tuple[list[Group], dict[str
     part = run.accelerator.process_index, run.accelerator.num_processes
     if step < recipe.simulated_steps:
         assert isinstance(stage.scene.dialect, Agent)
-        simulator = Simulator(stage.scene.dialect, recipe.result_tokens)
+        simulator = Simulator(stage.scene.dialect, recipe.result_tokens, recipe.top_k)
         groups = play(stage, simulator, step, *part)
         return groups, {"calls": 0, "saved": simulator.calls, "faults": simulator.faults}
     before = finder.calls, finder.saved, len(finder.faults)

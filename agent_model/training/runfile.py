@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from agent_model.training.batches import Drift
 from agent_model.training.checkpoints import Progress
-from agent_model.training.config import FREE, AnyRecipe, Common
+from agent_model.training.config import AnyRecipe, Common, as_resumed
 from agent_model.training.files import writing
 from agent_model.training.policy import Policy, base_identity
 from autocoa_bench import provenance
@@ -139,10 +139,7 @@ def close_run(out: Path, kind: type[AnyRecipe], progress: Progress, last: Struct
 
 
 def _refuse_other(out: Path, found: TrainingRun[AnyRecipe], run: TrainingRun[AnyRecipe]) -> None:
-    names = FREE.intersection(run.recipe.__struct_fields__)
-    free = {name: getattr(run.recipe, name) for name in names}
-    before = msgspec.structs.replace(found.recipe, **free)
-    changes = list(differing(before, run.recipe))
+    changes = list(differing(as_resumed(found.recipe, run.recipe), run.recipe))
     if not changes and found.data_sha256 != run.data_sha256:
         others = dict(found.data_sha256.items() ^ run.data_sha256.items())
         changes = [f"the content of {name}" for name in sorted(others)]

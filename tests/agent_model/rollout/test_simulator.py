@@ -48,7 +48,7 @@ def play(
     monkeypatch.setattr(PolicySampler, "ask", noted)
     monkeypatch.setattr(module, "draw", saying(model[1], "".join(texts)))
     dialect = Agent(shots=0)
-    simulator = Simulator(dialect, max_tokens=200)
+    simulator = Simulator(dialect, max_tokens=200, top_k=2)
     rollouts = [Rollout(episode(QUESTION, dialect, Budget()), Random(i)) for i in range(2)]
     one, other = roll_out(rollouts, PolicySampler(*model, seats=2, temperature=0), simulator)
     assert one == other
@@ -105,3 +105,14 @@ def test_results_that_never_end_are_cut_at_their_limit(
     assert simulator.faults == 2
     assert [each.title for each in played.steps[0].passages] == ["Tower"]
     assert played.answer == "Anna"
+
+
+def test_of_more_results_than_a_search_finds_the_first_are_shown(
+    model: tuple[Policy, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    third = RESULTS.replace("</search_result>", 'result 3: "Inn"\nCleo built it.\n</search_result>')
+    played, simulator, _ = play(model, monkeypatch, SEARCH, third, ANSWER)
+    assert [each.title for each in played.steps[0].passages] == ["Tower", "Mill"]
+    assert "Cleo" not in played.steps[0].observation
+    assert simulator.faults == 2
+    assert Kind.SIMULATED not in encode(played, model[1]).kinds

@@ -2,12 +2,15 @@
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from agent_model.training.config import Lora, load_grpo, load_recipe
+from agent_model.training.config import GrpoRecipe, Live, Lora, as_resumed, load_grpo, load_recipe
 from agent_model.training.optimiser import learning_rate, total_steps
 from autocoa_bench.errors import UserError
+from autocoa_bench.store import differing
 
 ROOT = Path(__file__).parents[3]
 RECIPES = ROOT / "recipes"
@@ -108,3 +111,26 @@ def test_every_recipe_that_ships_is_valid_and_says_what_it_leaves_out(file: Path
     stage = tomllib.loads(file.read_text())["stage"]
     assert load_grpo(file) if stage == "grpo" else load_recipe(file, stage)
     assert "Left out:" in file.read_text().partition("\n\n")[0]
+
+
+GRPO = GrpoRecipe(stage="grpo", model="m", live=Live(tasks="nq", count=4))
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"live": Live(tasks="nq", count=8)}, "live.count: 4 -> 8"),  # they are not learned from
+        ({"live": Live(tasks="musique", count=4)}, 'live.tasks: "nq" -> "musique"'),
+        ({"seats": 2}, "seats: 32 -> 2"),
+    ],
+)
+def test_grpo_is_not_resumed_by_what_changes_its_questions_or_its_samples(
+    changed: dict[str, Any], named: str
+) -> None:
+    now = msgspec.structs.replace(GRPO, **changed)
+    assert list(differing(as_resumed(GRPO, now), now)) == [named]
+
+
+def test_grpo_may_watch_at_other_times_when_it_is_resumed() -> None:
+    now = msgspec.structs.replace(GRPO, live=Live(tasks="nq", count=4, every=7), patience=3)
+    assert as_resumed(GRPO, now) == now
