@@ -77,12 +77,13 @@ class Policy(nn.Module):
 @contextmanager
 def at_rest(policy: Policy) -> Iterator[None]:
     """While it lasts, the policy is played and not trained: no layer drops its cache to compute
-    activations anew."""
+    activations anew. It then is as it was."""
+    training = policy.training
     policy.eval()
     try:
         yield
     finally:
-        policy.train()
+        policy.train(training)
 
 
 def load_policy(recipe: Common) -> tuple[Policy, Tokenizer]:
