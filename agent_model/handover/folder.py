@@ -35,16 +35,11 @@ _OPENING = Lock()
 
 
 class Handed(NamedTuple):
-    """What episodes are played with, and what scores them."""
+    """What episodes are played with."""
 
     recipe: GrpoRecipe
     dialect: Dialect
     search: SearchEngine
-    scorer: TextScorer
-
-    def reward(self, record: Record) -> Reward:
-        """What a record earns. Raises UserError where it cannot be scored."""
-        return rewarded(record, self.recipe, self.scorer)
 
 
 class Tokens(Struct, frozen=True):
@@ -66,8 +61,19 @@ def _open(folder: Path) -> Handed:
     recipe = read_recipe(folder)
     solver = load_solver(recipe.solver).plugin
     assert not isinstance(solver, DirectSolver)  # as the hand-over has seen
-    search = open_engine(recipe.search, recipe.corpus, recipe.top_k)
-    return Handed(recipe, solver, search, scoring.load_scorers((recipe.scorer,))[recipe.scorer])
+    return Handed(recipe, solver, open_engine(recipe.search, recipe.corpus, recipe.top_k))
+
+
+def reward_of(record: Record, folder: Path) -> Reward:
+    """What a record earns by a hand-over's recipe; no search engine is opened. Raises UserError."""
+    recipe, scorer = _scoring(folder)
+    return rewarded(record, recipe, scorer)
+
+
+@cache
+def _scoring(folder: Path) -> tuple[GrpoRecipe, TextScorer]:
+    recipe = read_recipe(folder)
+    return recipe, scoring.load_scorers((recipe.scorer,))[recipe.scorer]
 
 
 def read_recipe(folder: Path) -> GrpoRecipe:

@@ -17,7 +17,7 @@ import msgspec
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopOutput
 from verl.utils.profiler import simple_timer
 
-from agent_model.handover.folder import Handed, opened, question_of, tokens_of
+from agent_model.handover.folder import Handed, opened, question_of, reward_of, tokens_of
 from agent_model.rollout.sampler import completion
 from agent_model.tokens import encode_prompt, end_of_turn
 from autocoa_bench.episode import episode, n_actions
@@ -138,7 +138,7 @@ def score(extra_info: Mapping[str, Any], folder: Path) -> dict[str, float]:
             "actor_rollout_ref.rollout.agent.agent_loop_config_path to the folder's agent_loop.yaml"
         )
     record = msgspec.json.decode(extra_info["record"], type=Record)
-    found = opened(folder).reward(record)
+    found = reward_of(record, folder)
     assert record.trajectory is not None
     return {
         "score": found.value,

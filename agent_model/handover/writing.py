@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,15 +35,20 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None):
 '''
 
 _TRAIN_FILE = '''\
-"""GRPO by TRL, on the questions beside this file. Any of GRPOConfig's values may be given too."""
+"""GRPO by TRL on the questions beside this file; `trainer` takes any of GRPOConfig's values too."""
 
+import sys
 from pathlib import Path
 
 from agent_model.handover.trl import trainer
+from autocoa_bench.errors import UserError
 
 if __name__ == "__main__":
-    run = trainer(Path(__file__).resolve().parent)
-    run.train()
+    try:
+        run = trainer(Path(__file__).resolve().parent)
+        run.train()
+    except UserError as error:
+        sys.exit(f"error: {error}")
     run.save_model()
 '''
 
@@ -95,7 +101,7 @@ def hand_over(recipe: GrpoRecipe, to: str, out: Path) -> list[Path]:
         files = _verl(recipe, rows, kept_out, folder) if to == "verl" else _trl(rows, folder)
         for name, text in (
             (RECIPE, msgspec.json.format(msgspec.json.encode(recipe), indent=2).decode() + "\n"),
-            ("README.md", _README[to].format(folder=folder)),
+            ("README.md", _README[to].format(folder=shlex.quote(str(folder)))),
         ):
             replace_file(folder / name, text.encode())
     except OSError as error:

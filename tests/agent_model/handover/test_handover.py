@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from agent_model.agent import Agent
-from agent_model.handover.folder import opened, question_of, read_recipe, tokens_of
+from agent_model.handover.folder import opened, question_of, read_recipe, reward_of, tokens_of
 from agent_model.handover.writing import hand_over
 from agent_model.training import rl
 from agent_model.training.config import Live
@@ -80,13 +80,12 @@ def test_the_recipe_comes_back_with_the_corpus_that_its_tasks_name(tmp_path: Pat
 
 def test_the_reward_is_the_recipes(place: Path, tmp_path: Path) -> None:
     hand_over(recipe(place, format_penalty=0.7), "trl", tmp_path)
-    handed = opened(tmp_path)
     right, out_of_form = (
-        Record(QUESTION, 0, play(handed.dialect, texts)[0])
+        Record(QUESTION, 0, play(opened(tmp_path).dialect, texts)[0])
         for texts in (["So.\n</think>\n\n\\boxed{Anna}"], ["Hm.", "Hm.", "Anna}"])
     )
-    assert handed.reward(right).value == 1.0
-    assert handed.reward(out_of_form).value == -0.7
+    assert reward_of(right, tmp_path).value == 1.0
+    assert reward_of(out_of_form, tmp_path).value == -0.7
 
 
 def test_the_mask_is_of_the_models_own_words() -> None:

@@ -25,7 +25,7 @@ from support.towers import recipe, teach
 pytest.importorskip("trl", reason="there is no trl")
 pytestmark = pytest.mark.slow
 
-CPU = {"use_cpu": True, "save_strategy": "no", "disable_tqdm": True}
+QUIET = {"save_strategy": "no", "disable_tqdm": True}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def trained(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Tr
         return dict(given[-1])
 
     monkeypatch.setattr(trl.Players, "__call__", watched)
-    run = trl.trainer(folder, **CPU, **changes)
+    run = trl.trainer(folder, **QUIET, **changes)
     run.train()
     return Trained(given, run.state.log_history)
 
@@ -113,10 +113,10 @@ def test_what_is_rewarded_is_learned_by_trl(
 
 
 def test_the_script_of_the_folder_trains_and_keeps_the_model(place: Path, tmp_path: Path) -> None:
-    hand_over(recipe(place, max_steps=1, batch=2), "trl", tmp_path)
+    hand_over(recipe(place, max_steps=1, batch=2, dtype="bf16"), "trl", tmp_path)
     done = subprocess.run(
         [sys.executable, str(tmp_path / "train.py")],
-        env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )

@@ -18,6 +18,8 @@ from agent_model.handover.folder import read_recipe
 from agent_model.handover.writing import hand_over
 from agent_model.training.config import Lora
 from autocoa_bench.errors import SearchFault
+from autocoa_bench.search.bm25 import BM25
+from support.search_server import served
 from support.towers import recipe, teach
 
 pytest.importorskip("verl", reason="there is no verl")
@@ -220,11 +222,15 @@ def test_verls_gradient_by_this_configuration_is_ours(played: Played) -> None:
     torch.testing.assert_close(theirs, ours, rtol=1e-5, atol=1e-8)
 
 
+def test_verls_loop_searches_a_server_of_ours(place: Path, tmp_path: Path) -> None:
+    with served(BM25(str(place / "corpus.jsonl"), top_k=3)) as server:
+        hand_over(recipe(place, search=server.url, corpus=""), "verl", tmp_path)
+        assert "Anna built it." in Played(tmp_path).texts(0)[0]
+
+
 def test_a_search_that_fails_finds_nothing_and_is_counted(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from autocoa_bench.search.bm25 import BM25
-
     async def fail(self: BM25, query: str) -> Any:
         raise SearchFault("timeout", "too slow")
 
