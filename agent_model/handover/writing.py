@@ -68,7 +68,8 @@ reward; `recipe.json` is what both read. `test.parquet`, played greedily, are th
 of the recipe's `[live]`, or the first of the others where it has none.
 
 Not as in `train grpo`: batches are drawn in verl's order; groups that earn alike stay in the
-divergence, which verl bounds; ratios are clipped; a search is asked as often as it is made.
+divergence, which verl bounds; ratios are clipped; a search is asked as often as it is made;
+precision is verl's own.
 """,
     "trl": """\
 # GRPO by TRL
