@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from agent_model.synthesis.keep import is_well_formed
+from autocoa_bench.errors import UserError
 from autocoa_bench.scoring import TextScorer, score_record
 from autocoa_bench.types import Record
+
+if TYPE_CHECKING:
+    from agent_model.training.config import GrpoRecipe
 
 
 class Reward(Struct, frozen=True):
@@ -28,3 +34,14 @@ def reward(record: Record, scorer: TextScorer, penalty: float) -> Reward | None:
         return None
     formed = is_well_formed(record.trajectory)
     return Reward(score if formed else -penalty, score, formed)
+
+
+def rewarded(record: Record, recipe: GrpoRecipe, scorer: TextScorer) -> Reward:
+    """What a record earns by a recipe. Raises UserError where nothing can be scored."""
+    found = reward(record, scorer, recipe.format_penalty)
+    if found is None:
+        raise UserError(
+            f"the question '{record.question.id}' cannot be scored by '{recipe.scorer}'; "
+            f"leave it out of '{recipe.tasks}', or name another scorer"
+        )
+    return found

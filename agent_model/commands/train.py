@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autocoa_bench.errors import MissingExtra
+from autocoa_bench.errors import MissingExtra, UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,6 +33,14 @@ Out = Annotated[
 Changes = Annotated[
     list[str] | None, typer.Option("--set", help="Change a recipe's key: key=value; repeatable.")
 ]
+
+
+class Trainer(StrEnum):
+    """Whose GRPO a recipe is handed over to."""
+
+    TRL = "trl"
+    VERL = "verl"
+
 
 _EXTRA = ("accelerate", "matplotlib", "peft", "safetensors", "torch", "transformers")
 
@@ -55,11 +64,27 @@ def sft3(config: RecipeFile, out: Out = None, changes: Changes = None) -> None:
 
 
 @app.command()
-def grpo(config: RecipeFile, out: Out = None, changes: Changes = None) -> None:
+def grpo(
+    config: RecipeFile,
+    out: Out = None,
+    changes: Changes = None,
+    hand_over: Annotated[
+        Trainer | None,
+        typer.Option(help="Train nothing: write what this other trainer starts from to --out."),
+    ] = None,
+) -> None:
     """Reinforcement learning in the real environment. The same command resumes."""
     from agent_model.training.config import load_grpo
 
     recipe = load_grpo(config, changes or [])
+    if hand_over is not None:
+        if out is None:
+            raise UserError(f"--hand-over {hand_over.value} writes a folder; name it by --out")
+        with _training():
+            from agent_model.handover import writing
+        for file in writing.hand_over(recipe, hand_over.value, out):
+            typer.echo(file)
+        return
     with _training():
         from agent_model.training import rl
     _run(partial(rl.train, recipe), config, out)

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from agent_model.rollout.arena import Arena
 from agent_model.tokens import Tokenizer, encode_prompt, end_of_turn
-from agent_model.training.policy import Policy
 from autocoa_bench.types import Completion, Generate
+
+if TYPE_CHECKING:
+    from agent_model.training.policy import Policy
 
 _TAIL = 24  # tokens that a stop string surely fits into
 

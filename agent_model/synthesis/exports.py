@@ -219,8 +219,7 @@ def _trl(
         rows = [trl_tokens(each, tokenizer, observations=observations) for each in data.records]
         rows += [trl_pair_text(pair, tokenizer) for pair in data.pairs]
     file = out / f"{name}.jsonl"
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    replace_file(file, "".join(lines).encode())
+    write_lines(file, rows)
     return [file]
 
 
@@ -239,12 +238,19 @@ def _verl(data: SynthData, out: Path, name: str) -> list[Path]:
         for index, (question, opening) in enumerate(asked.values())
     ]
     files = [out / f"{name}-rl.parquet", out / f"{name}-sft.parquet"]
-    _write_parquet(files[0], prompts)
-    _write_parquet(files[1], [verl_messages(record) for record in data.records])
+    write_parquet(files[0], prompts)
+    write_parquet(files[1], [verl_messages(record) for record in data.records])
     return files
 
 
-def _write_parquet(file: Path, rows: Sequence[Row]) -> None:
+def write_lines(file: Path, rows: Iterable[Row]) -> None:
+    """Write rows as JSON lines, whole or not at all."""
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    replace_file(file, "".join(lines).encode())
+
+
+def write_parquet(file: Path, rows: Sequence[Row]) -> None:
+    """Write rows whole or not at all. Raises MissingExtra."""
     try:
         import pyarrow
         import pyarrow.parquet

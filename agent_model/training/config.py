@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.registry import unknown
+from autocoa_bench.types import Budget
 
 Stage = Literal["sft1", "sft2", "sft3"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -142,6 +143,11 @@ class GrpoRecipe(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
     schedule: Literal["cosine", "constant"] = "constant"
     max_steps: int = 96
     batch: int = 48
+
+    @property
+    def budget(self) -> Budget:
+        """An episode's limits."""
+        return Budget(self.max_actions, self.context_tokens, self.step_tokens)
 
 
 AnyRecipe = TypeVar("AnyRecipe", Recipe, GrpoRecipe)

@@ -38,12 +38,14 @@ class Scores(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """What live episodes are played with, made once."""
+    """What live episodes are played with, made once; `corpus` is what `search` was opened over,
+    and empty where that brings its own."""
 
     questions: list[Question]
     dialect: Dialect
     search: SearchEngine
     budget: Budget
+    corpus: str = ""
 
 
 def prepare(live: Live) -> Scene | None:
@@ -82,7 +84,7 @@ def set_up(cast: Cast, budget: Budget, table: str = "") -> Scene:
     if not (corpus or brings_corpus(cast.search)):
         raise UserError(f"{table}tasks '{cast.tasks}' name no one corpus; give {table}corpus")
     search = open_engine(cast.search, corpus, cast.top_k)
-    return Scene(questions[: cast.count], solver.plugin, search, budget)
+    return Scene(questions[: cast.count], solver.plugin, search, budget, corpus)
 
 
 def play(scene: Scene, policy: Policy, tokenizer: Tokenizer, file: Path) -> list[Record]:

@@ -77,12 +77,13 @@ class Policy(nn.Module):
 @contextmanager
 def at_rest(policy: Policy) -> Iterator[None]:
     """While it lasts, the policy is played and not trained: no layer drops its cache to compute
-    activations anew."""
+    activations anew. It then is as it was."""
+    training = policy.training
     policy.eval()
     try:
         yield
     finally:
-        policy.train()
+        policy.train(training)
 
 
 def load_policy(recipe: Common) -> tuple[Policy, Tokenizer]:
@@ -91,7 +92,7 @@ def load_policy(recipe: Common) -> tuple[Policy, Tokenizer]:
     Raises UserError where it cannot be loaded or its head is more than a matrix.
     """
     source = checkpoint_of(recipe.model)
-    dtype = _dtype(recipe.dtype)
+    dtype = dtype_of(recipe.dtype)
     _hush()
     blocked = dtype is torch.bfloat16 and not torch.cuda.is_available()
     try:
@@ -250,7 +251,8 @@ def _hush() -> None:
     warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
 
 
-def _dtype(name: str) -> torch.dtype:
+def dtype_of(name: str) -> torch.dtype:
+    """The type that a recipe's `dtype` names; auto is bf16 where this machine multiplies it."""
     if name == "auto":
         name = "bf16" if _fast_bf16() else "fp32"
     return torch.bfloat16 if name == "bf16" else torch.float32

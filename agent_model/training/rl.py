@@ -23,6 +23,7 @@ from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
 from agent_model.agent import Agent
+from agent_model.reward import rewarded
 from agent_model.rollout.finder import Finder
 from agent_model.rollout.simulator import Simulator
 from agent_model.training import checkpoints, live, metrics, runfile
@@ -34,11 +35,11 @@ from agent_model.training.optimiser import learning_rate
 from agent_model.training.policy import load_policy
 from agent_model.training.rl_learn import Learner
 from agent_model.training.rl_metrics import Step, collapsed, plot, row_of, said
-from agent_model.training.rl_play import Group, Stage, play, rewarded, sums_of
+from agent_model.training.rl_play import Group, Stage, play, sums_of
 from agent_model.training.sharding import share
 from autocoa_bench import scoring, tasks
 from autocoa_bench.errors import UserError
-from autocoa_bench.types import Budget, Question
+from autocoa_bench.types import Question, Record
 
 
 class _Run(NamedTuple):
@@ -74,7 +75,7 @@ def train(recipe: GrpoRecipe, out: Path, console: Console) -> Path:
 
 
 def _prepare(recipe: GrpoRecipe, out: Path, accelerator: Accelerator) -> _Run:
-    scene, watched = _scenes(recipe)
+    scene, watched = scenes(recipe)
     scorer = scoring.load_scorers((recipe.scorer,))[recipe.scorer]
     policy, tokenizer = load_policy(recipe)
     policy.to(accelerator.device)
@@ -83,8 +84,11 @@ def _prepare(recipe: GrpoRecipe, out: Path, accelerator: Accelerator) -> _Run:
     return _Run(recipe, out, accelerator, stage, Learner(recipe, policy, tokenizer), watched)
 
 
-def _scenes(recipe: GrpoRecipe) -> tuple[live.Scene, live.Scene | None]:
-    """What is learned in, without the questions that are watched; and what is watched."""
+def scenes(recipe: GrpoRecipe) -> tuple[live.Scene, live.Scene | None]:
+    """What is learned in, without the questions that are watched; and what is watched.
+
+    Raises UserError.
+    """
     cast = live.Cast(
         recipe.tasks,
         recipe.split,
@@ -94,8 +98,7 @@ def _scenes(recipe: GrpoRecipe) -> tuple[live.Scene, live.Scene | None]:
         recipe.top_k,
         recipe.solver,
     )
-    budget = Budget(recipe.max_actions, recipe.context_tokens, recipe.step_tokens)
-    scene, watched = live.set_up(cast, budget), live.prepare(recipe.live)
+    scene, watched = live.set_up(cast, recipe.budget), live.prepare(recipe.live)
     if not isinstance(scene.dialect, Agent):
         raise UserError(
             f"GRPO rewards the form of solver '{Agent.name}', and the recipe's is "
@@ -214,13 +217,17 @@ def _watched(run: _Run, row: Step) -> Step:
         found = live.scores(played)
         row = msgspec.structs.replace(
             row,
-            live_reward=sum(rewarded(run.stage, each).value for each in played) / len(played),
+            live_reward=sum(_earned(run.stage, each) for each in played) / len(played),
             live_em=found.em,
             live_formed=found.formed,
             live_searches=found.searches,
         )
     run.accelerator.wait_for_everyone()
     return row
+
+
+def _earned(stage: Stage, record: Record) -> float:
+    return rewarded(record, stage.recipe, stage.scorer).value
 
 
 def _stop_if_collapsed(run: _Run, rows: Sequence[Step]) -> None:

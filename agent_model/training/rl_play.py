@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from agent_model.grpo import advantages
-from agent_model.reward import Reward, reward
+from agent_model.reward import Reward, rewarded
 from agent_model.rollout.driver import Rollout, roll_out
 from agent_model.rollout.finder import Finder
 from agent_model.rollout.sampler import PolicySampler
@@ -22,7 +22,6 @@ from agent_model.training.machine import deal
 from agent_model.training.policy import Policy, at_rest
 from agent_model.world_model import facts_stated
 from autocoa_bench.episode import episode, n_actions
-from autocoa_bench.errors import UserError
 from autocoa_bench.scoring import TextScorer
 from autocoa_bench.types import Question, Record, Trajectory
 
@@ -88,22 +87,11 @@ def _grouped(
         Record(question, k, trajectory)
         for (question, k), trajectory in zip(members, trajectories, strict=True)
     ]
-    rewards = [rewarded(stage, record) for record in records]
+    rewards = [rewarded(record, stage.recipe, stage.scorer) for record in records]
     values = torch.tensor([each.value for each in rewards], dtype=torch.float64).view(-1, size)
     gained = advantages(values, by_std=stage.recipe.by_std).flatten().tolist()
     played = list(map(Played, records, trajectories, rewards, gained))
     return [played[i : i + size] for i in range(0, len(played), size)]
-
-
-def rewarded(stage: Stage, record: Record) -> Reward:
-    """What a record earns. Raises UserError where nothing can be scored."""
-    found = reward(record, stage.scorer, stage.recipe.format_penalty)
-    if found is None:
-        raise UserError(
-            f"the question '{record.question.id}' cannot be scored by '{stage.recipe.scorer}'; "
-            f"leave it out of '{stage.recipe.tasks}', or name another scorer"
-        )
-    return found
 
 
 def sums_of(groups: Sequence[Group]) -> dict[str, float]:

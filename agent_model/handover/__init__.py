@@ -1,0 +1,1 @@
+"""GRPO handed to other trainers: the recipe's data, episodes and reward, in their own terms."""
