@@ -53,7 +53,7 @@ adapter: $(BUILD)/.data $(LONGER)/.data
 	$(BIN)/autocoa-bench models convert $(LONGER)/run/model --outtype q8_0 \
 		agent_model/adapters/smollm2-135m-agent.gguf
 
-# Makes an adapter for the embedded judge: data, training, conversion. None ships yet.
+# Makes the shipped judge's adapter anew: data, training, conversion.
 judge: $(JUDGE)/.data
 	$(TRAIN) sft2 --config recipes/judge.toml --out $(JUDGE)/run
 	$(BIN)/autocoa-bench models convert $(JUDGE)/run/model --outtype q8_0 \

@@ -14,11 +14,15 @@ from rich.markup import escape
 from autocoa_bench import judge, scoring, store
 from autocoa_bench.audit import Label, SavedAudit, read_audit
 from autocoa_bench.display import JudgeProgress
+from autocoa_bench.engines.models import DEFAULT
 from autocoa_bench.errors import UserError
 from autocoa_bench.judge import probes
 from autocoa_bench.judge.asking import Judge
 from autocoa_bench.judge.kept import NAME, Kept, read_verdicts
 from autocoa_bench.types import JudgeSpec, Record, RunInfo, Score, Scored
+
+EMBEDDED = "embedded"
+"""The engine whose answers the judge that ships judges."""
 
 _NOT_JUDGED = "not judged yet"
 
@@ -95,6 +99,24 @@ def judge_runs(folders: Sequence[Path], plan: judge.JudgePlan, console: Console)
             await asked.close()
 
     asyncio.run(work())
+
+
+def judge_embedded(folders: Sequence[Path], concurrency: int, console: Console) -> None:
+    """Have the judge that ships judge those of the runs that the embedded engine answered.
+
+    One that another judge has judged is left to that. Raises as `judge_runs` does.
+    """
+    plan = judge.JudgePlan(model=DEFAULT, engine=EMBEDDED, concurrency=concurrency)
+    infos = {folder: store.load_run(folder).info for folder in folders}
+    own = [folder for folder, info in infos.items() if _is_for_shipped(info)]
+    if own:
+        judge_runs(own, plan, console)
+
+
+def _is_for_shipped(info: RunInfo) -> bool:
+    judged = info.judge.engine if info.judge else None
+    others = judged is not None and (judged.engine, judged.model) != (EMBEDDED, DEFAULT)
+    return info.spec.engine.engine == EMBEDDED and not others
 
 
 def check_judge(plan: judge.JudgePlan) -> None:

@@ -91,8 +91,15 @@ RunFolders = Annotated[list[Path], typer.Argument(help="Run folders.", show_defa
 
 JudgeModel = Annotated[
     str,
-    typer.Option("--judge", help="Have this model judge answers too, as the scorer `judge`."),
+    typer.Option(
+        "--judge",
+        help="Have this model judge answers too, as the scorer `judge`; none: nobody. `run` on the "
+        "embedded engine has the judge that ships, unless told otherwise.",
+    ),
 ]
+
+NO_JUDGE = "none"
+"""What `--judge` takes for nobody."""
 
 JudgeBaseUrl = Annotated[
     list[str], typer.Option(help="The judge's server; none: the embedded engine.")
@@ -146,7 +153,7 @@ def judge_plan(
         "prompt": prompt,
         "votes": votes,
     }
-    if not model:
+    if model in ("", NO_JUDGE):
         if named := [f"--judge-{name}" for name, value in given.items() if value]:
             raise UserError(f"{', '.join(named)} need --judge MODEL, which says who judges")
         return None

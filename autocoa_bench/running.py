@@ -9,6 +9,7 @@ import typer
 
 from autocoa_bench.errors import Incomparable, UserError
 from autocoa_bench.options import (
+    NO_JUDGE,
     BaseUrl,
     JudgeAudit,
     JudgeBaseUrl,
@@ -126,7 +127,12 @@ def run(
         judge, judge_base_url, judge_key_file, judge_engine, judge_prompt, judge_votes, concurrency
     )
     names = names_in(scorers)
-    if SCORER in names and judging is None:
+    servers = addresses(base_url)
+    check_key_file(key_file, servers)
+    engine = engine_of(engine, servers)
+    embedded = engine.partition(":")[0] == grading.EMBEDDED
+    shipped = embedded and judging is None and judge != NO_JUDGE and replay is None
+    if SCORER in names and not (judging or shipped):
         raise UserError("--scorers judge needs --judge MODEL, which says who judges")
     if out is not None and len(solver) > 1:
         raise UserError(f"--out holds one run, and {len(solver)} solvers were given; leave it out")
@@ -136,9 +142,6 @@ def run(
         )
     if record is not None and replay is not None:
         raise UserError("--record and --replay exclude one another: a replay is recorded already")
-    servers = addresses(base_url)
-    check_key_file(key_file, servers)
-    engine = engine_of(engine, servers)
     if judging:
         grading.check_judge(judging)
     folders = []
@@ -174,6 +177,9 @@ def run(
     if judging:
         with stopped_safely():
             grading.judge_runs(folders, judging, stderr())
+    elif shipped:
+        with stopped_safely():
+            grading.judge_embedded(folders, concurrency_of(concurrency, engine), stderr())
     print_report(folders, "leaderboard,actions,cost,faults", allow_differences=True)
     for folder in folders:
         typer.echo(f"recorded in {folder}; read its trajectories: autocoa-bench show {folder}")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 
 from autocoa_bench.types import Message
 
@@ -36,19 +38,29 @@ Answer: {answer}
 Compare the answer with the references in a sentence or two. Then end with a line of its own that \
 is "Verdict: correct" or "Verdict: incorrect"."""
 
+_SHIPPED = Path(__file__).parent / "adapters"
 _VERDICT = re.compile(r"verdict: (correct|incorrect)", re.IGNORECASE)
 
 
 class JudgePrompt:
     """A prompt of one user message whose reply ends with a line that is the verdict.
 
-    `max_tokens` bounds the reply.
+    `max_tokens` bounds the reply; `adapters` and `audits` are as `autocoa_bench.judge` says.
     """
 
-    def __init__(self, name: str, text: str, max_tokens: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        text: str,
+        max_tokens: int,
+        adapters: Mapping[str, Path] = MappingProxyType({}),
+        audits: Sequence[Path] = (),
+    ) -> None:
         self.name = name
         self.text = text
         self.max_tokens = max_tokens
+        self.adapters = adapters
+        self.audits = audits
 
     def opening(self, question: str, golds: Sequence[str], answer: str) -> tuple[Message, ...]:
         """What the judge is shown."""
@@ -69,8 +81,10 @@ class JudgePrompt:
 
 
 def brief() -> JudgePrompt:
-    """The verdict alone: for small models, and cheap."""
-    return JudgePrompt("brief", BRIEF, max_tokens=16)
+    """The verdict alone: for small models, and cheap. The embedded model has learned to give it."""
+    adapters = {"smollm2-135m-instruct": _SHIPPED / "smollm2-135m-judge.gguf"}
+    audits = (_SHIPPED / "audit.json",)
+    return JudgePrompt("brief", BRIEF, max_tokens=16, adapters=adapters, audits=audits)
 
 
 def reasoned() -> JudgePrompt:

@@ -65,7 +65,8 @@ run from the folder that the recipe's paths start at:
 `grpo.yaml` holds the recipe's values over verl's own; memory, GPUs and the logger are yours to set.
 `agent_loop.yaml` names the class that plays the episodes, and this folder; `reward.py` is the
 reward; `recipe.json` is what both read. `test.parquet`, played greedily, are the questions
-of the recipe's `[live]`, or the first of the others where it has none.
+of the recipe's `[live]`, or the first of the others where it has none. The files name this folder:
+write them anew where it is moved.
 
 Not as in `train grpo`: batches are drawn in verl's order; groups that earn alike stay in the
 divergence, which verl bounds; ratios are clipped; a search is asked as often as it is made;
