@@ -256,6 +256,12 @@ def paired(ours: Mapping[Key, float], theirs: Mapping[Key, float]) -> Paired | N
     )
 
 
+def _as_share(found: Paired) -> Estimate:
+    """A difference, from -1 to 1, as a share from 0 to 1."""
+    mean, low, high = ((1 + each) / 2 for each in (found.mean, found.low, found.high))
+    return Estimate(mean, low, high, found.n, found.n)
+
+
 def paired_average(
     ours: Sequence[Mapping[Key, float]], theirs: Sequence[Mapping[Key, float]]
 ) -> Paired | None:
@@ -270,8 +276,7 @@ def paired_average(
         return None
     if len(found) == 1:
         return found[0]
-    shares = ((each, [(1 + x) / 2 for x in (each.mean, each.low, each.high)]) for each in found)
-    whole = macro_average([Estimate(*share, each.n, each.n) for each, share in shares])
+    whole = macro_average([_as_share(each) for each in found])
     assert whole.mean is not None
     assert whole.low is not None
     assert whole.high is not None

@@ -178,9 +178,9 @@ def test_an_audit_that_ships_with_the_prompt_stands_under_the_tables_of_its_judg
 ) -> None:
     from judges.prompts import JudgePrompt
 
-    monkeypatch.setattr(
-        JudgePrompt, "audits", (Path("audit.json"), Path("other.json")), raising=False
-    )
+    audits = (Path("audit.json"), Path("other.json"))
+    shipped = property(lambda _: audits, lambda *_: None)
+    monkeypatch.setattr(JudgePrompt, "audits", shipped, raising=False)
     words = " ".join(cli("report", "run", "--by", "leaderboard").out.split())
     assert "85.0 % (79–89)" in words
     assert "gpt-4o" not in words
