@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from autocoa_bench.search.protocols import Body
+from autocoa_bench.search.protocols import NOT_EMPTY, Body
 
 Schema = dict[str, Any]
 
@@ -30,7 +30,7 @@ def describe(top_k: int) -> Schema:
         ),
         "/search": (
             "One query, as FlashRAG is served.",
-            _takes("query", {"type": "string", "pattern": r"\S"}),
+            _takes("query", {"type": "string", "pattern": NOT_EMPTY}),
             _any(_list(_ref("Document")), _pair(_list(_ref("Document")), _list(_NUMBER))),
         ),
         "/batch_search": (

@@ -16,6 +16,7 @@ A document is {"id", "contents"}, contents being a quoted title, a line break an
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -43,6 +44,9 @@ MOST_QUERIES = 8192
 
 MOST_RESULTS = 65_536
 """Passages a request, over all its queries."""
+
+NOT_EMPTY = "[^ \t\n\v\f\r]"
+"""What /search finds in a query. JSON Schema's `\\S` and Python's are not the same characters."""
 
 Queries = Annotated[list[str], Meta(max_length=MOST_QUERIES)]
 Size = Annotated[int, Meta(ge=0, le=MOST_PASSAGES)]
@@ -276,7 +280,7 @@ def _autocoa_request(body: Body) -> Wanted:
 
 
 def _search(body: Body) -> Wanted:
-    if not isinstance(body.query, str) or not body.query.strip():
+    if not isinstance(body.query, str) or not re.search(NOT_EMPTY, body.query):
         raise BadRequest("/search takes 'query', a text that is not empty")
     with_scores = body.return_score or False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -234,6 +235,17 @@ def test_what_the_openapi_page_refuses_is_refused(server: Served, path: str, bod
     needed = [each["required"][0] for each in schema.get("oneOf", [schema])]
     if not any(name in body for name in needed):
         assert ask(server.url + path, json.dumps(body).encode())[0] == 400
+
+
+@pytest.mark.parametrize("blank", [" \t\n\v\f\r", "\x1c", "\x85", "\u2003", "\ufeff"])
+def test_an_empty_query_is_what_the_openapi_page_says(server: Served, blank: str) -> None:
+    page = ask(f"{server.url}/openapi.json")[1]
+    takes = page["paths"]["/search"]["post"]["requestBody"]["content"]["application/json"]
+    pattern = takes["schema"]["properties"]["query"]["pattern"]
+    assert r"\S" not in pattern  # JSON Schema's is not Python's
+    found = ask(server.url + "/search", json.dumps({"query": blank}).encode())
+    assert (found[0] == 200) == bool(re.search(pattern, blank))
+    assert found[1] == [] or "not empty" in found[1]["detail"]
 
 
 class Slow:
