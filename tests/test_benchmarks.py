@@ -7,7 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from autocoa_bench.types import EngineSpec
+from support.runs import answered, info, write_run
+from support.tiny import tiny_model
 from support.tiny_llm import make_model
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -83,6 +87,54 @@ def test_search_quality_is_measured_as_reports_trace_evidence(tmp_path: Path) ->
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 1
     assert done.stderr.startswith("error: unknown search engine 'nothing'")
+
+
+def test_where_two_engines_part_is_found_and_the_model_asked(tmp_path: Path) -> None:
+    model = tiny_model(tmp_path / "model")
+    sampled = greedy(model, "?", 4)
+    others = [*sampled[:2], sampled[2] + 1, 7]
+    engines = {
+        "first": EngineSpec("transformers", str(model), "template"),
+        "second": EngineSpec("vllm", str(model), "continue"),
+        "chat": EngineSpec("openai", "hosted", "chat"),
+    }
+    for (name, engine), ids in zip(engines.items(), (sampled, others, others), strict=True):
+        about = info(ids=("q1",))
+        about = replace(about, spec=replace(about.spec, engine=engine))
+        record = answered()
+        assert record.trajectory is not None
+        [step] = record.trajectory.steps
+        step = replace(step, token_ids=tuple(ids), prompt_tokens=4)
+        trajectory = replace(record.trajectory, steps=(step,))
+        write_run(tmp_path / name, about, [replace(record, trajectory=trajectory)])
+    command = [sys.executable, str(BENCHMARKS / "engines_side_by_side.py"), "--model", str(model)]
+    command += [str(tmp_path / "first"), str(tmp_path / "second")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines()]
+    assert ["first", "1", "1", "1", "1", "1 of 1", "1 of 1"] in rows
+    assert ["second", "1", "0", "1", "1", "1 of 1", "1 of 1"] in rows
+    [row] = [each for each in rows if each[1:2] == ["q1"]]
+    assert (row[2], row[6]) == ("1, 3", "the same")
+    assert row[5].startswith("+")
+    assert row[5].endswith("(first's)")
+    assert "Of 4 tokens that the first run sampled 4 are the first choice" in done.stdout
+    command[-1] = str(tmp_path / "chat")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "speaks the protocol 'chat'" in done.stderr
+
+
+def greedy(model: Path, question: str, count: int) -> list[int]:
+    """The tokens that a tiny model says to a question."""
+    import torch
+    import transformers
+
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    ids = tokenizer(f"<|user|>{question}<|end|><|assistant|>", return_tensors="pt").input_ids
+    made = loaded.generate(ids, max_new_tokens=count, do_sample=False)[0, ids.shape[1] :]
+    return list(made.tolist())
 
 
 def write(file: Path, rows: list[dict[str, object]]) -> None:
