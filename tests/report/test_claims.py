@@ -16,7 +16,7 @@ Make = Callable[..., Run]
 Of = Callable[..., Run]
 
 REACT = "R1-Distill-Qwen-7B (ReAct)"
-TASK = "hotpotqa@nano"
+TASK = "hotpotqa@500"
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_a_claim_without_runs_says_which_row_has_none(of: Of) -> None:
 
 
 def test_runs_without_a_question_in_common_decide_nothing(of: Of) -> None:
-    runs = of("SFT-stage1&2", 80), of("SFT-stage2", 80, tasks=("nq@nano",))
+    runs = of("SFT-stage1&2", 80), of("SFT-stage2", 80, tasks=("nq@500",))
     row = decided(*runs)["when-before-how"]
     assert row["verdict"].text == "undecided"
     assert "no question in common" in row["claim, and what decides it"].text
@@ -168,7 +168,7 @@ def test_ties_on_few_questions_are_no_sign_of_no_loss(make_run: Make) -> None:
 def test_datasets_have_equal_weights(make_run: Make) -> None:
     """100 points on 10 questions and none on 90 average to 50."""
     ours, theirs = (
-        make_run({"nq@nano": [(1, nq)] * 10, TASK: [(1, 1.0)] * 90}, "agent", "mine", folder=row)
+        make_run({"nq@500": [(1, nq)] * 10, TASK: [(1, 1.0)] * 90}, "agent", "mine", folder=row)
         for row, nq in (("SFT-stage1&2", 1.0), ("SFT-stage2", 0.0))
     )
     row = decided(ours, theirs)["when-before-how"]
