@@ -12,11 +12,10 @@ import pytest
 from autocoa_bench.engines import EngineOptions, models
 from autocoa_bench.engines.scripted import Reply, ScriptedEngine
 from autocoa_bench.errors import EngineFault, UserError
-from autocoa_bench.judge import Case, JudgePlan, Verdict, asking
+from autocoa_bench.judge import Case, JudgePlan, Verdict, asking, load_prompt
 from autocoa_bench.judge.asking import Judge, counted
 from autocoa_bench.judge.kept import Kept
 from autocoa_bench.types import Completion, Generate, Sampling
-from judges.prompts import JudgePrompt
 
 CASE = Case("Who?", ("Anna",), "Anne")
 CORRECT, INCORRECT = "Verdict: correct", "Verdict: incorrect"
@@ -42,6 +41,18 @@ def verdicts(
         return asyncio.run(work())
     finally:
         kept.close()
+
+
+def prompt_with_adapter(model: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give every prompt an adapter, a file in the folder, for one model; return the file."""
+    adapter = folder / "judge.gguf"
+    adapter.write_bytes(b"GGUF one")
+    monkeypatch.setattr(
+        asking,
+        "load_prompt",
+        lambda spec: load_prompt(spec)._replace(adapters={model: adapter}),
+    )
+    return adapter
 
 
 @pytest.mark.parametrize(
@@ -174,9 +185,7 @@ def test_two_judges_do_not_write_one_file(tmp_path: Path) -> None:
 def test_a_prompts_adapter_is_put_on_the_embedded_model_that_it_is_for_and_on_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    adapter = tmp_path / "judge.gguf"
-    adapter.write_bytes(b"GGUF one")
-    monkeypatch.setattr(JudgePrompt, "adapters", {models.DEFAULT: adapter}, raising=False)
+    adapter = prompt_with_adapter(models.DEFAULT, tmp_path, monkeypatch)
 
     def asked(model: str, engine: str) -> str:
         plan = JudgePlan(model=model, engine=engine, base_url="http://127.0.0.1:1")
@@ -190,9 +199,7 @@ def test_a_prompts_adapter_is_put_on_the_embedded_model_that_it_is_for_and_on_no
 
 
 def test_the_adapter_reaches_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    adapter = tmp_path / "judge.gguf"
-    adapter.write_bytes(b"GGUF one")
-    monkeypatch.setattr(JudgePrompt, "adapters", {"small": adapter}, raising=False)
+    adapter = prompt_with_adapter("small", tmp_path, monkeypatch)
     given: list[EngineOptions] = []
 
     def made(options: EngineOptions) -> ScriptedEngine:
