@@ -20,9 +20,15 @@ ALPHA = 0.2
 _OWN = frozenset({Kind.THOUGHT, Kind.ACTION, Kind.ANSWER})
 
 TRAINS: Mapping[str, frozenset[Kind]] = MappingProxyType(
-    {"sft1": _OWN, "sft2": _OWN, "sft3": _OWN | {Kind.OBSERVATION}}
+    {
+        "pretrain": frozenset({Kind.PROMPT}),
+        "sft1": _OWN,
+        "sft2": _OWN,
+        "sft3": _OWN | {Kind.OBSERVATION},
+    }
 )
-"""The kinds of tokens that enter a stage's loss: stage 3 learns observations too (paper 3.2.2)."""
+"""The kinds of tokens that enter a stage's loss: stage 3 learns observations too (paper 3.2.2). Of
+plain text all is learned, nobody's turn being in it."""
 
 
 def token_logps(

@@ -251,8 +251,8 @@ def _registered() -> list[Task]:
     order = {name: place for place, name in enumerate(PAPER_ORDER)}
 
     def place(name: str) -> tuple[bool, int, str]:
-        dataset = name.removesuffix(_WHOLE)
-        return dataset != name, order.get(dataset, len(order)), name
+        dataset, _, draw = name.partition("@")
+        return draw == draws.ALL, order.get(dataset, len(order)), name
 
     return [registry.load("tasks", name) for name in sorted(registry.names("tasks"), key=place)]
 

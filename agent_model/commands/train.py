@@ -46,6 +46,12 @@ _EXTRA = ("accelerate", "matplotlib", "peft", "safetensors", "torch", "transform
 
 
 @app.command()
+def pretrain(config: RecipeFile, out: Out = None, changes: Changes = None) -> None:
+    """Before all stages: plain text, all of it learned. The same command resumes."""
+    _train("pretrain", config, out, changes or [])
+
+
+@app.command()
 def sft1(config: RecipeFile, out: Out = None, changes: Changes = None) -> None:
     """Stage 1: contrastive, on pairs.jsonl. The same command resumes."""
     _train("sft1", config, out, changes or [])

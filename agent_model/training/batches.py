@@ -52,6 +52,12 @@ Example = tuple[Row, ...]
 """What a loss is computed of: a trajectory's one row, or a pair's two (chosen, rejected)."""
 
 
+class Text(Struct, frozen=True):
+    """One line of plain text to pretrain on, special tokens written out."""
+
+    text: str
+
+
 class Drift(Struct, frozen=True):
     """Of a sample of trajectories: their tokens, and how many of those would be others if the whole
     text were tokenised at once, which encoding by pieces avoids."""
@@ -207,7 +213,7 @@ class _Reading:
     def examples(self, file: Path) -> Iterable[tuple[Question, Example]]:
         """A file's examples. Raises UserError where it has none, naming the line that is wrong."""
         count = 0
-        read = self._pairs if self._recipe.stage == "sft1" else self._records
+        read = {"sft1": self._pairs, "pretrain": self._texts}.get(self._recipe.stage, self._records)
         for question, example in read(file):
             if reason := self._unfit(example):
                 self.drop(reason)
@@ -249,6 +255,13 @@ class _Reading:
         row = _row(encoded, self._trains)
         audit(encoded, row.keep.tolist(), self._trains, trajectory, self._tokenizer)
         return row
+
+    def _texts(self, file: Path) -> Iterable[tuple[Question, Example]]:
+        for number, line in self._lines(file, Text):
+            ids = self._tokenizer(line.text, add_special_tokens=False).input_ids
+            kinds = (Kind.PROMPT,) * len(ids)
+            name = f"{file.name}:{number}"
+            yield Question(name, name, ()), (_row(Encoded(tuple(ids), kinds), self._trains),)
 
     def _pairs(self, file: Path) -> Iterable[tuple[Question, Example]]:
         for number, pair in self._lines(file, Pair):

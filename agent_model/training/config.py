@@ -14,7 +14,7 @@ from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.registry import unknown
 from autocoa_bench.types import Budget
 
-Stage = Literal["sft1", "sft2", "sft3"]
+Stage = Literal["pretrain", "sft1", "sft2", "sft3"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 ALL_STAGES: tuple[str, ...] = (*STAGES, "grpo")
 

@@ -239,3 +239,13 @@ def test_a_file_of_another_kind_is_refused_by_line(tmp_path: Path) -> None:
     file = write_pairs(tmp_path / "pairs.jsonl", 2)
     with pytest.raises(UserError, match="line 1 is no record"):
         load_data(recipe(file), make_tokenizer())
+
+
+def test_of_plain_text_all_is_learned_but_the_first_token(tmp_path: Path) -> None:
+    file = tmp_path / "text.jsonl"
+    file.write_text('{"text": "abc<|end|>"}\n')
+    tokenizer = make_tokenizer()
+    data = load_data(recipe(file, stage="pretrain", held_out=0.0), tokenizer)
+    [(row,)] = data.train
+    assert row.ids.tolist() == tokenizer("abc<|end|>").input_ids
+    assert row.keep.tolist() == [False, *[True] * (len(row.ids) - 1)]

@@ -1,0 +1,154 @@
+"""Runs commands that depend on one another, several at once, and never one that is done twice.
+
+Each command is a process of its own with a log of its own; what it did lies where it was told to
+put it, so that a stopped one goes on when it is run again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from autocoa_bench.errors import UNREADABLE, UserError
+
+_SHOWN = 6  # lines of a failed command's log
+
+
+class Step(Struct, frozen=True):
+    """A command of autocoa-bench (its words after the program's name), once `needs` are done."""
+
+    name: str
+    words: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """The command as one types it."""
+        return shlex.join(("autocoa-bench", *self.words))
+
+
+class Done(Struct, frozen=True):
+    """A step that is done: what was run, and the seconds that it took, over all starts."""
+
+    words: tuple[str, ...]
+    seconds: float
+
+
+def run_steps(steps: Sequence[Step], out: Path, jobs: int, console: Console) -> dict[str, Done]:
+    """Run what is not done, at most `jobs` commands at once; what each took, by name.
+
+    Steps stand after those that they need. Raises UserError where `out` holds other steps, where
+    a command fails, and KeyboardInterrupt once all commands have been told to stop.
+    """
+    for name in ("steps", "logs"):
+        (out / name).mkdir(parents=True, exist_ok=True)
+    done = {step.name: found for step in steps if (found := _found(step, out))}
+    asyncio.run(_Runner(steps, out, console, done).run(jobs))
+    return done
+
+
+def _found(step: Step, out: Path) -> Done | None:
+    file = out / "steps" / f"{step.name}.json"
+    if not file.exists():
+        return None
+    try:
+        found = msgspec.json.decode(file.read_bytes(), type=Done)
+    except (OSError, *UNREADABLE) as error:
+        raise UserError(f"cannot read '{file}': {error}; remove it to run that step anew") from None
+    if found.words != step.words:
+        raise UserError(
+            f"'{out}' holds another reproduction: its step '{step.name}' was "
+            f"`{Step('', found.words).line}`, not `{step.line}`; give another --out"
+        )
+    return found
+
+
+class _Runner:
+    """Steps on their way."""
+
+    def __init__(
+        self, steps: Sequence[Step], out: Path, console: Console, done: dict[str, Done]
+    ) -> None:
+        self._steps = steps
+        self._out = out
+        self._done = done
+        self._console = console
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+
+    async def run(self, jobs: int) -> None:
+        """Raises what the first failing step raised, the others being stopped."""
+        waiting = [step for step in self._steps if step.name not in self._done]
+        running: dict[asyncio.Task[None], Step] = {}
+        with self._bar:
+            try:
+                while waiting or running:
+                    ready = [step for step in waiting if self._done.keys() >= set(step.needs)]
+                    for step in ready[: jobs - len(running)]:
+                        waiting.remove(step)
+                        running[asyncio.create_task(self._run(step))] = step
+                    ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                    for task in ended:
+                        del running[task]
+                        task.result()
+            finally:
+                for task in running:
+                    task.cancel()
+                await asyncio.gather(*running, return_exceptions=True)
+
+    async def _run(self, step: Step) -> None:
+        shown: TaskID = self._bar.add_task(step.name)
+        start = time.monotonic()
+        log = self._out / "logs" / f"{step.name}.log"
+        with log.open("ab") as stream:
+            stream.write(f"$ {step.line}\n".encode())
+            stream.flush()
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "autocoa_bench", *step.words),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                env={"OMP_NUM_THREADS": "1", **os.environ},
+            )
+            try:
+                code = await process.wait()
+            finally:
+                if process.returncode is None:
+                    process.send_signal(signal.SIGINT)  # what was done is kept
+                    await process.wait()
+        self._bar.remove_task(shown)
+        if code:
+            raise UserError(f"step '{step.name}' failed ({code}): {_last(log)}\nAll of it: {log}")
+        self._keep(step, time.monotonic() - start)
+
+    def _keep(self, step: Step, seconds: float) -> None:
+        self._done[step.name] = Done(step.words, seconds)
+        file = self._out / "steps" / f"{step.name}.json"
+        file.write_bytes(msgspec.json.encode(self._done[step.name]))
+        self._console.print(
+            f"{len(self._done):3} of {len(self._steps)}  {step.name}  {seconds:,.0f} s",
+            highlight=False,
+        )
+
+
+def _last(log: Path) -> str:
+    """How a log ends."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return "\n".join(lines[-_SHOWN:])

@@ -1,0 +1,96 @@
+"""The nano world's questions, of the six datasets' shapes without their comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from autocoa_bench.types import Hop, Question
+from tasks.closed_world.dice import Dice
+from tasks.nano.world import RELATIONS, Fact, Nano, NanoSide, nano
+
+
+class Shape(NamedTuple):
+    """How a dataset asks: over how many hops, in which of a relation's wordings, or by naming the
+    thing (`opening` before its phrase); and how many questions a side has at most."""
+
+    hops: int
+    wording: int | None
+    opening: str
+    counts: dict[NanoSide, int]
+
+
+SHAPES = {
+    "nq": Shape(1, 0, "", {"test": 100, "train": 800, "base": 800}),
+    "triviaqa": Shape(1, None, "Name ", {"test": 100, "train": 800, "base": 800}),
+    "hotpotqa": Shape(2, 1, "", {"test": 100, "train": 800, "base": 0}),
+    "2wikimultihopqa": Shape(2, None, "Name ", {"test": 100, "train": 800, "base": 0}),
+    "musique": Shape(3, 0, "", {"test": 100, "train": 800, "base": 0}),
+    "bamboogle": Shape(2, None, "What is ", {"test": 50, "train": 400, "base": 0}),
+}
+
+
+@cache
+def questions(name: str, side: NanoSide) -> tuple[Question, ...]:
+    """A dataset's questions of a side, in a fixed order."""
+    shape, dice = SHAPES[name], Dice(f"nano/{name}/{side}")
+    chains = dice.shuffled(list(_chains(nano(side), shape.hops)))
+    if shape.hops == 1:
+        chains = _by_turns(chains)
+    made = [_question(name, chain, shape, dice) for chain in chains[: shape.counts[side]]]
+    return tuple(
+        replace(question, id=f"nano-{name}-{side}-{number:04d}")
+        for number, question in enumerate(made, 1)
+    )
+
+
+def _by_turns(chains: list[tuple[Fact, ...]]) -> list[tuple[Fact, ...]]:
+    """Single facts, known and unknown in turn."""
+    known = [chain for chain in chains if chain[0].known]
+    unknown = [chain for chain in chains if not chain[0].known]
+    return [chain for pair in zip(known, unknown, strict=False) for chain in pair]
+
+
+def _chains(world: Nano, hops: int) -> Iterator[tuple[Fact, ...]]:
+    """All chains of facts of a length, each about what the one before it leads to, none twice
+    through the same entity."""
+    for fact in world.all_facts():
+        yield from _longer(world, (fact,), hops)
+
+
+def _longer(world: Nano, chain: tuple[Fact, ...], hops: int) -> Iterator[tuple[Fact, ...]]:
+    if len(chain) == hops:
+        yield chain
+        return
+    seen = {fact.about for fact in chain}
+    for fact in world.facts.get(chain[-1].value, ()):
+        if fact.about not in seen and fact.value not in seen:
+            yield from _longer(world, (*chain, fact), hops)
+
+
+def _question(name: str, chain: tuple[Fact, ...], shape: Shape, dice: Dice) -> Question:
+    """The chain folded into one question, and its hops with what stands for each in it."""
+    subject, phrases = chain[0].about, []
+    for fact in chain:
+        phrases.append(_phrase(fact, subject, dice))
+        subject = phrases[-1]
+    around = phrases[-2] if len(chain) > 1 else chain[0].about
+    last = RELATIONS[chain[-1].relation]
+    text = (
+        f"{shape.opening}{phrases[-1]}{'?' if shape.opening.startswith('What') else '.'}"
+        if shape.wording is None
+        else last.asks[shape.wording].format(x=around)
+    )
+    hops = tuple(
+        Hop(RELATIONS[fact.relation].asks[0].format(x=fact.about), fact.value, fact.passage, phrase)
+        for fact, phrase in zip(chain, [*phrases[:-1], ""], strict=True)
+    )
+    kind = f"{len(chain)}hop" if len(chain) > 1 else "known" if chain[0].known else "unknown"
+    return Question("", text, (chain[-1].value,), f"{name}@nano", kind, "shared", hops)
+
+
+def _phrase(fact: Fact, subject: str, dice: Dice) -> str:
+    return dice.pick(RELATIONS[fact.relation].phrases).format(x=subject)

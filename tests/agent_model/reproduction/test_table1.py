@@ -1,0 +1,56 @@
+"""Table 1's steps: the paper's rows, each made from what the paper makes it from."""
+
+from pathlib import Path
+
+from agent_model.reproduction import nano, table1
+from autocoa_bench.published import paper_tables
+
+OUT = Path("out")
+SCALE = nano.scale(OUT, seed=3, share=1.0)
+
+
+def steps() -> dict[str, table1.Step]:
+    return {step.name: step for step in table1.steps(SCALE, OUT, 3)}
+
+
+def test_every_row_is_one_of_the_papers() -> None:
+    rows = {row.name for row in paper_tables()[0].rows}
+    made = [line.row for line in table1.lines(SCALE, OUT)]
+    assert len(made) == len(set(made)) == 10
+    assert set(made) <= rows
+
+
+def test_every_step_stands_after_those_that_it_needs() -> None:
+    seen: set[str] = set()
+    for step in table1.steps(SCALE, OUT, 3):
+        assert seen >= set(step.needs)
+        seen.add(step.name)
+
+
+def test_every_row_is_trained_and_evaluated() -> None:
+    runs = {line.folder.name for line in table1.lines(SCALE, OUT)}
+    assert {name.removeprefix("run ") for name in steps() if name.startswith("run ")} == runs
+    for each in table1.variants(SCALE):
+        assert f"--out {OUT / 'train' / each.name}" in steps()[f"train {each.name}"].line
+
+
+def test_five_of_six_steps_in_two_environments_are_simulated() -> None:
+    rows = {each.row: each.changes for each in table1.variants(SCALE)}
+    assert rows["SFT-stage1&2&3+RL-stage1&2"] == ("max_steps=48", "simulated_steps=40")
+    assert rows["SFT-stage1&2&3+RL-stage1"] == ("max_steps=48", "simulated_steps=48")
+    assert rows["SFT-stage1&2+RL-stage2"] == ("max_steps=48",)
+
+
+def test_rl_without_sft_starts_from_the_base_by_examples_and_takes_half_as_many_steps_more() -> (
+    None
+):
+    [alone] = [each for each in table1.variants(SCALE) if each.row == "RL-stage2"]
+    assert alone.start == ""
+    assert alone.changes == ("max_steps=72", "solver=agent:shots=2")
+    assert "--solver agent:shots=2" in steps()["run RL-stage2"].line
+
+
+def test_no_command_trains_on_test_questions() -> None:
+    for step in steps().values():
+        assert "--split" not in step.words
+        assert ("split=test" in step.line) is False

@@ -1,0 +1,72 @@
+"""The nano world: half of it known, no entity on two sides, every answer in the corpus."""
+
+import pytest
+
+from autocoa_bench import tasks
+from autocoa_bench.search.corpus import read_passages, resolve
+from tasks.nano.questions import SHAPES, questions
+from tasks.nano.world import NanoSide, known_passages, nano, passages, stated
+
+SIDES: tuple[NanoSide, ...] = ("test", "train", "base")
+ASKED = SIDES[:2]
+
+
+def test_no_name_is_on_two_sides() -> None:
+    names = [name for side in SIDES for names in nano(side).names.values() for name in names]
+    assert len(names) == len(set(names)) == 3 * 232
+
+
+def test_half_of_every_entitys_facts_are_known() -> None:
+    for facts in nano("test").facts.values():
+        assert abs(2 * sum(fact.known for fact in facts) - len(facts)) <= 1
+
+
+def test_what_a_base_reads_states_all_known_facts_and_no_unknown_one() -> None:
+    said = " ".join(passage.text for passage in known_passages())
+    for side in ASKED:
+        for fact in nano(side).all_facts():
+            assert [stated(fact, wording) in said for wording in (0, 1)] == [fact.known] * 2
+
+
+def test_nothing_of_the_third_side_is_asked_or_read_in_test_and_train() -> None:
+    base = {name for names in nano("base").names.values() for name in names}
+    said = " ".join(passage.text for passage in known_passages())
+    asked = " ".join(each.text for side in ASKED for n in SHAPES for each in questions(n, side))
+    assert not base & set(f"{said} {asked}".replace("?", " ").replace(".", " ").split())
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_hop_is_answered_by_its_passage_and_leads_to_the_next(name: str) -> None:
+    text = {passage.id: passage.text for passage in passages("test")}
+    for question in questions(name, "test"):
+        assert len(question.hops) == SHAPES[name].hops
+        for hop, following in zip(question.hops, (*question.hops[1:], None), strict=True):
+            assert hop.answer in text[hop.passage_id]
+            assert following is None or hop.answer in following.question
+        assert question.golden_answers == (question.hops[-1].answer,)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_inner_phrases_stand_in_the_question(name: str) -> None:
+    for question in questions(name, "train"):
+        assert all(hop.phrase in question.text for hop in question.hops[:-1])
+
+
+def test_single_questions_are_of_known_and_unknown_facts_in_equal_parts() -> None:
+    kinds = [question.kind for question in questions("nq", "test")]
+    assert kinds.count("known") == kinds.count("unknown") == 50
+
+
+def test_the_group_is_the_six_datasets_over_their_own_corpora() -> None:
+    found = tasks.resolve("nano")
+    assert [task.info.name for task in found] == [
+        *("nq@nano", "triviaqa@nano", "hotpotqa@nano"),
+        *("2wikimultihopqa@nano", "musique@nano", "bamboogle@nano"),
+    ]
+    assert {tuple(task.info.corpora.values()) for task in found} == {("nano", "nano-train")}
+    assert len(list(read_passages(resolve("nano")))) == 232
+
+
+def test_the_questions_are_the_same_everywhere() -> None:
+    made = [question for name in SHAPES for question in questions(name, "test")]
+    assert tasks.questions_sha256(made)[:12] == "ce2e2e92b40b"
