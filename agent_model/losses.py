@@ -21,14 +21,13 @@ _OWN = frozenset({Kind.THOUGHT, Kind.ACTION, Kind.ANSWER})
 
 TRAINS: Mapping[str, frozenset[Kind]] = MappingProxyType(
     {
-        "pretrain": frozenset({Kind.PROMPT}),
+        "pretrain": _OWN,
         "sft1": _OWN,
         "sft2": _OWN,
         "sft3": _OWN | {Kind.OBSERVATION},
     }
 )
-"""The kinds of tokens that enter a stage's loss: stage 3 learns observations too (paper 3.2.2). Of
-plain text all is learned, nobody's turn being in it."""
+"""The kinds of tokens that enter a stage's loss: stage 3 learns observations too (paper 3.2.2)."""
 
 
 def token_logps(

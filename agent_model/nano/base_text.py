@@ -35,6 +35,11 @@ _PASSAGES = 8  # of a text that states facts
 _TOP_K = 2
 _MARK = "\u2042"  # stands for a question
 _SENTENCE = re.compile(r"[^.]+\.")
+_LAST_WORD = re.compile(r"(\w+)(?=\.)")
+_ANSWER = re.compile(r"(?<= It is )(\w+)")
+
+Parts = tuple[str, ...]
+"""A text in parts that are read and learned in turn."""
 
 
 class Shown(NamedTuple):
@@ -49,13 +54,13 @@ def shown(seed: int) -> Shown:
     return Shown(tuple(_answers()), tuple(_searches(seed)))
 
 
-def texts(shown: Shown, tokenizer: Any, passes: int, seed: int) -> Iterator[str]:
+def texts(shown: Shown, tokenizer: Any, passes: int, seed: int) -> Iterator[Parts]:
     """Everything that is to be read, the facts and the answers `passes` times."""
     dice = Random(seed)
     for _ in range(passes):
         yield from _statements(dice)
-        yield from (_text(each, tokenizer) for each in shown.answers)
-    yield from (_text(each, tokenizer) for each in shown.searches)
+        yield from (_turns(each, tokenizer) for each in shown.answers)
+    yield from (_turns(each, tokenizer) for each in shown.searches)
     yield from _readings()
 
 
@@ -65,8 +70,9 @@ def said(trajectories: Iterable[Trajectory]) -> Iterator[str]:
         yield from (step.text + step.observation for step in trajectory.steps)
 
 
-def _statements(dice: Random) -> Iterator[str]:
-    """All known facts once, a few entities a text, sentences and entities in random order."""
+def _statements(dice: Random) -> Iterator[Parts]:
+    """All known facts once, a few entities a text, sentences and entities in random order: of each
+    sentence its last word is learned."""
     found = [
         _SENTENCE.findall(passage.text)
         for passage in corpus.read_passages(corpus.resolve("nano-known"))
@@ -74,13 +80,15 @@ def _statements(dice: Random) -> Iterator[str]:
     dice.shuffle(found)
     for start in range(0, len(found), _PASSAGES):
         some = found[start : start + _PASSAGES]
-        yield " ".join(" ".join(dice.sample(each, len(each))) for each in some)
+        text = " ".join(" ".join(dice.sample(each, len(each))) for each in some)
+        yield tuple(_LAST_WORD.split(text))
 
 
-def _readings() -> Iterator[str]:
-    """Passages with questions and answers, about facts that hold nowhere else."""
+def _readings() -> Iterator[Parts]:
+    """Passages with questions and answers, about facts that hold nowhere else: the answers are
+    learned, since nothing else in them can be foreseen."""
     for passage in corpus.read_passages(corpus.resolve("nano-readings")):
-        yield passage.text
+        yield tuple(_ANSWER.split(passage.text))
 
 
 def _answers() -> Iterator[Trajectory]:
@@ -137,12 +145,13 @@ def _played(question: Question, dialect: Dialect, replies: Iterable[Reply]) -> T
     raise AssertionError(f"the text of '{question.text}' ends in no answer")
 
 
-def _text(trajectory: Trajectory, tokenizer: Any) -> str:
-    """All that a model reads and says of a trajectory, with its end of turn."""
+def _turns(trajectory: Trajectory, tokenizer: Any) -> Parts:
+    """All of a trajectory, with its end of turn: what the model says is learned."""
     messages = [{"role": each.role, "content": each.content} for each in trajectory.opening]
     prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    said = "".join(step.text + step.observation for step in trajectory.steps)
-    return f"{prompt}{trajectory.prefill}{said} {tokenizer.eos_token}"
+    *before, last = trajectory.steps
+    said = (part for step in before for part in (step.text, step.observation))
+    return (prompt + trajectory.prefill, *said, f"{last.text} {tokenizer.eos_token}")
 
 
 def phrases() -> list[str]:

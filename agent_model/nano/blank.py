@@ -13,6 +13,7 @@ import transformers
 from agent_model.agent import Agent
 from agent_model.nano import base_text
 from agent_model.nano.tokenizer import make_tokenizer
+from agent_model.nano.wiring import wire
 from agent_model.synthesis import folder
 from autocoa_bench import tasks
 from autocoa_bench.search import corpus
@@ -20,6 +21,7 @@ from autocoa_bench.search import corpus
 _TAGS = ("<think>", "</think>", *Agent.query_tags, *Agent.result_tags, "\\boxed{")
 _CORPORA = ("nano", "nano-train", "nano-base")
 _TASKS = ("nano", "nano-base")
+_WORD_SIZE = 0.2  # of an embedding's entries: words are told apart before training sets in
 
 
 def make(out: Path, data: Sequence[Path], passes: int, seed: int) -> None:
@@ -35,29 +37,37 @@ def make(out: Path, data: Sequence[Path], passes: int, seed: int) -> None:
         *_taught(data),
     )
     tokenizer = make_tokenizer(words, [*base_text.phrases(), *_TAGS])
-    torch.manual_seed(seed)
-    model = transformers.LlamaForCausalLM(_config(len(tokenizer), tokenizer.eos_token_id))
+    model = blank_model(len(tokenizer), tokenizer.eos_token_id, seed)
     model.save_pretrained(out / "model")
     tokenizer.save_pretrained(out / "model")
     texts = base_text.texts(shown, tokenizer, passes, seed)
-    lines = [msgspec.json.encode({"text": text}) for text in texts]
+    lines = [msgspec.json.encode({"parts": parts}) for parts in texts]
     (out / "text.jsonl").write_bytes(b"\n".join(lines) + b"\n")
 
 
-def _config(vocabulary: int, end: int) -> Any:
-    return transformers.LlamaConfig(
-        vocab_size=vocabulary,
+def blank_model(words: int, end: int, seed: int) -> Any:
+    """A Llama of a million weights that knows nothing, with a head start in copying. `words` is the
+    size of its vocabulary, `end` the token that ends a turn."""
+    torch.manual_seed(seed)
+    config = transformers.LlamaConfig(
+        vocab_size=words,
         hidden_size=128,
         intermediate_size=384,
-        num_hidden_layers=4,
+        num_hidden_layers=3,
         num_attention_heads=4,
+        head_dim=64,
+        attention_bias=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
         max_position_embeddings=2048,
         tie_word_embeddings=True,
         bos_token_id=end,
         eos_token_id=end,
         pad_token_id=end,
-        initializer_range=0.05,
     )
+    model = transformers.LlamaForCausalLM(config)
+    torch.nn.init.normal_(model.model.embed_tokens.weight, std=_WORD_SIZE)
+    wire(model)
+    return model
 
 
 def _world() -> Iterator[str]:

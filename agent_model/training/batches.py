@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -53,9 +54,10 @@ Example = tuple[Row, ...]
 
 
 class Text(Struct, frozen=True):
-    """One line of plain text to pretrain on, special tokens written out."""
+    """One text to pretrain on, special tokens written out: parts read and learned in turn, of
+    which the first is read (it may be empty)."""
 
-    text: str
+    parts: tuple[str, ...]
 
 
 class Drift(Struct, frozen=True):
@@ -258,10 +260,14 @@ class _Reading:
 
     def _texts(self, file: Path) -> Iterable[tuple[Question, Example]]:
         for number, line in self._lines(file, Text):
-            ids = self._tokenizer(line.text, add_special_tokens=False).input_ids
-            kinds = (Kind.PROMPT,) * len(ids)
+            ids: list[int] = []
+            kinds: list[Kind] = []
+            for part, kind in zip(line.parts, cycle((Kind.PROMPT, Kind.THOUGHT)), strict=False):
+                ids += self._tokenizer(part, add_special_tokens=False).input_ids
+                kinds += [kind] * (len(ids) - len(kinds))
             name = f"{file.name}:{number}"
-            yield Question(name, name, ()), (_row(Encoded(tuple(ids), kinds), self._trains),)
+            row = _row(Encoded(tuple(ids), tuple(kinds)), self._trains)
+            yield Question(name, name, ()), (row,)
 
     def _pairs(self, file: Path) -> Iterable[tuple[Question, Example]]:
         for number, pair in self._lines(file, Pair):

@@ -1,34 +1,38 @@
 """Passages with questions that they answer, every time about other facts.
 
 A base model that has read these has learned to look an answer up in what stands before it: the
-same names come again and again, and what is said of them never holds a second time.
+same names come again and again, of all sides, and what is said of them never holds a second time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 from autocoa_bench.types import Passage
 from tasks.closed_world.dice import Dice
-from tasks.nano.world import RELATIONS, Fact, names_of, rolled, worded
+from tasks.nano.world import RELATIONS, Fact, NanoSide, names_of, rolled, worded
 
-COUNT = 30_000
-
-_ASKED = 3  # questions a reading
+COUNT = 40_000
 
 
 def readings(count: int = COUNT) -> Iterator[Passage]:
-    """Two passages in either order, then questions about one of them, each with its answer."""
-    names = names_of("base")
+    """Two passages, then a question about each of their facts, with its answer."""
+    names = _all_names()
     kinds = {name: kind for kind in names for name in names[kind]}
     listed = list(kinds)
     dice = Dice("nano/readings")
     for number in range(1, count + 1):
-        subject, other = _two(listed, dice)
-        facts, others = (rolled(name, kinds[name], names, "", dice) for name in (subject, other))
-        told = " ".join(dice.shuffled([worded(facts, dice), worded(others, dice)]))
-        asked = " ".join(_asked(fact, dice) for fact in dice.shuffled(facts)[:_ASKED])
-        yield Passage(f"nano-reading-{number:05d}", subject, f"{told} {asked}")
+        subjects = _two(listed, dice)
+        facts = [rolled(name, kinds[name], names, "", dice) for name in subjects]
+        told = " ".join(worded(each, dice) for each in facts)
+        asked = " ".join(_asked(fact, dice) for fact in dice.shuffled([*facts[0], *facts[1]]))
+        yield Passage(f"nano-reading-{number:05d}", subjects[0], f"{told} {asked}")
+
+
+def _all_names() -> dict[str, tuple[str, ...]]:
+    sides = [names_of(side) for side in get_args(NanoSide)]
+    return {kind: tuple(name for names in sides for name in names[kind]) for kind in sides[0]}
 
 
 def _two(listed: list[str], dice: Dice) -> tuple[str, str]:
