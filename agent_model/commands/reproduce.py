@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -32,6 +32,10 @@ def table1(
         float,
         typer.Option(min=0.01, max=1.0, help="Do this share of the training and the questions."),
     ] = 1.0,
+    base: Annotated[
+        Path | None,
+        typer.Option(help="The model folder that all starts from; default: the one that ships."),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Commands at once; default: one a core.")
     ] = None,
@@ -42,29 +46,36 @@ def table1(
 
     from agent_model.reproduction import nano, reproduce, table1
 
-    size = {Size.NANO: nano.scale}[scale](out, seed, share)
+    size = {Size.NANO: nano.scale}[scale](share)
     if dry_run:
         for step in table1.steps(size, out, seed):
             typer.echo(step.line)
         return
     try:
-        reproduce.reproduce(size, out, seed, jobs or os.cpu_count() or 1, Console())
+        reproduce.reproduce(
+            size, out, base or nano.BASE, seed, jobs or os.cpu_count() or 1, Console()
+        )
     except KeyboardInterrupt:
-        typer.echo("\nstopped; the same command goes on from there", err=True)
-        raise typer.Exit(130) from None
+        _stopped()
 
 
 @app.command()
 def nano_base(
-    out: Annotated[Path, typer.Option(help="The folder that model/ and text.jsonl go to.")],
-    data: Annotated[
-        list[Path], typer.Option(help="A folder of synth's whose words are needed; repeatable.")
-    ],
-    passes: Annotated[int, typer.Option(min=1, help="How often the text has each fact.")] = 120,
+    out: Annotated[Path, typer.Option(help="The folder of all that is made.")],
     seed: Annotated[int, typer.Option(min=0, help="Seeds weights and text.")] = 0,
 ) -> None:
-    """Write a nano model with random weights, its tokenizer, and the text it is to read first."""
-    from agent_model.nano import blank
+    """Make the model that the scale nano starts from, anew. The same command resumes."""
+    from rich.console import Console
 
-    blank.make(out, data, passes, seed)
-    typer.echo(f"model/ and text.jsonl written to {out}")
+    from agent_model.reproduction import nano
+
+    try:
+        made = nano.make_base(out, seed, Console())
+    except KeyboardInterrupt:
+        _stopped()
+    typer.echo(f"made: {made}; start from it with `reproduce table1 --base {made}`")
+
+
+def _stopped() -> NoReturn:
+    typer.echo("\nstopped; the same command goes on from there", err=True)
+    raise typer.Exit(130) from None

@@ -32,7 +32,7 @@ SOLVERS = ("model-only", "react", SHOWN, "agent:shots=0")
 
 _BASE = "nano-base"
 _PASSAGES = 8  # of a text that states facts
-_TOP_K = 2
+_TOP_K = 1
 _MARK = "\u2042"  # stands for a question
 _SENTENCE = re.compile(r"[^.]+\.")
 _LAST_WORD = re.compile(r"(\w+)(?=\.)")
@@ -155,12 +155,21 @@ def _turns(trajectory: Trajectory, tokenizer: Any) -> Parts:
 
 
 def phrases() -> list[str]:
-    """What the solvers' prompts say beside the question, and between a model's turns."""
+    """What the solvers' prompts say beside the question, and a nudge: texts that repeat."""
     openings = [
         message.content
         for solver in SOLVERS
         for message in _dialect(solver).opening(Question("", _MARK, ()))
     ]
-    between = [text for solver in SOLVERS for text in (_dialect(solver).nudge,) if text]
-    pieces = [piece.strip() for text in (*openings, *between) for piece in text.split(_MARK)]
+    nudges = [text for solver in SOLVERS for text in (_dialect(solver).nudge,) if text]
+    pieces = [piece.strip() for text in (*openings, *nudges) for piece in text.split(_MARK)]
     return list(dict.fromkeys(piece for piece in pieces if len(piece.split()) > 1))
+
+
+def between() -> Iterator[str]:
+    """What the solvers put between a model's words: where nothing is found, and before an answer
+    that must be given."""
+    for dialect in map(_dialect, SOLVERS):
+        yield dialect.force
+        if dialect.searches:
+            yield dialect.show(())

@@ -34,6 +34,7 @@ def make(out: Path, data: Sequence[Path], passes: int, seed: int) -> None:
     words = (
         *_world(),
         *base_text.said((*shown.answers, *shown.searches)),
+        *base_text.between(),
         *_taught(data),
     )
     tokenizer = make_tokenizer(words, [*base_text.phrases(), *_TAGS])

@@ -21,6 +21,8 @@ TEMPLATE = (
 )
 _SPECIAL = ("<|end|>", "<|user|>", "<|assistant|>", "<|system|>", "<|unknown|>")
 _WORD = r"\w+|[^\w\s]|\n"
+_NO_SPACE = (r" (?=[.,?:;}\])])", r"(?<=[{\[(]) ", r'(?<=: ") ', r' (?="\n)')
+"""Spaces that nobody writes: beside brackets and marks, and inside a passage's quoted title."""
 
 
 def make_tokenizer(texts: Iterable[str], phrases: Sequence[str]) -> Any:
@@ -39,7 +41,7 @@ def make_tokenizer(texts: Iterable[str], phrases: Sequence[str]) -> Any:
             decoders.WordPiece(prefix="\u2042", cleanup=False),  # a space before every word
             decoders.Fuse(),
             decoders.Replace(tokenizers.Regex(" ?\n ?"), "\n"),
-            *(decoders.Replace(f" {mark}", mark) for mark in ".,?:;"),
+            *(decoders.Replace(tokenizers.Regex(each), "") for each in _NO_SPACE),
         ]
     )
     made.add_special_tokens([tokenizers.AddedToken(each, normalized=False) for each in _SPECIAL])

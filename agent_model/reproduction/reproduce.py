@@ -11,16 +11,19 @@ from agent_model.reproduction import table1
 from agent_model.reproduction.steps import run_steps
 from autocoa_bench import grading, report
 
-_TABLES = ("leaderboard", "acting", "actions", "paper")
+_TABLES = ("leaderboard", "claims", "acting", "actions", "paper")
 
 
-def reproduce(scale: table1.Scale, out: Path, seed: int, jobs: int, console: Console) -> None:
+def reproduce(
+    scale: table1.Scale, out: Path, base: Path, seed: int, jobs: int, console: Console
+) -> None:
     """Run what is not done, at most `jobs` commands at once, and write `out/table1.md`.
 
-    Raises UserError where a command fails or `out` holds another reproduction.
+    `base` is the folder of the model that everything starts from. Raises UserError where a command
+    fails or `out` holds another reproduction.
     """
     start = time.monotonic()
-    table1.link_models(scale, out)
+    table1.link_models(scale, out, base)
     done = run_steps(table1.steps(scale, out, seed), out, jobs, console)
     lines = table1.lines(scale, out)
     runs = [grading.load_scored(line.folder) for line in lines]

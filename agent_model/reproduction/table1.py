@@ -8,18 +8,19 @@ from pathlib import Path
 from msgspec import Struct
 
 from agent_model.reproduction.steps import Step
+from autocoa_bench.errors import UserError
 
 RECIPES = Path(__file__).parent
 BASE = "base"
-DATA = ("data coa", "data cot", "data cot+a")
-"""The steps that make data."""
+"""How tables call the model that everything starts from."""
+
+_STAGE_DATA = {"sft1": ("cot+a",), "sft2": ("coa", "cot"), "sft3": ("coa", "cot")}
 
 
 class Scale(Struct, frozen=True):
     """What Table 1 is reproduced with.
 
-    `base` is the name of the model that everything starts from, which steps of the scale's own
-    make; `counts` is how much data there is of each kind; `rl_steps` are of a variant in one
+    `counts` is how much data there is of each kind; `rl_steps` are of a variant in one
     environment; `limit` is the number of questions a dataset. `synth` and `run` are options of
     those commands; `shots` is the solver of a model that was not taught to act.
     """
@@ -30,7 +31,6 @@ class Scale(Struct, frozen=True):
     limit: int
     counts: dict[str, int]
     rl_steps: int
-    makes_base: tuple[Step, ...]
     synth: tuple[str, ...]
     run: tuple[str, ...]
     shots: str = "agent:shots=2"
@@ -108,8 +108,7 @@ def lines(scale: Scale, out: Path) -> tuple[Line, ...]:
 def steps(scale: Scale, out: Path, seed: int) -> list[Step]:
     """Every command, each after those that it needs."""
     return [
-        *_data(scale, out, seed),
-        *scale.makes_base,
+        *data_steps(scale, out, seed),
         *_training(scale, out, seed),
         *_evaluation(scale, out, seed),
     ]
@@ -118,6 +117,11 @@ def steps(scale: Scale, out: Path, seed: int) -> list[Step]:
 def data_folder(out: Path, kind: str) -> Path:
     """Where data of a kind lies."""
     return out / "data" / kind.replace("+", "-")
+
+
+def data_steps(scale: Scale, out: Path, seed: int) -> list[Step]:
+    """The commands that make the data of the supervised stages."""
+    return list(_data(scale, out, seed))
 
 
 def _data(scale: Scale, out: Path, seed: int) -> Iterator[Step]:
@@ -140,34 +144,43 @@ def _training(scale: Scale, out: Path, seed: int) -> Iterator[Step]:
             given.append(f"data={_files(out, each.stage)}")
         changes = (word for change in given for word in ("--set", change))
         words = ("train", each.stage, "--config", str(recipe), "--out", str(folder), *changes)
-        yield Step(f"train {each.name}", words, _needs(scale, each))
+        yield Step(f"train {each.name}", words, _needs(each))
 
 
-def _needs(scale: Scale, each: Variant) -> tuple[str, ...]:
+def _needs(each: Variant) -> tuple[str, ...]:
     if each.start:
         return (f"train {slug(each.start)}",)
-    return tuple(step.name for step in scale.makes_base[-1:]) + DATA
+    return () if each.stage == "grpo" else tuple(f"data {kind}" for kind in _STAGE_DATA[each.stage])
 
 
-def link_models(scale: Scale, out: Path) -> None:
-    """Give each model a folder of its own name, by which tables call it: `out/models/NAME`."""
+def link_models(scale: Scale, out: Path, base: Path) -> None:
+    """Give each model a folder of its own name, by which tables call it: `out/models/NAME`.
+
+    Raises UserError where another base than `base` was taken before.
+    """
     (out / "models").mkdir(parents=True, exist_ok=True)
-    for name in (BASE, *(each.name for each in variants(scale))):
+    taken = out / "models" / BASE
+    if taken.is_symlink() and taken.resolve() != base.resolve():
+        raise UserError(
+            f"'{out}' was begun from the base '{taken.resolve()}', not '{base}'; give another --out"
+        )
+    targets = {each.name: Path("..") / "train" / each.name / "model" for each in variants(scale)}
+    for name, target in {BASE: base.resolve(), **targets}.items():
         link = out / "models" / name
         if not link.is_symlink():
-            link.symlink_to(Path("..") / "train" / name / "model")
+            link.symlink_to(target)
 
 
 def _files(out: Path, stage: str) -> str:
     """The data of a supervised stage, as a recipe has it."""
-    if stage == "sft1":
-        return str([str(data_folder(out, "cot+a") / "pairs.jsonl")])
-    return str([str(data_folder(out, kind) / "records.jsonl") for kind in ("coa", "cot")])
+    name = "pairs.jsonl" if stage == "sft1" else "records.jsonl"
+    return str([str(data_folder(out, kind) / name) for kind in _STAGE_DATA[stage]])
 
 
 def _evaluation(scale: Scale, out: Path, seed: int) -> Iterator[Step]:
-    base = tuple(step.name for step in scale.makes_base[-1:])
-    played = [(solver, solver, BASE, base) for solver in UNTRAINED]
+    played: list[tuple[str, str, str, tuple[str, ...]]] = [
+        (solver, solver, BASE, ()) for solver in UNTRAINED
+    ]
     played += [
         (each.name, each.solver, each.name, (f"train {each.name}",)) for each in variants(scale)
     ]

@@ -9,14 +9,14 @@ from agent_model.tokens import end_of_turn
 
 TEXT = (
     "First I need Bexan.\n<begin_search> Bexan </end_search>\n\n"
-    'result 1: "Bexan" (x)\n\\boxed{Melk}'
+    'result 1: "Bexan"\nBexan (x), [y].\n\\boxed{Melk}'
 )
 LONG = "Answer the question, briefly.\n\nQuestion:"
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
-    return make_tokenizer([TEXT], [LONG, "<begin_search>", "</end_search>"])
+    return make_tokenizer([TEXT], [LONG, "<begin_search>", "</end_search>", "\\boxed{"])
 
 
 def ids(tokenizer: Any, text: str) -> list[int]:
@@ -26,6 +26,10 @@ def ids(tokenizer: Any, text: str) -> list[int]:
 def test_decoding_gives_the_same_tokens_again(tokenizer: Any) -> None:
     once = ids(tokenizer, TEXT)
     assert ids(tokenizer, tokenizer.decode(once)) == once
+
+
+def test_decoding_gives_the_text_again(tokenizer: Any) -> None:
+    assert tokenizer.decode(ids(tokenizer, TEXT)) == TEXT
 
 
 def test_line_breaks_are_kept_and_no_space_stands_beside_them(tokenizer: Any) -> None:

@@ -23,9 +23,7 @@ def attentions(model: Any, ids: torch.Tensor) -> Any:
 
 
 @pytest.mark.parametrize(("head", "back"), [(0, 1), (1, 2)])
-def test_a_head_of_the_first_layer_looks_at_one_word_back(
-    model: Any, head: int, back: int
-) -> None:
+def test_a_head_of_the_first_layer_looks_at_one_word_back(model: Any, head: int, back: int) -> None:
     ids = torch.arange(1, 101)[None]
     looked = attentions(model, ids)[0][0, head].diagonal(-back)
     assert looked.min() > 0.9
