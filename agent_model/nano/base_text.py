@@ -58,10 +58,10 @@ def texts(shown: Shown, tokenizer: Any, passes: int, seed: int) -> Iterator[Part
     """Everything that is to be read, the facts and the answers `passes` times."""
     dice = Random(seed)
     for _ in range(passes):
-        yield from _statements(dice)
+        yield from statements(dice)
         yield from (_turns(each, tokenizer) for each in shown.answers)
     yield from (_turns(each, tokenizer) for each in shown.searches)
-    yield from _readings()
+    yield from reading_parts()
 
 
 def said(trajectories: Iterable[Trajectory]) -> Iterator[str]:
@@ -70,7 +70,7 @@ def said(trajectories: Iterable[Trajectory]) -> Iterator[str]:
         yield from (step.text + step.observation for step in trajectory.steps)
 
 
-def _statements(dice: Random) -> Iterator[Parts]:
+def statements(dice: Random) -> Iterator[Parts]:
     """All known facts once, a few entities a text, sentences and entities in random order: of each
     sentence its last word is learned."""
     found = [
@@ -84,7 +84,7 @@ def _statements(dice: Random) -> Iterator[Parts]:
         yield tuple(_LAST_WORD.split(text))
 
 
-def _readings() -> Iterator[Parts]:
+def reading_parts() -> Iterator[Parts]:
     """Passages with questions and answers, about facts that hold nowhere else: the answers are
     learned, since nothing else in them can be foreseen."""
     for passage in corpus.read_passages(corpus.resolve("nano-readings")):

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
 
 from agent_model.nano.blank import blank_model
 

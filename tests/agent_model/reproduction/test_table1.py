@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from agent_model.reproduction import nano, table1
+from autocoa_bench.errors import UserError
 from autocoa_bench.published import paper_tables
 
 OUT = Path("out")
-SCALE = nano.scale(OUT, seed=3, share=1.0)
+SCALE = nano.scale(share=1.0)
 
 
 def steps() -> dict[str, table1.Step]:
@@ -54,3 +57,16 @@ def test_no_command_trains_on_test_questions() -> None:
     for step in steps().values():
         assert "--split" not in step.words
         assert ("split=test" in step.line) is False
+
+
+def test_a_model_goes_by_its_rows_name_and_the_base_by_its_own(tmp_path: Path) -> None:
+    table1.link_models(SCALE, tmp_path, nano.BASE)
+    assert (tmp_path / "models" / "base").resolve() == nano.BASE.resolve()
+    made = tmp_path / "train" / "SFT-stage1-2" / "model"
+    assert (tmp_path / "models" / "SFT-stage1-2").resolve() == made
+
+
+def test_another_base_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    table1.link_models(SCALE, tmp_path, nano.BASE)
+    with pytest.raises(UserError, match=r"was begun from the base .*; give another --out"):
+        table1.link_models(SCALE, tmp_path, tmp_path / "other")

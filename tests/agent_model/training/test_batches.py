@@ -241,11 +241,20 @@ def test_a_file_of_another_kind_is_refused_by_line(tmp_path: Path) -> None:
         load_data(recipe(file), make_tokenizer())
 
 
-def test_of_plain_text_all_is_learned_but_the_first_token(tmp_path: Path) -> None:
+def test_of_a_text_every_second_part_is_learned(tmp_path: Path) -> None:
     file = tmp_path / "text.jsonl"
-    file.write_text('{"text": "abc<|end|>"}\n')
+    file.write_text('{"parts": ["ab", "cd", "e", "f<|end|>"]}\n')
     tokenizer = make_tokenizer()
     data = load_data(recipe(file, stage="pretrain", held_out=0.0), tokenizer)
     [(row,)] = data.train
-    assert row.ids.tolist() == tokenizer("abc<|end|>").input_ids
-    assert row.keep.tolist() == [False, *[True] * (len(row.ids) - 1)]
+    parts = [tokenizer(part).input_ids for part in ("ab", "cd", "e", "f<|end|>")]
+    assert row.ids.tolist() == [token for part in parts for token in part]
+    assert row.keep.tolist() == [bool(i % 2) for i, part in enumerate(parts) for _ in part]
+
+
+def test_a_text_that_is_learned_whole_opens_with_an_empty_part(tmp_path: Path) -> None:
+    file = tmp_path / "text.jsonl"
+    file.write_text('{"parts": ["", "abc"]}\n')
+    tokenizer = make_tokenizer()
+    [(row,)] = load_data(recipe(file, stage="pretrain", held_out=0.0), tokenizer).train
+    assert row.keep.tolist() == [False, *[True] * (len(tokenizer("abc").input_ids) - 1)]
