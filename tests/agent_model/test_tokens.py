@@ -1,6 +1,7 @@
 """Trajectories as tokens: pieces, kinds, and the audit of masks."""
 
 import io
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from agent_model.losses import TRAINS
+from agent_model.nano.tokenizer import make_tokenizer as make_words
 from agent_model.pairs import Pair
 from agent_model.tokens import (
     Encoded,
@@ -205,6 +207,18 @@ def test_the_audit_stops_kinds_that_are_off_by_one_token(tokenizer: Any) -> None
     shifted = Encoded(encoded.ids, (Kind.PROMPT, *encoded.kinds[:-1]))
     with pytest.raises(MaskLeak, match="an observation spell"):
         audit(shifted, trained(shifted, "sft2"), TRAINS["sft2"], trajectory, tokenizer)
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_what_a_tokenizer_loses_is_no_leak_and_hides_none(shift: int) -> None:
+    words = "<|user|> <|assistant|> I need the builder of tower 0 . is Anna Now place"
+    lossy = make_words([words], ["<begin_search>", "</end_search>", "\\boxed{"])
+    trajectory = searched()  # with words that it does not know
+    encoded = encode(trajectory, lossy)
+    kinds = (*[Kind.PROMPT] * shift, *encoded.kinds[: len(encoded.kinds) - shift])
+    shifted = Encoded(encoded.ids, kinds)
+    with pytest.raises(MaskLeak, match="an observation spell") if shift else nullcontext():
+        audit(shifted, trained(shifted, "sft2"), TRAINS["sft2"], trajectory, lossy)
 
 
 def test_a_trajectory_prints_coloured_with_what_is_trained_underlined(tokenizer: Any) -> None:
