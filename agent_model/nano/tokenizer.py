@@ -47,7 +47,7 @@ def make_tokenizer(texts: Iterable[str], phrases: Sequence[str]) -> Any:
     made.add_special_tokens([tokenizers.AddedToken(each, normalized=False) for each in _SPECIAL])
     longest_first = sorted(phrases, key=len, reverse=True)
     made.add_tokens([tokenizers.AddedToken(each, normalized=False) for each in longest_first])
-    tokenizer = transformers.PreTrainedTokenizerFast(
+    tokenizer = transformers.PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=made,
         unk_token="<|unknown|>",  # noqa: S106
         eos_token="<|end|>",  # noqa: S106

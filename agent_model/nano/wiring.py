@@ -59,4 +59,5 @@ def _look_back(attention: Any, at: slice, turned: Tensor) -> None:
 
 def _some_rows(count: int, size: int) -> Tensor:
     """`count` orthonormal directions among `size`, as rows, by chance."""
-    return torch.linalg.qr(torch.randn(size, count))[0].T
+    rows: Tensor = torch.linalg.qr(torch.randn(size, count))[0].T
+    return rows

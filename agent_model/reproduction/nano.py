@@ -34,7 +34,6 @@ def scale(share: float) -> Scale:
         run=(
             *("--engine", "transformers", "--top-k", _TOP_K, "--max-actions", "6"),
             *("--step-tokens", "96", "--context-tokens", "2048", "--concurrency", "32"),
-            *("--judge", "none"),
         ),
     )
 
