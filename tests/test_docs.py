@@ -34,12 +34,18 @@ def test_every_row_of_the_fault_table_is_the_name_of_a_test() -> None:
         assert "_".join(words) in tests, fault
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/judging.md", "docs/training.md"])
+GROUPS = ("judge", "models", "reproduce", "synth", "tasks", "train")
+"""Commands that have commands."""
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/judging.md", "docs/reproducing.md", "docs/training.md"]
+)
 def test_every_command_of_a_document_names_real_options(document: str) -> None:
     text = (ROOT / document).read_text().replace("\\\n", " ")
     for line in re.findall(r"^\$ autocoa-bench (.+)$", text, re.MULTILINE):
         command = line.partition("#")[0].split()
-        path = command[: 2 if command[0] in ("judge", "synth", "train", "models", "tasks") else 1]
+        path = command[: 2 if command[0] in GROUPS else 1]
         known = help_of(*path)
         for option in (word for word in command if word.startswith("--")):
             assert option in known, line

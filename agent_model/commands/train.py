@@ -47,7 +47,7 @@ _EXTRA = ("accelerate", "matplotlib", "peft", "safetensors", "torch", "transform
 
 @app.command()
 def pretrain(config: RecipeFile, out: Out = None, changes: Changes = None) -> None:
-    """Before all stages: plain text, all of it learned. The same command resumes."""
+    """Before all stages: texts, the parts of them that are marked. The same command resumes."""
     _train("pretrain", config, out, changes or [])
 
 
