@@ -156,8 +156,13 @@ def _needs(each: Variant) -> tuple[str, ...]:
 def link_models(scale: Scale, out: Path, base: Path) -> None:
     """Give each model a folder of its own name, by which tables call it: `out/models/NAME`.
 
-    Raises UserError where another base than `base` was taken before.
+    Raises UserError where `base` is no model's folder, or another one was taken before.
     """
+    if not (base / "config.json").is_file():
+        raise UserError(
+            f"'{base}' is no folder of a model in transformers' format (it has no config.json); "
+            "give --base one, or leave it out for the base that ships"
+        )
     (out / "models").mkdir(parents=True, exist_ok=True)
     taken = out / "models" / BASE
     if taken.is_symlink() and taken.resolve() != base.resolve():

@@ -68,5 +68,13 @@ def test_a_model_goes_by_its_rows_name_and_the_base_by_its_own(tmp_path: Path) -
 
 def test_another_base_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     table1.link_models(SCALE, tmp_path, nano.BASE)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text("{}")
     with pytest.raises(UserError, match=r"was begun from the base .*; give another --out"):
-        table1.link_models(SCALE, tmp_path, tmp_path / "other")
+        table1.link_models(SCALE, tmp_path, other)
+
+
+def test_a_base_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no folder of a model in transformers' format"):
+        table1.link_models(SCALE, tmp_path, tmp_path)
