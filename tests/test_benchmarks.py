@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,24 @@ def test_the_trainer_is_measured(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "tokens/CPU-s" in done.stdout
+
+
+def test_rollouts_and_a_step_of_grpo_are_measured_beside_others(tmp_path: Path) -> None:
+    load = ["--questions", "2", "--group", "2", "--step-tokens", "16", "--rounds", "1"]
+    command = [sys.executable, str(BENCHMARKS / "grpo_speed.py"), *load]
+    command += ["--model", str(make_model(tmp_path / "tiny")), "--dtype", "fp32"]
+    environment = {**os.environ, "AUTOCOA_BENCH_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("|")]
+    found = {row[0].strip(): [cell.split("(")[0].strip() for cell in row[1:]] for row in rows}
+    assert float(found["tokens written a core-second, and generate()'s"][2]) > 0
+    if find_spec("trl"):
+        # Both took the step on the same tokens, rewards and divergence.
+        ours, theirs, _ = found["norm of the gradient, and TRL's"]
+        assert float(ours) == pytest.approx(float(theirs), rel=0.01)
+    else:
+        assert "TRL is left out: it is not installed" in done.stdout
 
 
 def test_the_search_server_is_measured() -> None:

@@ -1,9 +1,11 @@
-"""Causal attention for training in bf16 on a CPU, by blocks of queries.
+"""Attention in bf16 on a CPU: causal by blocks of queries in training, packed in sampling.
 
 PyTorch's fused kernel is slow there: on 4 x 454 tokens of a 135M model (9 query heads, 3 key
 heads, one thread of an EPYC with avx512_bf16) forward and backward of all layers took 3.15 s,
 and these few lines 1.22 s; at 2 x 1000 tokens 4.22 s and 2.33 s. Nothing is computed right of a
-block's last query, and query heads that share keys are one matrix.
+block's last query, and query heads that share keys are one matrix. That alone makes the kernel
+4.6 times as fast where each row has one query, as in sampling (30 rows of 700 positions, one layer,
+on an EPYC that was busy: 27.8 ms and 6.0 ms); it gives the same to rounding.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -47,8 +50,11 @@ def forward(
     if kwargs.get("s_aux") is not None:
         raise ValueError("attention sinks are not computed on a CPU in bf16")
     length = query.shape[2]
-    plain = attention_mask is None and dropout == 0.0 and 1 < length == key.shape[2] <= _LONGEST
     asked = any(kwargs.get(name) is not None for name in ("position_bias", "softcap"))
+    alike = attention_mask is None or attention_mask.shape[1] == 1  # for all heads
+    if length == 1 and alike and dropout == 0.0 and not asked:
+        return one_each(query, key, value, attention_mask, scaling).transpose(1, 2), None
+    plain = attention_mask is None and dropout == 0.0 and 1 < length == key.shape[2] <= _LONGEST
     if not plain or asked or kwargs.get("is_causal") is False:
         out, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, **kwargs
@@ -73,6 +79,16 @@ def causal(query: Tensor, key: Tensor, value: Tensor, block: int = _BLOCK) -> Te
         weights = scores.softmax(-1).view(rows, groups, -1, end)
         outputs.append((weights @ value[:, :, :end]).view(*shape[:-1], value.shape[-1]))
     return torch.cat(outputs, 3).flatten(1, 2)
+
+
+def one_each(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None = None
+) -> Tensor:
+    """Attention of one query a row, (B, H, 1, D), on keys and values (B, K, T, D): the heads that
+    share keys stand as queries of one head. `mask` is the same for all of a row's heads."""
+    packed = query.view(len(key), key.shape[1], -1, query.shape[-1])
+    out = functional.scaled_dot_product_attention(packed, key, value, attn_mask=mask, scale=scale)
+    return out.reshape(*query.shape[:-1], value.shape[-1])
 
 
 def _mask(queries: int, keys: int, like: Tensor) -> Tensor:

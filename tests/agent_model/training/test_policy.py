@@ -63,6 +63,19 @@ def test_attention_by_blocks_is_pytorchs_causal_attention(length: int, block: in
     torch.testing.assert_close(causal(query * 8**-0.5, key, value, block), expected)
 
 
+@pytest.mark.parametrize("masked", [True, False])
+def test_attention_of_one_query_a_row_is_pytorchs(masked: bool) -> None:
+    torch.manual_seed(0)
+    query = torch.randn(3, 6, 1, 8)
+    key, value = torch.randn(2, 3, 2, 9, 8)
+    mask = torch.arange(9) <= torch.tensor([4, 8, 0])[:, None, None, None] if masked else None
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, scale=0.5, enable_gqa=True
+    )
+    found, _ = forward(torch.nn.Identity(), query, key, value, mask, scaling=0.5)
+    torch.testing.assert_close(found, expected.transpose(1, 2))
+
+
 def test_bf16_training_scores_as_fp32_does_within_its_precision(model: Path) -> None:
     batch = collate(rows(40, 200))
     with torch.no_grad():
