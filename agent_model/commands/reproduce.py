@@ -30,7 +30,7 @@ def table1(
     seed: Annotated[int, typer.Option(min=0, help="Seeds data, weights, and what is drawn.")] = 0,
     share: Annotated[
         float,
-        typer.Option(min=0.01, max=1.0, help="Do this share of the training and the questions."),
+        typer.Option(min=0.01, max=1.0, help="Do this share of RL's steps and of the questions."),
     ] = 1.0,
     base: Annotated[
         Path | None,

@@ -22,13 +22,13 @@ _LEAST = 30  # questions a dataset: of fewer no difference would show
 
 
 def scale(share: float) -> Scale:
-    """The scale, with a share of the training and of the questions."""
+    """The scale, with a share of the reinforcement learning and of the questions."""
     return Scale(
         name="nano",
         tasks="nano",
         known=_KNOWN,
         limit=max(_LEAST, round(_LIMIT * share)),
-        counts={kind: max(1, round(count * share)) for kind, count in _COUNTS.items()},
+        counts=_COUNTS,
         rl_steps=max(6, round(_RL_STEPS * share)),
         synth=("--top-k", _TOP_K),
         run=(
