@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from msgspec.structs import replace
 from rich.console import Console
 
 from agent_model.reproduction import table1
+from agent_model.reproduction.spent import spent
 from agent_model.reproduction.steps import run_steps
 from autocoa_bench import grading, report
 from autocoa_bench.report.page import page
@@ -30,12 +32,13 @@ def reproduce(
     runs = [grading.load_scored(line.folder) for line in lines]
     beside = {line.folder.name: line.row for line in lines}
     made = report.build(runs, _TABLES, ["em"], beside=beside)
-    spent = sum(each.seconds for each in done.values())
+    made = replace(made, tables=(*made.tables, spent(scale, out)))
+    seconds = sum(each.seconds for each in done.values())
     (out / "table1.md").write_text(report.render(made, "markdown"), encoding="utf-8")
     (out / "table1.html").write_text(page(made, runs), encoding="utf-8")
     report.print_terminal(made, console)
     console.print(
-        f"{len(done)} commands took {spent / 60:.0f} minutes, added up; this time "
+        f"{len(done)} commands took {seconds / 60:.0f} minutes, added up; this time "
         f"{(time.monotonic() - start) / 60:.0f}. All of it: {out / 'table1.md'}, and table1.html "
         "with every trajectory",
         highlight=False,

@@ -1,0 +1,76 @@
+"""What training each row took, from the curves of its run: steps, tokens, time, real searches."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent_model.reproduction.table1 import Scale, Variant, variants
+from autocoa_bench.report.model import (
+    NOTHING,
+    Cell,
+    Column,
+    Fact,
+    Row,
+    Section,
+    Table,
+    count,
+    fact_of_no_run,
+)
+
+_HEADINGS = ("steps", "simulated", "tokens", "seconds", "searches", "real calls")
+_COLUMNS = tuple(Column((heading,)) for heading in _HEADINGS)
+
+
+def spent(scale: Scale, out: Path) -> Table:
+    """A row for each variant that was trained under `out`."""
+    found = {each: _curve(out / "train" / each.name / "metrics.csv") for each in variants(scale)}
+    return Table(
+        name="training",
+        title="Training, each stage by itself",
+        stub="Row",
+        columns=_COLUMNS,
+        sections=(Section("", tuple(_row(*one) for one in found.items())),),
+        notes=(
+            "simulated: of the steps, those in which the policy wrote what its searches find",
+            "tokens: read, the prompts' included; seconds: of the process, beside what else ran",
+            "searches: in all rollouts; real calls: of them, those that a search engine was asked, "
+            "a query that was asked before not being asked again",
+        ),
+        facts=tuple(fact for one in found.items() for fact in _facts(*one)),
+    )
+
+
+def _curve(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _row(variant: Variant, curve: Sequence[dict[str, str]]) -> Row:
+    last = curve[-1]
+    figures = [len(curve), _simulated(curve), float(last["tokens"]), float(last["seconds"])]
+    calls = [*_searches(curve)] if variant.stage == "grpo" else []
+    cells = [Cell(count(figure)) for figure in (*figures, *calls)]
+    cells += [Cell(NOTHING)] * (len(_COLUMNS) - len(cells))
+    return Row(Cell(variant.row), tuple(cells))
+
+
+def _simulated(curve: Sequence[dict[str, str]]) -> int:
+    return sum(row.get("environment") == "simulated" for row in curve)
+
+
+def _searches(curve: Sequence[dict[str, str]]) -> tuple[int, int]:
+    """All of them, and those that a search engine was asked."""
+    calls = sum(int(row["calls"]) for row in curve)
+    return calls + sum(int(row["saved"]) for row in curve), calls
+
+
+def _facts(variant: Variant, curve: Sequence[dict[str, str]]) -> list[Fact]:
+    if variant.stage != "grpo":
+        return []
+    searches, calls = _searches(curve)
+    return [
+        fact_of_no_run("training", f"searches:{variant.row}", total=searches),
+        fact_of_no_run("training", f"real-calls:{variant.row}", total=calls),
+    ]
