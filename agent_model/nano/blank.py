@@ -43,7 +43,9 @@ def make(out: Path, data: Sequence[Path], passes: int, seed: int) -> None:
     tokenizer.save_pretrained(out / "model")
     texts = base_text.texts(shown, tokenizer, passes, seed)
     lines = [msgspec.json.encode({"parts": parts}) for parts in texts]
-    (out / "text.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    part = out / "text.jsonl.part"  # written aside: nobody trains on half of it
+    part.write_bytes(b"\n".join(lines) + b"\n")
+    part.replace(out / "text.jsonl")
 
 
 def blank_model(words: int, end: int, seed: int) -> Any:
