@@ -52,10 +52,21 @@ def run_steps(steps: Sequence[Step], out: Path, jobs: int, console: Console) -> 
     a command fails, and KeyboardInterrupt once all commands have been told to stop.
     """
     for name in ("steps", "logs"):
-        (out / name).mkdir(parents=True, exist_ok=True)
+        make_folder(out / name)
     done = {step.name: found for step in steps if (found := _found(step, out))}
     asyncio.run(_Runner(steps, out, console, done).run(jobs))
     return done
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder where there is none. Raises UserError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot make the folder '{path}': {error.strerror}; give --out a folder that can be "
+            "written"
+        ) from None
 
 
 def _found(step: Step, out: Path) -> Done | None:

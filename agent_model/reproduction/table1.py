@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from agent_model.reproduction.steps import Step
+from agent_model.reproduction.steps import Step, make_folder
 from autocoa_bench.errors import UserError
 
 RECIPES = Path(__file__).parent
@@ -163,7 +163,7 @@ def link_models(scale: Scale, out: Path, base: Path) -> None:
             f"'{base}' is no folder of a model in transformers' format (it has no config.json); "
             "give --base one, or leave it out for the base that ships"
         )
-    (out / "models").mkdir(parents=True, exist_ok=True)
+    make_folder(out / "models")
     taken = out / "models" / BASE
     if taken.is_symlink() and taken.resolve() != base.resolve():
         raise UserError(

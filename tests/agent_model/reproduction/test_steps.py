@@ -40,6 +40,12 @@ def test_what_fails_is_said_with_the_end_of_its_log_and_runs_again(tmp_path: Pat
     assert list(run(mended, tmp_path)[0]) == ["good", "bad", "last"]
 
 
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot make the folder .*: Not a directory"):
+        run([], tmp_path / "file")
+
+
 def test_a_folder_of_other_steps_is_refused(tmp_path: Path) -> None:
     (tmp_path / "steps").mkdir()
     (tmp_path / "steps" / "first.json").write_text(
