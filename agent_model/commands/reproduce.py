@@ -1,13 +1,21 @@
-"""`autocoa-bench reproduce table1`: every row of the paper's Table 1, from data to claims."""
+"""`autocoa-bench reproduce`: the paper's Table 1 from data to claims, and what belongs to it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from agent_model.reproduction.steps import Step
+    from agent_model.reproduction.table1 import Scale
 
 app = typer.Typer(
     help="Reproduce the paper's Table 1: train every variant, evaluate every row.",
@@ -21,42 +29,85 @@ class Size(StrEnum):
     """What size of model everything is done with."""
 
     NANO = "nano"
+    SMOLLM2 = "smollm2"
+
+
+_Out = Annotated[Path, typer.Option(help="The folder of all that is made.")]
+_Scale = Annotated[
+    Size,
+    typer.Option(
+        help="nano: a million weights, minutes on two cores. smollm2: SmolLM2-135M-Instruct over "
+        "the embedded world, hours."
+    ),
+]
+_Seed = Annotated[int, typer.Option(min=0, help="Seeds data, weights, and what is drawn.")]
+_Share = Annotated[
+    float, typer.Option(min=0.01, max=1.0, help="Do this share of RL's steps and of the questions.")
+]
+_Base = Annotated[
+    Path | None,
+    typer.Option(help="The model folder that all starts from; default: the scale's own."),
+]
+_Jobs = Annotated[int | None, typer.Option(min=1, help="Commands at once; default: one a core.")]
+_DryRun = Annotated[bool, typer.Option(help="Print the commands, and run none.")]
 
 
 @app.command()
 def table1(
-    out: Annotated[Path, typer.Option(help="The folder of all that is made.")],
-    scale: Annotated[Size, typer.Option(help="nano: a million weights, two cores.")] = Size.NANO,
-    seed: Annotated[int, typer.Option(min=0, help="Seeds data, weights, and what is drawn.")] = 0,
-    share: Annotated[
-        float,
-        typer.Option(min=0.01, max=1.0, help="Do this share of RL's steps and of the questions."),
-    ] = 1.0,
-    base: Annotated[
-        Path | None,
-        typer.Option(help="The model folder that all starts from; default: the one that ships."),
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Commands at once; default: one a core.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option(help="Print the commands, and run none.")] = False,
+    out: _Out,
+    scale: _Scale = Size.NANO,
+    seed: _Seed = 0,
+    share: _Share = 1.0,
+    base: _Base = None,
+    jobs: _Jobs = None,
+    dry_run: _DryRun = False,
 ) -> None:
     """Run all commands that are not done yet, then print the tables. The same command resumes."""
-    from rich.console import Console
+    from agent_model.reproduction import reproduce, table1
 
-    from agent_model.reproduction import nano, reproduce, table1
-
-    size = {Size.NANO: nano.scale}[scale](share)
+    size = _scale(scale, share)
     if dry_run:
-        for step in table1.steps(size, out, seed):
-            typer.echo(step.line)
+        _print(table1.steps(size, out, seed))
         return
-    try:
-        reproduce.reproduce(
-            size, out, base or nano.BASE, seed, jobs or os.cpu_count() or 1, Console()
+    with _resumable():
+        reproduce.reproduce(size, out, base or size.base(), seed, jobs or _cores(), _console())
+
+
+@app.command()
+def switch(
+    out: _Out,
+    scale: _Scale = Size.NANO,
+    seed: _Seed = 0,
+    share: _Share = 1.0,
+    base: _Base = None,
+    jobs: _Jobs = None,
+    dry_run: _DryRun = False,
+) -> None:
+    """Real searches saved against accuracy lost, over the step at which RL leaves the simulated
+    environment. A folder of Table 1 is gone on from. The same command resumes."""
+    from agent_model.reproduction import reproduce, switch
+
+    size = _scale(scale, share)
+    if dry_run:
+        _print(switch.steps(size, out, seed))
+        return
+    with _resumable():
+        reproduce.reproduce_switch(
+            size, out, base or size.base(), seed, jobs or _cores(), _console()
         )
-    except KeyboardInterrupt:
-        _stopped()
+
+
+@app.command()
+def seeds(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of Table 1, one a seed.")],
+    out: Annotated[Path, typer.Option(help="The folder of the tables.")],
+    scale: _Scale = Size.NANO,
+    share: _Share = 1.0,
+) -> None:
+    """Print the rows, the claims and the curve over the switch of several seeds together."""
+    from agent_model.reproduction import reproduce
+
+    reproduce.over_seeds(_scale(scale, share), folders, out, _console())
 
 
 @app.command()
@@ -65,17 +116,38 @@ def nano_base(
     seed: Annotated[int, typer.Option(min=0, help="Seeds weights and text.")] = 0,
 ) -> None:
     """Make the model that the scale nano starts from, anew. The same command resumes."""
-    from rich.console import Console
-
     from agent_model.reproduction import nano
 
-    try:
-        made = nano.make_base(out, seed, Console())
-    except KeyboardInterrupt:
-        _stopped()
+    with _resumable():
+        made = nano.make_base(out, seed, _console())
     typer.echo(f"made: {made}; start from it with `reproduce table1 --base {made}`")
 
 
-def _stopped() -> NoReturn:
-    typer.echo("\nstopped; the same command goes on from there", err=True)
-    raise typer.Exit(130) from None
+def _scale(size: Size, share: float) -> Scale:
+    from agent_model.reproduction import nano, smollm2
+
+    return {Size.NANO: nano.scale, Size.SMOLLM2: smollm2.scale}[size](share)
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _print(steps: Iterable[Step]) -> None:
+    for step in steps:
+        typer.echo(step.line)
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("\nstopped; the same command goes on from there", err=True)
+        raise typer.Exit(130) from None

@@ -9,9 +9,6 @@ from rich.console import Console
 from agent_model.reproduction.steps import Step, run_steps
 from agent_model.reproduction.table1 import RECIPES, Scale, data_folder, data_steps
 
-BASE = Path(__file__).parents[1] / "nano" / "base"
-"""The base that ships: what `make_base` made with seed 0."""
-
 _KNOWN = "nq@nano,triviaqa@nano"
 _TOP_K = "1"
 _PASSES = 60  # of a base's text over every known fact
@@ -25,6 +22,7 @@ def scale(share: float) -> Scale:
     """The scale, with a share of the reinforcement learning and of the questions."""
     return Scale(
         name="nano",
+        base=base,
         tasks="nano",
         known=_KNOWN,
         limit=max(_LEAST, round(_LIMIT * share)),
@@ -36,6 +34,11 @@ def scale(share: float) -> Scale:
             *("--step-tokens", "96", "--context-tokens", "2048", "--concurrency", "32"),
         ),
     )
+
+
+def base() -> Path:
+    """The base that ships: what `make_base` made with seed 0."""
+    return Path(__file__).parents[1] / "nano" / "base"
 
 
 def make_base(out: Path, seed: int, console: Console) -> Path:

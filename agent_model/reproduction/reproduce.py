@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
 from rich.console import Console
 
-from agent_model.reproduction import table1
+from agent_model.reproduction import seeds, switch, table1
 from agent_model.reproduction.spent import spent
-from agent_model.reproduction.steps import run_steps
+from agent_model.reproduction.steps import Step, make_folder, run_steps
 from autocoa_bench import grading, report
+from autocoa_bench.report.claims import claims
+from autocoa_bench.report.model import Report
 from autocoa_bench.report.page import page
 
 _TABLES = ("leaderboard", "claims", "acting", "actions", "paper")
@@ -25,21 +28,72 @@ def reproduce(
     `base` is the folder of the model that everything starts from. Raises UserError where a command
     fails or `out` holds another reproduction.
     """
-    start = time.monotonic()
-    table1.link_models(scale, out, base)
-    done = run_steps(table1.steps(scale, out, seed), out, jobs, console)
+    table1.link_models(table1.variants(scale), out, base)
+    spoken = _run(table1.steps(scale, out, seed), out, jobs, console)
     lines = table1.lines(scale, out)
     runs = [grading.load_scored(line.folder) for line in lines]
     beside = {line.folder.name: line.row for line in lines}
     made = report.build(runs, _TABLES, ["em"], beside=beside)
     made = replace(made, tables=(*made.tables, spent(scale, out)))
-    seconds = sum(each.seconds for each in done.values())
-    (out / "table1.md").write_text(report.render(made, "markdown"), encoding="utf-8")
+    _write(made, out / "table1.md")
     (out / "table1.html").write_text(page(made, runs), encoding="utf-8")
     report.print_terminal(made, console)
     console.print(
-        f"{len(done)} commands took {seconds / 60:.0f} minutes, added up; this time "
-        f"{(time.monotonic() - start) / 60:.0f}. All of it: {out / 'table1.md'}, and table1.html "
-        "with every trajectory",
+        f"{spoken}. All of it: {out / 'table1.md'}, and table1.html with every trajectory",
         highlight=False,
     )
+
+
+def reproduce_switch(
+    scale: table1.Scale, out: Path, base: Path, seed: int, jobs: int, console: Console
+) -> None:
+    """Likewise for the curve over the switch of environments: `out/switch.md` and `.png`.
+
+    `out` may be one of Table 1, whose commands are then not run again. Raises as `reproduce` does.
+    """
+    variants = (*table1.variants(scale), *switch.switched(scale).values())
+    table1.link_models(variants, out, base)
+    spoken = _run(switch.steps(scale, out, seed), out, jobs, console)
+    found = switch.points(scale, [out])
+    made = Report((switch.table(found, scale.rl_steps),), ())
+    _write(made, out / "switch.md")
+    switch.draw(found, scale.rl_steps, out / "switch.png")
+    report.print_terminal(made, console)
+    console.print(f"{spoken}. All of it: {out / 'switch.md'} and switch.png", highlight=False)
+
+
+def over_seeds(scale: table1.Scale, outs: Sequence[Path], to: Path, console: Console) -> None:
+    """Tables over complete reproductions in several folders: `to/seeds.md`.
+
+    Where all of them have the curve over the switch too, that is in it, and in `to/switch.png`.
+    Raises UserError where a folder lacks a row's run, or `to` cannot be written.
+    """
+    by_row = seeds.runs_by_row(scale, outs)
+    runs = [run for found in by_row.values() for run in found]
+    beside = {str(run.path): row for row, found in by_row.items() for run in found}
+    tables = [seeds.table(by_row, outs), claims(runs, "em", report.catalogue(runs), beside)]
+    make_folder(to)
+    names = [each.name for each in switch.switched(scale).values()]
+    if all((out / "steps" / f"run {name}.json").exists() for out in outs for name in names):
+        found = switch.points(scale, outs)
+        tables.append(switch.table(found, scale.rl_steps))
+        switch.draw(found, scale.rl_steps, to / "switch.png")
+    made = Report(tuple(tables), ())
+    _write(made, to / "seeds.md")
+    report.print_terminal(made, console)
+    console.print(f"All of it: {to / 'seeds.md'}", highlight=False)
+
+
+def _run(steps: Sequence[Step], out: Path, jobs: int, console: Console) -> str:
+    """Run the steps; what it took, in words."""
+    start = time.monotonic()
+    done = run_steps(steps, out, jobs, console)
+    seconds = sum(each.seconds for each in done.values())
+    return (
+        f"{len(done)} commands took {seconds / 60:.0f} minutes, added up; this time "
+        f"{(time.monotonic() - start) / 60:.0f}"
+    )
+
+
+def _write(made: Report, file: Path) -> None:
+    file.write_text(report.render(made, "markdown"), encoding="utf-8")

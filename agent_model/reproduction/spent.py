@@ -25,7 +25,7 @@ _COLUMNS = tuple(Column((heading,)) for heading in _HEADINGS)
 
 def spent(scale: Scale, out: Path) -> Table:
     """A row for each variant that was trained under `out`."""
-    found = {each: _curve(out / "train" / each.name / "metrics.csv") for each in variants(scale)}
+    found = {each: curve(out / "train" / each.name) for each in variants(scale)}
     return Table(
         name="training",
         title="Training, each stage by itself",
@@ -42,35 +42,36 @@ def spent(scale: Scale, out: Path) -> Table:
     )
 
 
-def _curve(file: Path) -> list[dict[str, str]]:
-    with file.open(encoding="utf-8", newline="") as stream:
+def curve(run: Path) -> list[dict[str, str]]:
+    """The steps of a training."""
+    with (run / "metrics.csv").open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
 
 
-def _row(variant: Variant, curve: Sequence[dict[str, str]]) -> Row:
-    last = curve[-1]
-    figures = [len(curve), _simulated(curve), float(last["tokens"]), float(last["seconds"])]
-    calls = [*_searches(curve)] if variant.stage == "grpo" else []
+def _row(variant: Variant, made: Sequence[dict[str, str]]) -> Row:
+    last = made[-1]
+    figures = [len(made), _simulated(made), float(last["tokens"]), float(last["seconds"])]
+    calls = [*searches(made)] if variant.stage == "grpo" else []
     cells = [Cell(count(figure)) for figure in (*figures, *calls)]
     cells += [Cell(NOTHING)] * (len(_COLUMNS) - len(cells))
     return Row(Cell(variant.row), tuple(cells))
 
 
-def _simulated(curve: Sequence[dict[str, str]]) -> int:
-    return sum(row.get("environment") == "simulated" for row in curve)
+def _simulated(made: Sequence[dict[str, str]]) -> int:
+    return sum(row.get("environment") == "simulated" for row in made)
 
 
-def _searches(curve: Sequence[dict[str, str]]) -> tuple[int, int]:
-    """All of them, and those that a search engine was asked."""
-    calls = sum(int(row["calls"]) for row in curve)
-    return calls + sum(int(row["saved"]) for row in curve), calls
+def searches(made: Sequence[dict[str, str]]) -> tuple[int, int]:
+    """A training's searches: all of them, and those that a search engine was asked."""
+    calls = sum(int(row["calls"]) for row in made)
+    return calls + sum(int(row["saved"]) for row in made), calls
 
 
-def _facts(variant: Variant, curve: Sequence[dict[str, str]]) -> list[Fact]:
+def _facts(variant: Variant, made: Sequence[dict[str, str]]) -> list[Fact]:
     if variant.stage != "grpo":
         return []
-    searches, calls = _searches(curve)
+    total, calls = searches(made)
     return [
-        fact_of_no_run("training", f"searches:{variant.row}", total=searches),
+        fact_of_no_run("training", f"searches:{variant.row}", total=total),
         fact_of_no_run("training", f"real-calls:{variant.row}", total=calls),
     ]

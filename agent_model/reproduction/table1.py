@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -14,18 +14,23 @@ RECIPES = Path(__file__).parent
 BASE = "base"
 """How tables call the model that everything starts from."""
 
+FULL = "SFT-stage1&2&3"
+"""The row of all supervised stages."""
+
 _STAGE_DATA = {"sft1": ("cot+a",), "sft2": ("coa", "cot"), "sft3": ("coa", "cot")}
 
 
 class Scale(Struct, frozen=True):
     """What Table 1 is reproduced with.
 
-    `counts` is how much data there is of each kind; `rl_steps` are of a variant in one
-    environment; `limit` is the number of questions a dataset. `synth` and `run` are options of
-    those commands; `shots` is the solver of a model that was not taught to act.
+    `base` finds the folder of the model that everything starts from, unless another one is given;
+    `counts` is how much data there is of each kind; `rl_steps` are of a variant in one environment;
+    `limit` is the number of questions a dataset. `synth` and `run` are options of those commands;
+    `shots` is the solver of a model that was not taught to act.
     """
 
     name: str
+    base: Callable[[], Path]
     tasks: str
     known: str
     limit: int
@@ -74,27 +79,27 @@ def variants(scale: Scale) -> tuple[Variant, ...]:
     RL alone takes half as many steps again; of the steps in two environments 5 of 6 are simulated.
     """
     rl_steps = scale.rl_steps
-    simulated = rl_steps * 5 // 6
-    full = "SFT-stage1&2&3"
     shown = f"solver={scale.shots}"
     return (
         Variant("SFT-stage1", "sft1"),
         Variant("SFT-stage2", "sft2"),
         Variant("SFT-stage1&2", "sft2", "SFT-stage1"),
-        Variant(full, "sft3", "SFT-stage1&2"),
+        Variant(FULL, "sft3", "SFT-stage1&2"),
         Variant("RL-stage2", "grpo", "", (_steps(rl_steps * 3 // 2), shown), scale.shots),
-        Variant(f"{full}+RL-stage1", "grpo", full, (_steps(rl_steps), _simulated(rl_steps))),
-        Variant(f"{full}+RL-stage1&2", "grpo", full, (_steps(rl_steps), _simulated(simulated))),
+        mixed(scale, f"{FULL}+RL-stage1", rl_steps),
+        mixed(scale, f"{FULL}+RL-stage1&2", rl_steps * 5 // 6),
         Variant("SFT-stage1&2+RL-stage2", "grpo", "SFT-stage1&2", (_steps(rl_steps),)),
     )
 
 
+def mixed(scale: Scale, row: str, simulated: int) -> Variant:
+    """A row of RL after all SFT stages, its first `simulated` steps in that environment."""
+    changes = (_steps(scale.rl_steps), f"simulated_steps={simulated}")
+    return Variant(row, "grpo", FULL, changes)
+
+
 def _steps(number: int) -> str:
     return f"max_steps={number}"
-
-
-def _simulated(number: int) -> str:
-    return f"simulated_steps={number}"
 
 
 def lines(scale: Scale, out: Path) -> tuple[Line, ...]:
@@ -106,12 +111,16 @@ def lines(scale: Scale, out: Path) -> tuple[Line, ...]:
 
 
 def steps(scale: Scale, out: Path, seed: int) -> list[Step]:
-    """Every command, each after those that it needs."""
-    return [
-        *data_steps(scale, out, seed),
-        *_training(scale, out, seed),
-        *_evaluation(scale, out, seed),
-    ]
+    """Every command, each after those that it needs; a row is evaluated once it is trained."""
+    found = data_steps(scale, out, seed)
+    found += [_played(scale, out, seed, solver, solver, BASE) for solver in UNTRAINED]
+    return found + [step for each in variants(scale) for step in row_steps(scale, out, seed, each)]
+
+
+def row_steps(scale: Scale, out: Path, seed: int, each: Variant) -> list[Step]:
+    """A row's training and its evaluation."""
+    training = trained(scale, out, seed, each)
+    return [training, _played(scale, out, seed, each.name, each.solver, each.name, training)]
 
 
 def data_folder(out: Path, kind: str) -> Path:
@@ -133,28 +142,26 @@ def _data(scale: Scale, out: Path, seed: int) -> Iterator[Step]:
         yield Step(f"data {kind}", ("synth", kind, *given, *searching, *placed))
 
 
-def _training(scale: Scale, out: Path, seed: int) -> Iterator[Step]:
-    made = {"": str(out / "models" / BASE)}
-    for each in variants(scale):
-        folder = out / "train" / each.name
-        made[each.row] = str(out / "models" / each.name)
-        recipe = RECIPES / scale.name / f"{each.stage}.toml"
-        given = [f"model={made[each.start]}", f"seed={seed}", *each.changes]
-        if each.stage != "grpo":
-            given.append(f"data={_files(out, each.stage)}")
-        changes = (word for change in given for word in ("--set", change))
-        words = ("train", each.stage, "--config", str(recipe), "--out", str(folder), *changes)
-        yield Step(f"train {each.name}", words, _needs(each))
+def trained(scale: Scale, out: Path, seed: int, each: Variant) -> Step:
+    """A row's training."""
+    folder = out / "train" / each.name
+    recipe = RECIPES / scale.name / f"{each.stage}.toml"
+    start = out / "models" / (slug(each.start) or BASE)
+    given = [f"model={start}", f"seed={seed}", *each.changes]
+    if each.stage != "grpo":
+        given.append(f"data={_files(out, each.stage)}")
+    changes = (word for change in given for word in ("--set", change))
+    words = ("train", each.stage, "--config", str(recipe), "--out", str(folder), *changes)
+    return Step(f"train {each.name}", words, _needs(each))
 
 
 def _needs(each: Variant) -> tuple[str, ...]:
-    if each.start:
-        return (f"train {slug(each.start)}",)
-    return () if each.stage == "grpo" else tuple(f"data {kind}" for kind in _STAGE_DATA[each.stage])
+    started = (f"train {slug(each.start)}",) if each.start else ()
+    return started + tuple(f"data {kind}" for kind in _STAGE_DATA.get(each.stage, ()))
 
 
-def link_models(scale: Scale, out: Path, base: Path) -> None:
-    """Give each model a folder of its own name, by which tables call it: `out/models/NAME`.
+def link_models(rows: Sequence[Variant], out: Path, base: Path) -> None:
+    """Give each row's model a folder of its name, by which tables call it: `out/models/NAME`.
 
     Raises UserError where `base` is no model's folder, or another one was taken before.
     """
@@ -169,7 +176,7 @@ def link_models(scale: Scale, out: Path, base: Path) -> None:
         raise UserError(
             f"'{out}' was begun from the base '{taken.resolve()}', not '{base}'; give another --out"
         )
-    targets = {each.name: Path("..") / "train" / each.name / "model" for each in variants(scale)}
+    targets = {each.name: Path("..") / "train" / each.name / "model" for each in rows}
     for name, target in {BASE: base.resolve(), **targets}.items():
         link = out / "models" / name
         if not link.is_symlink():
@@ -182,15 +189,10 @@ def _files(out: Path, stage: str) -> str:
     return str([str(data_folder(out, kind) / name) for kind in _STAGE_DATA[stage]])
 
 
-def _evaluation(scale: Scale, out: Path, seed: int) -> Iterator[Step]:
-    played: list[tuple[str, str, str, tuple[str, ...]]] = [
-        (solver, solver, BASE, ()) for solver in UNTRAINED
-    ]
-    played += [
-        (each.name, each.solver, each.name, (f"train {each.name}",)) for each in variants(scale)
-    ]
-    for name, solver, model, needs in played:
-        given = ("--solver", solver, "--tasks", scale.tasks, "--limit", str(scale.limit))
-        files = ("--model", str(out / "models" / model), "--out", str(out / "runs" / name))
-        placed = (*files, "--seed", str(seed))
-        yield Step(f"run {name}", ("run", *given, *scale.run, *placed), needs)
+def _played(
+    scale: Scale, out: Path, seed: int, name: str, solver: str, model: str, *needs: Step
+) -> Step:
+    given = ("--solver", solver, "--tasks", scale.tasks, "--limit", str(scale.limit))
+    files = ("--model", str(out / "models" / model), "--out", str(out / "runs" / name))
+    words = ("run", *given, *scale.run, *files, "--seed", str(seed))
+    return Step(f"run {name}", words, tuple(each.name for each in needs))

@@ -60,21 +60,21 @@ def test_no_command_trains_on_test_questions() -> None:
 
 
 def test_a_model_goes_by_its_rows_name_and_the_base_by_its_own(tmp_path: Path) -> None:
-    table1.link_models(SCALE, tmp_path, nano.BASE)
-    assert (tmp_path / "models" / "base").resolve() == nano.BASE.resolve()
+    table1.link_models(table1.variants(SCALE), tmp_path, nano.base())
+    assert (tmp_path / "models" / "base").resolve() == nano.base().resolve()
     made = tmp_path / "train" / "SFT-stage1-2" / "model"
     assert (tmp_path / "models" / "SFT-stage1-2").resolve() == made
 
 
 def test_another_base_in_the_same_folder_is_refused(tmp_path: Path) -> None:
-    table1.link_models(SCALE, tmp_path, nano.BASE)
+    table1.link_models(table1.variants(SCALE), tmp_path, nano.base())
     other = tmp_path / "other"
     other.mkdir()
     (other / "config.json").write_text("{}")
     with pytest.raises(UserError, match=r"was begun from the base .*; give another --out"):
-        table1.link_models(SCALE, tmp_path, other)
+        table1.link_models(table1.variants(SCALE), tmp_path, other)
 
 
 def test_a_base_that_is_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no folder of a model in transformers' format"):
-        table1.link_models(SCALE, tmp_path, tmp_path)
+        table1.link_models(table1.variants(SCALE), tmp_path, tmp_path)
