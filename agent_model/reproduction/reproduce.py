@@ -10,14 +10,14 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from agent_model.reproduction import seeds, switch, table1
-from agent_model.reproduction.spent import spent
+from agent_model.reproduction.spent import real_calls, spent
 from agent_model.reproduction.steps import Step, make_folder, run_steps
 from autocoa_bench import grading, report
 from autocoa_bench.report.claims import claims
 from autocoa_bench.report.model import Report
 from autocoa_bench.report.page import page
 
-_TABLES = ("leaderboard", "claims", "acting", "actions", "paper")
+_TABLES = ("leaderboard", "acting", "actions", "paper")
 
 
 def reproduce(
@@ -34,7 +34,9 @@ def reproduce(
     runs = [grading.load_scored(line.folder) for line in lines]
     beside = {line.folder.name: line.row for line in lines}
     made = report.build(runs, _TABLES, ["em"], beside=beside)
-    made = replace(made, tables=(*made.tables, spent(scale, out)))
+    decided = claims(runs, "em", report.catalogue(runs), beside, real_calls(scale, [out]))
+    shown = (made.tables[0], decided, *made.tables[1:], spent(scale, out))
+    made = replace(made, tables=shown)
     _write(made, out / "table1.md")
     (out / "table1.html").write_text(page(made, runs), encoding="utf-8")
     report.print_terminal(made, console)
@@ -71,7 +73,8 @@ def over_seeds(scale: table1.Scale, outs: Sequence[Path], to: Path, console: Con
     by_row = seeds.runs_by_row(scale, outs)
     runs = [run for found in by_row.values() for run in found]
     beside = {str(run.path): row for row, found in by_row.items() for run in found}
-    tables = [seeds.table(by_row, outs), claims(runs, "em", report.catalogue(runs), beside)]
+    calls = real_calls(scale, outs)
+    tables = [seeds.table(by_row, outs), claims(runs, "em", report.catalogue(runs), beside, calls)]
     make_folder(to)
     names = [each.name for each in switch.switched(scale).values()]
     if all((out / "steps" / f"run {name}.json").exists() for out in outs for name in names):

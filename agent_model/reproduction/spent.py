@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 from agent_model.reproduction.table1 import Scale, Variant, variants
 from autocoa_bench.report.model import (
@@ -65,6 +66,15 @@ def searches(made: Sequence[dict[str, str]]) -> tuple[int, int]:
     """A training's searches: all of them, and those that a search engine was asked."""
     calls = sum(int(row["calls"]) for row in made)
     return calls + sum(int(row["saved"]) for row in made), calls
+
+
+def real_calls(scale: Scale, outs: Sequence[Path]) -> dict[str, float]:
+    """The real calls of each row that RL trained, on average over the folders."""
+    return {
+        each.row: fmean(searches(curve(out / "train" / each.name))[1] for out in outs)
+        for each in variants(scale)
+        if each.stage == "grpo"
+    }
 
 
 def _facts(variant: Variant, made: Sequence[dict[str, str]]) -> list[Fact]:

@@ -28,7 +28,7 @@ from autocoa_bench.store import Run
 
 Verdict = Literal["holds", "does not hold", "undecided", "no runs", "not in runs"]
 """Significant in favour, significant against, neither, a row without a run, or nothing that a run
-of the benchmark shows."""
+of the benchmark shows. What training spent is counted, not tested."""
 
 _COLUMNS = (
     *(Column((name,)) for name in ("n", "difference", "p (Holm)", "detectable", "verdict")),
@@ -51,10 +51,12 @@ def claims(
     scorer: str = "em",
     known: Catalogue = NOTHING_KNOWN,
     beside: Mapping[str, str] | None = None,
+    calls: Mapping[str, float] | None = None,
 ) -> Table:
     """A row a claim of section 4.3 (arXiv 2503.06580): holds, does not hold, undecided, no runs.
 
-    `beside` names the runs' rows of Table 1 (`matching.matches`). Raises UserError where no run is
+    `beside` names the runs' rows of Table 1 (`matching.matches`); `calls` is how many real searches
+    a row's training asked for, where that is known. Raises UserError where no run is
     of a row that a claim is about, and for a run or row that there is not.
     """
     found = entries(runs, known)
@@ -64,7 +66,7 @@ def claims(
             "none of these runs stands beside a row of the paper's Table 1, which claims are "
             f"about: name their rows (--as '{found[0].name}=ROW'; --by paper lists them)"
         )
-    lines = _decided(rows, scorer)
+    lines = _decided(rows, scorer, calls or {})
     sections = dict.fromkeys(line.claim.section for line in lines)
     return Table(
         name="claims",
@@ -80,9 +82,9 @@ def claims(
     )
 
 
-def _decided(rows: Rows, scorer: str) -> list[_Line]:
+def _decided(rows: Rows, scorer: str, calls: Mapping[str, float]) -> list[_Line]:
     """Every claim, its p corrected for all that were tested."""
-    found = {claim.id: _contrast(claim, rows, scorer) for claim in paper_claims()}
+    found = {claim.id: _contrast(claim, rows, scorer, calls) for claim in paper_claims()}
     tested = {name: each for name, each in found.items() if isinstance(each, Contrast)}
     corrected = dict(zip(tested, holm([each.p for each in tested.values()]), strict=True))
     lines = []
@@ -97,15 +99,27 @@ def _decided(rows: Rows, scorer: str) -> list[_Line]:
     return lines
 
 
-def _contrast(claim: Claim, rows: Rows, scorer: str) -> Contrast | tuple[Verdict, str]:
+def _contrast(
+    claim: Claim, rows: Rows, scorer: str, calls: Mapping[str, float]
+) -> Contrast | tuple[Verdict, str]:
     """The claim's contrast, or the verdict without one and the reason for it."""
     if claim.kind == "training":
-        return "not in runs", "see what training has logged"
+        return _counted(claim, calls)
     missing = [row for row in claim.rows if row not in rows]
     if missing:
         return "no runs", f"no run of {', '.join(missing)}"
     found = contrast(claim, rows, scorer)
     return found if isinstance(found, Contrast) else ("undecided", found)
+
+
+def _counted(claim: Claim, calls: Mapping[str, float]) -> tuple[Verdict, str]:
+    """Whether most of the searches are saved, as counted."""
+    ours, theirs = calls.get(claim.first[0]), calls.get(claim.second)
+    if ours is None or theirs is None:
+        return "not in runs", "see what training has logged"
+    saved = theirs and 1 - ours / theirs
+    said = f"{ours:,.0f} and {theirs:,.0f}, {100 * saved:.0f} % saved, as counted"
+    return "holds" if saved > 0.5 else "does not hold", said
 
 
 def _verdict(found: Contrast, p: float) -> Verdict:
@@ -167,7 +181,7 @@ def _notes(lines: Sequence[_Line], rows: Rows, scorer: str) -> tuple[str, ...]:
         "this project's: the paper gives none",
         f"holds, does not hold: p < {LEVEL} after Holm's correction for the {tested} claims that "
         "were tested, for the claim or against it; undecided: neither; no runs: a row that it is "
-        "about has none; not in runs: it is about training",
+        "about has none; not in runs: it is about training, of which no count was given",
         "test: over the questions of both, datasets with equal weights: a paired bootstrap, or "
         "McNemar's exact for one dataset scored 0 or 1; success by number of actions: over all "
         "questions together, as of independent samples (Newcombe's interval). A claim of several "

@@ -239,6 +239,20 @@ def test_only_answers_after_many_actions_count_for_solving_long_ones(make_run: M
     assert (row["verdict"].text, row["difference"].text) == ("holds", "+20.0")
 
 
+def counted(calls: dict[str, float], *runs: Run) -> Cell:
+    beside = {str(run.path): run.path.name for run in runs}
+    table = claims(runs, "em", Catalogue(), beside, calls)
+    rows = {row.label.text: row for section in table.sections for row in section.rows}
+    return rows["simulation-saves-calls"].cells[-2]
+
+
+@pytest.mark.parametrize(("calls", "said"), [(499, "holds"), (500, "does not hold")])
+def test_searches_that_training_saves_are_counted(of: Of, calls: float, said: str) -> None:
+    claim = a_claim("simulation-saves-calls")
+    known = {claim.first[0]: calls, claim.second: 1000.0}
+    assert counted(known, of("SFT-stage1&2", 80)).text == said
+
+
 def test_what_training_spends_is_in_no_run(of: Of) -> None:
     assert verdict("simulation-saves-calls", of("SFT-stage1&2", 80)) == "not in runs"
 
