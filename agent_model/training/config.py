@@ -110,11 +110,13 @@ class GrpoRecipe(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
     are in the real one (RL-stage2).
 
     A step draws `batch` questions over all processes and plays each `group` times, `seats`
-    episodes at once in a process. `kl` weighs the divergence from the policy that the run started
-    from; `by_std` is of `grpo.advantages`. `scorer` gives the reward (`autocoa-reward` is the
-    released code's) and `format_penalty` what a rollout out of form costs (the paper names no
-    figure). `count` questions are taken, from each task as many, or all that it has, without those
-    of `live`; `corpus` empty is the tasks' own. `patience` is of `rl_metrics.collapsed`.
+    episodes at once in a process. `server` is the address of a vLLM server that writes the
+    rollouts (`rollout.server`); empty: the policy itself does, in process. `kl` weighs the
+    divergence from the policy that the run started from; `by_std` is of `grpo.advantages`.
+    `scorer` gives the reward (`autocoa-reward` is the released code's) and `format_penalty`
+    what a rollout out of form costs (the paper names no figure). `count` questions are taken,
+    from each task as many, or all that it has, without those of `live`; `corpus` empty is the
+    tasks' own. `patience` is of `rl_metrics.collapsed`.
     """
 
     stage: Literal["grpo"]
@@ -135,6 +137,7 @@ class GrpoRecipe(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
     step_tokens: int = 2048
     context_tokens: int = 8192
     seats: int = 32
+    server: str = ""
     patience: int = 10
     simulated_steps: int = 0
     result_tokens: int = 1024
@@ -160,12 +163,14 @@ FREE = frozenset(
         "live",
         "micro_tokens",
         "patience",
+        "server",
         "sharding",
         "torch_threads",
     }
 )
 """What may change when a run is resumed: none of it changes what is learned. Not among them are
-GRPO's `seats`: in bf16 a token may depend on what else is sampled beside it."""
+GRPO's `seats`: in bf16 a token may depend on what else is sampled beside it. (What a `server`
+samples is not repeated anyway.)"""
 
 _STAGE_1: Mapping[str, Any] = {"lr": 5e-6, "batch": 16, "max_tokens": 6144}
 """Where stage 1's values differ from those of stages 2 and 3 (the released scripts')."""

@@ -11,8 +11,11 @@ of ratios, sliced weights, rewards by a learned model.
 from __future__ import annotations
 
 import math
+import secrets
+import shutil
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +28,7 @@ from rich.console import Console
 from agent_model.agent import Agent
 from agent_model.reward import rewarded
 from agent_model.rollout.finder import Finder
+from agent_model.rollout.server import PolicyServer
 from agent_model.rollout.simulator import Simulator
 from agent_model.training import checkpoints, live, metrics, runfile
 from agent_model.training.checkpoints import Model, Progress
@@ -40,6 +44,8 @@ from agent_model.training.sharding import share
 from autocoa_bench import scoring, tasks
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Question, Record
+
+_SERVED = "autocoa-policy"
 
 
 class _Run(NamedTuple):
@@ -80,7 +86,8 @@ def _prepare(recipe: GrpoRecipe, out: Path, accelerator: Accelerator) -> _Run:
     policy, tokenizer = load_policy(recipe)
     policy.to(accelerator.device)
     share(policy)
-    stage = Stage(recipe, policy, tokenizer, scene, scorer)
+    server = PolicyServer(recipe.server, tokenizer, recipe.seats) if recipe.server else None
+    stage = Stage(recipe, policy, tokenizer, scene, scorer, server)
     return _Run(recipe, out, accelerator, stage, Learner(recipe, policy, tokenizer), watched)
 
 
@@ -137,9 +144,11 @@ def _train(run: _Run, console: Console) -> None:
     _stop_if_collapsed(run, log.rows if log else ())  # as it did before it was started again
     with (
         Finder(run.stage.scene.search) as finder,
+        run.stage.server or nullcontext(),
         metrics.Bar(console, progress.step, recipe.max_steps, quiet=not main) as bar,
     ):
         while progress.step < recipe.max_steps:
+            _serve(run, progress.step, model)
             row, progress = _step(run, finder, progress)
             row = _watched(run, row)
             if log is not None:
@@ -153,6 +162,25 @@ def _train(run: _Run, console: Console) -> None:
         last = log.rows[-1] if log and log.rows else None
         runfile.close_run(run.out, GrpoRecipe, progress, last)
         console.print(f"trained: {run.out / 'model'}", highlight=False)
+
+
+def _serve(run: _Run, step: int, model: Model) -> None:
+    """Give the server, where there is one, the weights of a step."""
+    server, folder = run.stage.server, run.out / "serving"
+    if server is None:
+        return
+    [mark] = broadcast_object_list([secrets.token_hex(4)])
+    name = f"{_SERVED}-{step}-{mark}"  # new to a server that served a killed run
+    model.save(folder / name)
+    if run.accelerator.is_main_process:
+        if run.stage.policy.adapted:
+            server.load_adapter(folder / name, name)
+        else:
+            server.load_model(folder / name)
+        shutil.rmtree(folder)
+    if run.stage.policy.adapted:
+        server.use(name)
+    run.accelerator.wait_for_everyone()
 
 
 def _step(run: _Run, finder: Finder, progress: Progress) -> tuple[Step, Progress]:

@@ -12,7 +12,8 @@ from agent_model.grpo import advantages
 from agent_model.reward import Reward, rewarded
 from agent_model.rollout.driver import Rollout, roll_out
 from agent_model.rollout.finder import Finder
-from agent_model.rollout.sampler import PolicySampler
+from agent_model.rollout.sampler import PolicySampler, Sampler
+from agent_model.rollout.server import PolicyServer, ServerSampler
 from agent_model.rollout.simulator import Simulator
 from agent_model.tokens import Tokenizer
 from agent_model.training.batches import draw
@@ -27,13 +28,21 @@ from autocoa_bench.types import Question, Record, Trajectory
 
 
 class Stage(NamedTuple):
-    """Who plays, in what, and who scores it."""
+    """Who plays, in what, who scores it, and what samples in the policy's place, if anything."""
 
     recipe: GrpoRecipe
     policy: Policy
     tokenizer: Tokenizer
     scene: Scene
     scorer: TextScorer
+    server: PolicyServer | None = None
+
+    def sampler(self, episodes: int) -> Sampler:
+        """What samples a step's episodes: a server that has the policy's weights, or the policy."""
+        seats, temperature = min(self.recipe.seats, episodes), self.recipe.temperature
+        if self.server is not None:
+            return ServerSampler(self.server, seats, temperature)
+        return PolicySampler(self.policy, self.tokenizer, seats, temperature)
 
 
 class Played(NamedTuple):
@@ -71,10 +80,8 @@ def play(
         )
         for (question, _), (place, k) in zip(members, dealt, strict=True)
     ]
-    seats = min(recipe.seats, len(rollouts))
     with at_rest(stage.policy):
-        sampler = PolicySampler(stage.policy, stage.tokenizer, seats, recipe.temperature)
-        trajectories = roll_out(rollouts, sampler, world)
+        trajectories = roll_out(rollouts, stage.sampler(len(rollouts)), world)
     return _grouped(stage, members, trajectories)
 
 
