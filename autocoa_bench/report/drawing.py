@@ -143,7 +143,7 @@ def _panel(
 def _over_actions(plot: Bars | Curves) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
-    figure = _figure(_COLUMN, 0.72 * _COLUMN)
+    figure = _figure(_COLUMN, 0.72 * _COLUMN + 0.17 * len(plot.series))
     axes = figure.subplots()
     each_draws = _bars if isinstance(plot, Bars) else _curve
     for at, series in enumerate(plot.series):
@@ -151,7 +151,7 @@ def _over_actions(plot: Bars | Curves) -> Figure:
     axes.set(xlabel=plot.x_title, ylim=(0, None))
     axes.set_title(plot.caption, loc="left", fontsize=8, wrap=True)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
+    figure.legend(loc="outside lower center")  # names of runs are too long to stand beside bars
     return figure
 
 
