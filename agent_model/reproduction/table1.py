@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct
 
@@ -46,7 +47,7 @@ class Variant(Struct, frozen=True):
     the base), the changes to the stage's recipe, and what solves with it."""
 
     row: str
-    stage: str
+    stage: Literal["sft1", "sft2", "sft3", "grpo"]
     start: str = ""
     changes: tuple[str, ...] = ()
     solver: str = "agent"

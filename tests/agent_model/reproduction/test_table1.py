@@ -1,10 +1,12 @@
 """Table 1's steps: the paper's rows, each made from what the paper makes it from."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from agent_model.reproduction import nano, table1
+from agent_model.reproduction import nano, smollm2, table1
+from agent_model.training.config import load_grpo, load_recipe
 from autocoa_bench.errors import UserError
 from autocoa_bench.published import paper_tables
 
@@ -14,6 +16,27 @@ SCALE = nano.scale(share=1.0)
 
 def steps() -> dict[str, table1.Step]:
     return {step.name: step for step in table1.steps(SCALE, OUT, 3)}
+
+
+@pytest.mark.parametrize("scale", [nano.scale(1.0), smollm2.scale(1.0)], ids=["nano", "smollm2"])
+def test_a_scales_recipes_take_what_its_rows_change(scale: table1.Scale) -> None:
+    for each in table1.variants(scale):
+        file = table1.RECIPES / scale.name / f"{each.stage}.toml"
+        if each.stage == "grpo":
+            made = load_grpo(file, each.changes)
+            assert made.simulated_steps <= made.max_steps
+            assert made.tasks == scale.tasks
+        else:
+            assert load_recipe(file, each.stage, each.changes).lora is None
+
+
+@pytest.mark.parametrize("made", [nano.scale, smollm2.scale], ids=["nano", "smollm2"])
+def test_a_share_of_a_scale_has_both_environments_and_some_questions(
+    made: Callable[[float], table1.Scale],
+) -> None:
+    least = made(0.01)
+    assert 0 < least.rl_steps * 5 // 6 < least.rl_steps
+    assert 0 < least.limit < made(1.0).limit
 
 
 def test_every_row_is_one_of_the_papers() -> None:
