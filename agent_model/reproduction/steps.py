@@ -152,7 +152,9 @@ class _Runner:
     def _keep(self, step: Step, seconds: float) -> None:
         self._done[step.name] = Done(step.words, seconds)
         file = self._out / "steps" / f"{step.name}.json"
-        file.write_bytes(msgspec.json.encode(self._done[step.name]))
+        part = file.with_suffix(".part")
+        part.write_bytes(msgspec.json.encode(self._done[step.name]))
+        part.replace(file)
         self._console.print(
             f"{len(self._done):3} of {len(self._steps)}  {step.name}  {seconds:,.0f} s",
             highlight=False,
