@@ -74,7 +74,10 @@ def over_seeds(scale: table1.Scale, outs: Sequence[Path], to: Path, console: Con
     runs = [run for found in by_row.values() for run in found]
     beside = {str(run.path): row for row, found in by_row.items() for run in found}
     calls = real_calls(scale, outs)
-    tables = [seeds.table(by_row, outs), claims(runs, "em", report.catalogue(runs), beside, calls)]
+    decided = claims(runs, "em", report.catalogue(runs), beside, calls)
+    # That rows differ in model and seed is what the tables are about.
+    notes = tuple(note for note in decided.notes if not note.startswith("runs differ in "))
+    tables = [seeds.table(by_row, outs), replace(decided, notes=notes)]
     make_folder(to)
     names = [each.name for each in switch.switched(scale).values()]
     if all((out / "steps" / f"run {name}.json").exists() for out in outs for name in names):

@@ -111,12 +111,12 @@ class GrpoRecipe(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     A step draws `batch` questions over all processes and plays each `group` times, `seats`
     episodes at once in a process. `server` is the address of a vLLM server that writes the
-    rollouts (`rollout.server`); empty: the policy itself does, in process. `kl` weighs the
-    divergence from the policy that the run started from; `by_std` is of `grpo.advantages`.
-    `scorer` gives the reward (`autocoa-reward` is the released code's) and `format_penalty`
-    what a rollout out of form costs (the paper names no figure). `count` questions are taken,
-    from each task as many, or all that it has, without those of `live`; `corpus` empty is the
-    tasks' own. `patience` is of `rl_metrics.collapsed`.
+    rollouts of an adapter (`rollout.server`); empty: the policy itself does, in process. `kl`
+    weighs the divergence from the policy that the run started from; `by_std` is of
+    `grpo.advantages`. `scorer` gives the reward (`autocoa-reward` is the released code's) and
+    `format_penalty` what a rollout out of form costs (the paper names no figure). `count`
+    questions are taken, from each task as many, or all that it has, without those of `live`;
+    `corpus` empty is the tasks' own. `patience` is of `rl_metrics.collapsed`.
     """
 
     stage: Literal["grpo"]
@@ -249,6 +249,11 @@ def load_grpo(path: Path, changes: Sequence[str] = ()) -> GrpoRecipe:
         raise UserError(
             f"the recipe '{path}' has simulated_steps = {recipe.simulated_steps}, of max_steps = "
             f"{recipe.max_steps}; it takes at most as many"
+        )
+    if recipe.server and recipe.lora is None:
+        raise UserError(
+            f"the recipe '{path}' has all weights learn, and a server is given adapters alone: "
+            "give lora, or leave server out"
         )
     return recipe
 

@@ -165,7 +165,7 @@ def _train(run: _Run, console: Console) -> None:
 
 
 def _serve(run: _Run, step: int, model: Model) -> None:
-    """Give the server, where there is one, the weights of a step."""
+    """Give the server, where there is one, the adapter of a step."""
     server, folder = run.stage.server, run.out / "serving"
     if server is None:
         return
@@ -173,13 +173,9 @@ def _serve(run: _Run, step: int, model: Model) -> None:
     name = f"{_SERVED}-{step}-{mark}"  # new to a server that served a killed run
     model.save(folder / name)
     if run.accelerator.is_main_process:
-        if run.stage.policy.adapted:
-            server.load_adapter(folder / name, name)
-        else:
-            server.load_model(folder / name)
+        server.load_adapter(folder / name, name)
         shutil.rmtree(folder)
-    if run.stage.policy.adapted:
-        server.use(name)
+    server.use(name)
     run.accelerator.wait_for_everyone()
 
 

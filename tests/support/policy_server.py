@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -44,12 +44,6 @@ class FakeVLLM:
             if path == "/v1/unload_lora_adapter":
                 del self.adapters[given["lora_name"]]
                 return 200, "dropped"
-            if path == "/collective_rpc" and given["method"] == "reload_weights":
-                self.loaded.append(given["kwargs"]["weights_path"])
-                self.model = transformers.AutoModelForCausalLM.from_pretrained(self.loaded[-1])
-                return 200, {"results": [None]}
-            if path == "/reset_prefix_cache":
-                return 200, ""
             return 404, {"detail": "Not Found"}
 
     def _load(self, name: str, path: str) -> tuple[int, Any]:
@@ -97,7 +91,8 @@ def serving(fake: FakeVLLM) -> Iterator[str]:
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with suppress(ConnectionError):  # who asked has left
+                self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             pass

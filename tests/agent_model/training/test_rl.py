@@ -368,6 +368,13 @@ def test_another_solvers_form_is_refused(place: Path, tmp_path: Path) -> None:
         train(recipe(place, solver="search-r1"), tmp_path / "out")
 
 
+def test_a_server_for_all_weights_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "grpo.toml"
+    file.write_text('stage = "grpo"\nmodel = "m"\nlora = false\nserver = "http://there:8000"\n')
+    with pytest.raises(UserError, match="a server is given adapters alone: give lora, or leave"):
+        load_grpo(file)
+
+
 def test_more_simulated_steps_than_there_are_steps_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "recipe.toml"
     file.write_text('model = "m"\nmax_steps = 8\nsimulated_steps = 9\n')
