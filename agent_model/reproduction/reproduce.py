@@ -29,7 +29,7 @@ def reproduce(
     fails or `out` holds another reproduction.
     """
     table1.link_models(table1.variants(scale), out, base)
-    spoken = _run(table1.steps(scale, out, seed), out, jobs, console)
+    took = _run(table1.steps(scale, out, seed), out, jobs, console)
     lines = table1.lines(scale, out)
     runs = [grading.load_scored(line.folder) for line in lines]
     beside = {line.folder.name: line.row for line in lines}
@@ -41,7 +41,7 @@ def reproduce(
     (out / "table1.html").write_text(page(made, runs), encoding="utf-8")
     report.print_terminal(made, console)
     console.print(
-        f"{spoken}. All of it: {out / 'table1.md'}, and table1.html with every trajectory",
+        f"{took}. All of it: {out / 'table1.md'}, and table1.html with every trajectory",
         highlight=False,
     )
 
@@ -55,13 +55,13 @@ def reproduce_switch(
     """
     variants = (*table1.variants(scale), *switch.switched(scale).values())
     table1.link_models(variants, out, base)
-    spoken = _run(switch.steps(scale, out, seed), out, jobs, console)
+    took = _run(switch.steps(scale, out, seed), out, jobs, console)
     found = switch.points(scale, [out])
     made = Report((switch.table(found, scale.rl_steps),), ())
     _write(made, out / "switch.md")
     switch.draw(found, scale.rl_steps, out / "switch.png")
     report.print_terminal(made, console)
-    console.print(f"{spoken}. All of it: {out / 'switch.md'} and switch.png", highlight=False)
+    console.print(f"{took}. All of it: {out / 'switch.md'} and switch.png", highlight=False)
 
 
 def over_seeds(scale: table1.Scale, outs: Sequence[Path], to: Path, console: Console) -> None:
