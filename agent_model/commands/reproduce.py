@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -42,7 +43,12 @@ _Scale = Annotated[
 ]
 _Seed = Annotated[int, typer.Option(min=0, help="Seeds data, weights, and what is drawn.")]
 _Share = Annotated[
-    float, typer.Option(min=0.01, max=1.0, help="Do this share of RL's steps and of the questions.")
+    float,
+    typer.Option(
+        min=0.01,
+        max=1.0,
+        help="Do this share of RL's steps (at least 6) and of the questions (nano: 30 a dataset).",
+    ),
 ]
 _Base = Annotated[
     Path | None,
@@ -66,11 +72,12 @@ def table1(
     from agent_model.reproduction import reproduce, table1
 
     size = _scale(scale, share)
-    if dry_run:
-        _print(table1.steps(size, out, seed))
-        return
     with _resumable():
-        reproduce.reproduce(size, out, base or size.base(), seed, jobs or _cores(), _console())
+        start = base or size.base()
+        if dry_run:
+            _print(table1.links(table1.variants(size), out, start), table1.steps(size, out, seed))
+            return
+        reproduce.reproduce(size, out, start, seed, jobs or _cores(), _console())
 
 
 @app.command()
@@ -85,16 +92,15 @@ def switch(
 ) -> None:
     """Real searches saved against accuracy lost, over the step at which RL leaves the simulated
     environment. A folder of Table 1 is gone on from. The same command resumes."""
-    from agent_model.reproduction import reproduce, switch
+    from agent_model.reproduction import reproduce, switch, table1
 
     size = _scale(scale, share)
-    if dry_run:
-        _print(switch.steps(size, out, seed))
-        return
     with _resumable():
-        reproduce.reproduce_switch(
-            size, out, base or size.base(), seed, jobs or _cores(), _console()
-        )
+        start = base or size.base()
+        if dry_run:
+            _print(table1.links(switch.rows(size), out, start), switch.steps(size, out, seed))
+            return
+        reproduce.reproduce_switch(size, out, start, seed, jobs or _cores(), _console())
 
 
 @app.command()
@@ -116,9 +122,9 @@ def nano_base(
     seed: Annotated[int, typer.Option(min=0, help="Seeds weights and text.")] = 0,
 ) -> None:
     """Make the model that the scale nano starts from, anew. The same command resumes."""
-    from agent_model.reproduction import nano
-
     with _resumable():
+        from agent_model.reproduction import nano
+
         made = nano.make_base(out, seed, _console())
     typer.echo(f"made: {made}; start from it with `reproduce table1 --base {made}`")
 
@@ -130,7 +136,7 @@ def _scale(size: Size, share: float) -> Scale:
 
 
 def _cores() -> int:
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _console() -> Console:
@@ -139,15 +145,22 @@ def _console() -> Console:
     return Console()
 
 
-def _print(steps: Iterable[Step]) -> None:
+def _print(links: Mapping[Path, Path], steps: Iterable[Step]) -> None:
+    """Print what is to be typed: folders by name, then the commands that use them."""
+    typer.echo(shlex.join(("mkdir", "-p", str(next(iter(links)).parent))))
+    for link, target in links.items():
+        typer.echo(shlex.join(("ln", "-s", str(target), str(link))))
     for step in steps:
         typer.echo(step.line)
 
 
 @contextmanager
 def _resumable() -> Iterator[None]:
+    from agent_model.commands.train import training
+
     try:
-        yield
+        with training():
+            yield
     except KeyboardInterrupt:
         typer.echo("\nstopped; the same command goes on from there", err=True)
         raise typer.Exit(130) from None

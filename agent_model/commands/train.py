@@ -86,12 +86,12 @@ def grpo(
     if hand_over is not None:
         if out is None:
             raise UserError(f"--hand-over {hand_over.value} writes a folder; name it by --out")
-        with _training():
+        with training():
             from agent_model.handover import writing
         for file in writing.hand_over(recipe, hand_over.value, out):
             typer.echo(file)
         return
-    with _training():
+    with training():
         from agent_model.training import rl
     _run(partial(rl.train, recipe), config, out)
 
@@ -100,13 +100,13 @@ def _train(stage: Stage, config: Path, out: Path | None, changes: list[str]) -> 
     from agent_model.training.config import load_recipe
 
     recipe = load_recipe(config, stage, changes)
-    with _training():
+    with training():
         from agent_model.training import loop
     _run(partial(loop.train, recipe), config, out)
 
 
 @contextmanager
-def _training() -> Iterator[None]:
+def training() -> Iterator[None]:
     """Name the extra where a library of it is missing."""
     try:
         yield

@@ -11,8 +11,9 @@ from rich.console import Console
 
 from agent_model.reproduction import seeds, switch, table1
 from agent_model.reproduction.spent import real_calls, spent
-from agent_model.reproduction.steps import Step, make_folder, run_steps
+from agent_model.reproduction.steps import Step, make_folder, record_of, run_steps
 from autocoa_bench import grading, report
+from autocoa_bench.errors import UserError
 from autocoa_bench.report.claims import claims
 from autocoa_bench.report.model import Report
 from autocoa_bench.report.page import page
@@ -38,7 +39,7 @@ def reproduce(
     shown = (made.tables[0], decided, *made.tables[1:], spent(scale, out))
     made = replace(made, tables=shown)
     _write(made, out / "table1.md")
-    (out / "table1.html").write_text(page(made, runs), encoding="utf-8")
+    _write_text(out / "table1.html", page(made, runs))
     report.print_terminal(made, console)
     console.print(
         f"{took}. All of it: {out / 'table1.md'}, and table1.html with every trajectory",
@@ -53,8 +54,7 @@ def reproduce_switch(
 
     `out` may be one of Table 1, whose commands are then not run again. Raises as `reproduce` does.
     """
-    variants = (*table1.variants(scale), *switch.switched(scale).values())
-    table1.link_models(variants, out, base)
+    table1.link_models(switch.rows(scale), out, base)
     took = _run(switch.steps(scale, out, seed), out, jobs, console)
     found = switch.points(scale, [out])
     made = Report((switch.table(found, scale.rl_steps),), ())
@@ -80,7 +80,7 @@ def over_seeds(scale: table1.Scale, outs: Sequence[Path], to: Path, console: Con
     tables = [seeds.table(by_row, outs), replace(decided, notes=notes)]
     make_folder(to)
     names = [each.name for each in switch.switched(scale).values()]
-    if all((out / "steps" / f"run {name}.json").exists() for out in outs for name in names):
+    if all(record_of(f"run {name}", out) for out in outs for name in names):
         found = switch.points(scale, outs)
         tables.append(switch.table(found, scale.rl_steps))
         switch.draw(found, scale.rl_steps, to / "switch.png")
@@ -102,4 +102,14 @@ def _run(steps: Sequence[Step], out: Path, jobs: int, console: Console) -> str:
 
 
 def _write(made: Report, file: Path) -> None:
-    file.write_text(report.render(made, "markdown"), encoding="utf-8")
+    _write_text(file, report.render(made, "markdown"))
+
+
+def _write_text(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"cannot write '{file}': {error.strerror}; all that it is made of is kept, and the "
+            "same command writes it"
+        ) from None

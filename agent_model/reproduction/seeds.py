@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import stdev
 
-from agent_model.reproduction.table1 import UNTRAINED, Scale, lines
+from agent_model.reproduction.steps import line, record_of
+from agent_model.reproduction.table1 import UNTRAINED, Scale, lines, steps
 from autocoa_bench import grading
+from autocoa_bench.errors import UserError
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
@@ -40,12 +42,43 @@ def average(found: Sequence[Entry]) -> Estimate:
 
 
 def runs_by_row(scale: Scale, outs: Sequence[Path]) -> dict[str, list[Run]]:
-    """Each row's runs, one a folder; the folders are complete reproductions. Raises UserError."""
+    """Each row's runs, one a folder.
+
+    Raises UserError for a folder that is no complete reproduction at this scale, or given twice.
+    """
+    if len({out.resolve() for out in outs}) < len(outs):
+        raise UserError("a folder is given twice; give each seed's once")
     found: dict[str, list[Run]] = {}
     for out in outs:
-        for line in lines(scale, out):
-            found.setdefault(line.row, []).append(grading.load_scored(line.folder))
+        _check_complete(scale, out)
+        for each in lines(scale, out):
+            found.setdefault(each.row, []).append(grading.load_scored(each.folder))
     return found
+
+
+def _check_complete(scale: Scale, out: Path) -> None:
+    for step in steps(scale, out, seed=0):
+        done = record_of(step.name, out)
+        if done is None:
+            raise UserError(
+                f"'{out}' is no complete Table 1 of the scale {scale.name}: '{step.name}' is not "
+                f"done; `reproduce table1 --out {out}` goes on with it"
+            )
+        if _but_seed(done.words) != _but_seed(step.words):
+            raise UserError(
+                f"'{out}' is a Table 1 of another kind: its step '{step.name}' was "
+                f"`{line(done.words)}`; give folders of one scale, with its --scale and --share"
+            )
+
+
+def _but_seed(words: Sequence[str]) -> list[str]:
+    """A command without what seeds and folders change in it."""
+    before = ["", *words]
+    return [
+        word
+        for word, last in zip(words, before, strict=False)
+        if "/" not in word and last != "--seed" and not word.startswith("seed=")
+    ]
 
 
 def table(runs: Mapping[str, Sequence[Run]], outs: Sequence[Path]) -> Table:

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 
 from agent_model.reproduction.table1 import Scale, Variant, variants
+from autocoa_bench.errors import UserError
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
@@ -36,17 +37,24 @@ def spent(scale: Scale, out: Path) -> Table:
         notes=(
             "simulated: of the steps, those in which the policy wrote what its searches find",
             "tokens: read, the prompts' included; seconds: of the process, beside what else ran",
-            "searches: in all rollouts; real calls: of them, those that a search engine was asked, "
-            "a query that was asked before not being asked again",
+            "searches: in all rollouts that are learned from, live episodes left out; real calls: "
+            "of them, those that a search engine was asked, once a step for the same query",
         ),
         facts=tuple(fact for one in found.items() for fact in _facts(*one)),
     )
 
 
 def curve(run: Path) -> list[dict[str, str]]:
-    """The steps of a training."""
-    with (run / "metrics.csv").open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
+    """The steps of a training. Raises UserError where they cannot be read."""
+    file = run / "metrics.csv"
+    try:
+        with file.open(encoding="utf-8", newline="") as stream:
+            found = list(csv.DictReader(stream))
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"cannot read '{file}': {error}") from None
+    if not found:
+        raise UserError(f"'{file}' has no step; remove '{run}' and its step's record to train anew")
+    return found
 
 
 def _row(variant: Variant, made: Sequence[dict[str, str]]) -> Row:

@@ -1,18 +1,20 @@
 """Runs commands that depend on one another, several at once, and never one that is done twice.
 
-Each command is a process of its own with a log of its own; what it did lies where it was told to
-put it, so that a stopped one goes on when it is run again.
+Each command is a process of its own with a log of its own, and ends with this one, whatever ends
+this one; what it did lies where it was told to put it, so that a stopped one goes on when it is run
+again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import shlex
-import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -20,6 +22,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from autocoa_bench.engines import keeper
 from autocoa_bench.errors import UNREADABLE, UserError
 
 _SHOWN = 6  # lines of a failed command's log
@@ -35,11 +38,11 @@ class Step(Struct, frozen=True):
     @property
     def line(self) -> str:
         """The command as one types it."""
-        return shlex.join(("autocoa-bench", *self.words))
+        return line(self.words)
 
 
 class Done(Struct, frozen=True):
-    """A step that is done: what was run, and the seconds that it took, over all starts."""
+    """A step that is done: what was run, and the seconds that it took since it was last started."""
 
     words: tuple[str, ...]
     seconds: float
@@ -48,14 +51,29 @@ class Done(Struct, frozen=True):
 def run_steps(steps: Sequence[Step], out: Path, jobs: int, console: Console) -> dict[str, Done]:
     """Run what is not done, at most `jobs` commands at once; what each took, by name.
 
-    Steps stand after those that they need. Raises UserError where `out` holds other steps, where
-    a command fails, and KeyboardInterrupt once all commands have been told to stop.
+    Steps stand after those that they need. Raises UserError where `out` holds other steps or is in
+    use, where a command fails, and KeyboardInterrupt once all commands have stopped.
     """
     for name in ("steps", "logs"):
         make_folder(out / name)
-    done = {step.name: found for step in steps if (found := _found(step, out))}
-    asyncio.run(_Runner(steps, out, console, done).run(jobs))
+    with _alone(out):
+        done = {step.name: found for step in steps if (found := _found(step, out))}
+        asyncio.run(_Runner(steps, out, console, done).run(jobs))
     return done
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold a folder against other calls."""
+    with (out / "steps" / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"'{out}' is in use by another call of `reproduce`; wait for it, or give another "
+                "--out"
+            ) from None
+        yield
 
 
 def make_folder(path: Path) -> None:
@@ -69,18 +87,28 @@ def make_folder(path: Path) -> None:
         ) from None
 
 
-def _found(step: Step, out: Path) -> Done | None:
-    file = out / "steps" / f"{step.name}.json"
+def record_of(name: str, out: Path) -> Done | None:
+    """The record of the step of a name, where it is done. Raises UserError."""
+    file = out / "steps" / f"{name}.json"
     if not file.exists():
         return None
     try:
-        found = msgspec.json.decode(file.read_bytes(), type=Done)
+        return msgspec.json.decode(file.read_bytes(), type=Done)
     except (OSError, *UNREADABLE) as error:
         raise UserError(f"cannot read '{file}': {error}; remove it to run that step anew") from None
-    if found.words != step.words:
+
+
+def line(words: Sequence[str]) -> str:
+    """A command as one types it."""
+    return shlex.join(("autocoa-bench", *words))
+
+
+def _found(step: Step, out: Path) -> Done | None:
+    found = record_of(step.name, out)
+    if found is not None and found.words != step.words:
         raise UserError(
             f"'{out}' holds another reproduction: its step '{step.name}' was "
-            f"`{Step('', found.words).line}`, not `{step.line}`; give another --out"
+            f"`{line(found.words)}`, not `{step.line}`; give another --out"
         )
     return found
 
@@ -132,17 +160,19 @@ class _Runner:
             stream.write(f"$ {step.line}\n".encode())
             stream.flush()
             process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", keeper.__file__),
                 *(sys.executable, "-m", "autocoa_bench", *step.words),
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE,
                 stdout=stream,
                 stderr=stream,
                 env={"OMP_NUM_THREADS": "1", **os.environ},
+                start_new_session=True,
             )
             try:
                 code = await process.wait()
             finally:
-                if process.returncode is None:
-                    process.send_signal(signal.SIGINT)  # what was done is kept
+                if process.returncode is None and process.stdin is not None:
+                    process.stdin.close()  # the keeper stops it; what was done is kept
                     await process.wait()
         self._bar.remove_task(shown)
         if code:

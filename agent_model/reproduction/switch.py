@@ -7,8 +7,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from matplotlib.figure import Figure
-
 from agent_model.reproduction.seeds import SCORER, average
 from agent_model.reproduction.spent import curve, searches
 from agent_model.reproduction.steps import Step
@@ -74,10 +72,15 @@ def switched(scale: Scale) -> dict[int, Variant]:
     return found
 
 
+def rows(scale: Scale) -> tuple[Variant, ...]:
+    """Every variant that has a folder: Table 1's, and the curve's own."""
+    return tuple(dict.fromkeys((*variants(scale), *switched(scale).values())))
+
+
 def steps(scale: Scale, out: Path, seed: int) -> list[Step]:
     """Every command that the curve needs; those that Table 1 has are the same there."""
-    rows = {each.row: each for each in variants(scale)}
-    chain = [rows[row] for row in ("SFT-stage1", "SFT-stage1&2", FULL)]
+    known = {each.row: each for each in variants(scale)}
+    chain = [known[row] for row in ("SFT-stage1", "SFT-stage1&2", FULL)]
     found = [*data_steps(scale, out, seed), *(trained(scale, out, seed, each) for each in chain)]
     return found + [
         step for each in switched(scale).values() for step in row_steps(scale, out, seed, each)
@@ -178,6 +181,8 @@ def _facts(point: Point) -> list[Fact]:
 
 def draw(found: Sequence[Point], rl_steps: int, file: Path) -> None:
     """Draw accuracy over real searches, a point a switch."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(5, 3.6), layout="constrained")
     axes = figure.subplots()
     for point in found:

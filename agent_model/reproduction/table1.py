@@ -161,8 +161,9 @@ def _needs(each: Variant) -> tuple[str, ...]:
     return started + tuple(f"data {kind}" for kind in _STAGE_DATA.get(each.stage, ()))
 
 
-def link_models(rows: Sequence[Variant], out: Path, base: Path) -> None:
-    """Give each row's model a folder of its name, by which tables call it: `out/models/NAME`.
+def links(rows: Sequence[Variant], out: Path, base: Path) -> dict[Path, Path]:
+    """Folders of the rows' names, by which tables call their models (`out/models/NAME`), and what
+    they stand for.
 
     Raises UserError where `base` is no model's folder, or another one was taken before.
     """
@@ -171,17 +172,31 @@ def link_models(rows: Sequence[Variant], out: Path, base: Path) -> None:
             f"'{base}' is no folder of a model in transformers' format (it has no config.json); "
             "give --base one, or leave it out for the base that ships"
         )
-    make_folder(out / "models")
     taken = out / "models" / BASE
-    if taken.is_symlink() and taken.resolve() != base.resolve():
+    if taken.exists() and taken.resolve() != base.resolve():
         raise UserError(
             f"'{out}' was begun from the base '{taken.resolve()}', not '{base}'; give another --out"
         )
-    targets = {each.name: Path("..") / "train" / each.name / "model" for each in rows}
-    for name, target in {BASE: base.resolve(), **targets}.items():
-        link = out / "models" / name
-        if not link.is_symlink():
+    found = {taken: base.resolve()}
+    for each in rows:
+        found[out / "models" / each.name] = Path("..") / "train" / each.name / "model"
+    return found
+
+
+def link_models(rows: Sequence[Variant], out: Path, base: Path) -> None:
+    """Make the links that are not there. Raises UserError as `links` does, and where it cannot."""
+    found = links(rows, out, base)
+    make_folder(out / "models")
+    for link, target in found.items():
+        if link.is_symlink():
+            continue
+        try:
             link.symlink_to(target)
+        except OSError as error:
+            raise UserError(
+                f"cannot make '{link}' stand for '{target}': {error.strerror}; a folder that was "
+                "copied with its links followed cannot be gone on from"
+            ) from None
 
 
 def _files(out: Path, stage: str) -> str:

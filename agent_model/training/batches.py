@@ -60,6 +60,13 @@ class Text(Struct, frozen=True):
     parts: tuple[str, ...]
 
 
+_WRITTEN_BY: dict[type[object], str] = {
+    Record: "`autocoa-bench synth coa` and `run` write such files",
+    Pair: "`autocoa-bench synth cot+a` writes such files",
+    Text: 'it takes {"parts": [read, learned, read, ...]}',
+}
+
+
 class Drift(Struct, frozen=True):
     """Of a sample of trajectories: their tokens, and how many of those would be others if the whole
     text were tokenised at once, which encoding by pieces avoids."""
@@ -300,7 +307,7 @@ class _Reading:
                             return
                         raise UserError(
                             f"'{file}' line {number} is no {kind.__name__.lower()} ({error}); "
-                            "`autocoa-bench synth` writes such files"
+                            f"{_WRITTEN_BY[kind]}"
                         ) from None
         except OSError as error:
             raise UserError(f"cannot read '{file}': {error.strerror}") from None

@@ -117,7 +117,9 @@ def _counted(claim: Claim, calls: Mapping[str, float]) -> tuple[Verdict, str]:
     ours, theirs = calls.get(claim.first[0]), calls.get(claim.second)
     if ours is None or theirs is None:
         return "not in runs", "see what training has logged"
-    saved = theirs and 1 - ours / theirs
+    if not theirs:
+        return "undecided", f"{claim.second} asked for no real search"
+    saved = 1 - ours / theirs
     said = f"{ours:,.0f} and {theirs:,.0f}, {100 * saved:.0f} % saved, as counted"
     return "holds" if saved > 0.5 else "does not hold", said
 

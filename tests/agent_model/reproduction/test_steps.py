@@ -1,6 +1,13 @@
 """Commands that depend on one another: what runs when, and what is never run twice."""
 
+import fcntl
 import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -53,3 +60,71 @@ def test_a_folder_of_other_steps_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match=r"holds another reproduction: its step 'first' was"):
         run([Step("first", HELP)], tmp_path)
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "steps").mkdir()
+    with (tmp_path / "steps" / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(
+            UserError, match="is in use by another call of `reproduce`; wait for it"
+        ):
+            run([], tmp_path)
+
+
+LONG = ("serve-search", "--corpus", "nano-test", "--port", "0")
+"""A command that does not end by itself."""
+
+PARENT = """
+import io, sys
+from pathlib import Path
+from rich.console import Console
+from agent_model.reproduction.steps import Step, run_steps
+names = sys.argv[2:]
+steps = [Step(name, LONG if name == "long" else BAD) for name in names]
+run_steps(steps, Path(sys.argv[1]), 2, Console(file=io.StringIO()))
+"""
+
+
+def started(out: Path, *names: str) -> "subprocess.Popen[bytes]":
+    """A process of its own that runs steps, with SIGINT ignored, as in a script's background."""
+    code = f"LONG, BAD = {LONG!r}, {REFUSED!r}\n{PARENT}"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(out), *names],
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+
+
+def running() -> bool:
+    """Whether the long step's process is there."""
+    wanted = "\0".join(LONG).encode()
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has just ended
+            if wanted in file.read_bytes():
+                return True
+    return False
+
+
+def wait_for(what: bool) -> None:
+    for _ in range(300):
+        if running() is what:
+            return
+        time.sleep(0.1)
+    pytest.fail(f"the long step is {'not ' if what else ''}running")
+
+
+@pytest.mark.slow
+def test_a_killed_call_leaves_no_command_behind(tmp_path: Path) -> None:
+    with started(tmp_path, "long") as process:
+        wait_for(True)
+        os.kill(process.pid, signal.SIGKILL)
+        wait_for(False)
+
+
+@pytest.mark.slow
+def test_a_failure_stops_the_other_commands_though_sigint_is_ignored(tmp_path: Path) -> None:
+    with started(tmp_path, "long", "bad") as process:
+        _, said = process.communicate(timeout=60)
+    assert b"step 'bad' failed (2)" in said
+    wait_for(False)

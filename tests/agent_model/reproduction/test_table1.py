@@ -1,10 +1,12 @@
 """Table 1's steps: the paper's rows, each made from what the paper makes it from."""
 
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
+from agent_model.commands import synth
 from agent_model.reproduction import nano, smollm2, table1
 from agent_model.training.config import load_grpo, load_recipe
 from autocoa_bench.errors import UserError
@@ -77,9 +79,10 @@ def test_rl_without_sft_starts_from_the_base_by_examples_and_takes_half_as_many_
 
 
 def test_no_command_trains_on_test_questions() -> None:
-    for step in steps().values():
-        assert "--split" not in step.words
-        assert ("split=test" in step.line) is False
+    assert all("--split" not in step.words for step in steps().values())
+    assert signature(synth.make).parameters["split"].default == "train"
+    made = load_grpo(table1.RECIPES / SCALE.name / "grpo.toml")
+    assert (made.split, made.live.split) == ("train", "train")
 
 
 def test_a_model_goes_by_its_rows_name_and_the_base_by_its_own(tmp_path: Path) -> None:
@@ -96,6 +99,12 @@ def test_another_base_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     (other / "config.json").write_text("{}")
     with pytest.raises(UserError, match=r"was begun from the base .*; give another --out"):
         table1.link_models(table1.variants(SCALE), tmp_path, other)
+
+
+def test_a_folder_copied_with_its_links_followed_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "models" / "SFT-stage1").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"cannot make .*SFT-stage1' stand for .*: File exists"):
+        table1.link_models(table1.variants(SCALE), tmp_path, nano.base())
 
 
 def test_a_base_that_is_no_model_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,41 @@
+"""`reproduce` from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.commands import caller, refused
+
+
+@pytest.mark.parametrize("what", ["table1", "switch"])
+def test_a_dry_run_prints_what_can_be_typed_and_makes_nothing(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli = caller(monkeypatch, capsys)
+    out = tmp_path / "out"
+    done = cli("reproduce", what, "--out", str(out), "--dry-run")
+    assert done.code == 0, done.err
+    folders, first, *rest = done.out.splitlines()
+    assert folders == f"mkdir -p {out / 'models'}"
+    assert first.startswith("ln -s /")
+    assert first.endswith(str(out / "models" / "base"))
+    assert any(line.startswith("autocoa-bench train grpo ") for line in rest)
+    assert not out.exists()
+
+
+def test_a_base_that_is_none_is_refused_by_a_dry_run_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli = caller(monkeypatch, capsys)
+    given = ("reproduce", "table1", "--out", str(tmp_path / "out"), "--dry-run")
+    refused(cli(*given, "--base", "/nonexistent"), "is no folder of a model", "--base")
+
+
+def test_a_folder_without_a_table_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli = caller(monkeypatch, capsys)
+    given = ("reproduce", "seeds", str(tmp_path), "--out", str(tmp_path / "out"))
+    refused(cli(*given), "is no complete Table 1 of the scale nano", "goes on with it")
