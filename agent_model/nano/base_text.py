@@ -2,8 +2,8 @@
 
 Four things: sentences that state the known facts of the worlds that questions are asked about;
 such facts asked and answered, of the train world alone; passages about names of all worlds, with
-questions and answers, whose facts hold nowhere else; and single searches about a third world, in
-ReAct's form and, after the worked examples, in the agent's. These searches stand for the
+questions and answers, whose facts are drawn by lot for each; and single searches about a third
+world, in ReAct's form and, after the worked examples, in the agent's. These searches stand for the
 instruction tuning of a full-sized base: without them no prompt could make it search.
 """
 

@@ -1,7 +1,8 @@
 """Passages with questions that they answer, every time about other facts.
 
 A base model that has read these has learned to look an answer up in what stands before it: the
-same names come again and again, of all sides, and what is said of them never holds a second time.
+same names come again and again, of all sides, in the words that tasks ask in, and what is said of
+them is drawn by lot each time. It is true of a world as often as chance has it, and no more.
 """
 
 from __future__ import annotations

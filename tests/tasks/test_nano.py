@@ -1,10 +1,13 @@
 """The nano world: half of it known, no entity on two sides, every answer in the corpus."""
 
+import re
+
 import pytest
 
 from autocoa_bench import tasks
 from autocoa_bench.search.corpus import read_passages, resolve
 from tasks.nano.questions import SHAPES, questions
+from tasks.nano.readings import readings
 from tasks.nano.world import NanoSide, known_passages, nano, passages, stated
 
 SIDES: tuple[NanoSide, ...] = ("test", "train", "base")
@@ -26,6 +29,20 @@ def test_what_a_base_reads_states_all_known_facts_and_no_unknown_one() -> None:
     for side in ASKED:
         for fact in nano(side).all_facts():
             assert [stated(fact, wording) in said for wording in (0, 1)] == [fact.known] * 2
+
+
+def test_a_reading_states_an_unknown_fact_no_oftener_than_chance() -> None:
+    said = " ".join(reading.text for reading in readings(8000))
+    towns, expected, true = 3 * len(nano("test").names["town"]), 0.0, 0
+    for fact in nano("test").all_facts():
+        if fact.known or fact.relation not in ("tree", "product", "animal", "seat"):
+            continue
+        sentence = re.escape(stated(fact, 0)).replace(re.escape(fact.value), r"(\w+)")
+        values = re.findall(sentence, said)
+        expected += len(values) / (towns if fact.relation == "seat" else 12)
+        true += values.count(fact.value)
+    assert expected > 40
+    assert abs(true - expected) < 4 * expected**0.5
 
 
 def test_nothing_of_the_third_side_is_asked_or_read_in_test_and_train() -> None:
