@@ -65,7 +65,11 @@ def run_steps(steps: Sequence[Step], out: Path, jobs: int, console: Console) -> 
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """Hold a folder against other calls."""
-    with (out / "steps" / "lock").open("w") as file:
+    try:
+        file = (out / "steps" / "lock").open("w")
+    except OSError as error:
+        raise UserError(f"cannot write to '{out}': {error.strerror}; give another --out") from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
