@@ -9,9 +9,9 @@ from autocoa_bench.engines import models
 
 _KNOWN = "when-to-act"
 _TOP_K = "1"
-_COUNTS = {"coa": 700, "cot": 140, "cot+a": 300}
-_RL_STEPS = 16
-_LIMIT = 20
+_COUNTS = {"coa": 600, "cot": 120, "cot+a": 160}
+_RL_STEPS = 18
+_LIMIT = 30
 _LEAST = 2  # questions a dataset
 
 

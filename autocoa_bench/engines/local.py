@@ -8,6 +8,7 @@ many requests on a GPU, a server such as vLLM is several times faster; this engi
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import threading
 import time
@@ -65,7 +66,7 @@ class LocalEngine:
         gpu = torch.cuda.is_available()
         kept = str(hf.stored_type(self.model)).removeprefix("torch.")
         dtype = kept if gpu else "float32"
-        if not gpu:
+        if not gpu and "OMP_NUM_THREADS" not in os.environ:  # its own say is PyTorch's default
             torch.set_num_threads(idle_cores())
         model = hf.load_model(self.model, dtype)
         settings: dict[str, str | int | float] = {
