@@ -10,7 +10,7 @@ from autocoa_bench.engines import models
 _KNOWN = "when-to-act"
 _TOP_K = "1"
 _COUNTS = {"coa": 600, "cot": 120, "cot+a": 160}
-_RL_STEPS = 18
+_RL_STEPS = 12
 _LIMIT = 30
 _LEAST = 2  # questions a dataset
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
-from agent_model.rollout.arena import Arena
 from agent_model.tokens import Tokenizer, encode_prompt, end_of_turn
+from autocoa_bench.engines.arena import Arena
 from autocoa_bench.types import Completion, Generate
 
 if TYPE_CHECKING:

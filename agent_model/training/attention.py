@@ -28,8 +28,18 @@ _LONGEST = 2048  # beyond it, the stored probabilities cost more memory than the
 def register() -> str:
     """Make it known to transformers; returns the name to load a model with."""
     AttentionInterface.register(NAME, forward)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
+    AttentionMaskInterface.register(NAME, masks)
     return NAME
+
+
+def masks(**given: Any) -> Tensor | None:
+    """None where every query looks at all that stands before it, behind a cache as well; else
+    transformers' own mask."""
+    skips = given.get("allow_is_causal_skip", True) and given.get("local_size") is None
+    if skips and given.get("attention_mask") is None:
+        return None
+    mask: Tensor | None = sdpa_mask(**given)
+    return mask
 
 
 def forward(
@@ -44,8 +54,9 @@ def forward(
 ) -> tuple[Tensor, None]:
     """Attention as transformers calls it; (B, H, T, D) in, (B, T, H, D) out.
 
-    What is no plain causal self-attention (a mask, a bias, a cap) goes to PyTorch's kernel, or is
-    refused there. Raises ValueError for sinks, which neither computes.
+    Without a mask, queries are those of the last positions. What is no plain causal self-attention
+    (a mask, a bias, a cap) goes to PyTorch's kernel, or is refused there. Raises ValueError for
+    sinks, which neither computes.
     """
     if kwargs.get("s_aux") is not None:
         raise ValueError("attention sinks are not computed on a CPU in bf16")
@@ -54,8 +65,10 @@ def forward(
     alike = attention_mask is None or attention_mask.shape[1] == 1  # for all heads
     if length == 1 and alike and dropout == 0.0 and not asked:
         return one_each(query, key, value, attention_mask, scaling).transpose(1, 2), None
-    plain = attention_mask is None and dropout == 0.0 and 1 < length == key.shape[2] <= _LONGEST
+    plain = attention_mask is None and dropout == 0.0 and length > 1 and key.shape[2] <= _LONGEST
     if not plain or asked or kwargs.get("is_causal") is False:
+        if attention_mask is None and length < key.shape[2]:
+            attention_mask = _mask(length, key.shape[2], query)
         out, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, **kwargs
         )
@@ -65,17 +78,17 @@ def forward(
 
 
 def causal(query: Tensor, key: Tensor, value: Tensor, block: int = _BLOCK) -> Tensor:
-    """Causal attention of scaled queries (B, H, T, D) on keys and values (B, K, T, D)."""
+    """Causal attention of scaled queries (B, H, T, D), of the last T positions, on keys and values
+    (B, K, P + T, D)."""
     rows, heads, length, size = query.shape
-    groups = key.shape[1]
+    groups, before = key.shape[1], key.shape[2] - length
     query = query.view(rows, groups, heads // groups, length, size)
     outputs = []
     for start in range(0, length, block):
-        end = min(length, start + block)
-        asked = query[:, :, :, start:end]  # (B, K, G, n, D)
-        shape = asked.shape
+        asked = query[:, :, :, start : start + block]  # (B, K, G, n, D)
+        shape, end = asked.shape, before + min(length, start + block)
         scores = asked.reshape(rows, groups, -1, size) @ key[:, :, :end].transpose(-1, -2)
-        scores = scores.view(*shape[:-1], end) + _mask(end - start, end, query)
+        scores = scores.view(*shape[:-1], end) + _mask(shape[3], end, query)
         weights = scores.softmax(-1).view(rows, groups, -1, end)
         outputs.append((weights @ value[:, :, :end]).view(*shape[:-1], value.shape[-1]))
     return torch.cat(outputs, 3).flatten(1, 2)

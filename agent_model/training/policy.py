@@ -25,16 +25,22 @@ from autocoa_bench.engines import hf, models
 from autocoa_bench.errors import MissingExtra, UserError
 from autocoa_bench.paths import cache_dir, locked
 
+_WORTH_SHARING = 32
+"""Tokens that a batch's rows begin with in common, from which on they are computed once."""
+
 
 class Policy(nn.Module):
     """A causal language model that scores given tokens.
 
     All computing goes through `forward`, so that a wrapper for many processes sees all of it.
+    Where it `shares`, what all rows of a batch begin with (a prompt's fixed text, a group's
+    question) is computed once for all of them: the same to rounding.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, shares: bool = False) -> None:
         super().__init__()
         self.model = model
+        self.shares = shares
 
     def forward(self, ids: Tensor, keep: Tensor, temperature: float = 1.0) -> Tensor:
         """Log-probabilities (N,) of the tokens at `keep` (B, T) in `ids` (B, T), in row order, as
@@ -45,8 +51,17 @@ class Policy(nn.Module):
     def hidden(self, ids: Tensor) -> Tensor:
         """The decoder's last states (B, T, D); rows padded on the right need no mask."""
         decoder = self.inner.base_model
-        states: Tensor = decoder(input_ids=ids, use_cache=False).last_hidden_state
-        return states
+        shared = common_beginning(ids) if self.shares else 0
+        if shared < _WORTH_SHARING:
+            states: Tensor = decoder(input_ids=ids, use_cache=False).last_hidden_state
+            return states
+        cache: Any = transformers.DynamicCache()
+        first = decoder(input_ids=ids[:1, :shared], cache=cache, use_cache=True).last_hidden_state
+        for layer in cache.layers:  # gradients of all rows add up in it
+            layer.keys = layer.keys.expand(len(ids), -1, -1, -1)
+            layer.values = layer.values.expand(len(ids), -1, -1, -1)
+        rest = decoder(input_ids=ids[:, shared:], cache=cache, use_cache=True).last_hidden_state
+        return torch.cat((first.expand(len(ids), -1, -1), rest), 1)
 
     @property
     def inner(self) -> Any:
@@ -72,6 +87,13 @@ class Policy(nn.Module):
             return
         self.model.save_pretrained(folder, state_dict=state)
         tokenizer.save_pretrained(folder)
+
+
+def common_beginning(ids: Tensor) -> int:
+    """How many tokens the rows of a batch (B, T) begin with in common, of several rows; at most all
+    but one."""
+    alike = (ids == ids[:1]).all(0)[:-1].int().cumprod(0)
+    return int(alike.sum()) if len(ids) > 1 else 0
 
 
 @contextmanager
@@ -110,7 +132,8 @@ def load_policy(recipe: Common) -> tuple[Policy, Tokenizer]:
         model = _with_adapter(model, recipe)
     elif recipe.lora:
         model = _with_lora(model, recipe.lora)
-    policy = Policy(model).eval()
+    # Checkpointed activations leave no cache, and elsewhere a mask costs PyTorch's fast kernels.
+    policy = Policy(model, shares=blocked and not recipe.gradient_checkpointing).eval()
     _check_head(policy, recipe.model)
     if recipe.gradient_checkpointing:
         policy.inner.activation_checkpointing_enable({"use_reentrant": False})

@@ -21,6 +21,7 @@ from agent_model.training.policy import Policy, trainable
 
 def shard(policy: Policy, device: torch.device) -> None:
     """Cut the policy's weights, decoder layer by decoder layer, over all processes."""
+    policy.shares = False  # a layer's weights are gathered for one pass of it
     mesh = init_device_mesh(device.type, (get_world_size(),))
     exact = MixedPrecisionPolicy(reduce_dtype=torch.float32)
     layers = set(policy.inner._no_split_modules or ())

@@ -1,8 +1,8 @@
 """A model in this process, by transformers: what was trained answers as it is, LoRA and all.
 
 Requests are decoded together as they come: each prompt is read on its own, but for what a past row
-shares with it; then its row joins the batch, padded on the left, and leaves it when it ends. For
-many requests on a GPU, a server such as vLLM is several times faster; this engine needs none.
+shares with it; then its row joins the batch, and leaves it when it ends. For many requests on a
+GPU, a server such as vLLM is several times faster; this engine needs none.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from importlib.metadata import version
@@ -77,7 +76,7 @@ class LocalEngine:
             "transformers": version("transformers"),
         }
         if self._adapter:
-            model = hf.with_adapter(model, self._adapter, self.model)
+            model = hf.with_adapter(model, self._adapter, self.model).get_base_model()
             settings["adapter"] = user_path(self._adapter).stem
             settings["adapter_sha256"] = hf.fingerprint(self._adapter)
         self._tokenizer = tokenizer
@@ -136,23 +135,36 @@ class _Row:
         self.started = time.perf_counter()
         self.random: torch.Generator | None = None
 
+    @property
+    def last(self) -> int:
+        """The id that the next one follows."""
+        return (self.sampled or self.ids)[-1]
+
+    @property
+    def length(self) -> int:
+        """How many ids there are so far."""
+        return len(self.ids) + len(self.sampled)
+
 
 class _Batch:
     """The rows being decoded, and the thread that decodes them."""
 
     def __init__(self, model: Any, tokenizer: Any, parallel: int) -> None:
-        self._model = model
+        """Raises UserError for a model that no arena is made for."""
+        from autocoa_bench.engines.arena import Arena
+
         self._tokenizer = tokenizer
         self._parallel = parallel
         self._ends = _end_ids(model, tokenizer)
         self._longest = int(getattr(model.config, "max_position_embeddings", 0)) or 1 << 30
         self._waiting: queue.SimpleQueue[_Row | None] = queue.SimpleQueue()
         self._closed = False
+        # An arena's first rows are being decoded; behind them lie those that ended, whose texts the
+        # next prompts of their episodes begin with.
+        self._arena = Arena(model, 2 * parallel)
         self._rows: list[_Row] = []
-        self._cache: Any = None
-        self._mask: Any = None  # (rows, tokens in the cache): 0 where a row is padded
-        # Rows that ended, latest last: their ids, and keys and values (1, heads, ids, size).
-        self._past: deque[tuple[list[int], list[tuple[Any, Any]]]] = deque(maxlen=parallel)
+        self._past: list[list[int]] = []
+        self._ended = 0
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
@@ -204,104 +216,58 @@ class _Batch:
         row.future.set_exception(EngineFault(CONTEXT, f"{problem} of {self._longest}"))
 
     def _join(self, row: _Row) -> None:
-        """Read a row's prompt, sample its first token, and add its cache to the batch's."""
-        import torch
-
-        cache, known = self._known(row.ids)
-        given = torch.tensor([row.ids[known:]], device=self._model.device)
-        read = self._model(input_ids=given, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        row.sampled.append(_sample(row, read.logits[0, -1]))
-        if self._finished(row):
-            return
-        mask = torch.ones((1, len(row.ids)), dtype=given.dtype, device=given.device)
-        if not self._rows:
-            self._cache, self._mask = cache, mask
-        else:
-            self._mask = _pad_and_stack(self._mask, mask, dim=1)
-            for ours, its in zip(self._cache.layers, cache.layers, strict=True):
-                ours.keys = _pad_and_stack(ours.keys, its.keys, dim=2)
-                ours.values = _pad_and_stack(ours.values, its.values, dim=2)
+        """Read what is new in a row's prompt, all but its last token, behind the other rows."""
+        place, known = len(self._rows), 0
+        for number, past in enumerate(self._past):
+            shared = _alike(past, row.ids[:-1])
+            if shared > known:
+                known, found = shared, self._parallel + number
+        if known:
+            self._arena.copy(found, place, known)
+        if known < len(row.ids) - 1:
+            self._arena.extend(place, known, row.ids[known:-1])
         self._rows.append(row)
 
-    def _known(self, ids: list[int]) -> tuple[Any, int]:
-        """A cache with the longest start of a prompt that a past row shares, and its length."""
-        from transformers import DynamicCache
-
-        cache, known, found = DynamicCache(), 0, None
-        for past, layers in self._past:
-            pairs = enumerate(zip(past, ids[:-1], strict=False))
-            shared = next((i for i, (a, b) in pairs if a != b), min(len(past), len(ids) - 1))
-            if shared > known:
-                known, found = shared, layers
-        for number, (keys, values) in enumerate(found or ()):
-            cache.update(keys[:, :, :known], values[:, :, :known], number)
-        return cache, known
-
     def _remember(self, number: int) -> None:
-        """Keep the cache of a row that ends: the next prompt of its episode begins with it."""
+        """Keep what a row that ends has read: the next prompt of its episode begins with it."""
         row = self._rows[number]
+        place = self._ended % self._parallel
+        self._ended += 1
         ids = [*row.ids, *row.sampled[:-1]]
-        kept = (slice(number, number + 1), slice(None), slice(-len(ids), None))
-        layers = [
-            (each.keys[kept].clone(), each.values[kept].clone()) for each in self._cache.layers
-        ]
-        self._past.append((ids, layers))
+        self._arena.copy(number, self._parallel + place, len(ids))
+        self._past[place : place + 1] = [ids]
 
     def _step(self) -> None:
         """Sample one more token for every row; rows that end leave."""
-        import torch
-
         if not self._rows:
             return
-        device = self._model.device
-        last = torch.tensor([[row.sampled[-1]] for row in self._rows], device=device)
-        at = [[len(row.ids) + len(row.sampled) - 1] for row in self._rows]
-        self._mask = torch.cat([self._mask, torch.ones_like(last)], dim=1)
-        read = self._model(
-            input_ids=last,
-            attention_mask=self._mask,
-            position_ids=torch.tensor(at, device=device),
-            past_key_values=self._cache,
-            use_cache=True,
+        logits = self._arena.logits(
+            [row.last for row in self._rows], [row.length - 1 for row in self._rows]
         )
-        for row, logits in zip(self._rows, read.logits[:, -1], strict=True):
-            row.sampled.append(_sample(row, logits))
-        stay = []
-        for number, row in enumerate(self._rows):
-            if self._finished(row):
-                self._remember(number)
-            else:
-                stay.append(number)
-        if len(stay) < len(self._rows):
-            self._keep(stay)
+        for row, each in zip(self._rows, logits, strict=True):
+            row.sampled.append(_sample(row, each))
+        for number in reversed(range(len(self._rows))):
+            if self._finished(self._rows[number]):
+                self._leave(number)
 
-    def _keep(self, stay: list[int]) -> None:
-        """Drop all other rows, and the columns that are padding in every row that stays."""
-        import torch
-
-        self._rows = [self._rows[number] for number in stay]
-        if not self._rows:
-            self._cache = self._mask = None
-            return
-        chosen = torch.tensor(stay, device=self._mask.device)
-        self._mask = self._mask[chosen]
-        first = int(self._mask.any(dim=0).int().argmax())
-        self._mask = self._mask[:, first:]
-        for layer in self._cache.layers:
-            layer.keys = layer.keys[chosen, :, first:]
-            layer.values = layer.values[chosen, :, first:]
+    def _leave(self, number: int) -> None:
+        """Take a row out; the last one moves into the gap, so that rows stay neighbours."""
+        self._remember(number)
+        last = self._rows.pop()
+        if number < len(self._rows):
+            self._arena.copy(len(self._rows), number, last.length - 1)
+            self._rows[number] = last
 
     def _fail(self, fault: EngineFault) -> None:
         for row in self._rows:
             row.future.set_exception(fault)
-        self._rows, self._cache, self._mask = [], None, None
+        self._rows = []
 
     def _finished(self, row: _Row) -> bool:
         """Whether a row is done; then whoever waits has been told."""
         ended = row.sampled[-1] in self._ends
         met = None if ended else self._stop_met(row)
-        total = len(row.ids) + len(row.sampled)
-        full = len(row.sampled) >= row.request.max_tokens or total >= self._longest
+        full = len(row.sampled) >= row.request.max_tokens or row.length >= self._longest
         if not (ended or met or full):
             return False
         row.future.set_result(self._completion(row, ended, met))
@@ -336,17 +302,10 @@ class _Batch:
         return str(decoded)
 
 
-def _pad_and_stack(ours: torch.Tensor, its: torch.Tensor, dim: int) -> torch.Tensor:
-    """Both along the first axis, the shorter padded at the front of `dim` with zeros."""
-    import torch
-
-    length = max(ours.shape[dim], its.shape[dim])
-    padded = []
-    for tensor in (ours, its):
-        shape = list(tensor.shape)
-        shape[dim] = length - shape[dim]
-        padded.append(torch.cat([tensor.new_zeros(shape), tensor], dim=dim))
-    return torch.cat(padded)
+def _alike(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two sequences begin with in common."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _sample(row: _Row, logits: torch.Tensor) -> int:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import msgspec
 import pytest
 import torch
-import transformers
 
 from agent_model.rollout import sampler as module
-from agent_model.rollout.arena import Arena
 from agent_model.rollout.sampler import PolicySampler, Seat, draw
 from agent_model.tokens import encode_prompt, end_of_turn
 from agent_model.training.config import Recipe
 from agent_model.training.policy import Policy, load_policy
-from autocoa_bench.errors import UserError
+from autocoa_bench.engines.arena import Arena
 from autocoa_bench.types import Completion, Generate, Message, Prompt, Turn
 from support.tiny import tiny_model
 from support.tiny_llm import make_tokenizer
@@ -187,11 +184,3 @@ def test_no_more_episodes_sit_than_there_are_seats(model: Model) -> None:
     sampler.sit(Random(0))
     with pytest.raises(RuntimeError, match="all 1 seats"):
         sampler.sit(Random(1))
-
-
-def test_a_model_that_looks_through_a_window_is_refused(tmp_path: Path) -> None:
-    folder = tiny_model(tmp_path, "mistral")
-    loaded = transformers.AutoModelForCausalLM.from_pretrained(folder)
-    loaded.config.sliding_window = 16
-    with pytest.raises(UserError, match="a window of 16 tokens; take another model"):
-        Arena(loaded, rows=1)

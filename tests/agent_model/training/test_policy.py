@@ -15,11 +15,17 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from agent_model.training.attention import causal, forward
-from agent_model.training.batches import Row, collate
+from agent_model.training.attention import causal, forward, register
+from agent_model.training.batches import Batch, Row, collate
 from agent_model.training.config import Recipe
 from agent_model.training.optimiser import Masters
-from agent_model.training.policy import Policy, checkpoint_of, load_policy, trainable
+from agent_model.training.policy import (
+    Policy,
+    checkpoint_of,
+    common_beginning,
+    load_policy,
+    trainable,
+)
 from autocoa_bench.engines import models
 from autocoa_bench.errors import MissingExtra, UserError
 from support.tiny import edit_json
@@ -52,15 +58,85 @@ def test_a_row_scores_the_same_alone_and_padded_beside_a_longer_one(model: Path)
     torch.testing.assert_close(together, expected)
 
 
+@pytest.mark.parametrize("before", [0, 5])
 @pytest.mark.parametrize(("length", "block"), [(1, 4), (4, 4), (37, 8), (20, 64)])
-def test_attention_by_blocks_is_pytorchs_causal_attention(length: int, block: int) -> None:
+def test_attention_by_blocks_is_pytorchs_causal_attention(
+    length: int, block: int, before: int
+) -> None:
     torch.manual_seed(0)
-    query = torch.randn(2, 6, length, 8)
-    key, value = torch.randn(2, 2, 2, length, 8)
+    query = torch.randn(2, 6, before + length, 8)
+    key, value = torch.randn(2, 2, 2, before + length, 8)
     expected = torch.nn.functional.scaled_dot_product_attention(
         query, key, value, is_causal=True, enable_gqa=True
     )
-    torch.testing.assert_close(causal(query * 8**-0.5, key, value, block), expected)
+    found = causal(query[:, :, before:] * 8**-0.5, key, value, block)
+    torch.testing.assert_close(found, expected[:, :, before:])
+
+
+@pytest.mark.parametrize("length", [40, 2100])  # by blocks, and by PyTorch's kernel
+def test_queries_without_a_mask_are_those_of_the_last_positions(length: int) -> None:
+    torch.manual_seed(0)
+    query = torch.randn(1, 6, length, 8)
+    key, value = torch.randn(2, 1, 2, length, 8)
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, is_causal=True, enable_gqa=True
+    )
+    layer = torch.nn.Identity()
+    layer.num_key_value_groups = 3  # what PyTorch's kernel is told by transformers' layers
+    found, _ = forward(layer, query[:, :, 9:], key, value, None, scaling=8**-0.5)
+    torch.testing.assert_close(found, expected.transpose(1, 2)[:, 9:])
+
+
+def begin_alike(number: int, *lengths: int) -> Batch:
+    """Rows of which all begin with the same tokens, which are trained too."""
+    given = rows(number, *(length - number for length in lengths))
+    [(first,), *others] = given
+    ids = [np.concatenate((first.ids, row.ids)) for (row,) in others]
+    return collate([(Row(each, np.arange(len(each)) > 0),) for each in ids])
+
+
+@pytest.mark.parametrize("lora", [{"rank": 4}, None])
+def test_what_rows_begin_with_is_computed_once_with_the_same_gradients(
+    model: Path, lora: dict[str, int] | None
+) -> None:
+    batch = begin_alike(40, 70, 48, 41)
+    found = []
+    for shares in (False, True):
+        policy = loaded(model, lora=lora)
+        policy.inner.set_attn_implementation(register())
+        policy.shares = shares
+        for name, weight in trainable(policy):
+            if "lora_B" in name:
+                torch.nn.init.normal_(weight, generator=torch.Generator().manual_seed(0))
+        logps = policy(batch.ids, batch.keep)
+        (logps * torch.linspace(1, 2, len(logps))).sum().backward()
+        found.append((logps, [each.grad for _, each in trainable(policy)]))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-4)
+
+
+def test_a_shared_beginning_is_read_in_one_row(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = loaded(model, dtype="bf16")
+    assert policy.shares
+    batch, read = begin_alike(40, 70, 48), []
+    embed = policy.inner.get_input_embeddings()
+    embed.register_forward_hook(lambda *given: read.append(tuple(given[1][0].shape)))
+    policy(batch.ids, batch.keep)
+    assert read == [(1, 40), (2, 30)]
+
+
+@pytest.mark.parametrize(
+    ("ids", "shared"),
+    [([[1, 2, 3], [1, 2, 4]], 2), ([[1, 2], [1, 2]], 1), ([[1, 2], [2, 2]], 0), ([[1, 2]], 0)],
+)
+def test_a_common_beginning_leaves_a_token_of_each_row(ids: list[list[int]], shared: int) -> None:
+    assert common_beginning(torch.tensor(ids)) == shared
+
+
+def test_checkpointed_activations_and_fp32_share_nothing(model: Path) -> None:
+    assert not loaded(model).shares
+    assert not loaded(model, dtype="bf16", gradient_checkpointing=True).shares
 
 
 @pytest.mark.parametrize("masked", [True, False])

@@ -2,7 +2,8 @@
 
 Every sequence has a row, and position p of a sequence lies at p of its row: a block of tokens can
 be put behind what a row holds, a row can be cut back, and one row's beginning copied to another.
-Rows that compute together are neighbours from row 0 on, so that attention reads them in place.
+Rows that compute together are neighbours from row 0 on, so that attention reads them in place. It
+imports PyTorch, so it is imported where a model is at hand.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from transformers.cache_utils import Cache
 from autocoa_bench.errors import UserError
 
 _GROWTH = 256  # positions that an arena grows by
+_FULL, _WINDOWED = "full_attention", "sliding_attention"  # as transformers calls them
 
 
 class Arena:
@@ -24,14 +26,16 @@ class Arena:
     def __init__(self, model: Any, rows: int) -> None:
         """For a transformers model. Raises UserError where a layer is not plain attention."""
         config = model.config.get_text_config()
-        kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
         window = getattr(config, "sliding_window", None)
-        if kinds != {"full_attention"} or (window and getattr(config, "use_sliding_window", True)):
+        windowed = window and getattr(config, "use_sliding_window", True)
+        kinds = set(getattr(config, "layer_types", None) or [_WINDOWED if windowed else _FULL])
+        if not kinds <= {_FULL, _WINDOWED}:
             raise UserError(
-                "rollouts in process need a model whose every layer attends to the whole context, "
-                f"and this one has {', '.join(sorted(kinds))}"
-                f"{f' with a window of {window} tokens' if window else ''}; take another model"
+                "a model in process needs layers that attend to the whole context or to a window, "
+                f"and this one has {', '.join(sorted(kinds))}; take another model, or a server"
             )
+        self._kinds = sorted(kinds)
+        self._window: int = window or 0
         self._model = model
         self._rows = rows
         self._length = 0
@@ -42,17 +46,18 @@ class Arena:
         """Compute a block of tokens of one row that stands at `start`, and keep it."""
         device = self._model.device
         positions = torch.arange(start, start + len(ids), device=device)[None]
-        mask = torch.arange(start + len(ids), device=device) <= positions[0, :, None]
-        self._forward(slice(row, row + 1), torch.tensor([ids], device=device), positions, mask)
+        given = torch.tensor([ids], device=device)
+        self._forward(self._model.base_model, slice(row, row + 1), given, positions)
 
     def decode(self, tokens: list[int], starts: list[int]) -> Tensor:
         """Compute one token of each of the first rows, at its own place; the last states (B, D)."""
-        device = self._model.device
-        positions = torch.tensor(starts, device=device)[:, None]
-        mask = torch.arange(max(starts) + 1, device=device) <= positions
-        ids = torch.tensor(tokens, device=device)[:, None]
-        states = self._forward(slice(0, len(tokens)), ids, positions, mask[:, None])
+        states: Tensor = self._one_each(self._model.base_model, tokens, starts).last_hidden_state
         return states[:, 0]
+
+    def logits(self, tokens: list[int], starts: list[int]) -> Tensor:
+        """Likewise; the model's own logits (B, V), whatever it does to them."""
+        logits: Tensor = self._one_each(self._model, tokens, starts).logits
+        return logits[:, 0]
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Let a row begin with the first `length` positions of another."""
@@ -60,17 +65,35 @@ class Arena:
             for layer in kept:
                 layer[target, :, :length] = layer[source, :, :length]
 
-    def _forward(self, rows: slice, ids: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
-        """The decoder's last states (B, T, D); `mask` (B, T, positions) says what is looked at."""
-        self._make_room(mask.shape[-1])
-        states: Tensor = self._model.base_model(
+    def _one_each(self, module: Any, tokens: list[int], starts: list[int]) -> Any:
+        device = self._model.device
+        positions = torch.tensor(starts, device=device)[:, None]
+        ids = torch.tensor(tokens, device=device)[:, None]
+        return self._forward(module, slice(0, len(tokens)), ids, positions)
+
+    def _forward(self, module: Any, rows: slice, ids: Tensor, positions: Tensor) -> Any:
+        """What the model, or its decoder, says of ids at their positions, (B, T) each."""
+        length = int(positions.max()) + 1
+        self._make_room(length)
+        masks = {kind: self._mask(kind, positions, length) for kind in self._kinds}
+        return module(
             input_ids=ids,
             position_ids=positions,
-            attention_mask=mask.view(len(ids), 1, ids.shape[1], -1),
-            past_key_values=_Window(self, rows, positions, mask.shape[-1]),
+            attention_mask=masks if len(masks) > 1 else masks[self._kinds[0]],
+            cache=_Window(self, rows, positions, length),
             use_cache=True,
-        ).last_hidden_state
-        return states
+        )
+
+    def _mask(self, kind: str, positions: Tensor, length: int) -> Tensor:
+        """What is looked at, (B, 1, T, length)."""
+        keys, queries = torch.arange(length, device=positions.device), positions[:, None, :, None]
+        mask = keys <= queries
+        if kind == _WINDOWED:
+            mask &= keys > queries - self._window
+        if self._model.config._attn_implementation != "eager":
+            return mask
+        added = torch.zeros(mask.shape, dtype=self._model.dtype, device=mask.device)
+        return added.masked_fill(~mask, torch.finfo(added.dtype).min)
 
     def _make_room(self, length: int) -> None:
         if length <= self._length:
