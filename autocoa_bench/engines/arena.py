@@ -98,23 +98,24 @@ class Arena:
     def _make_room(self, length: int) -> None:
         if length <= self._length:
             return
-        self._length = -(-length // _GROWTH) * _GROWTH
+        longer = -(-length // _GROWTH) * _GROWTH
         for kept in (self._keys, self._values):
             for i, layer in enumerate(kept):
-                kept[i] = self._room(layer)
+                kept[i] = self._room(layer, longer)
                 kept[i][:, :, : layer.shape[2]] = layer
+        self._length = longer  # last: where there is no memory for it, nothing has changed
 
-    def _room(self, like: Tensor) -> Tensor:
+    def _room(self, like: Tensor, length: int) -> Tensor:
         """Zeros, not what memory holds: what is masked is multiplied all the same."""
-        return like.new_zeros(self._rows, like.shape[1], self._length, like.shape[3])
+        return like.new_zeros(self._rows, like.shape[1], length, like.shape[3])
 
     def put(
         self, layer: int, rows: slice, positions: Tensor, keys: Tensor, values: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Keep a block's keys and values (B, H, T, D); all that the rows then hold."""
         if layer == len(self._keys):
-            self._keys.append(self._room(keys))
-            self._values.append(self._room(values))
+            self._keys.append(self._room(keys, self._length))
+            self._values.append(self._room(values, self._length))
         held = self._keys[layer][rows], self._values[layer][rows]
         at = torch.arange(len(positions), device=positions.device)[:, None]
         for kept, given in zip(held, (keys, values), strict=True):

@@ -28,6 +28,8 @@ from autocoa_bench.types import Completion, EngineSpec, Generate, Prompt, Sampli
 if TYPE_CHECKING:
     import torch
 
+    from autocoa_bench.engines.arena import Arena
+
 _TAIL = 4
 """Tokens that a character may take: bytes of UTF-8."""
 
@@ -162,6 +164,7 @@ class _Batch:
         # An arena's first rows are being decoded; behind them lie those that ended, whose texts the
         # next prompts of their episodes begin with.
         self._arena = Arena(model, 2 * parallel)
+        _check(model, self._arena)
         self._rows: list[_Row] = []
         self._past: list[list[int]] = []
         self._ended = 0
@@ -300,6 +303,28 @@ class _Batch:
     def _text(self, ids: Sequence[int]) -> str:
         decoded = self._tokenizer.decode(ids, clean_up_tokenization_spaces=False)
         return str(decoded)
+
+
+def _check(model: Any, arena: Arena) -> None:
+    """Refuse a model that says something else through an arena than it does by itself: positions
+    may be told it in a way that an arena does not know. Raises UserError."""
+    import torch
+
+    ids = [n % model.config.get_text_config().vocab_size for n in range(2, 12)]
+    device = model.device
+    try:
+        with torch.inference_mode():
+            whole = model(input_ids=torch.tensor([ids], device=device)).logits[0, -1]
+            arena.extend(0, 0, ids[:-1])
+            found = arena.logits(ids[-1:], [len(ids) - 1])[0]
+        problem = "" if torch.allclose(found, whole, rtol=0.1, atol=0.1) else "other logits"
+    except (RuntimeError, TypeError, ValueError) as error:
+        problem = str(error).partition("\n")[0]
+    if problem:
+        raise UserError(
+            f"models of type '{model.config.model_type}' do not run in process: decoded many at "
+            f"once they give {problem}; serve this one with vLLM or llama.cpp (--engine)"
+        )
 
 
 def _alike(one: Sequence[int], other: Sequence[int]) -> int:

@@ -154,6 +154,11 @@ def test_an_adapter_changes_what_is_said_and_stands_in_the_settings(
     assert "adapter" not in session.spec.settings
 
 
+def test_a_model_that_is_told_positions_in_another_way_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="type 'bloom' do not run in process"):
+        Session(tiny_model(tmp_path, "bloom"))
+
+
 def test_the_factory_refuses_a_server() -> None:
     with pytest.raises(UserError, match="--base-url"):
         from_options(EngineOptions("m", "http://h:1", "auto", 8, 512))
