@@ -145,21 +145,30 @@ def draw(count: int, batch: int, seed: int, step: int) -> list[int]:
     return chosen
 
 
+def shared_tokens(examples: Sequence[Example]) -> int:
+    """How many tokens all rows of all examples begin with in common, one of each left over."""
+    rows = [row.ids for example in examples for row in example]
+    most = min(map(len, rows)) - 1
+    alike = (np.stack([ids[:most] for ids in rows]) == rows[0][:most]).all(0)
+    return int(alike.cumprod().sum())
+
+
 def micro_batches(
-    examples: Sequence[Example], budget: int, parts: int = 1
+    examples: Sequence[Example], budget: int, parts: int = 1, shared: int = 0
 ) -> list[list[list[int]]]:
     """For each of `parts` processes, positions of its examples in groups of like length.
 
     Processes get as many examples, as many groups and about as many tokens each: none waits long
     for another. A group has at most `budget` tokens with its padding, or one example; the longest
-    come first. The number of examples must be a multiple of `parts`.
+    come first. Of the first `shared` tokens of all rows, which are computed once for a group, those
+    of one row count. The number of examples must be a multiple of `parts`.
     """
     lengths = [max(len(row.ids) for row in example) for example in examples]
     dealt: list[list[int]] = [[] for _ in range(parts)]
     for i in sorted(range(len(examples)), key=lambda i: (-lengths[i], i)):
         open_ = [part for part in dealt if len(part) < len(examples) // parts]
         min(open_, key=lambda part: sum(lengths[j] for j in part)).append(i)
-    groups = [_grouped(part, examples, budget) for part in dealt]
+    groups = [_grouped(part, examples, budget - shared, shared) for part in dealt]
     most = max(map(len, groups))
     for part in groups:
         while len(part) < most:
@@ -169,11 +178,13 @@ def micro_batches(
     return groups
 
 
-def _grouped(order: Sequence[int], examples: Sequence[Example], budget: int) -> list[list[int]]:
-    """Examples, the longest first, in groups that keep to the budget."""
+def _grouped(
+    order: Sequence[int], examples: Sequence[Example], budget: int, shared: int
+) -> list[list[int]]:
+    """Examples, the longest first, in groups that keep to the budget behind what is shared."""
     groups: list[list[int]] = []
     for i in order:
-        longest = max(len(row.ids) for row in examples[groups[-1][0]]) if groups else 0
+        longest = max(len(row.ids) for row in examples[groups[-1][0]]) - shared if groups else 0
         if groups and (len(groups[-1]) + 1) * longest * len(examples[i]) <= budget:
             groups[-1].append(i)
         else:

@@ -36,6 +36,7 @@ from agent_model.training.batches import (
     draw,
     load_data,
     micro_batches,
+    shared_tokens,
     trained_tokens,
 )
 from agent_model.training.checkpoints import Model, Progress
@@ -147,7 +148,8 @@ def _step(run: _Run, progress: Progress) -> tuple[metrics.Row, Progress]:
     chosen = draw(len(run.data.train), recipe.batch, recipe.seed, progress.step)
     examples = [run.data.train[i] for i in chosen]
     weight = _weight(recipe, examples)
-    dealt = micro_batches(examples, recipe.micro_tokens, accelerator.num_processes)
+    shared = shared_tokens(examples) if run.policy.shares else 0
+    dealt = micro_batches(examples, recipe.micro_tokens, accelerator.num_processes, shared)
     # FSDP averages gradients over the processes, and here they are to be added up.
     scale = accelerator.num_processes if recipe.sharding == "fsdp" else 1
     total = torch.zeros((), device=accelerator.device)

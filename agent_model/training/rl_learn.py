@@ -10,7 +10,7 @@ import torch
 from agent_model.grpo import k3, objective
 from agent_model.losses import TRAINS
 from agent_model.tokens import Kind, Tokenizer, audit, encode
-from agent_model.training.batches import Batch, Row, collate, micro_batches
+from agent_model.training.batches import Batch, Row, collate, micro_batches, shared_tokens
 from agent_model.training.config import GrpoRecipe
 from agent_model.training.optimiser import Masters
 from agent_model.training.policy import Policy
@@ -50,7 +50,8 @@ class Learner:
         examples = [(row_of(each.trajectory, kinds, self._tokenizer),) for each in chosen]
         lengths = [int(row.keep.sum()) for (row,) in examples]
         sums = dict.fromkeys(("loss", "kl", "entropy", "learned"), 0.0)
-        [dealt] = micro_batches(examples, recipe.micro_tokens) if examples else [[]]
+        shared = shared_tokens(examples) if examples and self._policy.shares else 0
+        [dealt] = micro_batches(examples, recipe.micro_tokens, shared=shared) if examples else [[]]
         for part in dealt:
             self._learn_batch(
                 collate([examples[i] for i in part], next(self._policy.parameters()).device),

@@ -17,6 +17,7 @@ from agent_model.training.batches import (
     draw,
     load_data,
     micro_batches,
+    shared_tokens,
     trained_tokens,
 )
 from agent_model.training.config import Recipe
@@ -87,6 +88,24 @@ def test_micro_batches_pad_little() -> None:
     [groups] = micro_batches(examples(lengths), 2048)
     padded = sum(max(lengths[i] for i in group) * len(group) for group in groups)
     assert sum(lengths) / padded > 0.85
+
+
+def test_a_shared_beginning_counts_once() -> None:
+    given = examples([500, 500, 500, 500])
+    assert micro_batches(given, 1000) == [[[0, 1], [2, 3]]]
+    assert micro_batches(given, 1000, shared=400) == [[[0, 1, 2, 3]]], "400 + 4 x 100 tokens"
+    assert micro_batches(given, 700, shared=400) == [[[0, 1, 2], [3]]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "shared"),
+    [([[1, 2, 3], [1, 2, 4, 5]], 2), ([[1, 2], [1, 2, 3]], 1), ([[1, 2], [2, 2]], 0)],
+)
+def test_shared_tokens_are_those_that_all_rows_begin_with(
+    rows: list[list[int]], shared: int
+) -> None:
+    made = tuple(Row(np.array(ids, np.int32), np.ones(len(ids), np.bool_)) for ids in rows)
+    assert shared_tokens([made]) == shared_tokens([(row,) for row in made]) == shared
 
 
 def test_an_example_above_the_budget_is_alone() -> None:
