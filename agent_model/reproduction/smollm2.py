@@ -30,6 +30,7 @@ def scale(share: float) -> Scale:
             *("--engine", "transformers", "--top-k", _TOP_K, "--step-tokens", "128"),
             *("--context-tokens", "4096", "--concurrency", "24"),
         ),
+        shots="agent:shots=1",
     )
 
 
