@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from agent_model.tokens import Tokenizer, encode_prompt, end_of_turn
-from autocoa_bench.engines.arena import Arena
+from autocoa_bench.engines.arena import Arena, alike
 from autocoa_bench.types import Completion, Generate
 
 if TYPE_CHECKING:
@@ -126,8 +126,8 @@ class PolicySampler:
         which row: its own where none has more."""
         own_first = sorted(range(len(self._seated)), key=lambda at: at != row)
         read = [self._seated[at] for at in own_first]
-        alike = [_alike(ids[:-1], seat.ids[: seat.cached]) for seat in read]
-        return max(alike), own_first[alike.index(max(alike))]
+        shared = [alike(ids[:-1], seat.ids[: seat.cached]) for seat in read]
+        return max(shared), own_first[shared.index(max(shared))]
 
     def _completed(self, seat: Seat) -> Completion | None:
         """What a seat sampled, where that is whole."""
@@ -180,11 +180,3 @@ def draw(logits: Tensor, temperature: float, dice: Sequence[Random]) -> list[int
 
 def _decode(ids: Sequence[int], tokenizer: Tokenizer) -> str:
     return str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
-
-
-def _alike(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two sequences begin with in common."""
-    for at, (a, b) in enumerate(zip(one, other, strict=False)):
-        if a != b:
-            return at
-    return min(len(one), len(other))

@@ -66,8 +66,9 @@ def forward(
     if length == 1 and alike and dropout == 0.0 and not asked:
         return one_each(query, key, value, attention_mask, scaling).transpose(1, 2), None
     plain = attention_mask is None and dropout == 0.0 and length > 1 and key.shape[2] <= _LONGEST
-    if not plain or asked or kwargs.get("is_causal") is False:
-        if attention_mask is None and length < key.shape[2]:
+    free = kwargs.get("is_causal") is False
+    if not plain or asked or free:
+        if attention_mask is None and length < key.shape[2] and not free:
             attention_mask = _mask(length, key.shape[2], query)
         out, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, **kwargs

@@ -33,6 +33,7 @@ from agent_model.tokens import (
     retokenisation_drift,
 )
 from agent_model.training.config import Recipe
+from agent_model.training.policy import WORTH_SHARING
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.types import Question, Record, Trajectory
 
@@ -146,11 +147,13 @@ def draw(count: int, batch: int, seed: int, step: int) -> list[int]:
 
 
 def shared_tokens(examples: Sequence[Example]) -> int:
-    """How many tokens all rows of all examples begin with in common, one of each left over."""
+    """How many tokens the rows of all examples begin with in common, of each row at most all but
+    one; 0 where so few are not computed once."""
     rows = [row.ids for example in examples for row in example]
     most = min(map(len, rows)) - 1
     alike = (np.stack([ids[:most] for ids in rows]) == rows[0][:most]).all(0)
-    return int(alike.cumprod().sum())
+    shared = int(alike.cumprod().sum())
+    return shared if shared >= WORTH_SHARING else 0
 
 
 def micro_batches(

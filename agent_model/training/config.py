@@ -59,8 +59,9 @@ class Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `model` is a folder in transformers' format, a Hub id, or a pulled model's name; `adapter` a
     PEFT folder to go on from, whose own form `lora` then is (and need not be given). `lora` None
     trains all weights. `micro_tokens` counts tokens, padding included, that one process computes
-    at once (those that all rows begin with once, where they are computed once). `warmup` is a share
-    of the steps. `torch_threads` 0 leaves PyTorch's own choice.
+    at once (those that all rows begin with once, where they are computed once; their keys and
+    values are still each row's). `warmup` is a share of the steps. `torch_threads` 0 leaves
+    PyTorch's own choice.
     """
 
     model: str

@@ -25,7 +25,7 @@ from autocoa_bench.engines import hf, models
 from autocoa_bench.errors import MissingExtra, UserError
 from autocoa_bench.paths import cache_dir, locked
 
-_WORTH_SHARING = 32
+WORTH_SHARING = 32
 """Tokens that a batch's rows begin with in common, from which on they are computed once."""
 
 
@@ -33,14 +33,14 @@ class Policy(nn.Module):
     """A causal language model that scores given tokens.
 
     All computing goes through `forward`, so that a wrapper for many processes sees all of it.
-    Where it `shares`, what all rows of a batch begin with (a prompt's fixed text, a group's
-    question) is computed once for all of them: the same to rounding.
+    Where it `shares`, what all rows of a batch begin with (a prompt's fixed text, the context of
+    a pair) is computed once for all of them: the same to rounding.
     """
 
-    def __init__(self, model: Any, *, shares: bool = False) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
-        self.shares = shares
+        self.shares = False
 
     def forward(self, ids: Tensor, keep: Tensor, temperature: float = 1.0) -> Tensor:
         """Log-probabilities (N,) of the tokens at `keep` (B, T) in `ids` (B, T), in row order, as
@@ -52,7 +52,7 @@ class Policy(nn.Module):
         """The decoder's last states (B, T, D); rows padded on the right need no mask."""
         decoder = self.inner.base_model
         shared = common_beginning(ids) if self.shares else 0
-        if shared < _WORTH_SHARING:
+        if shared < WORTH_SHARING:
             states: Tensor = decoder(input_ids=ids, use_cache=False).last_hidden_state
             return states
         cache: Any = transformers.DynamicCache()
@@ -132,9 +132,10 @@ def load_policy(recipe: Common) -> tuple[Policy, Tokenizer]:
         model = _with_adapter(model, recipe)
     elif recipe.lora:
         model = _with_lora(model, recipe.lora)
-    # Checkpointed activations leave no cache, and elsewhere a mask costs PyTorch's fast kernels.
-    policy = Policy(model, shares=blocked and not recipe.gradient_checkpointing).eval()
+    policy = Policy(model).eval()
     _check_head(policy, recipe.model)
+    # Checkpointed activations leave no cache, and elsewhere a mask costs PyTorch's fast kernels.
+    policy.shares = blocked and not recipe.gradient_checkpointing and _can_share(policy)
     if recipe.gradient_checkpointing:
         policy.inner.activation_checkpointing_enable({"use_reentrant": False})
     policy.train()
@@ -266,6 +267,24 @@ def _check_head(policy: Policy, name: str) -> None:
             f"the model '{name}' does more to its logits than one matrix, which this trainer does "
             "not know how to repeat; export the data and train it with another tool"
         )
+
+
+@torch.no_grad()
+def _can_share(policy: Policy) -> bool:
+    """Whether the model computes the same behind a beginning that is computed once: a layer that
+    keeps more than keys and values does not."""
+    vocabulary = policy.inner.get_output_embeddings().weight.shape[0]
+    ids = torch.arange(2, 2 + WORTH_SHARING + 8).remainder(vocabulary).repeat(2, 1)
+    ids[1, WORTH_SHARING:] = ids[1, WORTH_SHARING:].flip(0)
+    expected = policy.hidden(ids)
+    policy.shares = True
+    try:
+        found = policy.hidden(ids)
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+        return False
+    finally:
+        policy.shares = False
+    return bool((found - expected).norm() < 0.1 * expected.norm())
 
 
 def _hush() -> None:

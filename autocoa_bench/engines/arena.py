@@ -8,6 +8,7 @@ imports PyTorch, so it is imported where a model is at hand.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,6 +20,9 @@ from autocoa_bench.errors import UserError
 _GROWTH = 256  # positions that an arena grows by
 _FULL, _WINDOWED = "full_attention", "sliding_attention"  # as transformers calls them
 
+Saved = list[tuple[Tensor, Tensor]]
+"""A row's keys and values, (heads, positions, size) each, by layer."""
+
 
 class Arena:
     """Keys and values of all layers, (rows, heads, positions, size) each."""
@@ -29,7 +33,7 @@ class Arena:
         window = getattr(config, "sliding_window", None)
         windowed = window and getattr(config, "use_sliding_window", True)
         kinds = set(getattr(config, "layer_types", None) or [_WINDOWED if windowed else _FULL])
-        if not kinds <= {_FULL, _WINDOWED}:
+        if not kinds <= ({_FULL, _WINDOWED} if window else {_FULL}):
             raise UserError(
                 "a model in process needs layers that attend to the whole context or to a window, "
                 f"and this one has {', '.join(sorted(kinds))}; take another model, or a server"
@@ -47,7 +51,9 @@ class Arena:
         device = self._model.device
         positions = torch.arange(start, start + len(ids), device=device)[None]
         given = torch.tensor([ids], device=device)
-        self._forward(self._model.base_model, slice(row, row + 1), given, positions)
+        # From position 0 on, the model's own causal attention is the same and faster.
+        place = slice(row, row + 1)
+        self._forward(self._model.base_model, place, given, positions, masked=start > 0)
 
     def decode(self, tokens: list[int], starts: list[int]) -> Tensor:
         """Compute one token of each of the first rows, at its own place; the last states (B, D)."""
@@ -65,21 +71,38 @@ class Arena:
             for layer in kept:
                 layer[target, :, :length] = layer[source, :, :length]
 
+    def save(self, row: int, length: int) -> Saved:
+        """A copy of the first `length` positions of a row, for `load`."""
+        kept = zip(self._keys, self._values, strict=True)
+        return [
+            (keys[row, :, :length].clone(), values[row, :, :length].clone())
+            for keys, values in kept
+        ]
+
+    def load(self, row: int, saved: Saved, length: int) -> None:
+        """Let a row begin with the first `length` positions of what was saved."""
+        self._make_room(length)
+        for place, (keys, values) in enumerate(saved):
+            self._keys[place][row, :, :length] = keys[:, :length]
+            self._values[place][row, :, :length] = values[:, :length]
+
     def _one_each(self, module: Any, tokens: list[int], starts: list[int]) -> Any:
         device = self._model.device
         positions = torch.tensor(starts, device=device)[:, None]
         ids = torch.tensor(tokens, device=device)[:, None]
-        return self._forward(module, slice(0, len(tokens)), ids, positions)
+        return self._forward(module, slice(0, len(tokens)), ids, positions, masked=True)
 
-    def _forward(self, module: Any, rows: slice, ids: Tensor, positions: Tensor) -> Any:
+    def _forward(
+        self, module: Any, rows: slice, ids: Tensor, positions: Tensor, *, masked: bool
+    ) -> Any:
         """What the model, or its decoder, says of ids at their positions, (B, T) each."""
         length = int(positions.max()) + 1
         self._make_room(length)
-        masks = {kind: self._mask(kind, positions, length) for kind in self._kinds}
+        masks = {kind: self._mask(kind, positions, length) for kind in self._kinds if masked}
         return module(
             input_ids=ids,
             position_ids=positions,
-            attention_mask=masks if len(masks) > 1 else masks[self._kinds[0]],
+            attention_mask=masks if len(masks) > 1 else masks.get(self._kinds[0]),
             cache=_Window(self, rows, positions, length),
             use_cache=True,
         )
@@ -101,9 +124,10 @@ class Arena:
         longer = -(-length // _GROWTH) * _GROWTH
         for kept in (self._keys, self._values):
             for i, layer in enumerate(kept):
-                kept[i] = self._room(layer, longer)
-                kept[i][:, :, : layer.shape[2]] = layer
-        self._length = longer  # last: where there is no memory for it, nothing has changed
+                if layer.shape[2] < longer:  # some are that long, where memory ran out before
+                    kept[i] = self._room(layer, longer)
+                    kept[i][:, :, : layer.shape[2]] = layer
+        self._length = longer
 
     def _room(self, like: Tensor, length: int) -> Tensor:
         """Zeros, not what memory holds: what is masked is multiplied all the same."""
@@ -145,3 +169,17 @@ class _Window(Cache):  # type: ignore[misc, no-any-unimported, unused-ignore]
     def get_seq_length(self, *_: Any) -> int:
         """Positions before this pass: given by their ids, so of no use."""
         return 0
+
+    def get_query_offset(self, *_: Any) -> int:
+        """Where this pass begins: asked of one without a mask alone, which begins a row."""
+        return 0
+
+    def get_mask_sizes(self, *_: Any) -> tuple[int, int]:
+        """What such a pass looks at: its own positions, from the first on."""
+        return self._seen, 0
+
+
+def alike(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two sequences begin with in common."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))

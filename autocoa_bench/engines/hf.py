@@ -46,7 +46,7 @@ def load_tokenizer(name: str) -> Any:
 def with_adapter(model: Any, adapter: str, base: str) -> Any:
     """A model with a LoRA adapter on it: a PEFT folder, or a .gguf made for `base`."""
     try:
-        from peft import PeftModel
+        from peft import PeftModel, PeftType
     except ImportError:
         raise MissingExtra("LoRA on a model of transformers", "train") from None
 
@@ -58,9 +58,13 @@ def with_adapter(model: Any, adapter: str, base: str) -> Any:
     if not (folder / "adapter_config.json").is_file():
         raise UserError(f"'{adapter}' is no adapter: neither a .gguf nor a PEFT folder")
     try:
-        return PeftModel.from_pretrained(model, str(folder)).eval()
+        adapted = PeftModel.from_pretrained(model, str(folder)).eval()
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"'{adapter}' is no LoRA adapter for '{base}': {error}") from None
+    kind = PeftType(adapted.peft_config["default"].peft_type)
+    if kind != PeftType.LORA:  # others do not live in the base's own layers
+        raise UserError(f"'{adapter}' is an adapter of type {kind.value}; only LoRA is taken")
+    return adapted
 
 
 def merge(adapter: str, target: str, base: str) -> Path:

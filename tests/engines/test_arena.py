@@ -53,6 +53,47 @@ def test_a_window_hides_what_lies_before_it(tmp_path: Path) -> None:
     torch.testing.assert_close(*said, rtol=0, atol=0)
 
 
+@torch.no_grad()
+def test_a_row_that_was_saved_is_gone_on_from(tmp_path: Path) -> None:
+    arena = Arena(made(tmp_path, "llama"), 2)
+    arena.extend(0, 0, IDS[0])
+    expected = arena.logits([9], [len(IDS[0])])
+    saved = arena.save(0, len(IDS[0]))
+    arena.extend(0, 0, IDS[1])
+    arena.load(0, saved, 7)
+    arena.extend(0, 7, IDS[0][7:])
+    torch.testing.assert_close(arena.logits([9], [len(IDS[0])]), expected)
+
+
+@torch.no_grad()
+def test_memory_that_runs_out_as_it_grows_breaks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arena = Arena(made(tmp_path, "llama"), 1)
+    arena.extend(0, 0, IDS[0])
+    expected = arena.logits([9], [len(IDS[0])])
+    room, asked = arena._room, []
+
+    def short(like: torch.Tensor, length: int) -> torch.Tensor:
+        asked.append(length)
+        if len(asked) == 3:
+            raise RuntimeError("out of memory")
+        return room(like, length)
+
+    monkeypatch.setattr(arena, "_room", short)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        arena.logits([9], [400])
+    arena.logits([9], [300])  # less than what was asked for before, more than what there was
+    torch.testing.assert_close(arena.logits([9], [len(IDS[0])]), expected)
+
+
+def test_a_window_of_no_size_is_refused(tmp_path: Path) -> None:
+    model = made(tmp_path, "llama")
+    model.config.layer_types = ["sliding_attention", "full_attention"]
+    with pytest.raises(UserError, match="full_attention, sliding_attention"):
+        Arena(model, 1)
+
+
 def test_a_model_that_does_not_attend_is_refused(tmp_path: Path) -> None:
     model = made(tmp_path, "llama")
     model.config.layer_types = ["linear_attention", "full_attention"]

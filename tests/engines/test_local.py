@@ -2,11 +2,16 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
+import peft
 import pytest
+import torch
+import transformers
 
 from autocoa_bench.engines import EngineOptions
+from autocoa_bench.engines.arena import Arena
 from autocoa_bench.engines.local import LocalEngine, from_options
 from autocoa_bench.errors import EngineFault, UserError
 from autocoa_bench.types import Completion, Generate, Message, Prompt, Sampling, Turn
@@ -68,9 +73,6 @@ def test_a_completion_does_not_depend_on_what_else_is_in_the_batch(
 def test_greedy_tokens_are_those_of_transformers_own_generation(
     session: Session, model: Path
 ) -> None:
-    import torch
-    import transformers
-
     [completion] = session.ask(request(QUESTIONS[1]))
     tokenizer = transformers.AutoTokenizer.from_pretrained(model)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
@@ -155,8 +157,71 @@ def test_an_adapter_changes_what_is_said_and_stands_in_the_settings(
 
 
 def test_a_model_that_is_told_positions_in_another_way_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="type 'bloom' do not run in process"):
+    with pytest.raises(UserError, match="type 'bloom' cannot be decoded many prompts at a time"):
         Session(tiny_model(tmp_path, "bloom"))
+
+
+@pytest.mark.parametrize(("noise", "refused"), [(0.02, False), (0.5, True)])
+def test_a_model_is_refused_for_other_logits_and_not_for_rounding(
+    model: Path, monkeypatch: pytest.MonkeyPatch, noise: float, refused: bool
+) -> None:
+    logits = Arena.logits
+
+    def noisy(arena: Arena, tokens: list[int], starts: list[int]) -> torch.Tensor:
+        torch.manual_seed(0)
+        found = logits(arena, tokens, starts)
+        return found + noise * found.std() * torch.randn(found.shape)
+
+    monkeypatch.setattr(Arena, "logits", noisy)
+    with pytest.raises(UserError, match="its logits are others") if refused else nullcontext():
+        Session(model).close()
+
+
+def test_a_model_that_looks_through_a_window_says_what_it_says_by_itself(tmp_path: Path) -> None:
+    config = transformers.AutoConfig.from_pretrained(tiny_model(tmp_path, "mistral"))
+    config.sliding_window = 8
+    theirs = transformers.AutoModelForCausalLM.from_config(config)
+    theirs.save_pretrained(tmp_path)
+    session = Session(tmp_path)
+    found = session.ask(*(request(q, tokens=12) for q in QUESTIONS))
+    session.close()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    for question, completion in zip(QUESTIONS, found, strict=True):
+        text = f"<|user|>{question}<|end|><|assistant|>"
+        ids = tokenizer(text, return_tensors="pt").input_ids
+        made = theirs.generate(ids, max_new_tokens=12, do_sample=False)[0, ids.shape[1] :].tolist()
+        assert completion.completion_tokens == len(made)
+        assert completion.text == tokenizer.decode(made[:-1] if made[-1] == 256 else made)
+
+
+def test_a_prompt_without_a_token_is_a_fault(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path)
+    (folder / "chat_template.jinja").write_text("{# nothing #}")
+    session = Session(folder)
+    with pytest.raises(EngineFault, match="has no token"):
+        session.ask(request("a"))
+    session.close()
+
+
+@pytest.mark.parametrize("given", ["2", None])
+def test_threads_are_those_that_the_environment_gives(
+    model: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
+) -> None:
+    threads: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    Session(model).close()
+    assert len(threads) == (given is None)
+
+
+def test_an_adapter_that_is_no_lora_is_refused(model: Path, tmp_path: Path) -> None:
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(model)
+    config = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
+    peft.get_peft_model(loaded, config).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="an adapter of type PROMPT_TUNING; only LoRA"):
+        Session(model, str(tmp_path))
 
 
 def test_the_factory_refuses_a_server() -> None:

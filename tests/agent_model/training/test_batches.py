@@ -97,14 +97,11 @@ def test_a_shared_beginning_counts_once() -> None:
     assert micro_batches(given, 700, shared=400) == [[[0, 1, 2], [3]]]
 
 
-@pytest.mark.parametrize(
-    ("rows", "shared"),
-    [([[1, 2, 3], [1, 2, 4, 5]], 2), ([[1, 2], [1, 2, 3]], 1), ([[1, 2], [2, 2]], 0)],
-)
-def test_shared_tokens_are_those_that_all_rows_begin_with(
-    rows: list[list[int]], shared: int
-) -> None:
-    made = tuple(Row(np.array(ids, np.int32), np.ones(len(ids), np.bool_)) for ids in rows)
+@pytest.mark.parametrize(("alike", "shared"), [(0, 0), (31, 0), (32, 32), (49, 49), (50, 49)])
+def test_shared_tokens_are_those_that_all_rows_begin_with(alike: int, shared: int) -> None:
+    lengths = (50, 60, 70)
+    ids = [[*range(alike), *[100 + i] * (n - alike)] for i, n in enumerate(lengths)]
+    made = tuple(Row(np.array(each, np.int32), np.ones(len(each), np.bool_)) for each in ids)
     assert shared_tokens([made]) == shared_tokens([(row,) for row in made]) == shared
 
 

@@ -28,7 +28,7 @@ from agent_model.training.policy import (
 )
 from autocoa_bench.engines import models
 from autocoa_bench.errors import MissingExtra, UserError
-from support.tiny import edit_json
+from support.tiny import edit_json, tiny_model
 from support.tiny_llm import make_model
 
 
@@ -44,7 +44,7 @@ def loaded(model: Path, **changes: Any) -> Policy:
 
 def rows(*lengths: int) -> list[tuple[Row]]:
     chance = np.random.default_rng(0)
-    made = [chance.integers(3, 300, n).astype(np.int32) for n in lengths]
+    made = [chance.integers(3, 250, n).astype(np.int32) for n in lengths]
     return [(Row(ids, np.arange(len(ids)) > 0),) for ids in made]
 
 
@@ -132,6 +132,31 @@ def test_a_shared_beginning_is_read_in_one_row(
 )
 def test_a_common_beginning_leaves_a_token_of_each_row(ids: list[list[int]], shared: int) -> None:
     assert common_beginning(torch.tensor(ids)) == shared
+
+
+@pytest.mark.parametrize("kind", ["lfm2", "openai-gpt"])
+def test_a_model_that_keeps_more_than_keys_and_values_shares_nothing(
+    tmp_path: Path, kind: str
+) -> None:
+    folder = tiny_model(tmp_path, kind)
+    if kind == "lfm2":
+        edit_json(folder / "config.json", layer_types=["conv", "full_attention"])
+    policy = loaded(folder, dtype="bf16", lora=None)
+    assert not policy.shares
+    batch = begin_alike(40, 70, 48)
+    assert policy(batch.ids, batch.keep).isfinite().all()
+
+
+def test_a_layer_with_a_window_sees_as_far_behind_a_shared_beginning(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path, "mistral")
+    edit_json(folder / "config.json", sliding_window=9)
+    batch, said = begin_alike(40, 70, 48), []
+    for shares in (False, True):
+        policy = loaded(folder)
+        policy.inner.set_attn_implementation(register())
+        policy.shares = shares
+        said.append(policy(batch.ids, batch.keep))
+    torch.testing.assert_close(*said, rtol=1e-4, atol=1e-4)
 
 
 def test_checkpointed_activations_and_fp32_share_nothing(model: Path) -> None:
