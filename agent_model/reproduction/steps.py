@@ -13,6 +13,7 @@ import os
 import shlex
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +61,12 @@ def run_steps(steps: Sequence[Step], out: Path, jobs: int, console: Console) -> 
         done = {step.name: found for step in steps if (found := _found(step, out))}
         asyncio.run(_Runner(steps, out, console, done).run(jobs))
     return done
+
+
+def by_urgency(steps: Sequence[Step]) -> list[Step]:
+    """Those that several others need before the rest, which stay in their order."""
+    needed = Counter(name for step in steps for name in step.needs)
+    return sorted(steps, key=lambda step: needed[step.name] < 2)
 
 
 @contextmanager
@@ -138,7 +145,7 @@ class _Runner:
 
     async def run(self, jobs: int) -> None:
         """Raises what the first failing step raised, the others being stopped."""
-        waiting = [step for step in self._steps if step.name not in self._done]
+        waiting = [step for step in by_urgency(self._steps) if step.name not in self._done]
         running: dict[asyncio.Task[None], Step] = {}
         with self._bar:
             try:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from agent_model.reproduction.steps import Step, run_steps
+from agent_model.reproduction.steps import Step, by_urgency, run_steps
 from autocoa_bench.errors import UserError
 
 HELP = ("tasks", "show", "nq@nano", "--limit", "1")
@@ -45,6 +45,12 @@ def test_what_fails_is_said_with_the_end_of_its_log_and_runs_again(tmp_path: Pat
     assert not (tmp_path / "steps" / "bad.json").exists()
     mended = [steps[0], Step("bad", HELP, ("good",)), steps[2]]
     assert list(run(mended, tmp_path)[0]) == ["good", "bad", "last"]
+
+
+def test_what_several_steps_need_goes_before_what_one_or_none_needs() -> None:
+    made = [Step("data", ()), Step("a", (), ("data",)), Step("run a", (), ("a",))]
+    made += [Step("b", (), ("data",)), Step("run b", (), ("b",)), Step("c", (), ("b",))]
+    assert [step.name for step in by_urgency(made)] == ["data", "b", "a", "run a", "run b", "c"]
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
@@ -79,7 +85,7 @@ PARENT = """
 import io, sys
 from pathlib import Path
 from rich.console import Console
-from agent_model.reproduction.steps import Step, run_steps
+from agent_model.reproduction.steps import Step, by_urgency, run_steps
 names = sys.argv[2:]
 steps = [Step(name, LONG if name == "long" else BAD) for name in names]
 run_steps(steps, Path(sys.argv[1]), 2, Console(file=io.StringIO()))
