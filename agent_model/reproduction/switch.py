@@ -82,9 +82,8 @@ def steps(scale: Scale, out: Path, seed: int) -> list[Step]:
     known = {each.row: each for each in variants(scale)}
     chain = [known[row] for row in ("SFT-stage1", "SFT-stage1&2", FULL)]
     found = [*data_steps(scale, out, seed), *(trained(scale, out, seed, each) for each in chain)]
-    return found + [
-        step for each in switched(scale).values() for step in row_steps(scale, out, seed, each)
-    ]
+    made = sorted(switched(scale).values(), key=lambda each: bool(each.begins))
+    return found + [step for each in made for step in row_steps(scale, out, seed, each)]
 
 
 def points(scale: Scale, outs: Sequence[Path]) -> list[Point]:

@@ -18,6 +18,8 @@ BASE = "base"
 FULL = "SFT-stage1&2&3"
 """The row of all supervised stages."""
 
+_SIMULATED = f"{FULL}+RL-stage1"
+
 _STAGE_DATA = {"sft1": ("cot+a",), "sft2": ("coa", "cot"), "sft3": ("coa", "cot")}
 
 
@@ -44,13 +46,15 @@ class Scale(Struct, frozen=True):
 
 class Variant(Struct, frozen=True):
     """A trained row: its name in the paper, the stage that makes it, what it goes on from (empty:
-    the base), the changes to the stage's recipe, and what solves with it."""
+    the base), the changes to the stage's recipe, what solves with it, and the row whose training
+    is this one's up to a step (empty: none's)."""
 
     row: str
     stage: Literal["sft1", "sft2", "sft3", "grpo"]
     start: str = ""
     changes: tuple[str, ...] = ()
     solver: str = "agent"
+    begins: str = ""
 
     @property
     def name(self) -> str:
@@ -87,16 +91,16 @@ def variants(scale: Scale) -> tuple[Variant, ...]:
         Variant("SFT-stage1&2", "sft2", "SFT-stage1"),
         Variant(FULL, "sft3", "SFT-stage1&2"),
         Variant("RL-stage2", "grpo", "", (_steps(rl_steps * 3 // 2), shown), scale.shots),
-        mixed(scale, f"{FULL}+RL-stage1", rl_steps),
-        mixed(scale, f"{FULL}+RL-stage1&2", rl_steps * 5 // 6),
+        mixed(scale, _SIMULATED, rl_steps),
+        mixed(scale, f"{FULL}+RL-stage1&2", rl_steps * 5 // 6, _SIMULATED),
         Variant("SFT-stage1&2+RL-stage2", "grpo", "SFT-stage1&2", (_steps(rl_steps),)),
     )
 
 
-def mixed(scale: Scale, row: str, simulated: int) -> Variant:
+def mixed(scale: Scale, row: str, simulated: int, begins: str = "") -> Variant:
     """A row of RL after all SFT stages, its first `simulated` steps in that environment."""
     changes = (_steps(scale.rl_steps), f"simulated_steps={simulated}")
-    return Variant(row, "grpo", FULL, changes)
+    return Variant(row, "grpo", FULL, changes, begins=begins)
 
 
 def _steps(number: int) -> str:
@@ -151,13 +155,15 @@ def trained(scale: Scale, out: Path, seed: int, each: Variant) -> Step:
     given = [f"model={start}", f"seed={seed}", *each.changes]
     if each.stage != "grpo":
         given.append(f"data={_files(out, each.stage)}")
+    if each.begins:
+        given.append(f"begins={out / 'train' / slug(each.begins)}")
     changes = (word for change in given for word in ("--set", change))
     words = ("train", each.stage, "--config", str(recipe), "--out", str(folder), *changes)
     return Step(f"train {each.name}", words, _needs(each))
 
 
 def _needs(each: Variant) -> tuple[str, ...]:
-    started = (f"train {slug(each.start)}",) if each.start else ()
+    started = tuple(f"train {slug(row)}" for row in (each.start, each.begins) if row)
     return started + tuple(f"data {kind}" for kind in _STAGE_DATA.get(each.stage, ()))
 
 

@@ -55,7 +55,7 @@ def save(folder: Path, progress: Progress, masters: Masters, model: Model) -> No
 
     All processes must call it. Raises UserError where the disk refuses.
     """
-    made = folder / f"step-{progress.step:06d}"
+    made = folder / name_of(progress.step)
     part = folder / f"{made.name}.part"
     state = masters.state(keep=model.keeps)
     facts = {"step": progress.step, "tokens": progress.tokens, "seconds": progress.seconds}
@@ -100,6 +100,32 @@ def restore(folder: Path, masters: Masters) -> Progress:
             "go on from the one before it"
         ) from None
     return progress
+
+
+def name_of(step: int) -> str:
+    """How what belongs to a step is named; names sort as steps do."""
+    return f"step-{step:06d}"
+
+
+def any_in(folder: Path) -> bool:
+    """Whether a run has a checkpoint."""
+    return bool(_all(folder))
+
+
+def shared_step(folder: Path, last: int) -> int:
+    """The newest step up to `last` that there is a checkpoint of, or 0."""
+    found = [int(each.name.removeprefix("step-")) for each in _all(folder)]
+    return max((step for step in found if step <= last), default=0)
+
+
+def copy(source: Path, target: Path, step: int) -> None:
+    """Put a step's checkpoint into another run's folder. Raises UserError."""
+    made = target / name_of(step)
+    part = target / f"{made.name}.part"
+    with writing(made):
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(source / made.name, part)
+        part.rename(made)
 
 
 def _all(folder: Path) -> list[Path]:

@@ -109,7 +109,8 @@ class GrpoRecipe(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
     The first `simulated_steps` are in the simulated environment (RL-stage1), where the policy
     writes what its searches find, at most `result_tokens` each, and is trained on that as well
     where `learn_simulated` says so (the released code is not, the paper does not say); the others
-    are in the real one (RL-stage2).
+    are in the real one (RL-stage2). `begins` is the folder of a run that is this one up to some
+    step, of which what its checkpoints have is not computed again (`training.beginning`).
 
     A step draws `batch` questions over all processes and plays each `group` times, `seats`
     episodes at once in a process. `server` is the address of a vLLM server that writes the
@@ -142,6 +143,7 @@ class GrpoRecipe(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
     server: str = ""
     patience: int = 10
     simulated_steps: int = 0
+    begins: str = ""
     result_tokens: int = 1024
     learn_simulated: bool = False
     lr: float = 7e-7
@@ -159,6 +161,7 @@ AnyRecipe = TypeVar("AnyRecipe", Recipe, GrpoRecipe)
 
 FREE = frozenset(
     {
+        "begins",
         "checkpoint_every",
         "eval_every",
         "gradient_checkpointing",

@@ -31,6 +31,7 @@ from agent_model.rollout.finder import Finder
 from agent_model.rollout.server import PolicyServer
 from agent_model.rollout.simulator import Simulator
 from agent_model.training import checkpoints, live, metrics, runfile
+from agent_model.training.beginning import take_over
 from agent_model.training.checkpoints import Model, Progress
 from agent_model.training.config import GrpoRecipe
 from agent_model.training.files import write_records
@@ -70,8 +71,12 @@ def train(recipe: GrpoRecipe, out: Path, console: Console) -> Path:
     with runfile.held(out, alone=accelerator.is_main_process):
         run = _prepare(recipe, out, accelerator)
         if accelerator.is_main_process:
-            runfile.open_run(out, _facts(run), accelerator.num_processes, accelerator.device.type)
+            facts = _facts(run)
+            runfile.open_run(out, facts, accelerator.num_processes, accelerator.device.type)
             console.print(_summary(run), highlight=False)
+            if recipe.begins and not checkpoints.any_in(out / "checkpoints"):
+                step = take_over(out, facts)
+                console.print(f"the first {step} steps are those of '{recipe.begins}'")
         accelerator.wait_for_everyone()
         try:
             _train(run, console)

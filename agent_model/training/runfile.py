@@ -116,7 +116,7 @@ def open_run(out: Path, run: TrainingRun[AnyRecipe], processes: int, device: str
     file = out / "run.json"
     sessions: tuple[Session, ...] = (session,)
     if file.exists():
-        found: TrainingRun[AnyRecipe] = _read(file, type(run.recipe))
+        found: TrainingRun[AnyRecipe] = read(file, type(run.recipe))
         _refuse_other(out, found, run)
         sessions = (*found.sessions, session)
         run = msgspec.structs.replace(
@@ -129,7 +129,7 @@ def close_run(out: Path, kind: type[AnyRecipe], progress: Progress, last: Struct
     """Add to run.json how the run ended."""
     file = out / "run.json"
     run = msgspec.structs.replace(
-        _read(file, kind),
+        read(file, kind),
         steps=progress.step,
         tokens=progress.tokens,
         hours=progress.seconds / 3600,
@@ -139,20 +139,26 @@ def close_run(out: Path, kind: type[AnyRecipe], progress: Progress, last: Struct
 
 
 def _refuse_other(out: Path, found: TrainingRun[AnyRecipe], run: TrainingRun[AnyRecipe]) -> None:
-    changes = list(differing(as_resumed(found.recipe, run.recipe), run.recipe))
-    if not changes and found.data_sha256 != run.data_sha256:
-        others = dict(found.data_sha256.items() ^ run.data_sha256.items())
-        changes = [f"the content of {name}" for name in sorted(others)]
-    if found.start != Start():
-        changes += differing(found.start, run.start)
-    if changes:
+    if changes := differences(found, run):
         raise UserError(
             f"'{out}' holds another training run, which differs in {'; '.join(changes)}. Give "
             "another --out, or the same settings to resume it."
         )
 
 
-def _read(file: Path, kind: type[AnyRecipe]) -> TrainingRun[AnyRecipe]:
+def differences(found: TrainingRun[AnyRecipe], run: TrainingRun[AnyRecipe]) -> list[str]:
+    """What a run differs in from another one, of that which decides what is learned."""
+    changes = list(differing(as_resumed(found.recipe, run.recipe), run.recipe))
+    if not changes and found.data_sha256 != run.data_sha256:
+        others = dict(found.data_sha256.items() ^ run.data_sha256.items())
+        changes = [f"the content of {name}" for name in sorted(others)]
+    if found.start != Start():
+        changes += differing(found.start, run.start)
+    return changes
+
+
+def read(file: Path, kind: type[AnyRecipe]) -> TrainingRun[AnyRecipe]:
+    """A run's run.json. Raises UserError."""
     try:
         run: TrainingRun[AnyRecipe] = msgspec.json.decode(
             file.read_bytes(),
