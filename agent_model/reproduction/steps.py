@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import hashlib
 import os
 import shlex
 import sys
@@ -41,12 +42,20 @@ class Step(Struct, frozen=True):
         """The command as one types it."""
         return line(self.words)
 
+    @property
+    def recipe(self) -> str:
+        """The SHA-256 of the recipe that the command is told to follow, if it is told one."""
+        given = dict(zip(self.words, self.words[1:], strict=False)).get("--config")
+        return hashlib.sha256(Path(given).read_bytes()).hexdigest() if given else ""
+
 
 class Done(Struct, frozen=True):
-    """A step that is done: what was run, and the seconds that it took since it was last started."""
+    """A step that is done: what was run, by which recipe (its SHA-256), and the seconds that it
+    took since it was last started."""
 
     words: tuple[str, ...]
     seconds: float
+    recipe: str = ""
 
 
 def run_steps(steps: Sequence[Step], out: Path, jobs: int, console: Console) -> dict[str, Done]:
@@ -121,6 +130,12 @@ def _found(step: Step, out: Path) -> Done | None:
             f"'{out}' holds another reproduction: its step '{step.name}' was "
             f"`{line(found.words)}`, not `{step.line}`; give another --out"
         )
+    if found is not None and found.recipe != step.recipe:
+        raise UserError(
+            f"step '{step.name}' in '{out}' was done by another recipe than is there now; give "
+            f"another --out, or remove '{out / 'steps' / step.name}.json' and what it and those "
+            "after it made"
+        )
     return found
 
 
@@ -191,7 +206,7 @@ class _Runner:
         self._keep(step, time.monotonic() - start)
 
     def _keep(self, step: Step, seconds: float) -> None:
-        self._done[step.name] = Done(step.words, seconds)
+        self._done[step.name] = Done(step.words, seconds, step.recipe)
         file = self._out / "steps" / f"{step.name}.json"
         part = file.with_suffix(".part")
         part.write_bytes(msgspec.json.encode(self._done[step.name]))

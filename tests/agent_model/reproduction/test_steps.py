@@ -10,10 +10,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.console import Console
 
-from agent_model.reproduction.steps import Step, by_urgency, run_steps
+from agent_model.reproduction.steps import Done, Step, by_urgency, run_steps
 from autocoa_bench.errors import UserError
 
 HELP = ("tasks", "show", "nq@nano", "--limit", "1")
@@ -66,6 +67,19 @@ def test_a_folder_of_other_steps_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match=r"holds another reproduction: its step 'first' was"):
         run([Step("first", HELP)], tmp_path)
+
+
+def test_a_step_done_by_another_recipe_is_refused(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("lr = 1e-5")
+    step = Step("train", ("train", "sft1", "--config", str(recipe)))
+    (tmp_path / "steps").mkdir()
+    done = Done(step.words, 1.0, step.recipe)
+    (tmp_path / "steps" / "train.json").write_bytes(msgspec.json.encode(done))
+    assert list(run([step], tmp_path)[0]) == ["train"]
+    recipe.write_text("lr = 2e-5")
+    with pytest.raises(UserError, match=r"step .train. in .* was done by another recipe"):
+        run([step], tmp_path)
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
