@@ -39,6 +39,11 @@ def spent(scale: Scale, out: Path) -> Table:
             "tokens: read, the prompts' included; seconds: of the process, beside what else ran",
             "searches: in all rollouts that are learned from, live episodes left out; real calls: "
             "of them, those that a search engine was asked, once a step for the same query",
+            *(
+                f"{each.row} begins as {each.begins} does: what they share is in both rows"
+                for each in found
+                if each.begins
+            ),
         ),
         facts=tuple(fact for one in found.items() for fact in _facts(*one)),
     )

@@ -33,5 +33,11 @@ def test_reinforcement_learning_counts_searches_and_those_of_them_that_were_real
     assert found == ["2", "1", "9,000", "11", "50", "8"]
 
 
+def test_it_is_said_of_which_rows_steps_count_twice(tmp_path: Path) -> None:
+    figures(tmp_path)
+    said = "+RL-stage1&2 begins as SFT-stage1&2&3+RL-stage1 does: what they share is in both rows"
+    assert any(note.endswith(said) for note in spent(SCALE, tmp_path).notes)
+
+
 def test_every_variant_has_its_row(tmp_path: Path) -> None:
     assert list(figures(tmp_path)) == [each.row for each in table1.variants(SCALE)]

@@ -35,6 +35,13 @@ def test_every_point_starts_from_the_same_model() -> None:
     assert {each.start for each in switch.switched(SCALE).values()} == {table1.FULL}
 
 
+def test_every_step_of_the_curve_stands_after_those_that_it_needs() -> None:
+    seen: set[str] = set()
+    for step in switch.steps(SCALE, OUT, 3):
+        assert seen >= set(step.needs)
+        seen.add(step.name)
+
+
 def test_a_folder_of_table_1_serves_the_curve() -> None:
     ours = {step.name: step for step in switch.steps(SCALE, OUT, 3)}
     theirs = {step.name: step for step in table1.steps(SCALE, OUT, 3)}

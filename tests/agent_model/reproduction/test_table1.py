@@ -69,6 +69,12 @@ def test_five_of_six_steps_in_two_environments_are_simulated() -> None:
     assert rows["SFT-stage1&2+RL-stage2"] == ("max_steps=48",)
 
 
+def test_a_row_in_two_environments_begins_as_the_simulated_one_does() -> None:
+    step = steps()["train SFT-stage1-2-3+RL-stage1-2"]
+    assert step.line.endswith(f"--set begins={OUT / 'train' / 'SFT-stage1-2-3+RL-stage1'}")
+    assert step.needs == ("train SFT-stage1-2-3", "train SFT-stage1-2-3+RL-stage1")
+
+
 def test_rl_without_sft_starts_from_the_base_by_examples_and_takes_half_as_many_steps_more() -> (
     None
 ):
