@@ -76,7 +76,7 @@ def train(recipe: GrpoRecipe, out: Path, console: Console) -> Path:
             console.print(_summary(run), highlight=False)
             if recipe.begins and not checkpoints.any_in(out / "checkpoints"):
                 step = take_over(out, facts)
-                console.print(f"the first {step} steps are those of '{recipe.begins}'")
+                console.print(f"{step} steps are taken over from '{recipe.begins}'")
         accelerator.wait_for_everyone()
         try:
             _train(run, console)
