@@ -59,6 +59,12 @@ def teach(
     loop.train(taught, folder / "taught", Console(file=io.StringIO()))
 
 
+def teach_either(folder: Path) -> None:
+    """Teach a model that answers Anna or Bert, as often one as the other."""
+    answers = [f"I know it.\n</think>\n\n\\boxed{{{name}}}" for name in ("Anna", "Bert")]
+    teach(folder, "sft2", [([answer], ()) for answer in answers], "Anna", steps=120)
+
+
 def recipe(place: Path, **changes: Any) -> GrpoRecipe:
     """A short run from what was taught."""
     basic = GrpoRecipe(

@@ -15,7 +15,7 @@ from agent_model.training.beginning import parting
 from agent_model.training.config import GrpoRecipe
 from agent_model.training.rl_metrics import Step
 from autocoa_bench.errors import UserError
-from support.towers import recipe, teach, train
+from support.towers import recipe, teach_either, train
 
 TIMES = {"rollout_seconds", "seconds", "tokens_per_second"}
 
@@ -24,8 +24,7 @@ TIMES = {"rollout_seconds", "seconds", "tokens_per_second"}
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A model that answers Anna or Bert, as often one as the other, and a simulated run of it."""
     folder = tmp_path_factory.mktemp("place")
-    answers = [f"I know it.\n</think>\n\n\\boxed{{{name}}}" for name in ("Anna", "Bert")]
-    teach(folder, "sft2", [([answer], ()) for answer in answers], "Anna", steps=120)
+    teach_either(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOCOA_BENCH_CACHE", str(folder / "cache"))
         train(given(folder, simulated_steps=6), folder / "simulated")

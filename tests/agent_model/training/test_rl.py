@@ -33,7 +33,7 @@ from autocoa_bench.types import Record, Trajectory
 from support.kill_training import kill_at
 from support.play import QUESTION, play
 from support.tiny_llm import make_model, saying
-from support.towers import recipe, teach, train
+from support.towers import recipe, teach_either, train
 
 SEARCHED = ["I look.\n<begin_search> tower </end_search>", "So.\n</think>\n\n\\boxed{Anna}"]
 
@@ -42,8 +42,7 @@ SEARCHED = ["I look.\n<begin_search> tower </end_search>", "So.\n</think>\n\n\\b
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A model that answers Anna or Bert, as often one as the other."""
     folder = tmp_path_factory.mktemp("place")
-    answers = [f"I know it.\n</think>\n\n\\boxed{{{name}}}" for name in ("Anna", "Bert")]
-    teach(folder, "sft2", [([answer], ()) for answer in answers], "Anna", steps=120)
+    teach_either(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOCOA_BENCH_CACHE", str(folder / "cache"))
         yield folder
