@@ -18,8 +18,6 @@ from autocoa_bench.report.claims import claims
 from autocoa_bench.report.model import Report
 from autocoa_bench.report.page import page
 
-_TABLES = ("leaderboard", "acting", "actions", "paper")
-
 
 def reproduce(
     scale: table1.Scale, out: Path, base: Path, seed: int, jobs: int, console: Console
@@ -34,7 +32,7 @@ def reproduce(
     lines = table1.lines(scale, out)
     runs = [grading.load_scored(line.folder) for line in lines]
     beside = {line.folder.name: line.row for line in lines}
-    made = report.build(runs, _TABLES, ["em"], beside=beside)
+    made = report.build(runs, scale.tables, ["em"], beside=beside)
     decided = claims(runs, "em", report.catalogue(runs), beside, real_calls(scale, [out]))
     shown = (made.tables[0], decided, *made.tables[1:], spent(scale, out))
     made = replace(made, tables=shown)

@@ -31,6 +31,7 @@ def scale(share: float) -> Scale:
             *("--context-tokens", "4096", "--concurrency", "24"),
         ),
         shots="agent:shots=1",
+        tables=("leaderboard", "actions", "paper"),
     )
 
 

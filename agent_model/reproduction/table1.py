@@ -29,7 +29,8 @@ class Scale(Struct, frozen=True):
     `base` finds the folder of the model that everything starts from, unless another one is given;
     `counts` is how much data there is of each kind; `rl_steps` are of a variant in one environment;
     `limit` is the number of questions a dataset. `synth` and `run` are options of those commands;
-    `shots` is the solver of a model that was not taught to act.
+    `shots` is the solver of a model that was not taught to act; `tables` are reported beside the
+    claims (`acting` where questions are of known and unknown facts).
     """
 
     name: str
@@ -42,6 +43,7 @@ class Scale(Struct, frozen=True):
     synth: tuple[str, ...]
     run: tuple[str, ...]
     shots: str = "agent:shots=2"
+    tables: tuple[str, ...] = ("leaderboard", "acting", "actions", "paper")
 
 
 class Variant(Struct, frozen=True):

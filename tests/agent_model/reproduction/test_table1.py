@@ -32,6 +32,11 @@ def test_a_scales_recipes_take_what_its_rows_change(scale: table1.Scale) -> None
             assert load_recipe(file, each.stage, each.changes).lora is None
 
 
+def test_the_table_of_acting_is_of_scales_whose_questions_are_known_or_not() -> None:
+    assert "acting" in nano.scale(1.0).tables
+    assert "acting" not in smollm2.scale(1.0).tables
+
+
 @pytest.mark.parametrize("made", [nano.scale, smollm2.scale], ids=["nano", "smollm2"])
 def test_a_share_of_a_scale_has_both_environments_and_some_questions(
     made: Callable[[float], table1.Scale],
