@@ -82,6 +82,7 @@ def steps(scale: Scale, out: Path, seed: int) -> list[Step]:
     known = {each.row: each for each in variants(scale)}
     chain = [known[row] for row in ("SFT-stage1", "SFT-stage1&2", FULL)]
     found = [*data_steps(scale, out, seed), *(trained(scale, out, seed, each) for each in chain)]
+    # A row that begins as another stands behind it, for those who type the commands.
     made = sorted(switched(scale).values(), key=lambda each: bool(each.begins))
     return found + [step for each in made for step in row_steps(scale, out, seed, each)]
 

@@ -33,7 +33,7 @@ from agent_model.tokens import (
     retokenisation_drift,
 )
 from agent_model.training.config import Recipe
-from agent_model.training.policy import WORTH_SHARING
+from agent_model.training.policy import WORTH_SHARING, common_beginning
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.types import Question, Record, Trajectory
 
@@ -150,9 +150,8 @@ def shared_tokens(examples: Sequence[Example]) -> int:
     """How many tokens the rows of all examples begin with in common, of each row at most all but
     one; 0 where so few are not computed once."""
     rows = [row.ids for example in examples for row in example]
-    most = min(map(len, rows)) - 1
-    alike = (np.stack([ids[:most] for ids in rows]) == rows[0][:most]).all(0)
-    shared = int(alike.cumprod().sum())
+    shortest = min(map(len, rows))
+    shared = common_beginning(torch.from_numpy(np.stack([ids[:shortest] for ids in rows])))
     return shared if shared >= WORTH_SHARING else 0
 
 

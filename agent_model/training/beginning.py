@@ -47,9 +47,8 @@ def take_over(out: Path, run: TrainingRun[GrpoRecipe]) -> int:
                 if file.stem <= checkpoints.name_of(step):
                     (out / file.parent.name).mkdir(exist_ok=True)
                     shutil.copyfile(file, out / file.parent.name / file.name)
-        checkpoints.copy(
-            folder / "checkpoints", out / "checkpoints", step
-        )  # last: it is what counts
+        # Last, as it is what a run goes on from.
+        checkpoints.copy(folder / "checkpoints", out / "checkpoints", step)
     return step
 
 

@@ -227,7 +227,7 @@ def _evaluated(run: _Run, row: metrics.Row) -> metrics.Row:
         row = msgspec.structs.replace(row, held_out=loss, ranked=ranked)
     if run.scene is not None and _due(row.step, run.recipe.live.every, run.steps):
         if run.accelerator.is_main_process:
-            file = run.out / "live" / f"step-{row.step:06d}.jsonl"
+            file = run.out / "live" / f"{checkpoints.name_of(row.step)}.jsonl"
             played = live.scores(live.play(run.scene, run.policy, run.tokenizer, file))
             row = msgspec.structs.replace(
                 row,

@@ -202,7 +202,7 @@ def _step(run: _Run, finder: Finder, progress: Progress) -> tuple[Step, Progress
             "learned from it, and the last checkpoint stands. Give a smaller lr, and another --out"
         )
     if accelerator.is_main_process:
-        file = run.out / "rollouts" / f"step-{progress.step + 1:06d}.jsonl"
+        file = run.out / "rollouts" / f"{checkpoints.name_of(progress.step + 1)}.jsonl"
         write_records(file, [each.record for each in groups[0]])
     done = Progress(
         progress.step + 1,
@@ -241,7 +241,7 @@ def _watched(run: _Run, row: Step) -> Step:
     if run.watched is None or not (last or row.step % run.recipe.live.every == 0):
         return row
     if run.accelerator.is_main_process:
-        file = run.out / "live" / f"step-{row.step:06d}.jsonl"
+        file = run.out / "live" / f"{checkpoints.name_of(row.step)}.jsonl"
         played = live.play(run.watched, run.stage.policy, run.stage.tokenizer, file)
         found = live.scores(played)
         row = msgspec.structs.replace(
