@@ -130,9 +130,11 @@ def _parquet(path: Path) -> Iterator[tuple[int, Row]]:
 def _decoded(path: Path, number: int, decoder: msgspec.json.Decoder[Any], line: bytes) -> object:
     try:
         return decoder.decode(line)
-    except UnicodeDecodeError as error:
-        raise malformed(path, number, f"not UTF-8: {error.reason}") from error
     except UNREADABLE as error:
+        try:
+            line.decode()
+        except UnicodeDecodeError as not_text:
+            raise malformed(path, number, f"not UTF-8: {not_text.reason}") from error
         raise malformed(path, number, f"not JSON: {error}") from error
 
 
