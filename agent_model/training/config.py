@@ -289,7 +289,7 @@ class Adapter(Struct, frozen=True):
 class _PeftConfig(Struct):
     peft_type: Literal["LORA"]
     r: int
-    lora_alpha: int
+    lora_alpha: float
     target_modules: list[str] | str
     base_model_name_or_path: str | None = None
 
@@ -306,7 +306,12 @@ def read_adapter(folder: str) -> Adapter:
         ) from None
     named = found.target_modules
     targets = (named,) if isinstance(named, str) else tuple(sorted(named))
-    lora = Lora(found.r, found.lora_alpha, targets)
+    alpha = int(found.lora_alpha)
+    if alpha != found.lora_alpha:
+        raise UserError(
+            f"'{folder}' has lora_alpha = {found.lora_alpha}; adapters of a whole number are taken"
+        )
+    lora = Lora(found.r, alpha, targets)
     return Adapter(lora, found.base_model_name_or_path or "")
 
 

@@ -85,11 +85,25 @@ def test_a_change_of_several_lines_is_refused(tmp_path: Path) -> None:
         load_recipe(write(tmp_path), "sft2", ["lr=1e-3\nbatch=4"])
 
 
-def test_an_adapters_own_form_is_the_recipes_where_none_is_given(tmp_path: Path) -> None:
-    config = '{"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["up", "down"]}'
-    (tmp_path / "adapter_config.json").write_text(config)
+def write_adapter(folder: Path, alpha: str) -> None:
+    modules = '"target_modules": ["up", "down"]'
+    config = f'{{"peft_type": "LORA", "r": 4, "lora_alpha": {alpha}, {modules}}}'
+    (folder / "adapter_config.json").write_text(config)
+
+
+@pytest.mark.parametrize("alpha", ["8", "8.0"])  # the second is how an adapter from GGUF has it
+def test_an_adapters_own_form_is_the_recipes_where_none_is_given(
+    tmp_path: Path, alpha: str
+) -> None:
+    write_adapter(tmp_path, alpha)
     recipe = load_recipe(write(tmp_path), "sft2", [f"adapter={tmp_path}"])
     assert recipe.lora == Lora(4, 8, ("down", "up"))
+
+
+def test_an_adapter_of_a_broken_alpha_is_refused(tmp_path: Path) -> None:
+    write_adapter(tmp_path, "8.5")
+    with pytest.raises(UserError, match=r"lora_alpha = 8\.5; adapters of a whole number"):
+        load_recipe(write(tmp_path), "sft2", [f"adapter={tmp_path}"])
 
 
 def test_the_schedule_warms_up_then_falls_to_nothing(tmp_path: Path) -> None:
