@@ -175,7 +175,7 @@ class DrawnTask:
         assert isinstance(self._whole, Sampled)
         if split != "test":
             raise UserError(
-                f"'{self.info.name}' is a sample of test questions; for --split {split} give "
+                f"'{self.info.name}' is a sample of test questions; for the {split} split give "
                 f"{self._dataset}@{draws.ALL}, or a number such as {self._dataset}@500"
             )
         return self._whole.load_sample(self._draw.name)

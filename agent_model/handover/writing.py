@@ -95,7 +95,7 @@ def hand_over(recipe: GrpoRecipe, to: str, out: Path) -> list[Path]:
     _check(recipe, to)
     scene, watched = rl.scenes(recipe)
     recipe = msgspec.structs.replace(recipe, corpus=scene.corpus)
-    rows = _rows(scene, recipe.split)
+    rows = _rows(scene, "train")
     kept_out = _rows(watched, recipe.live.split) if watched else rows[:1]
     folder = out.resolve()
     try:

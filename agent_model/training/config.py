@@ -118,13 +118,12 @@ class GrpoRecipe(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
     weighs the divergence from the policy that the run started from; `by_std` is of
     `grpo.advantages`. `scorer` gives the reward (`autocoa-reward` is the released code's) and
     `format_penalty` what a rollout out of form costs (the paper names no figure). `count`
-    questions are taken, from each task as many, or all that it has, without those of `live`;
-    `corpus` empty is the tasks' own. `patience` is of `rl_metrics.collapsed`.
+    questions of the tasks' train split are taken, from each as many, or all that it has, without
+    those of `live`; `corpus` empty is the tasks' own. `patience` is of `rl_metrics.collapsed`.
     """
 
     stage: Literal["grpo"]
     tasks: str = "multihop"
-    split: Literal["test", "train"] = "train"
     count: int = 4608
     corpus: str = ""
     search: str = "bm25"

@@ -103,7 +103,7 @@ def scenes(recipe: GrpoRecipe) -> tuple[live.Scene, live.Scene | None]:
     """
     cast = live.Cast(
         recipe.tasks,
-        recipe.split,
+        "train",
         recipe.count,
         recipe.corpus,
         recipe.search,

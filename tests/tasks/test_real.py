@@ -294,7 +294,7 @@ def test_a_cache_that_cannot_be_written_is_said(
     [
         ("bamboogle@all", "'bamboogle@all' has no train split"),
         ("bamboogle@5", "'bamboogle@all' has no train split"),
-        ("nq@paper", "is a sample of test questions; for --split train give nq@all"),
+        ("nq@paper", "is a sample of test questions; for the train split give nq@all"),
     ],
 )
 def test_a_split_that_is_not_there_is_refused(spec: str, said: str) -> None:
