@@ -180,7 +180,7 @@ class _Runner:
 
     async def _run(self, step: Step) -> None:
         shown: TaskID = self._bar.add_task(step.name)
-        start = time.monotonic()
+        start, recipe = time.monotonic(), step.recipe  # as the command reads it
         log = self._out / "logs" / f"{step.name}.log"
         with log.open("ab") as stream:
             stream.write(f"$ {step.line}\n".encode())
@@ -203,16 +203,16 @@ class _Runner:
         self._bar.remove_task(shown)
         if code:
             raise UserError(f"step '{step.name}' failed ({code}): {_last(log)}\nAll of it: {log}")
-        self._keep(step, time.monotonic() - start)
+        self._keep(step, Done(step.words, time.monotonic() - start, recipe))
 
-    def _keep(self, step: Step, seconds: float) -> None:
-        self._done[step.name] = Done(step.words, seconds, step.recipe)
+    def _keep(self, step: Step, done: Done) -> None:
+        self._done[step.name] = done
         file = self._out / "steps" / f"{step.name}.json"
         part = file.with_suffix(".part")
-        part.write_bytes(msgspec.json.encode(self._done[step.name]))
+        part.write_bytes(msgspec.json.encode(done))
         part.replace(file)
         self._console.print(
-            f"{len(self._done):3} of {len(self._steps)}  {step.name}  {seconds:,.0f} s",
+            f"{len(self._done):3} of {len(self._steps)}  {step.name}  {done.seconds:,.0f} s",
             highlight=False,
         )
 

@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from unittest.mock import ANY
 
 import msgspec
 import pytest
@@ -80,6 +81,17 @@ def test_a_step_done_by_another_recipe_is_refused(tmp_path: Path) -> None:
     recipe.write_text("lr = 2e-5")
     with pytest.raises(UserError, match=r"step .train. in .* was done by another recipe"):
         run([step], tmp_path)
+
+
+def test_a_recipe_that_changes_on_the_way_is_kept_as_it_was_read(tmp_path: Path) -> None:
+    changes = tmp_path / "logs" / "first.log"  # the step's own, which its command writes to
+    changes.parent.mkdir()
+    changes.touch()
+    step = Step("first", ("train", "sft1", "--help", "--config", str(changes)))
+    before = step.recipe
+    done, _ = run([step], tmp_path)
+    assert done == {"first": Done(step.words, ANY, before)}
+    assert step.recipe != before
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
