@@ -6,9 +6,11 @@ import pytest
 
 from autocoa_bench import bench
 from autocoa_bench.engines import model_name
-from autocoa_bench.engines.models import DEFAULT
+from autocoa_bench.engines.models import DEFAULT, sha256_of
 from autocoa_bench.solvers import load_solver
 from autocoa_bench.types import EngineSpec
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,14 @@ def test_the_shipped_adapter_is_taken_where_nothing_else_is_asked_for(
     solver = load_solver("react")._replace(adapters={DEFAULT: Path("shipped.gguf")})
     plan = bench.Plan(solver="react", tasks="nq", model=model, engine=engine, adapter=adapter)
     assert bench._adapter(plan, solver) == chosen
+
+
+@pytest.mark.parametrize("folder", ["agent_model/adapters", "judges/adapters"])
+def test_each_adapter_that_ships_is_the_one_its_card_is_about(folder: str) -> None:
+    card = (ROOT / folder / "README.md").read_text(encoding="utf-8")
+    shipped = [sha256_of(file) for file in (ROOT / folder).glob("*.gguf")]
+    assert shipped
+    assert all(each in card for each in shipped)
 
 
 def test_the_adapter_stands_beside_the_models_name() -> None:
