@@ -25,8 +25,9 @@ class TagDialect(ABC):
     """What tag dialects share; a subclass states its tags, its prompt and its answer form.
 
     Only what the model sampled is ever parsed, so a passage cannot act; the model's own search
-    results are cut and count as malformed. `prompt` names a text file with `{question}` in it
-    that replaces the instruction, for models that were trained with a wording of their own.
+    results are cut, and malformed where no action comes before them. `prompt` names a text file
+    with `{question}` in it that replaces the instruction, for models that were trained with a
+    wording of their own.
     """
 
     name: str
@@ -61,7 +62,8 @@ class TagDialect(ABC):
         cut = completion.stop_reason == "length"
         answer, end = self.find_answer(text, cut=cut)
         if answer and not 0 <= search < end:
-            return Action("answer", self._closed(text), answer)
+            kept = text + self.result_tags[0] if wrote_results else self._closed(text)
+            return Action("answer", kept, answer)
         if search < 0:
             problem = "wrote a search result itself" if wrote_results else "no search, no answer"
             return Action("malformed", text, problem=problem)

@@ -71,21 +71,25 @@ class MaskLeak(UserError):
     """A token that the stage excludes would enter its loss; nothing may be trained on that."""
 
 
-def encode(trajectory: Trajectory, tokenizer: Tokenizer) -> Encoded:
+def encode(trajectory: Trajectory, tokenizer: Tokenizer, *, ends: bool = True) -> Encoded:
     """A trajectory's tokens: the prompt, then each step's sampled text and the environment's.
 
     A step's own `token_ids` stand where they spell its text; other text is encoded on its own.
-    The end of turn follows an answer that ended by itself, sampled or not; an action never has
-    one. Raises UserError for a search of a solver whose tags are not known here; without one, as
-    in a judge's verdict, there is no tag to know.
+    `ends`: the end of turn follows an answer that ended by itself, sampled or not; else it stands
+    where it was sampled alone. An action never has one. Raises UserError for a search of a solver
+    whose tags are not known here; without one, as in a judge's verdict, there is no tag to know.
     """
     searches = any(step.kind == "search" for step in trajectory.steps)
     tag = _query_tag(trajectory.solver) if searches else ""
     pieces = [_prompt_piece(trajectory.opening, trajectory.prefill, tokenizer)]
+    said: list[Step] = []  # whose observations stand behind one another
     for step in trajectory.steps:
-        pieces.append(_step_piece(step, tag, tokenizer))
-        pieces.append(_observed(step.observation, step.observation_ids, tokenizer))
-    return _join(pieces)
+        own = _step_piece(step, tag, ends, tokenizer)
+        if own.ids:
+            pieces += [_observations(said, tokenizer), own]
+            said = []
+        said.append(step)
+    return _join([*pieces, _observations(said, tokenizer)])
 
 
 def encode_pair(pair: Pair, tokenizer: Tokenizer) -> tuple[Encoded, Encoded]:
@@ -151,8 +155,10 @@ def audit(
                 f"token {position} of a trajectory is of kind {kind.name.lower()} and would enter "
                 f"a loss over {', '.join(sorted(each.name.lower() for each in trains))}"
             )
-    written = "".join(step.observation for step in trajectory.steps)
-    _check_spelling(encoded, _OBSERVED, written, "an observation", tokenizer)
+    observed = [step for step in trajectory.steps if step.observation]
+    pieces = [_observed(each.observation, each.observation_ids, tokenizer) for each in observed]
+    written = "".join(step.observation for step in observed)
+    _check_spelling(encoded, _OBSERVED, written, pieces, "an observation", tokenizer)
 
 
 def audit_pair(
@@ -163,24 +169,33 @@ def audit_pair(
 ) -> None:
     """Check that on both sides the tokens called PROMPT come first, spell the pair's context and
     nothing else, and are not trained. Raises MaskLeak."""
-    context = _prompt_text(pair.opening, pair.prefill, tokenizer)
-    context += "".join(turn.text for turn in pair.turns)
+    opening = _prompt_text(pair.opening, pair.prefill, tokenizer)
+    parts = [opening, *(turn.text for turn in pair.turns)]
+    pieces = [_plain(part, Kind.PROMPT, tokenizer) for part in parts]
     for side, used in zip(sides, trained, strict=True):
         count = side.kinds.count(Kind.PROMPT)
         if Kind.PROMPT in side.kinds[count:] or any(used[:count]):
             raise MaskLeak("a token of a pair's context would enter its loss")
-        _check_spelling(side, {Kind.PROMPT}, context, "a pair's context", tokenizer)
+        _check_spelling(side, {Kind.PROMPT}, "".join(parts), pieces, "a pair's context", tokenizer)
 
 
 def _check_spelling(
-    encoded: Encoded, kinds: Set[Kind], written: str, what: str, tokenizer: Tokenizer
+    encoded: Encoded,
+    kinds: Set[Kind],
+    written: str,
+    pieces: Sequence[_Piece],
+    what: str,
+    tokenizer: Tokenizer,
 ) -> None:
     pairs = zip(encoded.ids, encoded.kinds, strict=True)
-    spelled = _decode([token for token, each in pairs if each in kinds], tokenizer)
+    ids = tuple(token for token, each in pairs if each in kinds)
+    spelled = _decode(ids, tokenizer)
     if spelled == written:
         return
     if spelled == _decode(_ids(written, tokenizer), tokenizer):
         return  # a tokenizer that loses spaces, or words that it does not know
+    if spelled.split() == written.split() and ids == _join(pieces).ids:
+        return  # a tokenizer that begins every text with a space
     at = next(
         (i for i, (a, b) in enumerate(zip(spelled, written, strict=False)) if a != b),
         min(len(spelled), len(written)),
@@ -216,7 +231,10 @@ def coloured(encoded: Encoded, tokenizer: Tokenizer, trains: frozenset[Kind]) ->
 
 
 def end_of_turn(tokenizer: Tokenizer) -> int:
-    """The id that the chat template puts after an assistant's text; else the tokenizer's eos."""
+    """The id that the chat template puts after an assistant's text; else the tokenizer's eos.
+
+    Raises UserError where there is no template."""
+    _check_template(tokenizer)
     turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _MARK}]
     after = tokenizer.apply_chat_template(turns, tokenize=False).rpartition(_MARK)[2]
     first = _ids(after, tokenizer)[:1]
@@ -236,12 +254,16 @@ def _join(pieces: Sequence[_Piece]) -> Encoded:
     )
 
 
-def _prompt_text(opening: Sequence[Message], prefill: str, tokenizer: Tokenizer) -> str:
+def _check_template(tokenizer: Tokenizer) -> None:
     if not tokenizer.chat_template:
         raise UserError(
             f"the tokenizer of '{tokenizer.name_or_path}' has no chat template, so no turn can be "
             "opened; take an instruction-tuned model, or put a chat_template.jinja beside it"
         )
+
+
+def _prompt_text(opening: Sequence[Message], prefill: str, tokenizer: Tokenizer) -> str:
+    _check_template(tokenizer)
     messages = [{"role": each.role, "content": each.content} for each in opening]
     rendered = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     return str(rendered) + prefill
@@ -268,13 +290,19 @@ def _observed(text: str, written: Sequence[int] | None, tokenizer: Tokenizer) ->
     return _Piece([*before.ids, *written, *after.ids], [*before.kinds, *kinds, *after.kinds])
 
 
-def _step_piece(step: Step, tag: str, tokenizer: Tokenizer) -> _Piece:
+def _observations(steps: Sequence[Step], tokenizer: Tokenizer) -> _Piece:
+    """What the environment says in one piece, as `encode_prompt` has it."""
+    written = next((step.observation_ids for step in steps if step.observation_ids), None)
+    return _observed("".join(step.observation for step in steps), written, tokenizer)
+
+
+def _step_piece(step: Step, tag: str, ends: bool, tokenizer: Tokenizer) -> _Piece:
     end = end_of_turn(tokenizer)
     ids = _step_ids(step, end, tokenizer)
     boundary, late = _parts(step, tag)
     kinds = _split(ids, boundary, Kind.THOUGHT, late, tokenizer)
-    ends = step.kind == "answer" and not step.forced and step.stop_reason == "stop"
-    if ends and ids[-1:] != [end]:
+    ended = step.kind == "answer" and not step.forced and step.stop_reason == "stop"
+    if ends and ended and ids[-1:] != [end]:
         ids, kinds = [*ids, end], [*kinds, Kind.ANSWER]
     return _Piece(ids, kinds)
 

@@ -100,7 +100,7 @@ def tokens_of(trajectory: Trajectory, tokenizer: Tokenizer) -> Tokens:
 
     Raises MaskLeak where an observation's token would be.
     """
-    encoded = encode(trajectory, tokenizer)
+    encoded = encode(trajectory, tokenizer, ends=False)
     own = [kind in _OWN for kind in encoded.kinds]
     audit(encoded, own, _OWN, trajectory, tokenizer)
     begun = encoded.kinds.count(Kind.PROMPT)

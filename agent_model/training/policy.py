@@ -132,6 +132,7 @@ def load_policy(recipe: Common) -> tuple[Policy, Tokenizer]:
         model = _with_adapter(model, recipe)
     elif recipe.lora:
         model = _with_lora(model, recipe.lora)
+    _without_dropout(model)
     policy = Policy(model).eval()
     _check_head(policy, recipe.model)
     # Checkpointed activations leave no cache, and elsewhere a mask costs PyTorch's fast kernels.
@@ -226,6 +227,16 @@ def _with_adapter(model: Any, recipe: Common) -> Any:
             f"(first: {min(found ^ expected)})"
         )
     return adapted
+
+
+def _without_dropout(model: nn.Module) -> None:
+    """What is learned from is then as probable as when it was sampled, and a killed run goes on
+    as an unbroken one."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        elif hasattr(module, "attention_dropout"):
+            setattr(module, "attention_dropout", 0.0)  # noqa: B010 - a plain number to torch
 
 
 def _check_adapter(recipe: Common) -> None:

@@ -86,7 +86,7 @@ class Learner:
 
 def row_of(trajectory: Trajectory, kinds: frozenset[Kind], tokenizer: Tokenizer) -> Row:
     """A rollout's tokens, of which those of some kinds are learned from, and no other."""
-    encoded = encode(trajectory, tokenizer)
+    encoded = encode(trajectory, tokenizer, ends=False)
     keep = np.array([kind in kinds for kind in encoded.kinds], np.bool_)
     audit(encoded, keep.tolist(), kinds, trajectory, tokenizer)
     return Row(np.array(encoded.ids, np.int32), keep)

@@ -263,7 +263,8 @@ class _Batch:
 
     def _fail(self, fault: EngineFault) -> None:
         for row in self._rows:
-            row.future.set_exception(fault)
+            if not row.future.done():  # memory may run out while a row that is done is kept
+                row.future.set_exception(fault)
         self._rows = []
 
     def _finished(self, row: _Row) -> bool:

@@ -19,6 +19,7 @@ EM = load_scorers(("em",))["em"]
         (["</think>\n\\boxed{Anna}"], Reward(1.0, 1.0, True)),
         (["</think>\n\\boxed{Bert}"], Reward(0.0, 0.0, True)),
         (["I know it. \\boxed{Anna}"], Reward(-0.2, 1.0, False)),
+        (["</think>\n\\boxed{Anna}\n<search_result> Anna"], Reward(-0.2, 1.0, False)),
         (["Hm.", "Hm.", "Anna}"], Reward(-0.2, 1.0, False)),
     ],
 )

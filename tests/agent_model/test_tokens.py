@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 from rich.console import Console
+from tokenizers import decoders, normalizers, pre_tokenizers
 
+from agent_model.agent import Agent
 from agent_model.losses import TRAINS
 from agent_model.nano.tokenizer import make_tokenizer as make_words
 from agent_model.pairs import Pair
@@ -25,7 +27,8 @@ from agent_model.tokens import (
     retokenisation_drift,
 )
 from autocoa_bench.errors import UserError
-from autocoa_bench.types import Message, Prompt, Step, Trajectory, Turn
+from autocoa_bench.types import Generate, Message, Prompt, Step, Trajectory, Turn
+from support.play import play
 from support.tiny_llm import forced, make_tokenizer, pair, searched, thought
 
 
@@ -89,6 +92,25 @@ def test_an_answer_sampled_without_its_end_gets_one(tokenizer: Any) -> None:
     encoded = encode(msgspec.structs.replace(trajectory, steps=(bare,)), tokenizer)
     assert encoded.ids[-len(ids) - 1 :] == (*ids, end_of_turn(tokenizer))
     assert encoded.kinds[-1] is Kind.ANSWER
+
+
+def test_an_end_that_was_not_sampled_is_left_out_where_asked(tokenizer: Any) -> None:
+    end, trajectory = end_of_turn(tokenizer), thought()
+    [step] = trajectory.steps
+    ids = tuple(tokenizer(step.text, add_special_tokens=False).input_ids)
+    for sampled in (ids, (*ids, end)):
+        known = msgspec.structs.replace(step, token_ids=sampled)
+        played = msgspec.structs.replace(trajectory, steps=(known,))
+        assert encode(played, tokenizer, ends=False).ids[-len(sampled) :] == sampled
+
+
+def test_a_trajectory_has_the_tokens_that_its_last_prompt_had() -> None:
+    joining = make_tokenizer()  # the end of one text and the beginning of the next in one token
+    joining.backend_tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(False, use_regex=False)
+    made, events = play(Agent(shots=0), ["", "", "Anna}"])  # nudged and forced without a word
+    assert isinstance(events[-1], Generate)
+    prompt = encode_prompt(events[-1].prompt, joining)
+    assert encode(made, joining).ids[: len(prompt)] == prompt
 
 
 def test_a_prompt_keeps_sampled_ids_and_reads_the_environment_in_one_piece(tokenizer: Any) -> None:
@@ -221,6 +243,23 @@ def test_what_a_tokenizer_loses_is_no_leak_and_hides_none(shift: int) -> None:
         audit(shifted, trained(shifted, "sft2"), TRAINS["sft2"], trajectory, lossy)
 
 
+@pytest.mark.parametrize("shift", [0, 1])
+def test_a_space_that_a_tokenizer_puts_before_every_text_is_no_leak_and_hides_none(
+    shift: int,
+) -> None:
+    spaced = make_tokenizer()
+    spaced.backend_tokenizer.normalizer = normalizers.Prepend(" ")
+    spaced.backend_tokenizer.decoder = decoders.Sequence(
+        [decoders.ByteLevel(), decoders.Strip(" ", 1, 0)]
+    )
+    trajectory = searched()
+    encoded = encode(trajectory, spaced)
+    kinds = (*[Kind.PROMPT] * shift, *encoded.kinds[: len(encoded.kinds) - shift])
+    shifted = Encoded(encoded.ids, kinds)
+    with pytest.raises(MaskLeak, match="an observation spell") if shift else nullcontext():
+        audit(shifted, trained(shifted, "sft2"), TRAINS["sft2"], trajectory, spaced)
+
+
 def test_a_trajectory_prints_coloured_with_what_is_trained_underlined(tokenizer: Any) -> None:
     trajectory: Trajectory = searched()
     text = coloured(encode(trajectory, tokenizer), tokenizer, TRAINS["sft2"])
@@ -248,6 +287,13 @@ def test_a_single_reply_is_trained_whole_whatever_its_solver(tokenizer: Any) -> 
     ]
     assert tokenizer.decode(own[:-1]) == "Verdict: correct"
     assert own[-1] == end_of_turn(tokenizer)
+
+
+def test_a_tokenizer_without_a_chat_template_has_no_end_of_turn() -> None:
+    bare = make_tokenizer()
+    bare.chat_template = None
+    with pytest.raises(UserError, match=r"has no chat template.*chat_template\.jinja"):
+        end_of_turn(bare)
 
 
 def test_a_solver_of_another_form_is_refused(tokenizer: Any) -> None:

@@ -67,6 +67,17 @@ def test_a_completion_is_read_as(dialect: Dialect, text: str, kind: str, argumen
 
 
 @pytest.mark.parametrize(
+    "completion",
+    [
+        Completion("\\boxed{Anna}\n<search_result> Anna built it."),
+        Completion("\\boxed{Anna}\n", stop_string="<search_result>"),
+    ],
+)
+def test_results_that_follow_an_answer_are_cut_behind_their_opening(completion: Completion) -> None:
+    assert A.parse(completion).text == "\\boxed{Anna}\n<search_result>"
+
+
+@pytest.mark.parametrize(
     ("dialect", "without", "closing"),
     [
         (A, "so <begin_search> who", "</end_search>"),

@@ -126,6 +126,19 @@ def test_a_prompt_beyond_the_models_context_is_a_fault(session: Session) -> None
         session.ask(request("x" * 600))
 
 
+def test_memory_that_runs_out_while_a_row_leaves_ends_no_more_than_it(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        monkeypatch.undo()
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr(Arena, "save", full)
+    assert session.ask(request("q"))
+    again = session.engine.generate(request("q"), GREEDY)
+    assert session.runner.run(asyncio.wait_for(again, timeout=60))
+
+
 def test_closing_in_the_middle_is_a_fault_of_what_is_in_flight(model: Path) -> None:
     session = Session(model, parallel=1)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import shutil
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -229,6 +230,18 @@ def test_an_adapter_is_saved_in_pefts_format_and_gone_on_from(model: Path, tmp_p
             again(batch.ids, batch.keep), policy(batch.ids, batch.keep), rtol=0, atol=0
         )
     assert [name for name, _ in trainable(again)] == [name for name, _ in trainable(policy)]
+
+
+def test_dropout_that_a_model_and_an_adapter_bring_is_left_out(model: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(model, tmp_path / "model"))
+    edit_json(folder / "config.json", attention_dropout=0.5)
+    adapter = an_adapter(folder, tmp_path / "adapter")
+    edit_json(adapter / "adapter_config.json", lora_dropout=0.5)
+    policy, batch = loaded(folder, adapter=str(adapter)), collate(rows(30))
+    with torch.no_grad():
+        for _, weight in trainable(policy):
+            weight.add_(0.05)
+        assert policy(batch.ids, batch.keep).equal(policy(batch.ids, batch.keep))
 
 
 def an_adapter(model: Path, folder: Path) -> Path:

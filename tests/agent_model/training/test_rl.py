@@ -29,7 +29,7 @@ from agent_model.training.rl_metrics import Step
 from agent_model.training.rl_play import Played
 from autocoa_bench.errors import SearchFault, UserError
 from autocoa_bench.search.bm25 import BM25
-from autocoa_bench.types import Record, Trajectory
+from autocoa_bench.types import Completion, Record, Trajectory
 from support.kill_training import kill_at
 from support.play import QUESTION, play
 from support.tiny_llm import make_model, saying
@@ -273,6 +273,16 @@ def test_only_the_policys_own_tokens_are_learned_from(place: Path) -> None:
         row = row_of(made, trained_kinds(recipe(place)), tokenizer)
         learned = tokenizer.decode(row.ids[row.keep], clean_up_tokenization_spaces=False)
         assert learned.removesuffix("<|im_end|>") == "".join(texts)
+
+
+def test_an_answer_that_runs_into_a_stop_string_is_learned_as_it_was_sampled(place: Path) -> None:
+    _, tokenizer = load_policy(recipe(place))
+    text = "</think>\n\n\\boxed{Anna}\n<search_result>"
+    ids = tuple(tokenizer(text).input_ids)
+    said = Completion(text, stop_string="<search_result>", token_ids=ids)
+    made, _ = play(Agent(shots=0), [said])
+    row = row_of(made, trained_kinds(recipe(place)), tokenizer)
+    assert tuple(row.ids[row.keep]) == ids
 
 
 def simulated(trajectory: Trajectory, tokenizer: Any) -> Trajectory:
