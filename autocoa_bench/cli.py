@@ -341,6 +341,10 @@ def main() -> None:
         sys.stdout = None  # nothing is left to flush
         sys.exit(141)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # of a path, or of a name that could be one
+            given = f"{str(error.filename)[:60]}..."
+            typer.echo(f"error: no file can have a name as long as '{given}'", err=True)
+            sys.exit(2)
         if error.errno != errno.ENOSPC:
             raise
         sys.stdout = None  # as above

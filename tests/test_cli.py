@@ -370,6 +370,10 @@ def test_a_malformed_row(cli: Cli) -> None:
     refused(cli("run", "--tasks", "bad.jsonl"), "bad.jsonl", "2")
 
 
+def test_a_name_that_is_too_long_for_a_file(cli: Cli) -> None:
+    refused(cli("run", "--tasks", "nq", "--corpus", "a" * 300), "as long as 'aaa")
+
+
 def test_a_full_disk(cli: Cli, towns: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     real_write = os.write
 

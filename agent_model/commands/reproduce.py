@@ -41,7 +41,9 @@ _Scale = Annotated[
         "the embedded world, hours."
     ),
 ]
-_Seed = Annotated[int, typer.Option(min=0, help="Seeds data, weights, and what is drawn.")]
+_Seed = Annotated[
+    int, typer.Option(min=0, max=2**32 - 1, help="Seeds data, weights, and what is drawn.")
+]
 _Share = Annotated[
     float,
     typer.Option(
@@ -119,7 +121,7 @@ def seeds(
 @app.command()
 def nano_base(
     out: Annotated[Path, typer.Option(help="The folder of all that is made.")],
-    seed: Annotated[int, typer.Option(min=0, help="Seeds weights and text.")] = 0,
+    seed: _Seed = 0,
 ) -> None:
     """Make the model that the scale nano starts from, anew. The same command resumes."""
     with _resumable():

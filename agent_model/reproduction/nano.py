@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from agent_model.reproduction.steps import Step, run_steps
+from agent_model.reproduction.steps import Step, make_folder, run_steps
 from agent_model.reproduction.table1 import RECIPES, Scale, data_folder, data_steps
 
 _KNOWN = "nq@nano,triviaqa@nano"
@@ -51,6 +51,7 @@ def make_base(out: Path, seed: int, console: Console) -> Path:
     data = data_steps(scale(1.0), out, seed)
     run_steps(data, out, 1, console)
     if not (out / "blank" / "text.jsonl").exists():
+        make_folder(out / "blank")
         blank.make(out / "blank", [data_folder(out, kind) for kind in _COUNTS], _PASSES, seed)
     run_steps([*data, _pretraining(out, seed)], out, 1, console)
     return out / "train" / "base" / "model"

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
+import msgspec
+from msgspec import Struct
+
 from agent_model.reproduction.table1 import Scale, Variant, variants
-from autocoa_bench.errors import UserError
+from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
@@ -22,6 +25,7 @@ from autocoa_bench.report.model import (
 )
 
 _HEADINGS = ("steps", "simulated", "tokens", "seconds", "searches", "real calls")
+_ANEW = "remove it and its step's record in steps/ to train it anew"
 _COLUMNS = tuple(Column((heading,)) for heading in _HEADINGS)
 
 
@@ -49,36 +53,58 @@ def spent(scale: Scale, out: Path) -> Table:
     )
 
 
-def curve(run: Path) -> list[dict[str, str]]:
-    """The steps of a training. Raises UserError where they cannot be read."""
-    file = run / "metrics.csv"
+class Trained(Struct, frozen=True):
+    """What is told here of one step of a training; the last three where it searches."""
+
+    step: int
+    tokens: int
+    seconds: float
+    environment: str = ""
+    calls: int = 0
+    saved: int = 0
+
+
+class _Ended(Struct, frozen=True):
+    steps: int
+
+
+def curve(run: Path) -> list[Trained]:
+    """All steps of a training that has ended. Raises UserError where they are not there."""
+    file, said = run / "metrics.csv", run / "run.json"
     try:
+        steps = msgspec.json.decode(said.read_bytes(), type=_Ended).steps
         with file.open(encoding="utf-8", newline="") as stream:
-            found = list(csv.DictReader(stream))
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"cannot read '{file}': {error}") from None
-    if not found:
-        raise UserError(f"'{file}' has no step; remove '{run}' and its step's record to train anew")
+            whole = (line for line in stream if line.endswith("\n"))
+            found = [
+                msgspec.convert({k: v for k, v in row.items() if v}, Trained, strict=False)
+                for row in csv.DictReader(whole)
+            ]
+    except (OSError, *UNREADABLE, csv.Error) as error:
+        raise UserError(
+            f"cannot read what '{run}' says of its training: {error}; {_ANEW}"
+        ) from None
+    if not found or [each.step for each in found] != list(range(1, steps + 1)):
+        raise UserError(f"'{file}' does not hold the {steps} steps of '{said}'; {_ANEW}")
     return found
 
 
-def _row(variant: Variant, made: Sequence[dict[str, str]]) -> Row:
+def _row(variant: Variant, made: Sequence[Trained]) -> Row:
     last = made[-1]
-    figures = [len(made), _simulated(made), float(last["tokens"]), float(last["seconds"])]
+    figures = [len(made), _simulated(made), last.tokens, last.seconds]
     calls = [*searches(made)] if variant.stage == "grpo" else []
     cells = [Cell(count(figure)) for figure in (*figures, *calls)]
     cells += [Cell(NOTHING)] * (len(_COLUMNS) - len(cells))
     return Row(Cell(variant.row), tuple(cells))
 
 
-def _simulated(made: Sequence[dict[str, str]]) -> int:
-    return sum(row.get("environment") == "simulated" for row in made)
+def _simulated(made: Sequence[Trained]) -> int:
+    return sum(each.environment == "simulated" for each in made)
 
 
-def searches(made: Sequence[dict[str, str]]) -> tuple[int, int]:
+def searches(made: Sequence[Trained]) -> tuple[int, int]:
     """A training's searches: all of them, and those that a search engine was asked."""
-    calls = sum(int(row["calls"]) for row in made)
-    return calls + sum(int(row["saved"]) for row in made), calls
+    calls = sum(each.calls for each in made)
+    return calls + sum(each.saved for each in made), calls
 
 
 def real_calls(scale: Scale, outs: Sequence[Path]) -> dict[str, float]:
@@ -90,7 +116,7 @@ def real_calls(scale: Scale, outs: Sequence[Path]) -> dict[str, float]:
     }
 
 
-def _facts(variant: Variant, made: Sequence[dict[str, str]]) -> list[Fact]:
+def _facts(variant: Variant, made: Sequence[Trained]) -> list[Fact]:
     if variant.stage != "grpo":
         return []
     total, calls = searches(made)

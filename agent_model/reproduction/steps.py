@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 from msgspec import Struct
@@ -139,6 +140,13 @@ def _found(step: Step, out: Path) -> Done | None:
     return found
 
 
+def _opened(log: Path) -> BinaryIO:
+    try:
+        return log.open("ab")
+    except OSError as error:
+        raise UserError(f"cannot write to '{log}': {error.strerror}; remove it") from None
+
+
 class _Runner:
     """Steps on their way."""
 
@@ -182,7 +190,7 @@ class _Runner:
         shown: TaskID = self._bar.add_task(step.name)
         start, recipe = time.monotonic(), step.recipe  # as the command reads it
         log = self._out / "logs" / f"{step.name}.log"
-        with log.open("ab") as stream:
+        with _opened(log) as stream:
             stream.write(f"$ {step.line}\n".encode())
             stream.flush()
             process = await asyncio.create_subprocess_exec(

@@ -82,10 +82,17 @@ class PolicyServer:
         )
 
     def __enter__(self) -> PolicyServer:
-        self._runner.run(self._open())
+        try:
+            self._runner.run(self._open())
+        except BaseException:
+            self._close()
+            raise
         return self
 
     def __exit__(self, *_: Any) -> None:
+        self._close()
+
+    def _close(self) -> None:
         self._runner.run(self._transport.close())
         self._runner.close()
 

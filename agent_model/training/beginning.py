@@ -10,12 +10,14 @@ from pathlib import Path
 
 import msgspec
 
-from agent_model.training import checkpoints, runfile
+from agent_model.training import checkpoints, metrics, runfile
 from agent_model.training.config import GrpoRecipe
 from agent_model.training.files import writing
+from agent_model.training.rl_metrics import Step
 from agent_model.training.runfile import TrainingRun
 from autocoa_bench.errors import UserError
 
+_ADVICE = "leave begins out, or give it the folder of a whole run of GRPO"
 _LOGGED = ("rollouts", "live")  # folders of a file a step
 
 
@@ -27,7 +29,7 @@ def take_over(out: Path, run: TrainingRun[GrpoRecipe]) -> int:
     where it leaves the simulated environment.
     """
     recipe, folder = run.recipe, Path(run.recipe.begins)
-    other = runfile.read(folder / "run.json", GrpoRecipe)
+    other = runfile.read(folder / "run.json", GrpoRecipe, _ADVICE)
     alike = msgspec.structs.replace(
         other.recipe, max_steps=recipe.max_steps, simulated_steps=recipe.simulated_steps
     )
@@ -41,6 +43,7 @@ def take_over(out: Path, run: TrainingRun[GrpoRecipe]) -> int:
         )
     step = checkpoints.shared_step(folder / "checkpoints", last)
     if step:
+        _check(folder / "metrics.csv", step)
         with writing(out):
             shutil.copyfile(folder / "metrics.csv", out / "metrics.csv")
             for file in [each for name in _LOGGED for each in (folder / name).glob("step-*.jsonl")]:
@@ -50,6 +53,13 @@ def take_over(out: Path, run: TrainingRun[GrpoRecipe]) -> int:
         # Last, as it is what a run goes on from.
         checkpoints.copy(folder / "checkpoints", out / "checkpoints", step)
     return step
+
+
+def _check(file: Path, step: int) -> None:
+    """Raises UserError where a metrics.csv does not hold the steps up to one."""
+    rows = metrics.read(file, Step, _ADVICE)
+    if [row.step for row in rows if row.step <= step] != list(range(1, step + 1)):
+        raise UserError(f"'{file}' does not hold the {step} steps that were trained; {_ADVICE}")
 
 
 def parting(one: GrpoRecipe, other: GrpoRecipe) -> int:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from msgspec import Struct
 
@@ -18,6 +22,8 @@ from agent_model.training.sharding import whole_weights
 from autocoa_bench.errors import UserError
 
 KEPT = 2
+
+_NAME = re.compile(r"step-\d+")
 
 
 class Progress(Struct, frozen=True):
@@ -80,25 +86,9 @@ def restore(folder: Path, masters: Masters) -> Progress:
     found = _all(folder)
     if not found:
         return Progress()
-    try:
-        state: dict[str, Any] = torch.load(
-            found[-1] / "state.pt", map_location="cpu", weights_only=True, mmap=True
-        )
-        progress = Progress(**state["progress"])
+    with _reading(found[-1]):
+        state, progress = _read(found[-1])
         masters.restore(state)
-    except (
-        OSError,
-        EOFError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        pickle.UnpicklingError,
-    ) as error:
-        raise UserError(
-            f"the checkpoint '{found[-1]}' is damaged ({first_line(error)}); delete that folder to "
-            "go on from the one before it"
-        ) from None
     return progress
 
 
@@ -119,8 +109,11 @@ def shared_step(folder: Path, last: int) -> int:
 
 
 def copy(source: Path, target: Path, step: int) -> None:
-    """Put a step's checkpoint into another run's folder. Raises UserError."""
+    """Put a step's checkpoint into another run's folder. Raises UserError, also where it is
+    damaged."""
     made = target / name_of(step)
+    with _reading(source / made.name):
+        _read(source / made.name)
     part = target / f"{made.name}.part"
     with writing(made):
         shutil.rmtree(part, ignore_errors=True)
@@ -128,5 +121,29 @@ def copy(source: Path, target: Path, step: int) -> None:
         part.rename(made)
 
 
+def _read(folder: Path) -> tuple[dict[str, Any], Progress]:
+    state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True, mmap=True)
+    return state, msgspec.convert(state["progress"], Progress)
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (
+        OSError,
+        EOFError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        pickle.UnpicklingError,
+    ) as error:
+        raise UserError(
+            f"the checkpoint '{folder}' is damaged ({first_line(error)}); delete that folder to "
+            "go on from the one before it"
+        ) from None
+
+
 def _all(folder: Path) -> list[Path]:
-    return sorted(each for each in folder.glob("step-*") if each.suffix != ".part")
+    return sorted(each for each in folder.glob("step-*") if _NAME.fullmatch(each.name))

@@ -207,7 +207,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "checkpoint_every": (1, _MANY),
     "eval_every": (1, _MANY),
     "torch_threads": (0, 4096),
-    "lora.rank": (1, _MANY),
+    "lora.rank": (1, 4096),
     "lora.alpha": (1, _MANY),
     "live.count": (1, _MANY),
     "live.every": (1, _MANY),
@@ -319,7 +319,7 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read the recipe '{path}': {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise UserError(f"the recipe '{path}' is not TOML: {error}") from None
 
 
@@ -339,6 +339,8 @@ def _change(found: dict[str, Any], change: str) -> None:
         found[key] = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         found[key] = value
+    except UNREADABLE as error:  # of more digits or brackets than anybody writes
+        raise UserError(f"--set {name} takes no such value: {error}") from None
 
 
 def _convert(found: dict[str, Any], into: type[AnyRecipe], where: str) -> AnyRecipe:

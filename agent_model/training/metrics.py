@@ -87,8 +87,11 @@ class Metrics(Generic[R]):
             os.fsync(file.fileno())
 
 
-def read(path: Path, kind: type[R]) -> list[R]:
-    """The rows of a metrics.csv; a torn last line is left out. Raises UserError."""
+def read(
+    path: Path, kind: type[R], advice: str = "mend that line, or give another --out"
+) -> list[R]:
+    """The rows of a metrics.csv; a torn last line is left out. Raises UserError, which ends in the
+    advice."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             whole = (line for line in file if line.endswith("\n"))
@@ -97,9 +100,7 @@ def read(path: Path, kind: type[R]) -> list[R]:
                 for row in csv.DictReader(whole)
             ]
     except (OSError, ValueError, csv.Error) as error:
-        raise UserError(
-            f"'{path}' is damaged ({error}); mend that line, or give another --out"
-        ) from None
+        raise UserError(f"'{path}' is damaged ({error}); {advice}") from None
 
 
 def plot(rows: list[Row], path: Path, title: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import peft
 import torch
 import transformers
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from agent_model.losses import token_logps
@@ -118,11 +118,17 @@ def load_policy(recipe: Common) -> tuple[Policy, Tokenizer]:
     _hush()
     blocked = dtype is torch.bfloat16 and not torch.cuda.is_available()
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source)
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            source, dtype=dtype, attn_implementation=attention.register() if blocked else "sdpa"
-        )
-    except (OSError, ValueError, SafetensorError) as error:
+        tokenizer = hf.load_tokenizer(source)
+        with hf.loading(f"'{source}'"):
+            loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
+                source,
+                dtype=dtype,
+                attn_implementation=attention.register() if blocked else "sdpa",
+                output_loading_info=True,
+            )
+        model, found = loaded
+        hf.check_whole(source, found)
+    except UserError as error:
         raise UserError(
             f"cannot load the model '{recipe.model}' ({first_line(error)}); give a folder in "
             f"transformers' format, a Hub id or one of {', '.join(_pulled())}"
@@ -203,7 +209,7 @@ def _with_lora(model: Any, lora: Lora) -> Any:
     )
     try:  # adapters stay in the model's dtype: in fp32 they would cost casts at every layer
         return peft.get_peft_model(model, config, autocast_adapter_dtype=False)
-    except ValueError as error:
+    except (RuntimeError, ValueError) as error:  # of memory, of targets
         raise UserError(f"no adapter can be put on this model: {first_line(error)}") from None
 
 
@@ -211,21 +217,11 @@ def _with_adapter(model: Any, recipe: Common) -> Any:
     """The model with the recipe's adapter, every weight of it and no other."""
     folder = recipe.adapter
     _check_adapter(recipe)
-    try:
-        with safe_open(str(Path(folder) / "adapter_model.safetensors"), "pt") as file:
-            found = set(file.keys())
+    with hf.loading(f"the adapter '{folder}'"):
         adapted = peft.PeftModel.from_pretrained(
             model, folder, is_trainable=True, autocast_adapter_dtype=False
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"cannot load the adapter '{folder}': {first_line(error)}") from None
-    expected = set(peft.get_peft_model_state_dict(adapted, save_embedding_layers=False))
-    if found != expected:
-        raise UserError(
-            f"the adapter '{folder}' does not fit the model '{recipe.model}': it lacks "
-            f"{len(expected - found)} of its weights and has {len(found - expected)} others "
-            f"(first: {min(found ^ expected)})"
-        )
+    hf.check_adapter(adapted, Path(folder), recipe.model)
     return adapted
 
 

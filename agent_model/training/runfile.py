@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from agent_model.training.batches import Drift
-from agent_model.training.checkpoints import Progress
+from agent_model.training.checkpoints import Progress, any_in
 from agent_model.training.config import AnyRecipe, Common, as_resumed
 from agent_model.training.files import writing
 from agent_model.training.policy import Policy, base_identity
@@ -104,7 +104,8 @@ def held(out: Path, *, alone: bool) -> Iterator[None]:
 
 
 def open_run(out: Path, run: TrainingRun[AnyRecipe], processes: int, device: str) -> None:
-    """Write run.json, or add this session to it. Raises UserError where it is another run's."""
+    """Write run.json, or add this session to it. Raises UserError where it is another run's, or
+    gone from a run that was begun."""
     versions = {name: version(name) for name in _PACKAGES}
     session = Session(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -115,6 +116,11 @@ def open_run(out: Path, run: TrainingRun[AnyRecipe], processes: int, device: str
     )
     file = out / "run.json"
     sessions: tuple[Session, ...] = (session,)
+    if not file.exists() and any_in(out / "checkpoints"):
+        raise UserError(
+            f"'{out}' has checkpoints and no run.json, which says what they learned from; put it "
+            "back, or give another --out"
+        )
     if file.exists():
         found: TrainingRun[AnyRecipe] = read(file, type(run.recipe))
         _refuse_other(out, found, run)
@@ -157,8 +163,10 @@ def differences(found: TrainingRun[AnyRecipe], run: TrainingRun[AnyRecipe]) -> l
     return changes
 
 
-def read(file: Path, kind: type[AnyRecipe]) -> TrainingRun[AnyRecipe]:
-    """A run's run.json. Raises UserError."""
+def read(
+    file: Path, kind: type[AnyRecipe], advice: str = "give another --out"
+) -> TrainingRun[AnyRecipe]:
+    """A run's run.json. Raises UserError, which ends in the advice."""
     try:
         run: TrainingRun[AnyRecipe] = msgspec.json.decode(
             file.read_bytes(),
@@ -166,7 +174,7 @@ def read(file: Path, kind: type[AnyRecipe]) -> TrainingRun[AnyRecipe]:
         )
         return run
     except (OSError, *UNREADABLE) as error:
-        raise UserError(f"cannot read '{file}' ({error}); give another --out") from None
+        raise UserError(f"cannot read '{file}' ({error}); {advice}") from None
 
 
 def _write(file: Path, run: TrainingRun[AnyRecipe]) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 from msgspec import Struct
 
 from autocoa_bench.engines import models
@@ -115,7 +115,8 @@ def check_target(
     if (target.suffix == ".gguf") != (kind == "gguf"):
         wanted = "a file that ends in .gguf" if kind == "gguf" else "a folder"
         raise UserError(f"this makes {wanted}, and '{target}' is none; choose another target")
-    if target.is_dir() if kind == "gguf" else target.exists():
+    empty = target.is_dir() and not any(target.iterdir())  # of a try that failed
+    if target.is_dir() if kind == "gguf" else target.exists() and not empty:
         raise UserError(f"'{target}' is there already; choose another target")
     try:
         (target.parent if kind == "gguf" else target).mkdir(parents=True, exist_ok=True)
@@ -125,17 +126,19 @@ def check_target(
 
 def _adapter_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) -> None:
     gguf = library()
-    config = _read_json(folder / "adapter_config.json")
-    shape = _shape_of(base or str(config.get("base_model_name_or_path") or ""))
-    alpha = float(config.get("lora_alpha", 0))
-    if config.get("peft_type") != "LORA" or config.get("use_dora") or alpha <= 0:
+    config = _read_peft(folder / "adapter_config.json")
+    shape = _shape_of(base or config.base_model_name_or_path or "")
+    if config.peft_type != "LORA" or config.use_dora or config.lora_alpha <= 0:
         raise UserError(f"'{folder}' holds no plain LoRA adapter, the only kind that is converted")
+    tensors = Tensors([folder / "adapter_model.safetensors"])
+    if not tensors:
+        raise UserError(f"'{folder}' holds an adapter without a weight")
     writer = gguf.GGUFWriter(target, shape.architecture)
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
-    writer.add_float32("adapter.lora.alpha", alpha)
+    writer.add_float32("adapter.lora.alpha", config.lora_alpha)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    for name, tensor in Tensors([folder / "adapter_model.safetensors"]).items():
+    for name, tensor in tensors.items():
         found = _LORA_NAME.fullmatch(name)
         if found is None or found[2] not in _LINEAR:
             raise UserError(
@@ -150,14 +153,34 @@ def _adapter_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) ->
     finish(writer)
 
 
-def _rescale(config: Mapping[str, Any], name: str, rank: int) -> float:
+class _Peft(Struct, frozen=True):
+    """What conversion has to know of an adapter in PEFT's format."""
+
+    peft_type: str | None = None
+    base_model_name_or_path: str | None = None
+    lora_alpha: float = 0.0
+    alpha_pattern: dict[str, float] | None = None
+    use_rslora: bool = False
+    use_dora: bool = False
+
+
+def _read_peft(file: Path) -> _Peft:
+    try:
+        config = msgspec.json.decode(file.read_bytes(), type=_Peft)
+        for pattern in config.alpha_pattern or {}:
+            re.compile(pattern)
+    except (OSError, *UNREADABLE, re.error) as error:
+        raise UserError(f"'{file}' is no adapter's in PEFT's format: {error}") from None
+    return config
+
+
+def _rescale(config: _Peft, name: str, rank: int) -> float:
     """What a module's B is multiplied by, since llama.cpp scales all by alpha / rank."""
     module = name.partition(".lora_")[0]
-    patterns = (config.get("alpha_pattern") or {}).items()
+    patterns = (config.alpha_pattern or {}).items()
     own = [value for key, value in patterns if re.fullmatch(rf"(.*\.)?({key})", module)]
-    alpha = float(config["lora_alpha"])
-    factor = float(own[0] if own else alpha) / alpha
-    return factor * math.sqrt(rank) if config.get("use_rslora") else factor
+    factor = (own[0] if own else config.lora_alpha) / config.lora_alpha
+    return factor * math.sqrt(rank) if config.use_rslora else factor
 
 
 def _adapter_to_peft(file: Path, target: Path, base: str, outtype: OutType) -> None:
@@ -259,12 +282,20 @@ def _shape_of(base: str) -> _Shape:
     folder = user_path(base)
     if (folder / "config.json").is_file():
         config = _read_json(folder / "config.json")
-        heads = int(config.get("num_attention_heads", 0))
-        kv_heads = int(config.get("num_key_value_heads") or heads)
+        heads = config.get("num_attention_heads")
+        kv_heads = config.get("num_key_value_heads") or heads
+        if not isinstance(heads, int) or not isinstance(kv_heads, int):
+            raise UserError(
+                f"'{folder}/config.json' does not say how many attention heads there are"
+            )
         shape = _Shape(str(config.get("model_type")), heads, kv_heads)
     else:
         fields = opened(models.resolve(base).path).fields
         kind = str(fields["general.architecture"].contents())
+        if "adapter.type" in fields:
+            raise UserError(
+                f"the base '{base}' is an adapter itself; give the model that it is for"
+            )
         heads, kv_heads = (
             int(fields[f"{kind}.attention.head_count{suffix}"].contents()) for suffix in ("", "_kv")
         )

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,11 @@ def load_model(name: str, dtype: str) -> Any:
     where, options = _source(name)
     if options:  # whatever a GGUF's weights are, they are unpacked into the model's own
         options["quantization_config"] = transformers.GgufConfig(dequantize=True)
-    try:
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            where, dtype=getattr(torch, dtype), **options
+    with loading(f"'{name}'"):
+        model, found = transformers.AutoModelForCausalLM.from_pretrained(
+            where, dtype=getattr(torch, dtype), output_loading_info=True, **options
         )
-    except (OSError, ValueError) as error:
-        raise UserError(f"transformers cannot load '{name}': {error}") from None
+    check_whole(name, found)
     return model.eval()
 
 
@@ -37,10 +38,50 @@ def load_tokenizer(name: str) -> Any:
     """The tokenizer of a model. Raises UserError."""
     transformers = _library()
     where, options = _source(name)
+    with loading(f"the tokenizer of '{name}'"):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(where, **options)
+        if tokenizer.chat_template:  # which is compiled when it is first used
+            tokenizer.apply_chat_template([{"role": "user", "content": "?"}], tokenize=False)
+    return tokenizer
+
+
+@contextmanager
+def loading(what: str) -> Iterator[None]:
+    """Raise UserError for whatever a library raises on files that a person gave: where they are
+    damaged, that is anything."""
     try:
-        return transformers.AutoTokenizer.from_pretrained(where, **options)
-    except (OSError, ValueError) as error:
-        raise UserError(f"transformers cannot load the tokenizer of '{name}': {error}") from None
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001
+        said = str(error).strip() or type(error).__name__
+        raise UserError(f"transformers cannot load {what}: {said[:400]}") from None
+
+
+def check_whole(name: str, found: Mapping[str, Any]) -> None:
+    """Refuse a model some of whose weights were not found, and would be drawn by lot."""
+    if missing := sorted(found["missing_keys"]):
+        raise UserError(
+            f"'{name}' lacks {len(missing)} of its weights, the first of them {missing[0]}; its "
+            "config.json and its weights are not of one model"
+        )
+
+
+def check_adapter(adapted: Any, folder: Path, base: str) -> None:
+    """Refuse an adapter whose weights are not those that it has on its base."""
+    import peft
+    from safetensors import safe_open
+
+    with loading(f"the adapter '{folder}'"):
+        with safe_open(str(folder / "adapter_model.safetensors"), "pt") as file:
+            found = set(file.keys())
+        expected = set(peft.get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    if found != expected:
+        raise UserError(
+            f"the adapter '{folder}' does not fit the model '{base}': it lacks "
+            f"{len(expected - found)} of its weights and has {len(found - expected)} others "
+            f"(first: {min(found ^ expected)})"
+        )
 
 
 def with_adapter(model: Any, adapter: str, base: str) -> Any:
@@ -53,17 +94,20 @@ def with_adapter(model: Any, adapter: str, base: str) -> Any:
     if user_path(adapter).suffix == ".gguf":
         with tempfile.TemporaryDirectory() as scratch:
             made = convert(adapter, str(Path(scratch) / "adapter"), base)
-            return PeftModel.from_pretrained(model, made).eval()
+            with loading(f"'{adapter}' on '{base}'"):
+                adapted = PeftModel.from_pretrained(model, str(made)).eval()
+            check_adapter(adapted, made, base)
+            return adapted
     folder = user_path(adapter)
     if not (folder / "adapter_config.json").is_file():
         raise UserError(f"'{adapter}' is no adapter: neither a .gguf nor a PEFT folder")
-    try:
+    with loading(f"'{adapter}' as a LoRA adapter for '{base}'"):
         adapted = PeftModel.from_pretrained(model, str(folder)).eval()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"'{adapter}' is no LoRA adapter for '{base}': {error}") from None
     kind = PeftType(adapted.peft_config["default"].peft_type)
     if kind != PeftType.LORA:  # others do not live in the base's own layers
         raise UserError(f"'{adapter}' is an adapter of type {kind.value}; only LoRA is taken")
+    if (folder / "adapter_model.safetensors").is_file():  # PEFT used to write another format
+        check_adapter(adapted, folder, base)
     return adapted
 
 

@@ -123,6 +123,9 @@ def test_what_is_saved_is_read_by_the_safetensors_package(tmp_path: Path) -> Non
         ({"use_dora": True}, "no plain LoRA"),
         ({"peft_type": "IA3"}, "no plain LoRA"),
         ({"lora_alpha": 0}, "no plain LoRA"),
+        ({"lora_alpha": "abc"}, "no adapter's in PEFT's format"),
+        ({"alpha_pattern": {"q_proj": "x"}}, "no adapter's in PEFT's format"),
+        ({"alpha_pattern": {"(": 1}}, "no adapter's in PEFT's format"),
     ],
 )
 def test_another_kind_of_adapter_is_refused(
@@ -132,6 +135,35 @@ def test_another_kind_of_adapter_is_refused(
     edit_json(folder / "adapter_config.json", **config)
     with pytest.raises(UserError, match=message):
         converted(tmp_path, folder)
+
+
+@pytest.mark.parametrize("half", [0, 50, -100])  # bytes that are left, or are gone
+def test_weights_that_were_cut_off_are_refused(tmp_path: Path, half: int) -> None:
+    folder = lora(tmp_path / "lora")
+    file = folder / "adapter_model.safetensors"
+    file.write_bytes(file.read_bytes()[:half])
+    with pytest.raises(UserError, match=r"is no safetensors file|is damaged where '.*lora_B"):
+        converted(tmp_path, folder)
+
+
+def test_an_adapter_without_a_weight_is_refused(tmp_path: Path) -> None:
+    folder = lora(tmp_path / "lora")
+    save(folder / "adapter_model.safetensors", {})
+    with pytest.raises(UserError, match="an adapter without a weight"):
+        converted(tmp_path, folder)
+
+
+def test_an_adapter_for_a_base_is_refused(tmp_path: Path) -> None:
+    made = converted(tmp_path, lora(tmp_path / "lora"))
+    with pytest.raises(UserError, match="is an adapter itself"):
+        convert(str(made), str(tmp_path / "back"), str(made))
+
+
+def test_a_failed_try_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    made, back = converted(tmp_path, lora(tmp_path / "lora")), str(tmp_path / "back")
+    with pytest.raises(UserError, match="give --base"):
+        convert(str(made), back)
+    assert convert(str(made), back, base(tmp_path / "base")) == Path(back)
 
 
 def test_a_module_that_cannot_be_converted_is_named(tmp_path: Path) -> None:
@@ -168,6 +200,12 @@ def test_a_request_that_makes_no_sense_says_what_does(
 def test_an_adapter_of_another_base_is_refused(tmp_path: Path) -> None:
     other = base(tmp_path / "base", num_attention_heads=9)
     with pytest.raises(UserError, match="trained on another base"):
+        convert(str(lora(tmp_path / "lora")), str(tmp_path / "adapter.gguf"), other)
+
+
+def test_a_base_that_does_not_say_its_heads_is_refused(tmp_path: Path) -> None:
+    other = base(tmp_path / "base", num_attention_heads="x")
+    with pytest.raises(UserError, match="how many attention heads"):
         convert(str(lora(tmp_path / "lora")), str(tmp_path / "adapter.gguf"), other)
 
 

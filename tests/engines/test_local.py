@@ -9,13 +9,14 @@ import peft
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from autocoa_bench.engines import EngineOptions
 from autocoa_bench.engines.arena import Arena
 from autocoa_bench.engines.local import LocalEngine, from_options
 from autocoa_bench.errors import EngineFault, UserError
 from autocoa_bench.types import Completion, Generate, Message, Prompt, Sampling, Turn
-from support.tiny import random_lora, tiny_model
+from support.tiny import edit_json, random_lora, tiny_model
 
 GREEDY = Sampling()
 SEEDED = Sampling(temperature=1.0, top_p=0.95, repetition_penalty=1.1, seed=7)
@@ -235,6 +236,44 @@ def test_an_adapter_that_is_no_lora_is_refused(model: Path, tmp_path: Path) -> N
     peft.get_peft_model(loaded, config).save_pretrained(tmp_path)
     with pytest.raises(UserError, match="an adapter of type PROMPT_TUNING; only LoRA"):
         Session(model, str(tmp_path))
+
+
+def test_an_adapter_of_a_deeper_model_is_refused(model: Path, tmp_path: Path) -> None:
+    lora = random_lora(model, tmp_path / "lora")
+    file = lora / "adapter_model.safetensors"
+    save_file({k.replace(".1.", ".7."): v for k, v in load_file(file).items()}, file)
+    with pytest.raises(UserError, match=r"does not fit the model .* of its weights and has"):
+        Session(model, str(lora))
+
+
+def test_an_adapter_that_was_cut_off_is_refused(model: Path, tmp_path: Path) -> None:
+    lora = random_lora(model, tmp_path / "lora")
+    (lora / "adapter_model.safetensors").write_bytes(b"cut")
+    with pytest.raises(UserError, match=r"cannot load .* as a LoRA adapter"):
+        Session(model, str(lora))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "problem"),
+    [
+        ("model.safetensors", "cut", "cannot load"),
+        ("config.json", "[]", "cannot load"),
+        ("tokenizer.json", "{}", "cannot load the tokenizer"),
+        ("chat_template.jinja", "{% if", "cannot load the tokenizer"),
+    ],
+)
+def test_a_damaged_model_is_refused(tmp_path: Path, file: str, content: str, problem: str) -> None:
+    folder = tiny_model(tmp_path)
+    (folder / file).write_text(content)
+    with pytest.raises(UserError, match=problem):
+        Session(folder)
+
+
+def test_a_model_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path)
+    edit_json(folder / "config.json", num_hidden_layers=3)
+    with pytest.raises(UserError, match=r"lacks \d+ of its weights, the first of them .*layers.2"):
+        Session(folder)
 
 
 def test_the_factory_refuses_a_server() -> None:

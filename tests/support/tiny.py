@@ -13,9 +13,15 @@ TEMPLATE = (
 
 
 def tiny_model(
-    folder: Path, kind: str = "llama", seed: int = 0, vocabulary: int = 260, size: int = 32
+    folder: Path,
+    kind: str = "llama",
+    seed: int = 0,
+    vocabulary: int = 260,
+    size: int = 32,
+    **more: Any,
 ) -> Path:
-    """A model of 2 layers; `kind` is llama, qwen2 or another type of transformers."""
+    """A model of 2 layers; `kind` is llama, qwen2 or another type of transformers, and `more` of
+    its own configuration."""
     import torch
     import transformers
 
@@ -31,6 +37,7 @@ def tiny_model(
         tie_word_embeddings=True,
         eos_token_id=256,
         bos_token_id=None,
+        **more,
     )
     torch.manual_seed(seed)
     model = transformers.AutoModelForCausalLM.from_config(config)

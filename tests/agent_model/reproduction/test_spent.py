@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from agent_model.reproduction import nano, table1
 from agent_model.reproduction.spent import spent
+from autocoa_bench.errors import UserError
 
 SCALE = nano.scale(share=1.0)
 SFT = "step,tokens,seconds\n1,500,2.5\n2,1200,4.0\n"
@@ -18,6 +21,7 @@ def figures(out: Path) -> dict[str, list[str]]:
         folder = out / "train" / each.name
         folder.mkdir(parents=True)
         (folder / "metrics.csv").write_text(RL if each.stage == "grpo" else SFT)
+        (folder / "run.json").write_text('{"steps": 2}')
     [section] = spent(SCALE, out).sections
     return {row.label.text: [cell.text for cell in row.cells] for row in section.rows}
 
@@ -37,6 +41,24 @@ def test_it_is_said_of_which_rows_steps_count_twice(tmp_path: Path) -> None:
     figures(tmp_path)
     said = "+RL-stage1&2 begins as SFT-stage1&2&3+RL-stage1 does: what they share is in both rows"
     assert any(note.endswith(said) for note in spent(SCALE, tmp_path).notes)
+
+
+@pytest.mark.parametrize(
+    ("curve", "said"),
+    [
+        (SFT.replace("2,1200,4.0\n", ""), "does not hold the 2 steps"),
+        (SFT[:-2], "does not hold the 2 steps"),  # a line that was torn
+        (SFT + "3,1300,5.0\n", "does not hold the 2 steps"),
+        (SFT + "a,b\n", "says of its training"),
+        ("step\n1\n2\n", "says of its training"),
+        ("", "does not hold the 2 steps"),
+    ],
+)
+def test_a_curve_that_is_not_whole_is_refused(tmp_path: Path, curve: str, said: str) -> None:
+    figures(tmp_path)
+    (tmp_path / "train" / "SFT-stage2" / "metrics.csv").write_text(curve)
+    with pytest.raises(UserError, match=said):
+        spent(SCALE, tmp_path)
 
 
 def test_every_variant_has_its_row(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,6 +69,25 @@ def test_a_run_of_other_settings_is_not_begun_as(place: Path, tmp_path: Path) ->
 def test_a_run_that_parts_at_once_is_not_begun_as(place: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="parts from it before step 1"):
         train(given(place, begins=str(place / "simulated")), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "problem"),
+    [
+        ("metrics.csv", b"", "does not hold the 4 steps that were trained; leave begins out"),
+        ("metrics.csv", b"step\none\n", "is damaged .* leave begins out"),
+        ("checkpoints/step-000004/state.pt", b"junk", "the checkpoint .*step-000004' is damaged"),
+    ],
+)
+def test_a_damaged_run_is_not_begun_as(
+    place: Path, tmp_path: Path, file: str, content: bytes, problem: str
+) -> None:
+    other = Path(shutil.copytree(place / "simulated", tmp_path / "simulated"))
+    (other / file).write_bytes(content)
+    begun = given(place, simulated_steps=4, begins=str(other))
+    with pytest.raises(UserError, match=problem):
+        train(begun, tmp_path / "out")
+    train(msgspec.structs.replace(begun, begins=str(place / "simulated")), tmp_path / "out")
 
 
 def test_what_is_no_run_is_not_begun_as(place: Path, tmp_path: Path) -> None:

@@ -46,14 +46,28 @@ def test_a_damaged_checkpoint_says_what_to_delete(place: Path, tmp_path: Path, j
         run(place, tmp_path / "out")
 
 
+def test_checkpoints_without_their_run_are_not_gone_on_with(place: Path, tmp_path: Path) -> None:
+    run(place, tmp_path / "out")
+    (tmp_path / "out" / "run.json").unlink()
+    with pytest.raises(UserError, match=r"has checkpoints and no run\.json"):
+        run(place, tmp_path / "out", steps=3)
+
+
+def test_another_folder_among_the_checkpoints_is_passed_over(place: Path, tmp_path: Path) -> None:
+    run(place, tmp_path / "out")
+    (tmp_path / "out" / "checkpoints" / "step-000009-kept").mkdir()
+    run(place, tmp_path / "out")
+
+
 def test_a_checkpoint_of_another_form_says_what_to_delete(place: Path, tmp_path: Path) -> None:
     import torch
 
     run(place, tmp_path / "out")
     file = tmp_path / "out" / "checkpoints" / "step-000002" / "state.pt"
-    torch.save({"progress": {"step": 2}}, file)
-    with pytest.raises(UserError, match=r"step-000002' is damaged \('weights'\)"):
-        run(place, tmp_path / "out")
+    for progress, said in (({"step": 2}, r"\('weights'\)"), ({"step": "a"}, r"\(Expected `int`")):
+        torch.save({"progress": progress}, file)
+        with pytest.raises(UserError, match=f"step-000002' is damaged {said}"):
+            run(place, tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -139,9 +139,8 @@ def test_a_common_beginning_leaves_a_token_of_each_row(ids: list[list[int]], sha
 def test_a_model_that_keeps_more_than_keys_and_values_shares_nothing(
     tmp_path: Path, kind: str
 ) -> None:
-    folder = tiny_model(tmp_path, kind)
-    if kind == "lfm2":
-        edit_json(folder / "config.json", layer_types=["conv", "full_attention"])
+    layers = {"layer_types": ["conv", "full_attention"]} if kind == "lfm2" else {}
+    folder = tiny_model(tmp_path, kind, **layers)
     policy = loaded(folder, dtype="bf16", lora=None)
     assert not policy.shares
     batch = begin_alike(40, 70, 48)
@@ -390,6 +389,13 @@ def test_checkpointed_activations_change_no_gradient(model: Path) -> None:
         found.append([each.grad for _, each in trainable(policy)])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_a_model_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    folder = make_model(tmp_path)
+    edit_json(folder / "config.json", num_hidden_layers=3, layer_types=["full_attention"] * 3)
+    with pytest.raises(UserError, match=r"lacks \d+ of its weights, the first of them .*layers.2"):
+        loaded(folder)
 
 
 def test_a_model_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_lora_false_trains_all_weights(tmp_path: Path) -> None:
         (BASIC + "alpha = nan\n", "alpha = nan"),
         (BASIC + f"seed = {2**64}\n", "it takes 0 to 4294967295"),
         (BASIC + "seed = -1\n", "seed = -1"),
-        (BASIC + "[lora]\nrank = 0\n", "lora.rank = 0; it takes 1 or more"),
+        (BASIC + "[lora]\nrank = 0\n", "lora.rank = 0; it takes 1 to 4096"),
         (BASIC + "[live]\nmax_actions = -1\n", "live.max_actions = -1; it takes 0 or more"),
         (BASIC + "[live]\nstep_tokens = -5\n", "live.step_tokens = -5; it takes 1 or more"),
         (BASIC + "[live]\nevery = 0\n", "live.every = 0; it takes 1 or more"),
@@ -71,6 +71,7 @@ def test_lora_false_trains_all_weights(tmp_path: Path) -> None:
         (BASIC + "held_out = 1.5\n", "a share from 0 to below 1, or a file"),
         (BASIC + 'stage = "sft3"\n', "is for stage 'sft3', not 'sft2'"),
         ("model = [", "is not TOML"),
+        (BASIC + f"lr = {'9' * 5000}\n", "is not TOML"),
         ('model = "m"\ndata = []\n', "names no file"),
     ],
 )
@@ -83,6 +84,12 @@ def test_a_wrong_recipe_says_what_is_wrong(tmp_path: Path, text: str, problem: s
 def test_a_change_of_several_lines_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="without a line break"):
         load_recipe(write(tmp_path), "sft2", ["lr=1e-3\nbatch=4"])
+
+
+@pytest.mark.parametrize("value", ["[" * 20_000, "9" * 5_000])
+def test_a_change_that_nobody_writes_is_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(UserError, match="--set lr takes no such value"):
+        load_recipe(write(tmp_path), "sft2", [f"lr={value}"])
 
 
 def write_adapter(folder: Path, alpha: str) -> None:
