@@ -118,7 +118,7 @@ def load_policy(recipe: Common) -> tuple[Policy, Tokenizer]:
     _hush()
     blocked = dtype is torch.bfloat16 and not torch.cuda.is_available()
     try:
-        tokenizer = hf.load_tokenizer(source)
+        tokenizer: Any = hf.tokenizer_at(source)
         with hf.loading(f"'{source}'"):
             loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
                 source,
@@ -231,7 +231,7 @@ def _without_dropout(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-        elif hasattr(module, "attention_dropout"):
+        elif isinstance(getattr(module, "attention_dropout", None), float):
             setattr(module, "attention_dropout", 0.0)  # noqa: B010 - a plain number to torch
 
 

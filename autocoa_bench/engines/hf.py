@@ -36,9 +36,14 @@ def load_model(name: str, dtype: str) -> Any:
 
 def load_tokenizer(name: str) -> Any:
     """The tokenizer of a model. Raises UserError."""
-    transformers = _library()
     where, options = _source(name)
-    with loading(f"the tokenizer of '{name}'"):
+    return tokenizer_at(where, **options)
+
+
+def tokenizer_at(where: str, **options: Any) -> Any:
+    """The tokenizer in a folder, or of a model of the Hub. Raises UserError."""
+    transformers = _library()
+    with loading(f"the tokenizer of '{where}'"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(where, **options)
         if tokenizer.chat_template:  # which is compiled when it is first used
             tokenizer.apply_chat_template([{"role": "user", "content": "?"}], tokenize=False)
