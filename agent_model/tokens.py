@@ -8,7 +8,7 @@ differently as one string. Masks follow from kinds, so what is trained is decide
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from enum import IntEnum
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -156,7 +156,7 @@ def audit(
                 f"a loss over {', '.join(sorted(each.name.lower() for each in trains))}"
             )
     observed = [step for step in trajectory.steps if step.observation]
-    pieces = [_observed(each.observation, each.observation_ids, tokenizer) for each in observed]
+    pieces = (_observed(each.observation, each.observation_ids, tokenizer) for each in observed)
     written = "".join(step.observation for step in observed)
     _check_spelling(encoded, _OBSERVED, written, pieces, "an observation", tokenizer)
 
@@ -171,11 +171,11 @@ def audit_pair(
     nothing else, and are not trained. Raises MaskLeak."""
     opening = _prompt_text(pair.opening, pair.prefill, tokenizer)
     parts = [opening, *(turn.text for turn in pair.turns)]
-    pieces = [_plain(part, Kind.PROMPT, tokenizer) for part in parts]
     for side, used in zip(sides, trained, strict=True):
         count = side.kinds.count(Kind.PROMPT)
         if Kind.PROMPT in side.kinds[count:] or any(used[:count]):
             raise MaskLeak("a token of a pair's context would enter its loss")
+        pieces = (_plain(part, Kind.PROMPT, tokenizer) for part in parts)
         _check_spelling(side, {Kind.PROMPT}, "".join(parts), pieces, "a pair's context", tokenizer)
 
 
@@ -183,10 +183,11 @@ def _check_spelling(
     encoded: Encoded,
     kinds: Set[Kind],
     written: str,
-    pieces: Sequence[_Piece],
+    pieces: Iterable[_Piece],
     what: str,
     tokenizer: Tokenizer,
 ) -> None:
+    """`pieces` are encoded only where the text alone does not decide."""
     pairs = zip(encoded.ids, encoded.kinds, strict=True)
     ids = tuple(token for token, each in pairs if each in kinds)
     spelled = _decode(ids, tokenizer)
@@ -194,7 +195,7 @@ def _check_spelling(
         return
     if spelled == _decode(_ids(written, tokenizer), tokenizer):
         return  # a tokenizer that loses spaces, or words that it does not know
-    if spelled.split() == written.split() and ids == _join(pieces).ids:
+    if spelled.split() == written.split() and ids == _join(list(pieces)).ids:
         return  # a tokenizer that begins every text with a space
     at = next(
         (i for i, (a, b) in enumerate(zip(spelled, written, strict=False)) if a != b),

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from agent_model.reproduction.table1 import Scale, Variant, variants
+from agent_model.training.curves import read_rows
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.report.model import (
     NOTHING,
@@ -73,12 +74,7 @@ def curve(run: Path) -> list[Trained]:
     file, said = run / "metrics.csv", run / "run.json"
     try:
         steps = msgspec.json.decode(said.read_bytes(), type=_Ended).steps
-        with file.open(encoding="utf-8", newline="") as stream:
-            whole = (line for line in stream if line.endswith("\n"))
-            found = [
-                msgspec.convert({k: v for k, v in row.items() if v}, Trained, strict=False)
-                for row in csv.DictReader(whole)
-            ]
+        found = read_rows(file, Trained)
     except (OSError, *UNREADABLE, csv.Error) as error:
         raise UserError(
             f"cannot read what '{run}' says of its training: {error}; {_ANEW}"

@@ -43,9 +43,10 @@ def take_over(out: Path, run: TrainingRun[GrpoRecipe]) -> int:
         )
     step = checkpoints.shared_step(folder / "checkpoints", last)
     if step:
-        _check(folder / "metrics.csv", step)
+        told = folder / "metrics.csv"
+        metrics.first(metrics.read(told, Step, _ADVICE), step, told, _ADVICE)
         with writing(out):
-            shutil.copyfile(folder / "metrics.csv", out / "metrics.csv")
+            shutil.copyfile(told, out / told.name)
             for file in [each for name in _LOGGED for each in (folder / name).glob("step-*.jsonl")]:
                 if file.stem <= checkpoints.name_of(step):
                     (out / file.parent.name).mkdir(exist_ok=True)
@@ -53,13 +54,6 @@ def take_over(out: Path, run: TrainingRun[GrpoRecipe]) -> int:
         # Last, as it is what a run goes on from.
         checkpoints.copy(folder / "checkpoints", out / "checkpoints", step)
     return step
-
-
-def _check(file: Path, step: int) -> None:
-    """Raises UserError where a metrics.csv does not hold the steps up to one."""
-    rows = metrics.read(file, Step, _ADVICE)
-    if [row.step for row in rows if row.step <= step] != list(range(1, step + 1)):
-        raise UserError(f"'{file}' does not hold the {step} steps that were trained; {_ADVICE}")
 
 
 def parting(one: GrpoRecipe, other: GrpoRecipe) -> int:

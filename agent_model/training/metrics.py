@@ -15,6 +15,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from agent_model.training.curves import read_rows
 from agent_model.training.files import writing
 from autocoa_bench.errors import UserError
 
@@ -62,12 +63,7 @@ class Metrics(Generic[R]):
         """Keep the rows of the first `step` steps. Raises UserError where they are not there."""
         self._path = path
         found = read(path, kind) if path.exists() else []
-        self.rows = [row for row in found if row.step <= step]
-        if [row.step for row in self.rows] != list(range(1, step + 1)):
-            raise UserError(
-                f"'{path}' does not hold the {step} steps that were trained; put it back as it "
-                "was, or give another --out"
-            )
+        self.rows = first(found, step, path, "put it back as it was, or give another --out")
         part = path.with_suffix(".part")
         with writing(path), part.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -93,14 +89,17 @@ def read(
     """The rows of a metrics.csv; a torn last line is left out. Raises UserError, which ends in the
     advice."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            whole = (line for line in file if line.endswith("\n"))
-            return [
-                msgspec.convert({k: v for k, v in row.items() if v}, kind, strict=False)
-                for row in csv.DictReader(whole)
-            ]
+        return read_rows(path, kind)
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"'{path}' is damaged ({error}); {advice}") from None
+
+
+def first(rows: Sequence[R], step: int, path: Path, advice: str) -> list[R]:
+    """Those of the first `step` steps. Raises UserError where `path` did not hold them."""
+    found = [row for row in rows if row.step <= step]
+    if [row.step for row in found] != list(range(1, step + 1)):
+        raise UserError(f"'{path}' does not hold the {step} steps that were trained; {advice}")
+    return found
 
 
 def plot(rows: list[Row], path: Path, title: str) -> None:
