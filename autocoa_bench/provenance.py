@@ -59,7 +59,10 @@ def _git_revision() -> str:
     # A virtual environment may lie in somebody else's checkout, which does not track this file.
     if not _git("ls-files", "--error-unmatch", Path(__file__).name):
         return ""
-    return _git("describe", "--always", "--dirty", "--abbrev=12")
+    revision = _git("describe", "--always", "--abbrev=12")
+    # Not by `describe --dirty`, which locks the index: a run killed then leaves the lock behind.
+    changed = _git("--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
+    return f"{revision}-dirty" if changed else revision
 
 
 def _git(*arguments: str) -> str:
