@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from agent_model.agent import Agent
-from agent_model.pairs import Pair
-from agent_model.r1_searcher import R1Searcher
-from agent_model.search_r1 import SearchR1
+from agent_model.data.pairs import Pair
+from agent_model.dialects.agent import Agent
+from agent_model.dialects.r1_searcher import R1Searcher
+from agent_model.dialects.search_r1 import SearchR1
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Message, Prompt, Step, Trajectory
 

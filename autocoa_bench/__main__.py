@@ -1,5 +1,5 @@
 """`python -m autocoa_bench`."""
 
-from autocoa_bench.cli import main
+from autocoa_bench.cli.main import main
 
 main()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autocoa_bench.engines import model_name
 from autocoa_bench.episode import n_actions, n_malformed
-from autocoa_bench.grading import load_scored
+from autocoa_bench.runs.run_folder import Run
+from autocoa_bench.runs.scores import load_scored
 from autocoa_bench.scoring.evidence import trace
-from autocoa_bench.store import Run
 from autocoa_bench.types import Record, Score, Step
 
 if TYPE_CHECKING:

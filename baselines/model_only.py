@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autocoa_bench.episode import Action
-from autocoa_bench.markup import after_reasoning, forced_boxed, last_boxed
+from autocoa_bench.episode.answer_text import after_reasoning, forced_boxed, last_boxed
 from autocoa_bench.types import Completion, Message, Passage, Question
 
 INSTRUCTION = """\

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from autocoa_bench.episode import Action
+from autocoa_bench.episode.answer_text import balanced
 from autocoa_bench.errors import UserError
-from autocoa_bench.markup import balanced
 from autocoa_bench.types import Completion, Message, Passage, Question, StepKind
 
 INSTRUCTION = """\

@@ -61,12 +61,12 @@ def mock_server() -> Iterator[str]:
 
 async def ours(load: Load) -> None:
     """Run agent episodes with the project's own runner, client and run folder."""
-    from agent_model.agent import Agent
-    from autocoa_bench.engines.client import OpenAIEngine
+    from agent_model.dialects.agent import Agent
+    from autocoa_bench.engines.openai.client import OpenAIEngine
     from autocoa_bench.episode import prompt_sha256
-    from autocoa_bench.runner import Job, World, run_jobs
-    from autocoa_bench.solvers import Solver
-    from autocoa_bench.store import FORMAT, RunFolder
+    from autocoa_bench.runs.run_folder import FORMAT, RunFolder
+    from autocoa_bench.runs.scheduler import Job, World, run_jobs
+    from autocoa_bench.runs.solvers import Solver
     from autocoa_bench.types import (
         Budget,
         Environment,
@@ -122,7 +122,7 @@ async def ours(load: Load) -> None:
 
 def chat_sizes() -> tuple[str, str]:
     """The opening and the observation that our side sends, for the bare loop to send too."""
-    from agent_model.agent import Agent
+    from agent_model.dialects.agent import Agent
     from autocoa_bench.types import Passage, Question
 
     agent = Agent(shots=0)

@@ -26,11 +26,11 @@ import msgspec
 from tabulate import tabulate
 
 from agent_model.tokens import encode_prompt
-from autocoa_bench.engines import hf
+from autocoa_bench.engines.weights import huggingface
 from autocoa_bench.episode import turns_of
 from autocoa_bench.errors import UserError
-from autocoa_bench.grading import load_scored
-from autocoa_bench.store import Key, Run
+from autocoa_bench.runs.run_folder import Key, Run
+from autocoa_bench.runs.scores import load_scored
 from autocoa_bench.types import EngineSpec, Prompt, Record, Step, Trajectory
 
 SHARES = (0.1, 0.5)
@@ -67,8 +67,8 @@ class Reader:
     """A model by transformers in 32-bit floats, and the prompts that engines make for it."""
 
     def __init__(self, name: str) -> None:
-        self.tokenizer = hf.load_tokenizer(name)
-        self._model = hf.load_model(name, "float32")
+        self.tokenizer = huggingface.load_tokenizer(name)
+        self._model = huggingface.load_model(name, "float32")
 
     def choices(self, ids: Sequence[int], places: Sequence[int]) -> list[Choice]:
         """What the model has for the tokens at `places`, each after all that stand before it."""

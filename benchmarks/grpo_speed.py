@@ -36,18 +36,18 @@ import torch
 import transformers
 from tabulate import tabulate
 
-from agent_model.handover.folder import tokens_of
-from agent_model.handover.writing import hand_over
-from agent_model.reward import Reward
-from agent_model.rollout.driver import Rollout, roll_out
-from agent_model.rollout.finder import Finder
+from agent_model.rollout.rollout import Rollout, roll_out
 from agent_model.rollout.sampler import PolicySampler, Sampler, Seat, completion
+from agent_model.rollout.search_client import Finder
 from agent_model.tokens import encode_prompt, end_of_turn
-from agent_model.training import rl
+from agent_model.trainer_export.folder import tokens_of
+from agent_model.trainer_export.write import hand_over
 from agent_model.training.config import GrpoRecipe, Lora
-from agent_model.training.policy import at_rest, dtype_of, load_policy
-from agent_model.training.rl_learn import Learner
-from agent_model.training.rl_play import Group, Played
+from agent_model.training.grpo import train
+from agent_model.training.grpo.learner import Learner
+from agent_model.training.grpo.reward import Reward
+from agent_model.training.grpo.rollouts import Group, Played
+from agent_model.training.model import at_rest, dtype_of, load_policy
 from autocoa_bench.episode import episode, n_actions
 from autocoa_bench.types import Budget, Completion, Generate, Record
 
@@ -215,7 +215,7 @@ def _played(
     recipe: GrpoRecipe, sampler: Callable[[], Sampler], seed: int
 ) -> tuple[Figures, list[Record]]:
     """A step's episodes and what they cost."""
-    scene, _ = rl.scenes(recipe)
+    scene, _ = train.scenes(recipe)
     members = [(question, k) for question in scene.questions for k in range(recipe.group)]
 
     def rollouts(budget: Budget) -> list[Rollout]:
@@ -281,7 +281,7 @@ def _read(records: Path) -> list[Record]:
 
 def _trl(recipe: GrpoRecipe, records: Path, _: int) -> Figures:
     """TRL's second step, of a trainer that is given the tokens; the first has their beginnings."""
-    from agent_model.handover import trl
+    from agent_model.trainer_export import trl
 
     spent: list[float] = []
 

@@ -19,11 +19,12 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from autocoa_bench import provenance, stats, tasks
+from autocoa_bench import stats, tasks
 from autocoa_bench.errors import UserError
+from autocoa_bench.runs import provenance
 from autocoa_bench.scoring.evidence import trace
-from autocoa_bench.search import SearchEngine, opening
-from autocoa_bench.search.serve import told
+from autocoa_bench.search import SearchEngine, factory
+from autocoa_bench.search.remote.server import told
 from autocoa_bench.types import Passage, Question, SearchSpec, Step, Trajectory
 
 DEPTHS = (3, 5, 10, 20)
@@ -83,7 +84,7 @@ def tables(corpus: str, task_names: str, searches: Sequence[str]) -> str:
     engines = []
     for search in searches:
         for name, questions in chosen:
-            engine = opening.open_engine(search, corpus, max(DEPTHS))
+            engine = factory.open_engine(search, corpus, max(DEPTHS))
             found = asyncio.run(_search(engine, questions))
             rows[name].append([_label(search), *row(questions, found)])
             print(f"{search}: {name} done", file=sys.stderr)

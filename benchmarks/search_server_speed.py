@@ -24,8 +24,8 @@ from typing import Any
 
 from autocoa_bench.search.batching import Batches
 from autocoa_bench.search.bm25 import BM25
-from autocoa_bench.search.http import HTTPSearch
-from autocoa_bench.search.serve import application, listen
+from autocoa_bench.search.remote.client import HTTPSearch
+from autocoa_bench.search.remote.server import application, listen
 
 ROUNDS = 3
 

@@ -32,7 +32,7 @@ Search = Callable[[str], object]
 
 def ours(name: str, corpus: str, _: Path) -> Search:
     """One of our engines; the first call builds the index."""
-    from autocoa_bench.search.opening import open_engine
+    from autocoa_bench.search.factory import open_engine
 
     engine: Any = open_engine(name, corpus, TOP_K)
     return lambda query: engine.search_batch([query], TOP_K)
@@ -40,7 +40,7 @@ def ours(name: str, corpus: str, _: Path) -> Search:
 
 def jar(_: str, corpus: str, folder: Path) -> Search:
     """Anserini's own classes, as pyserini calls them, with the index options that it documents."""
-    from autocoa_bench.search import jvm
+    from autocoa_bench.search.lucene import jvm
 
     java = jvm.anserini()
     index = folder / "jar"

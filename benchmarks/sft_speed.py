@@ -71,7 +71,7 @@ def _run(asked: argparse.Namespace, side: str, records: Path) -> tuple[float, in
 
 def _write(file: Path, model: str, count: int) -> int:
     """Write gold trajectories of the embedded train questions; returns their tokens."""
-    from agent_model.synthesis.gold import teach
+    from agent_model.data.gold_teacher import teach
     from agent_model.tokens import encode
     from autocoa_bench import tasks
     from autocoa_bench.search.bm25 import BM25
@@ -89,7 +89,7 @@ def _write(file: Path, model: str, count: int) -> int:
 def _tokenizer(model: str) -> object:
     from transformers import AutoTokenizer
 
-    from agent_model.training.policy import checkpoint_of
+    from agent_model.training.model import checkpoint_of
 
     return AutoTokenizer.from_pretrained(checkpoint_of(model))
 
@@ -98,7 +98,7 @@ def _ours(model: str, records: Path, batch: int) -> None:
     from rich.console import Console
 
     from agent_model.training.config import Recipe
-    from agent_model.training.loop import train
+    from agent_model.training.sft import train
 
     recipe = Recipe(
         stage="sft2",
@@ -122,9 +122,9 @@ def _trl(model: str, records: Path, batch: int) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
-    from agent_model.losses import TRAINS
     from agent_model.tokens import encode
-    from agent_model.training.policy import checkpoint_of
+    from agent_model.training.losses import TRAINS
+    from agent_model.training.model import checkpoint_of
     from autocoa_bench.types import Record
 
     torch.set_num_threads(1)

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.paths import cache_dir
 from autocoa_bench.tasks import Split, questions_sha256
 from autocoa_bench.types import Question, TaskInfo
+from autocoa_bench.util.paths import cache_dir
 
 VERSION = "1"
 """Raised whenever a passage or a question changes; `python -m tasks.closed_world` then prints the
@@ -74,7 +74,7 @@ class EmbeddedTask:
 
     def load(self, split: Split = "test") -> Sequence[Question]:
         """The questions of a split, in a fixed order. Raises UserError if they changed."""
-        from tasks.closed_world.questions import questions
+        from tasks.closed_world.questions.build import questions
 
         name = self.info.name
         made = questions(name, split)

@@ -12,9 +12,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.hub import HubFile, fetch
 from autocoa_bench.tasks import FileTask, Split
 from autocoa_bench.types import Question, TaskInfo
+from autocoa_bench.util.hub import HubFile, fetch
 
 REPOSITORY = "RUC-NLPIR/FlashRAG_datasets"
 REVISION = "75bdaa3721499234214733eeb7d3da3dd2405250"

@@ -18,10 +18,17 @@ from msgspec.structs import replace
 from autocoa_bench.errors import UserError
 from autocoa_bench.tasks import Split, questions_sha256
 from autocoa_bench.types import Question, TaskInfo
-from tasks.closed_world.composing import Composer, Wording, by_section, collect, in_turn, polished
-from tasks.closed_world.dice import Dice
 from tasks.closed_world.encyclopedia import Statement, encyclopedia
-from tasks.closed_world.questions import questions
+from tasks.closed_world.questions.build import questions
+from tasks.closed_world.questions.composing import (
+    Composer,
+    Wording,
+    by_section,
+    collect,
+    in_turn,
+    polished,
+)
+from tasks.closed_world.rng import Dice
 
 NAME = "when-to-act"
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from autocoa_bench import bench
 from autocoa_bench.engines import model_name
-from autocoa_bench.engines.models import DEFAULT, sha256_of
-from autocoa_bench.solvers import load_solver
+from autocoa_bench.engines.weights.models import DEFAULT, sha256_of
+from autocoa_bench.runs import config, run
+from autocoa_bench.runs.solvers import load_solver
 from autocoa_bench.types import EngineSpec
 
 ROOT = Path(__file__).parents[1]
@@ -29,8 +29,8 @@ def test_the_shipped_adapter_is_taken_where_nothing_else_is_asked_for(
     engine: str, model: str, adapter: str, chosen: str
 ) -> None:
     solver = load_solver("react")._replace(adapters={DEFAULT: Path("shipped.gguf")})
-    plan = bench.Plan(solver="react", tasks="nq", model=model, engine=engine, adapter=adapter)
-    assert bench._adapter(plan, solver) == chosen
+    plan = config.Plan(solver="react", tasks="nq", model=model, engine=engine, adapter=adapter)
+    assert run._adapter(plan, solver) == chosen
 
 
 @pytest.mark.parametrize("folder", ["agent_model/adapters", "judges/adapters"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from autocoa_bench.audit import Label, audit, read_labels
+from autocoa_bench.judge.agreement import Label, audit, read_labels
 from autocoa_bench.scoring import load_scorers
 from autocoa_bench.scoring.text import exact_match
 from autocoa_bench.stats import wilson

@@ -8,10 +8,16 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from autocoa_bench.cassette import Player, RecordedEngine, Recorder, ReplayedEngine, ReplayedSearch
 from autocoa_bench.engines.scripted import ScriptedEngine
 from autocoa_bench.errors import EngineFault, UserError
-from autocoa_bench.store import load_run
+from autocoa_bench.runs.replay import (
+    Player,
+    RecordedEngine,
+    Recorder,
+    ReplayedEngine,
+    ReplayedSearch,
+)
+from autocoa_bench.runs.run_folder import load_run
 from autocoa_bench.types import Generate, Message, Prompt, Record, Sampling
 from support.commands import Cli, caller
 from support.mock_server import MockServer, room_for

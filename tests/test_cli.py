@@ -14,7 +14,7 @@ from threading import Thread
 
 import pytest
 
-from autocoa_bench.store import RunFolder, load_run
+from autocoa_bench.runs.run_folder import RunFolder, load_run
 from support.commands import Cli, caller, refused
 from support.interrupt import heed_ctrl_c
 from support.mock_server import MockServer

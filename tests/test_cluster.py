@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from autocoa_bench.cluster import RayExecutor
 from autocoa_bench.errors import UserError
-from autocoa_bench.store import SHARDS, RunFolder, load_run
+from autocoa_bench.runs.ray_executor import RayExecutor
+from autocoa_bench.runs.run_folder import SHARDS, RunFolder, load_run
 from support.commands import Cli, caller, refused
 from support.mock_server import MockServer
 from support.runs import answered, info

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from agent_model.agent import Agent
-from agent_model.r1_searcher import R1Searcher
-from agent_model.search_r1 import SearchR1
+from agent_model.dialects.agent import Agent
+from agent_model.dialects.r1_searcher import R1Searcher
+from agent_model.dialects.search_r1 import SearchR1
 from autocoa_bench.episode import (
     Dialect,
     Event,

@@ -8,7 +8,7 @@ import pytest
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.frames import load_runs
-from autocoa_bench.store import RunFolder
+from autocoa_bench.runs.run_folder import RunFolder
 from autocoa_bench.types import Record
 from support.runs import answered, failed, info
 

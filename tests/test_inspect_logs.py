@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from autocoa_bench.grading import load_scored
-from autocoa_bench.inspect_logs import inspect_logs
-from autocoa_bench.store import RunFolder
+from autocoa_bench.runs.inspect_logs import inspect_logs
+from autocoa_bench.runs.run_folder import RunFolder
+from autocoa_bench.runs.scores import load_scored
 from support.commands import Cli, caller, refused
 from support.runs import answered, failed, info
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from autocoa_bench import latebar
+from autocoa_bench.util import progress
 
 
 def shown(capsys: pytest.CaptureFixture[str]) -> str:
-    with latebar.LateBar("reading") as bar:
+    with progress.LateBar("reading") as bar:
         bar.update(0.5)
         bar.update(None)
     captured = capsys.readouterr()
@@ -25,7 +25,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_short_work_shows_no_bar(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(latebar, "PATIENCE_SECONDS", 3600.0)
+    monkeypatch.setattr(progress, "PATIENCE_SECONDS", 3600.0)
     assert shown(capsys) == ""
 
 
@@ -33,12 +33,12 @@ def test_short_work_shows_no_bar(
 def test_long_work_shows_a_bar(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(latebar, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "PATIENCE_SECONDS", 0.0)
     assert "reading" in shown(capsys)
 
 
 def test_where_there_is_no_terminal_nothing_is_written(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(latebar, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "PATIENCE_SECONDS", 0.0)
     assert shown(capsys) == ""

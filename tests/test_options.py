@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from autocoa_bench.cli.options import Format, check_file, format_of, write_table
 from autocoa_bench.errors import UserError
-from autocoa_bench.options import Format, check_file, format_of, write_table
 
 
 def test_a_files_name_says_its_format() -> None:

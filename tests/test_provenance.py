@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from autocoa_bench.provenance import changes, here
+from autocoa_bench.runs.provenance import changes, here
 from autocoa_bench.types import Environment
 
 BEFORE = Environment("2026-01-01", "http://a.example:1", 1, "abc", {"numpy": "2.0"})

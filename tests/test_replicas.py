@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from autocoa_bench import net
-from autocoa_bench.store import load_run
+from autocoa_bench.runs.run_folder import load_run
+from autocoa_bench.util import http_retry
 from support.commands import Cli, caller, refused
 from support.mock_server import Body, MockServer, is_probe
 from support.towns import reply, town_of, write_task
@@ -21,8 +21,8 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """Runs sixty towns, eight at once; an outage is found out in half a second."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(net, "BACKOFF_BASE", 0.01)
-    monkeypatch.setattr(net, "OUTAGE_WAITS", (0.0, 0.1, 0.2, 0.2))
+    monkeypatch.setattr(http_retry, "BACKOFF_BASE", 0.01)
+    monkeypatch.setattr(http_retry, "OUTAGE_WAITS", (0.0, 0.1, 0.2, 0.2))
     tasks, corpus = write_task(tmp_path, QUESTIONS)
     words = ["run", "--solver", "agent:shots=0", "--tasks", tasks, "--corpus", corpus]
     return caller(monkeypatch, capsys, *words, "--model", "mock", "--concurrency", "8")

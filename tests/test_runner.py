@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from agent_model.agent import Agent
+from agent_model.dialects.agent import Agent
 from autocoa_bench.errors import EngineFault, SearchFault, UserError
-from autocoa_bench.runner import Job, World, episode_seed, run_jobs
-from autocoa_bench.solvers import Solver
+from autocoa_bench.runs.scheduler import Job, World, episode_seed, run_jobs
+from autocoa_bench.runs.solvers import Solver
 from autocoa_bench.types import (
     Budget,
     Completion,

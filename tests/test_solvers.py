@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.solvers import load_solver
+from autocoa_bench.runs.solvers import load_solver
 from baselines.react import ReAct
 
 

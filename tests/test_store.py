@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.store import RunFolder, load_run, write_scores
+from autocoa_bench.runs.run_folder import RunFolder, load_run, write_scores
 from autocoa_bench.types import Score, Scored
 from support.runs import answered, failed, info, write_run
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autocoa_bench.errors import UserError
-from autocoa_bench.options import (
+from autocoa_bench.cli.options import (
     BaseUrl,
     KeyFile,
     Protocol,
@@ -20,9 +19,10 @@ from autocoa_bench.options import (
     format_of,
     write_report,
 )
+from autocoa_bench.errors import UserError
 
 if TYPE_CHECKING:
-    from agent_model.measuring import Measured
+    from agent_model.fidelity.measure import Measured
 
 app = typer.Typer(
     help="Measure a model's simulated search results against the real ones.",
@@ -59,8 +59,8 @@ def fidelity(
     out: TableFile = None,
 ) -> None:
     """At each search of recorded trajectories, let the model write the results, and check them."""
-    from agent_model import measuring
-    from agent_model.world_model import look_ups, report
+    from agent_model.fidelity import measure
+    from agent_model.fidelity.facts import look_ups, report
     from autocoa_bench.engines import EngineOptions, opened
     from autocoa_bench.types import Sampling
 
@@ -68,15 +68,15 @@ def fidelity(
     for file, option in ((out, "--out"), (written, "--written")):
         if file is not None:
             check_file(file, option)
-    read = [record for path in records for record in measuring.read_records(path)]
+    read = [record for path in records for record in measure.read_records(path)]
     found = [look_up for record in read for look_up in look_ups(record)]
     if not found:
         raise UserError(
             f"none of the {len(read)} records has a search and a gold chain; give records of an "
             "agent over the embedded tasks"
         )
-    settings = measuring.Settings(
-        dialect=measuring.dialect_of(read),
+    settings = measure.Settings(
+        dialect=measure.dialect_of(read),
         sampling=Sampling(temperature, top_p, seed=seed),
         top_k=max(1, *(len(look_up.real) for look_up in found)),
         max_tokens=max_tokens,
@@ -96,7 +96,7 @@ def fidelity(
         ),
     )
     try:
-        measured = measuring.measure(found, limit, made, settings, concurrency, written)
+        measured = measure.measure(found, limit, made, settings, concurrency, written)
     except KeyboardInterrupt:
         kept = "what was written is safe, and" if written else "with --written FILE"
         typer.echo(f"\nstopped; {kept} the same command resumes", err=True)

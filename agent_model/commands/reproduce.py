@@ -15,8 +15,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from agent_model.reproduction.steps import Step
-    from agent_model.reproduction.table1 import Scale
+    from agent_model.reproduce.steps import Step
+    from agent_model.reproduce.table1 import Scale
 
 app = typer.Typer(
     help="Reproduce the paper's Table 1: train every variant, evaluate every row.",
@@ -71,7 +71,7 @@ def table1(
     dry_run: _DryRun = False,
 ) -> None:
     """Run all commands that are not done yet, then print the tables. The same command resumes."""
-    from agent_model.reproduction import reproduce, table1
+    from agent_model.reproduce import reproduce, table1
 
     size = _scale(scale, share)
     with _resumable():
@@ -94,7 +94,7 @@ def switch(
 ) -> None:
     """Real searches saved against accuracy lost, over the step at which RL leaves the simulated
     environment. A folder of Table 1 is gone on from. The same command resumes."""
-    from agent_model.reproduction import reproduce, switch, table1
+    from agent_model.reproduce import reproduce, switch, table1
 
     size = _scale(scale, share)
     with _resumable():
@@ -113,7 +113,7 @@ def seeds(
     share: _Share = 1.0,
 ) -> None:
     """Print the rows, the claims and the curve over the switch of several seeds together."""
-    from agent_model.reproduction import reproduce
+    from agent_model.reproduce import reproduce
 
     reproduce.over_seeds(_scale(scale, share), folders, out, _console())
 
@@ -125,14 +125,14 @@ def nano_base(
 ) -> None:
     """Make the model that the scale nano starts from, anew. The same command resumes."""
     with _resumable():
-        from agent_model.reproduction import nano
+        from agent_model.reproduce import nano
 
         made = nano.make_base(out, seed, _console())
     typer.echo(f"made: {made}; start from it with `reproduce table1 --base {made}`")
 
 
 def _scale(size: Size, share: float) -> Scale:
-    from agent_model.reproduction import nano, smollm2
+    from agent_model.reproduce import nano, smollm2
 
     return {Size.NANO: nano.scale, Size.SMOLLM2: smollm2.scale}[size](share)
 

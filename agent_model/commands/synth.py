@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from autocoa_bench.errors import UserError
-from autocoa_bench.options import (
+from autocoa_bench.cli.options import (
     BaseUrl,
     KeyFile,
     Protocol,
@@ -19,11 +18,13 @@ from autocoa_bench.options import (
     concurrency_of,
     engine_of,
 )
+from autocoa_bench.errors import UserError
+from autocoa_bench.runs import config
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from agent_model.synthesis.folder import DataKind, SynthInfo
+    from agent_model.data.folder import DataKind, SynthInfo
 
 app = typer.Typer(
     help="Make training data: trajectories (coa, cot), contrastive pairs (cot+a); export them.",
@@ -113,11 +114,10 @@ def make(
     """Make data. The same command resumes a stopped one; only what is kept may be asked anew."""
     from rich.console import Console
 
-    from agent_model.synthesis.keep import Limits
-    from agent_model.synthesis.making import Order
-    from agent_model.synthesis.making import make as make_data
-    from agent_model.synthesis.sampled import Ask
-    from autocoa_bench import bench
+    from agent_model.data.build import Order
+    from agent_model.data.build import make as make_data
+    from agent_model.data.filters import Limits
+    from agent_model.data.model_teacher import Ask
     from autocoa_bench.types import Budget, Sampling
 
     kind = cast("DataKind", context.info_name)
@@ -132,7 +132,7 @@ def make(
     servers = addresses(base_url)
     check_key_file(key_file, servers)
     engine = engine_of(engine, servers)
-    plan = bench.Plan(
+    plan = config.Plan(
         solver=f"agent:shots={shots}",
         tasks=tasks,
         model=model,
@@ -196,8 +196,8 @@ def export(
     ] = False,
 ) -> None:
     """Write data in another trainer's format."""
-    from agent_model.synthesis import exports
-    from agent_model.synthesis.folder import read
+    from agent_model.data import export as exports
+    from agent_model.data.folder import read
 
     if observations and tokenizer is None:
         raise UserError("--observations is about tokens, and needs --tokenizer")

@@ -87,12 +87,12 @@ def grpo(
         if out is None:
             raise UserError(f"--hand-over {hand_over.value} writes a folder; name it by --out")
         with training():
-            from agent_model.handover import writing
-        for file in writing.hand_over(recipe, hand_over.value, out):
+            from agent_model.trainer_export import write
+        for file in write.hand_over(recipe, hand_over.value, out):
             typer.echo(file)
         return
     with training():
-        from agent_model.training import rl
+        from agent_model.training.grpo import train as rl
     _run(partial(rl.train, recipe), config, out)
 
 
@@ -101,8 +101,8 @@ def _train(stage: Stage, config: Path, out: Path | None, changes: list[str]) -> 
 
     recipe = load_recipe(config, stage, changes)
     with training():
-        from agent_model.training import loop
-    _run(partial(loop.train, recipe), config, out)
+        from agent_model.training import sft
+    _run(partial(sft.train, recipe), config, out)
 
 
 @contextmanager

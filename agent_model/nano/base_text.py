@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from agent_model.synthesis.gold import teach
+from agent_model.data.gold_teacher import teach
 from autocoa_bench import tasks
 from autocoa_bench.episode import Dialect, Reply, episode
+from autocoa_bench.runs.solvers import load_solver
 from autocoa_bench.search import corpus
-from autocoa_bench.search.opening import open_engine
-from autocoa_bench.solvers import load_solver
+from autocoa_bench.search.factory import open_engine
 from autocoa_bench.types import Budget, Completion, Observation, Question, Trajectory
 
 SHOWN = "agent:shots=2"

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from agent_model.tokens import Tokenizer, encode_prompt, end_of_turn
-from autocoa_bench.engines.arena import Arena, alike
+from autocoa_bench.engines.transformers.kv_cache import Arena, alike
 from autocoa_bench.types import Completion, Generate
 
 if TYPE_CHECKING:
-    from agent_model.training.policy import Policy
+    from agent_model.training.model import Policy
 
 _TAIL = 24  # tokens that a stop string surely fits into
 

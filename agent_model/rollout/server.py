@@ -19,8 +19,8 @@ from msgspec import Struct
 
 from agent_model.rollout.sampler import Seat, completion
 from agent_model.tokens import Tokenizer, encode_prompt, end_of_turn
-from autocoa_bench.engines.net import key_from_environment, normalised_url
-from autocoa_bench.engines.transport import Status, Transport
+from autocoa_bench.engines.openai.addresses import key_from_environment, normalised_url
+from autocoa_bench.engines.openai.transport import Status, Transport
 from autocoa_bench.errors import UNREADABLE, EngineFault, UserError
 from autocoa_bench.types import Completion, Generate
 

@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from agent_model.tokens import Tokenizer
 from agent_model.training.files import first_line, writing
+from agent_model.training.model import Policy
 from agent_model.training.optimiser import Masters
-from agent_model.training.policy import Policy
 from agent_model.training.sharding import whole_weights
 from autocoa_bench.errors import UserError
 

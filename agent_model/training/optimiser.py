@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from agent_model.training.config import Common, Recipe
-from agent_model.training.policy import trainable
+from agent_model.training.model import trainable
 from agent_model.training.sharding import add_up, local, norm_of_all, slice_of, whole
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")  # what AdamW keeps of the shape of a weight

@@ -16,7 +16,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from agent_model.training.policy import Policy, trainable
+from agent_model.training.model import Policy, trainable
 
 
 def shard(policy: Policy, device: torch.device) -> None:

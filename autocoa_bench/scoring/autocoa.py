@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from autocoa_bench.scoring import BoxScorer
+from autocoa_bench.scoring.scorer import BoxScorer
 from autocoa_bench.scoring.text import exact_match, normalise
 
 _CLOSED_AT_FIRST_BRACE = re.compile(r"\\boxed\{([^}]*)\}")

@@ -1,34 +1,15 @@
-"""Search engines: whatever turns a query into passages."""
+"""Search engines: a query becomes passages.
 
-from __future__ import annotations
+`engine` is the protocol and `factory` makes an engine from its name. `bm25`, `dense/`, `lucene/`
+and `hybrid` search a corpus in this process; `remote/` is the client and the server of search
+servers; `simulated` lets a model play the search engine. `corpus` stores passages, `result_cache`
+stores results, and `build_cache` stores indexes.
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+May import: `types`, `errors`, `registry`, `util`."""
 
-from autocoa_bench.types import Passage, SearchSpec
+from autocoa_bench.search.engine import SearchEngine, SearchesMany
 
-
-class SearchEngine(Protocol):
-    """A search engine as the runner sees it. Made by a factory named in the registry."""
-
-    @property
-    def spec(self) -> SearchSpec:
-        """What makes its results comparable: engine, corpus fingerprint, settings, top-k."""
-        ...
-
-    async def search(self, query: str) -> tuple[Passage, ...]:
-        """Return at most top-k passages, best first. Raises SearchFault."""
-        ...
-
-    async def close(self) -> None:
-        """Release what it holds; safe to call twice."""
-        ...
-
-
-@runtime_checkable
-class SearchesMany(Protocol):
-    """A search engine in process that answers many queries in one call."""
-
-    def search_batch(self, queries: Sequence[str], top_k: int) -> list[tuple[Passage, ...]]:
-        """The best passages of each query, as `search` finds them. Called from a thread."""
-        ...
+__all__ = [
+    "SearchEngine",
+    "SearchesMany",
+]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from autocoa_bench.errors import SearchFault
-from autocoa_bench.search import SearchEngine, SearchesMany
+from autocoa_bench.search.engine import SearchEngine, SearchesMany
 from autocoa_bench.types import Passage, SearchSpec
 
 MOST_AT_ONCE = 256

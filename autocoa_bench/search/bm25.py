@@ -21,11 +21,11 @@ import Stemmer
 from bm25s.stopwords import STOPWORDS_EN
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.latebar import LateBar
-from autocoa_bench.paths import cache_dir
-from autocoa_bench.search.cached import open_or_build
+from autocoa_bench.search.build_cache import open_or_build
 from autocoa_bench.search.corpus import FORMAT, Corpus, open_corpus
 from autocoa_bench.types import Passage, SearchSpec
+from autocoa_bench.util.paths import cache_dir
+from autocoa_bench.util.progress import LateBar
 
 # bm25s's English set is that of Lucene's EnglishAnalyzer: 33 words.
 STOPWORDS = frozenset(STOPWORDS_EN)

@@ -17,11 +17,11 @@ import msgspec
 
 from autocoa_bench import registry
 from autocoa_bench.errors import UserError
-from autocoa_bench.latebar import LateBar
-from autocoa_bench.paths import cache_dir, user_path
-from autocoa_bench.rows import Row, malformed, read_rows, text_id
-from autocoa_bench.search.cached import open_or_build
+from autocoa_bench.search.build_cache import open_or_build
 from autocoa_bench.types import Passage
+from autocoa_bench.util.paths import cache_dir, user_path
+from autocoa_bench.util.progress import LateBar
+from autocoa_bench.util.row_reader import Row, malformed, read_rows, text_id
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.search.opening import brings_corpus, open_engine
+from autocoa_bench.search.factory import brings_corpus, open_engine
 from autocoa_bench.types import Passage, SearchSpec
 
 RRF_K = 60

@@ -4,7 +4,7 @@ from hashlib import sha256
 
 from autocoa_bench.tasks import Split, questions_sha256
 from tasks.closed_world.encyclopedia import corpus_jsonl
-from tasks.closed_world.questions import COUNTS, questions
+from tasks.closed_world.questions.build import COUNTS, questions
 
 SIDES: tuple[Split, ...] = ("test", "train")
 

@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from autocoa_bench.types import Passage
 from tasks.closed_world.entities import Entity, Ref, Side, World
-from tasks.closed_world.prose import Article, article
-from tasks.closed_world.wordings import wordings
-from tasks.closed_world.world import world
+from tasks.closed_world.text.prose import Article, article
+from tasks.closed_world.text.wordings import wordings
+from tasks.closed_world.world.build import world
 
 
 class Statement(Struct, frozen=True):

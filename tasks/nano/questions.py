@@ -9,7 +9,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from autocoa_bench.types import Hop, Question
-from tasks.closed_world.dice import Dice
+from tasks.closed_world.rng import Dice
 from tasks.nano.world import RELATIONS, Fact, Nano, NanoSide, nano
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import get_args
 
 from autocoa_bench.types import Passage
-from tasks.closed_world.dice import Dice
+from tasks.closed_world.rng import Dice
 from tasks.nano.world import RELATIONS, Fact, NanoSide, names_of, rolled, worded
 
 COUNT = 40_000

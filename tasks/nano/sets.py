@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from autocoa_bench.paths import cache_dir
 from autocoa_bench.tasks import Split
 from autocoa_bench.types import Passage, Question, TaskInfo
+from autocoa_bench.util.paths import cache_dir
 from tasks.closed_world.encyclopedia import jsonl
 from tasks.nano.questions import SHAPES, questions
 from tasks.nano.readings import readings

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Literal, NamedTuple, get_args
 
 from autocoa_bench.types import Passage
-from tasks.closed_world.dice import Dice
+from tasks.closed_world.rng import Dice
 
 NanoSide = Literal["test", "train", "base"]
 

@@ -15,15 +15,15 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from autocoa_bench.crew import work_through
 from autocoa_bench.engines import Engine
+from autocoa_bench.episode.answer_text import after_reasoning
 from autocoa_bench.errors import UNREADABLE, EngineFault, UserError
-from autocoa_bench.latebar import LateBar
-from autocoa_bench.markup import after_reasoning
-from autocoa_bench.rows import malformed, read_rows, text_id
 from autocoa_bench.scoring.text import has_words
-from autocoa_bench.store import LineFile
 from autocoa_bench.types import EngineSpec, Generate, Message, Prompt, Question, Sampling
+from autocoa_bench.util.concurrency import work_through
+from autocoa_bench.util.json_lines import LineFile
+from autocoa_bench.util.progress import LateBar
+from autocoa_bench.util.row_reader import malformed, read_rows, text_id
 from tasks.temporal import chains
 from tasks.temporal.chains import Chain, Fact, Report
 

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from autocoa_bench.episode.answer_text import after_reasoning
 from autocoa_bench.errors import UNREADABLE
-from autocoa_bench.markup import after_reasoning
 from autocoa_bench.scoring.text import has_words, normalise
 from autocoa_bench.types import Hop, Question
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autocoa_bench.errors import UserError
-from autocoa_bench.options import (
+from autocoa_bench.cli.options import (
     BaseUrl,
     KeyFile,
     addresses,
@@ -18,6 +17,7 @@ from autocoa_bench.options import (
     engine_of,
     stopped_safely,
 )
+from autocoa_bench.errors import UserError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -115,8 +115,8 @@ def _write(out: Path, name: str, found: list[Report], built: Built, spec: Engine
     """The questions, their sub-questions, the reports as a corpus, and what was rejected."""
     import msgspec
 
-    from autocoa_bench.parts import SUB, sub_questions
-    from autocoa_bench.store import replace_file
+    from autocoa_bench.tasks.subquestions import SUB, sub_questions
+    from autocoa_bench.util.json_lines import replace_file
     from tasks.temporal.build import json_lines
     from tasks.temporal.chains import as_row
 

@@ -14,14 +14,14 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from autocoa_bench.types import Passage, Question
-from tasks.closed_world.chains import Chains
-from tasks.closed_world.composing import Composer, collect
 from tasks.closed_world.encyclopedia import Encyclopedia, Statement, indexed
 from tasks.closed_world.entities import Entity
-from tasks.closed_world.grammar import capitalise, with_articles
-from tasks.closed_world.prose import Article
-from tasks.closed_world.wordings import wordings
-from tasks.temporal.asking import asked
+from tasks.closed_world.questions.chains import Chains
+from tasks.closed_world.questions.composing import Composer, collect
+from tasks.closed_world.text.grammar import capitalise, with_articles
+from tasks.closed_world.text.prose import Article
+from tasks.closed_world.text.wordings import wordings
+from tasks.temporal.composing import asked
 
 NAME = "known"
 COUNT = 192

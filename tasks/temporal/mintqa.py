@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.hub import HubFile, fetch
-from autocoa_bench.parts import SUB, sub_questions
 from autocoa_bench.tasks import FileTask, Split
+from autocoa_bench.tasks.subquestions import SUB, sub_questions
 from autocoa_bench.types import Question, TaskInfo
+from autocoa_bench.util.hub import HubFile, fetch
 
 FILE = HubFile("probe2/multi-hop", "", "MINTQA-POP.json")
 """The file in its authors' GitHub repository; only a mirror can give it."""

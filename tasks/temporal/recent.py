@@ -8,13 +8,13 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from autocoa_bench.types import Passage, Question
-from tasks.closed_world.chains import Chains
-from tasks.closed_world.composing import Composer, collect
 from tasks.closed_world.encyclopedia import Encyclopedia, Statement, forward, indexed
 from tasks.closed_world.entities import Entity, Side, World
-from tasks.closed_world.prose import Article, article
-from tasks.closed_world.wordings import wordings
-from tasks.temporal.asking import asked
+from tasks.closed_world.questions.chains import Chains
+from tasks.closed_world.questions.composing import Composer, collect
+from tasks.closed_world.text.prose import Article, article
+from tasks.closed_world.text.wordings import wordings
+from tasks.temporal.composing import asked
 from tasks.temporal.reports import COUNTS as REPORTS
 from tasks.temporal.reports import world
 

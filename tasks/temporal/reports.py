@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from tasks.closed_world.draft import Draft
 from tasks.closed_world.entities import MONTHS, Amount, Date, Side, World
+from tasks.closed_world.world.draft import Draft
 from tasks.temporal.season import YEAR, Season
 
 _FIRST, _LAST = Date(YEAR, 1, 16), Date(YEAR, 3, 7)

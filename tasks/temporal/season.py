@@ -7,11 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
-from tasks.closed_world.dice import Dice
-from tasks.closed_world.draft import Draft, some_date
 from tasks.closed_world.entities import Amount, Entity, Ref, Side, Value, World, Year
-from tasks.closed_world.grammar import capitalise, with_articles
-from tasks.closed_world.names import Language, NamePool, Words, languages, name_pool, place_name
+from tasks.closed_world.rng import Dice
+from tasks.closed_world.text.grammar import capitalise, with_articles
+from tasks.closed_world.world.draft import Draft, some_date
+from tasks.closed_world.world.names import (
+    Language,
+    NamePool,
+    Words,
+    languages,
+    name_pool,
+    place_name,
+)
 
 YEAR = 2025
 """The season's year: of the reports' dates, and the age of everybody in it."""

@@ -8,10 +8,10 @@ from hashlib import sha256
 from pathlib import Path
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.parts import SUB, sub_questions
-from autocoa_bench.paths import cache_dir
 from autocoa_bench.tasks import Split, questions_sha256
+from autocoa_bench.tasks.subquestions import SUB, sub_questions
 from autocoa_bench.types import Question, TaskInfo
+from autocoa_bench.util.paths import cache_dir
 
 VERSION = "1"
 """Raised whenever a passage or a question changes; `python -m tasks.temporal` then prints the

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from agent_model.grpo import advantages, k3, objective
+from agent_model.training.grpo.objective import advantages, k3, objective
 
 
 def test_an_advantage_is_the_reward_less_the_groups_mean() -> None:

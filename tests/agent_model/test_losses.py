@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from agent_model.losses import TRAINS, contrastive, mean_logp, nll, token_logps
 from agent_model.tokens import Kind
+from agent_model.training.losses import TRAINS, contrastive, mean_logp, nll, token_logps
 
 
 def test_the_contrastive_loss_is_the_hand_worked_value() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agent_model.agent import Agent
-from agent_model.reward import Reward, reward
+from agent_model.dialects.agent import Agent
+from agent_model.training.grpo.reward import Reward, reward
 from autocoa_bench.scoring import load_scorers
 from autocoa_bench.types import FaultNote, Question, Record
 from support.play import QUESTION, play

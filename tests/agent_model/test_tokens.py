@@ -9,10 +9,9 @@ import pytest
 from rich.console import Console
 from tokenizers import decoders, normalizers, pre_tokenizers
 
-from agent_model.agent import Agent
-from agent_model.losses import TRAINS
+from agent_model.data.pairs import Pair
+from agent_model.dialects.agent import Agent
 from agent_model.nano.tokenizer import make_tokenizer as make_words
-from agent_model.pairs import Pair
 from agent_model.tokens import (
     Encoded,
     Kind,
@@ -26,6 +25,7 @@ from agent_model.tokens import (
     end_of_turn,
     retokenisation_drift,
 )
+from agent_model.training.losses import TRAINS
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Generate, Message, Prompt, Step, Trajectory, Turn
 from support.play import play

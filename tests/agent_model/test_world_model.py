@@ -11,14 +11,13 @@ import msgspec
 import pytest
 import typer
 
-from agent_model.agent import Agent
 from agent_model.commands import fidelity
-from agent_model.measuring import read_records
-from agent_model.synthesis import folder
-from agent_model.synthesis.folder import SynthInfo, SynthSpec
-from agent_model.synthesis.gold import teach
-from agent_model.synthesis.keep import Counts, Limits
-from agent_model.world_model import (
+from agent_model.data import folder
+from agent_model.data.filters import Counts, Limits
+from agent_model.data.folder import SynthInfo, SynthSpec
+from agent_model.data.gold_teacher import teach
+from agent_model.dialects.agent import Agent
+from agent_model.fidelity.facts import (
     Verdict,
     facts_stated,
     look_ups,
@@ -27,11 +26,13 @@ from agent_model.world_model import (
     states,
     verdict,
 )
-from autocoa_bench import registry, store
+from agent_model.fidelity.measure import read_records
+from autocoa_bench import registry
 from autocoa_bench.engines import EngineOptions
 from autocoa_bench.engines.scripted import ScriptedEngine
 from autocoa_bench.errors import EngineFault, UserError
 from autocoa_bench.report import render
+from autocoa_bench.runs import run_folder
 from autocoa_bench.search.bm25 import BM25
 from autocoa_bench.search.simulated import ResultForm, Simulated, observe
 from autocoa_bench.types import (
@@ -424,7 +425,7 @@ def test_a_resumed_run_holds_each_record_once(
     served: Served, taught: list[Record], tmp_path: Path
 ) -> None:
     fault = msgspec.structs.replace(taught[0], trajectory=None, fault=FaultNote("timeout", ""))
-    run = store.RunFolder(tmp_path / "run", info())
+    run = run_folder.RunFolder(tmp_path / "run", info())
     for each in (taught[1], fault, taught[0], taught[1]):
         run.append(each)
     run.close()

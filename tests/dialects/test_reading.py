@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from agent_model.agent import Agent
-from agent_model.r1_searcher import R1Searcher
-from agent_model.search_r1 import SearchR1
+from agent_model.dialects.agent import Agent
+from agent_model.dialects.r1_searcher import R1Searcher
+from agent_model.dialects.search_r1 import SearchR1
 from autocoa_bench.episode import Dialect
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Completion

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent_model.r1_searcher import read_turn
+from agent_model.dialects.r1_searcher import read_turn
 from autocoa_bench.episode import n_actions
 from autocoa_bench.scoring import load_scorers, score_record
 from autocoa_bench.types import Question, Record

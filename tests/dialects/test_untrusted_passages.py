@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_model.agent import Agent
-from agent_model.r1_searcher import R1Searcher
-from agent_model.search_r1 import SearchR1
+from agent_model.dialects.agent import Agent
+from agent_model.dialects.r1_searcher import R1Searcher
+from agent_model.dialects.search_r1 import SearchR1
 from autocoa_bench.episode import Dialect, turns_of
 from autocoa_bench.types import Passage, Trajectory
 from baselines.model_only import ModelOnly

@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers
 
-from autocoa_bench.engines.arena import Arena
+from autocoa_bench.engines.transformers.kv_cache import Arena
 from autocoa_bench.errors import UserError
 from support.tiny import tiny_model
 

@@ -9,11 +9,11 @@ import pytest
 from openai import AsyncOpenAI
 
 from autocoa_bench.engines import EngineOptions
-from autocoa_bench.engines.client import OpenAIEngine, from_options
-from autocoa_bench.engines.net import KEY_VARIABLES, normalised_url
+from autocoa_bench.engines.openai.addresses import KEY_VARIABLES, normalised_url
+from autocoa_bench.engines.openai.client import OpenAIEngine, from_options
 from autocoa_bench.errors import EngineFault, UserError
-from autocoa_bench.net import BACKOFF_BASE, RETRY_AFTER_CAP
 from autocoa_bench.types import Completion, EngineSpec, Generate, Message, Prompt, Sampling, Turn
+from autocoa_bench.util.http_retry import BACKOFF_BASE, RETRY_AFTER_CAP
 from support.mock_server import Fault, Kind, MockServer
 
 PROMPT = Prompt((Message("user", "Who?"),), (Turn("model", "hm"),), prefill="<think>")

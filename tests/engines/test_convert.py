@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from autocoa_bench.cli import app
-from autocoa_bench.engines import convert as conversion
-from autocoa_bench.engines.convert import convert
-from autocoa_bench.engines.tensors import Tensors, save
+from autocoa_bench.cli.main import app
+from autocoa_bench.engines.weights import convert as conversion
+from autocoa_bench.engines.weights.convert import convert
+from autocoa_bench.engines.weights.safetensors import Tensors, save
 from autocoa_bench.errors import UserError
 from support.tiny import edit_json, numpy_lora
 

@@ -14,11 +14,14 @@ import msgspec
 import pytest
 from openai import OpenAI
 
-from agent_model.agent import Agent
-from autocoa_bench.engines import EngineOptions, embedded, models, wire
-from autocoa_bench.engines.convert import convert
-from autocoa_bench.engines.embedded import EmbeddedEngine, from_options
-from autocoa_bench.engines.models import DEFAULT
+from agent_model.dialects.agent import Agent
+from autocoa_bench.engines import EngineOptions
+from autocoa_bench.engines.launch import embedded
+from autocoa_bench.engines.launch.embedded import EmbeddedEngine, from_options
+from autocoa_bench.engines.openai import protocol
+from autocoa_bench.engines.weights import models
+from autocoa_bench.engines.weights.convert import convert
+from autocoa_bench.engines.weights.models import DEFAULT
 from autocoa_bench.episode import episode
 from autocoa_bench.errors import CONTEXT, EngineFault, MissingExtra, UserError
 from autocoa_bench.types import (
@@ -206,7 +209,7 @@ def test_an_episode_goes_on_from_its_own_ids(session: Session) -> None:
     ended = first.stop_reason == "stop"
     assert asked.prompt.turns[0].token_ids == (first.token_ids[:-1] if ended else first.token_ids)
     [second] = session.generate(asked)
-    sent = wire.pieces("", asked.prompt)
+    sent = protocol.pieces("", asked.prompt)
     given = sum(1 if isinstance(each, int) else len(session.tokens(each)) for each in sent[1:])
     assert first.prompt_tokens is not None
     assert second.prompt_tokens == first.prompt_tokens + given

@@ -11,18 +11,17 @@ from typing import Any
 
 import pytest
 
-from agent_model.agent import Agent
+from agent_model.dialects.agent import Agent
 from autocoa_bench import report
 from autocoa_bench.engines import caveats
-from autocoa_bench.engines.client import OpenAIEngine
-from autocoa_bench.engines.net import KEY_VARIABLES
+from autocoa_bench.engines.openai.addresses import KEY_VARIABLES
+from autocoa_bench.engines.openai.client import OpenAIEngine
 from autocoa_bench.errors import ServerDown
-from autocoa_bench.net import OUTAGE_WAITS
 from autocoa_bench.report.model import Table
-from autocoa_bench.runner import Job, World, run_jobs
+from autocoa_bench.runs.run_folder import Run
+from autocoa_bench.runs.scheduler import Job, World, run_jobs
+from autocoa_bench.runs.solvers import Solver
 from autocoa_bench.scoring import load_scorers, score_record
-from autocoa_bench.solvers import Solver
-from autocoa_bench.store import Run
 from autocoa_bench.types import (
     Budget,
     EngineSpec,
@@ -33,6 +32,7 @@ from autocoa_bench.types import (
     SearchSpec,
     Trajectory,
 )
+from autocoa_bench.util.http_retry import OUTAGE_WAITS
 from support.mock_server import Body, Fault, MockServer, room_for, tokens
 from support.runs import info
 from support.towns import reply, town_of

@@ -7,9 +7,9 @@ from typing import Literal
 
 import pytest
 
-from autocoa_bench import net
-from autocoa_bench.engines.net import KEY_VARIABLES, Key, key_from_file
+from autocoa_bench.engines.openai.addresses import KEY_VARIABLES, Key, key_from_file
 from autocoa_bench.errors import UserError
+from autocoa_bench.util import http_retry
 from support.commands import Cli, caller, refused
 from support.mock_server import Fault, MockServer
 from support.towns import reply, write_task
@@ -27,8 +27,8 @@ def _no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(net, "BACKOFF_BASE", 0.0)
-    monkeypatch.setattr(net, "OUTAGE_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(http_retry, "BACKOFF_BASE", 0.0)
+    monkeypatch.setattr(http_retry, "OUTAGE_WAITS", (0.0, 0.0))
     tasks, corpus = write_task(tmp_path, 4)
     words = ["run", "--solver", "agent:shots=0", "--tasks", tasks, "--corpus", corpus]
     return caller(monkeypatch, capsys, *words, "--model", "mock", "--out", "out")

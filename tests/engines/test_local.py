@@ -12,8 +12,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from autocoa_bench.engines import EngineOptions
-from autocoa_bench.engines.arena import Arena
-from autocoa_bench.engines.local import LocalEngine, from_options
+from autocoa_bench.engines.transformers.engine import LocalEngine, from_options
+from autocoa_bench.engines.transformers.kv_cache import Arena
 from autocoa_bench.errors import EngineFault, UserError
 from autocoa_bench.types import Completion, Generate, Message, Prompt, Sampling, Turn
 from support.tiny import edit_json, random_lora, tiny_model

@@ -13,9 +13,9 @@ import pytest
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
 from gguf.quants import dequantize, quantize
 
-from autocoa_bench.engines import models
-from autocoa_bench.engines.models import PackagedModel, known_models, pull, resolve
-from autocoa_bench.engines.requantise import to_q8_0
+from autocoa_bench.engines.weights import models
+from autocoa_bench.engines.weights.models import PackagedModel, known_models, pull, resolve
+from autocoa_bench.engines.weights.requantise import to_q8_0
 from autocoa_bench.errors import UserError
 
 MEMBER = "tiny/tiny.Q4_1.gguf"

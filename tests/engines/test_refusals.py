@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from autocoa_bench.engines import refusals
+from autocoa_bench.engines.openai import context_errors
 
 TOO_LONG = {
     "OpenAI, chat": (
@@ -76,15 +76,15 @@ TOO_LONG = {
 def test_a_refusal_for_length_is_known_with_the_sizes_that_it_names(
     message: str, sizes: tuple[int | None, int | None]
 ) -> None:
-    assert refusals.too_long(400, message)
-    found = refusals.refused(message)
+    assert context_errors.too_long(400, message)
+    found = context_errors.refused(message)
     assert (found.context_tokens, found.prompt_tokens) == sizes
 
 
 def test_llama_cpp_may_put_the_sizes_beside_its_message() -> None:
     said = {"message": "the request exceeds the available context size. try increasing it"}
     body = json.dumps({"error": said | {"n_prompt_tokens": 1407, "n_ctx": 256}}).encode()
-    found = refusals.refused(said["message"] + refusals.counts(body))
+    found = context_errors.refused(said["message"] + context_errors.counts(body))
     assert (found.context_tokens, found.prompt_tokens) == (256, 1407)
 
 
@@ -97,7 +97,7 @@ def test_llama_cpp_may_put_the_sizes_beside_its_message() -> None:
     ],
 )
 def test_another_error_is_no_refusal_for_length(status: int, message: str) -> None:
-    assert not refusals.too_long(status, message)
+    assert not context_errors.too_long(status, message)
 
 
 @pytest.mark.parametrize(
@@ -123,4 +123,4 @@ def test_another_error_is_no_refusal_for_length(status: int, message: str) -> No
 def test_a_field_that_a_model_does_not_take_is_known_by_its_name(
     message: str, field: str | None
 ) -> None:
-    assert refusals.unsupported_field(message) == field
+    assert context_errors.unsupported_field(message) == field

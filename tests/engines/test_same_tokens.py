@@ -24,16 +24,17 @@ import gguf
 import numpy as np
 import pytest
 
-from agent_model.agent import Agent
+from agent_model.dialects.agent import Agent
 from autocoa_bench import registry, tasks
-from autocoa_bench.engines import Engine, hf, models
-from autocoa_bench.engines import convert as conversion
-from autocoa_bench.engines.convert import convert
-from autocoa_bench.engines.embedded import EmbeddedEngine
-from autocoa_bench.engines.gguf_io import finish
-from autocoa_bench.engines.local import LocalEngine
-from autocoa_bench.engines.models import DEFAULT
-from autocoa_bench.runner import World, drive
+from autocoa_bench.engines import Engine
+from autocoa_bench.engines.launch.embedded import EmbeddedEngine
+from autocoa_bench.engines.transformers.engine import LocalEngine
+from autocoa_bench.engines.weights import convert as conversion
+from autocoa_bench.engines.weights import huggingface, models
+from autocoa_bench.engines.weights.convert import convert
+from autocoa_bench.engines.weights.gguf import finish
+from autocoa_bench.engines.weights.models import DEFAULT
+from autocoa_bench.runs.scheduler import World, drive
 from autocoa_bench.types import Budget, Completion, EngineSpec, Generate, Sampling, Trajectory
 from support.tiny import random_lora, tiny_model
 
@@ -109,8 +110,8 @@ def episodes(engine: Engine) -> list[Trajectory]:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("trained")
     base = folder / "base"
-    hf.load_model(DEFAULT, "float32").save_pretrained(base)
-    hf.load_tokenizer(DEFAULT).save_pretrained(base)
+    huggingface.load_model(DEFAULT, "float32").save_pretrained(base)
+    huggingface.load_tokenizer(DEFAULT).save_pretrained(base)
     lora = random_lora(base, folder / "lora", rank=8, std=0.003)
     recorder = Recorder(LocalEngine(str(base), adapter=str(lora)))
     return Trained(
@@ -143,7 +144,7 @@ def test_llama_cpp_gives_the_same_tokens(trained: Trained) -> None:
 def test_llama_cpp_gives_the_same_tokens_of_a_merged_model(
     trained: Trained, tmp_path: Path
 ) -> None:
-    merged = hf.merge(str(trained.lora), str(tmp_path / "merged"), str(trained.base))
+    merged = huggingface.merge(str(trained.lora), str(tmp_path / "merged"), str(trained.base))
     model = convert(str(merged), str(tmp_path / "merged.gguf"), DEFAULT, "f32")
     engine = EmbeddedEngine(str(model), parallel=1, context_tokens=4096)
     assert spoken(episodes(engine)) == spoken(trained.episodes)

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from autocoa_bench.engines import Engine, EngineOptions, keeper, opened, vllm
+from autocoa_bench.engines import Engine, EngineOptions, opened
+from autocoa_bench.engines.launch import supervisor, vllm
 from autocoa_bench.errors import UserError
-from autocoa_bench.store import load_run
+from autocoa_bench.runs.run_folder import load_run
 from autocoa_bench.types import EngineSpec, Generate, Message, Prompt, Sampling, Turn
 from support.commands import Cli, caller, refused
 from support.interrupt import heed_ctrl_c
@@ -326,6 +327,6 @@ def test_the_real_vllm_serves_a_model_and_its_adapter_as_transformers_does(
 
 
 def test_the_keeper_tells_the_exit_code() -> None:
-    command = [sys.executable, keeper.__file__, sys.executable, "-c", "raise SystemExit(7)"]
+    command = [sys.executable, supervisor.__file__, sys.executable, "-c", "raise SystemExit(7)"]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         assert process.wait(PATIENCE) == 7

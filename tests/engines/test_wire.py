@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from autocoa_bench.engines import wire
+from autocoa_bench.engines.openai import protocol as wire
 from autocoa_bench.errors import EngineFault
-from autocoa_bench.net import server_message
 from autocoa_bench.types import Generate, Message, Prompt, Sampling, Turn
+from autocoa_bench.util.http_retry import server_message
 
 OPENING = (Message("system", "Be brief."), Message("user", "Who?"))
 PROMPT = Prompt(

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from autocoa_bench.audit import Audit, Confusion, Label, SavedAudit, save_audit
+from autocoa_bench.judge.agreement import Audit, Confusion, Label, SavedAudit, save_audit
+from autocoa_bench.runs.run_folder import load_run
 from autocoa_bench.stats import Estimate, corrected, estimate, scaled, wilson
-from autocoa_bench.store import load_run
 from support.commands import Cli, caller, refused
 from support.judges import exact, judge_spec
 from support.mock_server import MockServer
@@ -176,7 +176,7 @@ def test_an_audit_needs_a_judged_run(cli: Cli) -> None:
 def test_an_audit_that_ships_with_the_prompt_stands_under_the_tables_of_its_judge_alone(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from judges.prompts import JudgePrompt
+    from autocoa_bench.judge.prompts import JudgePrompt
 
     audits = (Path("audit.json"), Path("other.json"))
     shipped = property(lambda _: audits, lambda *_: None)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from autocoa_bench.audit import Confusion, read_audit
 from autocoa_bench.errors import UserError
+from autocoa_bench.judge.agreement import Confusion, read_audit
 from support.commands import Cli, caller, refused
 from support.judges import asked_about, exact
 from support.mock_server import Body, MockServer

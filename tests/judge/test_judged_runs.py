@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from autocoa_bench.store import load_run
+from autocoa_bench.runs.run_folder import load_run
 from support.commands import Cli, caller, refused
 from support.interrupt import heed_ctrl_c
 from support.judges import asked_about, exact

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from autocoa_bench.judge import load_prompt
-from judges.prompts import brief, reasoned
+from autocoa_bench.judge.prompts import brief, reasoned
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from autocoa_bench.audit import read_audit
-from autocoa_bench.engines.models import DEFAULT
-from autocoa_bench.grading import judge_cases
+from autocoa_bench.engines.weights.models import DEFAULT
 from autocoa_bench.judge import Case, JudgePlan, load_prompt
-from autocoa_bench.store import load_run
+from autocoa_bench.judge.agreement import read_audit
+from autocoa_bench.runs.run_folder import load_run
+from autocoa_bench.runs.scores import judge_cases
 from support.commands import Cli, caller, refused
 from support.towns import write_task
 

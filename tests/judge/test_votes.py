@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from autocoa_bench.engines import EngineOptions, models
+from autocoa_bench.engines import EngineOptions
 from autocoa_bench.engines.scripted import Reply, ScriptedEngine
+from autocoa_bench.engines.weights import models
 from autocoa_bench.errors import EngineFault, UserError
-from autocoa_bench.judge import Case, JudgePlan, Verdict, asking, load_prompt
-from autocoa_bench.judge.asking import Judge, counted
-from autocoa_bench.judge.kept import Kept
+from autocoa_bench.judge import Case, JudgePlan, Verdict, load_prompt
+from autocoa_bench.judge import judge as asking
+from autocoa_bench.judge.judge import Judge, counted
+from autocoa_bench.judge.verdict_cache import Kept
 from autocoa_bench.types import Completion, Generate, Sampling
 
 CASE = Case("Who?", ("Anna",), "Anne")

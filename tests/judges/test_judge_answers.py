@@ -5,9 +5,9 @@ from random import Random
 
 import pytest
 
-from judges.other import SLIPS, Pool, differs
-from judges.said import framed, ordered
-from judges.same import FORMS
+from autocoa_bench.judge.synthesis.phrasing import framed, ordered
+from autocoa_bench.judge.synthesis.right_answers import FORMS
+from autocoa_bench.judge.synthesis.wrong_answers import SLIPS, Pool, differs
 
 DRAWS = 300
 

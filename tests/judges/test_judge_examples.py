@@ -3,11 +3,11 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autocoa_bench.judge.synthesis.answer_types import meaning
+from autocoa_bench.judge.synthesis.examples import LONGEST, labelled
 from autocoa_bench.scoring.text import exact_match
 from autocoa_bench.tasks import resolve
 from autocoa_bench.types import Question
-from judges.examples import LONGEST, labelled
-from judges.values import meaning
 
 
 def question(number: int, text: str, *golds: str) -> Question:

@@ -7,12 +7,12 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from autocoa_bench.cli.verdicts import app
 from autocoa_bench.errors import UserError
+from autocoa_bench.judge.prompts import brief
+from autocoa_bench.judge.synthesis.build import Info, Order, apart, make
 from autocoa_bench.tasks import resolve
 from autocoa_bench.types import Record
-from judges.prompts import brief
-from judges.synth import app
-from judges.training import Info, Order, apart, make
 
 
 def order(count: int = 40, **given: object) -> Order:

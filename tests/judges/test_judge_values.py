@@ -2,7 +2,16 @@
 
 import pytest
 
-from judges.values import Date, kind_of, meaning, read_date, read_number, spelled, table, within
+from autocoa_bench.judge.synthesis.answer_types import (
+    Date,
+    kind_of,
+    meaning,
+    read_date,
+    read_number,
+    spelled,
+    table,
+    within,
+)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from autocoa_bench.report import Catalogue
-from autocoa_bench.store import Run
+from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.types import TaskInfo
 from support.handmade import BM25, Outcome, make
 

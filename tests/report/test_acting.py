@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from autocoa_bench.errors import UserError
 from autocoa_bench.report import Catalogue, acting, build, render
 from autocoa_bench.report.model import Cell, Table
+from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import wilson
-from autocoa_bench.store import Run
 
 Make = Callable[..., Run]
 Outcome = tuple[int, float]

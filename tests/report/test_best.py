@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from autocoa_bench.report import Catalogue, Report, Table, leaderboard, render
-from autocoa_bench.store import Run
+from autocoa_bench.runs.run_folder import Run
 
 Make = Callable[..., Run]
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.published import Claim, paper_claims, paper_tables
 from autocoa_bench.report import FORMATS, Catalogue, Table, build, claims, render
 from autocoa_bench.report.model import Cell, Fact
-from autocoa_bench.store import Run
+from autocoa_bench.report.published import Claim, paper_claims, paper_tables
+from autocoa_bench.runs.run_folder import Run
 
 Make = Callable[..., Run]
 Of = Callable[..., Run]

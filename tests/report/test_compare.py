@@ -10,7 +10,7 @@ import pytest
 from autocoa_bench.errors import UserError
 from autocoa_bench.report import by_search, compare, compared, records_by_outcome
 from autocoa_bench.report.model import Cell, Table
-from autocoa_bench.store import Run
+from autocoa_bench.runs.run_folder import Run
 
 Make = Callable[..., Run]
 

@@ -10,9 +10,9 @@ import pytest
 
 from autocoa_bench.errors import MissingExtra, UserError
 from autocoa_bench.report import Catalogue, build
-from autocoa_bench.report.drawing import draw
 from autocoa_bench.report.model import Report
-from autocoa_bench.store import Run
+from autocoa_bench.report.render.plot_files import draw
+from autocoa_bench.runs.run_folder import Run
 
 Make = Callable[..., Run]
 

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from autocoa_bench.report import build, evidence, render
 from autocoa_bench.report.model import Cell, Table
+from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import wilson
-from autocoa_bench.store import Run
 from autocoa_bench.types import Hop, Passage, Record
 
 Make = Callable[..., Run]

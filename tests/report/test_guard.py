@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from autocoa_bench.errors import Incomparable, UserError
 from autocoa_bench.report import Catalogue, build, compared
-from autocoa_bench.store import Run
+from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.types import Budget, EngineSpec, Sampling, SearchSpec
 from support.judges import judge_spec
 

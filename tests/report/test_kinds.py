@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from autocoa_bench.report import Catalogue, kinds
 from autocoa_bench.report.model import Table
-from autocoa_bench.store import Run
+from autocoa_bench.runs.run_folder import Run
 
 Make = Callable[..., Run]
 

@@ -19,7 +19,7 @@ from autocoa_bench.report import Catalogue, build, usual
 from autocoa_bench.report.model import Cell, Column, Row, Section, Table
 from autocoa_bench.report.page import data, page
 from autocoa_bench.report.page.tables import drawn
-from autocoa_bench.store import Run
+from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.types import Hop, Passage
 
 Make = Callable[..., Run]

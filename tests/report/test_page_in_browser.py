@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from autocoa_bench.report import Catalogue, build
 from autocoa_bench.report.page import data, page
-from autocoa_bench.store import Run
+from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.types import Hop, Passage, Record
 from support.browser import Browser, browser, chromium
 

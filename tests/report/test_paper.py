@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from autocoa_bench.errors import UserError
 from autocoa_bench.report import Catalogue, Report, build, render
 from autocoa_bench.report.model import Cell, Table
-from autocoa_bench.store import Run
+from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.types import Score
 from support.judges import judge_spec
 

@@ -9,7 +9,7 @@ from statistics import fmean
 
 import pytest
 
-from autocoa_bench.published import METRICS, PaperTable, Row, paper_tables
+from autocoa_bench.report.published import METRICS, PaperTable, Row, paper_tables
 
 ROOT = Path(__file__).parents[2]
 TABLE_1, TABLE_2 = paper_tables()

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.report import Catalogue, Report, build, print_terminal, render
-from autocoa_bench.report.layout import fold
-from autocoa_bench.report.tidy import frame
-from autocoa_bench.store import Run
+from autocoa_bench.report.render.csv_json import frame
+from autocoa_bench.report.render.layout import fold
+from autocoa_bench.runs.run_folder import Run
 
 Make = Callable[..., Run]
 

@@ -8,8 +8,8 @@ import pytest
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.report import Table, samples
+from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import estimate
-from autocoa_bench.store import Run
 
 Make = Callable[..., Run]
 

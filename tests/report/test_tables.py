@@ -21,8 +21,8 @@ from autocoa_bench.report import (
     leaderboard,
 )
 from autocoa_bench.report.model import Cell
+from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import wilson
-from autocoa_bench.store import Run
 from autocoa_bench.types import Score
 
 Make = Callable[..., Run]

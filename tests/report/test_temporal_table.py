@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.report import Catalogue, build, leaderboard, render, temporal
-from autocoa_bench.report.layout import fit, measure
 from autocoa_bench.report.model import Cell, Table
+from autocoa_bench.report.render.layout import fit, measure
+from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import estimate, wilson
-from autocoa_bench.store import Run
 from autocoa_bench.types import Hop, Question
 
 Make = Callable[..., Run]

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from autocoa_bench.errors import MissingExtra, SearchFault, UserError
-from autocoa_bench.search import SearchesMany, corpus, vectors
+from autocoa_bench.search import SearchesMany, corpus
+from autocoa_bench.search.dense import vectors
 from autocoa_bench.types import Passage
 from support.passages import write_corpus
 from support.tiny_encoder import make_encoder
@@ -20,8 +21,8 @@ from support.tiny_encoder import make_encoder
 pytest.importorskip("faiss", reason="there is no faiss (extra 'dense')")
 pytest.importorskip("torch", reason="there is no torch (extra 'dense')")
 
-from autocoa_bench.search.dense import Dense
-from autocoa_bench.search.encoder import Encoder, Vectors, known_prefixes
+from autocoa_bench.search.dense.encoder import Encoder, Vectors, known_prefixes
+from autocoa_bench.search.dense.engine import Dense
 
 TOWNS = [(str(number), f"Town {number}", f"The tower of town {number}.") for number in range(40)]
 

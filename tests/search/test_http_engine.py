@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from autocoa_bench import net
 from autocoa_bench.errors import SearchFault, ServerDown, UserError
-from autocoa_bench.search import http
 from autocoa_bench.search.bm25 import BM25
-from autocoa_bench.search.http import HTTPSearch
-from autocoa_bench.search.opening import brings_corpus, open_engine
+from autocoa_bench.search.factory import brings_corpus, open_engine
+from autocoa_bench.search.remote import client
+from autocoa_bench.search.remote.client import HTTPSearch
 from autocoa_bench.types import Passage
+from autocoa_bench.util import http_retry
 from support.search_server import Scripted, Served, as_json, served
 from support.towns import write_task
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(net, "BACKOFF_BASE", 0.0)
+    monkeypatch.setattr(http_retry, "BACKOFF_BASE", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,7 @@ class Failing:
         self.wrong, self.times, self.asked = wrong, times, 0
 
     def __call__(self, path: str, body: Any) -> Any:
-        if body["queries"] == [http._PROBE]:
+        if body["queries"] == [client._PROBE]:
             return search_r1(path, body)
         self.asked += 1
         return self.wrong() if self.asked <= self.times else search_r1(path, body)
@@ -292,7 +292,7 @@ class Down:
 
 @pytest.mark.parametrize("name", ["an error", "too many requests", "hangs", "drops", "HTML"])
 def test_a_search_server_that_answers_nobody(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(net, "OUTAGE_WAITS", (0.0, 0.01))
+    monkeypatch.setattr(http_retry, "OUTAGE_WAITS", (0.0, 0.01))
     script = Down(WRONG[name][0])
     with Scripted(script) as foreign:
         engine = HTTPSearch(url=foreign.url, timeout=patience(name), retries=1)
@@ -314,7 +314,7 @@ def test_a_search_server_that_answers_nobody(name: str, monkeypatch: pytest.Monk
 
 
 def test_a_search_server_that_comes_back_within_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(net, "OUTAGE_WAITS", (0.0, 0.01, 0.01))
+    monkeypatch.setattr(http_retry, "OUTAGE_WAITS", (0.0, 0.01, 0.01))
     script = Down(WRONG["an error"][0], requests=4)  # two tries and two probes
     with Scripted(script) as foreign:
         found = searched(HTTPSearch(url=foreign.url, retries=1), QUERY, "town 5")
@@ -324,7 +324,7 @@ def test_a_search_server_that_comes_back_within_a_minute(monkeypatch: pytest.Mon
 def test_a_search_server_that_comes_back_later_is_asked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(net, "OUTAGE_WAITS", (0.0, 0.01))
+    monkeypatch.setattr(http_retry, "OUTAGE_WAITS", (0.0, 0.01))
     script = Down(WRONG["an error"][0], requests=4)  # two tries and both probes
     with Scripted(script) as foreign:
         engine = HTTPSearch(url=foreign.url, retries=1)
@@ -342,7 +342,7 @@ def test_a_search_server_that_comes_back_later_is_asked_again(
 
 
 def test_a_reply_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "_LONGEST_REPLY", 1 << 20)
+    monkeypatch.setattr(client, "_LONGEST_REPLY", 1 << 20)
     cut = pytest.raises(SearchFault, match="more than 1 MiB")
     with Scripted(Failing(text(" " * (2 << 20)))) as foreign, cut:
         searched(HTTPSearch(url=foreign.url, retries=0), QUERY)
@@ -355,14 +355,14 @@ def test_retry_after_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
         waited.append(seconds)
 
     async def work() -> list[int]:
-        replies = [net.Failure("http-429", "", 7.0)]
+        replies = [http_retry.Failure("http-429", "", 7.0)]
 
         async def attempt() -> int:
             if replies:
                 raise replies.pop()
             return 1
 
-        return [await net.retrying(attempt, 1, sleep)]
+        return [await http_retry.retrying(attempt, 1, sleep)]
 
     assert asyncio.run(work()) == [1]
     assert waited == [7.0]

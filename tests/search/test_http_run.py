@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from autocoa_bench.runs.run_folder import Run, load_run
 from autocoa_bench.search.bm25 import BM25
-from autocoa_bench.store import Run, load_run
 from support.commands import Cli, caller, refused
 from support.mock_server import MockServer
 from support.search_server import Scripted, as_json, served

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from autocoa_bench.errors import SearchFault, UserError
-from autocoa_bench.search import kept
-from autocoa_bench.search.kept import KeptSearch
+from autocoa_bench.search import result_cache
+from autocoa_bench.search.result_cache import KeptSearch
 from autocoa_bench.types import Passage, SearchSpec
 
 SPEC = SearchSpec("counting", "c", "0" * 64, 3, {"k1": 0.9}, 2)
@@ -125,7 +125,7 @@ def test_a_damaged_file_gives_way_to_a_new_one(tmp_path: Path, start: int) -> No
 
 
 def test_the_longest_kept_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "_TRIM_EVERY", 1)
+    monkeypatch.setattr(result_cache, "_TRIM_EVERY", 1)
     engine = Counting()
     found(engine, tmp_path, *map(str, range(9)), most=3)
     engine.asked.clear()

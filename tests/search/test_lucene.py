@@ -14,9 +14,11 @@ from urllib.error import URLError
 import pytest
 
 from autocoa_bench.errors import MissingExtra, SearchFault, UserError
-from autocoa_bench.search import SearchesMany, corpus, jvm, lucene
+from autocoa_bench.search import SearchesMany, corpus
 from autocoa_bench.search.bm25 import BM25
-from autocoa_bench.search.opening import brings_corpus
+from autocoa_bench.search.factory import brings_corpus
+from autocoa_bench.search.lucene import engine as lucene
+from autocoa_bench.search.lucene import jvm
 from autocoa_bench.types import Passage
 from support.passages import write_corpus
 

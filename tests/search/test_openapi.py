@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from autocoa_bench.search.bm25 import BM25
-from autocoa_bench.search.protocols import SERVED
+from autocoa_bench.search.remote.protocols import SERVED
 from support.search_server import served
 from support.towns import write_task
 

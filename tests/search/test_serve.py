@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from autocoa_bench.errors import SearchFault, ServerDown, UserError
 from autocoa_bench.search.batching import Batches
 from autocoa_bench.search.bm25 import BM25
-from autocoa_bench.search.protocols import MOST_PASSAGES, SERVED
-from autocoa_bench.search.serve import LONGEST_BODY, is_loopback, listen
+from autocoa_bench.search.remote.protocols import MOST_PASSAGES, SERVED
+from autocoa_bench.search.remote.server import LONGEST_BODY, is_loopback, listen
 from autocoa_bench.types import Passage, SearchSpec
 from support.interrupt import heed_ctrl_c
 from support.search_server import Served, served

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from agent_model.agent import Agent
-from agent_model.search_r1 import SearchR1
-from agent_model.tags import TagDialect
+from agent_model.dialects.agent import Agent
+from agent_model.dialects.search_r1 import SearchR1
+from agent_model.dialects.tags import TagDialect
 from autocoa_bench.engines.scripted import ScriptedEngine
 from autocoa_bench.errors import EngineFault
 from autocoa_bench.search.simulated import ResultForm, Simulated, acted, observe

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from autocoa_bench.cli import main
+from autocoa_bench.cli.main import main
 
 
 class Done(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from autocoa_bench.store import Run
+from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.types import (
     Budget,
     EngineSpec,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from autocoa_bench.store import RunFolder
+from autocoa_bench.runs.run_folder import RunFolder
 from autocoa_bench.types import (
     Budget,
     EngineSpec,

@@ -11,7 +11,7 @@ from typing import Any, Self
 from aiohttp import web
 
 from autocoa_bench.search import SearchEngine
-from autocoa_bench.search.serve import application, listen
+from autocoa_bench.search.remote.server import application, listen
 
 App = Callable[[], web.Application]
 

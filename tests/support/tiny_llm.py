@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from agent_model.agent import Agent
-from agent_model.pairs import Pair
+from agent_model.data.pairs import Pair
+from agent_model.dialects.agent import Agent
 from agent_model.tokens import end_of_turn
 from autocoa_bench.types import Completion, Passage, Question, Record, Trajectory, Turn
 from support.play import play

@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from agent_model.agent import Agent
-from agent_model.training import loop, metrics, rl
+from agent_model.dialects.agent import Agent
+from agent_model.training import metrics, sft
 from agent_model.training.config import GrpoRecipe, Recipe, Stage
-from agent_model.training.rl_metrics import Step
+from agent_model.training.grpo import train as rl
+from agent_model.training.grpo.metrics import Step
 from autocoa_bench.types import Passage, Question, Record
 from support.play import play
 from support.tiny_llm import make_model
@@ -56,7 +57,7 @@ def teach(
         max_steps=steps,
         held_out=0.0,
     )
-    loop.train(taught, folder / "taught", Console(file=io.StringIO()))
+    sft.train(taught, folder / "taught", Console(file=io.StringIO()))
 
 
 def teach_either(folder: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from tasks.closed_world.encyclopedia import encyclopedia
 from tasks.closed_world.entities import PRESENT, Date, Entity, Side, Year
-from tasks.closed_world.wordings import wordings
-from tasks.closed_world.world import world
+from tasks.closed_world.text.wordings import wordings
+from tasks.closed_world.world.build import world
 
 SIDES: tuple[Side, ...] = ("test", "train")
 

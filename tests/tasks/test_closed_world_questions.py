@@ -9,8 +9,8 @@ import pytest
 from autocoa_bench.types import Question
 from tasks.closed_world.encyclopedia import encyclopedia
 from tasks.closed_world.entities import Entity, Side
-from tasks.closed_world.questions import COUNTS, questions
-from tasks.closed_world.wordings import wordings
+from tasks.closed_world.questions.build import COUNTS, questions
+from tasks.closed_world.text.wordings import wordings
 
 MULTIHOP = ("hotpotqa", "2wikimultihopqa", "musique", "bamboogle")
 CHAINED = ("bridge", "compositional", "inference", "2hop", "3hop1", "4hop1")

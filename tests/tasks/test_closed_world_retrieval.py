@@ -9,7 +9,7 @@ import Stemmer
 
 from autocoa_bench.types import Question
 from tasks.closed_world.encyclopedia import encyclopedia
-from tasks.closed_world.questions import COUNTS, questions
+from tasks.closed_world.questions.build import COUNTS, questions
 
 STOPWORDS = """a an and are as at be but by for if in into is it no not of on or such that the their
     then there these they this to was will with"""

@@ -9,11 +9,11 @@ import pytest
 
 from autocoa_bench import registry
 from autocoa_bench.errors import UserError
-from autocoa_bench.hub import MIRROR
-from autocoa_bench.parts import main_id
 from autocoa_bench.scoring.evidence import trace
 from autocoa_bench.tasks import FileTask, resolve, sample
+from autocoa_bench.tasks.subquestions import main_id
 from autocoa_bench.types import Trajectory
+from autocoa_bench.util.hub import MIRROR
 from tasks.temporal import mintqa
 
 REAL = {"known@all": mintqa.known, "known-sub@all": mintqa.known_sub}

@@ -16,17 +16,9 @@ import pytest
 
 from autocoa_bench import registry
 from autocoa_bench.errors import MissingExtra, UserError
-from autocoa_bench.hub import MIRROR
-from autocoa_bench.store import load_run
-from autocoa_bench.tasks import (
-    FileTask,
-    Task,
-    find,
-    questions_sha256,
-    resolve,
-    sample,
-    warnings,
-)
+from autocoa_bench.runs.run_folder import load_run
+from autocoa_bench.tasks import FileTask, Task, find, questions_sha256, resolve, sample, warnings
+from autocoa_bench.util.hub import MIRROR
 from support.commands import caller, refused
 from support.mock_server import MockServer
 from support.shared_data import SHARED_DATA, needs_shared_data

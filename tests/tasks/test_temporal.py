@@ -13,15 +13,15 @@ import bm25s
 import pytest
 import Stemmer
 
-from agent_model.synthesis.gold import teach
-from agent_model.synthesis.names import names_in
+from agent_model.data.gold_teacher import teach
+from agent_model.data.names import names_in
 from autocoa_bench.errors import UserError
-from autocoa_bench.parts import dataset, main_id
 from autocoa_bench.search.bm25 import BM25
 from autocoa_bench.tasks import Split, questions_sha256, sample
+from autocoa_bench.tasks.subquestions import dataset, main_id
 from autocoa_bench.types import Passage, Question, Trajectory
 from tasks.closed_world.entities import Date, Side
-from tasks.closed_world.wordings import wordings
+from tasks.closed_world.text.wordings import wordings
 from tasks.temporal import known, recent, reports, sets
 
 TASKS = (sets.recent, sets.recent_sub, sets.known, sets.known_sub)

@@ -16,14 +16,14 @@ from string import Template
 
 import msgspec
 
+from autocoa_bench.report.entries import Catalogue, catalogue, deciding, entries, task_titles
 from autocoa_bench.report.model import Report, Table
 from autocoa_bench.report.page.data import Index, gather
 from autocoa_bench.report.page.figures import figures
 from autocoa_bench.report.page.markup import Html, joined, tag
 from autocoa_bench.report.page.tables import by_method, drawn, notes
-from autocoa_bench.report.plots import plots
-from autocoa_bench.report.reading import Catalogue, catalogue, deciding, entries, task_titles
-from autocoa_bench.store import Run
+from autocoa_bench.report.render.plots import plots
+from autocoa_bench.runs.run_folder import Run
 
 _SCRIPTS = ("dom.js", "data.js", "tables.js", "filters.js", "trajectory.js", "reader.js", "main.js")
 

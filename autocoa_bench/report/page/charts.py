@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from autocoa_bench.report.page.markup import Html, joined, tag
-from autocoa_bench.report.plots import Line, Point, Series
+from autocoa_bench.report.render.plots import Line, Point, Series
 
 SERIES = 6
 """Colours and markers there are; more series than that use them again."""

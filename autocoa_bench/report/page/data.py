@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from autocoa_bench.episode import n_actions
-from autocoa_bench.report.reading import Entry
+from autocoa_bench.report.entries import Entry
 from autocoa_bench.scoring.evidence import cause, mark, trace
 from autocoa_bench.types import Message, Passage, Question, Record, Step, Trajectory
 

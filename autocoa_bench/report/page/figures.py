@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 from autocoa_bench.report.page import charts
 from autocoa_bench.report.page.charts import Part
 from autocoa_bench.report.page.markup import Html, joined, tag
-from autocoa_bench.report.plots import PARTS, Bars, Curves, Panels, Plot, Stacks
+from autocoa_bench.report.render.plots import PARTS, Bars, Curves, Panels, Plot, Stacks
 
 
 def figures(found: Sequence[Plot]) -> Html:

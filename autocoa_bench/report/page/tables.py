@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from autocoa_bench.report.layout import spans
 from autocoa_bench.report.model import Cell, Column, Row, Section, Table
 from autocoa_bench.report.page.markup import Html, joined, tag
+from autocoa_bench.report.render.layout import spans
 
 _NUMBER = re.compile(r"[+\-−]?[\d,]*\.?\d+")
 

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent_model.agent import Agent
-from agent_model.handover.folder import opened, question_of, read_recipe, reward_of, tokens_of
-from agent_model.handover.writing import hand_over
-from agent_model.training import rl
+from agent_model.dialects.agent import Agent
+from agent_model.trainer_export.folder import opened, question_of, read_recipe, reward_of, tokens_of
+from agent_model.trainer_export.write import hand_over
 from agent_model.training.config import Live
+from agent_model.training.grpo import train
 from autocoa_bench import tasks
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Record
@@ -48,7 +48,7 @@ def test_verls_rows_are_the_questions_that_train_grpo_learns_from(
     place: Path, tmp_path: Path
 ) -> None:
     given = watching(place)
-    scene, watched = rl.scenes(given)
+    scene, watched = train.scenes(given)
     hand_over(given, "verl", tmp_path)
     for name, asked in (("train", scene), ("test", watched)):
         assert asked is not None
@@ -61,7 +61,7 @@ def test_trls_rows_have_the_prompts_that_the_episodes_open_with(
     place: Path, tmp_path: Path
 ) -> None:
     given = watching(place)
-    scene, _ = rl.scenes(given)
+    scene, _ = train.scenes(given)
     hand_over(given, "trl", tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
     assert [question_of(row) for row in rows] == scene.questions

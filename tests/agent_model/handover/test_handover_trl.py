@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from agent_model.grpo import advantages
-from agent_model.handover.writing import hand_over
+from agent_model.trainer_export.write import hand_over
 from agent_model.training.config import Lora
-from agent_model.training.policy import load_policy
-from agent_model.training.rl_learn import Learner
-from agent_model.training.rl_play import Played
+from agent_model.training.grpo.learner import Learner
+from agent_model.training.grpo.objective import advantages
+from agent_model.training.grpo.rollouts import Played
+from agent_model.training.model import load_policy
 from autocoa_bench.episode import n_actions
 from autocoa_bench.types import Passage, Record
 from support.towers import recipe, teach
@@ -50,7 +50,7 @@ class Trained(NamedTuple):
 
 
 def trained(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Trained:
-    from agent_model.handover import trl
+    from agent_model.trainer_export import trl
 
     given: list[dict[str, Any]] = []
     play = trl.Players.__call__
@@ -84,7 +84,7 @@ def test_trls_first_step_has_the_gradient_that_ours_would_have(
 def groups(records: list[Record], size: int) -> list[list[Played]]:
     """Groups as `train grpo` makes them: rewarded by the recipe's scorer, beside their question's
     others."""
-    from agent_model.reward import reward
+    from agent_model.training.grpo.reward import reward
     from autocoa_bench.scoring import load_scorers
 
     scorer = load_scorers(("em",))["em"]

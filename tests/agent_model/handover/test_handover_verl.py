@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from agent_model.handover.folder import read_recipe
-from agent_model.handover.writing import hand_over
+from agent_model.trainer_export.folder import read_recipe
+from agent_model.trainer_export.write import hand_over
 from agent_model.training.config import Lora
 from autocoa_bench.errors import SearchFault
 from autocoa_bench.search.bm25 import BM25
@@ -191,7 +191,7 @@ def test_verls_gradient_by_this_configuration_is_ours(played: Played) -> None:
     from verl.trainer.ppo import core_algos
     from verl.utils.config import omega_conf_to_dataclass
 
-    from agent_model.grpo import advantages, objective
+    from agent_model.training.grpo.objective import advantages, objective
 
     config = played.config
     actor = omega_conf_to_dataclass(config.actor_rollout_ref.actor)

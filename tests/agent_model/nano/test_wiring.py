@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from agent_model.nano.blank import blank_model
+from agent_model.nano.untrained import blank_model
 
 WORDS = 300
 

@@ -6,12 +6,12 @@ import sys
 import pytest
 from msgspec.structs import replace
 
-from agent_model.reproduction import nano, table1
-from autocoa_bench.grading import load_scored
-from autocoa_bench.published import paper_claims
-from autocoa_bench.report.contrasts import Contrast, Rows, contrast
-from autocoa_bench.report.matching import runs_of_rows
-from autocoa_bench.report.reading import NOTHING_KNOWN, entries
+from agent_model.reproduce import nano, table1
+from autocoa_bench.report.comparison.claim_tests import Contrast, Rows, contrast
+from autocoa_bench.report.comparison.paper_rows import runs_of_rows
+from autocoa_bench.report.entries import NOTHING_KNOWN, entries
+from autocoa_bench.report.published import paper_claims
+from autocoa_bench.runs.scores import load_scored
 
 SHARE = 0.1
 MODEL, REACT = table1.UNTRAINED.values()

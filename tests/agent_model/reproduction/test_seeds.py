@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent_model.reproduction import nano, seeds, table1
-from agent_model.reproduction.steps import Done
+from agent_model.reproduce import nano, seeds, table1
+from agent_model.reproduce.steps import Done
 from autocoa_bench.errors import UserError
-from autocoa_bench.store import Run
+from autocoa_bench.runs.run_folder import Run
 from support.handmade import make
 
 REACT = table1.UNTRAINED["react"]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_model.reproduction import nano, table1
-from agent_model.reproduction.spent import spent
+from agent_model.reproduce import nano, table1
+from agent_model.reproduce.training_cost import spent
 from autocoa_bench.errors import UserError
 
 SCALE = nano.scale(share=1.0)

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from agent_model.reproduction.steps import Done, Step, by_urgency, run_steps
+from agent_model.reproduce.steps import Done, Step, by_urgency, run_steps
 from autocoa_bench.errors import UserError
 
 HELP = ("tasks", "show", "nq@nano", "--limit", "1")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent_model.reproduction import nano, switch, table1
-from autocoa_bench.store import Run
+from agent_model.reproduce import nano, switch, table1
+from autocoa_bench.runs.run_folder import Run
 from support.handmade import make
 
 SCALE = nano.scale(share=1.0)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from agent_model.commands import synth
-from agent_model.reproduction import nano, smollm2, table1
+from agent_model.reproduce import nano, smollm2, table1
 from agent_model.training.config import load_grpo, load_recipe
-from agent_model.training.rl import scenes
+from agent_model.training.grpo.train import scenes
 from autocoa_bench.errors import UserError
-from autocoa_bench.published import paper_tables
+from autocoa_bench.report.published import paper_tables
 from autocoa_bench.tasks import resolve
 
 OUT = Path("out")

@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from agent_model.agent import Agent
-from agent_model.rollout.driver import Rollout, roll_out
+from agent_model.dialects.agent import Agent
+from agent_model.rollout.rollout import Rollout, roll_out
 from agent_model.rollout.sampler import Seat
 from autocoa_bench.episode import episode
 from autocoa_bench.types import Budget, Completion, Generate, Observation, Passage, Question

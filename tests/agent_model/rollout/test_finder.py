@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent_model.rollout.finder import Finder
+from agent_model.rollout.search_client import Finder
 from autocoa_bench.errors import SearchFault
 from autocoa_bench.types import Passage
 

@@ -13,8 +13,8 @@ from agent_model.rollout import sampler as module
 from agent_model.rollout.sampler import PolicySampler, Seat, draw
 from agent_model.tokens import encode_prompt, end_of_turn
 from agent_model.training.config import Recipe
-from agent_model.training.policy import Policy, load_policy
-from autocoa_bench.engines.arena import Arena
+from agent_model.training.model import Policy, load_policy
+from autocoa_bench.engines.transformers.kv_cache import Arena
 from autocoa_bench.types import Completion, Generate, Message, Prompt, Turn
 from support.tiny import tiny_model
 from support.tiny_llm import make_tokenizer

@@ -20,12 +20,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from agent_model.agent import Agent
-from agent_model.rollout.driver import Rollout, roll_out
+from agent_model.dialects.agent import Agent
+from agent_model.rollout.rollout import Rollout, roll_out
 from agent_model.rollout.sampler import PolicySampler, Sampler
 from agent_model.rollout.server import PolicyServer, ServerSampler
 from agent_model.training.config import Lora, Recipe
-from agent_model.training.policy import load_policy
+from agent_model.training.model import load_policy
 from autocoa_bench.episode import episode
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Budget, Observation, Passage, Question, Trajectory

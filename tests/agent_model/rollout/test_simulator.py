@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent_model.agent import Agent
+from agent_model.dialects.agent import Agent
 from agent_model.rollout import sampler as module
-from agent_model.rollout.driver import Rollout, roll_out
+from agent_model.rollout.rollout import Rollout, roll_out
 from agent_model.rollout.sampler import PolicySampler, Seat
 from agent_model.rollout.simulator import Simulator
 from agent_model.tokens import Kind, encode, encode_prompt, end_of_turn
 from agent_model.training.config import Recipe
-from agent_model.training.policy import Policy, load_policy
+from agent_model.training.model import Policy, load_policy
 from autocoa_bench.episode import episode
 from autocoa_bench.types import Budget, Generate, Question, Trajectory
 from support.tiny_llm import make_model, saying, spelled

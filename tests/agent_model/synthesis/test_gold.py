@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from agent_model.synthesis.gold import teach
+from agent_model.data.gold_teacher import teach
 from autocoa_bench import tasks
 from autocoa_bench.search.bm25 import BM25
 from autocoa_bench.types import Hop, Passage, Question, SearchSpec, Trajectory

@@ -5,15 +5,17 @@ from typing import Any
 
 import pytest
 
-from agent_model.agent import Agent
-from agent_model.cot import CoT
-from agent_model.synthesis import making
-from agent_model.synthesis.folder import SynthData, read
-from agent_model.synthesis.keep import turn_text
-from agent_model.synthesis.sampled import Ask
-from autocoa_bench import bench, registry
+from agent_model.data import build
+from agent_model.data.filters import turn_text
+from agent_model.data.folder import SynthData, read
+from agent_model.data.model_teacher import Ask
+from agent_model.dialects.agent import Agent
+from agent_model.dialects.cot import CoT
+from autocoa_bench import registry
 from autocoa_bench.episode import n_actions
 from autocoa_bench.errors import SearchFault, UserError
+from autocoa_bench.runs import config
+from autocoa_bench.runs import run as bench
 from autocoa_bench.scoring.text import exact_match
 from autocoa_bench.search.bm25 import BM25
 from autocoa_bench.types import Passage
@@ -230,9 +232,9 @@ def test_a_teacher_that_is_none_is_refused_with_those_that_are(cli: Cli) -> None
 def test_a_teacher_has_the_adapter_that_was_asked_for(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], adapter: str
 ) -> None:
-    plans: list[bench.Plan] = []
+    plans: list[config.Plan] = []
 
-    def run(plan: bench.Plan, *_: object) -> Path:
+    def run(plan: config.Plan, *_: object) -> Path:
         plans.append(plan)
         raise UserError("stop here")
 
@@ -252,13 +254,13 @@ def test_reasoning_without_tools_has_none_of_the_agents_adapters() -> None:
 def test_as_much_is_drawn_as_in_the_paper_from_tasks_that_have_it(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, kind: str, count: int, tasks: str
 ) -> None:
-    orders: list[making.Order] = []
+    orders: list[build.Order] = []
 
-    def make(order: making.Order, _: object) -> None:
+    def make(order: build.Order, _: object) -> None:
         orders.append(order)
         raise UserError("stop here")
 
-    monkeypatch.setattr(making, "make", make)
+    monkeypatch.setattr(build, "make", make)
     cli(kind, "--out", "out")
     (order,) = orders
     assert isinstance(order.teacher, Ask)

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import pytest
 
-from agent_model.agent import Agent
-from agent_model.cot import CoT
-from agent_model.pairs import Pair
-from agent_model.synthesis.contrast import draw_evenly, gold_pairs, sampled_pairs
+from agent_model.data.contrast import draw_evenly, gold_pairs, sampled_pairs
+from agent_model.data.pairs import Pair
+from agent_model.dialects.agent import Agent
+from agent_model.dialects.cot import CoT
 from autocoa_bench.episode import turns_of
 from autocoa_bench.scoring.text import exact_match
 from autocoa_bench.types import FaultNote, Question, Record

@@ -7,12 +7,12 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from agent_model.agent import Agent
-from agent_model.pairs import Pair
-from agent_model.synthesis.contrast import gold_pairs
-from agent_model.synthesis.exports import export
-from agent_model.synthesis.folder import SynthData, SynthInfo, SynthSpec
-from agent_model.synthesis.keep import Counts, Limits, as_taught, turn_text
+from agent_model.data.contrast import gold_pairs
+from agent_model.data.export import export
+from agent_model.data.filters import Counts, Limits, as_taught, turn_text
+from agent_model.data.folder import SynthData, SynthInfo, SynthSpec
+from agent_model.data.pairs import Pair
+from agent_model.dialects.agent import Agent
 from autocoa_bench import tasks
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Question, Record

@@ -5,9 +5,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent_model.synthesis import folder
-from agent_model.synthesis.folder import GoldSpec, SynthInfo, SynthSpec, read, write
-from agent_model.synthesis.keep import Counts, Limits
+from agent_model.data import folder
+from agent_model.data.filters import Counts, Limits
+from agent_model.data.folder import GoldSpec, SynthInfo, SynthSpec, read, write
 from autocoa_bench.errors import UserError
 from support.runs import answered
 

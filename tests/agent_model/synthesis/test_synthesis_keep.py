@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from agent_model.agent import Agent
-from agent_model.cot import CoT
-from agent_model.synthesis.keep import Limits, as_taught, draw_lots, is_well_formed, keep, turn_text
+from agent_model.data.filters import Limits, as_taught, draw_lots, is_well_formed, keep, turn_text
+from agent_model.dialects.agent import Agent
+from agent_model.dialects.cot import CoT
 from autocoa_bench.scoring.text import exact_match, f1
 from autocoa_bench.types import Completion, FaultNote, Record
 from support.play import QUESTION, play

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from agent_model.tokens import Encoded, Kind, MaskLeak, encode, encode_pair
-from agent_model.training import batches
-from agent_model.training.batches import (
+from agent_model.training import data as batches
+from agent_model.training.config import Recipe
+from agent_model.training.data import (
     Example,
     Row,
     collate,
@@ -20,7 +21,6 @@ from agent_model.training.batches import (
     shared_tokens,
     trained_tokens,
 )
-from agent_model.training.config import Recipe
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import FaultNote, Record
 from support.tiny_llm import make_tokenizer, searched, write_pairs, write_records

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from agent_model.training import metrics
-from agent_model.training.beginning import parting
 from agent_model.training.config import GrpoRecipe
-from agent_model.training.rl_metrics import Step
+from agent_model.training.grpo.metrics import Step
+from agent_model.training.warm_start import parting
 from autocoa_bench.errors import UserError
 from support.towers import recipe, teach_either, train
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from agent_model.training import loop, metrics
+from agent_model.training import metrics, sft
 from agent_model.training.config import Lora, Recipe
 from autocoa_bench.errors import UserError
 from support.tiny_llm import make_model, write_records
@@ -35,7 +35,7 @@ def run(place: Path, out: Path, steps: int = 2, **changes: object) -> None:
         max_steps=steps,
         checkpoint_every=1,
     )
-    loop.train(given, out, Console(file=io.StringIO()))
+    sft.train(given, out, Console(file=io.StringIO()))
 
 
 @pytest.mark.parametrize("junk", [b"", b"junk", b"PK\x03\x04" + bytes(400)])

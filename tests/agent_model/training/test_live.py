@@ -6,13 +6,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent_model.agent import Agent
+from agent_model.dialects.agent import Agent
+from agent_model.dialects.search_r1 import SearchR1
 from agent_model.rollout import sampler as sampling
-from agent_model.search_r1 import SearchR1
 from agent_model.tokens import encode, end_of_turn
 from agent_model.training.config import Live, Recipe
-from agent_model.training.live import Scene, play, prepare, scores
-from agent_model.training.policy import Policy, load_policy
+from agent_model.training.evaluation import Scene, play, prepare, scores
+from agent_model.training.model import Policy, load_policy
 from autocoa_bench.episode import Dialect
 from autocoa_bench.errors import SearchFault, UserError
 from autocoa_bench.search.bm25 import BM25

@@ -16,11 +16,11 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from agent_model.commands import train as train_command
-from agent_model.training import loop, metrics
-from agent_model.training.batches import draw
+from agent_model.training import metrics, sft
 from agent_model.training.config import Live, Lora, Recipe
-from agent_model.training.policy import load_policy, trainable
-from autocoa_bench.engines.models import sha256_of
+from agent_model.training.data import draw
+from agent_model.training.model import load_policy, trainable
+from autocoa_bench.engines.weights.models import sha256_of
 from autocoa_bench.errors import MissingExtra, UserError
 from autocoa_bench.types import Record
 from support.kill_training import kill_at
@@ -76,7 +76,7 @@ def curve(out: Path) -> list[tuple[int, float, float, float]]:
 
 def run(given: Recipe, out: Path) -> str:
     said = io.StringIO()
-    loop.train(given, out, Console(file=said, width=200))
+    sft.train(given, out, Console(file=said, width=200))
     return said.getvalue()
 
 
@@ -179,7 +179,7 @@ def test_another_recipes_folder_is_refused(place: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_in_use_is_refused(place: Path, tmp_path: Path) -> None:
-    from agent_model.training.runfile import held
+    from agent_model.training.run_folder import held
 
     with (
         held(tmp_path / "out", alone=True),
@@ -346,8 +346,8 @@ def test_what_is_not_finite_ends_the_run_before_weights_change(
             nothing = nothing / nothing if what == "loss" else nothing.sqrt()
         return nothing - logps.sum()
 
-    monkeypatch.setattr(loop, "draw", drawn)
-    monkeypatch.setattr(loop, "nll", spoilt)
+    monkeypatch.setattr(sft, "draw", drawn)
+    monkeypatch.setattr(sft, "nll", spoilt)
     given = recipe(place, lr=1e-2, schedule="constant")
     with pytest.raises(UserError, match=rf"the {what} of step 3 is not finite \(lr 0.01\)"):
         run(given, out)

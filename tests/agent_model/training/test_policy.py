@@ -17,17 +17,17 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from agent_model.training.attention import causal, forward, register
-from agent_model.training.batches import Batch, Row, collate
 from agent_model.training.config import Recipe
-from agent_model.training.optimiser import Masters
-from agent_model.training.policy import (
+from agent_model.training.data import Batch, Row, collate
+from agent_model.training.model import (
     Policy,
     checkpoint_of,
     common_beginning,
     load_policy,
     trainable,
 )
-from autocoa_bench.engines import models
+from agent_model.training.optimiser import Masters
+from autocoa_bench.engines.weights import models
 from autocoa_bench.errors import MissingExtra, UserError
 from support.tiny import edit_json, tiny_model
 from support.tiny_llm import make_model

@@ -10,7 +10,7 @@ import pytest
 from agent_model.training.config import GrpoRecipe, Live, Lora, as_resumed, load_grpo, load_recipe
 from agent_model.training.optimiser import learning_rate, total_steps
 from autocoa_bench.errors import UserError
-from autocoa_bench.store import differing
+from autocoa_bench.runs.run_folder import differing
 
 ROOT = Path(__file__).parents[3]
 RECIPES = ROOT / "recipes"

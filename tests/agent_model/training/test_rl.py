@@ -14,19 +14,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from agent_model import losses
-from agent_model.agent import Agent
-from agent_model.reward import Reward
+from agent_model.dialects.agent import Agent
 from agent_model.rollout import sampler as sampling
-from agent_model.rollout.driver import Rollout
-from agent_model.training import metrics, policy, rl_play
+from agent_model.rollout.rollout import Rollout
+from agent_model.training import losses, metrics
+from agent_model.training import model as policy
 from agent_model.training.config import GrpoRecipe, Live, Lora, load_grpo
+from agent_model.training.grpo import rollouts as rl_play
+from agent_model.training.grpo.learner import Learner, row_of, trained_kinds
+from agent_model.training.grpo.metrics import Step
+from agent_model.training.grpo.reference import Reference
+from agent_model.training.grpo.reward import Reward
+from agent_model.training.grpo.rollouts import Played
+from agent_model.training.model import load_policy, trainable
 from agent_model.training.optimiser import Masters
-from agent_model.training.policy import load_policy, trainable
-from agent_model.training.reference import Reference
-from agent_model.training.rl_learn import Learner, row_of, trained_kinds
-from agent_model.training.rl_metrics import Step
-from agent_model.training.rl_play import Played
 from autocoa_bench.errors import SearchFault, UserError
 from autocoa_bench.search.bm25 import BM25
 from autocoa_bench.types import Completion, Record, Trajectory

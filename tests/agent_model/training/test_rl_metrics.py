@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from agent_model.training.rl_metrics import Step, collapsed
+from agent_model.training.grpo.metrics import Step, collapsed
 
 GOOD = Step(
     step=1,

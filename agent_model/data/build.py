@@ -1,0 +1,140 @@
+"""From what a person asked for to a folder of training data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from rich.console import Console
+
+from agent_model.data import contrast, folder
+from agent_model.data.filters import Counts, Limits, draw_lots, keep
+from agent_model.data.folder import DataKind, GoldSpec, SynthInfo, SynthSpec
+from agent_model.data.model_teacher import Ask, Sampled, sample, teach
+from agent_model.data.pairs import Pair
+from agent_model.dialects.cot import CoT
+from autocoa_bench import scoring
+from autocoa_bench.runs import config
+from autocoa_bench.types import Record, RunSpec
+
+_SEARCHING: dict[DataKind, bool | None] = {"coa": True, "cot": False, "cot+a": None}
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What a person asked `synth` for.
+
+    `teacher` is what the gold teacher is asked, or the plan of a model's run with searches; one
+    without is run by the same plan.
+    At most `count` trajectories or pairs are drawn by `seed`. `runs` is where a model's run
+    folders lie, which several kinds of data may share.
+    """
+
+    kind: DataKind
+    teacher: Ask | config.Plan
+    split: str
+    scorer: str
+    limits: Limits
+    count: int
+    seed: int
+    out: Path
+    runs: Path
+
+
+def make(order: Order, console: Console) -> SynthInfo:
+    """Make the data, resuming what was sampled already, and write its folder.
+
+    A folder that holds something else is refused before anything is sampled. Where nothing is
+    kept, nothing is written. Raises UserError for bad input, and KeyboardInterrupt after
+    everything recorded is safe.
+    """
+    folder.check_out(order.out, order.kind)
+    scorer = scoring.load_scorers((order.scorer,))[order.scorer]
+    spec = SynthSpec(
+        kind=order.kind,
+        split=order.split,
+        scorer=order.scorer,
+        limits=order.limits,
+        count=order.count,
+        seed=order.seed,
+    )
+    if isinstance(order.teacher, Ask):
+        return _taught(order, order.teacher, spec, scorer, console)
+    folder.check_origin(order.out, spec)
+    runs: dict[str, Sampled] = {}
+    for name, plan in _plans(order.kind, order.teacher).items():
+
+        def check(run: RunSpec, name: str = name) -> None:
+            folder.check_origin(order.out, msgspec.structs.replace(spec, runs={name: run}))
+
+        runs[name] = sample(plan, order.runs / f"run-{name}", console, check)
+    spec = msgspec.structs.replace(spec, runs={name: run.spec for name, run in runs.items()})
+    return _sampled(order, runs, spec, scorer)
+
+
+def _plans(kind: DataKind, plan: config.Plan) -> dict[str, config.Plan]:
+    """The runs that a kind of data is chosen from."""
+    plans = {"cot": msgspec.structs.replace(plan, solver=CoT.name), "coa": plan}
+    return plans if kind == "cot+a" else {kind: plans[kind]}
+
+
+def _taught(
+    order: Order, ask: Ask, spec: SynthSpec, scorer: scoring.TextScorer, console: Console
+) -> SynthInfo:
+    def check(gold: GoldSpec) -> None:
+        folder.check_origin(order.out, msgspec.structs.replace(spec, gold=gold))
+
+    taught = teach(ask, _SEARCHING[order.kind], console, check)
+    spec = msgspec.structs.replace(spec, gold=taught.spec)
+    kept = keep(taught.records, scorer, order.limits, searching=_SEARCHING[order.kind])
+    untaught = {f"not taught: {why}": n for why, n in sorted(taught.untaught.items())}
+    counts = msgspec.structs.replace(
+        kept.counts,
+        seen=kept.counts.seen + taught.untaught.total(),
+        dropped=untaught | kept.counts.dropped,
+    )
+    if order.kind == "cot+a":
+        pairs = contrast.gold_pairs(kept.records, order.seed)
+        return _write_pairs(order, spec, counts, pairs)
+    return _write_records(order, spec, counts, kept.records)
+
+
+def _sampled(
+    order: Order, runs: Mapping[str, Sampled], spec: SynthSpec, scorer: scoring.TextScorer
+) -> SynthInfo:
+    if order.kind == "cot+a":
+        cot, coa = runs["cot"].records, runs["coa"].records
+        made = contrast.sampled_pairs(cot, coa, scorer, order.limits.least)
+        dropped = dict(sorted(made.dropped.items()))
+        counts = Counts(len(made.pairs) + made.dropped.total(), len(made.pairs), dropped)
+        return _write_pairs(order, spec, counts, made.pairs)
+    records = runs[order.kind].records
+    kept = keep(records, scorer, order.limits, searching=_SEARCHING[order.kind])
+    return _write_records(order, spec, kept.counts, kept.records)
+
+
+def _write_records(
+    order: Order, spec: SynthSpec, counts: Counts, records: Sequence[Record]
+) -> SynthInfo:
+    drawn = draw_lots(
+        records, lambda record: ":".join(map(str, record.key)), order.count, order.seed
+    )
+    return _write(order, spec, counts, len(records), drawn)
+
+
+def _write_pairs(order: Order, spec: SynthSpec, counts: Counts, pairs: Sequence[Pair]) -> SynthInfo:
+    drawn = contrast.draw_evenly(pairs, order.count, order.seed)
+    return _write(order, spec, counts, len(pairs), drawn)
+
+
+def _write(
+    order: Order,
+    spec: SynthSpec,
+    counts: Counts,
+    made: int,
+    drawn: Sequence[Record] | Sequence[Pair],
+) -> SynthInfo:
+    shape = folder.shape_of(drawn)
+    info = SynthInfo(spec=spec, counts=counts, made=made, written=len(drawn), shape=shape)
+    return folder.write(order.out, info, drawn) if drawn else info

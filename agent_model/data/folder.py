@@ -1,0 +1,179 @@
+"""The folder that synthesis leaves: records.jsonl or pairs.jsonl, and synth.json beside it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from agent_model.data.filters import Counts, Limits
+from agent_model.data.pairs import Pair
+from autocoa_bench.episode import n_actions
+from autocoa_bench.errors import UNREADABLE, UserError
+from autocoa_bench.runs.run_folder import differing
+from autocoa_bench.types import Record, RunSpec, SearchSpec, TaskSample
+from autocoa_bench.util.json_lines import read_versioned, replace_file
+
+FORMAT = 1
+"""The version of the folder's layout."""
+
+DataKind = Literal["coa", "cot", "cot+a"]
+
+T = TypeVar("T", Record, Pair)
+
+_MEND = "the command that made it makes it anew"
+
+
+class GoldSpec(Struct, frozen=True):
+    """What the teacher without a model was given."""
+
+    tasks: tuple[TaskSample, ...]
+    searches: tuple[SearchSpec, ...]
+    top_k: tuple[int, ...]
+    seed: int
+
+
+class SynthSpec(Struct, frozen=True, kw_only=True):
+    """What data is made from. Equal specs make equal data, where `runs` are the same episodes.
+
+    `runs` names the sampled runs, and is empty where `gold` taught.
+    At most `count` trajectories or pairs are drawn by `seed`.
+    """
+
+    kind: DataKind
+    split: str
+    scorer: str
+    limits: Limits
+    count: int
+    seed: int
+    runs: dict[str, RunSpec] = {}
+    gold: GoldSpec | None = None
+
+
+class SynthInfo(Struct, frozen=True, kw_only=True):
+    """The content of synth.json; `sha256` is of the data file.
+
+    Of the `made` trajectories or pairs so many were `written` as were to be drawn. `shape` counts
+    what was written: trajectories by number of searches, pairs by what is chosen.
+    """
+
+    format: int = FORMAT
+    spec: SynthSpec
+    counts: Counts
+    made: int
+    written: int
+    shape: dict[str, int]
+    sha256: str = ""
+
+
+class SynthData(Struct, frozen=True):
+    """A folder as it is read: records or pairs, the other being empty."""
+
+    info: SynthInfo
+    records: tuple[Record, ...] = ()
+    pairs: tuple[Pair, ...] = ()
+
+
+def check_out(path: Path, kind: DataKind) -> None:
+    """Refuse a folder that holds files of something else. Raises UserError."""
+    if (path / "synth.json").exists():
+        found = _read_info(path).spec.kind
+        if found != kind:
+            raise UserError(f"'{path}' holds {found} data, not {kind}; choose another --out")
+        return
+    for name in ("records.jsonl", "pairs.jsonl", "run.json"):
+        if (path / name).exists():
+            raise UserError(
+                f"'{path}' holds a {name} that synth did not make; choose another --out"
+            )
+
+
+def shape_of(items: Iterable[Record] | Iterable[Pair]) -> dict[str, int]:
+    """Counts trajectories by their number of searches, and pairs by what is chosen."""
+    return dict(Counter(sorted(map(_shape, items))))
+
+
+def _shape(item: Record | Pair) -> str:
+    if isinstance(item, Pair):
+        return "answer chosen" if item.ends[0] else "search chosen"
+    searches = n_actions(item.trajectory) if item.trajectory else 0
+    return f"{searches} search" + ("" if searches == 1 else "es")
+
+
+def check_origin(path: Path, spec: SynthSpec) -> None:
+    """Refuse a folder whose data was made from something else, as far as `spec` says from what.
+
+    What is kept of the same episodes may be chosen anew, by other limits. `runs` that the spec
+    does not name yet may be any. Raises UserError.
+    """
+    if not (path / "synth.json").exists():
+        return
+    before = _read_info(path).spec
+    differences = list(differing(_origin(before), _origin(spec)))
+    for name in before.runs.keys() & spec.runs.keys():
+        differences += differing(before.runs[name], spec.runs[name], f"{name}.")
+    if differences:
+        raise UserError(
+            f"'{path}' holds data made from something else, which differs in "
+            f"{'; '.join(differences)}; choose another --out"
+        )
+
+
+def write(path: Path, info: SynthInfo, items: Iterable[Record] | Iterable[Pair]) -> SynthInfo:
+    """Write data and synth.json, each whole; returns the info with the data's hash.
+
+    Where a kill leaves new data beside an old synth.json, the hash there refuses it. Data made
+    from something else is never replaced. Raises UserError for that, and when the disk refuses.
+    """
+    content = b"".join(msgspec.json.encode(item) + b"\n" for item in items)
+    info = msgspec.structs.replace(info, sha256=hashlib.sha256(content).hexdigest())
+    check_origin(path, info.spec)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        replace_file(path / _data_name(info.spec.kind), content)
+        text = msgspec.json.format(msgspec.json.encode(info, order="deterministic"), indent=2)
+        replace_file(path / "synth.json", text + b"\n")
+    except OSError as error:
+        raise UserError(f"cannot write to '{path}': {error.strerror}") from None
+    return info
+
+
+def read(path: Path) -> SynthData:
+    """Read a folder that synth wrote. Raises UserError if it is none or is damaged."""
+    info = _read_info(path)
+    file = path / _data_name(info.spec.kind)
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read '{file}': {error.strerror}; {_MEND}") from None
+    if hashlib.sha256(content).hexdigest() != info.sha256:
+        raise UserError(f"'{file}' is not the data that its synth.json describes; {_MEND}")
+    if info.spec.kind == "cot+a":
+        return SynthData(info, pairs=_decode(file, content, Pair))
+    return SynthData(info, records=_decode(file, content, Record))
+
+
+def _decode(file: Path, content: bytes, kind: type[T]) -> tuple[T, ...]:
+    try:
+        return tuple(msgspec.json.Decoder(kind).decode_lines(content))
+    except UNREADABLE as error:
+        raise UserError(f"cannot read '{file}': {error}; {_MEND}") from None
+
+
+def _read_info(path: Path) -> SynthInfo:
+    missing = f"'{path}' has no synth.json: give a folder that synth made"
+    return read_versioned(path / "synth.json", SynthInfo, FORMAT, missing)
+
+
+def _origin(spec: SynthSpec) -> SynthSpec:
+    """A spec without its runs, and without what only chooses from them."""
+    return msgspec.structs.replace(spec, scorer="", limits=Limits(), count=0, runs={})
+
+
+def _data_name(kind: DataKind) -> str:
+    return "pairs.jsonl" if kind == "cot+a" else "records.jsonl"

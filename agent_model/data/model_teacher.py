@@ -1,0 +1,160 @@
+"""Episodes to choose data from: sampled from a model, or written by the teacher without one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from rich.console import Console
+from rich.progress import track
+
+from agent_model.data import gold_teacher
+from agent_model.data.folder import GoldSpec
+from autocoa_bench import tasks
+from autocoa_bench.errors import SearchFault, UserError
+from autocoa_bench.runs import config, run_folder
+from autocoa_bench.runs import run as bench
+from autocoa_bench.search import SearchEngine
+from autocoa_bench.tasks import Split
+from autocoa_bench.types import FaultNote, Question, Record, RunSpec, TaskSample, Trajectory
+
+Lesson = Trajectory | FaultNote | str
+"""A trajectory, or why there is none: a failed search, or the gold teacher's own reason."""
+
+
+class Sampled(NamedTuple):
+    """A finished run of a teacher: its episodes in the order of questions and samples."""
+
+    spec: RunSpec
+    records: tuple[Record, ...]
+
+
+class Taught(NamedTuple):
+    """What the gold teacher made: trajectories, and the reasons where there is none."""
+
+    spec: GoldSpec
+    records: tuple[Record, ...]
+    untaught: Counter[str]
+
+
+class Ask(NamedTuple):
+    """Which questions the gold teacher is asked, over which corpus; None: the tasks' own."""
+
+    tasks: str
+    split: Split
+    limit: int | None
+    sample_seed: int
+    corpus: str | None
+    search: str
+    top_k: tuple[int, ...]
+    seed: int
+
+
+def sample(
+    plan: config.Plan, folder: Path, console: Console, check: Callable[[RunSpec], None]
+) -> Sampled:
+    """Run a teacher into a run folder, or finish it there; episodes that failed stay faults.
+
+    `check` is shown the run's spec before anything is sampled. Raises UserError for bad input,
+    and KeyboardInterrupt after everything recorded is safe.
+    """
+    run = run_folder.load_run(bench.run(msgspec.structs.replace(plan, out=folder), console, check))
+    places = {
+        (task.task, identifier): (number, place)
+        for number, task in enumerate(run.info.spec.tasks)
+        for place, identifier in enumerate(task.question_ids)
+    }
+
+    def place(record: Record) -> tuple[int, int, int]:
+        return (*places[record.question.task, record.question.id], record.sample)
+
+    return Sampled(run.info.spec, tuple(sorted(run.records, key=place)))
+
+
+class _Group(NamedTuple):
+    """Questions of the same corpus, and the search engine over it."""
+
+    questions: Sequence[Question]
+    search: SearchEngine
+
+
+def teach(
+    ask: Ask, searching: bool | None, console: Console, check: Callable[[GoldSpec], None]
+) -> Taught:
+    """Have the gold teacher answer the questions of tasks, each over its task's corpus.
+
+    `searching` says which trajectories are wanted, as for `keep`; `check` is shown the spec before
+    any is made. A search that fails makes a fault of its question. Raises UserError for bad input.
+    """
+    with asyncio.Runner() as runner:
+        groups: list[_Group] = []
+        try:
+            spec = _open(ask, console, groups)
+            if searching is False and not any(map(_at_once, groups)):
+                raise UserError(
+                    f"the gold teacher searches for every question of '{ask.tasks}': it answers "
+                    f"without only what is {' or '.join(gold_teacher.AT_ONCE)}; give "
+                    "--tasks when-to-act, or --teacher model"
+                )
+            check(spec)
+            lessons = _lessons(ask, groups, runner)
+            total = sum(len(each.questions) for each in groups)
+            shown = track(
+                lessons, "teaching", total, console=console, disable=not console.is_terminal
+            )
+            return _sorted(spec, shown)
+        finally:
+            for each in groups:
+                runner.run(each.search.close())
+
+
+def _open(ask: Ask, console: Console, opened: list[_Group]) -> GoldSpec:
+    """Draw the questions, and open the search engine of each corpus, into `opened`."""
+    by_corpus: dict[str, list[tasks.Task]] = {}
+    for task in tasks.resolve(ask.tasks):
+        by_corpus.setdefault(ask.corpus or task.info.corpora.get(ask.split, ""), []).append(task)
+    samples: list[TaskSample] = []
+    for group in by_corpus.values():
+        questions, drawn = bench.draw_questions(
+            group, ask.split, ask.limit, ask.sample_seed, console
+        )
+        search = bench.open_search(ask.search, group, ask.split, ask.corpus, max(ask.top_k))
+        opened.append(_Group(questions, search))
+        samples += drawn
+    searches = tuple(each.search.spec for each in opened)
+    return GoldSpec(tuple(samples), searches, ask.top_k, ask.seed)
+
+
+def _at_once(each: _Group) -> bool:
+    return any(question.kind in gold_teacher.AT_ONCE for question in each.questions)
+
+
+def _lessons(
+    ask: Ask, groups: Iterable[_Group], runner: asyncio.Runner
+) -> Iterator[tuple[Question, Lesson]]:
+    for questions, search in groups:
+        for question in questions:
+            try:
+                lesson: Lesson = runner.run(
+                    gold_teacher.lesson(question, search, ask.seed, ask.top_k)
+                )
+            except SearchFault as fault:
+                lesson = FaultNote(fault.kind, str(fault))
+            yield question, lesson
+
+
+def _sorted(spec: GoldSpec, lessons: Iterable[tuple[Question, Lesson]]) -> Taught:
+    records: list[Record] = []
+    untaught: Counter[str] = Counter()
+    for question, lesson in lessons:
+        if isinstance(lesson, str):
+            untaught[lesson] += 1
+        elif isinstance(lesson, FaultNote):
+            records.append(Record(question, 0, fault=lesson))
+        else:
+            records.append(Record(question, 0, lesson))
+    return Taught(spec, tuple(records), untaught)

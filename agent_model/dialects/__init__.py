@@ -1,0 +1,1 @@
+"""Dialects of agent models: how each is prompted, read and shown passages."""

@@ -1,0 +1,45 @@
+"""R1-Searcher's tags (Song et al., 2025), so that its published models can be run."""
+
+from __future__ import annotations
+
+import re
+
+from agent_model.dialects.tags import AnswerTagDialect, replay
+from autocoa_bench.types import Passage, Question, Trajectory
+
+_RANK = re.compile(r"^\(\d+\)\s*")
+
+
+class R1Searcher(AnswerTagDialect):
+    """`<|begin_of_query|>`, `<|begin_of_documents|>`, `<answer>`, in a prefilled `<think>`.
+
+    The published models were trained with a prompt of their own: pass it as
+    `r1-searcher:prompt=FILE` to reproduce them.
+    """
+
+    name = "r1-searcher"
+    prefill = "<think>"
+    query_tags = ("<|begin_of_query|>", "<|end_of_query|>")
+    result_tags = ("<|begin_of_documents|>", "<|end_of_documents|>")
+    instruction = """\
+Answer the question. Reason step by step inside <think> and </think>, then give the final answer \
+inside <answer> and </answer>. While reasoning you may look facts up: write \
+<|begin_of_query|> keywords <|end_of_query|> and the documents found follow between \
+<|begin_of_documents|> and <|end_of_documents|>. Ask for one fact in each query.
+
+Question: {question}"""
+    nudge: str | None = (
+        "\nNext comes either <|begin_of_query|> keywords <|end_of_query|> or, after </think>, the "
+        "answer between <answer> and </answer>.\n"
+    )
+    force = "\n</think>\n\n<answer>"
+
+    def show_one(self, rank: int, passage: Passage) -> str:
+        return f"({rank}){passage.title} {passage.text}"
+
+
+def read_turn(question: Question, text: str) -> Trajectory:
+    """A trajectory from the flat text of one of the published runs."""
+    return replay(
+        question, R1Searcher(), text, lambda hit: Passage(id="", title="", text=_RANK.sub("", hit))
+    )

@@ -1,0 +1,1 @@
+"""Fidelity: whether the search results that a model imagines are true."""

@@ -1,0 +1,30 @@
+"""`autocoa-bench export`: a run in another tool's format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autocoa_bench.errors import UserError
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
+    out: Annotated[Path, typer.Option(help="The folder to write to.")],
+) -> None:
+    """Write a run as logs of Inspect, one a task: `inspect view --log-dir OUT` opens them."""
+    import json
+
+    from autocoa_bench.runs.inspect_logs import inspect_logs
+    from autocoa_bench.runs.scores import load_scored
+
+    for name, log in inspect_logs(load_scored(run)).items():
+        file = out / name
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(log, ensure_ascii=False), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"cannot write '{file}': {error.strerror}") from None
+        typer.echo(file)

@@ -1,0 +1,196 @@
+"""The embedded model server: llama.cpp in this process, on a loopback port of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from autocoa_bench.engines.engine import Abilities, EngineOptions, able
+from autocoa_bench.engines.openai.client import OpenAIEngine
+from autocoa_bench.engines.weights import models
+from autocoa_bench.errors import MissingExtra, UserError
+from autocoa_bench.types import Completion, EngineSpec, Generate, Sampling
+
+
+class EmbeddedEngine:
+    """A model pulled by name, or a .gguf file, served by xllamacpp in this process.
+
+    At most `parallel` requests run at once, each with room for `context_tokens`: fewer where the
+    machine's free memory would not hold them. `threads` None: as many as cores are idle at
+    the start, at most 8. `adapter` is a LoRA adapter's .gguf, put on the model; empty: none.
+
+    Completions are the same bit for bit whatever else is in flight, whatever is cached, and for
+    any number of threads, so that a resumed run equals an uninterrupted one. That holds with an
+    adapter whose matrices are 8-bit as the model's are, not with one of 16 or 32 bits.
+    """
+
+    def __init__(
+        self,
+        model: str = models.DEFAULT,
+        *,
+        parallel: int = 8,
+        context_tokens: int = 8192,
+        threads: int | None = None,
+        adapter: str = "",
+    ) -> None:
+        self.model = model
+        self.base_url = ""
+        self._parallel = parallel
+        self._context_tokens = context_tokens
+        self._threads = threads
+        self._adapter = adapter
+        self._server: Any = None
+        self._client: OpenAIEngine | None = None
+
+    async def start(self) -> EngineSpec:
+        """Pull the model if need be and start the server. Raises UserError."""
+        llama = _library()
+        file = await asyncio.to_thread(models.resolve, self.model)
+        settings: dict[str, str | int | float] = {
+            "sha256": file.sha256,
+            "xllamacpp": version("xllamacpp"),
+        }
+        self._parallel = _affordable(self._parallel, file.cache_bytes * self._context_tokens)
+        parameters = await asyncio.to_thread(self._parameters, llama, str(file.path))
+        if self._adapter:
+            lora = await asyncio.to_thread(models.resolve_adapter, self._adapter)
+            settings |= {"adapter": lora.path.stem, "adapter_sha256": lora.sha256}
+            parameters.lora_adapters = [_on_top(llama, lora.path)]
+        try:
+            self._server = await asyncio.to_thread(llama.Server, parameters)
+        except RuntimeError as error:
+            fitting = f", is '{self._adapter}' an adapter for it" if self._adapter else ""
+            raise UserError(
+                f"llama.cpp cannot serve '{file.path}' ({error}); is it a whole language "
+                f"model{fitting}, and is there memory for "
+                f"{self._parallel} x {self._context_tokens} tokens? "
+                "Try a lower --concurrency or --context-tokens"
+            ) from None
+        self._client = OpenAIEngine(
+            self.model,
+            self._server.listening_address,
+            protocol="template",
+            concurrency=self._parallel,
+            api_key="",
+        )
+        self.base_url = self._client.base_url
+        spec = await self._client.start()
+        return msgspec.structs.replace(spec, engine="embedded", settings=settings)
+
+    async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
+        """Return `n` completions (at most `parallel`). Raises EngineFault."""
+        assert self._client is not None, "start() comes before generate()"
+        return await self._client.generate(request, sampling, n)
+
+    async def close(self) -> None:
+        """Stop the server, whatever it is doing; safe to call twice."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+        # Dropping the last reference ends the server's threads and waits for them.
+        self._server = None
+
+    def _parameters(self, llama: Any, path: str) -> Any:
+        parameters = llama.CommonParams()
+        parameters.model.path = path
+        parameters.model_alias = {self.model}
+        parameters.n_parallel = self._parallel
+        parameters.n_ctx = self._parallel * self._context_tokens  # split evenly over the slots
+        threads = self._threads or idle_cores()
+        parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
+        # Flash attention and a 16-bit cache round differently by how many tokens are computed
+        # together; these two don't. They cost a tenth of the speed of writing, a quarter of that
+        # of reading 1,700 tokens, and twice the memory.
+        parameters.flash_attn_type = llama.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        parameters.cache_type_k = parameters.cache_type_v = llama.ggml_type.GGML_TYPE_F32
+        # A connection holds an HTTP thread for as long as it is kept alive.
+        parameters.n_threads_http = 2 * self._parallel + 4
+        # By default llama.cpp keeps up to 8 GiB of past prompts in memory.
+        parameters.cache_ram_mib = 0
+        parameters.endpoint_slots = False
+        parameters.ui = False
+        parameters.verbosity = -1
+        return parameters
+
+
+@able(
+    Abilities(
+        continuation="yes",
+        ids="both ways",
+        logprobs="yes",
+        seeds="same completion, always",
+        lora="a .gguf",
+    )
+)
+def from_options(options: EngineOptions) -> EmbeddedEngine:
+    """The registry's factory. Raises UserError for a protocol that this server has no use for."""
+    if options.protocol not in ("auto", "template"):
+        raise UserError(
+            f"the embedded engine speaks the protocol 'template', not '{options.protocol}'"
+        )
+    return EmbeddedEngine(
+        options.model or models.DEFAULT,
+        parallel=options.concurrency,
+        context_tokens=options.context_tokens,
+        adapter=options.adapter,
+    )
+
+
+def _on_top(llama: Any, adapter: Path) -> Any:
+    lora = llama.CommonAdapterLoraInfo()
+    lora.path = str(adapter)
+    lora.scale = 1.0
+    return lora
+
+
+def idle_cores() -> int:
+    """Cores that nothing uses just now, from 1 to 8: a thread too many slows all the others."""
+    if not hasattr(os, "sched_getaffinity"):  # another system than Linux: nothing is known
+        return max(1, min(8, (os.cpu_count() or 1) // 2))
+    cores = len(os.sched_getaffinity(0))
+    try:
+        before = _cpu_times()
+        time.sleep(0.3)
+        spent = [now - then for now, then in zip(_cpu_times(), before, strict=True)]
+    except OSError:  # a container without /proc
+        return max(1, min(8, cores // 2))
+    idle = (spent[3] + spent[4]) / max(1, sum(spent))  # idle, and waiting for the disk
+    return max(1, min(8, round(cores * idle)))
+
+
+def _cpu_times() -> list[int]:
+    """Ticks that the machine's cores spent so far: user, nice, system, idle, iowait, ..."""
+    with Path("/proc/stat").open(encoding="ascii") as file:
+        return [int(ticks) for ticks in file.readline().split()[1:]]
+
+
+def _affordable(parallel: int, bytes_each: int) -> int:
+    """How many requests' caches fit into three quarters of the memory that is available."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:  # another system than Linux: nothing is known
+        return parallel
+    [available] = [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable")]
+    return max(1, min(parallel, available * 3 // 4 // bytes_each)) if bytes_each else parallel
+
+
+def _library() -> Any:
+    # libgomp spins for milliseconds at every barrier unless told otherwise, and two threads that
+    # spin on a busy machine are slower than one. It reads this once, when it is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    try:
+        import xllamacpp
+    except ModuleNotFoundError:
+        raise MissingExtra("the embedded model server", "embedded") from None
+    except ImportError as error:
+        raise UserError(
+            f"the embedded model server does not load on this machine ({error}); it needs the "
+            "system library libgomp (Debian: apt-get install libgomp1), or give --base-url"
+        ) from None
+    return xllamacpp

@@ -1,0 +1,311 @@
+"""The wire forms of the model engines' client: request bodies and replies, without I/O.
+
+A *protocol* is how a prompt reaches a model (recorded in `EngineSpec.protocol`):
+
+- `continue`: chat completions with the assistant's turn so far as a trailing assistant message
+  that the server continues (vLLM, SGLang).
+- `template`: llama.cpp renders the opening with the model's chat template once, the turn is
+  appended piece by piece (see `pieces`), and the native completion endpoint continues it: what was
+  sampled goes back as the sampled token ids, and the prefix stays cached.
+- `chat`: for hosted APIs that cannot continue a turn. Model text becomes assistant messages and
+  environment text user messages; the prefill is dropped.
+- `completions`: for base models. The opening's contents and the turn, joined by blank lines.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from autocoa_bench.errors import UNREADABLE, EngineFault
+from autocoa_bench.types import Completion, Generate, Message, Prompt, Sampling
+from autocoa_bench.util.http_retry import excerpt
+
+Protocol = Literal["continue", "template", "chat", "completions"]
+
+Server = Literal["llama.cpp", "vllm", "sglang", "other"]
+"""The server software, as far as it decides which fields a request may carry."""
+
+PATHS: dict[Protocol, str] = {
+    "continue": "/chat/completions",
+    "chat": "/chat/completions",
+    "completions": "/completions",
+    "template": "/completion",
+}
+"""Below the base URL, but for `template`, whose endpoint is below the server's root."""
+
+# llama.cpp repeats the prompt and all settings in a native reply unless told what to return.
+_NATIVE_FIELDS = (
+    "content",
+    "tokens",
+    "stop_type",
+    "stopping_word",
+    "tokens_evaluated",
+    "tokens_predicted",
+)
+
+_ROLES: dict[str, Literal["assistant", "user"]] = {"model": "assistant", "environment": "user"}
+
+
+PROBE = Generate(Prompt((Message("user", "Hi"),)), stop=("###",), max_tokens=16)
+"""Next to nothing, but with every field of a request: what it is answered says what is refused."""
+
+
+class BadReply(Exception):
+    """A reply that is not what the protocol promises; another try may do better."""
+
+
+def chat_messages(prompt: Prompt) -> list[Message]:
+    """A prompt as alternating messages, for servers that cannot continue a turn."""
+    messages = list(prompt.opening)
+    for turn in prompt.turns:
+        role = _ROLES[turn.source]
+        if messages[-1].role == role:
+            messages[-1] = Message(role, messages[-1].content + turn.text)
+        else:
+            messages.append(Message(role, turn.text))
+    return messages
+
+
+def plain_text(prompt: Prompt) -> str:
+    """A prompt as the text that a base model continues."""
+    return "\n\n".join([*(message.content for message in prompt.opening), prompt.continuation])
+
+
+def request_body(
+    protocol: Protocol,
+    server: Server,
+    model: str,
+    request: Generate,
+    sampling: Sampling,
+    n: int,
+    opening_text: str = "",
+    refused: frozenset[str] = frozenset(),
+) -> bytes:
+    """The JSON body of a generation.
+
+    `opening_text` is the opening rendered for `template`. The fields `refused` are left out, but
+    `max_tokens` goes by the name that OpenAI's reasoning models want.
+    """
+    prompt = request.prompt
+    body: dict[str, Any] = {
+        "model": model,
+        "max_tokens": request.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": sampling.seed,
+    }
+    if request.stop:
+        body["stop"] = request.stop
+    if n > 1:
+        body["n"] = n
+    _add_sampling(body, server, sampling)
+    if protocol == "chat":
+        body["messages"] = chat_messages(prompt)
+    elif protocol == "continue":
+        _add_continued_turn(body, prompt)
+    elif protocol == "completions":
+        body["prompt"] = plain_text(prompt)
+    else:
+        body["prompt"] = pieces(opening_text, prompt)
+        body["return_tokens"] = True
+        body["response_fields"] = _NATIVE_FIELDS
+    if "max_tokens" in refused:
+        body["max_completion_tokens"] = request.max_tokens
+    return msgspec.json.encode({name: body[name] for name in body if name not in refused})
+
+
+def opened(opening_text: str, prefill: str) -> str:
+    """A rendered opening and the prefill, once even if the template has written it too."""
+    written = prefill.strip()
+    if written and opening_text.rstrip().endswith(written):
+        opening_text = opening_text.rstrip().removesuffix(written)
+    return opening_text + prefill
+
+
+def pieces(opening_text: str, prompt: Prompt) -> str | list[str | int]:
+    """A prompt for llama.cpp, cut where a trajectory is cut when it is trained on.
+
+    The opening with the prefill is one text, each stretch of environment text another, tokenised
+    on its own, and between them stand the ids of the model's turns. llama.cpp would read an array
+    of texts alone as several prompts, so every model turn must come with its ids.
+    """
+    found: list[str | int] = []
+    text = opened(opening_text, prompt.prefill)
+    for turn in prompt.turns:
+        if turn.source == "environment":
+            text += turn.text
+            continue
+        assert turn.token_ids is not None, "a model's turn is sent as ids"
+        found += [text, *turn.token_ids] if text else turn.token_ids
+        text = ""
+    if not found:
+        return text
+    return [*found, text] if text else found
+
+
+def _add_continued_turn(body: dict[str, Any], prompt: Prompt) -> None:
+    continuation = prompt.continuation
+    if not continuation:
+        body["messages"] = prompt.opening
+        return
+    body["messages"] = (*prompt.opening, Message("assistant", continuation))
+    body["continue_final_message"] = True
+    body["add_generation_prompt"] = False
+
+
+def _add_sampling(body: dict[str, Any], server: Server, sampling: Sampling) -> None:
+    """Add what the server calls the repetition penalty, and switch its own defaults off.
+
+    Left unsaid, llama.cpp samples with top-k 40 and min-p 0.05, and vLLM and SGLang take top-k and
+    repetition penalty from the model's generation_config.json.
+    """
+    penalty = sampling.repetition_penalty
+    if server == "llama.cpp":
+        body["top_k"] = 0
+        body["min_p"] = 0.0
+        if penalty != 1.0:
+            body["repeat_penalty"] = penalty
+            body["repeat_last_n"] = -1
+    elif server in ("vllm", "sglang"):
+        body["top_k"] = -1
+        body["min_p"] = 0.0
+        body["repetition_penalty"] = penalty
+        if server == "vllm":
+            body["return_token_ids"] = True
+    elif penalty != 1.0:
+        body["repetition_penalty"] = penalty
+
+
+class _Message(Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+
+
+class _Choice(Struct):
+    index: int = 0
+    message: _Message | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+    stop_reason: str | int | None = None
+    token_ids: tuple[int, ...] | None = None
+
+
+class _Usage(Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _Reply(Struct):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Native(Struct):
+    content: str
+    tokens: tuple[int, ...] | None = None
+    stop_type: str = ""
+    stopping_word: str = ""
+    tokens_evaluated: int | None = None
+    tokens_predicted: int | None = None
+
+
+class Rendered(Struct):
+    """llama.cpp's reply of /apply-template."""
+
+    prompt: str
+
+
+class Tokenized(Struct):
+    """llama.cpp's reply of /tokenize."""
+
+    tokens: tuple[int, ...]
+
+
+class Detokenized(Struct):
+    """llama.cpp's reply of /detokenize."""
+
+    content: str
+
+
+_reply = msgspec.json.Decoder(_Reply)
+_native = msgspec.json.Decoder(_Native | list[_Native])
+
+
+def read_reply(protocol: Protocol, data: bytes, n: int, seconds: float) -> list[Completion]:
+    """The completions in a reply's body. Raises BadReply, or EngineFault where no retry helps."""
+    try:
+        if protocol == "template":
+            found = _native.decode(data)
+            completions = [
+                _from_native(reply, seconds)
+                for reply in (found if isinstance(found, list) else [found])
+            ]
+        else:
+            completions = _from_openai(protocol, _reply.decode(data), seconds)
+    except UNREADABLE as error:
+        raise BadReply(f"not the reply of a model server ({error}): {excerpt(data)}") from None
+    if len(completions) != n:
+        raise BadReply(f"{len(completions)} completions where {n} were asked for: {excerpt(data)}")
+    return completions
+
+
+def _from_native(reply: _Native, seconds: float) -> Completion:
+    return Completion(
+        text=reply.content,
+        stop_reason="length" if reply.stop_type == "limit" else "stop",
+        stop_string=reply.stopping_word or None,
+        prompt_tokens=reply.tokens_evaluated,
+        completion_tokens=reply.tokens_predicted,
+        token_ids=reply.tokens,
+        seconds=seconds,
+    )
+
+
+def _from_openai(protocol: Protocol, reply: _Reply, seconds: float) -> list[Completion]:
+    if bytes(reply.error) != b"null":
+        raise BadReply(f"an error instead of a completion: {excerpt(bytes(reply.error))}")
+    choices = sorted(reply.choices or [], key=lambda choice: choice.index)
+    usage = reply.usage or _Usage()
+    return [
+        Completion(
+            text=_text(protocol, choice),
+            stop_reason=choice.finish_reason or "stop",
+            stop_string=choice.stop_reason if isinstance(choice.stop_reason, str) else None,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=_completion_tokens(choice, usage, len(choices)),
+            token_ids=choice.token_ids,
+            seconds=seconds,
+        )
+        for choice in choices
+    ]
+
+
+def _completion_tokens(choice: _Choice, usage: _Usage, n: int) -> int | None:
+    # Usage counts all choices together, so it says nothing of one among several.
+    if n == 1 and usage.completion_tokens is not None:
+        return usage.completion_tokens
+    return len(choice.token_ids) if choice.token_ids is not None else None
+
+
+def _text(protocol: Protocol, choice: _Choice) -> str:
+    """A choice's text; in `chat`, reasoning from a field of its own is put back before it."""
+    message = choice.message
+    if message is None:
+        if choice.text is None:
+            raise BadReply("a choice without text")
+        return choice.text
+    reasoning = message.reasoning_content or message.reasoning
+    if not reasoning:
+        return message.content or ""
+    if protocol == "continue":
+        raise EngineFault(
+            "bad-reply",
+            "the server takes the model's reasoning out of its turn, which then cannot be "
+            "continued: start it without a reasoning parser, or use the protocol 'chat'",
+        )
+    return f"<think>\n{reasoning}\n</think>\n\n{message.content or ''}"

@@ -1,0 +1,1 @@
+"""Model weights: downloads, loading, LoRA adapters and conversion."""

@@ -1,0 +1,39 @@
+"""The episode: one question, one dialect, one budget, and the loop that they share.
+
+`loop` is the paper's Algorithm 1 as a generator without I/O, `dialect` the protocol that a solver
+implements, `neutralise` makes search results safe to show, `answer_text` reads answers out of
+model text, and `trajectory` counts actions and tokens.
+
+May import: `types`, `errors`."""
+
+from autocoa_bench.episode.answer_text import (
+    after_reasoning,
+    balanced,
+    forced_boxed,
+    last_boxed,
+    unwrap,
+)
+from autocoa_bench.episode.dialect import Action, Dialect, prompt_sha256
+from autocoa_bench.episode.loop import Episode, Event, Reply, episode
+from autocoa_bench.episode.neutralise import inert
+from autocoa_bench.episode.trajectory import estimate_tokens, n_actions, n_malformed, turns_of
+
+__all__ = [
+    "Action",
+    "Dialect",
+    "Episode",
+    "Event",
+    "Reply",
+    "after_reasoning",
+    "balanced",
+    "episode",
+    "estimate_tokens",
+    "forced_boxed",
+    "inert",
+    "last_boxed",
+    "n_actions",
+    "n_malformed",
+    "prompt_sha256",
+    "turns_of",
+    "unwrap",
+]

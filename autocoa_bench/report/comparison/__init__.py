@@ -1,0 +1,1 @@
+"""Statistical presentation: which runs are comparable, and which differences are significant."""

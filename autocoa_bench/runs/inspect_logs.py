@@ -1,0 +1,196 @@
+"""Runs as logs of Inspect (the UK AI Security Institute's framework): `inspect view` opens them.
+
+Inspect's log is of one task, so a run gives a log a task. Records become samples, searches calls
+of a tool `search`, observations that tool's messages. A score that is None is Inspect's unscored:
+not a number, with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from autocoa_bench import __version__
+from autocoa_bench.engines import model_name
+from autocoa_bench.episode import n_actions
+from autocoa_bench.runs.run_folder import Run
+from autocoa_bench.stats import estimate
+from autocoa_bench.types import Record, Score, Step, TaskSample, Trajectory
+
+VERSION = 2
+"""Of Inspect's log format."""
+
+_STOPS = {"stop": "stop", "length": "max_tokens"}
+
+
+def inspect_logs(run: Run) -> dict[str, dict[str, Any]]:
+    """A run's logs by file name, as JSON-like data; unscored values are NaN, as Inspect has them.
+
+    Inspect lists files alone whose names begin with a time and go on with task and id.
+    """
+    logs = (_log(run, sample) for sample in run.info.spec.tasks)
+    return {_name(log["eval"]): log for log in logs}
+
+
+def _name(spec: Mapping[str, str]) -> str:
+    parts = (spec["created"], spec["task"])
+    first = (re.sub(r"[^A-Za-z0-9.@+=-]+", "-", part) for part in parts)
+    return "_".join((*first, spec["task_id"])) + ".json"
+
+
+def _log(run: Run, sample: TaskSample) -> dict[str, Any]:
+    records = [record for record in run.records if record.question.task == sample.task]
+    planned = len(sample.question_ids) * run.info.spec.samples
+    done = len(records) == planned
+    return {
+        "version": VERSION,
+        "status": "success" if done else "started",
+        "eval": _eval(run, sample),
+        "results": {
+            "total_samples": planned,
+            "completed_samples": sum(record.trajectory is not None for record in records),
+            "scores": [_result(run, sample, name) for name in run.info.scorers],
+        },
+        "samples": [_sample(run, record) for record in records],
+    }
+
+
+def _eval(run: Run, sample: TaskSample) -> dict[str, Any]:
+    spec, session = run.info.spec, run.info.sessions[-1]
+    name = f"{run.path.name}-{sample.task}"
+    return {
+        "eval_id": name,
+        "run_id": run.path.name,
+        "task_id": re.sub(r"[^A-Za-z0-9]+", ".", name),  # which is all that a file's name may have
+        "created": run.info.sessions[0].started,
+        "task": sample.task,
+        "solver": spec.solver,
+        "model": model_name(spec.engine),
+        "model_generate_config": {
+            "temperature": spec.sampling.temperature,
+            "top_p": spec.sampling.top_p,
+            "seed": spec.sampling.seed,
+            "max_tokens": spec.budget.step_tokens,
+        },
+        "dataset": {
+            "name": f"{sample.task} ({sample.edition})",
+            "samples": len(sample.question_ids),
+            "sample_ids": list(sample.question_ids),
+        },
+        "config": {"epochs": spec.samples},
+        "packages": {"autocoa_bench": __version__, **session.versions},
+        "metadata": {
+            "git_revision": session.git_revision,
+            "prompt_sha256": spec.prompt_sha256,
+            "questions_sha256": sample.sha256,
+            "engine": msgspec.to_builtins(spec.engine),
+            "search": msgspec.to_builtins(spec.search),
+            "budget": msgspec.to_builtins(spec.budget),
+        },
+    }
+
+
+def _result(run: Run, sample: TaskSample, scorer: str) -> dict[str, Any]:
+    """A scorer's mean with its 95 % interval, questions as the unit."""
+    by_question: dict[str, list[float]] = {question: [] for question in sample.question_ids}
+    unscored = 0
+    for record in run.records:
+        if record.question.task != sample.task:
+            continue
+        value = _score(run, record, scorer).value
+        if value is None:
+            unscored += 1
+        else:
+            by_question.setdefault(record.question.id, []).append(value)
+    found = estimate(list(by_question.values()))
+    figures = {"mean": found.mean, "ci_low": found.low, "ci_high": found.high}
+    return {
+        "name": scorer,
+        "scorer": scorer,
+        "scored_samples": sum(map(len, by_question.values())),
+        "unscored_samples": unscored,
+        "metrics": {
+            name: {"name": name, "value": value}
+            for name, value in figures.items()
+            if value is not None
+        },
+    }
+
+
+def _score(run: Run, record: Record, scorer: str) -> Score:
+    return run.scores.get(scorer, {}).get(record.key, Score(None, "not scored"))
+
+
+def _sample(run: Run, record: Record) -> dict[str, Any]:
+    question, trajectory = record.question, record.trajectory
+    sample: dict[str, Any] = {
+        "id": question.id,
+        "epoch": record.sample + 1,
+        "input": question.text,
+        "target": list(question.golden_answers),
+        "total_time": record.seconds,
+        "metadata": {"kind": question.kind},
+        "scores": {
+            name: _inspected(_score(run, record, name), trajectory) for name in run.info.scorers
+        },
+    }
+    if trajectory is None:
+        fault = record.fault
+        said = f"{fault.kind}: {fault.message}" if fault else "unknown fault"
+        return {**sample, "error": {"message": said, "traceback": "", "traceback_ansi": ""}}
+    model = model_name(run.info.spec.engine)
+    sample["metadata"] |= {"ending": trajectory.ending, "actions": n_actions(trajectory)}
+    return {
+        **sample,
+        "messages": list(_messages(trajectory)),
+        "output": _output(trajectory, model),
+        "model_usage": {model: _usage(trajectory.steps)},
+    }
+
+
+def _inspected(score: Score, trajectory: Trajectory | None) -> dict[str, Any]:
+    found: dict[str, Any] = {"value": float("nan") if score.value is None else score.value}
+    if trajectory is not None:
+        found["answer"] = trajectory.answer
+    if score.reason:
+        found["explanation"] = score.reason
+    return found
+
+
+def _messages(trajectory: Trajectory) -> Iterator[dict[str, Any]]:
+    """The opening, then a message of the model a step and a tool's after each search."""
+    for message in trajectory.opening:
+        yield {"role": message.role, "content": message.content}
+    for number, step in enumerate(trajectory.steps, 1):
+        said: dict[str, Any] = {"role": "assistant", "content": step.text}
+        if step.kind == "search":
+            name = f"search-{number}"
+            query = {"query": step.argument}
+            yield {**said, "tool_calls": [{"id": name, "function": "search", "arguments": query}]}
+            yield {
+                "role": "tool",
+                "tool_call_id": name,
+                "function": "search",
+                "content": step.observation,
+            }
+            continue
+        yield said
+        if step.observation:  # a nudge after what could not be read
+            yield {"role": "user", "content": step.observation}
+
+
+def _output(trajectory: Trajectory, model: str) -> dict[str, Any]:
+    last = trajectory.steps[-1] if trajectory.steps else None
+    message = {"role": "assistant", "content": trajectory.answer or ""}
+    reason = _STOPS.get(last.stop_reason, "unknown") if last else "unknown"
+    return {"model": model, "choices": [{"message": message, "stop_reason": reason}]}
+
+
+def _usage(steps: Sequence[Step]) -> dict[str, int]:
+    """What the server counted; nothing is counted for what it did not say."""
+    read = sum(step.prompt_tokens or 0 for step in steps)
+    written = sum(step.completion_tokens or 0 for step in steps)
+    return {"input_tokens": read, "output_tokens": written, "total_tokens": read + written}

@@ -1,0 +1,1 @@
+"""Lucene's BM25 in a Java virtual machine inside this process."""

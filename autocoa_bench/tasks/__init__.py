@@ -1,0 +1,35 @@
+"""Tasks: named sets of questions, groups of them, and files of a user.
+
+`task` is the protocol, `resolve` turns names into tasks, `sampling` reads `NAME@500:seed=3`,
+`formats` reads rows of data files, and `subquestions` relates questions to their parts. The
+datasets themselves are in the package `tasks` beside this one.
+
+May import: `types`, `errors`, `registry`, `util`."""
+
+from autocoa_bench.tasks.resolve import catalogue, find, resolve
+from autocoa_bench.tasks.task import (
+    PAPER_ORDER,
+    DrawnTask,
+    FileTask,
+    Sampled,
+    Split,
+    Task,
+    questions_sha256,
+    sample,
+    warnings,
+)
+
+__all__ = [
+    "PAPER_ORDER",
+    "DrawnTask",
+    "FileTask",
+    "Sampled",
+    "Split",
+    "Task",
+    "catalogue",
+    "find",
+    "questions_sha256",
+    "resolve",
+    "sample",
+    "warnings",
+]

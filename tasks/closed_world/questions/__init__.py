@@ -1,0 +1,1 @@
+"""Questions over a world's passages, with their gold chains."""

@@ -1,0 +1,77 @@
+"""The six question sets of a side."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from msgspec.structs import replace
+
+from autocoa_bench.types import Question
+from tasks.closed_world.encyclopedia import encyclopedia
+from tasks.closed_world.entities import Side
+from tasks.closed_world.questions import chains, comparisons, singles
+from tasks.closed_world.questions.composing import Composer
+
+COUNTS: dict[str, dict[Side, int]] = {
+    "nq": {"test": 500, "train": 3000},
+    "triviaqa": {"test": 500, "train": 3000},
+    "hotpotqa": {"test": 500, "train": 3000},
+    "2wikimultihopqa": {"test": 500, "train": 3000},
+    "musique": {"test": 500, "train": 3000},
+    "bamboogle": {"test": 125, "train": 750},
+}
+
+
+@cache
+def questions(task: str, side: Side) -> tuple[Question, ...]:
+    """A question set in its fixed order. Ids look like `embedded-hotpotqa-test-0001`."""
+    composer = Composer(task, encyclopedia(side))
+    made = _SETS[task](composer, COUNTS[task][side])
+    ordered = composer.dice.shuffled(made)
+    return tuple(
+        replace(question, id=f"embedded-{task}-{side}-{number:04d}")
+        for number, question in enumerate(ordered, 1)
+    )
+
+
+def _hotpotqa(composer: Composer, count: int) -> list[Question]:
+    comparison = count // 5
+    return [
+        *chains.compose(composer, "bridge", 2, count - comparison, chains.wordy),
+        *comparisons.direct(composer, comparison),
+    ]
+
+
+def _wikimultihopqa(composer: Composer, count: int) -> list[Question]:
+    fifth = count // 5
+    kin = chains.inference(composer, fifth)
+    return [
+        *kin,
+        *comparisons.direct(composer, fifth),
+        *comparisons.bridged(composer, fifth),
+        *chains.compose(composer, "compositional", 2, count - 2 * fifth - len(kin), chains.plain),
+    ]
+
+
+def _musique(composer: Composer, count: int) -> list[Question]:
+    three, joined, four = count // 4, count // 12, count // 6
+    return [
+        *chains.compose(composer, "2hop", 2, count - three - joined - four, chains.plain),
+        *chains.compose(composer, "3hop1", 3, three, chains.plain),
+        *chains.joins(composer, "3hop2", joined),
+        *chains.compose(composer, "4hop1", 4, four, chains.plain),
+    ]
+
+
+def _bamboogle(composer: Composer, count: int) -> list[Question]:
+    return chains.compose(composer, "2hop", 2, count, chains.terse)
+
+
+_SETS = {
+    "nq": singles.nq,
+    "triviaqa": singles.triviaqa,
+    "hotpotqa": _hotpotqa,
+    "2wikimultihopqa": _wikimultihopqa,
+    "musique": _musique,
+    "bamboogle": _bamboogle,
+}

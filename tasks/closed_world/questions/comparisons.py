@@ -1,0 +1,182 @@
+"""Questions that compare two things, directly or through their makers."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from autocoa_bench.types import Hop, Question
+from tasks.closed_world.encyclopedia import Statement
+from tasks.closed_world.entities import Amount, Date, Entity, Year
+from tasks.closed_world.questions.composing import (
+    Composer,
+    all_names,
+    by_section,
+    collect,
+    leaks,
+    polished,
+)
+from tasks.closed_world.rng import bucket
+
+_SHARES = ("hotpotqa", "2wikimultihopqa")
+
+# Works whose makers are compared, and the word for the maker.
+_MAKERS = {
+    "film.director": "director",
+    "novel.author": "author",
+    "series.creator": "creator",
+    "song.songwriter": "songwriter",
+    "album.producer": "producer",
+}
+
+
+class Verdict(Struct, frozen=True):
+    """How a comparison comes out: `winner` is 0 or 1, or None for a yes-or-no question."""
+
+    winner: int | None
+    same: bool
+
+
+class Comparer:
+    """Draws pairs of statements of one relation and words their comparison."""
+
+    def __init__(self, composer: Composer) -> None:
+        self.composer = composer
+        self.world = composer.book.world
+        self.groups = by_section(composer.book.statements)
+        direct = [
+            one for one in composer.sections if one.split(".")[0] in ("first", "last", "same")
+        ]
+        self.which = [one for one in direct if not one.startswith("same.")]
+        self.whether = [one for one in direct if one.startswith("same.")]
+        self.bridges = [one for one in composer.sections if one.startswith("bridge.")]
+        self.made = [
+            one for section in _MAKERS for one in self.groups[section] if one.target is not None
+        ]
+
+    def direct(self, number: int) -> Question | None:
+        """Two things side by side; every other question is answered by yes or no."""
+        sections = self.whether if number % 2 else self.which
+        section = self.composer.dice.pick(sections)
+        mode, kind, relation = section.split(".")
+        pair = self._pair(self.groups[f"{kind}.{relation}"], mode, relation, number // 2)
+        if pair is None or not self._own(section, pair):
+            return None
+        hops = tuple(hop for one in pair for hop in self.composer.chain_hops((one,)))
+        things = (self.world[pair[0].about], self.world[pair[1].about])
+        return self._question("comparison", section, things, pair, hops, number)
+
+    def bridged(self, number: int) -> Question | None:
+        """Two works by their makers: four hops."""
+        dice = self.composer.dice
+        wanted = "bridge.same" if number % 2 else ("bridge.first", "bridge.last")
+        section = dice.pick([one for one in self.bridges if one.startswith(wanted)])
+        _, mode, relation = section.split(".")
+        role = dice.pick(list(_MAKERS))
+        works = self.groups[role]
+        by_maker: dict[str, Statement] = {}
+        for work in dice.shuffled(works):
+            by_maker[work.target or ""] = work
+        facts = [one for one in self.groups[f"person.{relation}"] if one.about in by_maker]
+        pair = self._pair(facts, mode, relation, number // 2)
+        if pair is None:
+            return None
+        makers = (by_maker[pair[0].about], by_maker[pair[1].about])
+        hops = tuple(
+            hop
+            for maker, fact in zip(makers, pair, strict=True)
+            for hop in self.composer.chain_hops((maker, fact))
+        )
+        things = (self.world[makers[0].about], self.world[makers[1].about])
+        if len({hop.passage_id for hop in hops}) < 4:
+            return None
+        ordered = (hops[0], hops[2], hops[1], hops[3])
+        return self._question("bridge_comparison", section, things, pair, ordered, number, role)
+
+    def _pair(
+        self, statements: list[Statement], mode: str, relation: str, turn: int
+    ) -> tuple[Statement, Statement] | None:
+        """Two statements whose comparison comes out as this turn wants it."""
+        dice = self.composer.dice
+        left = dice.pick(statements)
+        if mode == "same":
+            same = turn % 2 == 0
+            others = [
+                one
+                for one in statements
+                if (one.surface == left.surface) == same
+                and one != left
+                and (relation == "nationality" or self._compatriots(left, one))
+            ]
+        else:
+            others = [one for one in statements if self._decided(left, one, relation)]
+        if not others:
+            return None
+        right = dice.pick(others)
+        if self.world[left.about].name == self.world[right.about].name:
+            return None
+        if mode == "same":
+            return left, right
+        winner = _winner(mode, self._rank(left, relation), self._rank(right, relation))
+        return (left, right) if winner == turn % 2 else (right, left)
+
+    def _rank(self, statement: Statement, relation: str) -> int:
+        value = self.world[statement.about].facts[relation]
+        if isinstance(value, Date | Year):
+            return value.year
+        assert isinstance(value, Amount)
+        return value.number
+
+    def _compatriots(self, left: Statement, right: Statement) -> bool:
+        """Names sound of a country: pairs within one give nothing away."""
+        return self.world[left.about].country == self.world[right.about].country
+
+    def _decided(self, left: Statement, right: Statement, relation: str) -> bool:
+        return self._rank(left, relation) != self._rank(right, relation)
+
+    def _own(self, section: str, pair: tuple[Statement, Statement]) -> bool:
+        relation = section.split(".", 1)[1]
+        key = " ".join([relation, *sorted((pair[0].about, pair[1].about))])
+        return _SHARES[bucket(key, len(_SHARES))] == self.composer.task
+
+    def _question(
+        self,
+        kind: str,
+        section: str,
+        things: tuple[Entity, Entity],
+        pair: tuple[Statement, Statement],
+        hops: tuple[Hop, ...],
+        number: int,
+        role: str = "",
+    ) -> Question | None:
+        wording = self.composer.wording_of(number // 2)
+        left, right = things
+        text = self.composer.words(section, "ask", wording).format(
+            a=left.label, b=right.label, n=left.noun, r=_MAKERS.get(role, "")
+        )
+        mode, relation = section.split(".")[-2:] if role else section.split(".")[::2]
+        if any(leaks(hop.answer, text) for hop in hops):
+            return None
+        if mode == "same":
+            golds: tuple[str, ...] = ("yes" if pair[0].surface == pair[1].surface else "no",)
+        else:
+            ranks = self._rank(pair[0], relation), self._rank(pair[1], relation)
+            golds = all_names(things[_winner(mode, *ranks)])
+        return self.composer.question(kind, polished(text), golds, hops, wording)
+
+
+def _winner(mode: str, left: int, right: int) -> int:
+    return int((left > right) == (mode == "first"))
+
+
+def direct(composer: Composer, count: int) -> list[Question]:
+    """Comparisons of two things: half which-of-two, half yes-or-no, each side balanced."""
+    return collect(Comparer(composer).direct, _pair_key, count)
+
+
+def bridged(composer: Composer, count: int) -> list[Question]:
+    """Comparisons of two works through their makers, as balanced."""
+    return collect(Comparer(composer).bridged, _pair_key, count)
+
+
+def _pair_key(question: Question) -> str:
+    return " ".join(sorted(f"{hop.passage_id} {hop.answer}" for hop in question.hops))

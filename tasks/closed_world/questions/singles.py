@@ -1,0 +1,112 @@
+"""Single-hop questions: search-box style (nq) and quiz style (triviaqa)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from autocoa_bench.types import Question
+from tasks.closed_world.encyclopedia import Statement
+from tasks.closed_world.questions.composing import (
+    Composer,
+    Wording,
+    by_section,
+    in_turn,
+    leaks,
+    polished,
+)
+from tasks.closed_world.rng import bucket
+from tasks.closed_world.text.grammar import capitalise
+
+
+def nq(composer: Composer, count: int) -> list[Question]:
+    """Lower-case, without a question mark, as typed into a search box."""
+    return _compose(composer, count, 0, _search_box)
+
+
+def triviaqa(composer: Composer, count: int) -> list[Question]:
+    """Full sentences with a clue beside what is asked; golds include aliases."""
+    return _compose(composer, count, 1, _quiz)
+
+
+Phrase = Callable[[Composer, Statement, Wording], str]
+
+
+def _compose(composer: Composer, count: int, share: int, phrase: Phrase) -> list[Question]:
+    own = [
+        statement
+        for statement in composer.book.statements
+        if composer.asks(statement) and bucket(statement.key, 2) == share
+    ]
+    groups = {section: composer.dice.shuffled(found) for section, found in by_section(own).items()}
+    questions: dict[str, Question] = {}
+    for statement in in_turn(groups):
+        if len(questions) == count:
+            break
+        wording = composer.wording_of(len(questions))
+        text = phrase(composer, statement, wording)
+        golds = composer.golds(statement)
+        if text in questions or any(leaks(gold, text) for gold in golds):
+            continue
+        hops = composer.chain_hops((statement,))
+        questions[text] = composer.question("single", text, golds, hops, wording)
+    return list(questions.values())
+
+
+def _search_box(composer: Composer, statement: Statement, wording: Wording) -> str:
+    sort = composer.dice.pick(("nq", "ask"))
+    text = composer.words(statement.section, sort, wording)
+    name = composer.book.name(statement.about)
+    aliases = composer.book.world[statement.about].aliases
+    if aliases and composer.dice.chance(30):
+        name = aliases[0]
+    if composer.dice.chance(50):
+        text, name = text.replace("the movie", "the film"), name.replace("the film", "the movie")
+    text = text.format(x=name).replace("movie the movie", "movie").replace("movie the film", "film")
+    return text.rstrip("?").lower()
+
+
+def _quiz(composer: Composer, statement: Statement, wording: Wording) -> str:
+    subject = described(composer, statement.about)
+    clue = _clue(composer, statement)
+    form = composer.dice.below(4) if clue else 0
+    if form == 0:
+        return polished(composer.words(statement.section, "ask", wording).format(x=subject))
+    if form == 1:
+        text = composer.words(statement.section, "ask", wording).format(x=f"{subject}, {clue},")
+        return polished(text.replace(",?", "?"))
+    tail = composer.words(statement.section, "tail", wording)
+    if form == 2:
+        return polished(f"{subject}, {clue}, {tail}?")
+    return polished(f"{capitalise(clue)}, {subject} {tail}?")
+
+
+def _clue(composer: Composer, asked: Statement) -> str:
+    """Another fact about what is asked about, as a participle phrase."""
+    others = [
+        other
+        for other in composer.book.about[asked.about]
+        if other.section != asked.section
+        and other.surface != asked.surface
+        and "clue" in composer.sections.get(other.section, {})
+    ]
+    if not others:
+        return ""
+    other = composer.dice.pick(others)
+    return composer.words(other.section, "clue").format(y=other.words)
+
+
+def described(composer: Composer, entity_id: str) -> str:
+    """A name with a word or two on what it is."""
+    entity = composer.book.world[entity_id]
+    facts = entity.facts
+    name = composer.book.name(entity_id)
+    if entity.kind == "person":
+        return f"the {facts['nationality']} {entity.noun} {entity.name}"
+    if entity.kind == "company":
+        return f"the {facts['nationality']} {entity.noun} {entity.name}"
+    if "genre" in facts:
+        named = f"{entity.noun} {entity.name}"
+        return name.replace(named, f"{facts['genre']} {named}")
+    if entity.kind in ("town", "region", "country"):
+        return f"the {entity.noun} of {entity.name}"
+    return name

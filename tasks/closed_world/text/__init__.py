@@ -1,0 +1,1 @@
+"""Passages in varied prose about a world's entities."""

@@ -1,0 +1,233 @@
+"""Passages: an entity's facts in varied words and order, padded with facts nobody asks about."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from autocoa_bench.types import Passage
+from tasks.closed_world.entities import Amount, Date, Entity, Ref, Value, World, Year
+from tasks.closed_world.rng import Dice, bucket
+from tasks.closed_world.text.grammar import capitalise, with_articles
+from tasks.closed_world.text.wordings import Sections
+
+_NUMBERS = ("three", "four", "five", "six", "seven", "eight", "nine")
+_AGES = ("nineteen", "twenty-one", "twenty-three", "twenty-six", "twenty-nine")
+_WORKS = ("film", "novel", "album", "song", "series", "band")
+_PLURAL_KINDS = ("band", "club")
+_MOST_WORDS = 104
+
+_MASCULINE = {
+    "he": "he",
+    "He": "He",
+    "him": "him",
+    "his": "his",
+    "His": "His",
+    "man": "man",
+    "son": "son",
+    "sib": "brother",
+}
+_FEMININE = {
+    "he": "she",
+    "He": "She",
+    "him": "her",
+    "his": "her",
+    "His": "Her",
+    "man": "woman",
+    "son": "daughter",
+    "sib": "sister",
+}
+
+# Early relations tend to come before late ones; the rest fall in between.
+_ORDER = {"born": 0, "birthplace": 0, "father": 1, "mother": 1, "sibling": 2, "died": 9}
+_ORDER |= {"alma_mater": 3, "mentor": 3, "deathplace": 9, "award": 7}
+
+
+class Article(Struct, frozen=True):
+    """A passage and the facts that it states: relation -> the value as the passage words it."""
+
+    passage: Passage
+    stated: dict[str, str]
+
+
+def article(world: World, entity: Entity, sections: Sections) -> Article:
+    """The entity's passage, in the wordings given."""
+    return _Writer(world, entity, sections).write()
+
+
+class _Writer:
+    def __init__(self, world: World, entity: Entity, sections: Sections) -> None:
+        self.world = world
+        self.entity = entity
+        self.dice = Dice(f"prose/{entity.id}")
+        self.sections = sections
+        self.stated: dict[str, str] = {}
+        self._date_style = self.dice.below(2)
+        self.values = {
+            relation: self._worded(value)
+            for relation, value in entity.facts.items()
+            if relation != "spouse" or _tells_of_spouse(entity)
+        }
+        self._fixed = self.values | self._fixed_words()
+
+    def write(self) -> Article:
+        sentences = [self._opening()]
+        sentences += self._body()
+        self._pad(sentences)
+        text = " ".join(_finish(sentence) for sentence in sentences)
+        return Article(Passage(self.entity.id, self.entity.title, text), self.stated)
+
+    def _worded(self, value: Value) -> str:
+        if isinstance(value, Ref):
+            return self._mention(self.world[value.id])
+        if isinstance(value, Date):
+            return value.spellings[self._date_style]
+        if isinstance(value, Year):
+            return str(value.year)
+        if isinstance(value, Amount):
+            return f"{value.number:,} {value.unit}".strip()
+        return value
+
+    def _mention(self, other: Entity) -> str:
+        if other.kind == "person" and other.aliases and self.dice.chance(35):
+            return other.aliases[0]
+        return other.label
+
+    def _state(self, relation: str) -> str:
+        """The value's words, noted as stated."""
+        self.stated[relation] = self.values[relation]
+        return self.values[relation]
+
+    def _opening(self) -> str:
+        kind = self.entity.kind
+        lines = self.sections[f"{kind}.opening"]
+        own = lines["live" if "live" in lines and self.entity.alive else "open"]
+        known = self._slots()
+        fitting = [line for line in own if all(slot in known for slot in _slots_of(line))]
+        line = self.dice.pick(fitting)
+        for slot in _slots_of(line):
+            if slot in self.values:
+                self._state(slot)
+        return self._fill(line, {})
+
+    def _slots(self) -> dict[str, str]:
+        """What a wording may name: the facts, the fixed words, and words that vary each time."""
+        surname = self.entity.name.split()[-1]
+        return self._fixed | {
+            "n": self.dice.pick(_NUMBERS),
+            "age": self.dice.pick(_AGES),
+            "s": self.dice.pick((self._fixed["he"], surname)),
+            "S": self.dice.pick((surname, self._fixed["He"])),
+        }
+
+    def _fixed_words(self) -> dict[str, str]:
+        entity = self.entity
+        return {
+            "name": entity.name,
+            "Name": capitalise(entity.label),
+            "noun": entity.noun,
+            "osib": self._sex("sibling", "brother", "sister"),
+            "partner": self._sex("spouse", "husband", "wife"),
+            "is": "is" if entity.alive else "was",
+            "has": "has" if entity.alive else "had",
+            **(_FEMININE if entity.female else _MASCULINE),
+        }
+
+    def _sex(self, relation: str, male: str, female: str) -> str:
+        target = self.entity.ref(relation)
+        return female if target is not None and self.world[target].female else male
+
+    def _fill(self, line: str, extra: dict[str, str]) -> str:
+        return line.format_map(self._slots() | extra)
+
+    def _body(self) -> list[str]:
+        units = self._units()
+        sentences: list[str] = []
+        predicate = ""
+        for unit in units:
+            lines = self.sections[f"{self.entity.kind}.{unit}"]
+            words = {f"y{i}": self._state(part) for i, part in enumerate(unit.split("+"), 1)}
+            words["y"] = words["y1"]
+            if "vp" in lines and self.dice.chance(50):
+                phrase = self._fill(self.dice.pick(lines["vp"]), words)
+                if predicate:
+                    sentences.append(f"{self._subject()} {predicate} and {phrase}.")
+                    predicate = ""
+                elif self.dice.chance(60):
+                    predicate = phrase
+                else:
+                    sentences.append(f"{self._subject()} {phrase}.")
+            else:
+                sentences.append(self._fill(self.dice.pick(lines["s"]), words))
+        if predicate:
+            sentences.append(f"{self._subject()} {predicate}.")
+        return sentences
+
+    def _units(self) -> list[str]:
+        """Relations still to be stated, some joined in twos, early ones tending to come first."""
+        kind = self.entity.kind
+        left = [
+            relation
+            for relation in self.values
+            if relation not in self.stated and f"{kind}.{relation}" in self.sections
+        ]
+        for pair in ("born+birthplace", "father+mother", "died+deathplace"):
+            first, second = pair.split("+")
+            if first in left and second in left and self.dice.chance(90):
+                left = [*(one for one in left if one not in (first, second)), pair]
+        keyed = [
+            (_ORDER.get(unit.split("+")[0], 5) * 10 + self.dice.below(35), unit) for unit in left
+        ]
+        return [unit for _, unit in sorted(keyed)]
+
+    def _subject(self) -> str:
+        entity, dice = self.entity, self.dice
+        if entity.kind == "person":
+            pronoun = "She" if entity.female else "He"
+            return dice.pick((pronoun, pronoun, entity.name.split()[-1], f"The {entity.noun}"))
+        if entity.kind in _PLURAL_KINDS:
+            return dice.pick(("They", "The group" if entity.kind == "band" else "The side"))
+        short = capitalise(entity.label) if entity.kind not in _WORKS else "It"
+        noun = "series" if entity.kind == "series" else entity.noun
+        return dice.pick(("It", "It", short, f"The {noun}"))
+
+    def _pad(self, sentences: list[str]) -> None:
+        lines = self.sections[f"{self.entity.kind}.filler"]
+        options = [self._subject() + " " + line + "." for line in lines.get("vp", ())]
+        options += lines["s"]
+        if "one" in lines:
+            options.append(self.dice.pick(lines["one"]))
+        target = self.dice.between(48, 72)
+        for line in self.dice.shuffled(options):
+            if _length(sentences) >= target:
+                return
+            details = [slot for slot in _slots_of(line) if slot in self.values]
+            if any(detail in self.stated for detail in details):
+                continue
+            filler = self._fill(line, {})
+            if _length(sentences) + len(filler.split()) <= _MOST_WORDS:
+                sentences.insert(1 + self.dice.below(len(sentences)), filler)
+                self.stated |= {detail: self.values[detail] for detail in details}
+
+
+def _tells_of_spouse(entity: Entity) -> bool:
+    """Of a couple's two passages, sometimes only one says that they were married."""
+    spouse = entity.ref("spouse")
+    if spouse is None:
+        return False
+    silent = (min(entity.id, spouse), max(entity.id, spouse))
+    return bucket("&".join(silent), 6) > 1 or silent[bucket("+".join(silent), 2)] != entity.id
+
+
+def _slots_of(line: str) -> list[str]:
+    return re.findall(r"{(\w+)}", line)
+
+
+def _length(sentences: Sequence[str]) -> int:
+    return sum(len(sentence.split()) for sentence in sentences)
+
+
+def _finish(sentence: str) -> str:
+    return capitalise(with_articles(sentence))

@@ -1,0 +1,1 @@
+"""The world's entities and their facts, generated from a seed."""

@@ -1,0 +1,121 @@
+"""Football clubs and what is played, fought or held: finals, battles and festivals."""
+
+from __future__ import annotations
+
+from tasks.closed_world.entities import Amount, Year
+from tasks.closed_world.rng import Dice
+from tasks.closed_world.world.draft import Atlas, Draft, Nation, some_date
+from tasks.closed_world.world.organisations import free_name
+from tasks.closed_world.world.people import cast, office_holder
+from tasks.closed_world.world.wordlists import FESTIVAL_THEMES
+
+_NICKNAMES = (
+    "Herons",
+    "Millers",
+    "Foxes",
+    "Dockers",
+    "Bees",
+    "Tanners",
+    "Swifts",
+    "Badgers",
+    "Lions",
+    "Rovers",
+    "Otters",
+)
+
+
+def stage_events(atlas: Atlas, clubs: int, events: int) -> None:
+    """Clubs with grounds and managers; finals, battles and festivals."""
+    for nation in atlas.nations:
+        dice = Dice(f"{atlas.side}/events/{nation.draft.id}")
+        sides = [_club(atlas, dice, nation) for _ in range(clubs)]
+        for _ in range(events):
+            _final(atlas, dice, nation, sides)
+            _battle(atlas, dice, nation)
+            _festival(atlas, dice, nation)
+
+
+def _club(atlas: Atlas, dice: Dice, nation: Nation) -> Draft:
+    ground = atlas.add(
+        "stadium",
+        free_name(atlas, dice, dice.pick(("{} Park", "{} Road", "{} Lane")), nation.pool.surnames),
+        "stadium",
+        nation.draft.id,
+    )
+    opened = dice.between(1921, 1955)
+    town = dice.pick(nation.towns)
+    ground.facts |= {
+        "town": town.ref,
+        "opened": Year(opened),
+        "capacity": Amount(dice.between(41, 612) * 100 + dice.below(99)),
+    }
+    pattern = dice.pick(("{} United", "{} Rovers", "{} Athletic", "{} Wanderers", "{} Albion"))
+    club = atlas.add(
+        "club",
+        free_name(atlas, dice, pattern, nation.pool.places),
+        "football club",
+        nation.draft.id,
+    )
+    club.facts |= {
+        "town": town.ref,
+        "founded": Year(dice.between(1884, 1920)),
+        "ground": ground.ref,
+        "nationality": nation.demonym,
+    }
+    if dice.chance(80):
+        club.facts["manager"] = office_holder(atlas, dice, nation, ("footballer",)).ref
+    if dice.chance(50):
+        club.facts["nickname"] = dice.pick(_NICKNAMES)
+    return club
+
+
+def _final(atlas: Atlas, dice: Dice, nation: Nation, clubs: list[Draft]) -> None:
+    winner, loser, host = dice.shuffled(clubs)[:3]
+    year = dice.between(1956, 2019)
+    name = f"{year} {nation.demonym} Cup Final"
+    if atlas.taken(name):
+        return
+    final = atlas.add("final", name, "football match", nation.draft.id)
+    final.article = True
+    final.facts |= {
+        "winner": winner.ref,
+        "loser": loser.ref,
+        "venue": host.facts["ground"],
+        "date": some_date(dice, year),
+        "scorer": cast(atlas, dice, nation, "footballer", year, cap=2).ref,
+        "attendance": Amount(dice.between(9000, 61000)),
+    }
+
+
+def _battle(atlas: Atlas, dice: Dice, nation: Nation) -> None:
+    war = 1884 + 7 * (int(nation.draft.id[-2:]) % 5)
+    year = war + dice.below(5)
+    pattern = f"Battle of {{}} {dice.pick(('Bridge', 'Field', 'Hill', 'Marsh'))}"
+    battle = atlas.add(
+        "battle", free_name(atlas, dice, pattern, nation.pool.places), "battle", nation.draft.id
+    )
+    battle.article = True
+    victor = cast(atlas, dice, nation, "army officer", year, cap=2)
+    loser = cast(atlas, dice, nation, "army officer", year, cap=2)
+    battle.facts |= {
+        "date": some_date(dice, year),
+        "place": dice.pick(nation.towns).ref,
+        "war": f"the {nation.demonym} Civil War",
+        "victor": victor.ref,
+    }
+    if loser is not victor:
+        battle.facts["defeated"] = loser.ref
+
+
+def _festival(atlas: Atlas, dice: Dice, nation: Nation) -> None:
+    pattern = f"{{}} {dice.pick(FESTIVAL_THEMES)} Festival"
+    name = free_name(atlas, dice, pattern, nation.pool.places)
+    year = dice.between(1925, 2005)
+    festival = atlas.add("festival", name, "festival", nation.draft.id)
+    festival.article = True
+    trade = dice.pick(("poet", "journalist", "painter", "historian", "entrepreneur"))
+    festival.facts |= {
+        "town": dice.pick(nation.towns).ref,
+        "founded": Year(year),
+        "founder": cast(atlas, dice, nation, trade, year, cap=2).ref,
+    }

@@ -1,0 +1,20 @@
+"""A chain as a question, its hops with every name of their answers."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from autocoa_bench.types import Question
+from tasks.closed_world.questions.chains import Chain, plain
+from tasks.closed_world.questions.composing import Composer, Wording, leaks, placed
+
+
+def asked(composer: Composer, chain: Chain, wording: Wording) -> Question | None:
+    """The chain's question; None where its words give away the answer or a bridge to it."""
+    text, phrases = plain(composer, chain, wording)
+    hops = placed(composer.chain_hops(chain), text, phrases)
+    golds = [composer.golds(statement) for statement in chain]
+    if any(leaks(name, text) for names in golds for name in names):
+        return None
+    named = tuple(replace(hop, aliases=names[1:]) for hop, names in zip(hops, golds, strict=True))
+    return composer.question(f"{len(chain)}hop", text, golds[-1], named, wording)
