@@ -67,7 +67,7 @@ adapter: $(BUILD)/.data $(LONGER)/.data
 judge: $(JUDGE)/.data
 	$(TRAIN) sft2 --config recipes/judge.toml --out $(JUDGE)/run
 	$(BIN)/autocoa-bench models convert $(JUDGE)/run/model --outtype q8_0 \
-		judges/adapters/smollm2-135m-judge.gguf
+		autocoa_bench/judge/adapters/smollm2-135m-judge.gguf
 
 # Table 1's SFT variants at small, equal budgets, from one base, data and seed, and their scores.
 variants: $(BUILD)/.data

@@ -55,7 +55,7 @@ class Encoded(Struct, frozen=True):
     kinds: tuple[Kind, ...]
 
 
-class Drift(Struct, frozen=True):
+class RetokenisationDrift(Struct, frozen=True):
     """How piecewise tokens differ from those of the whole text: which of `total` positions."""
 
     positions: tuple[int, ...]
@@ -124,7 +124,7 @@ def encode_prompt(prompt: Prompt, tokenizer: Tokenizer) -> tuple[int, ...]:
     return tuple(ids)
 
 
-def retokenisation_drift(trajectory: Trajectory, tokenizer: Tokenizer) -> Drift:
+def retokenisation_drift(trajectory: Trajectory, tokenizer: Tokenizer) -> RetokenisationDrift:
     """Which tokens would be others if the whole text were encoded at once."""
     pieces = encode(trajectory, tokenizer).ids
     text = _prompt_text(trajectory.opening, trajectory.prefill, tokenizer)
@@ -134,7 +134,7 @@ def retokenisation_drift(trajectory: Trajectory, tokenizer: Tokenizer) -> Drift:
         whole.append(pieces[-1])
     matcher = difflib.SequenceMatcher(None, pieces, whole, autojunk=False)
     same = {i for a, _, n in matcher.get_matching_blocks() for i in range(a, a + n)}
-    return Drift(tuple(i for i in range(len(pieces)) if i not in same), len(pieces))
+    return RetokenisationDrift(tuple(i for i in range(len(pieces)) if i not in same), len(pieces))
 
 
 def audit(
@@ -207,7 +207,7 @@ def _check_spelling(
     )
 
 
-def coloured(encoded: Encoded, tokenizer: Tokenizer, trains: frozenset[Kind]) -> Text:
+def coloured_tokens(encoded: Encoded, tokenizer: Tokenizer, trains: frozenset[Kind]) -> Text:
     """A trajectory's text for a terminal: coloured by kind, trained tokens underlined."""
     from rich.text import Text
 

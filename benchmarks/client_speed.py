@@ -65,7 +65,7 @@ async def ours(load: Load) -> None:
     from autocoa_bench.engines.openai.client import OpenAIEngine
     from autocoa_bench.episode import prompt_sha256
     from autocoa_bench.runs.run_folder import FORMAT, RunFolder
-    from autocoa_bench.runs.scheduler import Job, World, run_jobs
+    from autocoa_bench.runs.scheduler import Backends, Job, run_jobs
     from autocoa_bench.runs.solvers import Solver
     from autocoa_bench.types import (
         Budget,
@@ -113,7 +113,7 @@ async def ours(load: Load) -> None:
             run.append(record)
 
         await run_jobs(
-            jobs, solver, World(engine, Stub()), sampling, budget, load.in_flight, on_record
+            jobs, solver, Backends(engine, Stub()), sampling, budget, load.in_flight, on_record
         )
         run.close()
     await engine.close()

@@ -36,17 +36,17 @@ import torch
 import transformers
 from tabulate import tabulate
 
-from agent_model.rollout.rollout import Rollout, roll_out
-from agent_model.rollout.sampler import PolicySampler, Sampler, Seat, completion
-from agent_model.rollout.search_client import Finder
+from agent_model.rollout.rollout import Rollout, rollout
+from agent_model.rollout.sampler import PolicySampler, Sampler, Slot, completion
+from agent_model.rollout.search_client import SearchClient
 from agent_model.tokens import encode_prompt, end_of_turn
 from agent_model.trainer_export.folder import tokens_of
-from agent_model.trainer_export.write import hand_over
-from agent_model.training.config import GrpoRecipe, Lora
+from agent_model.trainer_export.write import export_recipe
+from agent_model.training.config import GRPOConfig, LoraConfig
 from agent_model.training.grpo import train
 from agent_model.training.grpo.learner import Learner
 from agent_model.training.grpo.reward import Reward
-from agent_model.training.grpo.rollouts import Group, Played
+from agent_model.training.grpo.rollouts import Group, StepRollouts
 from agent_model.training.model import at_rest, dtype_of, load_policy
 from autocoa_bench.episode import episode, n_actions
 from autocoa_bench.types import Budget, Completion, Generate, Record
@@ -107,11 +107,11 @@ def _run(asked: argparse.Namespace, side: str, records: Path, seed: int) -> Figu
     return figures
 
 
-def _recipe(asked: argparse.Namespace) -> GrpoRecipe:
-    return GrpoRecipe(
+def _recipe(asked: argparse.Namespace) -> GRPOConfig:
+    return GRPOConfig(
         stage="grpo",
         model=asked.model,
-        lora=Lora() if asked.lora else None,
+        lora=LoraConfig() if asked.lora else None,
         dtype=asked.dtype,
         tasks=asked.tasks,
         count=asked.questions,
@@ -124,7 +124,7 @@ def _recipe(asked: argparse.Namespace) -> GrpoRecipe:
     )
 
 
-def _rollouts(recipe: GrpoRecipe, records: Path, seed: int) -> Figures:
+def _rollouts(recipe: GRPOConfig, records: Path, seed: int) -> Figures:
     """Our rollouts, which are kept for the steps to learn from."""
     policy, tokenizer = load_policy(recipe)
 
@@ -137,7 +137,7 @@ def _rollouts(recipe: GrpoRecipe, records: Path, seed: int) -> Figures:
     return figures
 
 
-def _generate(recipe: GrpoRecipe, _: Path, seed: int) -> Figures:
+def _generate(recipe: GRPOConfig, _: Path, seed: int) -> Figures:
     """The same by generate(), with the attention that transformers takes by itself."""
     policy, tokenizer = load_policy(recipe)
     policy.inner.set_attn_implementation("sdpa")
@@ -152,25 +152,25 @@ class Turns:
     Forced answers, which are shorter, wait until they are all that is left to ask for.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, recipe: GrpoRecipe) -> None:
+    def __init__(self, model: Any, tokenizer: Any, recipe: GRPOConfig) -> None:
         self.seats = recipe.seats
         self._model = model
         self._tokenizer = tokenizer
         self._temperature = recipe.temperature
         self._end = end_of_turn(tokenizer)
-        self._seated: list[Seat] = []
+        self._seated: list[Slot] = []
 
-    def sit(self, dice: Random) -> Seat:
-        self._seated.append(Seat(dice))
+    def sit(self, rng: Random) -> Slot:
+        self._seated.append(Slot(rng))
         return self._seated[-1]
 
-    def leave(self, seat: Seat) -> None:
+    def leave(self, seat: Slot) -> None:
         self._seated.remove(seat)
 
-    def ask(self, seat: Seat, request: Generate) -> None:
+    def ask(self, seat: Slot, request: Generate) -> None:
         seat.ids, seat.request = list(encode_prompt(request.prompt, self._tokenizer)), request
 
-    def step(self) -> list[tuple[Seat, Completion]]:
+    def step(self) -> list[tuple[Slot, Completion]]:
         asked = [(seat, seat.request) for seat in self._seated if seat.request]
         turns = [(seat, request) for seat, request in asked if not request.forced] or asked
         made = self._generated([seat.ids for seat, _ in turns], [each for _, each in turns])
@@ -202,7 +202,7 @@ class Turns:
         )
         return [list(row) for row in made[:, longest:].tolist()]
 
-    def _completion(self, ids: list[int], seat: Seat, request: Generate) -> Completion:
+    def _completion(self, ids: list[int], seat: Slot, request: Generate) -> Completion:
         ids = ids[: request.max_tokens]
         sampled = ids[: ids.index(self._end)] if self._end in ids else ids
         text = self._tokenizer.decode(sampled)
@@ -212,7 +212,7 @@ class Turns:
 
 
 def _played(
-    recipe: GrpoRecipe, sampler: Callable[[], Sampler], seed: int
+    recipe: GRPOConfig, sampler: Callable[[], Sampler], seed: int
 ) -> tuple[Figures, list[Record]]:
     """A step's episodes and what they cost."""
     scene, _ = train.scenes(recipe)
@@ -224,11 +224,11 @@ def _played(
             for question, k in members
         ]
 
-    with Finder(scene.search) as finder:
-        roll_out(rollouts(_WARM)[:2], sampler(), finder)
+    with SearchClient(scene.search) as finder:
+        rollout(rollouts(_WARM)[:2], sampler(), finder)
         finder.forget()
         start = time.process_time()
-        made = roll_out(rollouts(scene.budget), sampler(), finder)
+        made = rollout(rollouts(scene.budget), sampler(), finder)
         seconds = time.process_time() - start
     records = [Record(*member, each) for member, each in zip(members, made, strict=True)]
     tokens = sum(map(_written, records))
@@ -245,7 +245,7 @@ def _written(record: Record) -> int:
     return sum(step.completion_tokens or 0 for step in steps)
 
 
-def _step(recipe: GrpoRecipe, records: Path, _: int) -> Figures:
+def _step(recipe: GRPOConfig, records: Path, _: int) -> Figures:
     """Our step of learning."""
     policy, tokenizer = load_policy(recipe)
     learner = Learner(recipe, policy, tokenizer)
@@ -267,7 +267,7 @@ def _groups(records: Sequence[Record], size: int) -> list[Group]:
         value = _earned(record)
         assert record.trajectory is not None
         reward = Reward(value, value, formed=True)
-        played.append(Played(record, record.trajectory, reward, value - 1 / size))
+        played.append(StepRollouts(record, record.trajectory, reward, value - 1 / size))
     return [played[i : i + size] for i in range(0, len(played), size)]
 
 
@@ -279,7 +279,7 @@ def _read(records: Path) -> list[Record]:
     return msgspec.json.Decoder(Record).decode_lines(records.read_bytes())
 
 
-def _trl(recipe: GrpoRecipe, records: Path, _: int) -> Figures:
+def _trl(recipe: GRPOConfig, records: Path, _: int) -> Figures:
     """TRL's second step, of a trainer that is given the tokens; the first has their beginnings."""
     from agent_model.trainer_export import trl
 
@@ -293,7 +293,7 @@ def _trl(recipe: GrpoRecipe, records: Path, _: int) -> Figures:
             spent[-1] += time.process_time()
 
     with tempfile.TemporaryDirectory() as folder:
-        hand_over(recipe, "trl", Path(folder))
+        export_recipe(recipe, "trl", Path(folder))
         quiet = {"save_strategy": "no", "disable_tqdm": True}
         run = trl.trainer(Path(folder), max_steps=2, **quiet)
         run.add_callback(Clock())
@@ -321,7 +321,7 @@ def _replay(records: Sequence[Record], tokenizer: Any) -> Callable[..., dict[str
     return replay
 
 
-_SIDES: dict[str, Callable[[GrpoRecipe, Path, int], Figures]] = {
+_SIDES: dict[str, Callable[[GRPOConfig, Path, int], Figures]] = {
     "rollouts": _rollouts,
     "generate": _generate,
     "step": _step,

@@ -71,7 +71,7 @@ def _run(asked: argparse.Namespace, side: str, records: Path) -> tuple[float, in
 
 def _write(file: Path, model: str, count: int) -> int:
     """Write gold trajectories of the embedded train questions; returns their tokens."""
-    from agent_model.data.gold_teacher import teach
+    from agent_model.data.gold_teacher import gold_episodes
     from agent_model.tokens import encode
     from autocoa_bench import tasks
     from autocoa_bench.search.bm25 import BM25
@@ -79,7 +79,7 @@ def _write(file: Path, model: str, count: int) -> int:
 
     tokenizer = _tokenizer(model)
     questions = tasks.resolve("musique")[0].load("train")
-    taught = teach(questions, BM25("embedded-train", top_k=2), 0, (1, 2))
+    taught = gold_episodes(questions, BM25("embedded-train", top_k=2), 0, (1, 2))
     kept = [Record(q, 0, made) for q, made in taught if isinstance(made, Trajectory)][:count]
     file.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in kept))
     made = [record.trajectory for record in kept if record.trajectory]
@@ -97,10 +97,10 @@ def _tokenizer(model: str) -> object:
 def _ours(model: str, records: Path, batch: int) -> None:
     from rich.console import Console
 
-    from agent_model.training.config import Recipe
+    from agent_model.training.config import SFTConfig
     from agent_model.training.sft import train
 
-    recipe = Recipe(
+    recipe = SFTConfig(
         stage="sft2",
         model=model,
         data=(str(records),),

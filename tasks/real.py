@@ -29,7 +29,7 @@ popqa/ and hotpotqa/. The repository has no fanoutqa/: its listing goes from eli
 _PAPER = Path(__file__).parent / "paper"
 
 
-class Part(Struct, frozen=True):
+class HubPart(Struct, frozen=True):
     """A file of a dataset: the split that it is on the Hub, its rows, its SHA-256 if published.
 
     Rows are those of the table of datasets in FlashRAG's documentation and on the repository's
@@ -51,9 +51,9 @@ class RealTask:
         title: str,
         licence: str,
         *,
-        test: Part,
-        train: Part | None = None,
-        paper: Part | None = None,
+        test: HubPart,
+        train: HubPart | None = None,
+        paper: HubPart | None = None,
         groups: tuple[str, ...] = (),
         hosted: bool = True,
     ) -> None:
@@ -115,10 +115,10 @@ class RealTask:
         lines = (_PAPER / f"{self._name}.txt").read_text(encoding="utf-8").splitlines()
         return tuple(each for line in lines if not line.startswith("#") for each in line.split())
 
-    def _file(self, part: Part) -> str:
+    def _file(self, part: HubPart) -> str:
         return f"{self._name}/{part.split}.jsonl"
 
-    def _read(self, part: Part) -> Sequence[Question]:
+    def _read(self, part: HubPart) -> Sequence[Question]:
         found = fetch(HubFile(REPOSITORY, self._revision, self._file(part), part.sha256))
         questions = FileTask(found.path, self.info.name).load()
         if len(questions) != part.rows and not found.mirrored:
@@ -128,7 +128,7 @@ class RealTask:
             )
         return questions
 
-    def _note(self, part: Part, count: int) -> None:
+    def _note(self, part: HubPart, count: int) -> None:
         """Remember whether a mirror's file is short; a sample by ids does not mind."""
         file = self._file(part)
         self._short.pop(file, None)
@@ -143,32 +143,36 @@ nq = RealTask(
     "nq",
     "Natural Questions",
     "CC-BY-SA-3.0",
-    test=Part("test", 3_610),
-    train=Part("train", 79_168),
-    paper=Part("dev", 8_757),
+    test=HubPart("test", 3_610),
+    train=HubPart("train", 79_168),
+    paper=HubPart("dev", 8_757),
     groups=("singlehop", "paper"),
 )
 triviaqa = RealTask(
     "triviaqa",
     "TriviaQA",
     "Apache-2.0 (its authors own no rights in the questions)",
-    test=Part("test", 11_313),
-    train=Part("train", 78_785),
-    paper=Part("dev", 8_837),
+    test=HubPart("test", 11_313),
+    train=HubPart("train", 78_785),
+    paper=HubPart("dev", 8_837),
     groups=("singlehop", "paper"),
 )
-popqa = RealTask("popqa", "PopQA", "MIT (its repository's)", test=Part("test", 14_267))
-_HOTPOTQA = Part("dev", 7_405, "434ec155867019396312f3d466ce3406c71fe8a2917f49f63bb646ec5ad2ff52")
+popqa = RealTask("popqa", "PopQA", "MIT (its repository's)", test=HubPart("test", 14_267))
+_HOTPOTQA = HubPart(
+    "dev", 7_405, "434ec155867019396312f3d466ce3406c71fe8a2917f49f63bb646ec5ad2ff52"
+)
 hotpotqa = RealTask(
     "hotpotqa",
     "HotpotQA",
     "CC-BY-SA-4.0",
     test=_HOTPOTQA,
-    train=Part("train", 90_447, "a81274abafa899ec0ee073102edbe6bb694a8a1174201b4e43e2bc6c98964d1a"),
+    train=HubPart(
+        "train", 90_447, "a81274abafa899ec0ee073102edbe6bb694a8a1174201b4e43e2bc6c98964d1a"
+    ),
     paper=_HOTPOTQA,
     groups=("multihop", "paper"),
 )
-_WIKIMULTIHOPQA = Part(
+_WIKIMULTIHOPQA = HubPart(
     "dev", 12_576, "b4d74d73d1cb3c0632c665a85e1e5060e3411968b807721618cfd2464fc905e3"
 )
 wikimultihopqa = RealTask(
@@ -176,21 +180,23 @@ wikimultihopqa = RealTask(
     "2WikiMultihopQA",
     "Apache-2.0",
     test=_WIKIMULTIHOPQA,
-    train=Part("train", 15_000),
+    train=HubPart("train", 15_000),
     paper=_WIKIMULTIHOPQA,
     groups=("multihop", "paper"),
 )
-_MUSIQUE = Part("dev", 2_417, "d1cc08bcc91b060ba67c1e12881789e1315fb9f85d46f03a3413dd5e0f2ed02c")
+_MUSIQUE = HubPart("dev", 2_417, "d1cc08bcc91b060ba67c1e12881789e1315fb9f85d46f03a3413dd5e0f2ed02c")
 musique = RealTask(
     "musique",
     "MuSiQue",
     "CC-BY-4.0",
     test=_MUSIQUE,
-    train=Part("train", 19_938, "f8a2f40e487f3c62460c6a9ddb122a0dfe5bd56dfe2bf5b0c96a51471b433a9d"),
+    train=HubPart(
+        "train", 19_938, "f8a2f40e487f3c62460c6a9ddb122a0dfe5bd56dfe2bf5b0c96a51471b433a9d"
+    ),
     paper=_MUSIQUE,
     groups=("multihop", "paper"),
 )
-_BAMBOOGLE = Part("test", 125)
+_BAMBOOGLE = HubPart("test", 125)
 bamboogle = RealTask(
     "bamboogle",
     "Bamboogle",
@@ -199,7 +205,7 @@ bamboogle = RealTask(
     paper=_BAMBOOGLE,
     groups=("multihop", "paper"),
 )
-_FANOUTQA = Part("dev", 310)
+_FANOUTQA = HubPart("dev", 310)
 fanoutqa = RealTask(
     "fanoutqa",
     "FanOutQA",

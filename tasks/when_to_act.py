@@ -19,7 +19,7 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.tasks import Split, questions_sha256
 from autocoa_bench.types import Question, TaskInfo
 from tasks.closed_world.encyclopedia import Statement, encyclopedia
-from tasks.closed_world.questions.build import questions
+from tasks.closed_world.questions.build import all_questions
 from tasks.closed_world.questions.composing import (
     Composer,
     Wording,
@@ -28,7 +28,7 @@ from tasks.closed_world.questions.composing import (
     in_turn,
     polished,
 )
-from tasks.closed_world.rng import Dice
+from tasks.closed_world.rng import Rng
 
 NAME = "when-to-act"
 
@@ -46,7 +46,7 @@ _UNKNOWN = {"nq": "single", "triviaqa": "single", "hotpotqa": "bridge", "bamboog
 """Tasks that `unknown` questions are drawn from, as many from each, and of which kind."""
 
 
-class Fact(NamedTuple):
+class KnownFact(NamedTuple):
     """Something well known; `golds` are its answer and other names of that."""
 
     relation: str
@@ -90,7 +90,7 @@ class WhenToAct:
 
 
 @cache
-def facts() -> tuple[Fact, ...]:
+def facts() -> tuple[KnownFact, ...]:
     """All well-known facts, in the order of their files."""
     return tuple(
         fact
@@ -100,17 +100,19 @@ def facts() -> tuple[Fact, ...]:
     )
 
 
-def facts_of(split: Split) -> list[Fact]:
+def facts_of(split: Split) -> list[KnownFact]:
     """A split's facts, shuffled: as many to test as there are questions, the others to train."""
-    shuffled = Dice(NAME).shuffled(facts())
+    shuffled = Rng(NAME).shuffled(facts())
     tested = COUNTS["test"]
     return shuffled[:tested] if split == "test" else shuffled[tested:]
 
 
-def _facts_of(path: Path) -> list[Fact]:
+def _facts_of(path: Path) -> list[KnownFact]:
     rows = _rows(path)
     wordings = tuple(row[1] for row in rows if row[0] == "ask")
-    return [Fact(path.stem, row[1], tuple(row[2:]), wordings) for row in rows if row[0] == "fact"]
+    return [
+        KnownFact(path.stem, row[1], tuple(row[2:]), wordings) for row in rows if row[0] == "fact"
+    ]
 
 
 def _rows(path: Path) -> list[list[str]]:
@@ -125,7 +127,7 @@ def _questions(split: Split) -> tuple[Question, ...]:
     made = [*_known(split, count), *_given(composer, count), *_unknown(composer, split, count)]
     return tuple(
         replace(question, id=f"embedded-{NAME}-{split}-{number:04d}")
-        for number, question in enumerate(composer.dice.shuffled(made), 1)
+        for number, question in enumerate(composer.rng.shuffled(made), 1)
     )
 
 
@@ -142,8 +144,8 @@ def _unknown(composer: Composer, split: Split, count: int) -> list[Question]:
     return [
         replace(question, task=NAME, kind="unknown")
         for task, kind in _UNKNOWN.items()
-        for question in composer.dice.shuffled(
-            [question for question in questions(task, split) if question.kind == kind]
+        for question in composer.rng.shuffled(
+            [question for question in all_questions(task, split) if question.kind == kind]
         )[:each]
     ]
 
@@ -163,7 +165,7 @@ there is no such question."""
 def _several(composer: Composer, make: Make, count: int) -> list[Question]:
     """Questions with their relations in turn."""
     stated = [each for each in composer.book.statements if composer.asks(each)]
-    groups = {key: composer.dice.shuffled(group) for key, group in by_section(stated).items()}
+    groups = {key: composer.rng.shuffled(group) for key, group in by_section(stated).items()}
     waiting = in_turn(groups)
 
     def one(number: int) -> Question | None:
@@ -194,8 +196,8 @@ def _beside(
     ]
     if not others:
         return None
-    facts = [_sentence(composer, each) for each in (statement, composer.dice.pick(others))]
-    told = " ".join(composer.dice.shuffled(facts))
+    facts = [_sentence(composer, each) for each in (statement, composer.rng.pick(others))]
+    told = " ".join(composer.rng.shuffled(facts))
     return f"{told} {_asked(composer, statement, wording)}", statement
 
 
@@ -210,11 +212,11 @@ def _stepwise(
     ]
     if not after or "np" not in composer.sections[statement.section]:
         return None
-    second = composer.dice.pick(after)
+    second = composer.rng.pick(after)
     subject = composer.book.name(statement.about)
     phrase = composer.words(statement.section, "np", wording).format(x=subject)
     told = " ".join(
-        composer.dice.shuffled([_sentence(composer, statement), _sentence(composer, second)])
+        composer.rng.shuffled([_sentence(composer, statement), _sentence(composer, second)])
     )
     asked = composer.words(second.section, "ask", wording).format(x=phrase)
     return f"{told} {polished(asked)}", second

@@ -29,11 +29,11 @@ def test_the_shipped_adapter_is_taken_where_nothing_else_is_asked_for(
     engine: str, model: str, adapter: str, chosen: str
 ) -> None:
     solver = load_solver("react")._replace(adapters={DEFAULT: Path("shipped.gguf")})
-    plan = config.Plan(solver="react", tasks="nq", model=model, engine=engine, adapter=adapter)
+    plan = config.RunConfig(solver="react", tasks="nq", model=model, engine=engine, adapter=adapter)
     assert run._adapter(plan, solver) == chosen
 
 
-@pytest.mark.parametrize("folder", ["agent_model/adapters", "judges/adapters"])
+@pytest.mark.parametrize("folder", ["agent_model/adapters", "autocoa_bench/judge/adapters"])
 def test_each_adapter_that_ships_is_the_one_its_card_is_about(folder: str) -> None:
     card = (ROOT / folder / "README.md").read_text(encoding="utf-8")
     shipped = [sha256_of(file) for file in (ROOT / folder).glob("*.gguf")]

@@ -22,7 +22,7 @@ from autocoa_bench.cli.options import (
 from autocoa_bench.errors import UserError
 
 if TYPE_CHECKING:
-    from agent_model.fidelity.measure import Measured
+    from agent_model.fidelity.measure import FidelityRun
 
 app = typer.Typer(
     help="Measure a model's simulated search results against the real ones.",
@@ -60,8 +60,8 @@ def fidelity(
 ) -> None:
     """At each search of recorded trajectories, let the model write the results, and check them."""
     from agent_model.fidelity import measure
-    from agent_model.fidelity.facts import look_ups, report
-    from autocoa_bench.engines import EngineOptions, opened
+    from agent_model.fidelity.facts import report, searches_of
+    from autocoa_bench.engines import EngineConfig, open_engine
     from autocoa_bench.types import Sampling
 
     form = format_of(out)
@@ -69,13 +69,13 @@ def fidelity(
         if file is not None:
             check_file(file, option)
     read = [record for path in records for record in measure.read_records(path)]
-    found = [look_up for record in read for look_up in look_ups(record)]
+    found = [look_up for record in read for look_up in searches_of(record)]
     if not found:
         raise UserError(
             f"none of the {len(read)} records has a search and a gold chain; give records of an "
             "agent over the embedded tasks"
         )
-    settings = measure.Settings(
+    settings = measure.FidelitySettings(
         dialect=measure.dialect_of(read),
         sampling=Sampling(temperature, top_p, seed=seed),
         top_k=max(1, *(len(look_up.real) for look_up in found)),
@@ -83,9 +83,9 @@ def fidelity(
     )
     servers = addresses(base_url)
     check_key_file(key_file, servers)
-    made = opened(
+    made = open_engine(
         engine_of(engine, servers),
-        EngineOptions(
+        EngineConfig(
             model=model,
             base_url=servers,
             protocol=protocol.value,
@@ -105,7 +105,7 @@ def fidelity(
     write_report(report(measured.verdicts, measured.model, measured.faults), form, out)
 
 
-def _tell_faults(measured: Measured, written: Path | None) -> None:
+def _tell_faults(measured: FidelityRun, written: Path | None) -> None:
     """Say on stderr at how many searches the server failed, and how the first did."""
     faults = measured.faults
     if not faults:

@@ -15,8 +15,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from agent_model.reproduce.steps import Step
-    from agent_model.reproduce.table1 import Scale
+    from agent_model.reproduce.steps import Command
+    from agent_model.reproduce.table1 import ScaleConfig
 
 app = typer.Typer(
     help="Reproduce the paper's Table 1: train every variant, evaluate every row.",
@@ -131,7 +131,7 @@ def nano_base(
     typer.echo(f"made: {made}; start from it with `reproduce table1 --base {made}`")
 
 
-def _scale(size: Size, share: float) -> Scale:
+def _scale(size: Size, share: float) -> ScaleConfig:
     from agent_model.reproduce import nano, smollm2
 
     return {Size.NANO: nano.scale, Size.SMOLLM2: smollm2.scale}[size](share)
@@ -147,7 +147,7 @@ def _console() -> Console:
     return Console()
 
 
-def _print(links: Mapping[Path, Path], steps: Iterable[Step]) -> None:
+def _print(links: Mapping[Path, Path], steps: Iterable[Command]) -> None:
     """Print what is to be typed: folders by name, then the commands that use them."""
     typer.echo(shlex.join(("mkdir", "-p", str(next(iter(links)).parent))))
     for link, target in links.items():

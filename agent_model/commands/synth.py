@@ -114,10 +114,10 @@ def make(
     """Make data. The same command resumes a stopped one; only what is kept may be asked anew."""
     from rich.console import Console
 
-    from agent_model.data.build import Order
-    from agent_model.data.build import make as make_data
+    from agent_model.data.build import DataConfig
+    from agent_model.data.build import build_data as make_data
     from agent_model.data.filters import Limits
-    from agent_model.data.model_teacher import Ask
+    from agent_model.data.model_teacher import TeacherConfig
     from autocoa_bench.types import Budget, Sampling
 
     kind = cast("DataKind", context.info_name)
@@ -126,13 +126,13 @@ def make(
     passages = _passages(top_k)
     if teacher is Teacher.MODEL and len(passages) > 1:
         raise UserError(f"--top-k takes one number where a model searches, not {len(passages)}")
-    asked = Ask(tasks, split.value, limit, sample_seed, corpus, search, passages, seed)
+    asked = TeacherConfig(tasks, split.value, limit, sample_seed, corpus, search, passages, seed)
     if min_actions > max_actions:
         raise UserError(f"--min-actions {min_actions} is more than --max-actions {max_actions}")
     servers = addresses(base_url)
     check_key_file(key_file, servers)
     engine = engine_of(engine, servers)
-    plan = config.Plan(
+    plan = config.RunConfig(
         solver=f"agent:shots={shots}",
         tasks=tasks,
         model=model,
@@ -160,7 +160,7 @@ def make(
         per_question=per_question,
         least=min_score,
     )
-    order = Order(
+    order = DataConfig(
         kind=kind,
         teacher=asked if teacher is Teacher.GOLD else plan,
         split=split.value,

@@ -80,15 +80,15 @@ def grpo(
     ] = None,
 ) -> None:
     """Reinforcement learning in the real environment. The same command resumes."""
-    from agent_model.training.config import load_grpo
+    from agent_model.training.config import load_grpo_config
 
-    recipe = load_grpo(config, changes or [])
+    recipe = load_grpo_config(config, changes or [])
     if hand_over is not None:
         if out is None:
             raise UserError(f"--hand-over {hand_over.value} writes a folder; name it by --out")
         with training():
             from agent_model.trainer_export import write
-        for file in write.hand_over(recipe, hand_over.value, out):
+        for file in write.export_recipe(recipe, hand_over.value, out):
             typer.echo(file)
         return
     with training():
@@ -97,9 +97,9 @@ def grpo(
 
 
 def _train(stage: Stage, config: Path, out: Path | None, changes: list[str]) -> None:
-    from agent_model.training.config import load_recipe
+    from agent_model.training.config import load_sft_config
 
-    recipe = load_recipe(config, stage, changes)
+    recipe = load_sft_config(config, stage, changes)
     with training():
         from agent_model.training import sft
     _run(partial(sft.train, recipe), config, out)

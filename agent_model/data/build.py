@@ -10,9 +10,9 @@ from msgspec import Struct
 from rich.console import Console
 
 from agent_model.data import contrast, folder
-from agent_model.data.filters import Counts, Limits, draw_lots, keep
+from agent_model.data.filters import Counts, Limits, filter_records, random_order
 from agent_model.data.folder import DataKind, GoldSpec, SynthInfo, SynthSpec
-from agent_model.data.model_teacher import Ask, Sampled, sample, teach
+from agent_model.data.model_teacher import SampledEpisodes, TeacherConfig, sample, teach
 from agent_model.data.pairs import Pair
 from agent_model.dialects.cot import CoT
 from autocoa_bench import scoring
@@ -22,7 +22,7 @@ from autocoa_bench.types import Record, RunSpec
 _SEARCHING: dict[DataKind, bool | None] = {"coa": True, "cot": False, "cot+a": None}
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class DataConfig(Struct, frozen=True, kw_only=True):
     """What a person asked `synth` for.
 
     `teacher` is what the gold teacher is asked, or the plan of a model's run with searches; one
@@ -32,7 +32,7 @@ class Order(Struct, frozen=True, kw_only=True):
     """
 
     kind: DataKind
-    teacher: Ask | config.Plan
+    teacher: TeacherConfig | config.RunConfig
     split: str
     scorer: str
     limits: Limits
@@ -42,7 +42,7 @@ class Order(Struct, frozen=True, kw_only=True):
     runs: Path
 
 
-def make(order: Order, console: Console) -> SynthInfo:
+def build_data(order: DataConfig, console: Console) -> SynthInfo:
     """Make the data, resuming what was sampled already, and write its folder.
 
     A folder that holds something else is refused before anything is sampled. Where nothing is
@@ -59,10 +59,10 @@ def make(order: Order, console: Console) -> SynthInfo:
         count=order.count,
         seed=order.seed,
     )
-    if isinstance(order.teacher, Ask):
+    if isinstance(order.teacher, TeacherConfig):
         return _taught(order, order.teacher, spec, scorer, console)
     folder.check_origin(order.out, spec)
-    runs: dict[str, Sampled] = {}
+    runs: dict[str, SampledEpisodes] = {}
     for name, plan in _plans(order.kind, order.teacher).items():
 
         def check(run: RunSpec, name: str = name) -> None:
@@ -73,21 +73,25 @@ def make(order: Order, console: Console) -> SynthInfo:
     return _sampled(order, runs, spec, scorer)
 
 
-def _plans(kind: DataKind, plan: config.Plan) -> dict[str, config.Plan]:
+def _plans(kind: DataKind, plan: config.RunConfig) -> dict[str, config.RunConfig]:
     """The runs that a kind of data is chosen from."""
     plans = {"cot": msgspec.structs.replace(plan, solver=CoT.name), "coa": plan}
     return plans if kind == "cot+a" else {kind: plans[kind]}
 
 
 def _taught(
-    order: Order, ask: Ask, spec: SynthSpec, scorer: scoring.TextScorer, console: Console
+    order: DataConfig,
+    ask: TeacherConfig,
+    spec: SynthSpec,
+    scorer: scoring.TextScorer,
+    console: Console,
 ) -> SynthInfo:
     def check(gold: GoldSpec) -> None:
         folder.check_origin(order.out, msgspec.structs.replace(spec, gold=gold))
 
     taught = teach(ask, _SEARCHING[order.kind], console, check)
     spec = msgspec.structs.replace(spec, gold=taught.spec)
-    kept = keep(taught.records, scorer, order.limits, searching=_SEARCHING[order.kind])
+    kept = filter_records(taught.records, scorer, order.limits, searching=_SEARCHING[order.kind])
     untaught = {f"not taught: {why}": n for why, n in sorted(taught.untaught.items())}
     counts = msgspec.structs.replace(
         kept.counts,
@@ -101,7 +105,10 @@ def _taught(
 
 
 def _sampled(
-    order: Order, runs: Mapping[str, Sampled], spec: SynthSpec, scorer: scoring.TextScorer
+    order: DataConfig,
+    runs: Mapping[str, SampledEpisodes],
+    spec: SynthSpec,
+    scorer: scoring.TextScorer,
 ) -> SynthInfo:
     if order.kind == "cot+a":
         cot, coa = runs["cot"].records, runs["coa"].records
@@ -110,26 +117,28 @@ def _sampled(
         counts = Counts(len(made.pairs) + made.dropped.total(), len(made.pairs), dropped)
         return _write_pairs(order, spec, counts, made.pairs)
     records = runs[order.kind].records
-    kept = keep(records, scorer, order.limits, searching=_SEARCHING[order.kind])
+    kept = filter_records(records, scorer, order.limits, searching=_SEARCHING[order.kind])
     return _write_records(order, spec, kept.counts, kept.records)
 
 
 def _write_records(
-    order: Order, spec: SynthSpec, counts: Counts, records: Sequence[Record]
+    order: DataConfig, spec: SynthSpec, counts: Counts, records: Sequence[Record]
 ) -> SynthInfo:
-    drawn = draw_lots(
+    drawn = random_order(
         records, lambda record: ":".join(map(str, record.key)), order.count, order.seed
     )
     return _write(order, spec, counts, len(records), drawn)
 
 
-def _write_pairs(order: Order, spec: SynthSpec, counts: Counts, pairs: Sequence[Pair]) -> SynthInfo:
+def _write_pairs(
+    order: DataConfig, spec: SynthSpec, counts: Counts, pairs: Sequence[Pair]
+) -> SynthInfo:
     drawn = contrast.draw_evenly(pairs, order.count, order.seed)
     return _write(order, spec, counts, len(pairs), drawn)
 
 
 def _write(
-    order: Order,
+    order: DataConfig,
     spec: SynthSpec,
     counts: Counts,
     made: int,

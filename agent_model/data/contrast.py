@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
-from agent_model.data.filters import STUDENT, as_taught, draw_lots, is_right, is_well_formed
+from agent_model.data.filters import STUDENT, as_taught, is_right, is_well_formed, random_order
 from agent_model.data.names import names_in
 from agent_model.data.pairs import Pair
-from autocoa_bench.episode import inert
+from autocoa_bench.episode import neutralise
 from autocoa_bench.scoring import TextScorer
 from autocoa_bench.scoring.text import exact_match
 from autocoa_bench.types import Question, Record, Step, StepKind, Trajectory, Turn
@@ -44,7 +44,7 @@ Key = tuple[str, str]
 """(task, question id)"""
 
 
-class Paired(NamedTuple):
+class PairResult(NamedTuple):
     """Pairs, and the questions that gave none, by reason."""
 
     pairs: list[Pair]
@@ -53,7 +53,7 @@ class Paired(NamedTuple):
 
 def sampled_pairs(
     cot: Iterable[Record], coa: Iterable[Record], scorer: TextScorer, least: float = 1.0
-) -> Paired:
+) -> PairResult:
     """At most one pair a question, from its episodes without tools and with them.
 
     Where searching is right more often, its first search is chosen over a wrong answer without
@@ -63,7 +63,7 @@ def sampled_pairs(
     """
     with_tools = _by_question(coa)
     without = _by_question(cot)
-    made = Paired([], Counter())
+    made = PairResult([], Counter())
     if missing := len(without.keys() ^ with_tools.keys()):
         made.dropped["a kind of episode is missing"] = missing
     for key in (key for key in without if key in with_tools):
@@ -108,15 +108,15 @@ def gold_pairs(records: Sequence[Record], seed: int) -> list[Pair]:
     pool = _Answers(record.question for record in records)
     pairs = []
     for record in records:
-        dice = Random(f"pairs:{seed}:{record.question.task}:{record.question.id}")
+        rng = Random(f"pairs:{seed}:{record.question.task}:{record.question.id}")
         trajectory = record.trajectory
         assert trajectory is not None
         searches = [at for at, step in enumerate(trajectory.steps) if step.kind == "search"]
-        wrong = pool.other_than(record.question, dice)
+        wrong = pool.other_than(record.question, rng)
         if searches and wrong:
-            at = dice.choice(searches)
-            pairs.append(_search_pair(record.question, trajectory, at, wrong, dice))
-        pairs.append(_answer_pair(record.question, trajectory, dice))
+            at = rng.choice(searches)
+            pairs.append(_search_pair(record.question, trajectory, at, wrong, rng))
+        pairs.append(_answer_pair(record.question, trajectory, rng))
     return pairs
 
 
@@ -125,8 +125,8 @@ def draw_evenly(pairs: Sequence[Pair], count: int, seed: int) -> list[Pair]:
     acting = [pair for pair in pairs if pair.ends[1]]
     answering = [pair for pair in pairs if pair.ends[0]]
     share = max(count // 2, count - len(answering))
-    drawn = draw_lots(acting, _mark, share, seed)
-    drawn += draw_lots(answering, _mark, count - len(drawn), seed)
+    drawn = random_order(acting, _mark, share, seed)
+    drawn += random_order(answering, _mark, count - len(drawn), seed)
     chosen = set(map(id, drawn))
     return [pair for pair in pairs if id(pair) in chosen]
 
@@ -182,33 +182,33 @@ def _shared_length(one: str, other: str) -> int:
 
 
 def _search_pair(
-    question: Question, trajectory: Trajectory, at: int, wrong: str, dice: Random
+    question: Question, trajectory: Trajectory, at: int, wrong: str, rng: Random
 ) -> Pair:
     thought, action = _parted(trajectory.steps[at].text, _TAG)
-    said = dice.choice(_AS_IF_KNOWN).format(w=wrong)
+    said = rng.choice(_AS_IF_KNOWN).format(w=wrong)
     rejected = f"{said}\n</think>\n\n\\boxed{{{wrong}}}"
     turns = _before(trajectory.steps[:at])
-    if thought and dice.random() < 0.5:
+    if thought and rng.random() < 0.5:
         return _pair(question, (*turns, Turn("model", thought)), action, rejected, acts=True)
     return _pair(question, turns, thought + action, rejected, acts=True)
 
 
-def _answer_pair(question: Question, trajectory: Trajectory, dice: Random) -> Pair:
+def _answer_pair(question: Question, trajectory: Trajectory, rng: Random) -> Pair:
     *earlier, last = trajectory.steps
     thought, answer = _parted(last.text, "</think>")
     queries = [step.argument for step in earlier if step.kind == "search"]
-    query = dice.choice([*queries, _subject(question), inert(question.golden_answers[0])])
-    said = dice.choice(_NEEDLESS if queries else _UNSURE)
+    query = rng.choice([*queries, _subject(question), neutralise(question.golden_answers[0])])
+    said = rng.choice(_NEEDLESS if queries else _UNSURE)
     rejected = f"{said}\n{_TAG} {query} {_END_TAG}"
     turns = _before(earlier)
-    if thought and dice.random() < 0.5:
+    if thought and rng.random() < 0.5:
         return _pair(question, (*turns, Turn("model", thought)), answer, rejected, acts=False)
     return _pair(question, turns, thought + answer, rejected, acts=False)
 
 
 def _subject(question: Question) -> str:
     """The names in what is asked, which is the question's last sentence; else all of that."""
-    asked = inert(question.text).rpartition(". ")[2]
+    asked = neutralise(question.text).rpartition(". ")[2]
     return names_in(asked)
 
 
@@ -248,7 +248,7 @@ class _Answers:
             for kind in self._kinds(question):
                 self._by_kind.setdefault(kind, []).append(question.golden_answers[0])
 
-    def other_than(self, question: Question, dice: Random) -> str:
+    def other_than(self, question: Question, rng: Random) -> str:
         """A wrong answer to a question; empty where no other answer is known."""
         gold = question.golden_answers[0]
         if gold in ("yes", "no"):
@@ -260,7 +260,7 @@ class _Answers:
                 if answer not in ("yes", "no") and not exact_match(answer, question.golden_answers)
             ]
             if others:
-                return dice.choice(others)
+                return rng.choice(others)
         return ""
 
     @staticmethod

@@ -65,16 +65,16 @@ class Counts(Struct, frozen=True):
     dropped: dict[str, int]
 
 
-class Kept(Struct, frozen=True):
+class FilterResult(Struct, frozen=True):
     """Training data, and the counts of what it was chosen from."""
 
     records: tuple[Record, ...]
     counts: Counts
 
 
-def keep(
+def filter_records(
     records: Iterable[Record], scorer: TextScorer, limits: Limits, *, searching: bool | None
-) -> Kept:
+) -> FilterResult:
     """The records fit for training, as the student is asked, in the order of their questions.
 
     `searching` says which kind is wanted: trajectories that search (CoA), that do not (CoT), or
@@ -105,7 +105,7 @@ def keep(
         chosen += different[: limits.per_question]
     reasons = {reason: dropped[reason] for reason in REASONS if dropped[reason]}
     counts = Counts(total, len(chosen), reasons)
-    return Kept(tuple(map(as_taught, chosen)), counts)
+    return FilterResult(tuple(map(as_taught, chosen)), counts)
 
 
 def why_dropped(
@@ -183,7 +183,7 @@ def as_taught(record: Record) -> Record:
     return msgspec.structs.replace(record, trajectory=trajectory, seconds=0.0)
 
 
-def draw_lots(items: Sequence[T], mark: Callable[[T], str], count: int, seed: int) -> list[T]:
+def random_order(items: Sequence[T], mark: Callable[[T], str], count: int, seed: int) -> list[T]:
     """At most `count` items in their own order, drawn by the hash of the seed and their mark."""
     lots = [hashlib.sha256(f"{seed}:{mark(item)}".encode()).digest() for item in items]
     drawn = sorted(range(len(items)), key=lambda place: (lots[place], place))[:count]

@@ -17,7 +17,7 @@ from random import Random
 
 from agent_model.data.filters import STUDENT
 from agent_model.data.names import all_names_in, names_in
-from autocoa_bench.episode import episode, inert
+from autocoa_bench.episode import episode, neutralise
 from autocoa_bench.search import SearchEngine
 from autocoa_bench.types import (
     Budget,
@@ -68,16 +68,16 @@ class _Lost(Exception):
     """The chain cannot be followed; the message is the reason that is counted."""
 
 
-def teach(
+def gold_episodes(
     questions: Sequence[Question], search: SearchEngine, seed: int, top_k: Sequence[int]
 ) -> Iterator[tuple[Question, Trajectory | str]]:
     """A `lesson` for every question, one after the other, in an event loop of its own."""
     with asyncio.Runner() as runner:
         for question in questions:
-            yield question, runner.run(lesson(question, search, seed, top_k))
+            yield question, runner.run(gold_episode(question, search, seed, top_k))
 
 
-async def lesson(
+async def gold_episode(
     question: Question, search: SearchEngine, seed: int, top_k: Sequence[int]
 ) -> Trajectory | str:
     """A trajectory for a question, or the reason why there is none.
@@ -88,10 +88,10 @@ async def lesson(
     """
     if not any(gold.strip() for gold in question.golden_answers[:1]):
         return "no answer is known"
-    dice = Random(f"{seed}:{question.task}:{question.id}")
-    shown = dice.choice(tuple(top_k))
+    rng = Random(f"{seed}:{question.task}:{question.id}")
+    shown = rng.choice(tuple(top_k))
     run = episode(question, STUDENT, Budget())
-    play = _play(question, dice)
+    play = _play(question, rng)
     event = next(run)
     passages: tuple[Passage, ...] | None = None
     try:
@@ -119,14 +119,14 @@ def _say(play: Play, passages: tuple[Passage, ...] | None) -> str:
         return closing
 
 
-def _play(question: Question, dice: Random) -> Play:
+def _play(question: Question, rng: Random) -> Play:
     if question.kind in AT_ONCE:
-        return (yield from _at_once(question, dice.choice(AT_ONCE[question.kind])))
+        return (yield from _at_once(question, rng.choice(AT_ONCE[question.kind])))
     if not question.hops or not question.hops[0].passage_id:
-        return (yield from _direct(question, dice))
+        return (yield from _direct(question, rng))
     if question.hops[0].phrase or len(question.hops) == 1:
-        return (yield from _chain(question, dice))
-    return (yield from _sub_questions(question, dice))
+        return (yield from _chain(question, rng))
+    return (yield from _sub_questions(question, rng))
 
 
 def _closed(thought: str, answer: str) -> str:
@@ -139,7 +139,7 @@ def _at_once(question: Question, wording: str) -> Play:
     return _closed(wording.format(a=answer), answer)
 
 
-def _direct(question: Question, dice: Random) -> Play:
+def _direct(question: Question, rng: Random) -> Play:
     """For questions without a gold chain: by their names, then in their own words.
 
     An answer counts as found only in a passage that also has one of the names: in another it
@@ -159,25 +159,25 @@ def _direct(question: Question, dice: Random) -> Play:
             text = f"{passage.title} {passage.text}"
             stated = [gold for gold in golds if _states(text, gold)]
             if stated and any(name in text for name in names):
-                return _closed(_found(dice, passage.title, stated[0]), stated[0])
-        thought = dice.choice(_REPHRASE)
+                return _closed(_found(rng, passage.title, stated[0]), stated[0])
+        thought = rng.choice(_REPHRASE)
     raise _Lost("no answer in what was found")
 
 
-def _chain(question: Question, dice: Random) -> Play:
+def _chain(question: Question, rng: Random) -> Play:
     """Phrase by phrase from the inside, the question restated after each."""
-    reader = _Reader(dice)
+    reader = _Reader(rng)
     *inner, last = question.hops
     rest = question.text
     known: list[tuple[str, str]] = []
-    thought = "" if inner else dice.choice(_ONE)
+    thought = "" if inner else rng.choice(_ONE)
     for hop in inner:
         phrase = hop.phrase
         for before, answer in known:
             phrase = _replaced(phrase, before, answer)
         if not phrase or phrase.lower() not in rest.lower():
             raise _Lost("the question does not hold the phrase of a hop")
-        words = "\n" + dice.choice(_ALSO) if known else dice.choice(_NEED)
+        words = "\n" + rng.choice(_ALSO) if known else rng.choice(_NEED)
         thought += words.format(x=_uncapped(phrase))
         yield from reader.look_up(hop, thought, _subject(hop, phrase, known), phrase)
         known.append((phrase, hop.answer))
@@ -187,12 +187,12 @@ def _chain(question: Question, dice: Random) -> Play:
     return reader.answer(question, reader.found(last))
 
 
-def _sub_questions(question: Question, dice: Random) -> Play:
+def _sub_questions(question: Question, rng: Random) -> Play:
     """Sub-question by sub-question: family relations, and comparisons once both are looked up."""
-    reader = _Reader(dice)
+    reader = _Reader(rng)
     thought = ""
     for number, hop in enumerate(question.hops):
-        words = dice.choice(_NEXT if number else _ASK)
+        words = rng.choice(_NEXT if number else _ASK)
         thought += words.format(q=hop.question)
         yield from reader.look_up(hop, thought, names_in(hop.question), hop.question)
         thought = f"{reader.found(hop)} "
@@ -204,8 +204,8 @@ def _sub_questions(question: Question, dice: Random) -> Play:
 class _Reader:
     """Looks hops up and keeps what was read."""
 
-    def __init__(self, dice: Random) -> None:
-        self._dice = dice
+    def __init__(self, rng: Random) -> None:
+        self._dice = rng
         self._titles: dict[str, str] = {}
         self._spared = ""
 
@@ -236,14 +236,14 @@ class _Reader:
         return _closed(self._spared + thought, question.golden_answers[0])
 
 
-def _found(dice: Random, title: str, answer: str) -> str:
+def _found(rng: Random, title: str, answer: str) -> str:
     """Where an answer stands, and the answer: first the passage is chosen, then it is read."""
-    return dice.choice(_FOUND).format(t=inert(title), a=answer)
+    return rng.choice(_FOUND).format(t=neutralise(title), a=answer)
 
 
 def _searching(thought: str, query: str) -> str:
     """A thought and a search, in whose query no tag of a question can act."""
-    return f"{thought}\n<begin_search> {inert(query)} </end_search>"
+    return f"{thought}\n<begin_search> {neutralise(query)} </end_search>"
 
 
 def _verdict(question: Question) -> str:

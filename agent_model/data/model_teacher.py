@@ -26,14 +26,14 @@ Lesson = Trajectory | FaultNote | str
 """A trajectory, or why there is none: a failed search, or the gold teacher's own reason."""
 
 
-class Sampled(NamedTuple):
+class SampledEpisodes(NamedTuple):
     """A finished run of a teacher: its episodes in the order of questions and samples."""
 
     spec: RunSpec
     records: tuple[Record, ...]
 
 
-class Taught(NamedTuple):
+class TaughtEpisodes(NamedTuple):
     """What the gold teacher made: trajectories, and the reasons where there is none."""
 
     spec: GoldSpec
@@ -41,7 +41,7 @@ class Taught(NamedTuple):
     untaught: Counter[str]
 
 
-class Ask(NamedTuple):
+class TeacherConfig(NamedTuple):
     """Which questions the gold teacher is asked, over which corpus; None: the tasks' own."""
 
     tasks: str
@@ -55,8 +55,8 @@ class Ask(NamedTuple):
 
 
 def sample(
-    plan: config.Plan, folder: Path, console: Console, check: Callable[[RunSpec], None]
-) -> Sampled:
+    plan: config.RunConfig, folder: Path, console: Console, check: Callable[[RunSpec], None]
+) -> SampledEpisodes:
     """Run a teacher into a run folder, or finish it there; episodes that failed stay faults.
 
     `check` is shown the run's spec before anything is sampled. Raises UserError for bad input,
@@ -72,7 +72,7 @@ def sample(
     def place(record: Record) -> tuple[int, int, int]:
         return (*places[record.question.task, record.question.id], record.sample)
 
-    return Sampled(run.info.spec, tuple(sorted(run.records, key=place)))
+    return SampledEpisodes(run.info.spec, tuple(sorted(run.records, key=place)))
 
 
 class _Group(NamedTuple):
@@ -83,8 +83,8 @@ class _Group(NamedTuple):
 
 
 def teach(
-    ask: Ask, searching: bool | None, console: Console, check: Callable[[GoldSpec], None]
-) -> Taught:
+    ask: TeacherConfig, searching: bool | None, console: Console, check: Callable[[GoldSpec], None]
+) -> TaughtEpisodes:
     """Have the gold teacher answer the questions of tasks, each over its task's corpus.
 
     `searching` says which trajectories are wanted, as for `keep`; `check` is shown the spec before
@@ -112,7 +112,7 @@ def teach(
                 runner.run(each.search.close())
 
 
-def _open(ask: Ask, console: Console, opened: list[_Group]) -> GoldSpec:
+def _open(ask: TeacherConfig, console: Console, opened: list[_Group]) -> GoldSpec:
     """Draw the questions, and open the search engine of each corpus, into `opened`."""
     by_corpus: dict[str, list[tasks.Task]] = {}
     for task in tasks.resolve(ask.tasks):
@@ -134,20 +134,20 @@ def _at_once(each: _Group) -> bool:
 
 
 def _lessons(
-    ask: Ask, groups: Iterable[_Group], runner: asyncio.Runner
+    ask: TeacherConfig, groups: Iterable[_Group], runner: asyncio.Runner
 ) -> Iterator[tuple[Question, Lesson]]:
     for questions, search in groups:
         for question in questions:
             try:
                 lesson: Lesson = runner.run(
-                    gold_teacher.lesson(question, search, ask.seed, ask.top_k)
+                    gold_teacher.gold_episode(question, search, ask.seed, ask.top_k)
                 )
             except SearchFault as fault:
                 lesson = FaultNote(fault.kind, str(fault))
             yield question, lesson
 
 
-def _sorted(spec: GoldSpec, lessons: Iterable[tuple[Question, Lesson]]) -> Taught:
+def _sorted(spec: GoldSpec, lessons: Iterable[tuple[Question, Lesson]]) -> TaughtEpisodes:
     records: list[Record] = []
     untaught: Counter[str] = Counter()
     for question, lesson in lessons:
@@ -157,4 +157,4 @@ def _sorted(spec: GoldSpec, lessons: Iterable[tuple[Question, Lesson]]) -> Taugh
             records.append(Record(question, 0, fault=lesson))
         else:
             records.append(Record(question, 0, lesson))
-    return Taught(spec, tuple(records), untaught)
+    return TaughtEpisodes(spec, tuple(records), untaught)

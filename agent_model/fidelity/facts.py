@@ -16,14 +16,14 @@ from msgspec import Struct
 
 from autocoa_bench.errors import Fault
 from autocoa_bench.report import Report, Table
-from autocoa_bench.report.model import Cell, Column, Fact, Row, Section, score_cell
+from autocoa_bench.report.model import Cell, Column, DataPoint, Row, Section, score_cell
 from autocoa_bench.scoring.text import has_words, normalise
 from autocoa_bench.search.simulated import Simulated, acted
 from autocoa_bench.stats import Estimate, estimate
 from autocoa_bench.types import FaultNote, Hop, Passage, Prompt, Question, Record, Trajectory, Turn
 
 
-class LookUp(Struct, frozen=True):
+class FactSearch(Struct, frozen=True):
     """A search of a trajectory, and the hop of the gold chain that it was to answer.
 
     `number` counts hops from 1. `before` ends with the search. `title` is the gold passage's,
@@ -39,7 +39,7 @@ class LookUp(Struct, frozen=True):
     title: str
 
 
-class Verdict(Struct, frozen=True):
+class FactVerdict(Struct, frozen=True):
     """What the model wrote for a look-up, and whether it is so.
 
     `mark` tells the look-up and who was asked from others; `origin` says which world the question
@@ -63,7 +63,7 @@ class Verdict(Struct, frozen=True):
     text: str
 
 
-def look_ups(record: Record) -> Iterator[LookUp]:
+def searches_of(record: Record) -> Iterator[FactSearch]:
     """A record's searches with the hops that they were to answer, in order.
 
     A search is for the first hop that is still open and whose gold passage it found; where it
@@ -80,7 +80,7 @@ def look_ups(record: Record) -> Iterator[LookUp]:
         if waiting:
             number, hop = (found or waiting)[0]
             title = titles.get(hop.passage_id, "")
-            yield LookUp(record.question, number, hop, before, query, passages, title)
+            yield FactSearch(record.question, number, hop, before, query, passages, title)
         waiting = [each for each in waiting if each not in found]
 
 
@@ -119,14 +119,14 @@ def states(passages: Sequence[Passage], answer: str) -> bool:
     return any(has_words(f"{passage.title} {passage.text}", answer) for passage in passages)
 
 
-def verdict(mark: str, look_up: LookUp, found: Simulated, origin: str) -> Verdict:
+def verdict(mark: str, look_up: FactSearch, found: Simulated, origin: str) -> FactVerdict:
     """Compare simulated results with the gold chain and with the real ones."""
     answer = look_up.hop.answer
     title = None
     if look_up.title:
         gold = normalise(look_up.title)
         title = any(normalise(passage.title) == gold for passage in found.passages)
-    return Verdict(
+    return FactVerdict(
         mark=mark,
         task=look_up.question.task,
         question_id=look_up.question.id,
@@ -144,7 +144,7 @@ def verdict(mark: str, look_up: LookUp, found: Simulated, origin: str) -> Verdic
 
 
 async def simulate(
-    found: Mapping[str, LookUp],
+    found: Mapping[str, FactSearch],
     write: Callable[[Prompt], Awaitable[Simulated]],
     concurrency: int,
     on_done: Callable[[str, Simulated | FaultNote], None],
@@ -156,7 +156,7 @@ async def simulate(
     """
     gate = asyncio.Semaphore(concurrency)
 
-    async def one(name: str, look_up: LookUp) -> None:
+    async def one(name: str, look_up: FactSearch) -> None:
         async with gate:
             try:
                 result: Simulated | FaultNote = await write(look_up.before)
@@ -172,7 +172,7 @@ async def simulate(
         raise failures.exceptions[0] from None
 
 
-_MEASURES: dict[str, tuple[tuple[str, str], Callable[[Verdict], bool | None]]] = {
+_MEASURES: dict[str, tuple[tuple[str, str], Callable[[FactVerdict], bool | None]]] = {
     "simulated_fact": (("Fact in results %", "simulated"), lambda each: each.simulated_fact),
     "real_fact": (("Fact in results %", "real"), lambda each: each.real_fact),
     "seen": (("Fact in results %", "seen before"), lambda each: each.seen),
@@ -181,7 +181,7 @@ _MEASURES: dict[str, tuple[tuple[str, str], Callable[[Verdict], bool | None]]] =
 }
 
 
-def report(verdicts: Sequence[Verdict], model: str, faults: Sequence[FaultNote] = ()) -> Report:
+def report(verdicts: Sequence[FactVerdict], model: str, faults: Sequence[FaultNote] = ()) -> Report:
     """The table of a model's verdicts: a section a world, a row a hop. Faults are noted."""
     sections, facts = [], []
     for origin in sorted({each.origin for each in verdicts}):
@@ -221,13 +221,13 @@ def report(verdicts: Sequence[Verdict], model: str, faults: Sequence[FaultNote] 
     return Report((table,), (f"model: {model}",))
 
 
-def _by_hop(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, list[Verdict]]]:
+def _by_hop(verdicts: Sequence[FactVerdict]) -> Iterator[tuple[str, list[FactVerdict]]]:
     for hop in sorted({each.hop for each in verdicts}):
         yield str(hop), [each for each in verdicts if each.hop == hop]
     yield "all", list(verdicts)
 
 
-def _share(verdicts: Sequence[Verdict], of: Callable[[Verdict], bool | None]) -> Estimate:
+def _share(verdicts: Sequence[FactVerdict], of: Callable[[FactVerdict], bool | None]) -> Estimate:
     """The mean over questions of their searches' mean; None is left out."""
     values: dict[tuple[str, str], list[float]] = {}
     for each in verdicts:
@@ -237,8 +237,8 @@ def _share(verdicts: Sequence[Verdict], of: Callable[[Verdict], bool | None]) ->
     return estimate(list(values.values()))
 
 
-def _fact(origin: str, hop: str, name: str, found: Estimate, model: str) -> Fact:
-    return Fact(
+def _fact(origin: str, hop: str, name: str, found: Estimate, model: str) -> DataPoint:
+    return DataPoint(
         table="fidelity",
         run=origin,
         folder="",

@@ -14,7 +14,7 @@ import msgspec
 
 from agent_model.data import folder
 from agent_model.dialects.tags import TagDialect
-from agent_model.fidelity.facts import LookUp, Verdict, simulate, verdict
+from agent_model.fidelity.facts import FactSearch, FactVerdict, simulate, verdict
 from autocoa_bench import registry
 from autocoa_bench.engines import Engine, model_name
 from autocoa_bench.errors import UNREADABLE, UserError
@@ -23,20 +23,20 @@ from autocoa_bench.runs.solvers import load_solver
 from autocoa_bench.search.simulated import ResultForm, Simulated, observe
 from autocoa_bench.tasks import Split
 from autocoa_bench.types import EngineSpec, FaultNote, Prompt, Question, Record, Sampling
-from autocoa_bench.util.progress import LateBar
+from autocoa_bench.util.progress import DelayedProgressBar
 
 TRAIN, UNSEEN, OTHER = "train world", "unseen world", "of no registered task"
 
 
-class Measured(NamedTuple):
+class FidelityRun(NamedTuple):
     """What was measured of which model; searches at which its server failed are left out."""
 
     model: str
-    verdicts: list[Verdict]
+    verdicts: list[FactVerdict]
     faults: list[FaultNote]
 
 
-class Settings(NamedTuple):
+class FidelitySettings(NamedTuple):
     """How a model writes search results: at most `top_k`, in at most `max_tokens` tokens."""
 
     dialect: TagDialect
@@ -91,13 +91,13 @@ def dialect_of(records: Iterable[Record]) -> TagDialect:
 
 
 def measure(
-    found: Sequence[LookUp],
+    found: Sequence[FactSearch],
     limit: int | None,
     engine: Engine,
-    settings: Settings,
+    settings: FidelitySettings,
     concurrency: int,
     written: Path | None,
-) -> Measured:
+) -> FidelityRun:
     """Have the model write the results of `found`, or of an even spread of `limit`, and judge them.
 
     Every verdict is appended to `written` as it comes, and none that is there already is asked
@@ -108,7 +108,7 @@ def measure(
     origins = _origins(look_up.question for look_up in found)
     faults: list[FaultNote] = []
 
-    async def work() -> Measured:
+    async def work() -> FidelityRun:
         try:
             spec = await engine.start()
             marks = {_mark(look_up, spec, settings): look_up for look_up in found}
@@ -126,7 +126,7 @@ def measure(
             waiting = {mark: marks[mark] for mark in chosen if mark not in kept.verdicts}
             await _simulate(waiting, engine, settings, concurrency, on_done)
             verdicts = [kept.verdicts[mark] for mark in chosen if mark in kept.verdicts]
-            return Measured(model_name(spec), verdicts, faults)
+            return FidelityRun(model_name(spec), verdicts, faults)
         finally:
             await engine.close()
 
@@ -140,9 +140,9 @@ def measure(
 
 
 async def _simulate(
-    waiting: dict[str, LookUp],
+    waiting: dict[str, FactSearch],
     engine: Engine,
-    settings: Settings,
+    settings: FidelitySettings,
     concurrency: int,
     on_done: Callable[[str, Simulated | FaultNote], None],
 ) -> None:
@@ -153,7 +153,7 @@ async def _simulate(
             engine, form, before, settings.sampling, settings.top_k, settings.max_tokens
         )
 
-    with LateBar("simulating searches") as bar:
+    with DelayedProgressBar("simulating searches") as bar:
         ended = iter(range(1, len(waiting) + 1))
 
         def told(mark: str, result: Simulated | FaultNote) -> None:
@@ -163,13 +163,13 @@ async def _simulate(
         await simulate(waiting, write, concurrency, told)
 
 
-def _mark(look_up: LookUp, spec: EngineSpec, settings: Settings) -> str:
+def _mark(look_up: FactSearch, spec: EngineSpec, settings: FidelitySettings) -> str:
     """A fingerprint of a look-up and of who is asked how: equal ones have equal verdicts."""
     _, *numbers = settings
     return hashlib.sha256(msgspec.json.encode((look_up, spec, *numbers))).hexdigest()[:16]
 
 
-def _spread(found: Sequence[LookUp], limit: int | None) -> Sequence[LookUp]:
+def _spread(found: Sequence[FactSearch], limit: int | None) -> Sequence[FactSearch]:
     """At most `limit` of the look-ups, evenly spread."""
     if limit is None or limit >= len(found):
         return found
@@ -182,13 +182,13 @@ class _Kept:
     def __init__(self, file: Path | None) -> None:
         """Read the file, and cut a torn last line from it. Raises UserError."""
         self._file = file
-        self.verdicts: dict[str, Verdict] = {}
+        self.verdicts: dict[str, FactVerdict] = {}
         if file is None or not file.exists():
             return
         try:
             content = file.read_bytes()
             whole = content.rfind(b"\n") + 1
-            read = msgspec.json.Decoder(Verdict).decode_lines(content[:whole])
+            read = msgspec.json.Decoder(FactVerdict).decode_lines(content[:whole])
             if whole < len(content):
                 os.truncate(file, whole)
         except OSError as error:
@@ -208,7 +208,7 @@ class _Kept:
                 "with other settings; choose another --written"
             )
 
-    def add(self, made: Verdict) -> None:
+    def add(self, made: FactVerdict) -> None:
         """Keep a verdict. Raises UserError when the disk refuses."""
         self.verdicts[made.mark] = made
         if self._file is None:

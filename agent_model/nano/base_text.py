@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from agent_model.data.gold_teacher import teach
+from agent_model.data.gold_teacher import gold_episodes
 from autocoa_bench import tasks
 from autocoa_bench.episode import Dialect, Reply, episode
 from autocoa_bench.runs.solvers import load_solver
@@ -42,45 +42,45 @@ Parts = tuple[str, ...]
 """A text in parts that are read and learned in turn."""
 
 
-class Shown(NamedTuple):
+class ShownText(NamedTuple):
     """What is played for a base model to read: answers from memory, and searches."""
 
     answers: tuple[Trajectory, ...]
     searches: tuple[Trajectory, ...]
 
 
-def shown(seed: int) -> Shown:
+def shown(seed: int) -> ShownText:
     """All of it, the wordings of searches by the seed."""
-    return Shown(tuple(_answers()), tuple(_searches(seed)))
+    return ShownText(tuple(_answers()), tuple(_searches(seed)))
 
 
-def texts(shown: Shown, tokenizer: Any, passes: int, seed: int) -> Iterator[Parts]:
+def texts(shown: ShownText, tokenizer: Any, passes: int, seed: int) -> Iterator[Parts]:
     """Everything that is to be read, the facts and the answers `passes` times."""
-    dice = Random(seed)
+    rng = Random(seed)
     for _ in range(passes):
-        yield from statements(dice)
+        yield from statements(rng)
         yield from (_turns(each, tokenizer) for each in shown.answers)
     yield from (_turns(each, tokenizer) for each in shown.searches)
     yield from reading_parts()
 
 
-def said(trajectories: Iterable[Trajectory]) -> Iterator[str]:
+def spoken(trajectories: Iterable[Trajectory]) -> Iterator[str]:
     """What stands in trajectories beside their prompts."""
     for trajectory in trajectories:
         yield from (step.text + step.observation for step in trajectory.steps)
 
 
-def statements(dice: Random) -> Iterator[Parts]:
+def statements(rng: Random) -> Iterator[Parts]:
     """All known facts once, a few entities a text, sentences and entities in random order: of each
     sentence its last word is learned."""
     found = [
         _SENTENCE.findall(passage.text)
         for passage in corpus.read_passages(corpus.resolve("nano-known"))
     ]
-    dice.shuffle(found)
+    rng.shuffle(found)
     for start in range(0, len(found), _PASSAGES):
         some = found[start : start + _PASSAGES]
-        text = " ".join(" ".join(dice.sample(each, len(each))) for each in some)
+        text = " ".join(" ".join(rng.sample(each, len(each))) for each in some)
         yield tuple(_LAST_WORD.split(text))
 
 
@@ -104,7 +104,7 @@ def _searches(seed: int) -> Iterator[Trajectory]:
     agent, react = _dialect(SHOWN), _dialect("react")
     asked = [replace(each, kind="") for each in tasks.resolve(_BASE)[0].load("train")]
     engine = open_engine("bm25", _BASE, _TOP_K)
-    for question, lesson in teach(asked, engine, seed, (_TOP_K,)):
+    for question, lesson in gold_episodes(asked, engine, seed, (_TOP_K,)):
         if isinstance(lesson, str):
             continue
         yield replace(lesson, opening=agent.opening(question))

@@ -21,7 +21,7 @@ _SLOW = 0.01  # rotations (radians a word) too slow to tell near from far
 _BACK = (1, 2)
 
 
-def wire(model: Any) -> None:
+def copy_heads(model: Any) -> None:
     """Set heads of the first two layers of a Llama model whose attention has biases, in place.
 
     In layer 0, one head for each of `_BACK` looks so many words back and notes that word. In layer

@@ -13,7 +13,7 @@ import transformers
 from agent_model.data import folder
 from agent_model.dialects.agent import Agent
 from agent_model.nano import base_text
-from agent_model.nano.copy_init import wire
+from agent_model.nano.copy_init import copy_heads
 from agent_model.nano.tokenizer import make_tokenizer
 from autocoa_bench import tasks
 from autocoa_bench.search import corpus
@@ -24,7 +24,7 @@ _TASKS = ("nano", "nano-base")
 _WORD_SIZE = 0.2  # of an embedding's entries: words are told apart before training sets in
 
 
-def make(out: Path, data: Sequence[Path], passes: int, seed: int) -> None:
+def make_untrained(out: Path, data: Sequence[Path], passes: int, seed: int) -> None:
     """Write `out/model` (random weights, and a tokenizer) and `out/text.jsonl`.
 
     The tokenizer has the words of the nano corpora and questions, of what is to be read, and of
@@ -33,7 +33,7 @@ def make(out: Path, data: Sequence[Path], passes: int, seed: int) -> None:
     shown = base_text.shown(seed)
     words = (
         *_world(),
-        *base_text.said((*shown.answers, *shown.searches)),
+        *base_text.spoken((*shown.answers, *shown.searches)),
         *base_text.between(),
         *_taught(data),
     )
@@ -69,7 +69,7 @@ def blank_model(words: int, end: int, seed: int) -> Any:
     )
     model = transformers.LlamaForCausalLM(config)
     torch.nn.init.normal_(model.model.embed_tokens.weight, std=_WORD_SIZE)
-    wire(model)
+    copy_heads(model)
     return model
 
 
@@ -87,6 +87,6 @@ def _world() -> Iterator[str]:
 def _taught(folders: Sequence[Path]) -> Iterator[str]:
     """What later stages train on."""
     for found in map(folder.read, folders):
-        yield from base_text.said(each.trajectory for each in found.records if each.trajectory)
+        yield from base_text.spoken(each.trajectory for each in found.records if each.trajectory)
         for pair in found.pairs:
             yield " ".join([*(turn.text for turn in pair.turns), pair.chosen, pair.rejected])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from agent_model.reproduce.steps import Step, make_folder, run_steps
-from agent_model.reproduce.table1 import RECIPES, Scale, data_folder, data_steps
+from agent_model.reproduce.steps import Command, make_folder, run_steps
+from agent_model.reproduce.table1 import RECIPES, ScaleConfig, data_folder, data_steps
 
 _KNOWN = "nq@nano,triviaqa@nano"
 _TOP_K = "1"
@@ -18,9 +18,9 @@ _LIMIT = 100
 _LEAST = 30  # questions a dataset: of fewer no difference would show
 
 
-def scale(share: float) -> Scale:
+def scale(share: float) -> ScaleConfig:
     """The scale, with a share of the reinforcement learning and of the questions."""
-    return Scale(
+    return ScaleConfig(
         name="nano",
         base=base,
         tasks="nano",
@@ -52,13 +52,15 @@ def make_base(out: Path, seed: int, console: Console) -> Path:
     run_steps(data, out, 1, console)
     if not (out / "blank" / "text.jsonl").exists():
         make_folder(out / "blank")
-        untrained.make(out / "blank", [data_folder(out, kind) for kind in _COUNTS], _PASSES, seed)
+        untrained.make_untrained(
+            out / "blank", [data_folder(out, kind) for kind in _COUNTS], _PASSES, seed
+        )
     run_steps([*data, _pretraining(out, seed)], out, 1, console)
     return out / "train" / "base" / "model"
 
 
-def _pretraining(out: Path, seed: int) -> Step:
+def _pretraining(out: Path, seed: int) -> Command:
     changes = (f"model={out / 'blank' / 'model'}", f"data={[str(out / 'blank' / 'text.jsonl')]}")
     words = (word for change in (*changes, f"seed={seed}") for word in ("--set", change))
     given = ("--config", str(RECIPES / "nano" / "pretrain.toml"), "--out", str(out / "train/base"))
-    return Step("train base", ("train", "pretrain", *given, *words))
+    return Command("train base", ("train", "pretrain", *given, *words))

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from agent_model.reproduce import seeds, switch, table1
-from agent_model.reproduce.steps import Step, make_folder, record_of, run_steps
-from agent_model.reproduce.training_cost import real_calls, spent
+from agent_model.reproduce.steps import Command, make_folder, record_of, run_steps
+from agent_model.reproduce.training_cost import real_calls, training_cost
 from autocoa_bench import report
 from autocoa_bench.errors import UserError
 from autocoa_bench.report.model import Report
@@ -21,7 +21,7 @@ from autocoa_bench.runs import scores
 
 
 def reproduce(
-    scale: table1.Scale, out: Path, base: Path, seed: int, jobs: int, console: Console
+    scale: table1.ScaleConfig, out: Path, base: Path, seed: int, jobs: int, console: Console
 ) -> None:
     """Run what is not done, at most `jobs` commands at once; write `out/table1.md` and `.html`.
 
@@ -35,7 +35,7 @@ def reproduce(
     beside = {line.folder.name: line.row for line in lines}
     made = report.build(runs, scale.tables, ["em"], beside=beside)
     decided = claims(runs, "em", report.catalogue(runs), beside, real_calls(scale, [out]))
-    shown = (made.tables[0], decided, *made.tables[1:], spent(scale, out))
+    shown = (made.tables[0], decided, *made.tables[1:], training_cost(scale, out))
     made = replace(made, tables=shown)
     _write(made, out / "table1.md")
     _write_text(out / "table1.html", page(made, runs))
@@ -47,7 +47,7 @@ def reproduce(
 
 
 def reproduce_switch(
-    scale: table1.Scale, out: Path, base: Path, seed: int, jobs: int, console: Console
+    scale: table1.ScaleConfig, out: Path, base: Path, seed: int, jobs: int, console: Console
 ) -> None:
     """Likewise for the curve over the switch of environments: `out/switch.md` and `.png`.
 
@@ -58,12 +58,12 @@ def reproduce_switch(
     found = switch.points(scale, [out])
     made = Report((switch.table(found, scale.rl_steps),), ())
     _write(made, out / "switch.md")
-    switch.draw(found, scale.rl_steps, out / "switch.png")
+    switch.write_plot(found, scale.rl_steps, out / "switch.png")
     report.print_terminal(made, console)
     console.print(f"{took}. All of it: {out / 'switch.md'} and switch.png", highlight=False)
 
 
-def over_seeds(scale: table1.Scale, outs: Sequence[Path], to: Path, console: Console) -> None:
+def over_seeds(scale: table1.ScaleConfig, outs: Sequence[Path], to: Path, console: Console) -> None:
     """Tables over complete reproductions in several folders: `to/seeds.md`.
 
     Where all of them have the curve over the switch too, that is in it, and in `to/switch.png`.
@@ -78,18 +78,18 @@ def over_seeds(scale: table1.Scale, outs: Sequence[Path], to: Path, console: Con
     notes = tuple(note for note in decided.notes if not note.startswith("runs differ in "))
     tables = [seeds.table(by_row, outs), replace(decided, notes=notes)]
     make_folder(to)
-    names = [each.name for each in switch.switched(scale).values()]
+    names = [each.name for each in switch.variants_by_switch(scale).values()]
     if all(record_of(f"run {name}", out) for out in outs for name in names):
         found = switch.points(scale, outs)
         tables.append(switch.table(found, scale.rl_steps))
-        switch.draw(found, scale.rl_steps, to / "switch.png")
+        switch.write_plot(found, scale.rl_steps, to / "switch.png")
     made = Report(tuple(tables), ())
     _write(made, to / "seeds.md")
     report.print_terminal(made, console)
     console.print(f"All of it: {to / 'seeds.md'}", highlight=False)
 
 
-def _run(steps: Sequence[Step], out: Path, jobs: int, console: Console) -> str:
+def _run(steps: Sequence[Command], out: Path, jobs: int, console: Console) -> str:
     """Run the steps; what it took, in words."""
     start = time.monotonic()
     done = run_steps(steps, out, jobs, console)

@@ -7,18 +7,18 @@ from pathlib import Path
 from statistics import stdev
 
 from agent_model.reproduce.steps import line, record_of
-from agent_model.reproduce.table1 import UNTRAINED, Scale, lines, steps
+from agent_model.reproduce.table1 import UNTRAINED, ScaleConfig, lines, steps
 from autocoa_bench.errors import UserError
-from autocoa_bench.report.entries import NOTHING_KNOWN, Entry, entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Entry, entries
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
     Column,
-    Fact,
+    DataPoint,
     Row,
     Section,
     Table,
-    fact_of_no_run,
+    data_point,
     percent,
     score_cell,
 )
@@ -41,7 +41,7 @@ def average(found: Sequence[Entry]) -> Estimate:
     return macro_average([estimate(list(each.values())) for each in scores.values()])
 
 
-def runs_by_row(scale: Scale, outs: Sequence[Path]) -> dict[str, list[Run]]:
+def runs_by_row(scale: ScaleConfig, outs: Sequence[Path]) -> dict[str, list[Run]]:
     """Each row's runs, one a folder.
 
     Raises UserError for a folder that is no complete reproduction at this scale, or given twice.
@@ -56,7 +56,7 @@ def runs_by_row(scale: Scale, outs: Sequence[Path]) -> dict[str, list[Run]]:
     return found
 
 
-def _check_complete(scale: Scale, out: Path) -> None:
+def _check_complete(scale: ScaleConfig, out: Path) -> None:
     for step in steps(scale, out, seed=0):
         done = record_of(step.name, out)
         if done is None:
@@ -83,7 +83,7 @@ def _but_seed(words: Sequence[str]) -> list[str]:
 
 def table(runs: Mapping[str, Sequence[Run]], outs: Sequence[Path]) -> Table:
     """A row a row of Table 1: its average with each seed, and over all of them."""
-    played = {row: entries(found, NOTHING_KNOWN) for row, found in runs.items()}
+    played = {row: entries(found, EMPTY_CATALOGUE) for row, found in runs.items()}
     return Table(
         name="seeds",
         title="Average EM by seed",
@@ -116,9 +116,9 @@ def _deviation(by_seed: Sequence[Estimate]) -> float | None:
     return stdev(means) if len(means) > 1 else None
 
 
-def _fact(row: str, found: Sequence[Entry]) -> Fact:
+def _fact(row: str, found: Sequence[Entry]) -> DataPoint:
     all_of_it = average(found)
-    return fact_of_no_run(
+    return data_point(
         "seeds",
         f"em:{row}",
         mean=all_of_it.mean,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent_model.reproduce.table1 import Scale
+from agent_model.reproduce.table1 import ScaleConfig
 from autocoa_bench.engines.weights import models
 
 _KNOWN = "when-to-act"
@@ -15,9 +15,9 @@ _LIMIT = 30
 _LEAST = 2  # questions a dataset
 
 
-def scale(share: float) -> Scale:
+def scale(share: float) -> ScaleConfig:
     """The scale, with a share of the reinforcement learning and of the questions."""
-    return Scale(
+    return ScaleConfig(
         name="smollm2",
         base=base,
         tasks="singlehop,multihop",

@@ -31,7 +31,7 @@ from autocoa_bench.errors import UNREADABLE, UserError
 _SHOWN = 6  # lines of a failed command's log
 
 
-class Step(Struct, frozen=True):
+class Command(Struct, frozen=True):
     """A command of autocoa-bench (its words after the program's name), once `needs` are done."""
 
     name: str
@@ -50,7 +50,7 @@ class Step(Struct, frozen=True):
         return hashlib.sha256(Path(given).read_bytes()).hexdigest() if given else ""
 
 
-class Done(Struct, frozen=True):
+class CommandRecord(Struct, frozen=True):
     """A step that is done: what was run, by which recipe (its SHA-256), and the seconds that it
     took since it was last started."""
 
@@ -59,7 +59,9 @@ class Done(Struct, frozen=True):
     recipe: str = ""
 
 
-def run_steps(steps: Sequence[Step], out: Path, jobs: int, console: Console) -> dict[str, Done]:
+def run_steps(
+    steps: Sequence[Command], out: Path, jobs: int, console: Console
+) -> dict[str, CommandRecord]:
     """Run what is not done, at most `jobs` commands at once; what each took, by name.
 
     Steps stand after those that they need. Raises UserError where `out` holds other steps or is in
@@ -73,7 +75,7 @@ def run_steps(steps: Sequence[Step], out: Path, jobs: int, console: Console) -> 
     return done
 
 
-def by_urgency(steps: Sequence[Step]) -> list[Step]:
+def by_urgency(steps: Sequence[Command]) -> list[Command]:
     """Those that several others need before the rest, which stay in their order."""
     needed = Counter(name for step in steps for name in step.needs)
     return sorted(steps, key=lambda step: needed[step.name] < 2)
@@ -108,13 +110,13 @@ def make_folder(path: Path) -> None:
         ) from None
 
 
-def record_of(name: str, out: Path) -> Done | None:
+def record_of(name: str, out: Path) -> CommandRecord | None:
     """The record of the step of a name, where it is done. Raises UserError."""
     file = out / "steps" / f"{name}.json"
     if not file.exists():
         return None
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Done)
+        return msgspec.json.decode(file.read_bytes(), type=CommandRecord)
     except (OSError, *UNREADABLE) as error:
         raise UserError(f"cannot read '{file}': {error}; remove it to run that step anew") from None
 
@@ -124,7 +126,7 @@ def line(words: Sequence[str]) -> str:
     return shlex.join(("autocoa-bench", *words))
 
 
-def _found(step: Step, out: Path) -> Done | None:
+def _found(step: Command, out: Path) -> CommandRecord | None:
     found = record_of(step.name, out)
     if found is not None and found.words != step.words:
         raise UserError(
@@ -151,7 +153,7 @@ class _Runner:
     """Steps on their way."""
 
     def __init__(
-        self, steps: Sequence[Step], out: Path, console: Console, done: dict[str, Done]
+        self, steps: Sequence[Command], out: Path, console: Console, done: dict[str, CommandRecord]
     ) -> None:
         self._steps = steps
         self._out = out
@@ -169,7 +171,7 @@ class _Runner:
     async def run(self, jobs: int) -> None:
         """Raises what the first failing step raised, the others being stopped."""
         waiting = [step for step in by_urgency(self._steps) if step.name not in self._done]
-        running: dict[asyncio.Task[None], Step] = {}
+        running: dict[asyncio.Task[None], Command] = {}
         with self._bar:
             try:
                 while waiting or running:
@@ -186,7 +188,7 @@ class _Runner:
                     task.cancel()
                 await asyncio.gather(*running, return_exceptions=True)
 
-    async def _run(self, step: Step) -> None:
+    async def _run(self, step: Command) -> None:
         shown: TaskID = self._bar.add_task(step.name)
         start, recipe = time.monotonic(), step.recipe  # as the command reads it
         log = self._out / "logs" / f"{step.name}.log"
@@ -211,9 +213,9 @@ class _Runner:
         self._bar.remove_task(shown)
         if code:
             raise UserError(f"step '{step.name}' failed ({code}): {_last(log)}\nAll of it: {log}")
-        self._keep(step, Done(step.words, time.monotonic() - start, recipe))
+        self._keep(step, CommandRecord(step.words, time.monotonic() - start, recipe))
 
-    def _keep(self, step: Step, done: Done) -> None:
+    def _keep(self, step: Command, done: CommandRecord) -> None:
         self._done[step.name] = done
         file = self._out / "steps" / f"{step.name}.json"
         part = file.with_suffix(".part")

@@ -8,10 +8,10 @@ from statistics import fmean
 from typing import NamedTuple
 
 from agent_model.reproduce.seeds import SCORER, average
-from agent_model.reproduce.steps import Step
+from agent_model.reproduce.steps import Command
 from agent_model.reproduce.table1 import (
     FULL,
-    Scale,
+    ScaleConfig,
     Variant,
     data_steps,
     mixed,
@@ -21,17 +21,17 @@ from agent_model.reproduce.table1 import (
 )
 from agent_model.reproduce.training_cost import curve, searches
 from autocoa_bench.report.comparison.claim_tests import Contrast, contrast
-from autocoa_bench.report.entries import NOTHING_KNOWN, Entry, entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Entry, entries
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
     Column,
-    Fact,
+    DataPoint,
     Row,
     Section,
     Table,
     count,
-    fact_of_no_run,
+    data_point,
     percent,
     score_cell,
 )
@@ -50,7 +50,7 @@ _COLUMNS = (
 )
 
 
-class Point(NamedTuple):
+class SwitchPoint(NamedTuple):
     """A switch after so many simulated steps: what its trainings, one a seed, searched on average,
     and how their policies score, average of the datasets."""
 
@@ -62,7 +62,7 @@ class Point(NamedTuple):
     change: Contrast | None
 
 
-def switched(scale: Scale) -> dict[int, Variant]:
+def variants_by_switch(scale: ScaleConfig) -> dict[int, Variant]:
     """The variants by simulated steps; those that Table 1 has are its rows."""
     known = {(each.start, each.changes): each for each in variants(scale)}
     found = {}
@@ -72,24 +72,24 @@ def switched(scale: Scale) -> dict[int, Variant]:
     return found
 
 
-def rows(scale: Scale) -> tuple[Variant, ...]:
+def rows(scale: ScaleConfig) -> tuple[Variant, ...]:
     """Every variant that has a folder: Table 1's, and the curve's own."""
-    return tuple(dict.fromkeys((*variants(scale), *switched(scale).values())))
+    return tuple(dict.fromkeys((*variants(scale), *variants_by_switch(scale).values())))
 
 
-def steps(scale: Scale, out: Path, seed: int) -> list[Step]:
+def steps(scale: ScaleConfig, out: Path, seed: int) -> list[Command]:
     """Every command that the curve needs; those that Table 1 has are the same there."""
     known = {each.row: each for each in variants(scale)}
     chain = [known[row] for row in ("SFT-stage1", "SFT-stage1&2", FULL)]
     found = [*data_steps(scale, out, seed), *(trained(scale, out, seed, each) for each in chain)]
     # A row that begins as another stands behind it, for those who type the commands.
-    made = sorted(switched(scale).values(), key=lambda each: bool(each.begins))
+    made = sorted(variants_by_switch(scale).values(), key=lambda each: bool(each.begins))
     return found + [step for each in made for step in row_steps(scale, out, seed, each)]
 
 
-def points(scale: Scale, outs: Sequence[Path]) -> list[Point]:
+def points(scale: ScaleConfig, outs: Sequence[Path]) -> list[SwitchPoint]:
     """The curve's points over folders of several seeds, all with all of its runs."""
-    of = switched(scale)
+    of = variants_by_switch(scale)
     played = {
         simulated: [scores.load_scored(out / "runs" / each.name) for out in outs]
         for simulated, each in of.items()
@@ -103,11 +103,11 @@ def points(scale: Scale, outs: Sequence[Path]) -> list[Point]:
 
 def point(
     simulated: int, spent: Sequence[tuple[int, int]], runs: Sequence[Run], without: Sequence[Run]
-) -> Point:
+) -> SwitchPoint:
     """A point from each training's searches and real calls, the runs of its policies, and those
     of policies that were trained without simulation."""
-    ours, theirs = (entries(several, NOTHING_KNOWN) for several in (runs, without))
-    return Point(
+    ours, theirs = (entries(several, EMPTY_CATALOGUE) for several in (runs, without))
+    return SwitchPoint(
         simulated,
         len(runs),
         fmean(total for total, _ in spent),
@@ -123,7 +123,7 @@ def _change(ours: Sequence[Entry], theirs: Sequence[Entry]) -> Contrast | None:
     return found if isinstance(found, Contrast) else None
 
 
-def table(found: Sequence[Point], rl_steps: int) -> Table:
+def table(found: Sequence[SwitchPoint], rl_steps: int) -> Table:
     """A row a point."""
     most = max(point.calls for point in found)
     return Table(
@@ -145,7 +145,7 @@ def table(found: Sequence[Point], rl_steps: int) -> Table:
     )
 
 
-def _row(point: Point, most: float, rl_steps: int) -> Row:
+def _row(point: SwitchPoint, most: float, rl_steps: int) -> Row:
     change = point.change
     cells = (
         Cell(str(point.trainings)),
@@ -165,10 +165,10 @@ def _difference(change: Contrast) -> Cell:
     )
 
 
-def _facts(point: Point) -> list[Fact]:
+def _facts(point: SwitchPoint) -> list[DataPoint]:
     found = point.average
-    calls = fact_of_no_run("switch", f"real-calls:{point.simulated}", total=point.calls)
-    score = fact_of_no_run(
+    calls = data_point("switch", f"real-calls:{point.simulated}", total=point.calls)
+    score = data_point(
         "switch",
         f"{SCORER}:{point.simulated}",
         mean=found.mean,
@@ -179,7 +179,7 @@ def _facts(point: Point) -> list[Fact]:
     return [calls, score]
 
 
-def draw(found: Sequence[Point], rl_steps: int, file: Path) -> None:
+def write_plot(found: Sequence[SwitchPoint], rl_steps: int, file: Path) -> None:
     """Draw accuracy over real searches, a point a switch."""
     from matplotlib.figure import Figure
 

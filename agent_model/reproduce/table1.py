@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from agent_model.reproduce.steps import Step, make_folder
+from agent_model.reproduce.steps import Command, make_folder
 from autocoa_bench.errors import UserError
 
 RECIPES = Path(__file__).parent
@@ -23,7 +23,7 @@ _SIMULATED = f"{FULL}+RL-stage1"
 _STAGE_DATA = {"sft1": ("cot+a",), "sft2": ("coa", "cot"), "sft3": ("coa", "cot")}
 
 
-class Scale(Struct, frozen=True):
+class ScaleConfig(Struct, frozen=True):
     """What Table 1 is reproduced with.
 
     `base` finds the folder of the model that everything starts from, unless another one is given;
@@ -64,7 +64,7 @@ class Variant(Struct, frozen=True):
         return slug(self.row)
 
 
-class Line(Struct, frozen=True):
+class TableRow(Struct, frozen=True):
     """A row of the table: the folder of its run, and the row of the paper that it is."""
 
     folder: Path
@@ -80,7 +80,7 @@ def slug(row: str) -> str:
     return row.replace("&", "-")
 
 
-def variants(scale: Scale) -> tuple[Variant, ...]:
+def variants(scale: ScaleConfig) -> tuple[Variant, ...]:
     """The eight rows that are trained (paper 4.2), each after what it goes on from.
 
     RL alone takes half as many steps again; of the steps in two environments 5 of 6 are simulated.
@@ -99,7 +99,7 @@ def variants(scale: Scale) -> tuple[Variant, ...]:
     )
 
 
-def mixed(scale: Scale, row: str, simulated: int, begins: str = "") -> Variant:
+def mixed(scale: ScaleConfig, row: str, simulated: int, begins: str = "") -> Variant:
     """A row of RL after all SFT stages, its first `simulated` steps in that environment."""
     changes = (_steps(scale.rl_steps), f"simulated_steps={simulated}")
     return Variant(row, "grpo", FULL, changes, begins=begins)
@@ -109,22 +109,22 @@ def _steps(number: int) -> str:
     return f"max_steps={number}"
 
 
-def lines(scale: Scale, out: Path) -> tuple[Line, ...]:
+def lines(scale: ScaleConfig, out: Path) -> tuple[TableRow, ...]:
     """The rows in the table's order."""
     return (
-        *(Line(out / "runs" / solver, row) for solver, row in UNTRAINED.items()),
-        *(Line(out / "runs" / each.name, each.row) for each in variants(scale)),
+        *(TableRow(out / "runs" / solver, row) for solver, row in UNTRAINED.items()),
+        *(TableRow(out / "runs" / each.name, each.row) for each in variants(scale)),
     )
 
 
-def steps(scale: Scale, out: Path, seed: int) -> list[Step]:
+def steps(scale: ScaleConfig, out: Path, seed: int) -> list[Command]:
     """Every command, each after those that it needs; a row is evaluated once it is trained."""
     found = data_steps(scale, out, seed)
     found += [_played(scale, out, seed, solver, solver, BASE) for solver in UNTRAINED]
     return found + [step for each in variants(scale) for step in row_steps(scale, out, seed, each)]
 
 
-def row_steps(scale: Scale, out: Path, seed: int, each: Variant) -> list[Step]:
+def row_steps(scale: ScaleConfig, out: Path, seed: int, each: Variant) -> list[Command]:
     """A row's training and its evaluation."""
     training = trained(scale, out, seed, each)
     return [training, _played(scale, out, seed, each.name, each.solver, each.name, training)]
@@ -135,21 +135,21 @@ def data_folder(out: Path, kind: str) -> Path:
     return out / "data" / kind.replace("+", "-")
 
 
-def data_steps(scale: Scale, out: Path, seed: int) -> list[Step]:
+def data_steps(scale: ScaleConfig, out: Path, seed: int) -> list[Command]:
     """The commands that make the data of the supervised stages."""
     return list(_data(scale, out, seed))
 
 
-def _data(scale: Scale, out: Path, seed: int) -> Iterator[Step]:
+def _data(scale: ScaleConfig, out: Path, seed: int) -> Iterator[Command]:
     tasks = {"coa": scale.tasks, "cot": scale.known, "cot+a": scale.tasks}
     for kind, asked in tasks.items():
         given = ("--tasks", asked, "--seed", str(seed), "--count", str(scale.counts[kind]))
         searching = () if kind == "cot" else scale.synth
         placed = ("--out", str(data_folder(out, kind)))
-        yield Step(f"data {kind}", ("synth", kind, *given, *searching, *placed))
+        yield Command(f"data {kind}", ("synth", kind, *given, *searching, *placed))
 
 
-def trained(scale: Scale, out: Path, seed: int, each: Variant) -> Step:
+def trained(scale: ScaleConfig, out: Path, seed: int, each: Variant) -> Command:
     """A row's training."""
     folder = out / "train" / each.name
     recipe = RECIPES / scale.name / f"{each.stage}.toml"
@@ -161,7 +161,7 @@ def trained(scale: Scale, out: Path, seed: int, each: Variant) -> Step:
         given.append(f"begins={out / 'train' / slug(each.begins)}")
     changes = (word for change in given for word in ("--set", change))
     words = ("train", each.stage, "--config", str(recipe), "--out", str(folder), *changes)
-    return Step(f"train {each.name}", words, _needs(each))
+    return Command(f"train {each.name}", words, _needs(each))
 
 
 def _needs(each: Variant) -> tuple[str, ...]:
@@ -214,9 +214,9 @@ def _files(out: Path, stage: str) -> str:
 
 
 def _played(
-    scale: Scale, out: Path, seed: int, name: str, solver: str, model: str, *needs: Step
-) -> Step:
+    scale: ScaleConfig, out: Path, seed: int, name: str, solver: str, model: str, *needs: Command
+) -> Command:
     given = ("--solver", solver, "--tasks", scale.tasks, "--limit", str(scale.limit))
     files = ("--model", str(out / "models" / model), "--out", str(out / "runs" / name))
     words = ("run", *given, *scale.run, *files, "--seed", str(seed))
-    return Step(f"run {name}", words, tuple(each.name for each in needs))
+    return Command(f"run {name}", words, tuple(each.name for each in needs))

@@ -10,19 +10,19 @@ from statistics import fmean
 import msgspec
 from msgspec import Struct
 
-from agent_model.reproduce.table1 import Scale, Variant, variants
+from agent_model.reproduce.table1 import ScaleConfig, Variant, variants
 from agent_model.training.curves import read_rows
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
     Column,
-    Fact,
+    DataPoint,
     Row,
     Section,
     Table,
     count,
-    fact_of_no_run,
+    data_point,
 )
 
 _HEADINGS = ("steps", "simulated", "tokens", "seconds", "searches", "real calls")
@@ -30,7 +30,7 @@ _ANEW = "remove it and its step's record in steps/ to train it anew"
 _COLUMNS = tuple(Column((heading,)) for heading in _HEADINGS)
 
 
-def spent(scale: Scale, out: Path) -> Table:
+def training_cost(scale: ScaleConfig, out: Path) -> Table:
     """A row for each variant that was trained under `out`."""
     found = {each: curve(out / "train" / each.name) for each in variants(scale)}
     return Table(
@@ -54,7 +54,7 @@ def spent(scale: Scale, out: Path) -> Table:
     )
 
 
-class Trained(Struct, frozen=True):
+class TrainingCost(Struct, frozen=True):
     """What is told here of one step of a training; the last three where it searches."""
 
     step: int
@@ -69,12 +69,12 @@ class _Ended(Struct, frozen=True):
     steps: int
 
 
-def curve(run: Path) -> list[Trained]:
+def curve(run: Path) -> list[TrainingCost]:
     """All steps of a training that has ended. Raises UserError where they are not there."""
     file, said = run / "metrics.csv", run / "run.json"
     try:
         steps = msgspec.json.decode(said.read_bytes(), type=_Ended).steps
-        found = read_rows(file, Trained)
+        found = read_rows(file, TrainingCost)
     except (OSError, *UNREADABLE, csv.Error) as error:
         raise UserError(
             f"cannot read what '{run}' says of its training: {error}; {_ANEW}"
@@ -84,7 +84,7 @@ def curve(run: Path) -> list[Trained]:
     return found
 
 
-def _row(variant: Variant, made: Sequence[Trained]) -> Row:
+def _row(variant: Variant, made: Sequence[TrainingCost]) -> Row:
     last = made[-1]
     figures = [len(made), _simulated(made), last.tokens, last.seconds]
     calls = [*searches(made)] if variant.stage == "grpo" else []
@@ -93,17 +93,17 @@ def _row(variant: Variant, made: Sequence[Trained]) -> Row:
     return Row(Cell(variant.row), tuple(cells))
 
 
-def _simulated(made: Sequence[Trained]) -> int:
+def _simulated(made: Sequence[TrainingCost]) -> int:
     return sum(each.environment == "simulated" for each in made)
 
 
-def searches(made: Sequence[Trained]) -> tuple[int, int]:
+def searches(made: Sequence[TrainingCost]) -> tuple[int, int]:
     """A training's searches: all of them, and those that a search engine was asked."""
     calls = sum(each.calls for each in made)
     return calls + sum(each.saved for each in made), calls
 
 
-def real_calls(scale: Scale, outs: Sequence[Path]) -> dict[str, float]:
+def real_calls(scale: ScaleConfig, outs: Sequence[Path]) -> dict[str, float]:
     """The real calls of each row that RL trained, on average over the folders."""
     return {
         each.row: fmean(searches(curve(out / "train" / each.name))[1] for out in outs)
@@ -112,11 +112,11 @@ def real_calls(scale: Scale, outs: Sequence[Path]) -> dict[str, float]:
     }
 
 
-def _facts(variant: Variant, made: Sequence[Trained]) -> list[Fact]:
+def _facts(variant: Variant, made: Sequence[TrainingCost]) -> list[DataPoint]:
     if variant.stage != "grpo":
         return []
     total, calls = searches(made)
     return [
-        fact_of_no_run("training", f"searches:{variant.row}", total=total),
-        fact_of_no_run("training", f"real-calls:{variant.row}", total=calls),
+        data_point("training", f"searches:{variant.row}", total=total),
+        data_point("training", f"real-calls:{variant.row}", total=calls),
     ]

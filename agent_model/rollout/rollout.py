@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple
 
-from agent_model.rollout.sampler import Sampler, Seat
+from agent_model.rollout.sampler import Sampler, Slot
 from agent_model.rollout.simulator import Simulator
 from autocoa_bench.episode import Episode, Event, Reply
 from autocoa_bench.types import Completion, Generate, Observation, Trajectory
@@ -23,10 +23,10 @@ class Rollout(NamedTuple):
     """An episode to play, and what draws its tokens."""
 
     episode: Episode
-    dice: Random
+    rng: Random
 
 
-def roll_out(
+def rollout(
     rollouts: Sequence[Rollout], sampler: Sampler, look_up: LookUp | Simulator
 ) -> list[Trajectory]:
     """Play all episodes to their ends; trajectories in their order.
@@ -50,9 +50,9 @@ class _Table:
         self._sampler = sampler
         self._look_up = look_up
         self._waiting = list(range(len(rollouts)))[::-1]
-        self._seated: dict[Seat, int] = {}
+        self._seated: dict[Slot, int] = {}
         self._ended: dict[int, Trajectory] = {}
-        self._writing: set[Seat] = set()  # those whose request is for a search's results
+        self._writing: set[Slot] = set()  # those whose request is for a search's results
 
     @property
     def done(self) -> bool:
@@ -65,7 +65,7 @@ class _Table:
         """Seat episodes that wait, as long as there are seats."""
         while self._waiting and len(self._seated) < self._sampler.seats:
             i = self._waiting.pop()
-            seat = self._sampler.sit(self._rollouts[i].dice)
+            seat = self._sampler.sit(self._rollouts[i].rng)
             self._seated[seat] = i
             self._settle([(seat, next(self._rollouts[i].episode))])
 
@@ -75,7 +75,7 @@ class _Table:
             done = self._sampler.step()
             self._settle(self._send([(seat, self._reply(seat, said)) for seat, said in done]))
 
-    def _reply(self, seat: Seat, said: Completion) -> Reply:
+    def _reply(self, seat: Slot, said: Completion) -> Reply:
         """A completion, as its episode takes it."""
         if seat not in self._writing:
             return said
@@ -83,12 +83,12 @@ class _Table:
         self._writing.remove(seat)
         return self._look_up.observe(said)
 
-    def _settle(self, events: Sequence[tuple[Seat, Event]]) -> None:
+    def _settle(self, events: Sequence[tuple[Slot, Event]]) -> None:
         """Answer events until all that are left wait for the sampler."""
         while events:
             events = self._send(self._face(events))
 
-    def _send(self, replies: Sequence[tuple[Seat, Reply]]) -> list[tuple[Seat, Event]]:
+    def _send(self, replies: Sequence[tuple[Slot, Reply]]) -> list[tuple[Slot, Event]]:
         """What the episodes ask for next; those that end leave their seats."""
         events = []
         for seat, reply in replies:
@@ -101,7 +101,7 @@ class _Table:
                 del self._seated[seat]
         return events
 
-    def _face(self, events: Sequence[tuple[Seat, Event]]) -> list[tuple[Seat, Reply]]:
+    def _face(self, events: Sequence[tuple[Slot, Event]]) -> list[tuple[Slot, Reply]]:
         """Ask the sampler for what is to be generated, and answer the searches together."""
         searching = []
         for seat, event in events:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from agent_model.tokens import Tokenizer, encode_prompt, end_of_turn
-from autocoa_bench.engines.transformers.kv_cache import Arena, alike
+from autocoa_bench.engines.transformers.kv_cache import KVCache, alike
 from autocoa_bench.types import Completion, Generate
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 _TAIL = 24  # tokens that a stop string surely fits into
 
 
-class Seat:
+class Slot:
     """One episode's place: its tokens, how many of them are in the cache, what it was asked."""
 
-    def __init__(self, dice: Random) -> None:
-        self.dice = dice
+    def __init__(self, rng: Random) -> None:
+        self.rng = rng
         self.ids: list[int] = []
         self.cached = 0
         self.prompt = 0
@@ -45,19 +45,19 @@ class Sampler(Protocol):
 
     seats: int
 
-    def sit(self, dice: Random) -> Seat:
+    def sit(self, rng: Random) -> Slot:
         """A new episode's seat; `dice` draws its tokens."""
         ...
 
-    def leave(self, seat: Seat) -> None:
+    def leave(self, seat: Slot) -> None:
         """Give a seat back."""
         ...
 
-    def ask(self, seat: Seat, request: Generate) -> None:
+    def ask(self, seat: Slot, request: Generate) -> None:
         """Put a request of the seat's episode."""
         ...
 
-    def step(self) -> list[tuple[Seat, Completion]]:
+    def step(self) -> list[tuple[Slot, Completion]]:
         """Go on with all requests; those that were completed by it."""
         ...
 
@@ -74,18 +74,18 @@ class PolicySampler:
         self._tokenizer = tokenizer
         self._temperature = temperature
         self._end = end_of_turn(tokenizer)
-        self._arena = Arena(policy.inner, seats)
-        self._seated: list[Seat] = []  # by row of the arena
+        self._arena = KVCache(policy.inner, seats)
+        self._seated: list[Slot] = []  # by row of the arena
 
-    def sit(self, dice: Random) -> Seat:
+    def sit(self, rng: Random) -> Slot:
         """Raises RuntimeError where all seats are taken."""
         if len(self._seated) == self.seats:
             raise RuntimeError(f"all {self.seats} seats are taken")
-        seat = Seat(dice)
+        seat = Slot(rng)
         self._seated.append(seat)
         return seat
 
-    def leave(self, seat: Seat) -> None:
+    def leave(self, seat: Slot) -> None:
         """The last seat's row moves into the gap, so that rows in use stay neighbours."""
         row, last = self._seated.index(seat), self._seated.pop()
         if last is not seat:
@@ -93,7 +93,7 @@ class PolicySampler:
             self._seated[row] = last
 
     @torch.no_grad()
-    def ask(self, seat: Seat, request: Generate) -> None:
+    def ask(self, seat: Slot, request: Generate) -> None:
         """Read what is new in the request's prompt, all but its last token."""
         ids = list(encode_prompt(request.prompt, self._tokenizer))
         row = self._seated.index(seat)
@@ -105,14 +105,14 @@ class PolicySampler:
         seat.ids, seat.cached, seat.prompt, seat.request = ids, len(ids) - 1, len(ids), request
 
     @torch.no_grad()
-    def step(self) -> list[tuple[Seat, Completion]]:
+    def step(self) -> list[tuple[Slot, Completion]]:
         """Sample a token of every seat. Every seat must have been asked."""
         states = self._arena.decode(
             [seat.ids[seat.cached] for seat in self._seated],
             [seat.cached for seat in self._seated],
         )
         logits = self._policy.inner.get_output_embeddings()(states).float()
-        drawn = draw(logits, self._temperature, [seat.dice for seat in self._seated])
+        drawn = sample_token(logits, self._temperature, [seat.rng for seat in self._seated])
         done = []
         for seat, token in zip(self._seated, drawn, strict=True):
             seat.cached += 1
@@ -129,7 +129,7 @@ class PolicySampler:
         shared = [alike(ids[:-1], seat.ids[: seat.cached]) for seat in read]
         return max(shared), own_first[shared.index(max(shared))]
 
-    def _completed(self, seat: Seat) -> Completion | None:
+    def _completed(self, seat: Slot) -> Completion | None:
         """What a seat sampled, where that is whole."""
         request, sampled = seat.request, seat.sampled
         assert request is not None
@@ -167,13 +167,13 @@ def completion(
     )
 
 
-def draw(logits: Tensor, temperature: float, dice: Sequence[Random]) -> list[int]:
+def sample_token(logits: Tensor, temperature: float, rng: Sequence[Random]) -> list[int]:
     """One token of each row of logits (B, V), by inverting the cumulated distribution at a number
     that the row's own dice throw: what a row draws depends on no other row."""
     if temperature == 0:
         return [int(token) for token in logits.argmax(-1)]
     mass = (logits / temperature).softmax(-1).double().cumsum(-1)
-    thrown = torch.tensor([each.random() for each in dice], dtype=mass.dtype, device=mass.device)
+    thrown = torch.tensor([each.random() for each in rng], dtype=mass.dtype, device=mass.device)
     drawn = torch.searchsorted(mass, (thrown * mass[:, -1])[:, None], right=True)
     return [min(int(token), logits.shape[-1] - 1) for token in drawn[:, 0]]
 

@@ -11,7 +11,7 @@ from autocoa_bench.search import SearchEngine
 from autocoa_bench.types import Observation
 
 
-class Finder:
+class SearchClient:
     """A search engine behind a plain call, with an event loop of its own until it is left.
 
     A query that it remembers is not asked again. `calls` counts those that were asked and `saved`
@@ -26,7 +26,7 @@ class Finder:
         self._found: dict[str, Observation] = {}
         self._runner = asyncio.Runner()
 
-    def __enter__(self) -> Finder:
+    def __enter__(self) -> SearchClient:
         return self
 
     def __exit__(self, *_: Any) -> None:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from agent_model.rollout.sampler import Seat, completion
+from agent_model.rollout.sampler import Slot, completion
 from agent_model.tokens import Tokenizer, encode_prompt, end_of_turn
 from autocoa_bench.engines.openai.addresses import key_from_environment, normalised_url
 from autocoa_bench.engines.openai.transport import Status, Transport
@@ -205,30 +205,30 @@ class ServerSampler:
         self._server = server
         self._temperature = temperature
         self._end = end_of_turn(server.tokenizer)
-        self._asked: dict[asyncio.Future[list[int]], Seat] = {}
+        self._asked: dict[asyncio.Future[list[int]], Slot] = {}
 
-    def sit(self, dice: Random) -> Seat:
+    def sit(self, rng: Random) -> Slot:
         """A new episode's seat."""
-        return Seat(dice)
+        return Slot(rng)
 
-    def leave(self, seat: Seat) -> None:
+    def leave(self, seat: Slot) -> None:
         """A seat holds nothing on the server."""
 
-    def ask(self, seat: Seat, request: Generate) -> None:
+    def ask(self, seat: Slot, request: Generate) -> None:
         """Send a request."""
         seat.ids = list(encode_prompt(request.prompt, self._server.tokenizer))
         seat.prompt, seat.request = len(seat.ids), request
-        seed = seat.dice.getrandbits(31)
+        seed = seat.rng.getrandbits(31)
         work = self._server.complete(seat.ids, request, self._temperature, seed)
         self._asked[self._server.begin(work)] = seat
 
-    def step(self) -> list[tuple[Seat, Completion]]:
+    def step(self) -> list[tuple[Slot, Completion]]:
         """Wait until a reply is there, and take all that are. Raises UserError."""
         waiting = asyncio.wait(self._asked, return_when=asyncio.FIRST_COMPLETED)
         done, _ = self._server.run(waiting)
         return [self._completed(self._asked.pop(each), each.result()) for each in done]
 
-    def _completed(self, seat: Seat, sampled: list[int]) -> tuple[Seat, Completion]:
+    def _completed(self, seat: Slot, sampled: list[int]) -> tuple[Slot, Completion]:
         assert seat.request is not None
         seat.ids += sampled
         stop, tokenizer = seat.request.stop, self._server.tokenizer

@@ -5,7 +5,7 @@ This is the simulated environment of the paper's first stage of reinforcement le
 
 from __future__ import annotations
 
-from autocoa_bench.episode import inert
+from autocoa_bench.episode import neutralise
 from autocoa_bench.search.simulated import ResultForm, Tagged
 from autocoa_bench.types import Completion, Generate, Observation, Search
 
@@ -36,7 +36,7 @@ class Simulator:
         self.calls += 1
         texts = (text for each in found.passages for text in (each.title, each.text))
         several = len(found.passages) > self._top_k
-        if found.problem or several or any(inert(text) != text for text in texts):
+        if found.problem or several or any(neutralise(text) != text for text in texts):
             self.faults += 1
             return Observation(found.passages[: self._top_k])
         return Observation(

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from agent_model.tokens import Kind, Tokenizer, audit, encode
-from agent_model.training.config import GrpoRecipe
+from agent_model.training.config import GRPOConfig
 from agent_model.training.grpo.reward import Reward, rewarded
 from agent_model.training.losses import TRAINS
 from autocoa_bench import scoring
@@ -34,10 +34,10 @@ _OWN = TRAINS["sft2"]
 _OPENING = Lock()
 
 
-class Handed(NamedTuple):
+class ExportedRecipe(NamedTuple):
     """What episodes are played with."""
 
-    recipe: GrpoRecipe
+    recipe: GRPOConfig
     dialect: Dialect
     search: SearchEngine
 
@@ -50,18 +50,18 @@ class Tokens(Struct, frozen=True):
     mask: list[int]
 
 
-def opened(folder: Path) -> Handed:
+def open_export(folder: Path) -> ExportedRecipe:
     """A hand-over, opened once in a process; not within an event loop. Raises UserError."""
     with _OPENING:
         return _open(folder)
 
 
 @cache
-def _open(folder: Path) -> Handed:
+def _open(folder: Path) -> ExportedRecipe:
     recipe = read_recipe(folder)
     solver = load_solver(recipe.solver).plugin
     assert not isinstance(solver, DirectSolver)  # as the hand-over has seen
-    return Handed(recipe, solver, open_engine(recipe.search, recipe.corpus, recipe.top_k))
+    return ExportedRecipe(recipe, solver, open_engine(recipe.search, recipe.corpus, recipe.top_k))
 
 
 def reward_of(record: Record, folder: Path) -> Reward:
@@ -71,16 +71,16 @@ def reward_of(record: Record, folder: Path) -> Reward:
 
 
 @cache
-def _scoring(folder: Path) -> tuple[GrpoRecipe, TextScorer]:
+def _scoring(folder: Path) -> tuple[GRPOConfig, TextScorer]:
     recipe = read_recipe(folder)
     return recipe, scoring.load_scorers((recipe.scorer,))[recipe.scorer]
 
 
-def read_recipe(folder: Path) -> GrpoRecipe:
+def read_recipe(folder: Path) -> GRPOConfig:
     """The recipe that was handed over. Raises UserError."""
     file = folder / RECIPE
     try:
-        return msgspec.json.decode(file.read_bytes(), type=GrpoRecipe)
+        return msgspec.json.decode(file.read_bytes(), type=GRPOConfig)
     except (OSError, *UNREADABLE) as error:
         raise UserError(
             f"cannot read '{file}' ({error}); write the folder with "

@@ -11,43 +11,45 @@ from typing import Any
 
 import msgspec
 import torch
+import trl
 from datasets import Dataset
-from trl import GRPOConfig, GRPOTrainer
 
-from agent_model.rollout.rollout import Rollout, roll_out
+from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler
-from agent_model.rollout.search_client import Finder
+from agent_model.rollout.search_client import SearchClient
 from agent_model.tokens import Tokenizer
-from agent_model.trainer_export.folder import opened, question_of, reward_of, tokens_of
-from agent_model.training.config import GrpoRecipe
-from agent_model.training.distributed import deal
+from agent_model.trainer_export.folder import open_export, question_of, reward_of, tokens_of
+from agent_model.training.config import GRPOConfig
+from agent_model.training.distributed import share_of_process
 from agent_model.training.model import Policy, at_rest, dtype_of, load_policy
 from autocoa_bench.episode import episode, n_actions
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Question, Record, Trajectory
 
 
-def trainer(folder: Path, **changes: Any) -> GRPOTrainer:  # type: ignore[no-any-unimported, unused-ignore]
+def trainer(folder: Path, **changes: Any) -> trl.GRPOTrainer:  # type: ignore[no-any-unimported, unused-ignore]
     """TRL's trainer of a hand-over's recipe; `changes` are values of GRPOConfig. Raises UserError.
 
     Weights are loaded in fp32, as TRL does not keep copies of others: under autocast where the
     recipe says bf16.
     """
-    recipe = opened(folder).recipe
+    recipe = open_export(folder).recipe
     rows = [json.loads(line) for line in (folder / "train.jsonl").read_text("utf-8").splitlines()]
     policy, tokenizer = load_policy(msgspec.structs.replace(recipe, dtype="fp32"))
-    play = Players(folder, tokenizer, {_key(row["prompt"]): question_of(row) for row in rows})
-    return GRPOTrainer(
+    play = RolloutWorkers(
+        folder, tokenizer, {_key(row["prompt"]): question_of(row) for row in rows}
+    )
+    return trl.GRPOTrainer(
         model=policy.model,
         processing_class=tokenizer,
         reward_funcs=play.reward,
         rollout_func=play,
         train_dataset=Dataset.from_list([{"prompt": row["prompt"]} for row in rows]),
-        args=GRPOConfig(**{**_values(recipe, folder), **changes}),
+        args=trl.GRPOConfig(**{**_values(recipe, folder), **changes}),
     )
 
 
-class Players:
+class RolloutWorkers:
     """Plays the questions of prompts, and rewards what was played.
 
     Questions of the same words are one question to the policy, and are scored as the last of them.
@@ -57,12 +59,12 @@ class Players:
         self, folder: Path, tokenizer: Tokenizer, questions: Mapping[str, Question]
     ) -> None:
         self._folder = folder
-        self._handed = opened(folder)
+        self._handed = open_export(folder)
         self._tokenizer = tokenizer
         self._questions = questions
-        self._finder = Finder(self._handed.search)
+        self._finder = SearchClient(self._handed.search)
 
-    def __call__(self, prompts: Sequence[Any], trainer: GRPOTrainer) -> dict[str, Any]:  # type: ignore[no-any-unimported, unused-ignore]
+    def __call__(self, prompts: Sequence[Any], trainer: trl.GRPOTrainer) -> dict[str, Any]:  # type: ignore[no-any-unimported, unused-ignore]
         """TRL's `rollout_func`: the prompts come as often as a group has members.
 
         Raises UserError where every search fails.
@@ -82,10 +84,10 @@ class Players:
             "record": list(records),
         }
 
-    def _play(self, questions: Sequence[Question], trainer: GRPOTrainer) -> list[Trajectory]:  # type: ignore[no-any-unimported, unused-ignore]
+    def _play(self, questions: Sequence[Question], trainer: trl.GRPOTrainer) -> list[Trajectory]:  # type: ignore[no-any-unimported, unused-ignore]
         """An episode of each question, by the policy as it is, in process."""
         recipe, accelerator = self._handed.recipe, trainer.accelerator
-        dice = f"{recipe.seed}:{trainer.state.global_step}:{accelerator.process_index}"
+        rng = f"{recipe.seed}:{trainer.state.global_step}:{accelerator.process_index}"
         rollouts = [
             Rollout(
                 episode(question, self._handed.dialect, recipe.budget), Random(f"{dice}:{place}")
@@ -98,7 +100,7 @@ class Players:
         seats = min(recipe.seats, len(rollouts))
         with at_rest(policy), accelerator.autocast():
             sampler = PolicySampler(policy, self._tokenizer, seats, trainer.temperature)
-            return roll_out(rollouts, sampler, self._finder)
+            return rollout(rollouts, sampler, self._finder)
 
     def reward(self, record: Sequence[Record], log_metric: Any, **_: Any) -> list[float]:
         """TRL's reward function, of what `__call__` has played."""
@@ -114,9 +116,9 @@ def _key(prompt: Sequence[Mapping[str, str]]) -> str:
     return json.dumps([[message["role"], message["content"]] for message in prompt])
 
 
-def _values(recipe: GrpoRecipe, folder: Path) -> dict[str, Any]:
+def _values(recipe: GRPOConfig, folder: Path) -> dict[str, Any]:
     """The recipe in GRPOConfig's terms."""
-    share = deal(recipe.batch, int(os.environ.get("WORLD_SIZE", "1"))) * recipe.group
+    share = share_of_process(recipe.batch, int(os.environ.get("WORLD_SIZE", "1"))) * recipe.group
     most = max(1, recipe.micro_tokens // recipe.context_tokens)
     micro = max(size for size in range(1, min(most, share) + 1) if share % size == 0)
     return {

@@ -19,7 +19,13 @@ from verl.utils.profiler import simple_timer
 
 from agent_model.rollout.sampler import completion
 from agent_model.tokens import encode_prompt, end_of_turn
-from agent_model.trainer_export.folder import Handed, opened, question_of, reward_of, tokens_of
+from agent_model.trainer_export.folder import (
+    ExportedRecipe,
+    open_export,
+    question_of,
+    reward_of,
+    tokens_of,
+)
 from autocoa_bench.episode import episode, n_actions
 from autocoa_bench.errors import SearchFault, UserError
 from autocoa_bench.types import Completion, Generate, Observation, Record, Search, Trajectory
@@ -47,7 +53,7 @@ class AutoCoALoop(AgentLoopBase):  # type: ignore[misc, no-any-unimported, unuse
         self, sampling_params: dict[str, Any], **row: Any
     ) -> AgentLoopOutput:
         """Play a row's question. Raises UserError where its prompt is longer than verl's limit."""
-        handed = await asyncio.to_thread(opened, self._folder)
+        handed = await asyncio.to_thread(open_export, self._folder)
         question = question_of(row)
         told = _Told({}, {}, [])
         play = episode(question, handed.dialect, handed.recipe.budget)
@@ -76,7 +82,7 @@ class AutoCoALoop(AgentLoopBase):  # type: ignore[misc, no-any-unimported, unuse
         )
 
     async def _play(
-        self, play: Any, handed: Handed, sampling: dict[str, Any], told: _Told
+        self, play: Any, handed: ExportedRecipe, sampling: dict[str, Any], told: _Told
     ) -> Trajectory:
         """Drive an episode to its end."""
         session = uuid4().hex
@@ -116,7 +122,7 @@ class AutoCoALoop(AgentLoopBase):  # type: ignore[misc, no-any-unimported, unuse
         return completion(said.token_ids, self._end, request.stop, len(ids), self.tokenizer)
 
 
-async def _search(event: Search, handed: Handed, told: _Told) -> Observation:
+async def _search(event: Search, handed: ExportedRecipe, told: _Told) -> Observation:
     """What is found; a search that fails finds nothing, and is counted and logged."""
     with simple_timer("tool_calls", told.metrics):
         try:

@@ -12,8 +12,8 @@ import msgspec
 
 from agent_model.data.export import Row, verl_prompt, write_lines, write_parquet
 from agent_model.trainer_export.folder import RECIPE
-from agent_model.training.config import GrpoRecipe
-from agent_model.training.evaluation import Scene
+from agent_model.training.config import GRPOConfig
+from agent_model.training.evaluation import EvalSetup
 from agent_model.training.grpo import train
 from agent_model.training.model import checkpoint_of
 from autocoa_bench.episode import estimate_tokens
@@ -90,7 +90,7 @@ divergence; a recipe in bf16 trains fp32 weights under autocast.
 }
 
 
-def hand_over(recipe: GrpoRecipe, to: str, out: Path) -> list[Path]:
+def export_recipe(recipe: GRPOConfig, to: str, out: Path) -> list[Path]:
     """Write the folder `out` for another trainer, trl or verl; its files. Raises UserError."""
     _check(recipe, to)
     scene, watched = train.scenes(recipe)
@@ -111,7 +111,7 @@ def hand_over(recipe: GrpoRecipe, to: str, out: Path) -> list[Path]:
     return [out / name for name in (*files, RECIPE, "README.md")]
 
 
-def _check(recipe: GrpoRecipe, to: str) -> None:
+def _check(recipe: GRPOConfig, to: str) -> None:
     if recipe.simulated_steps:
         raise UserError(
             f"only the real environment is handed over, and the recipe has simulated_steps = "
@@ -125,7 +125,7 @@ def _check(recipe: GrpoRecipe, to: str) -> None:
         )
 
 
-def _rows(scene: Scene, split: str) -> list[Row]:
+def _rows(scene: EvalSetup, split: str) -> list[Row]:
     return [
         verl_prompt(question, scene.dialect.opening(question), index, split)
         for index, question in enumerate(scene.questions)
@@ -139,14 +139,14 @@ def _trl(rows: Sequence[Row], folder: Path) -> list[str]:
 
 
 def _verl(
-    recipe: GrpoRecipe, rows: Sequence[Row], kept_out: Sequence[Row], folder: Path
+    recipe: GRPOConfig, rows: Sequence[Row], kept_out: Sequence[Row], folder: Path
 ) -> list[str]:
     write_parquet(folder / "train.parquet", rows)
     write_parquet(folder / "test.parquet", kept_out)
     longest = max(map(_length, (*rows, *kept_out)))
     loop = {
         "name": rows[0]["agent_name"],
-        "_target_": "agent_model.handover.verl.AutoCoALoop",
+        "_target_": "agent_model.trainer_export.verl.AutoCoALoop",
         "folder": str(folder),
     }
     texts = {
@@ -164,7 +164,7 @@ def _length(row: Row) -> int:
     return sum(estimate_tokens(message["content"]) + 16 for message in row["prompt"])
 
 
-def _verl_config(recipe: GrpoRecipe, folder: Path, longest: int) -> dict[str, Any]:
+def _verl_config(recipe: GRPOConfig, folder: Path, longest: int) -> dict[str, Any]:
     """The recipe over verl's ppo_trainer."""
     prompt = -(-longest // _ROUND) * _ROUND
     tokens = prompt + recipe.context_tokens
@@ -214,7 +214,7 @@ def _verl_config(recipe: GrpoRecipe, folder: Path, longest: int) -> dict[str, An
     }
 
 
-def _verl_model(recipe: GrpoRecipe) -> dict[str, Any]:
+def _verl_model(recipe: GRPOConfig) -> dict[str, Any]:
     found: dict[str, Any] = {
         "path": checkpoint_of(recipe.model),
         "enable_gradient_checkpointing": recipe.gradient_checkpointing,
@@ -226,7 +226,7 @@ def _verl_model(recipe: GrpoRecipe) -> dict[str, Any]:
     return found
 
 
-def _verl_actor(recipe: GrpoRecipe, tokens: int) -> dict[str, Any]:
+def _verl_actor(recipe: GRPOConfig, tokens: int) -> dict[str, Any]:
     return {
         "ppo_mini_batch_size": recipe.batch,
         "use_dynamic_bsz": True,

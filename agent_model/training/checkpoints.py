@@ -17,7 +17,7 @@ from msgspec import Struct
 from agent_model.tokens import Tokenizer
 from agent_model.training.files import first_line, writing
 from agent_model.training.model import Policy
-from agent_model.training.optimiser import Masters
+from agent_model.training.optimiser import FP32Optimizer
 from agent_model.training.sharding import whole_weights
 from autocoa_bench.errors import UserError
 
@@ -37,7 +37,7 @@ class Progress(Struct, frozen=True):
     seconds: float = 0.0
 
 
-class Model(Struct, frozen=True):
+class Trainable(Struct, frozen=True):
     """What is saved as the model: its weights, its tokenizer, and the name of its base.
 
     `keeps` is true of the one process that writes.
@@ -56,7 +56,7 @@ class Model(Struct, frozen=True):
                 self.policy.save(folder, self.base, self.tokenizer, state)
 
 
-def save(folder: Path, progress: Progress, masters: Masters, model: Model) -> None:
+def save(folder: Path, progress: Progress, masters: FP32Optimizer, model: Trainable) -> None:
     """Write `folder/step-N`: the optimiser's state, and the model as it would be published.
 
     All processes must call it. Raises UserError where the disk refuses.
@@ -81,7 +81,7 @@ def save(folder: Path, progress: Progress, masters: Masters, model: Model) -> No
                 shutil.rmtree(old)
 
 
-def restore(folder: Path, masters: Masters) -> Progress:
+def restore(folder: Path, masters: FP32Optimizer) -> Progress:
     """Load the newest checkpoint, where there is one; says how far it was. Raises UserError."""
     found = _all(folder)
     if not found:

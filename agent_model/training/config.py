@@ -19,7 +19,7 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 ALL_STAGES: tuple[str, ...] = (*STAGES, "grpo")
 
 
-class Lora(Struct, frozen=True, forbid_unknown_fields=True):
+class LoraConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """A low-rank adapter; `targets` are the names of the linear layers that get one."""
 
     rank: int = 16
@@ -35,7 +35,7 @@ class Lora(Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
-class Live(Struct, frozen=True, forbid_unknown_fields=True):
+class EvalConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Episodes that the model in training plays: `count` questions of `tasks` every so many steps.
 
     No tasks: none. `corpus` empty: the tasks' own.
@@ -53,7 +53,7 @@ class Live(Struct, frozen=True, forbid_unknown_fields=True):
     context_tokens: int = 4096
 
 
-class Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every training run is told. Paths are relative to where the command runs.
 
     `model` is a folder in transformers' format, a Hub id, or a pulled model's name; `adapter` a
@@ -66,7 +66,7 @@ class Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     model: str
     adapter: str = ""
-    lora: Lora | None = Lora()
+    lora: LoraConfig | None = LoraConfig()
     dtype: Literal["auto", "bf16", "fp32"] = "auto"
     lr: float
     schedule: Literal["cosine", "constant"]
@@ -76,12 +76,12 @@ class Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     micro_tokens: int = 2048
     seed: int = 0
     checkpoint_every: int = 50
-    live: Live = Live()
+    live: EvalConfig = EvalConfig()
     torch_threads: int = 1
     gradient_checkpointing: bool = False
 
 
-class Recipe(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SFTConfig(TrainingConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One run of a supervised stage.
 
     `held_out` is a share of the questions, or a file. `batch` is in trajectories (pairs) a step
@@ -103,7 +103,7 @@ class Recipe(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sharding: Literal["none", "fsdp"] = "none"
 
 
-class GrpoRecipe(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GRPOConfig(TrainingConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One run of GRPO (paper 3.3; values that it gives are defaults).
 
     The first `simulated_steps` are in the simulated environment (RL-stage1), where the policy
@@ -156,7 +156,7 @@ class GrpoRecipe(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return Budget(self.max_actions, self.context_tokens, self.step_tokens)
 
 
-AnyRecipe = TypeVar("AnyRecipe", Recipe, GrpoRecipe)
+AnyConfig = TypeVar("AnyConfig", SFTConfig, GRPOConfig)
 
 FREE = frozenset(
     {
@@ -218,19 +218,19 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 }
 
 
-def as_resumed(before: AnyRecipe, now: AnyRecipe) -> AnyRecipe:
+def as_resumed(before: AnyConfig, now: AnyConfig) -> AnyConfig:
     """A run's recipe with what may change as a resuming one has it.
 
     Questions that GRPO watches are not learned from, so that it has to watch the same.
     """
     free = {name: getattr(now, name) for name in FREE.intersection(now.__struct_fields__)}
-    if isinstance(now, GrpoRecipe):
+    if isinstance(now, GRPOConfig):
         watched = {name: getattr(before.live, name) for name in ("tasks", "count", "split")}
         free["live"] = msgspec.structs.replace(now.live, **watched)
     return msgspec.structs.replace(before, **free)
 
 
-def load_recipe(path: Path, stage: Stage, changes: Sequence[str] = ()) -> Recipe:
+def load_sft_config(path: Path, stage: Stage, changes: Sequence[str] = ()) -> SFTConfig:
     """The recipe of a file with `key=value` changes, checked against the stage that was asked for.
 
     Values left out are the paper's where it gives them. Raises UserError for anything that is
@@ -239,14 +239,14 @@ def load_recipe(path: Path, stage: Stage, changes: Sequence[str] = ()) -> Recipe
     found = _found(path, stage, changes)
     if stage == "sft1":
         found = {**_STAGE_1, **found}
-    recipe = _checked(_convert(found, Recipe, str(path)), found, str(path))
+    recipe = _checked(_convert(found, SFTConfig, str(path)), found, str(path))
     return _checked_data(recipe, str(path))
 
 
-def load_grpo(path: Path, changes: Sequence[str] = ()) -> GrpoRecipe:
+def load_grpo_config(path: Path, changes: Sequence[str] = ()) -> GRPOConfig:
     """Likewise, of GRPO."""
     found = _found(path, "grpo", changes)
-    recipe = _checked(_convert(found, GrpoRecipe, str(path)), found, str(path))
+    recipe = _checked(_convert(found, GRPOConfig, str(path)), found, str(path))
     if recipe.max_steps == 0:
         raise UserError(f"the recipe '{path}' trains no step: give max_steps")
     if recipe.simulated_steps > recipe.max_steps:
@@ -278,10 +278,10 @@ def _found(path: Path, stage: str, changes: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-class Adapter(Struct, frozen=True):
+class AdapterInfo(Struct, frozen=True):
     """What a PEFT folder says of itself; `base` is the model it was made on, where it is named."""
 
-    lora: Lora
+    lora: LoraConfig
     base: str
 
 
@@ -293,7 +293,7 @@ class _PeftConfig(Struct):
     base_model_name_or_path: str | None = None
 
 
-def read_adapter(folder: str) -> Adapter:
+def read_adapter(folder: str) -> AdapterInfo:
     """The form of a PEFT folder's adapter. Raises UserError where it is no LoRA adapter."""
     file = Path(folder) / "adapter_config.json"
     try:
@@ -310,8 +310,8 @@ def read_adapter(folder: str) -> Adapter:
         raise UserError(
             f"'{folder}' has lora_alpha = {found.lora_alpha}; adapters of a whole number are taken"
         )
-    lora = Lora(found.r, alpha, targets)
-    return Adapter(lora, found.base_model_name_or_path or "")
+    lora = LoraConfig(found.r, alpha, targets)
+    return AdapterInfo(lora, found.base_model_name_or_path or "")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -343,11 +343,11 @@ def _change(found: dict[str, Any], change: str) -> None:
         raise UserError(f"--set {name} takes no such value: {error}") from None
 
 
-def _convert(found: dict[str, Any], into: type[AnyRecipe], where: str) -> AnyRecipe:
+def _convert(found: dict[str, Any], into: type[AnyConfig], where: str) -> AnyConfig:
     if found.get("lora") is False:
         found = {**found, "lora": None}
     _known(found, into, "key of a recipe")
-    for name, table in (("lora", Lora), ("live", Live)):
+    for name, table in (("lora", LoraConfig), ("live", EvalConfig)):
         if isinstance(found.get(name), dict):
             _known(found[name], table, f"key of the recipe's table [{name}]")
     try:
@@ -362,7 +362,7 @@ def _known(found: Mapping[str, Any], into: type[Struct], what: str) -> None:
             raise unknown(what, key, sorted(into.__struct_fields__))
 
 
-def _checked(recipe: AnyRecipe, found: Mapping[str, Any], where: str) -> AnyRecipe:
+def _checked(recipe: AnyConfig, found: Mapping[str, Any], where: str) -> AnyConfig:
     """A recipe whose numbers are in range, with its adapter's own form where it gives none."""
     if recipe.adapter and "lora" not in found:
         recipe = msgspec.structs.replace(recipe, lora=read_adapter(recipe.adapter).lora)
@@ -379,7 +379,7 @@ def _checked(recipe: AnyRecipe, found: Mapping[str, Any], where: str) -> AnyReci
     return recipe
 
 
-def _checked_data(recipe: Recipe, where: str) -> Recipe:
+def _checked_data(recipe: SFTConfig, where: str) -> SFTConfig:
     if recipe.sharding == "fsdp" and recipe.live.tasks:
         raise UserError(
             f"the recipe '{where}' has live episodes, which no sharded model plays; leave out "

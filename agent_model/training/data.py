@@ -31,7 +31,7 @@ from agent_model.tokens import (
     encode_pair,
     retokenisation_drift,
 )
-from agent_model.training.config import Recipe
+from agent_model.training.config import SFTConfig
 from agent_model.training.losses import TRAINS
 from agent_model.training.model import WORTH_SHARING, common_beginning
 from autocoa_bench.errors import UNREADABLE, UserError
@@ -43,18 +43,18 @@ Made = TypeVar("Made")
 _SAMPLED = 10  # trajectories a file whose drift is measured
 
 
-class Row(NamedTuple):
+class TokenRow(NamedTuple):
     """One sequence: its ids (T,), and which of them are trained (T,)."""
 
     ids: NDArray[np.int32]
     keep: NDArray[np.bool_]
 
 
-Example = tuple[Row, ...]
+Example = tuple[TokenRow, ...]
 """What a loss is computed of: a trajectory's one row, or a pair's two (chosen, rejected)."""
 
 
-class Text(Struct, frozen=True):
+class TextExample(Struct, frozen=True):
     """One text to pretrain on, special tokens written out: parts read and learned in turn, of
     which the first is read (it may be empty)."""
 
@@ -64,11 +64,11 @@ class Text(Struct, frozen=True):
 _WRITTEN_BY: dict[type[object], str] = {
     Record: "`autocoa-bench synth coa` and `run` write such files",
     Pair: "`autocoa-bench synth cot+a` writes such files",
-    Text: 'it takes {"parts": [read, learned, read, ...]}',
+    TextExample: 'it takes {"parts": [read, learned, read, ...]}',
 }
 
 
-class Drift(Struct, frozen=True):
+class DriftCounts(Struct, frozen=True):
     """Of a sample of trajectories: their tokens, and how many of those would be others if the whole
     text were tokenised at once, which encoding by pieces avoids."""
 
@@ -84,7 +84,7 @@ class Data(Struct, frozen=True):
     held_out: tuple[Example, ...]
     dropped: dict[str, int]
     sha256: dict[str, str]
-    drift: Drift = Drift()
+    drift: DriftCounts = DriftCounts()
 
 
 class Batch(NamedTuple):
@@ -99,7 +99,7 @@ class Batch(NamedTuple):
     rows: Tensor
 
 
-def load_data(recipe: Recipe, tokenizer: Tokenizer) -> Data:
+def load_data(recipe: SFTConfig, tokenizer: Tokenizer) -> Data:
     """Read, encode, audit and split. Raises UserError (MaskLeak where a mask is wrong).
 
     Questions of a held-out file are not trained on, whatever else holds them.
@@ -131,7 +131,7 @@ def load_data(recipe: Recipe, tokenizer: Tokenizer) -> Data:
     return Data(tuple(train), tuple(held_out), reading.dropped, hashes, reading.drift)
 
 
-def draw(count: int, batch: int, seed: int, step: int) -> list[int]:
+def examples_of_step(count: int, batch: int, seed: int, step: int) -> list[int]:
     """Which of `count` examples step `step` (from 0) trains on: `batch` of them.
 
     The examples pass in one endless line of shuffled epochs, so a batch may reach into the next.
@@ -221,12 +221,12 @@ def all_tokens(examples: Iterable[Example]) -> int:
 class _Reading:
     """Files as examples, with counts of what is left out and of the drift of a sample."""
 
-    def __init__(self, recipe: Recipe, tokenizer: Tokenizer) -> None:
+    def __init__(self, recipe: SFTConfig, tokenizer: Tokenizer) -> None:
         self._recipe = recipe
         self._trains = TRAINS[recipe.stage]
         self._tokenizer = tokenizer
         self.dropped: dict[str, int] = {}
-        self.drift = Drift()
+        self.drift = DriftCounts()
 
     def drop(self, reason: str) -> None:
         """Count an example that is left out."""
@@ -272,14 +272,14 @@ class _Reading:
                 self._measure(trajectory)
             yield record.question, (row,)
 
-    def _trajectory(self, trajectory: Trajectory) -> Row:
+    def _trajectory(self, trajectory: Trajectory) -> TokenRow:
         encoded = encode(trajectory, self._tokenizer)
         row = _row(encoded, self._trains)
         audit(encoded, row.keep.tolist(), self._trains, trajectory, self._tokenizer)
         return row
 
     def _texts(self, file: Path) -> Iterable[tuple[Question, Example]]:
-        for number, line in self._lines(file, Text):
+        for number, line in self._lines(file, TextExample):
             ids: list[int] = []
             kinds: list[Kind] = []
             for part, kind in zip(line.parts, cycle((Kind.PROMPT, Kind.THOUGHT)), strict=False):
@@ -302,7 +302,7 @@ class _Reading:
 
     def _measure(self, trajectory: Trajectory) -> None:
         found, so_far = retokenisation_drift(trajectory, self._tokenizer), self.drift
-        self.drift = Drift(
+        self.drift = DriftCounts(
             so_far.trajectories + 1, so_far.tokens + found.total, so_far.others + found.count
         )
 
@@ -347,10 +347,10 @@ def _marks(question: Question) -> set[str]:
     return {f"{question.task}:{question.id}", question.text.strip()}
 
 
-def _row(encoded: Encoded, trains: frozenset[Kind]) -> Row:
+def _row(encoded: Encoded, trains: frozenset[Kind]) -> TokenRow:
     keep = np.array([kind in trains for kind in encoded.kinds], np.bool_)
     keep[:1] = False  # nothing stands before the first token to predict it from
-    return Row(np.array(encoded.ids, np.int32), keep)
+    return TokenRow(np.array(encoded.ids, np.int32), keep)
 
 
 def _lot(question: Question) -> float:

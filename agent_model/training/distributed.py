@@ -19,7 +19,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 2**31 - 1
 
 
-def settle(threads: int) -> None:
+def speed_up(threads: int) -> None:
     """Fix the number of threads (0: PyTorch's choice), and let the C library keep its memory.
 
     By default glibc hands every freed activation back to the kernel and gets it anew, page by
@@ -36,7 +36,7 @@ def settle(threads: int) -> None:
 def start_processes(threads: int) -> Accelerator:
     """Settle this process, and meet the others, if there are any. Raises UserError for a way to
     distribute that is not ours."""
-    settle(threads)
+    speed_up(threads)
     for plug_in in _PLUG_INS:
         if parse_flag_from_env(f"ACCELERATE_USE_{plug_in}"):
             raise _not_ours(plug_in)
@@ -49,7 +49,7 @@ def start_processes(threads: int) -> Accelerator:
     return accelerator
 
 
-def deal(batch: int, processes: int) -> int:
+def share_of_process(batch: int, processes: int) -> int:
     """Each process's part of a batch. Raises UserError where parts would not be equal."""
     if batch % processes:
         raise UserError(

@@ -10,11 +10,11 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from agent_model.data.filters import STUDENT, is_well_formed
-from agent_model.rollout.rollout import Rollout, roll_out
+from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler
-from agent_model.rollout.search_client import Finder
+from agent_model.rollout.search_client import SearchClient
 from agent_model.tokens import Tokenizer
-from agent_model.training.config import Live
+from agent_model.training.config import EvalConfig
 from agent_model.training.files import write_records
 from agent_model.training.model import Policy, at_rest
 from autocoa_bench import scoring, tasks
@@ -37,7 +37,7 @@ class Scores(NamedTuple):
     searches: float
 
 
-class Scene(NamedTuple):
+class EvalSetup(NamedTuple):
     """What live episodes are played with, made once; `corpus` is what `search` was opened over,
     and empty where that brings its own."""
 
@@ -48,16 +48,18 @@ class Scene(NamedTuple):
     corpus: str = ""
 
 
-def prepare(live: Live) -> Scene | None:
+def prepare(live: EvalConfig) -> EvalSetup | None:
     """Load questions, corpus and solver; None where no tasks are named. Raises UserError."""
     if not live.tasks:
         return None
     budget = Budget(live.max_actions, live.context_tokens, live.step_tokens)
-    cast = Cast(live.tasks, live.split, live.count, live.corpus, "bm25", live.top_k, live.solver)
-    return set_up(cast, budget, "live.")
+    cast = EpisodeConfig(
+        live.tasks, live.split, live.count, live.corpus, "bm25", live.top_k, live.solver
+    )
+    return prepare_episodes(cast, budget, "live.")
 
 
-class Cast(Struct, frozen=True):
+class EpisodeConfig(Struct, frozen=True):
     """What is played: at most `count` questions, from each of the tasks as many."""
 
     tasks: str
@@ -69,7 +71,7 @@ class Cast(Struct, frozen=True):
     solver: str
 
 
-def set_up(cast: Cast, budget: Budget, table: str = "") -> Scene:
+def prepare_episodes(cast: EpisodeConfig, budget: Budget, table: str = "") -> EvalSetup:
     """Load all of it; `table` is where the recipe names it. Raises UserError."""
     solver = load_solver(cast.solver)
     if isinstance(solver.plugin, DirectSolver):
@@ -84,16 +86,16 @@ def set_up(cast: Cast, budget: Budget, table: str = "") -> Scene:
     if not (corpus or brings_corpus(cast.search)):
         raise UserError(f"{table}tasks '{cast.tasks}' name no one corpus; give {table}corpus")
     search = open_engine(cast.search, corpus, cast.top_k)
-    return Scene(questions[: cast.count], solver.plugin, search, budget, corpus)
+    return EvalSetup(questions[: cast.count], solver.plugin, search, budget, corpus)
 
 
-def play(scene: Scene, policy: Policy, tokenizer: Tokenizer, file: Path) -> list[Record]:
+def evaluate(scene: EvalSetup, policy: Policy, tokenizer: Tokenizer, file: Path) -> list[Record]:
     """Play every question greedily, and write the records to `file`."""
     episodes = [episode(question, scene.dialect, scene.budget) for question in scene.questions]
     rollouts = [Rollout(each, Random(0)) for each in episodes]
-    with at_rest(policy), Finder(scene.search) as finder:
+    with at_rest(policy), SearchClient(scene.search) as finder:
         sampler = PolicySampler(policy, tokenizer, min(_SEATS, len(rollouts)), temperature=0)
-        trajectories = roll_out(rollouts, sampler, finder)
+        trajectories = rollout(rollouts, sampler, finder)
     if finder.faults:
         raise UserError(f"the live episodes' search failed: {finder.faults[0]}")
     records = [Record(q, 0, t) for q, t in zip(scene.questions, trajectories, strict=True)]

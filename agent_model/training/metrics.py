@@ -20,7 +20,7 @@ from agent_model.training.files import writing
 from autocoa_bench.errors import UserError
 
 
-class Row(Struct, frozen=True, kw_only=True):
+class MetricsRow(Struct, frozen=True, kw_only=True):
     """One line of metrics.csv. Tokens are without padding; a value not taken is empty.
 
     `loss` is the stage's, averaged over trained tokens (stage 1: pairs); `ranked` is the share of
@@ -44,7 +44,7 @@ class Row(Struct, frozen=True, kw_only=True):
     live_searches: float | None = None
 
 
-class Stepped(Protocol):
+class StepMetrics(Protocol):
     """A row of one step."""
 
     @property
@@ -53,7 +53,7 @@ class Stepped(Protocol):
         ...
 
 
-R = TypeVar("R", bound=Stepped)
+R = TypeVar("R", bound=StepMetrics)
 
 
 class Metrics(Generic[R]):
@@ -102,7 +102,7 @@ def first(rows: Sequence[R], step: int, path: Path, advice: str) -> list[R]:
     return found
 
 
-def plot(rows: list[Row], path: Path, title: str) -> None:
+def plot(rows: list[MetricsRow], path: Path, title: str) -> None:
     """Draw loss, held-out loss and live scores over steps."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -158,7 +158,7 @@ class Bar:
             self._console.print(f"step {step}/{self._steps} · {said}", highlight=False)
 
 
-def said(row: Row) -> str:
+def progress_text(row: MetricsRow) -> str:
     """A step in one line."""
     text = f"loss {row.loss:.4f} · {row.tokens_per_second:,.0f} tokens/s"
     if row.held_out is not None:
@@ -172,7 +172,7 @@ def _names(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in msgspec.structs.fields(kind))
 
 
-def _cells(row: Stepped) -> list[str]:
+def _cells(row: StepMetrics) -> list[str]:
     values = (getattr(row, name) for name in _names(type(row)))
     return ["" if value is None else str(value) for value in values]
 

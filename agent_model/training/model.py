@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from agent_model.tokens import Tokenizer
 from agent_model.training import attention
-from agent_model.training.config import Common, Lora, read_adapter
+from agent_model.training.config import LoraConfig, TrainingConfig, read_adapter
 from agent_model.training.files import first_line
 from agent_model.training.losses import token_logps
 from autocoa_bench.engines.weights import huggingface, models
@@ -108,7 +108,7 @@ def at_rest(policy: Policy) -> Iterator[None]:
         policy.train(training)
 
 
-def load_policy(recipe: Common) -> tuple[Policy, Tokenizer]:
+def load_policy(recipe: TrainingConfig) -> tuple[Policy, Tokenizer]:
     """The recipe's model, with its adapter new or loaded, and its tokenizer.
 
     Raises UserError where it cannot be loaded or its head is more than a matrix.
@@ -200,7 +200,7 @@ def _convert(file: Path, folder: Path) -> None:
     part.replace(folder)
 
 
-def _with_lora(model: Any, lora: Lora) -> Any:
+def _with_lora(model: Any, lora: LoraConfig) -> Any:
     config = peft.LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -213,7 +213,7 @@ def _with_lora(model: Any, lora: Lora) -> Any:
         raise UserError(f"no adapter can be put on this model: {first_line(error)}") from None
 
 
-def _with_adapter(model: Any, recipe: Common) -> Any:
+def _with_adapter(model: Any, recipe: TrainingConfig) -> Any:
     """The model with the recipe's adapter, every weight of it and no other."""
     folder = recipe.adapter
     _check_adapter(recipe)
@@ -235,7 +235,7 @@ def _without_dropout(model: nn.Module) -> None:
             setattr(module, "attention_dropout", 0.0)  # noqa: B010 - a plain number to torch
 
 
-def _check_adapter(recipe: Common) -> None:
+def _check_adapter(recipe: TrainingConfig) -> None:
     """Refuse an adapter of another form than the recipe says, or made for another model."""
     adapter = read_adapter(recipe.adapter)
     lora = recipe.lora or adapter.lora

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agent_model.training.config import Common, Recipe
+from agent_model.training.config import SFTConfig, TrainingConfig
 from agent_model.training.model import trainable
 from agent_model.training.sharding import add_up, local, norm_of_all, slice_of, whole
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")  # what AdamW keeps of the shape of a weight
 
 
-class Masters:
+class FP32Optimizer:
     """fp32 copies of the trainable weights, which AdamW steps; the model gets them rounded.
 
     A bf16 weight has 8 bits: at a learning rate of 7e-7 one step changes 0.3 % of such weights
@@ -109,12 +109,12 @@ class Masters:
             local(weight).copy_(copy)
 
 
-def total_steps(recipe: Recipe, examples: int) -> int:
+def total_steps(recipe: SFTConfig, examples: int) -> int:
     """Steps of a run: `max_steps`, or the epochs to the nearest whole batch."""
     return recipe.max_steps or max(1, round(recipe.epochs * examples / recipe.batch))
 
 
-def learning_rate(recipe: Common, step: int, steps: int) -> float:
+def learning_rate(recipe: TrainingConfig, step: int, steps: int) -> float:
     """The rate of step `step` (from 0): a linear rise over the warm-up, then the schedule."""
     warm = round(recipe.warmup * steps)
     if step < warm:

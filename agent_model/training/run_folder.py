@@ -16,8 +16,8 @@ import msgspec
 from msgspec import Struct
 
 from agent_model.training.checkpoints import Progress, any_in
-from agent_model.training.config import AnyRecipe, Common, as_resumed
-from agent_model.training.data import Drift
+from agent_model.training.config import AnyConfig, TrainingConfig, as_resumed
+from agent_model.training.data import DriftCounts
 from agent_model.training.files import writing
 from agent_model.training.model import Policy, base_identity
 from autocoa_bench.engines.weights.huggingface import fingerprint
@@ -51,7 +51,7 @@ class Start(Struct, frozen=True):
     adapter: str = ""
 
 
-class TrainingRun(Struct, Generic[AnyRecipe], frozen=True):
+class TrainingRun(Struct, Generic[AnyConfig], frozen=True):
     """run.json. `data_sha256` is by file, or by task and corpus; hours are of training steps alone,
     over all sessions. `last` is the last row of metrics.csv.
 
@@ -59,21 +59,21 @@ class TrainingRun(Struct, Generic[AnyRecipe], frozen=True):
     by pieces.
     """
 
-    recipe: AnyRecipe
+    recipe: AnyConfig
     data_sha256: dict[str, str]
     examples: int
     held_out: int = 0
     left_out: dict[str, int] = {}
     sessions: tuple[Session, ...] = ()
     start: Start = Start()
-    retokenised: Drift = Drift()
+    retokenised: DriftCounts = DriftCounts()
     steps: int = 0
     tokens: int = 0
     hours: float = 0.0
     last: dict[str, Any] | None = None
 
 
-def start(recipe: Common, policy: Policy) -> Start:
+def start(recipe: TrainingConfig, policy: Policy) -> Start:
     """What a loaded policy is."""
     return Start(
         dtype=str(next(policy.parameters()).dtype).removeprefix("torch."),
@@ -83,7 +83,7 @@ def start(recipe: Common, policy: Policy) -> Start:
 
 
 @contextmanager
-def held(out: Path, *, alone: bool) -> Iterator[None]:
+def lock_folder(out: Path, *, alone: bool) -> Iterator[None]:
     """Hold a run's folder against other runs; of many processes, one (`alone`) does."""
     if not alone:
         yield
@@ -104,7 +104,7 @@ def held(out: Path, *, alone: bool) -> Iterator[None]:
         os.close(file)
 
 
-def open_run(out: Path, run: TrainingRun[AnyRecipe], processes: int, device: str) -> None:
+def open_run(out: Path, run: TrainingRun[AnyConfig], processes: int, device: str) -> None:
     """Write run.json, or add this session to it. Raises UserError where it is another run's, or
     gone from a run that was begun."""
     versions = {name: version(name) for name in _PACKAGES}
@@ -123,7 +123,7 @@ def open_run(out: Path, run: TrainingRun[AnyRecipe], processes: int, device: str
             "back, or give another --out"
         )
     if file.exists():
-        found: TrainingRun[AnyRecipe] = read(file, type(run.recipe))
+        found: TrainingRun[AnyConfig] = read(file, type(run.recipe))
         _refuse_other(out, found, run)
         sessions = (*found.sessions, session)
         run = msgspec.structs.replace(
@@ -132,7 +132,7 @@ def open_run(out: Path, run: TrainingRun[AnyRecipe], processes: int, device: str
     _write(file, msgspec.structs.replace(run, sessions=sessions))
 
 
-def close_run(out: Path, kind: type[AnyRecipe], progress: Progress, last: Struct | None) -> None:
+def close_run(out: Path, kind: type[AnyConfig], progress: Progress, last: Struct | None) -> None:
     """Add to run.json how the run ended."""
     file = out / "run.json"
     run = msgspec.structs.replace(
@@ -145,7 +145,7 @@ def close_run(out: Path, kind: type[AnyRecipe], progress: Progress, last: Struct
     _write(file, run)
 
 
-def _refuse_other(out: Path, found: TrainingRun[AnyRecipe], run: TrainingRun[AnyRecipe]) -> None:
+def _refuse_other(out: Path, found: TrainingRun[AnyConfig], run: TrainingRun[AnyConfig]) -> None:
     if changes := differences(found, run):
         raise UserError(
             f"'{out}' holds another training run, which differs in {'; '.join(changes)}. Give "
@@ -153,7 +153,7 @@ def _refuse_other(out: Path, found: TrainingRun[AnyRecipe], run: TrainingRun[Any
         )
 
 
-def differences(found: TrainingRun[AnyRecipe], run: TrainingRun[AnyRecipe]) -> list[str]:
+def differences(found: TrainingRun[AnyConfig], run: TrainingRun[AnyConfig]) -> list[str]:
     """What a run differs in from another one, of that which decides what is learned."""
     changes = list(differing(as_resumed(found.recipe, run.recipe), run.recipe))
     if not changes and found.data_sha256 != run.data_sha256:
@@ -165,11 +165,11 @@ def differences(found: TrainingRun[AnyRecipe], run: TrainingRun[AnyRecipe]) -> l
 
 
 def read(
-    file: Path, kind: type[AnyRecipe], advice: str = "give another --out"
-) -> TrainingRun[AnyRecipe]:
+    file: Path, kind: type[AnyConfig], advice: str = "give another --out"
+) -> TrainingRun[AnyConfig]:
     """A run's run.json. Raises UserError, which ends in the advice."""
     try:
-        run: TrainingRun[AnyRecipe] = msgspec.json.decode(
+        run: TrainingRun[AnyConfig] = msgspec.json.decode(
             file.read_bytes(),
             type=TrainingRun[kind],  # type: ignore[valid-type]
         )
@@ -178,6 +178,6 @@ def read(
         raise UserError(f"cannot read '{file}' ({error}); {advice}") from None
 
 
-def _write(file: Path, run: TrainingRun[AnyRecipe]) -> None:
+def _write(file: Path, run: TrainingRun[AnyConfig]) -> None:
     with writing(file):
         replace_file(file, msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n")

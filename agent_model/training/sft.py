@@ -26,24 +26,24 @@ from torch import Tensor
 
 from agent_model.tokens import Tokenizer
 from agent_model.training import checkpoints, evaluation, metrics, run_folder
-from agent_model.training.checkpoints import Model, Progress
-from agent_model.training.config import Recipe
+from agent_model.training.checkpoints import Progress, Trainable
+from agent_model.training.config import SFTConfig
 from agent_model.training.data import (
     Batch,
     Data,
     Example,
     all_tokens,
     collate,
-    draw,
+    examples_of_step,
     load_data,
     micro_batches,
     shared_tokens,
     trained_tokens,
 )
-from agent_model.training.distributed import deal, start_processes
+from agent_model.training.distributed import share_of_process, start_processes
 from agent_model.training.losses import contrastive, mean_logp, nll
 from agent_model.training.model import Policy, load_policy, trainable
-from agent_model.training.optimiser import Masters, learning_rate, total_steps
+from agent_model.training.optimiser import FP32Optimizer, learning_rate, total_steps
 from agent_model.training.sharding import shard, share
 from autocoa_bench.errors import UserError
 
@@ -51,25 +51,25 @@ from autocoa_bench.errors import UserError
 class _Run(NamedTuple):
     """What stays the same over a run."""
 
-    recipe: Recipe
+    recipe: SFTConfig
     out: Path
     accelerator: Accelerator
     policy: Policy
     tokenizer: Tokenizer
     data: Data
-    masters: Masters
+    masters: FP32Optimizer
     steps: int
-    scene: evaluation.Scene | None
+    scene: evaluation.EvalSetup | None
 
 
-def train(recipe: Recipe, out: Path, console: Console) -> Path:
+def train(recipe: SFTConfig, out: Path, console: Console) -> Path:
     """Train, or go on training, in the folder `out`; returns what was made, `out/model`.
 
     Raises UserError for input that cannot be used, and where `out` holds another run.
     """
     accelerator = start_processes(recipe.torch_threads)
     _check_processes(recipe, accelerator)
-    with run_folder.held(out, alone=accelerator.is_main_process):
+    with run_folder.lock_folder(out, alone=accelerator.is_main_process):
         run = _prepare(recipe, out, accelerator)
         if accelerator.is_main_process:
             run_folder.open_run(
@@ -84,8 +84,8 @@ def train(recipe: Recipe, out: Path, console: Console) -> Path:
     return out / "model"
 
 
-def _check_processes(recipe: Recipe, accelerator: Accelerator) -> None:
-    deal(recipe.batch, accelerator.num_processes)
+def _check_processes(recipe: SFTConfig, accelerator: Accelerator) -> None:
+    share_of_process(recipe.batch, accelerator.num_processes)
     if recipe.sharding == "fsdp" and accelerator.num_processes == 1:
         raise UserError(
             "sharding = 'fsdp' slices weights over processes, and there is one; run it under "
@@ -93,7 +93,7 @@ def _check_processes(recipe: Recipe, accelerator: Accelerator) -> None:
         )
 
 
-def _facts(run: _Run) -> run_folder.TrainingRun[Recipe]:
+def _facts(run: _Run) -> run_folder.TrainingRun[SFTConfig]:
     data = run.data
     return run_folder.TrainingRun(
         run.recipe,
@@ -106,7 +106,7 @@ def _facts(run: _Run) -> run_folder.TrainingRun[Recipe]:
     )
 
 
-def _prepare(recipe: Recipe, out: Path, accelerator: Accelerator) -> _Run:
+def _prepare(recipe: SFTConfig, out: Path, accelerator: Accelerator) -> _Run:
     policy, tokenizer = load_policy(recipe)
     data = load_data(recipe, tokenizer)
     if recipe.sharding == "fsdp":
@@ -115,7 +115,7 @@ def _prepare(recipe: Recipe, out: Path, accelerator: Accelerator) -> _Run:
         policy.to(accelerator.device)
         share(policy)
     steps = total_steps(recipe, len(data.train))
-    masters = Masters(policy)
+    masters = FP32Optimizer(policy)
     scene = evaluation.prepare(recipe.live)
     return _Run(recipe, out, accelerator, policy, tokenizer, data, masters, steps, scene)
 
@@ -124,30 +124,34 @@ def _train(run: _Run, console: Console) -> None:
     recipe, main = run.recipe, run.accelerator.is_main_process
     progress = checkpoints.restore(run.out / "checkpoints", run.masters)
     _check_agreement(run, progress)
-    model = Model(run.policy, run.tokenizer, recipe.model, main)
-    log = metrics.Metrics(run.out / "metrics.csv", progress.step, metrics.Row) if main else None
+    model = Trainable(run.policy, run.tokenizer, recipe.model, main)
+    log = (
+        metrics.Metrics(run.out / "metrics.csv", progress.step, metrics.MetricsRow)
+        if main
+        else None
+    )
     with metrics.Bar(console, progress.step, run.steps, quiet=not main) as bar:
         while progress.step < run.steps:
             row, progress = _step(run, progress)
             row = _evaluated(run, row)
             if log is not None:
                 log.add(row)
-                bar.add(row.step, metrics.said(row), shown=row.held_out is not None)
+                bar.add(row.step, metrics.progress_text(row), shown=row.held_out is not None)
             if progress.step % recipe.checkpoint_every == 0 or progress.step == run.steps:
                 _checkpoint(run, progress, model, log)
     model.save(run.out / "model")
     if main:
         last = log.rows[-1] if log and log.rows else None
-        run_folder.close_run(run.out, Recipe, progress, last)
+        run_folder.close_run(run.out, SFTConfig, progress, last)
         console.print(f"trained: {run.out / 'model'}", highlight=False)
 
 
-def _step(run: _Run, progress: Progress) -> tuple[metrics.Row, Progress]:
+def _step(run: _Run, progress: Progress) -> tuple[metrics.MetricsRow, Progress]:
     """One optimiser step. Randomness, if the model has any, follows from seed and step."""
     recipe, accelerator = run.recipe, run.accelerator
     start = time.perf_counter()
     torch.manual_seed(hash((recipe.seed, progress.step, accelerator.process_index)))
-    chosen = draw(len(run.data.train), recipe.batch, recipe.seed, progress.step)
+    chosen = examples_of_step(len(run.data.train), recipe.batch, recipe.seed, progress.step)
     examples = [run.data.train[i] for i in chosen]
     weight = _weight(recipe, examples)
     shared = shared_tokens(examples) if run.policy.shares else 0
@@ -170,7 +174,7 @@ def _step(run: _Run, progress: Progress) -> tuple[metrics.Row, Progress]:
         raise _diverged("gradient", progress.step + 1, lr)
     tokens, seconds = all_tokens(examples), time.perf_counter() - start
     done = Progress(progress.step + 1, progress.tokens + tokens, progress.seconds + seconds)
-    row = metrics.Row(
+    row = metrics.MetricsRow(
         step=done.step,
         epoch=done.step * recipe.batch / len(run.data.train),
         loss=loss_of_all,
@@ -204,12 +208,12 @@ def _check_agreement(run: _Run, progress: Progress) -> None:
         )
 
 
-def _weight(recipe: Recipe, examples: Sequence[Example]) -> int:
+def _weight(recipe: SFTConfig, examples: Sequence[Example]) -> int:
     """What a step's summed loss is divided by: its pairs, or all its trained tokens."""
     return len(examples) if recipe.stage == "sft1" else trained_tokens(examples)
 
 
-def _loss(recipe: Recipe, logps: Tensor, batch: Batch) -> Tensor:
+def _loss(recipe: SFTConfig, logps: Tensor, batch: Batch) -> Tensor:
     """A batch's summed loss."""
     if recipe.stage == "sft1":
         return contrastive(*_sides(logps, batch), recipe.alpha).sum()
@@ -222,7 +226,7 @@ def _sides(logps: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     return means[0::2], means[1::2]
 
 
-def _evaluated(run: _Run, row: metrics.Row) -> metrics.Row:
+def _evaluated(run: _Run, row: metrics.MetricsRow) -> metrics.MetricsRow:
     """The row with what held-out examples and live episodes give, where it is time for them."""
     if run.data.held_out and _due(row.step, run.recipe.eval_every, run.steps):
         loss, ranked = _held_out(run)
@@ -230,7 +234,9 @@ def _evaluated(run: _Run, row: metrics.Row) -> metrics.Row:
     if run.scene is not None and _due(row.step, run.recipe.live.every, run.steps):
         if run.accelerator.is_main_process:
             file = run.out / "live" / f"{checkpoints.name_of(row.step)}.jsonl"
-            played = evaluation.scores(evaluation.play(run.scene, run.policy, run.tokenizer, file))
+            played = evaluation.scores(
+                evaluation.evaluate(run.scene, run.policy, run.tokenizer, file)
+            )
             row = msgspec.structs.replace(
                 row,
                 live_em=played.em,
@@ -271,7 +277,7 @@ def _due(step: int, every: int, steps: int) -> bool:
 
 
 def _checkpoint(
-    run: _Run, progress: Progress, model: Model, log: metrics.Metrics[metrics.Row] | None
+    run: _Run, progress: Progress, model: Trainable, log: metrics.Metrics[metrics.MetricsRow] | None
 ) -> None:
     if log is not None:
         log.sync()

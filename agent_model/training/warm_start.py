@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 
 from agent_model.training import checkpoints, metrics, run_folder
-from agent_model.training.config import GrpoRecipe
+from agent_model.training.config import GRPOConfig
 from agent_model.training.files import writing
-from agent_model.training.grpo.metrics import Step
+from agent_model.training.grpo.metrics import GRPOStep
 from agent_model.training.run_folder import TrainingRun
 from autocoa_bench.errors import UserError
 
@@ -21,7 +21,7 @@ _ADVICE = "leave begins out, or give it the folder of a whole run of GRPO"
 _LOGGED = ("rollouts", "live")  # folders of a file a step
 
 
-def take_over(out: Path, run: TrainingRun[GrpoRecipe]) -> int:
+def warm_start(out: Path, run: TrainingRun[GRPOConfig]) -> int:
     """Put the newest checkpoint that the run `run.recipe.begins` shares with this one, and what it
     logged up to there, into the new folder `out`; its step, 0 where it has none.
 
@@ -29,12 +29,12 @@ def take_over(out: Path, run: TrainingRun[GrpoRecipe]) -> int:
     where it leaves the simulated environment.
     """
     recipe, folder = run.recipe, Path(run.recipe.begins)
-    other = run_folder.read(folder / "run.json", GrpoRecipe, _ADVICE)
+    other = run_folder.read(folder / "run.json", GRPOConfig, _ADVICE)
     alike = msgspec.structs.replace(
         other.recipe, max_steps=recipe.max_steps, simulated_steps=recipe.simulated_steps
     )
     changes = run_folder.differences(msgspec.structs.replace(other, recipe=alike), run)
-    last = parting(other.recipe, recipe)
+    last = first_difference(other.recipe, recipe)
     if changes or not last:
         reason = f"differs in {'; '.join(changes)}" if changes else "parts from it before step 1"
         raise UserError(
@@ -44,7 +44,7 @@ def take_over(out: Path, run: TrainingRun[GrpoRecipe]) -> int:
     step = checkpoints.shared_step(folder / "checkpoints", last)
     if step:
         told = folder / "metrics.csv"
-        metrics.first(metrics.read(told, Step, _ADVICE), step, told, _ADVICE)
+        metrics.first(metrics.read(told, GRPOStep, _ADVICE), step, told, _ADVICE)
         with writing(out):
             shutil.copyfile(told, out / told.name)
             for file in [each for name in _LOGGED for each in (folder / name).glob("step-*.jsonl")]:
@@ -56,7 +56,7 @@ def take_over(out: Path, run: TrainingRun[GrpoRecipe]) -> int:
     return step
 
 
-def parting(one: GrpoRecipe, other: GrpoRecipe) -> int:
+def first_difference(one: GRPOConfig, other: GRPOConfig) -> int:
     """After how many steps two runs part that differ in nothing but `max_steps` and
     `simulated_steps`."""
     ends = {one.max_steps, other.max_steps}

@@ -27,7 +27,7 @@ from autocoa_bench.cli.options import (
 from autocoa_bench.errors import UserError
 
 if TYPE_CHECKING:
-    from autocoa_bench.judge import JudgePlan
+    from autocoa_bench.judge import JudgeConfig
 
 Labels = Annotated[
     Path,
@@ -75,7 +75,7 @@ def audit(
 ) -> None:
     """Say how far scorers, and a judge, agree with labels, and where they differ."""
     from autocoa_bench import report
-    from autocoa_bench.judge import SCORER, described
+    from autocoa_bench.judge import SCORER, judge_description
     from autocoa_bench.judge import agreement as audits
     from autocoa_bench.runs import scores
 
@@ -98,10 +98,10 @@ def audit(
         with stopped_safely():
             spec, right = scores.judge_labels(found, plan, verdicts, stderr())
         made[SCORER] = audits.Audit(found, right)
-        said = described(spec)
+        said = judge_description(spec)
         if save is not None:
             audits.save_audit(save, spec, labels.name, made[SCORER])
-    write_report(report.audited(made, labels.name, limit, said), form, out)
+    write_report(report.judge_agreement(made, labels.name, limit, said), form, out)
 
 
 @judge_app.command()
@@ -122,7 +122,7 @@ def probe(
 ) -> None:
     """Try to mislead a judge: wrong answers that say they are right, golds in another order."""
     from autocoa_bench import report
-    from autocoa_bench.judge import described
+    from autocoa_bench.judge import judge_description
     from autocoa_bench.judge.agreement import read_labels
     from autocoa_bench.runs import scores
 
@@ -138,7 +138,7 @@ def probe(
     found = read_labels(labels)[:limit]
     with stopped_safely():
         spec, made = scores.probe_judge(found, plan, verdicts, stderr())
-    write_report(report.probed(made, labels.name, described(spec)), form, out)
+    write_report(report.judge_probes(made, labels.name, judge_description(spec)), form, out)
 
 
 def _check_apart(*files: Path | None) -> None:
@@ -149,7 +149,7 @@ def _check_apart(*files: Path | None) -> None:
             raise UserError(f"'{file.name}' is given twice, to be read or written; name two files")
 
 
-def _need_judge(plan: JudgePlan | None, **given: Path | None) -> None:
+def _need_judge(plan: JudgeConfig | None, **given: Path | None) -> None:
     for name, value in given.items():
         if value is not None and plan is None:
             raise UserError(f"--{name} '{value}' is of a judge: give --judge too")

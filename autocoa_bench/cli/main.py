@@ -83,7 +83,7 @@ class Only(StrEnum):
 
 
 class OutType(StrEnum):
-    """How `models convert` stores weights; auto: see engines/convert.py."""
+    """How `models convert` stores weights; auto: see engines/weights/convert.py."""
 
     AUTO = "auto"
     Q8_0 = "q8_0"
@@ -148,9 +148,9 @@ def report(
         write_table(html, page(made, loaded))
         typer.echo(f"written to {html}: open it in a browser")
     if plots is not None:
-        from autocoa_bench.report.render.plot_files import draw
+        from autocoa_bench.report.render.plot_files import write_plots
 
-        for file in draw(made, loaded, plots):
+        for file in write_plots(made, loaded, plots):
             typer.echo(file)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from autocoa_bench.judge import JudgePlan
+    from autocoa_bench.judge import JudgeConfig
     from autocoa_bench.report.model import Report
     from autocoa_bench.runs.run_folder import Run
 
@@ -30,7 +30,7 @@ class Split(StrEnum):
 
 
 class Protocol(StrEnum):
-    """How prompts reach a server (see engines/wire.py)."""
+    """How prompts reach a server (see engines/openai/protocol.py)."""
 
     AUTO = "auto"
     CONTINUE = "continue"
@@ -142,9 +142,9 @@ def judge_plan(
     prompt: str,
     votes: int | None,
     concurrency: int | None = None,
-) -> JudgePlan | None:
+) -> JudgeConfig | None:
     """The judge that the options name; None for none. Raises UserError for some without --judge."""
-    from autocoa_bench.judge import DEFAULT_PROMPT, JudgePlan
+    from autocoa_bench.judge import DEFAULT_PROMPT, JudgeConfig
 
     given = {
         "base-url": base_url,
@@ -160,7 +160,7 @@ def judge_plan(
     servers = addresses(base_url)
     check_key_file(key_file, servers, "--judge-")
     engine = engine_of(engine, servers)
-    return JudgePlan(
+    return JudgeConfig(
         model=model,
         engine=engine,
         base_url=servers,

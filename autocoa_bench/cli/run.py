@@ -148,7 +148,7 @@ def run(
         scores.check_judge(judging)
     folders = []
     for spec in solver:
-        plan = config.Plan(
+        plan = config.RunConfig(
             solver=spec,
             tasks=tasks,
             model=model,

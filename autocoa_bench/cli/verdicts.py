@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from autocoa_bench.judge.synthesis.build import Info
+    from autocoa_bench.judge.synthesis.build import VerdictDataInfo
 
 app = typer.Typer(
     help="Make labelled answers, right and wrong, to train a judge on.", rich_markup_mode=None
@@ -34,15 +34,15 @@ def verdicts(
     asked."""
     from rich.console import Console
 
-    from autocoa_bench.judge.synthesis.build import Order, make
+    from autocoa_bench.judge.synthesis.build import VerdictDataConfig, build
 
-    order = Order(tasks=tasks, count=count, seed=seed, exclude=tuple(exclude or ()))
-    info = make(order, out)
+    order = VerdictDataConfig(tasks=tasks, count=count, seed=seed, exclude=tuple(exclude or ()))
+    info = build(order, out)
     Console().print(_table(info))
     typer.echo(f"{sum(info.right.values()) + sum(info.wrong.values())} written to {out}")
 
 
-def _table(info: Info) -> Table:
+def _table(info: VerdictDataInfo) -> Table:
     """What was made, by what made it."""
     from rich.table import Table
 

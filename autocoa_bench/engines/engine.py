@@ -18,7 +18,7 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.types import Completion, EngineSpec, Generate, Sampling
 
 
-class EngineOptions(Struct, frozen=True):
+class EngineConfig(Struct, frozen=True):
     """What an engine's factory is given: `factory(options) -> Engine`.
 
     The factory's further keyword parameters are options on the command line.
@@ -67,7 +67,7 @@ class Abilities(Struct, frozen=True):
 Factory = TypeVar("Factory", bound=Callable[..., Any])
 
 
-def able(abilities: Abilities) -> Callable[[Factory], Factory]:
+def with_abilities(abilities: Abilities) -> Callable[[Factory], Factory]:
     """Mark an engine's factory with what the engine can do."""
 
     def mark(factory: Factory) -> Factory:
@@ -106,7 +106,7 @@ def caveats(spec: EngineSpec) -> Iterator[str]:
         yield f"the model does not take {missing}: it is asked without, and run.json says so"
 
 
-def opened(spec: str, options: EngineOptions) -> Engine:
+def open_engine(spec: str, options: EngineConfig) -> Engine:
     """The engine that `name` or `name:option=value,...` names. Raises UserError."""
     _, factory, own = registry.configured("engines", spec, reserved=("options",))
     engine: Engine = factory(options, **own)

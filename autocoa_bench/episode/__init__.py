@@ -15,7 +15,7 @@ from autocoa_bench.episode.answer_text import (
 )
 from autocoa_bench.episode.dialect import Action, Dialect, prompt_sha256
 from autocoa_bench.episode.loop import Episode, Event, Reply, episode
-from autocoa_bench.episode.neutralise import inert
+from autocoa_bench.episode.neutralise import neutralise
 from autocoa_bench.episode.trajectory import estimate_tokens, n_actions, n_malformed, turns_of
 
 __all__ = [
@@ -29,10 +29,10 @@ __all__ = [
     "episode",
     "estimate_tokens",
     "forced_boxed",
-    "inert",
     "last_boxed",
     "n_actions",
     "n_malformed",
+    "neutralise",
     "prompt_sha256",
     "turns_of",
     "unwrap",

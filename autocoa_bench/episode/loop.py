@@ -13,8 +13,8 @@ import msgspec
 
 from autocoa_bench.episode.answer_text import after_reasoning
 from autocoa_bench.episode.dialect import Action, Dialect
-from autocoa_bench.episode.neutralise import inert
-from autocoa_bench.episode.trajectory import _turns, estimate_tokens
+from autocoa_bench.episode.neutralise import neutralise
+from autocoa_bench.episode.trajectory import estimate_tokens, turns_of_steps
 from autocoa_bench.errors import CONTEXT, EngineFault
 from autocoa_bench.types import (
     Budget,
@@ -72,7 +72,7 @@ def episode(question: Question, dialect: Dialect, budget: Budget) -> Episode:
             ending = "forced-context"
             break
         completion = yield Generate(
-            prompt=Prompt(opening, _turns(steps), prefill),
+            prompt=Prompt(opening, turns_of_steps(steps), prefill),
             stop=dialect.stop,
             max_tokens=min(budget.step_tokens, limit - used),
         )
@@ -94,7 +94,9 @@ def episode(question: Question, dialect: Dialect, budget: Budget) -> Episode:
         if action.kind == "search":
             searches += 1
             said = Turn("model", action.text, _kept_ids(action, completion))
-            found = yield Search(action.argument, Prompt(opening, (*_turns(steps), said), prefill))
+            found = yield Search(
+                action.argument, Prompt(opening, (*turns_of_steps(steps), said), prefill)
+            )
             assert isinstance(found, Observation)
             text, kept = _observe(found, dialect, limit - used)
         elif dialect.nudge is not None and not nudged:
@@ -110,7 +112,7 @@ def episode(question: Question, dialect: Dialect, budget: Budget) -> Episode:
     forced = Turn("environment", dialect.force)
     while True:
         completion = yield Generate(
-            prompt=Prompt(opening, (*_turns(steps), forced), prefill),
+            prompt=Prompt(opening, (*turns_of_steps(steps), forced), prefill),
             stop=dialect.force_stop,
             max_tokens=budget.answer_tokens,
             forced=True,
@@ -174,7 +176,10 @@ def _observe(found: Observation, dialect: Dialect, room: int) -> tuple[str, tupl
 
 def _shown(passages: Sequence[Passage], dialect: Dialect) -> str:
     return dialect.show(
-        [Passage(inert(p.id), inert(p.title), inert(p.text), p.score) for p in passages]
+        [
+            Passage(neutralise(p.id), neutralise(p.title), neutralise(p.text), p.score)
+            for p in passages
+        ]
     )
 
 

@@ -10,7 +10,7 @@ _BRACKET_TOKEN = re.compile(r"\[(/?[A-Za-z][A-Za-z_0-9 ]*)\]")
 _KEPT_INVISIBLE = "\u200c\u200d"  # joiners that some scripts are spelled with
 
 
-def inert(text: str) -> str:
+def neutralise(text: str) -> str:
     """Untrusted text made unable to act in any dialect, still legible.
 
     No `<` or `>` (every tag and most chat templates' special tokens), no `[INST]`-like token,

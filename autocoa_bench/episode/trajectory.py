@@ -29,10 +29,10 @@ def n_malformed(trajectory: Trajectory) -> int:
 def turns_of(trajectory: Trajectory) -> tuple[Turn, ...]:
     """The assistant's turn of a trajectory, piece by piece in order, by who wrote it."""
     prefill = (Turn("environment", trajectory.prefill),) if trajectory.prefill else ()
-    return prefill + _turns(trajectory.steps)
+    return prefill + turns_of_steps(trajectory.steps)
 
 
-def _turns(steps: Sequence[Step]) -> tuple[Turn, ...]:
+def turns_of_steps(steps: Sequence[Step]) -> tuple[Turn, ...]:
     turns: list[Turn] = []
     for step in steps:
         turns += [

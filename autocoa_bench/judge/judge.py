@@ -9,12 +9,12 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from autocoa_bench.engines import Engine, EngineOptions, opened
+from autocoa_bench.engines import Engine, EngineConfig, open_engine
 from autocoa_bench.engines.weights import models
 from autocoa_bench.engines.weights.huggingface import fingerprint
 from autocoa_bench.errors import EngineFault, UserError
-from autocoa_bench.judge.verdict import Case, JudgePlan, Verdict, key_of, load_prompt
-from autocoa_bench.judge.verdict_cache import Asked, Kept
+from autocoa_bench.judge.verdict import Case, JudgeConfig, Verdict, load_prompt, verdict_key
+from autocoa_bench.judge.verdict_cache import JudgeIdentity, VerdictCache
 from autocoa_bench.types import Completion, Generate, JudgeSpec, Prompt
 from autocoa_bench.util.concurrency import work_through
 from autocoa_bench.util.paths import user_path
@@ -30,16 +30,16 @@ OnVerdict = Callable[[Verdict], None]
 class Judge:
     """A plan's judge. Its engine starts when something is asked that nobody has answered yet."""
 
-    def __init__(self, plan: JudgePlan, engine: Engine | None = None) -> None:
+    def __init__(self, plan: JudgeConfig, engine: Engine | None = None) -> None:
         """Load the prompt; `engine` is the plan's unless given. Raises UserError."""
         self.plan = plan
         self.prompt = load_prompt(plan.prompt)
         embedded = plan.engine.partition(":")[0] == "embedded"
         shipped = self.prompt.adapters.get(plan.model or models.DEFAULT) if embedded else None
         with _named():
-            self._engine = engine or opened(plan.engine, _options(plan, shipped))
+            self._engine = engine or open_engine(plan.engine, _options(plan, shipped))
         self._spec: JudgeSpec | None = None
-        self.asked = Asked(
+        self.asked = JudgeIdentity(
             plan.engine,
             plan.base_url,
             plan.model,
@@ -59,7 +59,7 @@ class Judge:
             self._spec = JudgeSpec(engine, name, sha256, self.plan.votes, self.plan.sampling)
         return self._spec
 
-    async def settle(self, kept: Kept, cases: Sequence[Case]) -> JudgeSpec:
+    async def settle(self, kept: VerdictCache, cases: Sequence[Case]) -> JudgeSpec:
         """Who judges: whoever has judged all of the cases before, else the engine, started.
 
         Raises UserError.
@@ -71,7 +71,7 @@ class Judge:
         return known
 
     async def judge(
-        self, spec: JudgeSpec, kept: Kept, cases: Iterable[Case], on_verdict: OnVerdict
+        self, spec: JudgeSpec, kept: VerdictCache, cases: Iterable[Case], on_verdict: OnVerdict
     ) -> None:
         """Ask what is not kept yet, `concurrency` cases at a time, keeping verdicts as they come.
 
@@ -94,7 +94,7 @@ class Judge:
         plugin = self.prompt.plugin
         opening = plugin.opening(case.question, case.golds, case.answer)
         request = Generate(Prompt(opening), stop=(), max_tokens=plugin.max_tokens)
-        key = key_of(spec, case)
+        key = verdict_key(spec, case)
         first = zlib.crc32(key.encode())
         replies: list[Completion] = []
         try:
@@ -105,13 +105,13 @@ class Judge:
             texts = tuple(reply.text for reply in replies)
             return Verdict(key, None, f"judge's engine: {fault.kind}: {fault}", texts, faulted=True)
         votes = [None if _is_cut(reply) else plugin.read(reply.text) for reply in replies]
-        right, reason = counted(votes)
+        right, reason = majority(votes)
         if not any(vote is not None for vote in votes):
             reason = f"unreadable: {_last_line(replies[0])}"
         return Verdict(key, right, reason, tuple(reply.text for reply in replies))
 
 
-def counted(votes: Sequence[bool | None]) -> tuple[bool | None, str]:
+def majority(votes: Sequence[bool | None]) -> tuple[bool | None, str]:
     """The majority of the readable votes; None with a reason for a tie or no readable vote.
 
     Among several, how many said so is the reason of a verdict too.
@@ -125,7 +125,7 @@ def counted(votes: Sequence[bool | None]) -> tuple[bool | None, str]:
     return 2 * said > n, f"{said} of {n} readable votes say correct"
 
 
-def _model_sha256(plan: JudgePlan) -> str:
+def _model_sha256(plan: JudgeConfig) -> str:
     """The hash of a model that is here as a file or a folder, and may be another tomorrow."""
     path = user_path(plan.model) if plan.model and not plan.base_url else None
     if path is None or not path.exists():
@@ -154,8 +154,8 @@ def _named() -> Iterator[None]:
         raise
 
 
-def _options(plan: JudgePlan, adapter: Path | None) -> EngineOptions:
-    return EngineOptions(
+def _options(plan: JudgeConfig, adapter: Path | None) -> EngineConfig:
+    return EngineConfig(
         model=plan.model,
         base_url=plan.base_url,
         protocol="auto",

@@ -33,7 +33,7 @@ Pairs = Sequence[tuple[bool | None, bool | None]]
 """A judge's verdicts on cases as they are, and as they were changed."""
 
 
-class Probed(NamedTuple):
+class ProbeResults(NamedTuple):
     """Verdicts by the name of the probe."""
 
     injections: Mapping[str, Pairs]

@@ -42,10 +42,10 @@ _SHIPPED = Path(__file__).parent / "adapters"
 _VERDICT = re.compile(r"verdict: (correct|incorrect)", re.IGNORECASE)
 
 
-class JudgePrompt:
+class TextPrompt:
     """A prompt of one user message whose reply ends with a line that is the verdict.
 
-    `max_tokens` bounds the reply; `adapters` and `audits` are as `autocoa_bench.judge` says.
+    `max_tokens` bounds the reply; `adapters` and `audits` are as `autocoa_bench.judge.verdict` says.
     """
 
     def __init__(
@@ -80,16 +80,16 @@ class JudgePrompt:
         return found[1].lower() == "correct" if found else None
 
 
-def brief() -> JudgePrompt:
+def brief() -> TextPrompt:
     """The verdict alone: for small models, and cheap. The embedded model has learned to give it."""
     adapters = {"smollm2-135m-instruct": _SHIPPED / "smollm2-135m-judge.gguf"}
     audits = (_SHIPPED / "audit.json",)
-    return JudgePrompt("brief", BRIEF, max_tokens=16, adapters=adapters, audits=audits)
+    return TextPrompt("brief", BRIEF, max_tokens=16, adapters=adapters, audits=audits)
 
 
-def reasoned() -> JudgePrompt:
+def reasoned() -> TextPrompt:
     """A comparison first, then the verdict: for models that gain by thinking."""
-    return JudgePrompt("reasoned", REASONED, max_tokens=256)
+    return TextPrompt("reasoned", REASONED, max_tokens=256)
 
 
 def _quoted(value: str | list[str]) -> str:

@@ -57,7 +57,7 @@ class LoadedPrompt(NamedTuple):
     audits: Sequence[Path]
 
 
-class JudgePlan(Struct, frozen=True, kw_only=True):
+class JudgeConfig(Struct, frozen=True, kw_only=True):
     """Which judge a person asked for. `engine` is as `engines.opened` reads it."""
 
     model: str
@@ -112,12 +112,12 @@ def load_prompt(spec: str) -> LoadedPrompt:
     )
 
 
-def key_of(spec: JudgeSpec, case: Case) -> str:
+def verdict_key(spec: JudgeSpec, case: Case) -> str:
     """What a verdict is kept by: judge, question, golds and answer."""
     return _sha256(spec, case)
 
 
-def described(spec: JudgeSpec) -> str:
+def judge_description(spec: JudgeSpec) -> str:
     """A judge in a line: model, prompt and votes, then how it is served."""
     votes = f"{spec.votes} votes at temperature {spec.sampling.temperature:g}"
     settings = [

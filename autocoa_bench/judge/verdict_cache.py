@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from autocoa_bench.errors import UNREADABLE, UserError
-from autocoa_bench.judge.verdict import Case, Verdict, key_of
+from autocoa_bench.judge.verdict import Case, Verdict, verdict_key
 from autocoa_bench.types import JudgeSpec
 from autocoa_bench.util.json_lines import LineFile
 
@@ -18,7 +18,7 @@ NAME = "verdicts.jsonl"
 """The file in a run folder."""
 
 
-class Asked(Struct, frozen=True):
+class JudgeIdentity(Struct, frozen=True):
     """A judge in the words of a plan: what is known of it before its engine has started."""
 
     engine: str
@@ -32,17 +32,17 @@ class Asked(Struct, frozen=True):
     votes: int
 
 
-class _Met(Struct, frozen=True, tag="judge"):
+class _JudgeLine(Struct, frozen=True, tag="judge"):
     """A line: who answered to a plan."""
 
-    asked: Asked
+    asked: JudgeIdentity
     spec: JudgeSpec
 
 
-_decoder = msgspec.json.Decoder(_Met | Verdict)
+_decoder = msgspec.json.Decoder(_JudgeLine | Verdict)
 
 
-class Kept:
+class VerdictCache:
     """Verdicts in memory and, where there is a path, in a file that grows with them."""
 
     def __init__(self, path: Path | None) -> None:
@@ -50,7 +50,7 @@ class Kept:
         self._path = path
         self._file: LineFile | None = None
         self._verdicts: dict[str, Verdict] = {}
-        self._met: dict[Asked, JudgeSpec] = {}
+        self._met: dict[JudgeIdentity, JudgeSpec] = {}
         if path is None:
             return
         try:
@@ -71,21 +71,21 @@ class Kept:
 
     def of(self, spec: JudgeSpec, case: Case) -> Verdict | None:
         """A judge's verdict on a case; None where it was not asked."""
-        return self._verdicts.get(key_of(spec, case))
+        return self._verdicts.get(verdict_key(spec, case))
 
     def open_cases(self, spec: JudgeSpec, cases: Iterable[Case]) -> list[Case]:
         """What is still to be asked, each once: what never was, and what the engine failed on."""
         verdicts = ((case, self.of(spec, case)) for case in dict.fromkeys(cases))
         return [case for case, verdict in verdicts if verdict is None or verdict.faulted]
 
-    def known(self, asked: Asked) -> JudgeSpec | None:
+    def known(self, asked: JudgeIdentity) -> JudgeSpec | None:
         """Who answered to such a plan last; None where nobody did."""
         return self._met.get(asked)
 
-    def meet(self, asked: Asked, spec: JudgeSpec) -> None:
+    def meet(self, asked: JudgeIdentity, spec: JudgeSpec) -> None:
         """Note who answers to a plan. Raises UserError."""
         if self.known(asked) != spec:
-            self._write(_Met(asked, spec))
+            self._write(_JudgeLine(asked, spec))
 
     def add(self, verdict: Verdict) -> None:
         """Keep a verdict, written whole. Raises UserError when the disk refuses."""
@@ -97,7 +97,7 @@ class Kept:
         if file is not None:
             file.close()
 
-    def _write(self, line: _Met | Verdict) -> None:
+    def _write(self, line: _JudgeLine | Verdict) -> None:
         if self._file is not None and self._path is not None:
             try:
                 self._file.add(line)
@@ -105,8 +105,8 @@ class Kept:
                 raise _cannot_write(self._path, error) from None
         self._take(line)
 
-    def _take(self, line: _Met | Verdict) -> None:
-        if isinstance(line, _Met):
+    def _take(self, line: _JudgeLine | Verdict) -> None:
+        if isinstance(line, _JudgeLine):
             self._met[line.asked] = line.spec
         else:
             self._verdicts[line.key] = line
@@ -125,7 +125,7 @@ def read_verdicts(path: Path) -> dict[str, Verdict]:
         raise UserError(f"cannot read '{path}': {error.strerror}") from None
 
 
-def _lines(path: Path) -> Iterator[_Met | Verdict]:
+def _lines(path: Path) -> Iterator[_JudgeLine | Verdict]:
     with path.open("rb") as stream:
         for number, line in enumerate(stream, 1):
             if not line.endswith(b"\n"):

@@ -11,8 +11,8 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.judge import SCORER
 from autocoa_bench.judge.agreement import SavedAudit
 from autocoa_bench.registry import unknown
-from autocoa_bench.report.comparison.comparability import refuse_differences
-from autocoa_bench.report.entries import Catalogue, catalogue, deciding, entries
+from autocoa_bench.report.comparison.comparability import check_comparable
+from autocoa_bench.report.entries import Catalogue, catalogue, deciding_scorer, entries
 from autocoa_bench.report.model import Report, Table
 from autocoa_bench.report.notes import footer, judge_notes
 from autocoa_bench.report.render.csv_json import csv, json
@@ -25,16 +25,16 @@ from autocoa_bench.report.tables.compare import compare, records_by_outcome
 from autocoa_bench.report.tables.costs import costs
 from autocoa_bench.report.tables.evidence import evidence
 from autocoa_bench.report.tables.faults import faults
-from autocoa_bench.report.tables.judge_agreement import audited
-from autocoa_bench.report.tables.judge_correction import corrected_means
-from autocoa_bench.report.tables.judge_probes import probed
+from autocoa_bench.report.tables.judge_agreement import judge_agreement
+from autocoa_bench.report.tables.judge_correction import judge_correction
+from autocoa_bench.report.tables.judge_probes import judge_probes
 from autocoa_bench.report.tables.kinds import kinds
 from autocoa_bench.report.tables.leaderboard import leaderboard
 from autocoa_bench.report.tables.paper import paper
 from autocoa_bench.report.tables.samples import samples
-from autocoa_bench.report.tables.search_effect import by_search
+from autocoa_bench.report.tables.search_effect import search_effect
 from autocoa_bench.report.tables.temporal import temporal
-from autocoa_bench.report.tables.when_to_act import KINDS, acting
+from autocoa_bench.report.tables.when_to_act import KINDS, when_to_act
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.tasks.subquestions import is_sub
 
@@ -45,11 +45,8 @@ __all__ = [
     "Catalogue",
     "Report",
     "Table",
-    "acting",
     "action_counts",
-    "audited",
     "build",
-    "by_search",
     "catalogue",
     "claims",
     "compare",
@@ -57,16 +54,19 @@ __all__ = [
     "costs",
     "evidence",
     "faults",
+    "judge_agreement",
+    "judge_probes",
     "kinds",
     "leaderboard",
     "paper",
     "print_terminal",
-    "probed",
     "records_by_outcome",
     "render",
     "samples",
+    "search_effect",
     "temporal",
     "usual",
+    "when_to_act",
 ]
 
 TABLES = (
@@ -153,8 +153,8 @@ def build(
     known = catalogue(runs) if known is None else known
     found = entries(runs, known)
     if not allow_differences:
-        refuse_differences(found, metrics)
-    correct = deciding(metrics)
+        check_comparable(found, metrics)
+    correct = deciding_scorer(metrics)
     make: dict[str, Callable[[], Table]] = {
         "leaderboard": lambda: leaderboard(runs, metrics, known),
         "actions": lambda: action_counts(runs, correct, known),
@@ -162,7 +162,7 @@ def build(
         "cost": lambda: costs(runs, known),
         "faults": lambda: faults(runs, known),
         "kinds": lambda: kinds(runs, metrics, known),
-        "acting": lambda: acting(runs, correct, known),
+        "acting": lambda: when_to_act(runs, correct, known),
         "samples": lambda: samples(runs, correct, known),
         "temporal": lambda: temporal(runs, metrics, correct, known),
         "paper": lambda: paper(runs, known, beside),
@@ -170,7 +170,7 @@ def build(
     }
     tables = [make[name]() for name in by]
     if correcting is not None:
-        tables.append(corrected_means(runs, correcting, known))
+        tables.append(judge_correction(runs, correcting, known))
         audits = (correcting, *audits)
     if SCORER in metrics:
         judged = _ALL_SCORERS if correct != SCORER else {*TABLES, "corrected"} - {"cost", "faults"}
@@ -195,8 +195,8 @@ def compared(
     known = catalogue([first, second])
     found = entries([first, second], known)
     if not allow_differences:
-        refuse_differences(found, [scorer])
-    tables = (compare(first, second, scorer, known), by_search(first, second, scorer, known))
+        check_comparable(found, [scorer])
+    tables = (compare(first, second, scorer, known), search_effect(first, second, scorer, known))
     notes = judge_notes(found, audits) if scorer == SCORER else ()
     shown = tuple(_noted(table, notes) for table in tables if table is not None)
     return Report(shown, footer(found))

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from autocoa_bench.engines import model_name
-from autocoa_bench.report.model import Fact, printable
+from autocoa_bench.report.model import DataPoint, printable
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, Paired, estimate
 from autocoa_bench.tasks import find
@@ -33,7 +33,7 @@ class Catalogue(Struct, frozen=True):
     tasks: dict[str, TaskInfo] = {}
 
 
-NOTHING_KNOWN = Catalogue()
+EMPTY_CATALOGUE = Catalogue()
 """All solvers in "Other", all tasks by their names."""
 
 
@@ -83,9 +83,9 @@ class Entry(Struct, frozen=True):
                 scores.setdefault((record.question.task, record.question.id), []).append(value)
         return {question: fmean(each) for question, each in scores.items()}
 
-    def fact(self, table: str, metric: str, **fields: Any) -> Fact:
+    def fact(self, table: str, metric: str, **fields: Any) -> DataPoint:
         """A fact about this run."""
-        return Fact(
+        return DataPoint(
             table,
             self.name,
             self.run.path.name,
@@ -96,7 +96,9 @@ class Entry(Struct, frozen=True):
             **fields,
         )
 
-    def estimated(self, table: str, metric: str, found: Estimate | Paired, **fields: Any) -> Fact:
+    def estimated(
+        self, table: str, metric: str, found: Estimate | Paired, **fields: Any
+    ) -> DataPoint:
         """A mean of this run with its interval, as a fact."""
         return self.fact(
             table, metric, mean=found.mean, low=found.low, high=found.high, n=found.n, **fields
@@ -205,7 +207,7 @@ _PLAIN = {
 }
 
 
-def plain(field: str) -> str:
+def plain_field(field: str) -> str:
     """A field of `comparable_fields` in words."""
     for prefix, words in (
         ("search.settings.", "search setting"),
@@ -225,7 +227,7 @@ def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
             yield prefix + key, "none" if value is None else str(value)
 
 
-def deciding(scorers: Sequence[str]) -> str:
+def deciding_scorer(scorers: Sequence[str]) -> str:
     """The scorer that says which answers are correct: exact match, else the first."""
     return "em" if "em" in scorers else scorers[0]
 

@@ -52,7 +52,7 @@ class Section(Struct, frozen=True):
     rows: tuple[Row, ...]
 
 
-class Fact(Struct, frozen=True):
+class DataPoint(Struct, frozen=True):
     """One raw number behind a table: a line of the CSV. Shares are in [0, 1].
 
     `p` is a paired test's, `p_holm` the same corrected for the table's other tests.
@@ -79,9 +79,9 @@ class Fact(Struct, frozen=True):
     p_holm: float | None = None
 
 
-def fact_of_no_run(table: str, metric: str, **fields: Any) -> Fact:
+def data_point(table: str, metric: str, **fields: Any) -> DataPoint:
     """A fact about something else than a run."""
-    return Fact(table, "", "", "", "", "", metric, **fields)
+    return DataPoint(table, "", "", "", "", "", metric, **fields)
 
 
 class Table(Struct, frozen=True):
@@ -97,7 +97,7 @@ class Table(Struct, frozen=True):
     columns: tuple[Column, ...]
     sections: tuple[Section, ...]
     notes: tuple[str, ...] = ()
-    facts: tuple[Fact, ...] = ()
+    facts: tuple[DataPoint, ...] = ()
     lead: int = 0
 
 

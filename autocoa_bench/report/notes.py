@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from autocoa_bench.engines import model_name
-from autocoa_bench.judge import SCORER, described
+from autocoa_bench.judge import SCORER, judge_description
 from autocoa_bench.judge.agreement import SavedAudit
-from autocoa_bench.report.entries import Entry, comparable_fields, plain
+from autocoa_bench.report.entries import Entry, comparable_fields, plain_field
 from autocoa_bench.report.model import percent, printable
 from autocoa_bench.types import Budget, Sampling, SearchSpec
 
 EMBEDDED = "embedded edition: questions and passages made by this project, not the real datasets"
 
 
-def titled(title: str, found: Sequence[Entry]) -> str:
+def title_with_model(title: str, found: Sequence[Entry]) -> str:
     """A table's title with the edition of its questions."""
     editions = sorted({sample.edition for entry in found for sample in entry.spec.tasks})
     return f"{title} ({' and '.join(editions)} edition)" if editions else title
@@ -45,7 +45,7 @@ def differences(found: Sequence[Entry]) -> tuple[str, ...]:
             if name in each or not name.startswith(("search.", "tasks."))
         }
         if len(set(values.values())) > 1:
-            notes.append(f"runs differ in {plain(name)}: {grouped(values)}")
+            notes.append(f"runs differ in {plain_field(name)}: {grouped(values)}")
     return tuple(notes)
 
 
@@ -75,7 +75,7 @@ def footer(found: Sequence[Entry]) -> tuple[str, ...]:
 def judge_of(entry: Entry) -> str:
     """Who judged a run's answers; empty where its scores are none of a judge's."""
     info = entry.run.info
-    return described(info.judge) if info.judge and SCORER in info.scorers else ""
+    return judge_description(info.judge) if info.judge and SCORER in info.scorers else ""
 
 
 def judge_notes(found: Sequence[Entry], audits: Sequence[SavedAudit] = ()) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ class Questions(Struct, frozen=True):
     drawn_from: str = ""
 
 
-class Row(Struct, frozen=True):
+class PaperRow(Struct, frozen=True):
     """A row: its figures by set, in the table's unit. A figure that is not printed is absent.
 
     `section` is the heading as reports have it, `models` the names that the row's model goes by,
@@ -59,9 +59,9 @@ class PaperTable(Struct, frozen=True):
     sets: dict[str, Questions]
     protocol: dict[str, str]
     notes: dict[str, str]
-    rows: tuple[Row, ...]
+    rows: tuple[PaperRow, ...]
 
-    def share(self, row: Row, metric: str, name: str) -> float | None:
+    def share(self, row: PaperRow, metric: str, name: str) -> float | None:
         """A figure as a share in [0, 1]; None where it is not printed."""
         figure = row.figures(metric).get(name)
         if figure is None:

@@ -13,7 +13,7 @@ from autocoa_bench.types import (
 )
 
 
-class Plan(Struct, frozen=True, kw_only=True):
+class RunConfig(Struct, frozen=True, kw_only=True):
     """What a person asked `run` for. `base_url` empty means the embedded engine.
 
     `adapter` is a LoRA adapter's path, or `none`; empty: the one that the solver ships for the

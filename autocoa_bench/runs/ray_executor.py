@@ -23,7 +23,7 @@ from autocoa_bench import tasks
 from autocoa_bench.errors import MissingExtra, ServerDown, UserError
 from autocoa_bench.runs import config, run_folder
 from autocoa_bench.runs import run as bench
-from autocoa_bench.runs.scheduler import Job, World, run_jobs
+from autocoa_bench.runs.scheduler import Backends, Job, run_jobs
 from autocoa_bench.runs.solvers import Solver, load_solver
 from autocoa_bench.types import FaultNote, Record, RunInfo, TaskSample
 from autocoa_bench.util import json_lines
@@ -44,21 +44,23 @@ class _Problem(Struct, frozen=True):
 class _Worker:
     """One worker's half: it lives in a process that Ray starts, on whatever machine."""
 
-    def __init__(self, plan: config.Plan, samples: tuple[TaskSample, ...], folder: str) -> None:
+    def __init__(
+        self, plan: config.RunConfig, samples: tuple[TaskSample, ...], folder: str
+    ) -> None:
         os.chdir(folder)  # paths mean what they mean to whoever started the run
         self._plan = plan
         self._samples = samples
         self._file = -1
         self._solver: Solver
-        self._world: World
+        self._world: Backends
 
     async def start(self) -> RunInfo | _Problem:
         """Make the engine and the search ready, and say what answers here."""
         try:
             self._solver = load_solver(self._plan.solver)
             chosen = tasks.resolve(self._plan.tasks)
-            self._world = bench.world_of(self._plan, self._solver, chosen, ExitStack())
-            return await bench.describe(self._plan, self._solver, self._samples, self._world)
+            self._world = bench.open_backends(self._plan, self._solver, chosen, ExitStack())
+            return await bench.describe_run(self._plan, self._solver, self._samples, self._world)
         except UserError as error:
             return _Problem(str(error), error.exit_code)
 
@@ -105,7 +107,7 @@ class RayExecutor:
         self._workers: list[Any] = []
         self._each = 1
 
-    def start(self, plan: config.Plan, samples: tuple[TaskSample, ...]) -> RunInfo:
+    def start(self, plan: config.RunConfig, samples: tuple[TaskSample, ...]) -> RunInfo:
         """Start the workers and say what all of them run. Raises UserError."""
         ray = self._ray = _library()
         if not ray.is_initialized():

@@ -55,7 +55,7 @@ class _Head(Struct):
     format: int
 
 
-class Recorder:
+class ExchangeRecorder:
     """A cassette open for writing; one process at a time has it. What is there already stays."""
 
     def __init__(self, path: Path) -> None:
@@ -82,7 +82,7 @@ class Recorder:
         self._file.close()
 
 
-class Player:
+class ExchangePlayer:
     """A recorded cassette. Replies stay in the file until they are asked for."""
 
     def __init__(self, path: Path) -> None:
@@ -134,7 +134,7 @@ class Player:
 class RecordedEngine:
     """A model engine whose exchanges are written down."""
 
-    def __init__(self, inner: Engine, recorder: Recorder, who: Who) -> None:
+    def __init__(self, inner: Engine, recorder: ExchangeRecorder, who: Who) -> None:
         self._inner, self._recorder, self._who = inner, recorder, who
 
     async def start(self) -> EngineSpec:
@@ -162,7 +162,7 @@ class RecordedEngine:
 class RecordedSearch:
     """A search engine whose exchanges are written down."""
 
-    def __init__(self, inner: SearchEngine, recorder: Recorder, who: Who) -> None:
+    def __init__(self, inner: SearchEngine, recorder: ExchangeRecorder, who: Who) -> None:
         self._inner, self._recorder, self._who = inner, recorder, who
         recorder.add(Exchange(_key(self._who), search=inner.spec))
 
@@ -190,7 +190,7 @@ class RecordedSearch:
 class ReplayedEngine:
     """A model engine's part of a cassette."""
 
-    def __init__(self, player: Player, who: Who) -> None:
+    def __init__(self, player: ExchangePlayer, who: Who) -> None:
         self._player, self._who = player, who
 
     async def start(self) -> EngineSpec:
@@ -212,7 +212,7 @@ class ReplayedEngine:
 class ReplayedSearch:
     """A search engine's part of a cassette."""
 
-    def __init__(self, player: Player, who: Who) -> None:
+    def __init__(self, player: ExchangePlayer, who: Who) -> None:
         """Raises UserError where no such search engine was recorded."""
         found = player.reply(_key(who))
         if found is None or found.search is None:

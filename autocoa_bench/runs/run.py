@@ -15,14 +15,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from autocoa_bench import registry, scoring, tasks
-from autocoa_bench.engines import Engine, EngineOptions, caveats, opened
+from autocoa_bench.engines import Engine, EngineConfig, caveats, open_engine
 from autocoa_bench.engines.weights.models import DEFAULT
 from autocoa_bench.errors import UserError
 from autocoa_bench.runs import provenance, run_folder
 from autocoa_bench.runs import replay as cassette
-from autocoa_bench.runs.config import Plan
+from autocoa_bench.runs.config import RunConfig
 from autocoa_bench.runs.resume import recording
-from autocoa_bench.runs.scheduler import Job, World, run_jobs
+from autocoa_bench.runs.scheduler import Backends, Job, run_jobs
 from autocoa_bench.runs.scores import score_run
 from autocoa_bench.runs.solvers import Solver, load_solver
 from autocoa_bench.search import SearchEngine
@@ -38,7 +38,9 @@ from autocoa_bench.types import (
 )
 
 
-def run(plan: Plan, console: Console, check: Callable[[RunSpec], None] = lambda _: None) -> Path:
+def run(
+    plan: RunConfig, console: Console, check: Callable[[RunSpec], None] = lambda _: None
+) -> Path:
     """Do what the plan says, resuming what is already recorded; returns the scored run folder.
 
     `check` is shown what the run will be before anything is generated; what it raises ends it.
@@ -51,12 +53,12 @@ def run(plan: Plan, console: Console, check: Callable[[RunSpec], None] = lambda 
     if plan.samples > 1 and plan.sampling.temperature == 0:
         console.print("[yellow]greedy samples of one question are all alike[/yellow]")
 
-    async def work(world: World) -> Path:
+    async def work(world: Backends) -> Path:
         try:
             if world.engine:
                 named = escape(f"{plan.engine} {plan.model}".strip())
                 console.print(f"[dim]{escape(solver.spec)}: starting engine {named}[/dim]")
-            info = await describe(plan, solver, samples, world)
+            info = await describe_run(plan, solver, samples, world)
             folder = _folder(plan, info, check, console)
             with recording(folder, info, questions, plan.samples, console) as (waiting, on_record):
                 given = plan.sampling, plan.budget, plan.concurrency
@@ -71,7 +73,7 @@ def run(plan: Plan, console: Console, check: Callable[[RunSpec], None] = lambda 
         folder = _run_elsewhere(plan, samples, questions, check, console)
     else:
         with ExitStack() as stack:
-            folder = asyncio.run(work(world_of(plan, solver, chosen, stack)))
+            folder = asyncio.run(work(open_backends(plan, solver, chosen, stack)))
     _refuse_all_faults(score_run(folder, scorers))
     return folder
 
@@ -79,7 +81,7 @@ def run(plan: Plan, console: Console, check: Callable[[RunSpec], None] = lambda 
 class Executor(Protocol):
     """What runs episodes elsewhere than in this process."""
 
-    def start(self, plan: Plan, samples: tuple[TaskSample, ...]) -> RunInfo:
+    def start(self, plan: RunConfig, samples: tuple[TaskSample, ...]) -> RunInfo:
         """Make ready and say what the run is. Raises UserError."""
         ...
 
@@ -93,7 +95,7 @@ class Executor(Protocol):
 
 
 def _run_elsewhere(
-    plan: Plan,
+    plan: RunConfig,
     samples: tuple[TaskSample, ...],
     questions: Sequence[Question],
     check: Callable[[RunSpec], None],
@@ -118,7 +120,9 @@ def _run_elsewhere(
         executor.close()
 
 
-def _folder(plan: Plan, info: RunInfo, check: Callable[[RunSpec], None], console: Console) -> Path:
+def _folder(
+    plan: RunConfig, info: RunInfo, check: Callable[[RunSpec], None], console: Console
+) -> Path:
     """The run folder of what is to be run, once a person has been told what to know of it."""
     check(info.spec)
     for caveat in caveats(info.spec.engine):
@@ -173,7 +177,9 @@ def draw_questions(
     return questions, tuple(samples)
 
 
-def world_of(plan: Plan, solver: Solver, chosen: Sequence[tasks.Task], stack: ExitStack) -> World:
+def open_backends(
+    plan: RunConfig, solver: Solver, chosen: Sequence[tasks.Task], stack: ExitStack
+) -> Backends:
     """Who answers: engines, engines whose exchanges are recorded, or a cassette of them."""
     model, adapter = Path(plan.model).name, Path(_adapter(plan, solver)).name
     to_engine: cassette.Who = ("model engine", plan.engine, model, plan.protocol, adapter)
@@ -181,12 +187,12 @@ def world_of(plan: Plan, solver: Solver, chosen: Sequence[tasks.Task], stack: Ex
     engine: Engine | None = None
     search: SearchEngine | None = None
     if plan.replay is not None:
-        player = stack.enter_context(closing(cassette.Player(plan.replay)))
+        player = stack.enter_context(closing(cassette.ExchangePlayer(plan.replay)))
         if solver.uses_engine:
             engine = cassette.ReplayedEngine(player, to_engine)
         if solver.searches:
             search = cassette.ReplayedSearch(player, to_search)
-        return World(engine, search)
+        return Backends(engine, search)
     if solver.uses_engine:
         engine = _engine(plan, solver)
     if solver.searches:
@@ -194,10 +200,10 @@ def world_of(plan: Plan, solver: Solver, chosen: Sequence[tasks.Task], stack: Ex
             plan.search, chosen, plan.split, plan.corpus, plan.top_k, plan.search_cache
         )
     if plan.record is not None:
-        recorder = stack.enter_context(closing(cassette.Recorder(plan.record)))
+        recorder = stack.enter_context(closing(cassette.ExchangeRecorder(plan.record)))
         engine = engine and cassette.RecordedEngine(engine, recorder, to_engine)
         search = search and cassette.RecordedSearch(search, recorder, to_search)
-    return World(engine, search)
+    return Backends(engine, search)
 
 
 def open_search(
@@ -243,10 +249,10 @@ def _no_corpus(chosen: Sequence[tasks.Task], split: Split) -> str:
     )
 
 
-def _engine(plan: Plan, solver: Solver) -> Engine:
-    return opened(
+def _engine(plan: RunConfig, solver: Solver) -> Engine:
+    return open_engine(
         plan.engine,
-        EngineOptions(
+        EngineConfig(
             model=plan.model,
             base_url=plan.base_url,
             protocol=plan.protocol,
@@ -258,7 +264,7 @@ def _engine(plan: Plan, solver: Solver) -> Engine:
     )
 
 
-def _adapter(plan: Plan, solver: Solver) -> str:
+def _adapter(plan: RunConfig, solver: Solver) -> str:
     """The path of the adapter that a run puts on its model; empty: none."""
     if plan.adapter:
         return "" if plan.adapter == "none" else plan.adapter
@@ -266,11 +272,11 @@ def _adapter(plan: Plan, solver: Solver) -> str:
     return str(shipped or "")
 
 
-async def describe(
-    plan: Plan,
+async def describe_run(
+    plan: RunConfig,
     solver: Solver,
     samples: tuple[TaskSample, ...],
-    world: World,
+    world: Backends,
 ) -> RunInfo:
     spec = RunSpec(
         solver=solver.spec,

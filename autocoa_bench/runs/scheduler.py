@@ -27,18 +27,18 @@ from autocoa_bench.types import (
 from autocoa_bench.util.concurrency import work_through
 
 
-class World(NamedTuple):
+class Backends(NamedTuple):
     """What an episode acts on; None for what the solver does not use."""
 
     engine: Engine | None
     search: SearchEngine | None
 
 
-class Solves(Protocol):
+class AnswersQuestions(Protocol):
     """Whatever answers a question; `solvers.Solver` is the one that the command line makes."""
 
     async def solve(
-        self, question: Question, world: World, sampling: Sampling, budget: Budget
+        self, question: Question, world: Backends, sampling: Sampling, budget: Budget
     ) -> Trajectory:
         """One episode. Raises Fault."""
         ...
@@ -60,7 +60,7 @@ class Job(NamedTuple):
 
 
 async def drive(
-    question: Question, dialect: Dialect, world: World, sampling: Sampling, budget: Budget
+    question: Question, dialect: Dialect, world: Backends, sampling: Sampling, budget: Budget
 ) -> Trajectory:
     """Run one episode to its end, timing every exchange. Raises Fault."""
     this = EpisodeId()
@@ -72,7 +72,7 @@ async def drive(
         EPISODE.reset(outer)
 
 
-async def _drive(run: Episode, world: World, sampling: Sampling) -> Trajectory:
+async def _drive(run: Episode, world: Backends, sampling: Sampling) -> Trajectory:
     assert world.engine is not None, "a dialect needs a model engine"
     event = next(run)
     while True:
@@ -107,8 +107,8 @@ def episode_seed(seed: int, question: Question, sample: int) -> int:
 
 async def run_jobs(
     jobs: Iterable[Job],
-    solver: Solves,
-    world: World,
+    solver: AnswersQuestions,
+    world: Backends,
     sampling: Sampling,
     budget: Budget,
     concurrency: int,

@@ -17,7 +17,7 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.judge import probes
 from autocoa_bench.judge.agreement import Label, SavedAudit, read_audit
 from autocoa_bench.judge.judge import Judge
-from autocoa_bench.judge.verdict_cache import NAME, Kept, read_verdicts
+from autocoa_bench.judge.verdict_cache import NAME, VerdictCache, read_verdicts
 from autocoa_bench.runs import run_folder
 from autocoa_bench.types import JudgeSpec, Record, RunInfo, Score, Scored
 from autocoa_bench.util.run_progress import JudgeProgress
@@ -84,7 +84,7 @@ def shipped_audits(runs: Iterable[run_folder.Run]) -> list[SavedAudit]:
     return audits
 
 
-def judge_runs(folders: Sequence[Path], plan: judge.JudgePlan, console: Console) -> None:
+def judge_runs(folders: Sequence[Path], plan: judge.JudgeConfig, console: Console) -> None:
     """Have a model judge all answers of runs that it has not judged yet, and write the scores.
 
     Raises UserError, also where every verdict failed, and KeyboardInterrupt once all that was
@@ -107,7 +107,7 @@ def judge_embedded(folders: Sequence[Path], concurrency: int, console: Console) 
 
     One that another judge has judged is left to that. Raises as `judge_runs` does.
     """
-    plan = judge.JudgePlan(model=DEFAULT, engine=EMBEDDED, concurrency=concurrency)
+    plan = judge.JudgeConfig(model=DEFAULT, engine=EMBEDDED, concurrency=concurrency)
     infos = {folder: run_folder.load_run(folder).info for folder in folders}
     own = [folder for folder, info in infos.items() if _is_for_shipped(info)]
     if own:
@@ -120,7 +120,7 @@ def _is_for_shipped(info: RunInfo) -> bool:
     return info.spec.engine.engine == EMBEDDED and not others
 
 
-def check_judge(plan: judge.JudgePlan) -> None:
+def check_judge(plan: judge.JudgeConfig) -> None:
     """Raises UserError where a judge cannot be had: before a long run rather than after it.
 
     An engine that is not a server's is started after it alone.
@@ -138,7 +138,7 @@ def check_judge(plan: judge.JudgePlan) -> None:
 
 
 def judge_cases(
-    cases: Sequence[judge.Case], plan: judge.JudgePlan, file: Path | None, console: Console
+    cases: Sequence[judge.Case], plan: judge.JudgeConfig, file: Path | None, console: Console
 ) -> tuple[JudgeSpec, list[judge.Verdict]]:
     """Who judges, and what it says of each case; `file` keeps verdicts, and is asked first.
 
@@ -146,7 +146,7 @@ def judge_cases(
     """
 
     async def work() -> tuple[JudgeSpec, list[judge.Verdict]]:
-        asked, kept = Judge(plan), Kept(file)
+        asked, kept = Judge(plan), VerdictCache(file)
         try:
             spec = await asked.settle(kept, cases)
             failed = await _ask(asked, spec, kept, cases, console, "judging")
@@ -161,7 +161,7 @@ def judge_cases(
 
 
 def judge_labels(
-    labels: Sequence[Label], plan: judge.JudgePlan, file: Path | None, console: Console
+    labels: Sequence[Label], plan: judge.JudgeConfig, file: Path | None, console: Console
 ) -> tuple[JudgeSpec, tuple[bool | None, ...]]:
     """Who judges, and its verdict on each labelled answer; None too where there is no answer.
 
@@ -175,8 +175,8 @@ def judge_labels(
 
 
 def probe_judge(
-    labels: Sequence[Label], plan: judge.JudgePlan, file: Path | None, console: Console
-) -> tuple[JudgeSpec, probes.Probed]:
+    labels: Sequence[Label], plan: judge.JudgeConfig, file: Path | None, console: Console
+) -> tuple[JudgeSpec, probes.ProbeResults]:
     """Who judges, and how its verdicts on labelled answers stand up to `judge.probes`.
 
     Raises UserError and KeyboardInterrupt as `judge_runs` does.
@@ -196,14 +196,14 @@ def probe_judge(
     for kind, by_name in zip(kinds, found, strict=True):
         for probe in kind:
             by_name.setdefault(probe.name, []).append((right[probe.plain], right[probe.changed]))
-    return spec, probes.Probed(*found)
+    return spec, probes.ProbeResults(*found)
 
 
 async def _judge_run(folder: Path, asked: Judge, console: Console) -> None:
     loaded = run_folder.load_run(folder)
     found = [_case(record) for record in loaded.records]
     cases = [case for case in found if isinstance(case, judge.Case)]
-    kept = Kept(folder / NAME)
+    kept = VerdictCache(folder / NAME)
     try:
         spec = await asked.settle(kept, cases)
         # Said before anything is asked, so that a report of what a kill leaves is right.
@@ -226,7 +226,7 @@ class _Failed(NamedTuple):
 async def _ask(
     asked: Judge,
     spec: JudgeSpec,
-    kept: Kept,
+    kept: VerdictCache,
     cases: Sequence[judge.Case],
     console: Console,
     label: str,
@@ -289,7 +289,7 @@ def _score(record: Record, spec: JudgeSpec, verdicts: dict[str, judge.Verdict]) 
     case = _case(record)
     if isinstance(case, Score):
         return case
-    verdict = verdicts.get(judge.key_of(spec, case))
+    verdict = verdicts.get(judge.verdict_key(spec, case))
     if verdict is None:
         return Score(None, _NOT_JUDGED)
     return Score(None if verdict.right is None else float(verdict.right), verdict.reason)

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from autocoa_bench import registry
 from autocoa_bench.episode import Dialect, prompt_sha256
 from autocoa_bench.errors import Fault
-from autocoa_bench.runs.scheduler import World, drive
+from autocoa_bench.runs.scheduler import Backends, drive
 from autocoa_bench.types import Budget, Question, Sampling, Trajectory
 
 
@@ -47,7 +47,7 @@ class Solver(NamedTuple):
         return not isinstance(self.plugin, DirectSolver)
 
     async def solve(
-        self, question: Question, world: World, sampling: Sampling, budget: Budget
+        self, question: Question, world: Backends, sampling: Sampling, budget: Budget
     ) -> Trajectory:
         """One episode. Raises Fault."""
         if isinstance(self.plugin, DirectSolver):

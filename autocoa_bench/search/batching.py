@@ -84,7 +84,7 @@ class Batches:
         self._waiting = [each for each in self._waiting if each.found is None]
 
 
-def plain(query: str) -> str:
+def one_at_a_time(query: str) -> str:
     """A query without what is no character (lone surrogates), which other languages refuse."""
     return query.encode("utf-8", "replace").decode()
 

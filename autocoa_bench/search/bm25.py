@@ -25,7 +25,7 @@ from autocoa_bench.search.build_cache import open_or_build
 from autocoa_bench.search.corpus import FORMAT, Corpus, open_corpus
 from autocoa_bench.types import Passage, SearchSpec
 from autocoa_bench.util.paths import cache_dir
-from autocoa_bench.util.progress import LateBar
+from autocoa_bench.util.progress import DelayedProgressBar
 
 # bm25s's English set is that of Lucene's EnglishAnalyzer: 33 words.
 STOPWORDS = frozenset(STOPWORDS_EN)
@@ -141,7 +141,7 @@ def _index(corpus: Corpus, spec: SearchSpec) -> _Index:
     key = hashlib.sha256(identity).hexdigest()[:32]
 
     def build(folder: Path) -> None:
-        with LateBar(f"indexing {corpus.name}") as bar:
+        with DelayedProgressBar(f"indexing {corpus.name}") as bar:
             positions, vocabulary = _term_ids(corpus, bar)
             bar.update(None)
             k1, b = spec.settings["k1"], spec.settings["b"]
@@ -152,7 +152,7 @@ def _index(corpus: Corpus, spec: SearchSpec) -> _Index:
     return open_or_build(cache_dir("index") / f"bm25-{key}", build=build, open_=_Index)
 
 
-def _term_ids(corpus: Corpus, bar: LateBar) -> tuple[list[array[int]], dict[str, int]]:
+def _term_ids(corpus: Corpus, bar: DelayedProgressBar) -> tuple[list[array[int]], dict[str, int]]:
     """Each passage's title and text as stem numbers, and the number of each stem."""
     numbers = _StemNumbers()
     documents = []

@@ -20,7 +20,7 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.search.build_cache import open_or_build
 from autocoa_bench.types import Passage
 from autocoa_bench.util.paths import cache_dir, user_path
-from autocoa_bench.util.progress import LateBar
+from autocoa_bench.util.progress import DelayedProgressBar
 from autocoa_bench.util.row_reader import Row, malformed, read_rows, text_id
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
@@ -166,7 +166,7 @@ def _writer(path: Path) -> Callable[[Path], None]:
 def _sha256(path: Path, size: int) -> str:
     digest = hashlib.sha256()
     done = 0
-    with path.open("rb") as file, LateBar(f"fingerprinting {path.name}") as bar:
+    with path.open("rb") as file, DelayedProgressBar(f"fingerprinting {path.name}") as bar:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
             done += len(chunk)

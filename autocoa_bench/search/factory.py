@@ -20,9 +20,9 @@ def open_engine(spec: str, corpus: str, top_k: int, kept: Path | None = None) ->
     engine: SearchEngine = factory(corpus, top_k=top_k, **options)
     if kept is None:
         return engine
-    from autocoa_bench.search.result_cache import KeptSearch
+    from autocoa_bench.search.result_cache import CachedSearch
 
-    return KeptSearch(engine, kept)
+    return CachedSearch(engine, kept)
 
 
 def brings_corpus(spec: str) -> bool:

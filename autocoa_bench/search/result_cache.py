@@ -27,7 +27,7 @@ _Passages = tuple[Passage, ...]
 _decode = msgspec.json.Decoder(_Passages).decode
 
 
-class KeptSearch:
+class CachedSearch:
     """A search engine whose results are kept, by all that decides them: its spec and the query.
 
     The folder may be shared: several engines, corpora and processes at once. What is unreadable in

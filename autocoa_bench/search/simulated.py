@@ -51,7 +51,7 @@ class Tagged(Protocol):
         ...
 
 
-class Model(Protocol):
+class ModelClient(Protocol):
     """A model server, as far as it is needed here (see `engines.Engine`)."""
 
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
@@ -139,7 +139,12 @@ class ResultForm:
 
 
 async def observe(
-    model: Model, form: ResultForm, before: Prompt, sampling: Sampling, top_k: int, max_tokens: int
+    model: ModelClient,
+    form: ResultForm,
+    before: Prompt,
+    sampling: Sampling,
+    top_k: int,
+    max_tokens: int,
 ) -> Simulated:
     """The results of the search that a turn ends with, at most `top_k`, as a model writes them.
 

@@ -9,9 +9,9 @@ May import: `types`, `errors`, `registry`, `util`."""
 from autocoa_bench.tasks.resolve import catalogue, find, resolve
 from autocoa_bench.tasks.task import (
     PAPER_ORDER,
-    DrawnTask,
     FileTask,
-    Sampled,
+    NamedSamples,
+    SampledTask,
     Split,
     Task,
     questions_sha256,
@@ -21,9 +21,9 @@ from autocoa_bench.tasks.task import (
 
 __all__ = [
     "PAPER_ORDER",
-    "DrawnTask",
     "FileTask",
-    "Sampled",
+    "NamedSamples",
+    "SampledTask",
     "Split",
     "Task",
     "catalogue",

@@ -9,7 +9,7 @@ from pathlib import Path
 from autocoa_bench import registry
 from autocoa_bench.errors import UserError
 from autocoa_bench.tasks import sampling
-from autocoa_bench.tasks.task import _WHOLE, PAPER_ORDER, DrawnTask, FileTask, Task
+from autocoa_bench.tasks.task import _WHOLE, PAPER_ORDER, FileTask, SampledTask, Task
 from autocoa_bench.types import TaskInfo
 from autocoa_bench.util.paths import user_path
 from autocoa_bench.util.row_reader import SUFFIXES
@@ -87,7 +87,7 @@ def _named(word: str) -> list[Task]:
 
 def _drawn(word: str) -> list[Task]:
     """The tasks of `NAME@...`, where the name is of a real dataset or of a group of them."""
-    name, draw = sampling.parse(word)
+    name, draw = sampling.parse_sample(word)
     whole = {
         task.info.name.removesuffix(_WHOLE): task
         for task in _registered()
@@ -96,7 +96,7 @@ def _drawn(word: str) -> list[Task]:
     members = [whole[name]] if name in whole else _members(list(whole.values()), name)
     if not members:
         raise registry.unknown("real dataset", name, [*whole, *_groups(list(whole.values()))])
-    return members if draw.name == sampling.ALL else [DrawnTask(task, draw) for task in members]
+    return members if draw.name == sampling.ALL else [SampledTask(task, draw) for task in members]
 
 
 def _members(tasks: Sequence[Task], group: str) -> list[Task]:

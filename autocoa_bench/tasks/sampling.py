@@ -19,7 +19,7 @@ _NAMED = re.compile(r"[a-z][a-z0-9-]*")
 _SIZED = re.compile(r"([0-9]{1,9})(?::seed=(-?[0-9]{1,18}))?")
 
 
-class Draw(Struct, frozen=True):
+class SampleSpec(Struct, frozen=True):
     """The questions of a dataset that a name stands for (`all`: every one), or `size` by `seed`."""
 
     name: str = ""
@@ -34,15 +34,15 @@ class Draw(Struct, frozen=True):
         return f"{self.size}:seed={self.seed}" if self.seed else str(self.size)
 
 
-def parse(word: str) -> tuple[str, Draw]:
+def parse_sample(word: str) -> tuple[str, SampleSpec]:
     """The name before the `@`, and what is drawn. Raises UserError that says how it is written."""
     name, _, text = word.partition("@")
     if _NAMED.fullmatch(text):
-        return name, Draw(text)
+        return name, SampleSpec(text)
     match = _SIZED.fullmatch(text)
     if not match or not int(match[1]):
         raise UserError(
             f"task '{word:.80}': what follows the @ is no sample's name and no number from 1 with "
             f"a seed; {WRITTEN}"
         )
-    return name, Draw(size=int(match[1]), seed=int(match[2] or 0))
+    return name, SampleSpec(size=int(match[1]), seed=int(match[2] or 0))

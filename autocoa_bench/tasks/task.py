@@ -41,7 +41,7 @@ class Task(Protocol):
 
 
 @runtime_checkable
-class Sampled(Protocol):
+class NamedSamples(Protocol):
     """A task registered as `NAME@all` of which samples have names: `NAME@paper`."""
 
     @property
@@ -90,16 +90,16 @@ def warnings(task: Task) -> tuple[str, ...]:
     return said
 
 
-class DrawnTask:
+class SampledTask:
     """Some of a real dataset's questions: a named sample, or a seeded one of any size."""
 
-    def __init__(self, whole: Task, draw: sampling.Draw) -> None:
+    def __init__(self, whole: Task, draw: sampling.SampleSpec) -> None:
         """Raises UserError where the dataset has no sample of the draw's name."""
         self._whole = whole
         self._draw = draw
         self._had = 0
         self._dataset = whole.info.name.removesuffix(_WHOLE)
-        self._samples = whole.samples if isinstance(whole, Sampled) else {}
+        self._samples = whole.samples if isinstance(whole, NamedSamples) else {}
         if draw.name and draw.name not in self._samples:
             near = registry.unknown(
                 f"sample of {self._dataset}", draw.name, [sampling.ALL, *self._samples]
@@ -132,7 +132,7 @@ class DrawnTask:
         return (*warnings(self._whole), *((few,) if self._had else ()))
 
     def _named(self, split: Split) -> Sequence[Question]:
-        assert isinstance(self._whole, Sampled)
+        assert isinstance(self._whole, NamedSamples)
         if split != "test":
             raise UserError(
                 f"'{self.info.name}' is a sample of test questions; for the {split} split give "

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 PATIENCE_SECONDS = 2.0
 
 
-class LateBar:
+class DelayedProgressBar:
     """A transient bar on stderr; silent where stderr is no terminal or the work is short."""
 
     def __init__(self, label: str) -> None:

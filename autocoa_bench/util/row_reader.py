@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from autocoa_bench.errors import UNREADABLE, MissingExtra, UserError
-from autocoa_bench.util.progress import LateBar
+from autocoa_bench.util.progress import DelayedProgressBar
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
 
@@ -74,7 +74,7 @@ _BOM = b"\xef\xbb\xbf"
 def _lines(path: Path) -> Iterator[tuple[int, Row]]:
     decoder = msgspec.json.Decoder()
     size = path.stat().st_size or 1
-    with path.open("rb") as raw, LateBar(f"reading {path.name}") as bar:
+    with path.open("rb") as raw, DelayedProgressBar(f"reading {path.name}") as bar:
         zipped = path.name.lower().endswith(".gz")
         stream = gzip.GzipFile(fileobj=raw) if zipped else raw
         for number, line in enumerate(stream, 1):
@@ -116,7 +116,10 @@ def _parquet(path: Path) -> Iterator[tuple[int, Row]]:
     except ImportError as error:
         raise MissingExtra(f"reading {path.name}", "parquet") from error
     try:
-        with pyarrow.parquet.ParquetFile(path) as file, LateBar(f"reading {path.name}") as bar:
+        with (
+            pyarrow.parquet.ParquetFile(path) as file,
+            DelayedProgressBar(f"reading {path.name}") as bar,
+        ):
             number = 0
             for batch in file.iter_batches(_ROWS_A_REPORT):
                 for row in batch.to_pylist():

@@ -12,7 +12,7 @@ T = TypeVar("T")
 SEED = 2025
 
 
-class Dice:
+class Rng:
     """Rolls that depend on the seed and a label only.
 
     Uses nothing but `random.Random(int).random()`, whose sequence Python guarantees.

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from autocoa_bench.types import Hop, Question
-from tasks.closed_world.rng import Dice
-from tasks.nano.world import RELATIONS, Fact, Nano, NanoSide, nano
+from tasks.closed_world.rng import Rng
+from tasks.nano.world import RELATIONS, NanoFact, NanoSide, NanoWorld, nano
 
 
 class Shape(NamedTuple):
@@ -36,32 +36,34 @@ SHAPES = {
 @cache
 def questions(name: str, side: NanoSide) -> tuple[Question, ...]:
     """A dataset's questions of a side, in a fixed order."""
-    shape, dice = SHAPES[name], Dice(f"nano/{name}/{side}")
-    chains = dice.shuffled(list(_chains(nano(side), shape.hops)))
+    shape, rng = SHAPES[name], Rng(f"nano/{name}/{side}")
+    chains = rng.shuffled(list(_chains(nano(side), shape.hops)))
     if shape.hops == 1:
         chains = _by_turns(chains)
-    made = [_question(name, chain, shape, dice) for chain in chains[: shape.counts[side]]]
+    made = [_question(name, chain, shape, rng) for chain in chains[: shape.counts[side]]]
     return tuple(
         replace(question, id=f"nano-{name}-{side}-{number:04d}")
         for number, question in enumerate(made, 1)
     )
 
 
-def _by_turns(chains: list[tuple[Fact, ...]]) -> list[tuple[Fact, ...]]:
+def _by_turns(chains: list[tuple[NanoFact, ...]]) -> list[tuple[NanoFact, ...]]:
     """Single facts, known and unknown in turn."""
     known = [chain for chain in chains if chain[0].known]
     unknown = [chain for chain in chains if not chain[0].known]
     return [chain for pair in zip(known, unknown, strict=False) for chain in pair]
 
 
-def _chains(world: Nano, hops: int) -> Iterator[tuple[Fact, ...]]:
+def _chains(world: NanoWorld, hops: int) -> Iterator[tuple[NanoFact, ...]]:
     """All chains of facts of a length, each about what the one before it leads to, none twice
     through the same entity."""
     for fact in world.all_facts():
         yield from _longer(world, (fact,), hops)
 
 
-def _longer(world: Nano, chain: tuple[Fact, ...], hops: int) -> Iterator[tuple[Fact, ...]]:
+def _longer(
+    world: NanoWorld, chain: tuple[NanoFact, ...], hops: int
+) -> Iterator[tuple[NanoFact, ...]]:
     if len(chain) == hops:
         yield chain
         return
@@ -71,11 +73,11 @@ def _longer(world: Nano, chain: tuple[Fact, ...], hops: int) -> Iterator[tuple[F
             yield from _longer(world, (*chain, fact), hops)
 
 
-def _question(name: str, chain: tuple[Fact, ...], shape: Shape, dice: Dice) -> Question:
+def _question(name: str, chain: tuple[NanoFact, ...], shape: Shape, rng: Rng) -> Question:
     """The chain folded into one question, and its hops with what stands for each in it."""
     subject, phrases = chain[0].about, []
     for fact in chain:
-        phrases.append(_phrase(fact, subject, dice))
+        phrases.append(_phrase(fact, subject, rng))
         subject = phrases[-1]
     around = phrases[-2] if len(chain) > 1 else chain[0].about
     last = RELATIONS[chain[-1].relation]
@@ -92,5 +94,5 @@ def _question(name: str, chain: tuple[Fact, ...], shape: Shape, dice: Dice) -> Q
     return Question("", text, (chain[-1].value,), f"{name}@nano", kind, "shared", hops)
 
 
-def _phrase(fact: Fact, subject: str, dice: Dice) -> str:
-    return dice.pick(RELATIONS[fact.relation].phrases).format(x=subject)
+def _phrase(fact: NanoFact, subject: str, rng: Rng) -> str:
+    return rng.pick(RELATIONS[fact.relation].phrases).format(x=subject)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import get_args
 
 from autocoa_bench.types import Passage
-from tasks.closed_world.rng import Dice
-from tasks.nano.world import RELATIONS, Fact, NanoSide, names_of, rolled, worded
+from tasks.closed_world.rng import Rng
+from tasks.nano.world import RELATIONS, NanoFact, NanoSide, names_of, random_facts, worded
 
 COUNT = 40_000
 
@@ -22,12 +22,12 @@ def readings(count: int = COUNT) -> Iterator[Passage]:
     names = _all_names()
     kinds = {name: kind for kind in names for name in names[kind]}
     listed = list(kinds)
-    dice = Dice("nano/readings")
+    rng = Rng("nano/readings")
     for number in range(1, count + 1):
-        subjects = _two(listed, dice)
-        facts = [rolled(name, kinds[name], names, "", dice) for name in subjects]
-        told = " ".join(worded(each, dice) for each in facts)
-        asked = " ".join(_asked(fact, dice) for fact in dice.shuffled([*facts[0], *facts[1]]))
+        subjects = _two(listed, rng)
+        facts = [random_facts(name, kinds[name], names, "", rng) for name in subjects]
+        told = " ".join(worded(each, rng) for each in facts)
+        asked = " ".join(_asked(fact, rng) for fact in rng.shuffled([*facts[0], *facts[1]]))
         yield Passage(f"nano-reading-{number:05d}", subjects[0], f"{told} {asked}")
 
 
@@ -36,13 +36,13 @@ def _all_names() -> dict[str, tuple[str, ...]]:
     return {kind: tuple(name for names in sides for name in names[kind]) for kind in sides[0]}
 
 
-def _two(listed: list[str], dice: Dice) -> tuple[str, str]:
-    first = dice.pick(listed)
-    return first, dice.pick([name for name in listed if name != first])
+def _two(listed: list[str], rng: Rng) -> tuple[str, str]:
+    first = rng.pick(listed)
+    return first, rng.pick([name for name in listed if name != first])
 
 
-def _asked(fact: Fact, dice: Dice) -> str:
+def _asked(fact: NanoFact, rng: Rng) -> str:
     relation = RELATIONS[fact.relation]
-    phrase = dice.pick(relation.phrases).format(x=fact.about)
+    phrase = rng.pick(relation.phrases).format(x=fact.about)
     asks = [ask.format(x=fact.about) for ask in relation.asks]
     return f"{dice.pick([*asks, f'Name {phrase}.', f'What is {phrase}?'])} It is {fact.value}."

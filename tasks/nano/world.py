@@ -12,7 +12,7 @@ from functools import cache
 from typing import Literal, NamedTuple, get_args
 
 from autocoa_bench.types import Passage
-from tasks.closed_world.rng import Dice
+from tasks.closed_world.rng import Rng
 
 NanoSide = Literal["test", "train", "base"]
 
@@ -128,7 +128,7 @@ _VOWELS = "a e i o u"
 _CODAS = "l m n r s t k"
 
 
-class Fact(NamedTuple):
+class NanoFact(NamedTuple):
     """What is true of an entity, by names."""
 
     about: str
@@ -138,33 +138,33 @@ class Fact(NamedTuple):
     passage: str
 
 
-class Nano(NamedTuple):
+class NanoWorld(NamedTuple):
     """A side: its names by kind, and its facts by the name that they are about."""
 
     names: dict[str, tuple[str, ...]]
-    facts: dict[str, tuple[Fact, ...]]
+    facts: dict[str, tuple[NanoFact, ...]]
 
-    def fact(self, name: str, relation: str) -> Fact:
+    def fact(self, name: str, relation: str) -> NanoFact:
         """The one fact of an entity in a relation."""
         return next(fact for fact in self.facts[name] if fact.relation == relation)
 
-    def all_facts(self) -> Iterator[Fact]:
+    def all_facts(self) -> Iterator[NanoFact]:
         """Every fact, in the order of the entities."""
         for facts in self.facts.values():
             yield from facts
 
 
 @cache
-def nano(side: NanoSide) -> Nano:
+def nano(side: NanoSide) -> NanoWorld:
     """A side's world, the same on every machine."""
-    dice = Dice(f"nano/{side}")
+    rng = Rng(f"nano/{side}")
     names = names_of(side)
     facts = {
-        name: rolled(name, kind, names, f"nano-{side}-{name.lower()}", dice)
+        name: random_facts(name, kind, names, f"nano-{side}-{name.lower()}", rng)
         for kind in names
         for name in names[kind]
     }
-    return Nano(names, facts)
+    return NanoWorld(names, facts)
 
 
 def names_of(side: NanoSide) -> dict[str, tuple[str, ...]]:
@@ -172,35 +172,35 @@ def names_of(side: NanoSide) -> dict[str, tuple[str, ...]]:
     return _names()[side]
 
 
-def rolled(
-    name: str, kind: str, names: dict[str, tuple[str, ...]], passage: str, dice: Dice
-) -> tuple[Fact, ...]:
+def random_facts(
+    name: str, kind: str, names: dict[str, tuple[str, ...]], passage: str, rng: Rng
+) -> tuple[NanoFact, ...]:
     """Facts of an entity; half of them are known, the odd one as the dice fall."""
     relations = [each for each, relation in RELATIONS.items() if relation.kind == kind]
-    half = (len(relations) + dice.below(2)) // 2
-    known = set(dice.shuffled(relations)[:half])
+    half = (len(relations) + rng.below(2)) // 2
+    known = set(rng.shuffled(relations)[:half])
     return tuple(
-        Fact(name, each, _value(name, each, names, dice), each in known, passage)
+        NanoFact(name, each, _value(name, each, names, rng), each in known, passage)
         for each in relations
     )
 
 
-def _value(name: str, relation: str, names: dict[str, tuple[str, ...]], dice: Dice) -> str:
+def _value(name: str, relation: str, names: dict[str, tuple[str, ...]], rng: Rng) -> str:
     target = RELATIONS[relation].target
     options: Sequence[str] = names[target] if target else VALUES[relation].split()
-    return dice.pick([option for option in options if option != name])
+    return rng.pick([option for option in options if option != name])
 
 
 @cache
 def _names() -> dict[NanoSide, dict[str, tuple[str, ...]]]:
     """All sides' names, no two alike."""
-    dice = Dice("nano/names")
+    rng = Rng("nano/names")
     taken: dict[str, None] = {}
 
     def new() -> str:
         while True:
             parts = (_ONSETS, _VOWELS, _ONSETS, _VOWELS, _CODAS)
-            name = "".join(dice.pick(part.split()) for part in parts).capitalize()
+            name = "".join(rng.pick(part.split()) for part in parts).capitalize()
             if name not in taken:
                 taken[name] = None
                 return name
@@ -212,15 +212,15 @@ def _names() -> dict[NanoSide, dict[str, tuple[str, ...]]]:
     }
 
 
-def stated(fact: Fact, wording: int) -> str:
+def stated(fact: NanoFact, wording: int) -> str:
     """A fact as a sentence."""
     sentence = RELATIONS[fact.relation].statements[wording].format(x=fact.about, y=fact.value)
     return sentence[:1].upper() + sentence[1:]
 
 
-def worded(facts: Sequence[Fact], dice: Dice) -> str:
+def worded(facts: Sequence[NanoFact], rng: Rng) -> str:
     """Facts as sentences, in an order and in wordings as the dice fall."""
-    return " ".join(stated(fact, dice.below(2)) for fact in dice.shuffled(facts))
+    return " ".join(stated(fact, rng.below(2)) for fact in rng.shuffled(facts))
 
 
 def known_passages() -> list[Passage]:
@@ -242,6 +242,6 @@ def passages(side: NanoSide) -> list[Passage]:
     """One passage an entity, which states all its facts; worded by the entity's own dice."""
     made = []
     for name, facts in nano(side).facts.items():
-        text = worded(facts, Dice(f"nano/passage/{name}"))
+        text = worded(facts, Rng(f"nano/passage/{name}"))
         made.append(Passage(facts[0].passage, name, text))
     return made

@@ -22,10 +22,10 @@ from autocoa_bench.scoring.text import has_words
 from autocoa_bench.types import EngineSpec, Generate, Message, Prompt, Question, Sampling
 from autocoa_bench.util.concurrency import work_through
 from autocoa_bench.util.json_lines import LineFile
-from autocoa_bench.util.progress import LateBar
+from autocoa_bench.util.progress import DelayedProgressBar
 from autocoa_bench.util.row_reader import malformed, read_rows, text_id
 from tasks.temporal import chains
-from tasks.temporal.chains import Chain, Fact, Report
+from tasks.temporal.chains import Chain, NewsReport, ReportedFact
 
 FACT_TOKENS, ANSWER_TOKENS, QUESTION_TOKENS = 1536, 512, 512
 """What replies have room for; a reasoning model thinks within it."""
@@ -44,11 +44,11 @@ class Rejected(Struct, frozen=True):
     text: str
 
 
-class Built(Struct, frozen=True):
+class BuiltSet(Struct, frozen=True):
     """The questions, and what was rejected on the way; `facts` were usable as hops."""
 
     questions: tuple[Question, ...]
-    facts: tuple[Fact, ...]
+    facts: tuple[ReportedFact, ...]
     rejected: tuple[Rejected, ...]
 
 
@@ -57,12 +57,12 @@ class _Reply(Struct, frozen=True):
     text: str
 
 
-def read_reports(path: Path) -> list[Report]:
+def read_reports(path: Path) -> list[NewsReport]:
     """The reports of a file: rows of title and text, and of id and date where there are any.
 
     Raises UserError naming the row that is wrong.
     """
-    found: dict[str, Report] = {}
+    found: dict[str, NewsReport] = {}
     for number, row in read_rows(path):
         title, text = row.get("title"), row.get("text")
         if not (isinstance(title, str) and isinstance(text, str) and title.strip()):
@@ -71,7 +71,7 @@ def read_reports(path: Path) -> list[Report]:
         if identifier in found:
             raise malformed(path, number, f"the id '{identifier}' is an earlier report's too")
         date = row.get("date")
-        found[identifier] = Report(identifier, title, text, "" if date is None else str(date))
+        found[identifier] = NewsReport(identifier, title, text, "" if date is None else str(date))
     return list(found.values())
 
 
@@ -121,8 +121,8 @@ class Builder:
         self._rejected: list[Rejected] = []
 
     async def build(
-        self, reports: Sequence[Report], most: int, count: int, seed: int, task: str
-    ) -> Built:
+        self, reports: Sequence[NewsReport], most: int, count: int, seed: int, task: str
+    ) -> BuiltSet:
         """At most `count` questions; at most `most` facts are asked for of a report.
 
         A question on which the model failed is rejected, and counted, like any other. Raises
@@ -140,7 +140,7 @@ class Builder:
 
         made = chains.chains_of(facts, count, seed)
         kept = await self._kept("question", made, compose)
-        return Built(
+        return BuiltSet(
             tuple(
                 chains.as_question(chain, questions[chain], number, task)
                 for number, chain in enumerate(kept, 1)
@@ -149,10 +149,10 @@ class Builder:
             tuple(self._rejected),
         )
 
-    async def _facts(self, reports: Sequence[Report], most: int) -> list[Fact]:
-        found: dict[Report, list[Fact]] = {}
+    async def _facts(self, reports: Sequence[NewsReport], most: int) -> list[ReportedFact]:
+        found: dict[NewsReport, list[ReportedFact]] = {}
 
-        async def write(report: Report) -> str:
+        async def write(report: NewsReport) -> str:
             prompt = chains.FACTS.format(report=report.shown, most=most)
             lines = list(chains.facts_in(await self._ask(prompt, FACT_TOKENS), report))
             self._rejected += [
@@ -164,7 +164,7 @@ class Builder:
         kept = await self._kept("report", reports, write)
         return list(dict.fromkeys(fact for report in kept for fact in found[report]))
 
-    async def _check_hop(self, fact: Fact, by_id: dict[str, Report]) -> str:
+    async def _check_hop(self, fact: ReportedFact, by_id: dict[str, NewsReport]) -> str:
         """Why a fact is no hop: its report must be needed for it, and be enough."""
         shown = by_id[fact.report].shown
         with_report = chains.FROM_REPORT.format(report=shown, question=fact.question)
@@ -190,7 +190,7 @@ class Builder:
         """The items, in order, of which `check` says nothing; the others are rejected."""
         reasons: dict[T, str] = {}
         failed = []
-        with LateBar(f"checking each {stage}") as bar:
+        with DelayedProgressBar(f"checking each {stage}") as bar:
 
             async def work(item: T) -> None:
                 try:
@@ -210,19 +210,19 @@ class Builder:
 
 
 def build(
-    reports: Sequence[Report],
+    reports: Sequence[NewsReport],
     engine: Engine,
     kept: Path,
     concurrency: int,
     shape: tuple[int, int, int, str],
-) -> tuple[Built, EngineSpec]:
+) -> tuple[BuiltSet, EngineSpec]:
     """Build with an engine, which is started and closed; `shape`: most, count, seed, task.
 
     `kept` is the file that keeps replies. Raises UserError, and KeyboardInterrupt after every
     reply is kept.
     """
 
-    async def work() -> tuple[Built, EngineSpec]:
+    async def work() -> tuple[BuiltSet, EngineSpec]:
         try:
             spec = await engine.start()
             replies = Replies(engine, spec, kept)
@@ -244,9 +244,9 @@ def json_lines(rows: Iterable[Any]) -> bytes:
 def _told(item: object) -> str:
     """What was rejected, for a reader."""
     match item:
-        case Report():
+        case NewsReport():
             return item.title
-        case Fact():
+        case ReportedFact():
             return f"{item.question} {item.answer}"
         case _:
             return msgspec.json.encode(item).decode()

@@ -53,7 +53,7 @@ and answers it has only {subject}: every other one is described by what leads to
 else."""
 
 
-class Report(Struct, frozen=True):
+class NewsReport(Struct, frozen=True):
     """An article; `date` as its source writes it, empty where it does not."""
 
     id: str
@@ -73,7 +73,7 @@ class Report(Struct, frozen=True):
         return f"{self.date}. {self.text}" if self.date else self.text
 
 
-class Fact(Struct, frozen=True):
+class ReportedFact(Struct, frozen=True):
     """What a report states of a subject: a question, and the span of the report that answers it."""
 
     report: str
@@ -82,7 +82,7 @@ class Fact(Struct, frozen=True):
     answer: str
 
 
-Chain = tuple[Fact, ...]
+Chain = tuple[ReportedFact, ...]
 """Facts of which each but the first is about the answer of the one before."""
 
 
@@ -92,7 +92,7 @@ class _Written(Struct):
     answer: str
 
 
-def facts_in(reply: str, report: Report) -> Iterator[tuple[Fact | None, str, str]]:
+def facts_in(reply: str, report: NewsReport) -> Iterator[tuple[ReportedFact | None, str, str]]:
     """Each line of a reply as a fact of the report, or as None with why not; and the line."""
     for line in after_reasoning(reply).splitlines():
         if not line.strip().startswith("{"):
@@ -102,7 +102,7 @@ def facts_in(reply: str, report: Report) -> Iterator[tuple[Fact | None, str, str
         except UNREADABLE:
             yield None, "not one line of JSON with subject, question and answer", line
             continue
-        made = Fact(report.id, *(" ".join(each.split()) for each in _fields(found)))
+        made = ReportedFact(report.id, *(" ".join(each.split()) for each in _fields(found)))
         reason = _wrong_with(made, report)
         yield None if reason else made, reason, line
 
@@ -111,7 +111,7 @@ def _fields(found: _Written) -> tuple[str, str, str]:
     return found.subject, found.question, found.answer
 
 
-def _wrong_with(fact: Fact, report: Report) -> str:
+def _wrong_with(fact: ReportedFact, report: NewsReport) -> str:
     """Why a fact cannot be a hop; empty where nothing is wrong with it by its words alone."""
     whole = f"{report.title} {report.date} {report.text}"
     if not (normalise(fact.subject) and normalise(fact.question) and normalise(fact.answer)):
@@ -127,15 +127,15 @@ def _wrong_with(fact: Fact, report: Report) -> str:
     return ""
 
 
-def chains_of(facts: Sequence[Fact], count: int, seed: int) -> list[Chain]:
+def chains_of(facts: Sequence[ReportedFact], count: int, seed: int) -> list[Chain]:
     """At most `count` chains of three facts, drawn by seed; a fact stands in several only where
     both others of its chain are new."""
-    by_subject: dict[str, list[Fact]] = {}
+    by_subject: dict[str, list[ReportedFact]] = {}
     for fact in facts:
         by_subject.setdefault(normalise(fact.subject), []).append(fact)
     found = [chain for fact in facts for chain in _longer((fact,), by_subject)]
     Random(seed).shuffle(found)
-    used: set[Fact] = set()
+    used: set[ReportedFact] = set()
     chosen: list[Chain] = []
     for chain in found:
         if len(chosen) < count and sum(fact in used for fact in chain) <= 1:
@@ -144,7 +144,7 @@ def chains_of(facts: Sequence[Fact], count: int, seed: int) -> list[Chain]:
     return chosen
 
 
-def _longer(chain: Chain, by_subject: dict[str, list[Fact]]) -> Iterator[Chain]:
+def _longer(chain: Chain, by_subject: dict[str, list[ReportedFact]]) -> Iterator[Chain]:
     """All chains of HOPS facts that begin so and meet nothing twice."""
     if len(chain) == HOPS:
         yield chain

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from autocoa_bench.types import EngineSpec
-    from tasks.temporal.build import Built
-    from tasks.temporal.chains import Report
+    from tasks.temporal.build import BuiltSet
+    from tasks.temporal.chains import NewsReport
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -57,7 +57,7 @@ def build_temporal(
     """
     from rich.console import Console
 
-    from autocoa_bench.engines import EngineOptions, opened
+    from autocoa_bench.engines import EngineConfig, open_engine
     from tasks.temporal.build import build, read_reports
 
     servers = addresses(base_url)
@@ -68,12 +68,12 @@ def build_temporal(
         raise UserError(f"--out '{out}' names the task, so its name has no @, comma or leading dot")
     chosen = engine_of(engine, servers)
     in_flight = concurrency_of(concurrency, chosen)
-    options = EngineOptions(model, servers, "auto", in_flight, CONTEXT_TOKENS, key_file=key_file)
+    options = EngineConfig(model, servers, "auto", in_flight, CONTEXT_TOKENS, key_file=key_file)
     _make(out)
     with stopped_safely():
         built, spec = build(
             found,
-            opened(chosen, options),
+            open_engine(chosen, options),
             out / "replies.jsonl",
             in_flight,
             (facts, count, seed, name),
@@ -92,7 +92,7 @@ def _make(out: Path) -> None:
         raise UserError(f"cannot write to '{out}': {error.strerror}") from None
 
 
-def _table(found: list[Report], built: Built) -> Table:
+def _table(found: list[NewsReport], built: BuiltSet) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
@@ -107,11 +107,13 @@ def _table(found: list[Report], built: Built) -> Table:
     return table
 
 
-def _causes(built: Built) -> list[tuple[str, str]]:
+def _causes(built: BuiltSet) -> list[tuple[str, str]]:
     return [(each.stage, each.reason) for each in built.rejected]
 
 
-def _write(out: Path, name: str, found: list[Report], built: Built, spec: EngineSpec) -> list[Path]:
+def _write(
+    out: Path, name: str, found: list[NewsReport], built: BuiltSet, spec: EngineSpec
+) -> list[Path]:
     """The questions, their sub-questions, the reports as a corpus, and what was rejected."""
     import msgspec
 

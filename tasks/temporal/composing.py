@@ -9,7 +9,7 @@ from tasks.closed_world.questions.chains import Chain, plain
 from tasks.closed_world.questions.composing import Composer, Wording, leaks, placed
 
 
-def asked(composer: Composer, chain: Chain, wording: Wording) -> Question | None:
+def compose_question(composer: Composer, chain: Chain, wording: Wording) -> Question | None:
     """The chain's question; None where its words give away the answer or a bridge to it."""
     text, phrases = plain(composer, chain, wording)
     hops = placed(composer.chain_hops(chain), text, phrases)

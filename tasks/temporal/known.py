@@ -21,7 +21,7 @@ from tasks.closed_world.questions.composing import Composer, collect
 from tasks.closed_world.text.grammar import capitalise, with_articles
 from tasks.closed_world.text.prose import Article
 from tasks.closed_world.text.wordings import wordings
-from tasks.temporal.composing import asked
+from tasks.temporal.composing import compose_question
 
 NAME = "known"
 COUNT = 192
@@ -142,7 +142,7 @@ def questions() -> tuple[Question, ...]:
             return None
         if answered.get(chain[-1].surface, 0) >= _SAME_GOLD:
             return None
-        question = asked(composer, chain, "shared")
+        question = compose_question(composer, chain, "shared")
         if question is not None:
             begun[chain[0]] = begun.get(chain[0], 0) + 1
             answered[chain[-1].surface] = answered.get(chain[-1].surface, 0) + 1
@@ -151,5 +151,5 @@ def questions() -> tuple[Question, ...]:
     made = collect(make, lambda question: question.text, COUNT)
     return tuple(
         replace(question, id=f"embedded-{NAME}-test-{number:04d}", wording="")
-        for number, question in enumerate(composer.dice.shuffled(made), 1)
+        for number, question in enumerate(composer.rng.shuffled(made), 1)
     )

@@ -14,7 +14,7 @@ from tasks.closed_world.questions.chains import Chains
 from tasks.closed_world.questions.composing import Composer, collect
 from tasks.closed_world.text.prose import Article, article
 from tasks.closed_world.text.wordings import wordings
-from tasks.temporal.composing import asked
+from tasks.temporal.composing import compose_question
 from tasks.temporal.reports import COUNTS as REPORTS
 from tasks.temporal.reports import world
 
@@ -90,7 +90,7 @@ def questions(side: Side) -> tuple[Question, ...]:
         chain = chains.draw(HOPS)
         if chain is None or any(used.get(end, 0) >= _limit(side) for end in (chain[0], chain[-1])):
             return None
-        question = asked(composer, chain, composer.wording_of(number))
+        question = compose_question(composer, chain, composer.wording_of(number))
         if question is not None:
             for end in (chain[0], chain[-1]):
                 used[end] = used.get(end, 0) + 1
@@ -99,7 +99,7 @@ def questions(side: Side) -> tuple[Question, ...]:
     made = collect(make, lambda question: question.text, COUNTS[side])
     return tuple(
         replace(question, id=f"embedded-{NAME}-{side}-{number:04d}")
-        for number, question in enumerate(composer.dice.shuffled(made), 1)
+        for number, question in enumerate(composer.rng.shuffled(made), 1)
     )
 
 

@@ -39,7 +39,7 @@ def world(side: Side) -> World:
         "race": _race,
         "meeting": _meeting,
     }
-    for number, kind in enumerate(season.dice.shuffled(kinds)):
+    for number, kind in enumerate(season.rng.shuffled(kinds)):
         tell[kind](season, _day(number, len(kinds)))
     return season.freeze()
 
@@ -61,22 +61,22 @@ def written(date: Date) -> str:
 
 
 def _title(season: Season, kind: str, date: Date, *names: str) -> str:
-    line = season.dice.pick(_HEADLINES[kind]).format(*names)
+    line = season.rng.pick(_HEADLINES[kind]).format(*names)
     return f"{line[:1].upper()}{line[1:]} ({written(date)})"
 
 
 def _clubs(season: Season) -> list[Draft]:
     """Two clubs of a country."""
-    nation = season.dice.below(len(season.nations))
+    nation = season.rng.below(len(season.nations))
     clubs = season.of("football club")
     each = len(clubs) // len(season.nations)
-    return season.dice.shuffled(clubs[nation * each : (nation + 1) * each])[:2]
+    return season.rng.shuffled(clubs[nation * each : (nation + 1) * each])[:2]
 
 
 def _match(season: Season, date: Date) -> None:
-    dice = season.dice
+    rng = season.rng
     winner, loser = _clubs(season)
-    host = dice.pick((winner, winner, loser))
+    host = rng.pick((winner, winner, loser))
     label = f"the match between {winner.name} and {loser.name} on {written(date)}"
     season.report(
         "match",
@@ -87,19 +87,19 @@ def _match(season: Season, date: Date) -> None:
             "date": date,
             "winner": winner,
             "loser": loser,
-            "score": dice.pick(_SCORES),
+            "score": rng.pick(_SCORES),
             "venue": season.target(host, "ground"),
-            "scorer": dice.pick(season.squads[winner.id]),
-            "best": dice.pick(season.squads[loser.id]),
-            "referee": dice.pick(season.of("referee")),
-            "attendance": Amount(dice.between(24, 290) * 100 + dice.below(100)),
+            "scorer": rng.pick(season.squads[winner.id]),
+            "best": rng.pick(season.squads[loser.id]),
+            "referee": rng.pick(season.of("referee")),
+            "attendance": Amount(rng.between(24, 290) * 100 + rng.below(100)),
         },
     )
 
 
 def _transfer(season: Season, date: Date) -> None:
     """A player other than the captain goes; nobody moves twice."""
-    dice = season.dice
+    rng = season.rng
     while True:
         buyer, seller = _clubs(season)
         movable = [
@@ -110,7 +110,7 @@ def _transfer(season: Season, date: Date) -> None:
         announced = f"the signing that {buyer.name} announced on {written(date)}"
         if len(movable) > 1 and all(report.label != announced for report in season.reports):
             break
-    player = dice.pick(movable)
+    player = rng.pick(movable)
     player.roles = 1
     season.squads[seller.id].remove(player)
     season.squads[buyer.id].append(player)
@@ -124,23 +124,23 @@ def _transfer(season: Season, date: Date) -> None:
             "buyer": buyer,
             "player": player,
             "seller": seller,
-            "agent": dice.pick(season.of("players' agent")),
-            "fee": Amount(dice.between(3, 88) * 100_000, "crowns"),
+            "agent": rng.pick(season.of("players' agent")),
+            "fee": Amount(rng.between(3, 88) * 100_000, "crowns"),
         },
     )
 
 
 def _appointment(season: Season, date: Date) -> None:
     """A club that has not yet changed its coach does so."""
-    dice = season.dice
+    rng = season.rng
     waiting = [club for club in season.of("football club") if club.roles == 0]
-    club = dice.pick(waiting)
+    club = rng.pick(waiting)
     club.roles = 1
     clubs = season.of("football club")
     nation = season.nations[clubs.index(club) * len(season.nations) // len(clubs)]
     rivals = [other for other in clubs if other is not club]
     coach = season.person(nation, "football coach", (39, 66))
-    coach.facts["first_club"] = dice.pick(rivals).ref
+    coach.facts["first_club"] = rng.pick(rivals).ref
     season.report(
         "appointment",
         "appointment",
@@ -151,7 +151,7 @@ def _appointment(season: Season, date: Date) -> None:
             "club": club,
             "coach": coach,
             "predecessor": season.coaches[club.id],
-            "contract": Amount(dice.between(14, 40), "months"),
+            "contract": Amount(rng.between(14, 40), "months"),
         },
     )
     season.coaches[club.id] = coach
@@ -167,12 +167,12 @@ def _named(season: Season, pattern: str) -> str:
 
 def _pair(season: Season, noun: str) -> list[Draft]:
     """Two rivals: they are of one sex."""
-    first, *others = season.dice.shuffled(season.of(noun))
+    first, *others = season.rng.shuffled(season.of(noun))
     return [first, next(other for other in others if other.female == first.female)]
 
 
 def _final(season: Season, date: Date) -> None:
-    dice = season.dice
+    rng = season.rng
     name = _named(season, "{} Open")
     winner, loser = _pair(season, "tennis player")
     season.report(
@@ -185,18 +185,18 @@ def _final(season: Season, date: Date) -> None:
             "tournament": f"the {name}",
             "winner": winner,
             "loser": loser,
-            "score": dice.pick(_SETS),
-            "venue": dice.pick(season.of("arena")),
-            "duration": Amount(dice.between(71, 204), "minutes"),
+            "score": rng.pick(_SETS),
+            "venue": rng.pick(season.of("arena")),
+            "duration": Amount(rng.between(71, 204), "minutes"),
         },
     )
 
 
 def _race(season: Season, date: Date) -> None:
-    dice = season.dice
+    rng = season.rng
     name = _named(season, "{} Classic")
     winner, second = _pair(season, "cyclist")
-    start, finish = dice.shuffled(dice.pick(season.nations).towns)[:2]
+    start, finish = rng.shuffled(rng.pick(season.nations).towns)[:2]
     season.report(
         "race",
         "race",
@@ -209,13 +209,13 @@ def _race(season: Season, date: Date) -> None:
             "second": second,
             "start": start,
             "finish": finish,
-            "distance": Amount(dice.between(128, 241), "kilometres"),
+            "distance": Amount(rng.between(128, 241), "kilometres"),
         },
     )
 
 
 def _meeting(season: Season, date: Date) -> None:
-    dice = season.dice
+    rng = season.rng
     name = _named(season, "{} Indoor Meeting")
     holder, former = _pair(season, "high jumper")
     heights = (88, 99) if holder.female else (11, 38)
@@ -229,8 +229,8 @@ def _meeting(season: Season, date: Date) -> None:
             "meeting": f"the {name}",
             "record_setter": holder,
             "former_holder": former,
-            "venue": dice.pick(season.of("arena")),
-            "sponsor": dice.pick(season.of("company")),
+            "venue": rng.pick(season.of("arena")),
+            "sponsor": rng.pick(season.of("company")),
             "height": f"{1 if holder.female else 2}.{dice.between(*heights)} metres",
         },
     )

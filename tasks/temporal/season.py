@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import Struct
 
 from tasks.closed_world.entities import Amount, Entity, Ref, Side, Value, World, Year
-from tasks.closed_world.rng import Dice
+from tasks.closed_world.rng import Rng
 from tasks.closed_world.text.grammar import capitalise, with_articles
 from tasks.closed_world.world.draft import Draft, some_date
 from tasks.closed_world.world.names import (
@@ -62,7 +62,7 @@ _PROFESSIONS = (
 )
 
 
-class Nation(Struct, frozen=True):
+class SeasonNation(Struct, frozen=True):
     """What is needed to add to a country."""
 
     pool: NamePool
@@ -75,15 +75,15 @@ class Season:
 
     def __init__(self, side: Side) -> None:
         self.side = side
-        self.dice = Dice(f"recent/{side}")
+        self.rng = Rng(f"recent/{side}")
         self.drafts: dict[str, Draft] = {}
         self.reports: list[Entity] = []
-        self.nations: list[Nation] = []
+        self.nations: list[SeasonNation] = []
         self.squads: dict[str, list[Draft]] = {}
         self.coaches: dict[str, Draft] = {}
         self._words = Words(side, "words of the season")
         self._names: set[str] = set()
-        for language in self.dice.shuffled(languages())[:_COUNTRIES]:
+        for language in self.rng.shuffled(languages())[:_COUNTRIES]:
             self._settle(language)
 
     def add(self, kind: str, name: str, noun: str) -> Draft:
@@ -129,7 +129,7 @@ class Season:
         short = {person.id: f"{person.name[0]}. {person.name.split()[1]}" for person in people}
         bearers = Counter(short.values())
         for person in people:
-            if bearers[short[person.id]] == 1 and self.dice.chance(20):
+            if bearers[short[person.id]] == 1 and self.rng.chance(20):
                 person.aliases.append(short[person.id])
 
     def of(self, noun: str) -> list[Draft]:
@@ -149,26 +149,26 @@ class Season:
 
     def coined(self, patterns: Sequence[str], words: Sequence[str]) -> str:
         """A free name of a pattern and a word."""
-        return self.free(lambda: self.dice.pick(patterns).format(self.dice.pick(words)))
+        return self.free(lambda: self.rng.pick(patterns).format(self.rng.pick(words)))
 
-    def person(self, nation: Nation, noun: str, ages: tuple[int, int]) -> Draft:
+    def person(self, nation: SeasonNation, noun: str, ages: tuple[int, int]) -> Draft:
         """Somebody born in the country."""
-        dice, pool = self.dice, nation.pool
-        female = dice.chance(40)
+        rng, pool = self.rng, nation.pool
+        female = rng.chance(40)
         given = pool.female if female else pool.male
         name = self.free(lambda: f"{dice.pick(given)} {dice.pick(pool.surnames)}")
         draft = self.add("person", name, noun)
         draft.female = female
         draft.facts["nationality"] = nation.demonym
-        draft.facts["born"] = some_date(dice, YEAR - dice.between(*ages))
-        draft.facts["birthplace"] = dice.pick(nation.towns).ref
+        draft.facts["born"] = some_date(rng, YEAR - rng.between(*ages))
+        draft.facts["birthplace"] = rng.pick(nation.towns).ref
         return draft
 
     def _settle(self, language: Language) -> None:
-        dice = self.dice
+        rng = self.rng
         pool = name_pool(self._words, language, people=44, places=16)
         demonym = self._words.coin(language, ("ian", "ish", "ese"), 2)
-        nation = Nation(pool, demonym, [])
+        nation = SeasonNation(pool, demonym, [])
         self.nations.append(nation)
         for _ in range(_TOWNS):
             self._town(nation, language)
@@ -177,83 +177,83 @@ class Season:
         clubs = [self._club(nation, firms) for _ in range(_CLUBS)]
         for _ in range(3):
             referee = self.person(nation, "referee", (32, 46))
-            referee.facts["profession"] = dice.pick(_PROFESSIONS)
+            referee.facts["profession"] = rng.pick(_PROFESSIONS)
             agent = self._elder(nation, "players' agent")
-            agent.facts["first_club"] = dice.pick(clubs).ref
-            self._ground(nation, dice.pick(nation.towns), "arena", _ARENAS)
+            agent.facts["first_club"] = rng.pick(clubs).ref
+            self._ground(nation, rng.pick(nation.towns), "arena", _ARENAS)
         self._squads(nation, clubs, firms)
         for noun in ("tennis player", "cyclist", "high jumper"):
             for _ in range(4):
                 star = self.person(nation, noun, (19, 34))
                 star.facts |= {
-                    "trainer": dice.pick(trainers).ref,
-                    "residence": dice.pick(nation.towns).ref,
-                    "sponsor": dice.pick(firms).ref,
+                    "trainer": rng.pick(trainers).ref,
+                    "residence": rng.pick(nation.towns).ref,
+                    "sponsor": rng.pick(firms).ref,
                 }
 
-    def _town(self, nation: Nation, language: Language) -> None:
-        dice = self.dice
-        name = place_name(dice, nation.pool, lambda name: name in self._names)
+    def _town(self, nation: SeasonNation, language: Language) -> None:
+        rng = self.rng
+        name = place_name(rng, nation.pool, lambda name: name in self._names)
         town = self.add("town", name, "town")
         town.facts |= {
-            "population": Amount(dice.between(61, 940) * 100 + dice.below(100)),
+            "population": Amount(rng.between(61, 940) * 100 + rng.below(100)),
             "river": self._words.coin(language, ("a", "el", "an", "is")),
             "region": self._words.coin(language, ("ania", "mark", "ovia"), 1),
-            "founded": Year(dice.between(1080, 1790)),
+            "founded": Year(rng.between(1080, 1790)),
         }
         nation.towns.append(town)
         town.facts["mayor"] = self._elder(nation, "politician").ref
 
-    def _elder(self, nation: Nation, noun: str) -> Draft:
+    def _elder(self, nation: SeasonNation, noun: str) -> Draft:
         """Somebody past playing, with a home."""
         elder = self.person(nation, noun, (38, 69))
-        elder.facts["residence"] = self.dice.pick(nation.towns).ref
+        elder.facts["residence"] = self.rng.pick(nation.towns).ref
         return elder
 
-    def _firm(self, nation: Nation) -> Draft:
-        dice = self.dice
-        row = dice.pick(_FIRM_NAMES)
+    def _firm(self, nation: SeasonNation) -> Draft:
+        rng = self.rng
+        row = rng.pick(_FIRM_NAMES)
         pattern, product = row.split("|")
         firm = self.add("company", self.coined((pattern,), nation.pool.surnames), "company")
         firm.facts |= {
-            "headquarters": dice.pick(nation.towns).ref,
+            "headquarters": rng.pick(nation.towns).ref,
             "founder": self._elder(nation, "entrepreneur").ref,
-            "founded": Year(dice.between(1958, 2012)),
+            "founded": Year(rng.between(1958, 2012)),
             "product": product,
         }
         return firm
 
     def _ground(
-        self, nation: Nation, town: Draft, noun: str, patterns: Sequence[str] = _GROUNDS
+        self, nation: SeasonNation, town: Draft, noun: str, patterns: Sequence[str] = _GROUNDS
     ) -> Draft:
-        dice = self.dice
+        rng = self.rng
         ground = self.add("stadium", self.coined(patterns, nation.pool.surnames), noun)
         ground.facts |= {
             "town": town.ref,
-            "opened": Year(dice.between(1924, 2016)),
-            "capacity": Amount(dice.between(31, 488) * 100 + dice.below(100)),
+            "opened": Year(rng.between(1924, 2016)),
+            "capacity": Amount(rng.between(31, 488) * 100 + rng.below(100)),
             "architect": self._elder(nation, "architect").ref,
         }
         return ground
 
-    def _club(self, nation: Nation, firms: Sequence[Draft]) -> Draft:
-        dice = self.dice
-        town = dice.pick(nation.towns)
+    def _club(self, nation: SeasonNation, firms: Sequence[Draft]) -> Draft:
+        rng = self.rng
+        town = rng.pick(nation.towns)
         name = self.coined(_CLUB_NAMES, nation.pool.places)
         club = self.add("club", name, "football club")
         taken = len(self.of("football club")) - 1
         club.facts |= {
             "town": town.ref,
             "ground": self._ground(nation, town, "stadium").ref,
-            "founded": Year(dice.between(1884, 1938)),
+            "founded": Year(rng.between(1884, 1938)),
             "nickname": f"the {_NICKNAMES.split()[taken]}",
-            "sponsor": dice.pick(firms).ref,
+            "sponsor": rng.pick(firms).ref,
         }
         return club
 
-    def _squads(self, nation: Nation, clubs: Sequence[Draft], firms: Sequence[Draft]) -> None:
+    def _squads(self, nation: SeasonNation, clubs: Sequence[Draft], firms: Sequence[Draft]) -> None:
         """Coaches and players, whose first clubs and teachers are among those that there are."""
-        dice = self.dice
+        rng = self.rng
         for club in clubs:
             coach = self.person(nation, "football coach", (39, 66))
             coach.facts["first_club"] = self._other(clubs, club).ref
@@ -263,15 +263,15 @@ class Season:
             squad = [self.person(nation, "footballer", (18, 35)) for _ in range(_SQUAD)]
             for player in squad:
                 player.facts["youth_club"] = self._other(clubs, club).ref
-                if dice.chance(60):
-                    player.facts["mentor"] = dice.pick(coaches).ref
-                if dice.chance(50):
-                    player.facts["sponsor"] = dice.pick(firms).ref
+                if rng.chance(60):
+                    player.facts["mentor"] = rng.pick(coaches).ref
+                if rng.chance(50):
+                    player.facts["sponsor"] = rng.pick(firms).ref
             club.facts["captain"] = squad[0].ref
             self.squads[club.id] = squad
 
     def _other(self, clubs: Sequence[Draft], club: Draft) -> Draft:
-        return self.dice.pick([other for other in clubs if other is not club])
+        return self.rng.pick([other for other in clubs if other is not club])
 
     def target(self, draft: Draft, relation: str) -> Draft:
         """What a relation of a draft leads to."""

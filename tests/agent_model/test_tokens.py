@@ -18,7 +18,7 @@ from agent_model.tokens import (
     MaskLeak,
     audit,
     audit_pair,
-    coloured,
+    coloured_tokens,
     encode,
     encode_pair,
     encode_prompt,
@@ -262,7 +262,7 @@ def test_a_space_that_a_tokenizer_puts_before_every_text_is_no_leak_and_hides_no
 
 def test_a_trajectory_prints_coloured_with_what_is_trained_underlined(tokenizer: Any) -> None:
     trajectory: Trajectory = searched()
-    text = coloured(encode(trajectory, tokenizer), tokenizer, TRAINS["sft2"])
+    text = coloured_tokens(encode(trajectory, tokenizer), tokenizer, TRAINS["sft2"])
     console = Console(file=io.StringIO(), force_terminal=True, width=100, color_system="standard")
     console.print(text)
     assert isinstance(console.file, io.StringIO)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from openai import AsyncOpenAI
 
-from autocoa_bench.engines import EngineOptions
+from autocoa_bench.engines import EngineConfig
 from autocoa_bench.engines.openai.addresses import KEY_VARIABLES, normalised_url
 from autocoa_bench.engines.openai.client import OpenAIEngine, from_options
 from autocoa_bench.errors import EngineFault, UserError
@@ -369,13 +369,13 @@ def test_a_key_in_the_address_is_refused_and_not_repeated() -> None:
 
 
 def test_the_factory_passes_the_options_on() -> None:
-    engine = from_options(EngineOptions("mock", "http://h:1", "chat", 5, 100))
+    engine = from_options(EngineConfig("mock", "http://h:1", "chat", 5, 100))
     assert (engine.model, engine.base_url, engine.concurrency) == ("mock", "http://h:1/v1", 5)
 
 
 def test_the_factory_needs_an_address() -> None:
     with pytest.raises(UserError, match="--base-url"):
-        from_options(EngineOptions("mock", "", "auto", 5, 100))
+        from_options(EngineConfig("mock", "", "auto", 5, 100))
 
 
 def test_the_mock_server_speaks_to_the_official_client() -> None:
@@ -392,4 +392,4 @@ def test_the_mock_server_speaks_to_the_official_client() -> None:
 
 def test_an_adapter_is_the_servers_to_load() -> None:
     with pytest.raises(UserError, match="--enable-lora"):
-        from_options(EngineOptions("mock", "http://h:1", "auto", 5, 100, "lora"))
+        from_options(EngineConfig("mock", "http://h:1", "auto", 5, 100, "lora"))

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from autocoa_bench.cli.main import app
 from autocoa_bench.engines.weights import convert as conversion
 from autocoa_bench.engines.weights.convert import convert
-from autocoa_bench.engines.weights.safetensors import Tensors, save
+from autocoa_bench.engines.weights.safetensors import TensorFile, save
 from autocoa_bench.errors import UserError
 from support.tiny import edit_json, numpy_lora
 
@@ -48,7 +48,7 @@ def test_an_adapter_comes_back_as_it_was(tmp_path: Path, module: str) -> None:
     folder = lora(tmp_path / "lora", module=module)
     there = converted(tmp_path, folder)
     back = convert(str(there), str(tmp_path / "back"), base(tmp_path / "base"))
-    before, after = (Tensors([each / "adapter_model.safetensors"]) for each in (folder, back))
+    before, after = (TensorFile([each / "adapter_model.safetensors"]) for each in (folder, back))
     assert before.keys() == after.keys()
     assert all(np.array_equal(before[name], after[name]) for name in before)
     config = json.loads((back / "adapter_config.json").read_text())
@@ -60,7 +60,7 @@ def test_rows_of_a_llamas_queries_interleave_the_halves_of_each_head(tmp_path: P
     folder = lora(tmp_path / "lora")
     [given] = [
         t
-        for n, t in Tensors([folder / "adapter_model.safetensors"]).items()
+        for n, t in TensorFile([folder / "adapter_model.safetensors"]).items()
         if "0.self_attn.q_proj.lora_B" in n
     ]
     made = written(converted(tmp_path, folder))["blk.0.attn_q.weight.lora_b"].data
@@ -72,7 +72,7 @@ def test_a_qwens_rows_stay_in_their_order(tmp_path: Path) -> None:
     folder = lora(tmp_path / "lora")
     qwen = base(tmp_path / "base", model_type="qwen2")
     made = convert(str(folder), str(tmp_path / "adapter.gguf"), qwen, "f32")
-    given = Tensors([folder / "adapter_model.safetensors"])
+    given = TensorFile([folder / "adapter_model.safetensors"])
     name = "base_model.model.model.layers.1.self_attn.q_proj.lora_B.weight"
     assert np.array_equal(written(made)["blk.1.attn_q.weight.lora_b"].data, given[name])
 
@@ -105,7 +105,7 @@ def test_brain_floats_are_read_as_the_numbers_they_are(tmp_path: Path) -> None:
 
     tensor = torch.tensor([[1.0, -2.5e-20, 3.4e30]], dtype=torch.bfloat16)
     save_file({"x": tensor}, tmp_path / "x.safetensors")
-    assert np.array_equal(Tensors([tmp_path / "x.safetensors"])["x"], tensor.float().numpy())
+    assert np.array_equal(TensorFile([tmp_path / "x.safetensors"])["x"], tensor.float().numpy())
 
 
 def test_what_is_saved_is_read_by_the_safetensors_package(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from openai import OpenAI
 
 from agent_model.dialects.agent import Agent
-from autocoa_bench.engines import EngineOptions
+from autocoa_bench.engines import EngineConfig
 from autocoa_bench.engines.launch import embedded
 from autocoa_bench.engines.launch.embedded import EmbeddedEngine, from_options
 from autocoa_bench.engines.openai import protocol
@@ -298,7 +298,7 @@ def test_closing_twice_or_before_the_start_is_harmless() -> None:
 
 def test_the_factory_refuses_a_protocol_that_would_be_ignored() -> None:
     with pytest.raises(UserError, match="template"):
-        from_options(EngineOptions(DEFAULT, "", "chat", 8, 512))
+        from_options(EngineConfig(DEFAULT, "", "chat", 8, 512))
 
 
 def test_an_adapter_that_cannot_be_loaded_says_what_to_do(tmp_path: Path) -> None:

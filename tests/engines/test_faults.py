@@ -19,7 +19,7 @@ from autocoa_bench.engines.openai.client import OpenAIEngine
 from autocoa_bench.errors import ServerDown
 from autocoa_bench.report.model import Table
 from autocoa_bench.runs.run_folder import Run
-from autocoa_bench.runs.scheduler import Job, World, run_jobs
+from autocoa_bench.runs.scheduler import Backends, Job, run_jobs
 from autocoa_bench.runs.solvers import Solver
 from autocoa_bench.scoring import load_scorers, score_record
 from autocoa_bench.types import (
@@ -114,7 +114,7 @@ def play(
     async def run() -> None:
         try:
             played.spec = await engine.start()
-            world = World(engine, Shelf())
+            world = Backends(engine, Shelf())
             budgeted = budget or Budget()
             await run_jobs(jobs, SOLVER, world, Sampling(), budgeted, concurrency, played.add)
         finally:

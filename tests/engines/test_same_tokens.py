@@ -28,13 +28,13 @@ from agent_model.dialects.agent import Agent
 from autocoa_bench import registry, tasks
 from autocoa_bench.engines import Engine
 from autocoa_bench.engines.launch.embedded import EmbeddedEngine
-from autocoa_bench.engines.transformers.engine import LocalEngine
+from autocoa_bench.engines.transformers.engine import TransformersEngine
 from autocoa_bench.engines.weights import convert as conversion
 from autocoa_bench.engines.weights import huggingface, models
 from autocoa_bench.engines.weights.convert import convert
-from autocoa_bench.engines.weights.gguf import finish
+from autocoa_bench.engines.weights.gguf import close_gguf
 from autocoa_bench.engines.weights.models import DEFAULT
-from autocoa_bench.runs.scheduler import World, drive
+from autocoa_bench.runs.scheduler import Backends, drive
 from autocoa_bench.types import Budget, Completion, EngineSpec, Generate, Sampling, Trajectory
 from support.tiny import random_lora, tiny_model
 
@@ -59,7 +59,7 @@ class Recorder:
 
     base_url = ""
 
-    def __init__(self, engine: LocalEngine) -> None:
+    def __init__(self, engine: TransformersEngine) -> None:
         self.engine = engine
         self.asked: list[Asked] = []
 
@@ -95,7 +95,7 @@ def episodes(engine: Engine) -> list[Trajectory]:
         [task] = tasks.resolve("hotpotqa")
         await engine.start()
         try:
-            world = World(engine, search)
+            world = Backends(engine, search)
             questions = task.load("test")[:2]
             agent = Agent(shots=1)
             return [await drive(each, agent, world, Sampling(), BUDGET) for each in questions]
@@ -113,7 +113,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     huggingface.load_model(DEFAULT, "float32").save_pretrained(base)
     huggingface.load_tokenizer(DEFAULT).save_pretrained(base)
     lora = random_lora(base, folder / "lora", rank=8, std=0.003)
-    recorder = Recorder(LocalEngine(str(base), adapter=str(lora)))
+    recorder = Recorder(TransformersEngine(str(base), adapter=str(lora)))
     return Trained(
         base,
         lora,
@@ -171,7 +171,7 @@ def bare_gguf(path: Path, kind: str, model: Any) -> None:
         if name != "lm_head.weight":
             zeros = np.zeros(tuple(weights.shape), np.float32)
             writer.add_tensor(conversion._gguf_name(name)[0], zeros)
-    finish(writer)
+    close_gguf(writer)
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from autocoa_bench.engines import Engine, EngineOptions, opened
+from autocoa_bench.engines import Engine, EngineConfig, open_engine
 from autocoa_bench.engines.launch import supervisor, vllm
 from autocoa_bench.errors import UserError
 from autocoa_bench.runs.run_folder import load_run
@@ -269,7 +269,7 @@ def test_a_gguf_adapter_is_told_how_to_become_a_folder(tmp_path: Path) -> None:
 def test_what_is_no_use_to_it_is_refused(spec: str, options: dict[str, str], said: str) -> None:
     given = {"model": "m", "base_url": "", "protocol": "auto", **options}
     with pytest.raises(UserError, match=said):
-        opened(spec, EngineOptions(**given, concurrency=1, context_tokens=1))
+        open_engine(spec, EngineConfig(**given, concurrency=1, context_tokens=1))
 
 
 def test_an_interpreter_without_vllm_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,10 +315,10 @@ def test_the_real_vllm_serves_a_model_and_its_adapter_as_transformers_does(
         monkeypatch.setenv(name, value)
     model = tiny_model(tmp_path / "base", size=128)  # vLLM's heads have at least 32 numbers
     adapter = random_lora(model, tmp_path / "lora", rank=12, std=0.3)
-    given = EngineOptions(str(model), "", "auto", 4, 1024, str(adapter))
-    served = opened("vllm:dtype=float32,enforce-eager=true,max-num-seqs=4", given)
+    given = EngineConfig(str(model), "", "auto", 4, 1024, str(adapter))
+    served = open_engine("vllm:dtype=float32,enforce-eager=true,max-num-seqs=4", given)
     spec, said = asyncio.run(answers(served))
-    _, expected = asyncio.run(answers(opened("transformers", given)))
+    _, expected = asyncio.run(answers(open_engine("transformers", given)))
     assert said == expected
     assert said[0] != said[1]
     assert (spec.engine, spec.protocol) == ("vllm", "continue")

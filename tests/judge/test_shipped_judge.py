@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from autocoa_bench.engines.weights.models import DEFAULT
-from autocoa_bench.judge import Case, JudgePlan, load_prompt
+from autocoa_bench.judge import Case, JudgeConfig, load_prompt
 from autocoa_bench.judge.agreement import read_audit
 from autocoa_bench.runs.run_folder import load_run
 from autocoa_bench.runs.scores import judge_cases
@@ -49,7 +49,7 @@ def test_the_adapter_is_small_and_the_one_that_its_card_and_its_audit_are_of() -
 @pytest.mark.slow
 def test_it_tells_other_words_for_the_gold_from_other_things() -> None:
     cases = [Case(question, (gold,), answer) for question, gold, answer in SAID]
-    plan = JudgePlan(model=DEFAULT, engine="embedded", concurrency=2)
+    plan = JudgeConfig(model=DEFAULT, engine="embedded", concurrency=2)
     spec, verdicts = judge_cases(cases, plan, None, Console(quiet=True))
     assert spec.engine.settings["adapter"] == ADAPTER.stem
     right = [

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from autocoa_bench.engines import EngineOptions
+from autocoa_bench.engines import EngineConfig
 from autocoa_bench.engines.scripted import Reply, ScriptedEngine
 from autocoa_bench.engines.weights import models
 from autocoa_bench.errors import EngineFault, UserError
-from autocoa_bench.judge import Case, JudgePlan, Verdict, load_prompt
+from autocoa_bench.judge import Case, JudgeConfig, Verdict, load_prompt
 from autocoa_bench.judge import judge as asking
-from autocoa_bench.judge.judge import Judge, counted
-from autocoa_bench.judge.verdict_cache import Kept
+from autocoa_bench.judge.judge import Judge, majority
+from autocoa_bench.judge.verdict_cache import VerdictCache
 from autocoa_bench.types import Completion, Generate, Sampling
 
 CASE = Case("Who?", ("Anna",), "Anne")
@@ -30,8 +30,8 @@ def verdicts(
     file: Path | None = None,
 ) -> list[Verdict]:
     """What is said of cases, whether asked now or kept."""
-    plan = JudgePlan(model="m", engine="openai", base_url="http://127.0.0.1:1", votes=votes)
-    judge, kept = Judge(plan, engine), Kept(file)
+    plan = JudgeConfig(model="m", engine="openai", base_url="http://127.0.0.1:1", votes=votes)
+    judge, kept = Judge(plan, engine), VerdictCache(file)
 
     async def work() -> list[Verdict]:
         spec = await judge.settle(kept, cases)
@@ -73,7 +73,7 @@ def prompt_with_adapter(model: str, folder: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_majority_of_the_readable_votes_decides(
     votes: list[bool | None], right: bool | None, reason: str
 ) -> None:
-    assert counted(votes) == (right, reason)
+    assert majority(votes) == (right, reason)
 
 
 def test_one_vote_is_greedy_and_several_are_sampled_each_by_a_seed_of_its_own() -> None:
@@ -173,14 +173,14 @@ def test_a_damaged_or_foreign_file_is_refused_and_named(tmp_path: Path) -> None:
     file = tmp_path / "verdicts.jsonl"
     file.write_text('{"question": "Who?"}\n')
     with pytest.raises(UserError, match=r"verdicts.jsonl' line 1 is no verdict"):
-        Kept(file)
+        VerdictCache(file)
     assert file.read_text() == '{"question": "Who?"}\n'
 
 
 def test_two_judges_do_not_write_one_file(tmp_path: Path) -> None:
-    kept = Kept(tmp_path / "verdicts.jsonl")
+    kept = VerdictCache(tmp_path / "verdicts.jsonl")
     with pytest.raises(UserError, match="being written by another judge"):
-        Kept(tmp_path / "verdicts.jsonl")
+        VerdictCache(tmp_path / "verdicts.jsonl")
     kept.close()
 
 
@@ -190,7 +190,7 @@ def test_a_prompts_adapter_is_put_on_the_embedded_model_that_it_is_for_and_on_no
     adapter = prompt_with_adapter(models.DEFAULT, tmp_path, monkeypatch)
 
     def asked(model: str, engine: str) -> str:
-        plan = JudgePlan(model=model, engine=engine, base_url="http://127.0.0.1:1")
+        plan = JudgeConfig(model=model, engine=engine, base_url="http://127.0.0.1:1")
         return Judge(plan).asked.adapter_sha256
 
     first = asked(models.DEFAULT, "embedded")
@@ -202,13 +202,13 @@ def test_a_prompts_adapter_is_put_on_the_embedded_model_that_it_is_for_and_on_no
 
 def test_the_adapter_reaches_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     adapter = prompt_with_adapter("small", tmp_path, monkeypatch)
-    given: list[EngineOptions] = []
+    given: list[EngineConfig] = []
 
-    def made(options: EngineOptions) -> ScriptedEngine:
+    def made(options: EngineConfig) -> ScriptedEngine:
         given.append(options)
         return ScriptedEngine([])
 
     monkeypatch.setattr(asking, "opened", lambda _, options: made(options))
-    Judge(JudgePlan(model="small", engine="embedded"))
-    Judge(JudgePlan(model="other", engine="embedded"))
+    Judge(JudgeConfig(model="small", engine="embedded"))
+    Judge(JudgeConfig(model="other", engine="embedded"))
     assert [options.adapter for options in given] == [str(adapter), ""]

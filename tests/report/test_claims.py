@@ -8,7 +8,7 @@ import pytest
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.report import FORMATS, Catalogue, Table, build, claims, render
-from autocoa_bench.report.model import Cell, Fact
+from autocoa_bench.report.model import Cell, DataPoint
 from autocoa_bench.report.published import Claim, paper_claims, paper_tables
 from autocoa_bench.runs.run_folder import Run
 
@@ -55,7 +55,7 @@ def a_claim(name: str) -> Claim:
     return found
 
 
-def facts(table: Table) -> dict[str, Fact]:
+def facts(table: Table) -> dict[str, DataPoint]:
     return {fact.metric.split(":")[1]: fact for fact in table.facts}
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.report import by_search, compare, compared, records_by_outcome
+from autocoa_bench.report import compare, compared, records_by_outcome, search_effect
 from autocoa_bench.report.model import Cell, Table
 from autocoa_bench.runs.run_folder import Run
 
@@ -107,7 +107,7 @@ def test_a_detectable_difference_is_given_where_there_are_questions_enough(make_
 def test_beside_the_model_alone_answers_are_memorised_gained_or_lost(make_run: Make) -> None:
     alone = make_run({"t": [(0, v) for v in (1.0, 1.0, 0.0, 0.0, 0.0)]}, "model-only", search=None)
     agent = make_run({"t": [(1, v) for v in (1.0, 0.0, 1.0, 1.0, 0.0)]}, "agent")
-    for table in (by_search(alone, agent), by_search(agent, alone)):
+    for table in (search_effect(alone, agent), search_effect(agent, alone)):
         assert table is not None
         found = cells(table)
         assert [found[name].text for name in ("n", "memorised", "gained", "lost", "neither")] == [
@@ -118,14 +118,14 @@ def test_beside_the_model_alone_answers_are_memorised_gained_or_lost(make_run: M
 
 def test_what_search_gains_is_bold_only_beyond_chance(make_run: Make) -> None:
     alone = make_run({"t": [(0, 0.0)] * 8}, "model-only", search=None)
-    table = by_search(alone, make_run({"t": [(1, 1.0)] * 8}, "agent"))
+    table = search_effect(alone, make_run({"t": [(1, 1.0)] * 8}, "agent"))
     assert table is not None
     assert [name for name, cell in cells(table).items() if cell.strong] == ["gained"]
 
 
 def test_two_runs_that_search_have_no_model_alone(make_run: Make) -> None:
     run = scored(make_run, [1.0], "agent")
-    assert by_search(run, scored(make_run, [1.0], "react")) is None
+    assert search_effect(run, scored(make_run, [1.0], "react")) is None
     assert [table.name for table in compared(run, run).tables] == ["compare"]
 
 

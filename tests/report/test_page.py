@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from autocoa_bench.report import Catalogue, build, usual
 from autocoa_bench.report.model import Cell, Column, Row, Section, Table
 from autocoa_bench.report.page import data, page
-from autocoa_bench.report.page.tables import drawn
+from autocoa_bench.report.page.tables import table_html
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.types import Hop, Passage
 
@@ -253,7 +253,7 @@ def test_the_temporal_sets_have_plots(make_run: Make) -> None:
 def test_a_cell_carries_the_number_that_it_is_sorted_by(text: str, value: str | None) -> None:
     rows = (Row(Cell("agent"), (Cell(text),)),)
     table = Table("t", "T", "Method", (Column(("EM",)),), (Section("", rows),))
-    (cell,) = (each for name, each in Elements(drawn(table)).found if name == "td")
+    (cell,) = (each for name, each in Elements(table_html(table)).found if name == "td")
     assert cell.get("data-value") == value
 
 

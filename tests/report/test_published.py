@@ -9,24 +9,24 @@ from statistics import fmean
 
 import pytest
 
-from autocoa_bench.report.published import METRICS, PaperTable, Row, paper_tables
+from autocoa_bench.report.published import METRICS, PaperRow, PaperTable, paper_tables
 
 ROOT = Path(__file__).parents[2]
 TABLE_1, TABLE_2 = paper_tables()
 SFT = ("SFT-stage1", "SFT-stage2", "SFT-stage1&2", "SFT-stage1&2&3")
 
 
-def row(name: str, table: PaperTable = TABLE_1) -> Row:
+def row(name: str, table: PaperTable = TABLE_1) -> PaperRow:
     (found,) = (row for row in table.rows if row.name == name)
     return found
 
 
-def off_by(one: Row, metric: str) -> float:
+def off_by(one: PaperRow, metric: str) -> float:
     """Printed average less the mean of the cells, in points."""
     return one.average[metric] - fmean(one.figures(metric).values())
 
 
-def off_grid(one: Row, samples: int, table: PaperTable = TABLE_1) -> list[tuple[str, str]]:
+def off_grid(one: PaperRow, samples: int, table: PaperTable = TABLE_1) -> list[tuple[str, str]]:
     """The figures, by metric and set, that are not a whole number of answers as rounded."""
     unit, rounding = (100, 0.05) if table.unit == "percent" else (1, 0.0005)
     found = []
@@ -122,7 +122,7 @@ def test_the_paper_prints_the_temporal_figures_in_its_text_too() -> None:
 
 
 def test_figure_3_has_a_shape_in_both_panels_and_no_numbers_of_success() -> None:
-    figure = tomllib.loads((ROOT / "autocoa_bench/published/paper/figure3.toml").read_text())
+    figure = tomllib.loads((ROOT / "autocoa_bench/report/paper/figure3.toml").read_text())
     assert [panel["name"] for panel in figure["panels"]] == ["3a", "3b"]
     for panel in figure["panels"]:
         policy, agent = panel["shapes"]
@@ -135,4 +135,4 @@ def test_figure_3_has_a_shape_in_both_panels_and_no_numbers_of_success() -> None
 @pytest.mark.parametrize("name", ["table1", "table2", "figure3", "claims"])
 def test_the_results_folder_shows_what_the_package_reads(name: str) -> None:
     shown = (ROOT / "results/paper" / f"{name}.toml").read_bytes()
-    assert shown == (ROOT / "autocoa_bench/published/paper" / f"{name}.toml").read_bytes()
+    assert shown == (ROOT / "autocoa_bench/report/paper" / f"{name}.toml").read_bytes()

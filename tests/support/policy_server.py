@@ -59,12 +59,12 @@ class FakeVLLM:
     def _complete(self, given: dict[str, Any]) -> tuple[int, Any]:
         self.asked.append(given)
         ids: list[int] = []
-        dice = torch.Generator().manual_seed(given["seed"])
+        rng = torch.Generator().manual_seed(given["seed"])
         while len(ids) < given["max_tokens"]:
             logits = self.model(torch.tensor([given["prompt"] + ids])).logits[0, -1]
             if given["temperature"]:
                 mass = (logits / given["temperature"]).softmax(-1)
-                ids.append(int(torch.multinomial(mass, 1, generator=dice)))
+                ids.append(int(torch.multinomial(mass, 1, generator=rng)))
             else:
                 ids.append(int(logits.argmax()))
             text = self.tokenizer.decode(ids)

@@ -78,10 +78,10 @@ def saying(tokenizer: Any, text: str) -> Any:
     ids = [*spelled(tokenizer, text), end_of_turn(tokenizer)]
     said: WeakKeyDictionary[object, int] = WeakKeyDictionary()
 
-    def draw(logits: Any, _: float, dice: list[object]) -> list[int]:
-        places = [said.setdefault(each, 0) for each in dice]
-        said.update({each: place + 1 for each, place in zip(dice, places, strict=True)})
-        assert len(logits) == len(dice)
+    def draw(logits: Any, _: float, rng: list[object]) -> list[int]:
+        places = [said.setdefault(each, 0) for each in rng]
+        said.update({each: place + 1 for each, place in zip(rng, places, strict=True)})
+        assert len(logits) == len(rng)
         return [ids[place % len(ids)] for place in places]
 
     return draw

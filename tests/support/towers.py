@@ -13,9 +13,9 @@ from rich.console import Console
 
 from agent_model.dialects.agent import Agent
 from agent_model.training import metrics, sft
-from agent_model.training.config import GrpoRecipe, Recipe, Stage
+from agent_model.training.config import GRPOConfig, SFTConfig, Stage
 from agent_model.training.grpo import train as rl
-from agent_model.training.grpo.metrics import Step
+from agent_model.training.grpo.metrics import GRPOStep
 from autocoa_bench.types import Passage, Question, Record
 from support.play import play
 from support.tiny_llm import make_model
@@ -46,7 +46,7 @@ def teach(
     (folder / "towers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     passage = {"id": "p1", "contents": f'"Tower"\n{builder} built it.'}
     (folder / "corpus.jsonl").write_text(json.dumps(passage) + "\n")
-    taught = Recipe(
+    taught = SFTConfig(
         stage=stage,
         model=str(folder / "model"),
         data=(str(folder / "records.jsonl"),),
@@ -66,9 +66,9 @@ def teach_either(folder: Path) -> None:
     teach(folder, "sft2", [([answer], ()) for answer in answers], "Anna", steps=120)
 
 
-def recipe(place: Path, **changes: Any) -> GrpoRecipe:
+def recipe(place: Path, **changes: Any) -> GRPOConfig:
     """A short run from what was taught."""
-    basic = GrpoRecipe(
+    basic = GRPOConfig(
         stage="grpo",
         model=str(place / "taught" / "model"),
         tasks=str(place / "towers.jsonl"),
@@ -89,7 +89,7 @@ def recipe(place: Path, **changes: Any) -> GrpoRecipe:
     return msgspec.structs.replace(basic, **changes)
 
 
-def train(given: GrpoRecipe, out: Path) -> list[Step]:
+def train(given: GRPOConfig, out: Path) -> list[GRPOStep]:
     """Run it; the rows of its metrics."""
     rl.train(given, out, Console(file=io.StringIO()))
-    return metrics.read(out / "metrics.csv", Step)
+    return metrics.read(out / "metrics.csv", GRPOStep)

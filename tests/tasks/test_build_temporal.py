@@ -13,7 +13,7 @@ from autocoa_bench.tasks import resolve
 from autocoa_bench.util import http_retry
 from support.commands import Cli, Done, caller, refused
 from support.mock_server import Body, MockServer
-from tasks.temporal.chains import HOPS, Fact, Report, chains_of, composed, facts_in
+from tasks.temporal.chains import HOPS, NewsReport, ReportedFact, chains_of, composed, facts_in
 
 BERG = ("Anna Berg", "Which club did Anna Berg join?", "Northtown Rovers")
 ROVERS = ("Northtown Rovers", "Where do Northtown Rovers play?", "Hill Stadium")
@@ -24,7 +24,7 @@ REPORTS = [
     ("Ground", "Hill Stadium opened in 1921.", HILL),
 ]
 QUESTION = "In which year did the ground of the club that Anna Berg joined open?"
-CHAIN = tuple(Fact("r", *each) for each in (BERG, ROVERS, HILL))
+CHAIN = tuple(ReportedFact("r", *each) for each in (BERG, ROVERS, HILL))
 
 
 def line(subject: str, question: str, answer: str) -> str:
@@ -144,7 +144,7 @@ def test_bad_reports_are_named(cli: Cli, row: dict[str, str] | None, said: str) 
     refused(cli("--base-url", "http://127.0.0.1:9"), said)
 
 
-REPORT = Report("r", "Derby", "Northtown Rovers won 3-1 at Hill Stadium on 1 March 2026.")
+REPORT = NewsReport("r", "Derby", "Northtown Rovers won 3-1 at Hill Stadium on 1 March 2026.")
 
 
 @pytest.mark.parametrize(
@@ -171,15 +171,17 @@ def test_a_fact_is_a_span_of_its_report_asked_of_a_named_subject(written: str, r
 
 
 def test_chains_follow_answers_to_subjects_and_meet_nothing_twice() -> None:
-    back = Fact("r", "Hill Stadium", "Who plays at Hill Stadium?", "the Northtown Rovers")
+    back = ReportedFact("r", "Hill Stadium", "Who plays at Hill Stadium?", "the Northtown Rovers")
     [chain] = chains_of([*CHAIN, back], 10, seed=0)
     assert chain == CHAIN
     assert len(chain) == HOPS
 
 
 def test_a_chain_shares_at_most_one_fact_with_those_before_it() -> None:
-    joined = [Fact("r", name, f"Which club did {name} join?", BERG[2]) for name in ("Bo", "Cy")]
-    owner = Fact("r", HILL[0], "Who owns Hill Stadium?", "Dee")
+    joined = [
+        ReportedFact("r", name, f"Which club did {name} join?", BERG[2]) for name in ("Bo", "Cy")
+    ]
+    owner = ReportedFact("r", HILL[0], "Who owns Hill Stadium?", "Dee")
     assert len(chains_of([*CHAIN, *joined], 10, seed=0)) == 1
     assert len(chains_of([*CHAIN, *joined, owner], 10, seed=0)) == 2
     assert len(chains_of([*CHAIN, *joined, owner], 1, seed=0)) == 1

@@ -9,7 +9,7 @@ import pytest
 from autocoa_bench.types import Question
 from tasks.closed_world.encyclopedia import encyclopedia
 from tasks.closed_world.entities import Entity, Side
-from tasks.closed_world.questions.build import COUNTS, questions
+from tasks.closed_world.questions.build import COUNTS, all_questions
 from tasks.closed_world.text.wordings import wordings
 
 MULTIHOP = ("hotpotqa", "2wikimultihopqa", "musique", "bamboogle")
@@ -17,7 +17,7 @@ CHAINED = ("bridge", "compositional", "inference", "2hop", "3hop1", "4hop1")
 PAIRED = ("comparison", "bridge_comparison")
 
 SETS: dict[tuple[str, Side], tuple[Question, ...]] = {
-    (task, side): questions(task, side) for task in COUNTS for side in ("test", "train")
+    (task, side): all_questions(task, side) for task in COUNTS for side in ("test", "train")
 }
 
 

@@ -9,7 +9,7 @@ import Stemmer
 
 from autocoa_bench.types import Question
 from tasks.closed_world.encyclopedia import encyclopedia
-from tasks.closed_world.questions.build import COUNTS, questions
+from tasks.closed_world.questions.build import COUNTS, all_questions
 
 STOPWORDS = """a an and are as at be but by for if in into is it no not of on or such that the their
     then there these they this to was will with"""
@@ -46,7 +46,7 @@ def find() -> Find:
 
 @pytest.mark.parametrize("task", COUNTS)
 def test_sub_questions_usually_find_their_gold_passage(find: Find, task: str) -> None:
-    hops = [hop for question in questions(task, "test") for hop in question.hops]
+    hops = [hop for question in all_questions(task, "test") for hop in question.hops]
     found = find([hop.question for hop in hops])
     hits = sum(hop.passage_id in ids for hop, ids in zip(hops, found, strict=True))
     assert 0.88 <= hits / len(hops) <= 0.975
@@ -56,7 +56,7 @@ def test_sub_questions_usually_find_their_gold_passage(find: Find, task: str) ->
 def test_a_whole_multihop_question_seldom_finds_all_its_gold_passages(
     find: Find, task: str
 ) -> None:
-    asked = questions(task, "test")
+    asked = all_questions(task, "test")
     found = find([question.text for question in asked])
     complete = sum(
         {hop.passage_id for hop in question.hops} <= set(ids)
@@ -100,7 +100,7 @@ def keyword_answer(question: Question, text: str) -> str:
     ],
 )
 def test_a_keyword_template_does_not_solve_the_task(find: Find, task: str, ceiling: float) -> None:
-    asked = questions(task, "test")
+    asked = all_questions(task, "test")
     articles = encyclopedia("test").articles
     found = find([question.text for question in asked])
     right = sum(

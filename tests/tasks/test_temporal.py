@@ -13,7 +13,7 @@ import bm25s
 import pytest
 import Stemmer
 
-from agent_model.data.gold_teacher import teach
+from agent_model.data.gold_teacher import gold_episodes
 from agent_model.data.names import names_in
 from autocoa_bench.errors import UserError
 from autocoa_bench.search.bm25 import BM25
@@ -325,7 +325,7 @@ def test_the_whole_question_does_not_find_where_its_answer_stands(find: Find, na
 def test_the_gold_teacher_can_follow_the_train_chains() -> None:
     search = BM25(str(sets.train_corpus()), top_k=3)
     asked = [*MADE["recent", "train"][:25], *sets.recent_sub.load("train")[:25]]
-    lessons = [lesson for _, lesson in teach(asked, search, seed=0, top_k=(3,))]
+    lessons = [lesson for _, lesson in gold_episodes(asked, search, seed=0, top_k=(3,))]
     followed = [lesson for lesson in lessons if isinstance(lesson, Trajectory)]
     assert len(followed) >= 45
     assert max(sum(step.kind == "search" for step in each.steps) for each in followed) >= 3

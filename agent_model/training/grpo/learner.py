@@ -8,20 +8,20 @@ import numpy as np
 import torch
 
 from agent_model.tokens import Kind, Tokenizer, audit, encode
-from agent_model.training.config import GrpoRecipe
-from agent_model.training.data import Batch, Row, collate, micro_batches, shared_tokens
+from agent_model.training.config import GRPOConfig
+from agent_model.training.data import Batch, TokenRow, collate, micro_batches, shared_tokens
 from agent_model.training.grpo.objective import k3, objective
 from agent_model.training.grpo.reference import Reference
-from agent_model.training.grpo.rollouts import Group, teaches
+from agent_model.training.grpo.rollouts import Group, has_signal
 from agent_model.training.losses import TRAINS
 from agent_model.training.model import Policy
-from agent_model.training.optimiser import Masters
+from agent_model.training.optimiser import FP32Optimizer
 from autocoa_bench.types import Trajectory
 
 _OWN = TRAINS["sft2"]
 
 
-def trained_kinds(recipe: GrpoRecipe) -> frozenset[Kind]:
+def trained_token_kinds(recipe: GRPOConfig) -> frozenset[Kind]:
     """The kinds of tokens that are learned from: the policy's own, and what it wrote as search
     results where the recipe says so."""
     return _OWN | {Kind.SIMULATED} if recipe.learn_simulated else _OWN
@@ -30,9 +30,9 @@ def trained_kinds(recipe: GrpoRecipe) -> frozenset[Kind]:
 class Learner:
     """The policy that learns, what it is held close to, and where its gradients add up."""
 
-    def __init__(self, recipe: GrpoRecipe, policy: Policy, tokenizer: Tokenizer) -> None:
+    def __init__(self, recipe: GRPOConfig, policy: Policy, tokenizer: Tokenizer) -> None:
         """The policy as it is becomes the reference."""
-        self.masters = Masters(policy)
+        self.masters = FP32Optimizer(policy)
         self._reference = Reference(policy)
         self._recipe = recipe
         self._policy = policy
@@ -45,8 +45,8 @@ class Learner:
         divergence from the reference either; in the loss's denominator it counts.
         """
         recipe = self._recipe
-        chosen = [each for group in groups if teaches(group) for each in group]
-        kinds = trained_kinds(recipe)
+        chosen = [each for group in groups if has_signal(group) for each in group]
+        kinds = trained_token_kinds(recipe)
         examples = [(row_of(each.trajectory, kinds, self._tokenizer),) for each in chosen]
         lengths = [int(row.keep.sum()) for (row,) in examples]
         sums = dict.fromkeys(("loss", "kl", "entropy", "learned"), 0.0)
@@ -84,9 +84,9 @@ class Learner:
         sums["learned"] += len(logps)
 
 
-def row_of(trajectory: Trajectory, kinds: frozenset[Kind], tokenizer: Tokenizer) -> Row:
+def row_of(trajectory: Trajectory, kinds: frozenset[Kind], tokenizer: Tokenizer) -> TokenRow:
     """A rollout's tokens, of which those of some kinds are learned from, and no other."""
     encoded = encode(trajectory, tokenizer, ends=False)
     keep = np.array([kind in kinds for kind in encoded.kinds], np.bool_)
     audit(encoded, keep.tolist(), kinds, trajectory, tokenizer)
-    return Row(np.array(encoded.ids, np.int32), keep)
+    return TokenRow(np.array(encoded.ids, np.int32), keep)

@@ -14,7 +14,7 @@ from agent_model.training.files import writing
 from agent_model.training.metrics import smooth
 
 
-class Step(Struct, frozen=True, kw_only=True):
+class GRPOStep(Struct, frozen=True, kw_only=True):
     """One line of metrics.csv: means over a step's rollouts, all processes' together.
 
     `em` is the scorer's value, out of form or not; `formed` the share that keeps the agent's form;
@@ -67,7 +67,7 @@ def row_of(
     rollout_seconds: float,
     *,
     simulated: bool,
-) -> Step:
+) -> GRPOStep:
     """A step's row from its sums over all rollouts."""
     rollouts, learned = sums["rollouts"], sums["learned"]
     values: dict[str, Any] = {
@@ -75,7 +75,7 @@ def row_of(
     }
     for name in ("calls", "saved", "faults", "rewritten", "sampled"):
         values[name] = int(sums[name])
-    return Step(
+    return GRPOStep(
         step=done.step,
         environment="simulated" if simulated else "real",
         facts=sums["facts"] / sums["facts_sought"] if sums["facts_sought"] else None,
@@ -97,7 +97,7 @@ _LEAST_FALL = 0.1
 _ALL_RIGHT = 0.95
 
 
-def collapsed(rows: Sequence[Step], patience: int) -> str:
+def collapsed(rows: Sequence[GRPOStep], patience: int) -> str:
     """How the policy has collapsed, by the last `patience` rows; empty where it has not.
 
     Their mean reward, or their share in form, is less than half of the best that as many earlier
@@ -122,11 +122,11 @@ def collapsed(rows: Sequence[Step], patience: int) -> str:
     return ""
 
 
-def _mean(rows: Sequence[Step], name: str) -> float:
+def _mean(rows: Sequence[GRPOStep], name: str) -> float:
     return float(sum(getattr(row, name) for row in rows)) / len(rows)
 
 
-def said(row: Step) -> str:
+def progress_text(row: GRPOStep) -> str:
     """A step in one line."""
     text = (
         f"reward {row.reward:.3f} · exact match {row.em:.3f} · form {row.formed:.0%} · "
@@ -139,7 +139,7 @@ def said(row: Step) -> str:
     return text if row.live_em is None else f"{text} · live exact match {row.live_em:.2f}"
 
 
-def plot(rows: Sequence[Step], path: Path, title: str) -> None:
+def plot(rows: Sequence[GRPOStep], path: Path, title: str) -> None:
     """Draw what rollouts earn and keep to, and how far the policy went, over steps."""
     figure = Figure(figsize=(8, 6.5), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True)

@@ -12,7 +12,7 @@ from autocoa_bench.scoring import TextScorer, score_record
 from autocoa_bench.types import Record
 
 if TYPE_CHECKING:
-    from agent_model.training.config import GrpoRecipe
+    from agent_model.training.config import GRPOConfig
 
 
 class Reward(Struct, frozen=True):
@@ -36,7 +36,7 @@ def reward(record: Record, scorer: TextScorer, penalty: float) -> Reward | None:
     return Reward(score if formed else -penalty, score, formed)
 
 
-def rewarded(record: Record, recipe: GrpoRecipe, scorer: TextScorer) -> Reward:
+def rewarded(record: Record, recipe: GRPOConfig, scorer: TextScorer) -> Reward:
     """What a record earns by a recipe. Raises UserError where nothing can be scored."""
     found = reward(record, scorer, recipe.format_penalty)
     if found is None:

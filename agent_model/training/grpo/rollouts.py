@@ -9,16 +9,16 @@ from typing import NamedTuple
 import torch
 
 from agent_model.fidelity.facts import facts_stated
-from agent_model.rollout.rollout import Rollout, roll_out
+from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler, Sampler
-from agent_model.rollout.search_client import Finder
+from agent_model.rollout.search_client import SearchClient
 from agent_model.rollout.server import PolicyServer, ServerSampler
 from agent_model.rollout.simulator import Simulator
 from agent_model.tokens import Tokenizer
-from agent_model.training.config import GrpoRecipe
-from agent_model.training.data import draw
-from agent_model.training.distributed import deal
-from agent_model.training.evaluation import Scene
+from agent_model.training.config import GRPOConfig
+from agent_model.training.data import examples_of_step
+from agent_model.training.distributed import share_of_process
+from agent_model.training.evaluation import EvalSetup
 from agent_model.training.grpo.objective import advantages
 from agent_model.training.grpo.reward import Reward, rewarded
 from agent_model.training.model import Policy, at_rest
@@ -27,13 +27,13 @@ from autocoa_bench.scoring import TextScorer
 from autocoa_bench.types import Question, Record, Trajectory
 
 
-class Stage(NamedTuple):
+class RolloutContext(NamedTuple):
     """Who plays, in what, who scores it, and what samples in the policy's place, if anything."""
 
-    recipe: GrpoRecipe
+    recipe: GRPOConfig
     policy: Policy
     tokenizer: Tokenizer
-    scene: Scene
+    scene: EvalSetup
     scorer: TextScorer
     server: PolicyServer | None = None
 
@@ -45,7 +45,7 @@ class Stage(NamedTuple):
         return PolicySampler(self.policy, self.tokenizer, seats, temperature)
 
 
-class Played(NamedTuple):
+class StepRollouts(NamedTuple):
     """One rollout, and what it earned, alone and beside its group."""
 
     record: Record
@@ -54,12 +54,12 @@ class Played(NamedTuple):
     advantage: float
 
 
-Group = Sequence[Played]
+Group = Sequence[StepRollouts]
 """The rollouts of one question."""
 
 
-def play(
-    stage: Stage, world: Finder | Simulator, step: int, index: int, processes: int
+def rollouts_of_step(
+    stage: RolloutContext, world: SearchClient | Simulator, step: int, index: int, processes: int
 ) -> list[Group]:
     """The groups of a step (from 0) that fall to process `index`, played in a world.
 
@@ -67,8 +67,8 @@ def play(
     be scored, or where every search fails.
     """
     recipe = stage.recipe
-    part = deal(recipe.batch, processes)
-    drawn = draw(len(stage.scene.questions), recipe.batch, recipe.seed, step)
+    part = share_of_process(recipe.batch, processes)
+    drawn = examples_of_step(len(stage.scene.questions), recipe.batch, recipe.seed, step)
     # Dice go by the place in the batch: where an epoch ends within it, a question has two groups.
     places = range(index * part, (index + 1) * part)
     dealt = [(place, k) for place in places for k in range(recipe.group)]
@@ -81,12 +81,14 @@ def play(
         for (question, _), (place, k) in zip(members, dealt, strict=True)
     ]
     with at_rest(stage.policy):
-        trajectories = roll_out(rollouts, stage.sampler(len(rollouts)), world)
+        trajectories = rollout(rollouts, stage.sampler(len(rollouts)), world)
     return _grouped(stage, members, trajectories)
 
 
 def _grouped(
-    stage: Stage, members: Sequence[tuple[Question, int]], trajectories: Sequence[Trajectory]
+    stage: RolloutContext,
+    members: Sequence[tuple[Question, int]],
+    trajectories: Sequence[Trajectory],
 ) -> list[Group]:
     """Each question's rollouts with what they earned."""
     size = stage.recipe.group
@@ -97,7 +99,7 @@ def _grouped(
     rewards = [rewarded(record, stage.recipe, stage.scorer) for record in records]
     values = torch.tensor([each.value for each in rewards], dtype=torch.float64).view(-1, size)
     gained = advantages(values, by_std=stage.recipe.by_std).flatten().tolist()
-    played = list(map(Played, records, trajectories, rewards, gained))
+    played = list(map(StepRollouts, records, trajectories, rewards, gained))
     return [played[i : i + size] for i in range(0, len(played), size)]
 
 
@@ -109,7 +111,7 @@ def sums_of(groups: Sequence[Group]) -> dict[str, float]:
     return {
         "rollouts": len(played),
         "groups": len(groups),
-        "skipped": sum(not teaches(group) for group in groups),
+        "skipped": sum(not has_signal(group) for group in groups),
         "reward": sum(each.reward.value for each in played),
         "em": sum(each.reward.score for each in played),
         "formed": sum(each.reward.formed for each in played),
@@ -124,7 +126,7 @@ def sums_of(groups: Sequence[Group]) -> dict[str, float]:
     }
 
 
-def teaches(group: Group) -> bool:
+def has_signal(group: Group) -> bool:
     """Whether a group's rewards differ, so that there is something to learn from."""
     return any(each.advantage for each in group)
 

@@ -26,22 +26,22 @@ from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
 from agent_model.dialects.agent import Agent
-from agent_model.rollout.search_client import Finder
+from agent_model.rollout.search_client import SearchClient
 from agent_model.rollout.server import PolicyServer
 from agent_model.rollout.simulator import Simulator
 from agent_model.training import checkpoints, evaluation, metrics, run_folder
-from agent_model.training.checkpoints import Model, Progress
-from agent_model.training.config import GrpoRecipe
-from agent_model.training.distributed import deal, start_processes
+from agent_model.training.checkpoints import Progress, Trainable
+from agent_model.training.config import GRPOConfig
+from agent_model.training.distributed import share_of_process, start_processes
 from agent_model.training.files import write_records
 from agent_model.training.grpo.learner import Learner
-from agent_model.training.grpo.metrics import Step, collapsed, plot, row_of, said
+from agent_model.training.grpo.metrics import GRPOStep, collapsed, plot, progress_text, row_of
 from agent_model.training.grpo.reward import rewarded
-from agent_model.training.grpo.rollouts import Group, Stage, play, sums_of
+from agent_model.training.grpo.rollouts import Group, RolloutContext, rollouts_of_step, sums_of
 from agent_model.training.model import load_policy
 from agent_model.training.optimiser import learning_rate
 from agent_model.training.sharding import share
-from agent_model.training.warm_start import take_over
+from agent_model.training.warm_start import warm_start
 from autocoa_bench import scoring, tasks
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Question, Record
@@ -52,30 +52,30 @@ _SERVED = "autocoa-policy"
 class _Run(NamedTuple):
     """What stays the same over a run."""
 
-    recipe: GrpoRecipe
+    recipe: GRPOConfig
     out: Path
     accelerator: Accelerator
-    stage: Stage
+    stage: RolloutContext
     learner: Learner
-    watched: evaluation.Scene | None
+    watched: evaluation.EvalSetup | None
 
 
-def train(recipe: GrpoRecipe, out: Path, console: Console) -> Path:
+def train(recipe: GRPOConfig, out: Path, console: Console) -> Path:
     """Train, or go on training, in the folder `out`; returns what was made, `out/model`.
 
     Raises UserError for input that cannot be used, where `out` holds another run, and where the
     policy has collapsed.
     """
     accelerator = start_processes(recipe.torch_threads)
-    deal(recipe.batch, accelerator.num_processes)
-    with run_folder.held(out, alone=accelerator.is_main_process):
+    share_of_process(recipe.batch, accelerator.num_processes)
+    with run_folder.lock_folder(out, alone=accelerator.is_main_process):
         run = _prepare(recipe, out, accelerator)
         if accelerator.is_main_process:
             facts = _facts(run)
             run_folder.open_run(out, facts, accelerator.num_processes, accelerator.device.type)
             console.print(_summary(run), highlight=False)
             if recipe.begins and not checkpoints.any_in(out / "checkpoints"):
-                step = take_over(out, facts)
+                step = warm_start(out, facts)
                 console.print(f"{step} steps are taken over from '{recipe.begins}'")
         accelerator.wait_for_everyone()
         try:
@@ -85,23 +85,23 @@ def train(recipe: GrpoRecipe, out: Path, console: Console) -> Path:
     return out / "model"
 
 
-def _prepare(recipe: GrpoRecipe, out: Path, accelerator: Accelerator) -> _Run:
+def _prepare(recipe: GRPOConfig, out: Path, accelerator: Accelerator) -> _Run:
     scene, watched = scenes(recipe)
     scorer = scoring.load_scorers((recipe.scorer,))[recipe.scorer]
     policy, tokenizer = load_policy(recipe)
     policy.to(accelerator.device)
     share(policy)
     server = PolicyServer(recipe.server, tokenizer, recipe.seats) if recipe.server else None
-    stage = Stage(recipe, policy, tokenizer, scene, scorer, server)
+    stage = RolloutContext(recipe, policy, tokenizer, scene, scorer, server)
     return _Run(recipe, out, accelerator, stage, Learner(recipe, policy, tokenizer), watched)
 
 
-def scenes(recipe: GrpoRecipe) -> tuple[evaluation.Scene, evaluation.Scene | None]:
+def scenes(recipe: GRPOConfig) -> tuple[evaluation.EvalSetup, evaluation.EvalSetup | None]:
     """What is learned in, without the questions that are watched; and what is watched.
 
     Raises UserError.
     """
-    cast = evaluation.Cast(
+    cast = evaluation.EpisodeConfig(
         recipe.tasks,
         "train",
         recipe.count,
@@ -110,7 +110,10 @@ def scenes(recipe: GrpoRecipe) -> tuple[evaluation.Scene, evaluation.Scene | Non
         recipe.top_k,
         recipe.solver,
     )
-    scene, watched = evaluation.set_up(cast, recipe.budget), evaluation.prepare(recipe.live)
+    scene, watched = (
+        evaluation.prepare_episodes(cast, recipe.budget),
+        evaluation.prepare(recipe.live),
+    )
     if not isinstance(scene.dialect, Agent):
         raise UserError(
             f"GRPO rewards the form of solver '{Agent.name}', and the recipe's is "
@@ -130,7 +133,7 @@ def _mark(question: Question) -> tuple[str, str]:
     return (question.task, question.id)
 
 
-def _facts(run: _Run) -> run_folder.TrainingRun[GrpoRecipe]:
+def _facts(run: _Run) -> run_folder.TrainingRun[GRPOConfig]:
     scene = run.stage.scene
     spec = scene.search.spec
     found = {
@@ -144,11 +147,11 @@ def _facts(run: _Run) -> run_folder.TrainingRun[GrpoRecipe]:
 def _train(run: _Run, console: Console) -> None:
     recipe, main = run.recipe, run.accelerator.is_main_process
     progress = checkpoints.restore(run.out / "checkpoints", run.learner.masters)
-    model = Model(run.stage.policy, run.stage.tokenizer, recipe.model, main)
-    log = metrics.Metrics(run.out / "metrics.csv", progress.step, Step) if main else None
+    model = Trainable(run.stage.policy, run.stage.tokenizer, recipe.model, main)
+    log = metrics.Metrics(run.out / "metrics.csv", progress.step, GRPOStep) if main else None
     _stop_if_collapsed(run, log.rows if log else ())  # as it did before it was started again
     with (
-        Finder(run.stage.scene.search) as finder,
+        SearchClient(run.stage.scene.search) as finder,
         run.stage.server or nullcontext(),
         metrics.Bar(console, progress.step, recipe.max_steps, quiet=not main) as bar,
     ):
@@ -158,18 +161,18 @@ def _train(run: _Run, console: Console) -> None:
             row = _watched(run, row)
             if log is not None:
                 log.add(row)
-                bar.add(row.step, said(row), shown=row.live_em is not None)
+                bar.add(row.step, progress_text(row), shown=row.live_em is not None)
             if progress.step % recipe.checkpoint_every == 0 or progress.step == recipe.max_steps:
                 _checkpoint(run, progress, model, log)
             _stop_if_collapsed(run, log.rows if log else ())
     model.save(run.out / "model")
     if main:
         last = log.rows[-1] if log and log.rows else None
-        run_folder.close_run(run.out, GrpoRecipe, progress, last)
+        run_folder.close_run(run.out, GRPOConfig, progress, last)
         console.print(f"trained: {run.out / 'model'}", highlight=False)
 
 
-def _serve(run: _Run, step: int, model: Model) -> None:
+def _serve(run: _Run, step: int, model: Trainable) -> None:
     """Give the server, where there is one, the adapter of a step."""
     server, folder = run.stage.server, run.out / "serving"
     if server is None:
@@ -184,7 +187,7 @@ def _serve(run: _Run, step: int, model: Model) -> None:
     run.accelerator.wait_for_everyone()
 
 
-def _step(run: _Run, finder: Finder, progress: Progress) -> tuple[Step, Progress]:
+def _step(run: _Run, finder: SearchClient, progress: Progress) -> tuple[GRPOStep, Progress]:
     """Play, reward, and take one optimiser step."""
     recipe, accelerator, start = run.recipe, run.accelerator, time.perf_counter()
     simulated = progress.step < recipe.simulated_steps
@@ -212,18 +215,18 @@ def _step(run: _Run, finder: Finder, progress: Progress) -> tuple[Step, Progress
     return row_of(sums, done, lr, norm, rollout_seconds, simulated=simulated), done
 
 
-def _played(run: _Run, finder: Finder, step: int) -> tuple[list[Group], dict[str, float]]:
+def _played(run: _Run, finder: SearchClient, step: int) -> tuple[list[Group], dict[str, float]]:
     """This process's groups of a step, and what searching came to."""
     stage, recipe = run.stage, run.recipe
     part = run.accelerator.process_index, run.accelerator.num_processes
     if step < recipe.simulated_steps:
         assert isinstance(stage.scene.dialect, Agent)
         simulator = Simulator(stage.scene.dialect, recipe.result_tokens, recipe.top_k)
-        groups = play(stage, simulator, step, *part)
+        groups = rollouts_of_step(stage, simulator, step, *part)
         return groups, {"calls": 0, "saved": simulator.calls, "faults": simulator.faults}
     before = finder.calls, finder.saved, len(finder.faults)
     finder.forget()  # what is asked in a step follows from the step alone
-    groups = play(stage, finder, step, *part)
+    groups = rollouts_of_step(stage, finder, step, *part)
     after = finder.calls, finder.saved, len(finder.faults)
     asked = (float(now - then) for now, then in zip(after, before, strict=True))
     return groups, dict(zip(("calls", "saved", "faults"), asked, strict=True))
@@ -235,14 +238,14 @@ def _of_all(accelerator: Accelerator, sums: dict[str, float]) -> dict[str, float
     return dict(zip(sums, accelerator.reduce(mine, "sum").tolist(), strict=True))
 
 
-def _watched(run: _Run, row: Step) -> Step:
+def _watched(run: _Run, row: GRPOStep) -> GRPOStep:
     """The row with what live episodes give, where it is time for them."""
     last = row.step == run.recipe.max_steps
     if run.watched is None or not (last or row.step % run.recipe.live.every == 0):
         return row
     if run.accelerator.is_main_process:
         file = run.out / "live" / f"{checkpoints.name_of(row.step)}.jsonl"
-        played = evaluation.play(run.watched, run.stage.policy, run.stage.tokenizer, file)
+        played = evaluation.evaluate(run.watched, run.stage.policy, run.stage.tokenizer, file)
         found = evaluation.scores(played)
         row = msgspec.structs.replace(
             row,
@@ -255,11 +258,11 @@ def _watched(run: _Run, row: Step) -> Step:
     return row
 
 
-def _earned(stage: Stage, record: Record) -> float:
+def _earned(stage: RolloutContext, record: Record) -> float:
     return rewarded(record, stage.recipe, stage.scorer).value
 
 
-def _stop_if_collapsed(run: _Run, rows: Sequence[Step]) -> None:
+def _stop_if_collapsed(run: _Run, rows: Sequence[GRPOStep]) -> None:
     """Raises UserError, in all processes, where the main one's rows say so."""
     switch = run.recipe.simulated_steps
     alike = rows[switch:] if len(rows) > switch else rows  # of one environment
@@ -273,7 +276,7 @@ def _stop_if_collapsed(run: _Run, rows: Sequence[Step]) -> None:
 
 
 def _checkpoint(
-    run: _Run, progress: Progress, model: Model, log: metrics.Metrics[Step] | None
+    run: _Run, progress: Progress, model: Trainable, log: metrics.Metrics[GRPOStep] | None
 ) -> None:
     if log is not None:
         log.sync()

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from autocoa_bench.engines.engine import Abilities, EngineOptions, able
+from autocoa_bench.engines.engine import Abilities, EngineConfig, with_abilities
 from autocoa_bench.engines.openai.client import OpenAIEngine
 from autocoa_bench.engines.weights import models
 from autocoa_bench.errors import MissingExtra, UserError
@@ -119,7 +119,7 @@ class EmbeddedEngine:
         return parameters
 
 
-@able(
+@with_abilities(
     Abilities(
         continuation="yes",
         ids="both ways",
@@ -128,7 +128,7 @@ class EmbeddedEngine:
         lora="a .gguf",
     )
 )
-def from_options(options: EngineOptions) -> EmbeddedEngine:
+def from_options(options: EngineConfig) -> EmbeddedEngine:
     """The registry's factory. Raises UserError for a protocol that this server has no use for."""
     if options.protocol not in ("auto", "template"):
         raise UserError(

@@ -21,7 +21,7 @@ _ERROR = re.compile(r"(?:\b\w*(?:Error|Exception)|\berror): \S.*")
 _HARMLESS = re.compile(r"\b(?:DEBUG|INFO|WARNING)\b")
 
 
-class Child:
+class SubprocessServer:
     """A started command and its log. `ended` is its exit code, once it has one.
 
     It is in a session of its own, so that Ctrl-C reaches it through `stop` alone.
@@ -33,7 +33,9 @@ class Child:
         self._process = process
 
     @classmethod
-    async def start(cls, name: str, command: Sequence[str], settings: Mapping[str, str]) -> Child:
+    async def start(
+        cls, name: str, command: Sequence[str], settings: Mapping[str, str]
+    ) -> SubprocessServer:
         """Start a command, with `settings` in its environment beside our own.
 
         `name` begins that of its log, a temporary file.

@@ -16,7 +16,7 @@ STOP_SECONDS = 15.0
 """How long a command may take to stop of its own accord."""
 
 
-def keep(command: list[str]) -> int:
+def supervise(command: list[str]) -> int:
     """Run a command to its end; returns its exit code, as shells tell it."""
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
     threading.Thread(target=_stop_when_left, args=(child,), daemon=True).start()
@@ -41,4 +41,4 @@ def _kill_group(leader: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(keep(sys.argv[1:]))
+    sys.exit(supervise(sys.argv[1:]))

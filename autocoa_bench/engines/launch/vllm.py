@@ -16,8 +16,8 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct
 
-from autocoa_bench.engines.engine import Abilities, EngineOptions, able
-from autocoa_bench.engines.launch.subprocess_server import Child
+from autocoa_bench.engines.engine import Abilities, EngineConfig, with_abilities
+from autocoa_bench.engines.launch.subprocess_server import SubprocessServer
 from autocoa_bench.engines.openai import protocol as wire
 from autocoa_bench.engines.openai.client import OpenAIEngine
 from autocoa_bench.engines.weights import huggingface
@@ -91,7 +91,7 @@ class VLLMEngine:
         self._timeout = start_timeout
         # Nobody else on this machine is served, and nobody else's server is taken for ours.
         self._key = secrets.token_urlsafe(16)
-        self._child: Child | None = None
+        self._child: SubprocessServer | None = None
         self._client: OpenAIEngine | None = None
 
     async def start(self) -> EngineSpec:
@@ -106,7 +106,9 @@ class VLLMEngine:
         weights = str(folder) if folder.exists() else self.model
         settings = {"VLLM_API_KEY": self._key, "NO_COLOR": "1", "VLLM_NO_USAGE_STATS": "1"}
         try:
-            self._child = await Child.start("vllm", [*launcher, weights, *flags, *lora], settings)
+            self._child = await SubprocessServer.start(
+                "vllm", [*launcher, weights, *flags, *lora], settings
+            )
             found = await asyncio.gather(self._identity(), self._ready(self._child, port))
             version = await asyncio.to_thread(_get, port, "/version")
             spec = await self._connect(port)
@@ -171,7 +173,7 @@ class VLLMEngine:
             found["options"] = ",".join(f"{name}={told[name]}" for name in sorted(told))
         return found
 
-    async def _ready(self, child: Child, port: int) -> None:
+    async def _ready(self, child: SubprocessServer, port: int) -> None:
         """Wait until the server is healthy, telling a person at a terminal what it does."""
         from rich.console import Console
         from rich.text import Text
@@ -192,7 +194,7 @@ class VLLMEngine:
                 await asyncio.wait((child.ended,), timeout=_POLL_SECONDS)
 
 
-@able(
+@with_abilities(
     Abilities(
         continuation="yes",
         ids="come back",
@@ -202,7 +204,7 @@ class VLLMEngine:
     )
 )
 def from_options(
-    options: EngineOptions, *, start_timeout: float = 1800.0, **vllm: str
+    options: EngineConfig, *, start_timeout: float = 1800.0, **vllm: str
 ) -> VLLMEngine:
     """The registry's factory; `vllm` are vLLM's own options. Raises UserError."""
     if options.base_url:
@@ -303,7 +305,7 @@ def _lora_flags(adapter: str) -> list[str]:
     return ["--enable-lora", "--max-lora-rank", str(room), "--lora-modules", module]
 
 
-def _died(child: Child) -> str:
+def _died(child: SubprocessServer) -> str:
     return f"it ended with exit code {child.ended.result()}, {child.obituary()}"
 
 

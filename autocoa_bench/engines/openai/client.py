@@ -16,7 +16,7 @@ from typing import Literal, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
-from autocoa_bench.engines.engine import Abilities, Engine, EngineOptions, able
+from autocoa_bench.engines.engine import Abilities, Engine, EngineConfig, with_abilities
 from autocoa_bench.engines.openai import context_errors
 from autocoa_bench.engines.openai import protocol as wire
 from autocoa_bench.engines.openai.addresses import (
@@ -322,7 +322,7 @@ class OpenAIEngine:
         return EngineFault(f"http-{error.status}", f"HTTP {error.status}: {error}")
 
 
-@able(
+@with_abilities(
     Abilities(
         continuation="vLLM, SGLang, llama.cpp; others: chat turns",
         ids="from vLLM; with llama.cpp both ways",
@@ -331,7 +331,7 @@ class OpenAIEngine:
         lora="the server loads it: --model NAME",
     )
 )
-def from_options(options: EngineOptions) -> Engine:
+def from_options(options: EngineConfig) -> Engine:
     """The registry's factory. Raises UserError for a missing address or an unknown protocol."""
     if not options.base_url:
         raise UserError("the engine 'openai' needs a server's address: give --base-url")

@@ -117,7 +117,7 @@ def request_body(
     return msgspec.json.encode({name: body[name] for name in body if name not in refused})
 
 
-def opened(opening_text: str, prefill: str) -> str:
+def open_turn(opening_text: str, prefill: str) -> str:
     """A rendered opening and the prefill, once even if the template has written it too."""
     written = prefill.strip()
     if written and opening_text.rstrip().endswith(written):
@@ -133,7 +133,7 @@ def pieces(opening_text: str, prompt: Prompt) -> str | list[str | int]:
     of texts alone as several prompts, so every model turn must come with its ids.
     """
     found: list[str | int] = []
-    text = opened(opening_text, prompt.prefill)
+    text = open_turn(opening_text, prompt.prefill)
     for turn in prompt.turns:
         if turn.source == "environment":
             text += turn.text

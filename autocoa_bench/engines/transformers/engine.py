@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from autocoa_bench.engines.engine import Abilities, EngineOptions, able
+from autocoa_bench.engines.engine import Abilities, EngineConfig, with_abilities
 from autocoa_bench.engines.launch.embedded import idle_cores
 from autocoa_bench.engines.openai import protocol
 from autocoa_bench.engines.weights import huggingface, models
@@ -31,7 +31,7 @@ from autocoa_bench.util.paths import user_path
 if TYPE_CHECKING:
     import torch
 
-    from autocoa_bench.engines.transformers.kv_cache import Arena, Saved
+    from autocoa_bench.engines.transformers.kv_cache import KVCache, Saved
 
 _TAIL = 4
 """Tokens that a character may take: bytes of UTF-8."""
@@ -40,7 +40,7 @@ _ROUNDING = 0.1
 """Of the norm of logits: what sums in another order may change (0.014 was seen in bf16)."""
 
 
-class LocalEngine:
+class TransformersEngine:
     """A model as `engines.hf` loads it, with at most `parallel` rows at once.
 
     On a CPU weights are 32-bit, and a completion does not depend on what else is in flight; on a
@@ -160,7 +160,7 @@ class _Batch:
 
     def __init__(self, model: Any, tokenizer: Any, parallel: int) -> None:
         """Raises UserError for a model that no arena is made for."""
-        from autocoa_bench.engines.transformers.kv_cache import Arena
+        from autocoa_bench.engines.transformers.kv_cache import KVCache
 
         self._tokenizer = tokenizer
         self._parallel = parallel
@@ -168,7 +168,7 @@ class _Batch:
         self._longest = int(getattr(model.config, "max_position_embeddings", 0)) or 1 << 30
         self._waiting: queue.SimpleQueue[_Row | None] = queue.SimpleQueue()
         self._closed = False
-        self._arena = Arena(model, parallel)
+        self._arena = KVCache(model, parallel)
         _check(model, self._arena)
         self._rows: list[_Row] = []
         # What rows that ended have read: the next prompts of their episodes begin with it.
@@ -309,7 +309,7 @@ class _Batch:
         return str(decoded)
 
 
-def _check(model: Any, arena: Arena) -> None:
+def _check(model: Any, arena: KVCache) -> None:
     """Refuse a model that says something else through an arena than it does by itself: positions
     may be told it in a way that an arena does not know. Raises UserError."""
     import torch
@@ -364,7 +364,7 @@ def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(found - {None})
 
 
-@able(
+@with_abilities(
     Abilities(
         continuation="yes",
         ids="both ways",
@@ -373,13 +373,13 @@ def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
         lora="a PEFT folder or a .gguf",
     )
 )
-def from_options(options: EngineOptions) -> LocalEngine:
+def from_options(options: EngineConfig) -> TransformersEngine:
     """The registry's factory. Raises UserError for what this engine has no use for."""
     if options.base_url or options.protocol not in ("auto", "template"):
         raise UserError(
             "the engine 'transformers' runs the model itself and cuts prompts as by the protocol "
             "'template'; leave out --base-url and --protocol, or take another --engine"
         )
-    return LocalEngine(
+    return TransformersEngine(
         options.model or models.DEFAULT, parallel=options.concurrency, adapter=options.adapter
     )

@@ -24,7 +24,7 @@ Saved = list[tuple[Tensor, Tensor]]
 """A row's keys and values, (heads, positions, size) each, by layer."""
 
 
-class Arena:
+class KVCache:
     """Keys and values of all layers, (rows, heads, positions, size) each."""
 
     def __init__(self, model: Any, rows: int) -> None:
@@ -150,7 +150,7 @@ class Arena:
 class _Window(Cache):  # type: ignore[misc, no-any-unimported, unused-ignore]
     """What one forward pass sees of an arena."""
 
-    def __init__(self, arena: Arena, rows: slice, positions: Tensor, length: int) -> None:
+    def __init__(self, arena: KVCache, rows: slice, positions: Tensor, length: int) -> None:
         super().__init__(layers=[])
         self._arena = arena
         self._rows = rows

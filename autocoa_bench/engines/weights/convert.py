@@ -16,8 +16,8 @@ import msgspec
 from msgspec import Struct
 
 from autocoa_bench.engines.weights import models
-from autocoa_bench.engines.weights.gguf import finish, library, opened, with_metadata_of
-from autocoa_bench.engines.weights.safetensors import Tensors, save
+from autocoa_bench.engines.weights.gguf import close_gguf, library, open_gguf, with_metadata_of
+from autocoa_bench.engines.weights.safetensors import TensorFile, save
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.util.paths import user_path
 
@@ -130,7 +130,7 @@ def _adapter_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) ->
     shape = _shape_of(base or config.base_model_name_or_path or "")
     if config.peft_type != "LORA" or config.use_dora or config.lora_alpha <= 0:
         raise UserError(f"'{folder}' holds no plain LoRA adapter, the only kind that is converted")
-    tensors = Tensors([folder / "adapter_model.safetensors"])
+    tensors = TensorFile([folder / "adapter_model.safetensors"])
     if not tensors:
         raise UserError(f"'{folder}' holds an adapter without a weight")
     writer = gguf.GGUFWriter(target, shape.architecture)
@@ -150,7 +150,7 @@ def _adapter_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) ->
             tensor = tensor * _rescale(config, name, tensor.shape[1])
             tensor = _permuted(tensor, shape.heads_to_permute(module))
         _add(writer, f"blk.{found[1]}.{module}.weight.lora_{part}", tensor, outtype)
-    finish(writer)
+    close_gguf(writer)
 
 
 class _Peft(Struct, frozen=True):
@@ -185,7 +185,7 @@ def _rescale(config: _Peft, name: str, rank: int) -> float:
 
 def _adapter_to_peft(file: Path, target: Path, base: str, outtype: OutType) -> None:
     gguf = library()
-    reader = opened(file)
+    reader = open_gguf(file)
     alpha = reader.fields.get("adapter.lora.alpha")
     if alpha is None:
         raise UserError(f"'{file}' is no LoRA adapter; only adapters are converted from GGUF")
@@ -229,12 +229,12 @@ def _model_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) -> N
             f"'{folder}' needs --base: a GGUF model of the same architecture and vocabulary, whose "
             "tokenizer and settings are taken over"
         )
-    reader = opened(models.resolve(base).path)
+    reader = open_gguf(models.resolve(base).path)
     if _shape_of(base) != shape:
         raise UserError(f"'{folder}' and the base '{base}' are not of the same architecture")
     shapes = {tensor.name: tuple(map(int, tensor.shape[::-1])) for tensor in reader.tensors}
     writer = with_metadata_of(reader, target, _FILE_TYPES[outtype])
-    tensors = Tensors(sorted(folder.glob("*.safetensors")))
+    tensors = TensorFile(sorted(folder.glob("*.safetensors")))
     tied = _read_json(folder / "config.json").get("tie_word_embeddings", False)
     written = set()
     for name in tensors:
@@ -256,7 +256,7 @@ def _model_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) -> N
     missing = shapes.keys() - written - {"output.weight"}
     if missing:
         raise UserError(f"'{folder}' lacks weights that '{base}' has: {', '.join(sorted(missing))}")
-    finish(writer)
+    close_gguf(writer)
 
 
 def _gguf_name(name: str) -> tuple[str, str]:
@@ -290,7 +290,7 @@ def _shape_of(base: str) -> _Shape:
             )
         shape = _Shape(str(config.get("model_type")), heads, kv_heads)
     else:
-        fields = opened(models.resolve(base).path).fields
+        fields = open_gguf(models.resolve(base).path).fields
         kind = str(fields["general.architecture"].contents())
         if "adapter.type" in fields:
             raise UserError(

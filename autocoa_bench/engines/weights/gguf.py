@@ -18,7 +18,7 @@ def library() -> Any:
     return gguf
 
 
-def opened(path: Path) -> Any:
+def open_gguf(path: Path) -> Any:
     """A GGUFReader. Raises UserError."""
     try:
         return library().GGUFReader(path)
@@ -47,7 +47,7 @@ def with_metadata_of(reader: Any, target: Path, file_type: str) -> Any:
     return writer
 
 
-def finish(writer: Any) -> None:
+def close_gguf(writer: Any) -> None:
     """Write all that was added, and close the file."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

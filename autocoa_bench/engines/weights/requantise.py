@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from autocoa_bench.engines.weights.gguf import finish, library, with_metadata_of
+from autocoa_bench.engines.weights.gguf import close_gguf, library, with_metadata_of
 
 
 def to_q8_0(source: Path, target: Path) -> None:
@@ -24,4 +24,4 @@ def to_q8_0(source: Path, target: Path) -> None:
         else:
             weights = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
             writer.add_tensor(tensor.name, gguf.quants.quantize(weights, q8_0), raw_dtype=q8_0)
-    finish(writer)
+    close_gguf(writer)

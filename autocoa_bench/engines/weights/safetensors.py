@@ -20,7 +20,7 @@ _LONGEST_HEADER = 100 << 20
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
-class Tensors(Mapping[str, "NDArray[np.floating[Any]]"]):
+class TensorFile(Mapping[str, "NDArray[np.floating[Any]]"]):
     """The tensors of one or more safetensors files, read when they are asked for.
 
     16-bit brain floats are given as 32-bit ones, of the same values. Raises UserError for a file

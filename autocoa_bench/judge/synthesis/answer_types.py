@@ -56,7 +56,7 @@ _NO_NAME = re.compile(
 )
 
 
-class Date(Struct, frozen=True):
+class AnswerDate(Struct, frozen=True):
     """A day; `month` counts from 1."""
 
     day: int
@@ -93,12 +93,12 @@ def kind_of(question: str, gold: str) -> Kind:
     return "name" if gold[:1].isupper() or gold[:1] == '"' else "words"
 
 
-def read_date(text: str) -> Date | None:
+def read_date(text: str) -> AnswerDate | None:
     """The day that a text is."""
     for form in _DATES:
         if found := form.fullmatch(text.strip().rstrip(".")):
             month = MONTHS.index(found["month"]) + 1
-            return Date(int(found["day"]), month, int(found["year"]))
+            return AnswerDate(int(found["day"]), month, int(found["year"]))
     return None
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.judge.prompts import brief
-from autocoa_bench.judge.synthesis.examples import Labelled, labelled
+from autocoa_bench.judge.synthesis.examples import LabelledAnswer, labelled_answers
 from autocoa_bench.scoring.text import normalise
 from autocoa_bench.tasks import resolve, sample
 from autocoa_bench.types import Question, Record, Step, Trajectory
@@ -23,7 +23,7 @@ SOLVER = "judge"
 """What the records name as their solver."""
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class VerdictDataConfig(Struct, frozen=True, kw_only=True):
     """What a person asked for: at most `count` answers to questions of the train split of
     `tasks`, less those that stand in a file of `exclude`."""
 
@@ -33,7 +33,7 @@ class Order(Struct, frozen=True, kw_only=True):
     exclude: tuple[Path, ...] = ()
 
 
-class Info(Struct, frozen=True, kw_only=True):
+class VerdictDataInfo(Struct, frozen=True, kw_only=True):
     """The content of verdicts.json.
 
     Of the tasks' `questions`, `excluded` stand in an excluded file. `right` and `wrong` count the
@@ -50,7 +50,7 @@ class Info(Struct, frozen=True, kw_only=True):
     sha256: str
 
 
-def make(order: Order, out: Path) -> Info:
+def build(order: VerdictDataConfig, out: Path) -> VerdictDataInfo:
     """Make the data and write its folder, whole.
 
     Raises UserError for tasks without a train split, for files that cannot be read or written,
@@ -61,14 +61,14 @@ def make(order: Order, out: Path) -> Info:
     tasks = resolve(order.tasks)
     questions = [question for task in tasks for question in task.load("train")]
     kept = apart(questions, (text for file in order.exclude for text in _texts(file)))
-    made = list(labelled(kept, sample(kept, order.count // 2, order.seed), order.seed))
+    made = list(labelled_answers(kept, sample(kept, order.count // 2, order.seed), order.seed))
     if not made:
         raise UserError(
             f"'{order.tasks}' gives no answer ({len(questions)} questions, "
             f"{len(questions) - len(kept)} of them excluded); give other --tasks"
         )
     content = b"".join(msgspec.json.encode(each) + b"\n" for each in _records(made))
-    info = Info(
+    info = VerdictDataInfo(
         tasks=tuple(task.info.name for task in tasks),
         prompt=brief().name,
         seed=order.seed,
@@ -88,7 +88,7 @@ def apart(questions: Sequence[Question], excluded: Iterable[str]) -> list[Questi
     return [question for question in questions if normalise(question.text) not in words]
 
 
-def record(example: Labelled, number: int) -> Record:
+def record(example: LabelledAnswer, number: int) -> Record:
     """An example as a trajectory of one step: the judge's prompt, and the verdict as its reply."""
     reply = f"Verdict: {'correct' if example.verdict else 'incorrect'}"
     step = Step("answer", reply, argument=reply)
@@ -98,7 +98,7 @@ def record(example: Labelled, number: int) -> Record:
     return Record(question, number, trajectory)
 
 
-def _records(made: Sequence[Labelled]) -> Iterable[Record]:
+def _records(made: Sequence[LabelledAnswer]) -> Iterable[Record]:
     for example in made:
         yield record(example, int(example.verdict))
 
@@ -111,12 +111,12 @@ def _texts(file: Path) -> Iterable[str]:
         yield text
 
 
-def _counts(made: Sequence[Labelled], *, verdict: bool) -> dict[str, int]:
+def _counts(made: Sequence[LabelledAnswer], *, verdict: bool) -> dict[str, int]:
     counted = Counter(each.made for each in made if each.verdict is verdict)
     return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _write(out: Path, info: Info, content: bytes) -> None:
+def _write(out: Path, info: VerdictDataInfo, content: bytes) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         replace_file(out / "records.jsonl", content)

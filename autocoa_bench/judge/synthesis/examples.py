@@ -1,8 +1,8 @@
 """Labelled answers made without a model: what the embedded judge is trained on.
 
 Each question gives one right answer and one wrong one. Right ones are a gold or another form of
-it (`judges.same`), wrong ones another question's gold or a slip beside the gold (`judges.other`);
-both are said in the same ways (`judges.said`), so that only the value tells them apart. All of it
+it (`autocoa_bench.judge.synthesis.right_answers`), wrong ones another question's gold or a slip beside the gold (`autocoa_bench.judge.synthesis.wrong_answers`);
+both are said in the same ways (`autocoa_bench.judge.synthesis.phrasing`), so that only the value tells them apart. All of it
 follows from the seed and the question's id.
 """
 
@@ -44,7 +44,7 @@ _CONTRASTS = (
 )
 
 
-class Labelled(Struct, frozen=True):
+class LabelledAnswer(Struct, frozen=True):
     """An answer with its verdict; `made` says by what it was made right or wrong."""
 
     question: Question
@@ -54,9 +54,9 @@ class Labelled(Struct, frozen=True):
     made: str
 
 
-def labelled(
+def labelled_answers(
     questions: Sequence[Question], drawn: Sequence[Question], seed: int
-) -> Iterator[Labelled]:
+) -> Iterator[LabelledAnswer]:
     """A right and a wrong answer for every question of `drawn` that has a short gold, in order.
 
     Wrong answers are taken from the golds of all `questions`.
@@ -68,10 +68,10 @@ def labelled(
         for gold in question.golden_answers
     )
     for question in filter(_is_short, drawn):
-        dice = Random(f"{seed}:{question.task}:{question.id}")
-        golds = _golds(question, dice)
-        yield _right(question, golds, pool, dice)
-        if wrong := _wrong(question, golds, pool, dice):
+        rng = Random(f"{seed}:{question.task}:{question.id}")
+        golds = _golds(question, rng)
+        yield _right(question, golds, pool, rng)
+        if wrong := _wrong(question, golds, pool, rng):
             yield wrong
 
 
@@ -80,81 +80,83 @@ def _is_short(question: Question) -> bool:
     return bool(golds) and all(gold.strip() and len(gold.split()) < LONGEST for gold in golds)
 
 
-def _golds(question: Question, dice: Random) -> tuple[str, ...]:
+def _golds(question: Question, rng: Random) -> tuple[str, ...]:
     """The golds in any order; now and then with another form of one beside them."""
     golds = list(question.golden_answers)
-    if dice.random() < _ANOTHER_GOLD and kind_of(question.text, golds[0]) != "yes-no":
+    if rng.random() < _ANOTHER_GOLD and kind_of(question.text, golds[0]) != "yes-no":
         forms = {name: FORMS[name] for name in _ALIASES}
-        golds += [value for _, value, _ in _options(forms, question.text, golds[0], dice)][:1]
-    dice.shuffle(golds)
+        golds += [value for _, value, _ in _options(forms, question.text, golds[0], rng)][:1]
+    rng.shuffle(golds)
     return tuple(dict.fromkeys(golds))
 
 
-def _right(question: Question, golds: tuple[str, ...], pool: Pool, dice: Random) -> Labelled:
-    gold = dice.choice(question.golden_answers)
+def _right(question: Question, golds: tuple[str, ...], pool: Pool, rng: Random) -> LabelledAnswer:
+    gold = rng.choice(question.golden_answers)
     made, answer = "exact", gold
-    if dice.random() >= _EXACT:
-        made, answer = _form(question.text, gold, dice)
-    if dice.random() < _CONTRASTED and (other := pool.sibling(question.text, gold, dice)):
-        made, answer = "contrast", dice.choice(_CONTRASTS).format(x=answer, y=other)
-    made, answer = _said(question, made, answer, dice, right=True)
-    return Labelled(question, golds, answer, True, made)
+    if rng.random() >= _EXACT:
+        made, answer = _form(question.text, gold, rng)
+    if rng.random() < _CONTRASTED and (other := pool.sibling(question.text, gold, rng)):
+        made, answer = "contrast", rng.choice(_CONTRASTS).format(x=answer, y=other)
+    made, answer = _said(question, made, answer, rng, right=True)
+    return LabelledAnswer(question, golds, answer, True, made)
 
 
-def _wrong(question: Question, golds: tuple[str, ...], pool: Pool, dice: Random) -> Labelled | None:
-    gold = dice.choice(question.golden_answers)
-    made, value = _slip(question.text, golds, gold, pool, dice)
+def _wrong(
+    question: Question, golds: tuple[str, ...], pool: Pool, rng: Random
+) -> LabelledAnswer | None:
+    gold = rng.choice(question.golden_answers)
+    made, value = _slip(question.text, golds, gold, pool, rng)
     if value is None:
         return None
-    if dice.random() < _REFORMED and made in ("sibling", "similar"):
-        _, value = _form(question.text, value, dice)
-    if dice.random() < _HEDGED and value.strip() and differs(value, gold):
-        made, value = "hedge", dice.choice(_HEDGES).format(x=gold, y=value)
-    elif dice.random() < _CONTRASTED and value.strip() and differs(value, gold):
-        made, value = "contrast", dice.choice(_CONTRASTS).format(x=value, y=gold)
-    made, value = _said(question, made, value, dice, right=False)
-    return None if _is_right(value, golds) else Labelled(question, golds, value, False, made)
+    if rng.random() < _REFORMED and made in ("sibling", "similar"):
+        _, value = _form(question.text, value, rng)
+    if rng.random() < _HEDGED and value.strip() and differs(value, gold):
+        made, value = "hedge", rng.choice(_HEDGES).format(x=gold, y=value)
+    elif rng.random() < _CONTRASTED and value.strip() and differs(value, gold):
+        made, value = "contrast", rng.choice(_CONTRASTS).format(x=value, y=gold)
+    made, value = _said(question, made, value, rng, right=False)
+    return None if _is_right(value, golds) else LabelledAnswer(question, golds, value, False, made)
 
 
 def _said(
-    question: Question, made: str, value: str, dice: Random, *, right: bool
+    question: Question, made: str, value: str, rng: Random, *, right: bool
 ) -> tuple[str, str]:
     """The value as it is said: most often plainly."""
-    if dice.random() < _FRAMED and made not in ("nothing", "echo"):
-        value = framed(question.text, value, dice)
-    if dice.random() < _ORDERED[right]:
-        return f"{made}, with an order", ordered(value, dice)
+    if rng.random() < _FRAMED and made not in ("nothing", "echo"):
+        value = framed(question.text, value, rng)
+    if rng.random() < _ORDERED[right]:
+        return f"{made}, with an order", ordered(value, rng)
     return made, value
 
 
-def _form(question: str, gold: str, dice: Random) -> tuple[str, str]:
+def _form(question: str, gold: str, rng: Random) -> tuple[str, str]:
     """Another form of a gold, with its name; the gold where it has none."""
-    options = _options(FORMS, question, gold, dice)
+    options = _options(FORMS, question, gold, rng)
     found = [each for each in options if each[1] != gold] or [("exact", gold, 1.0)]
-    name, value, _ = dice.choices(found, [weight for *_, weight in found])[0]
+    name, value, _ = rng.choices(found, [weight for *_, weight in found])[0]
     return name, value
 
 
 def _slip(
-    question: str, golds: tuple[str, ...], gold: str, pool: Pool, dice: Random
+    question: str, golds: tuple[str, ...], gold: str, pool: Pool, rng: Random
 ) -> tuple[str, str | None]:
     """A wrong value with the name of what made it."""
     ways = {**SLIPS, "sibling": (pool.sibling, 5.0), "similar": (pool.similar, 3.0)}
     for _ in range(_TRIES):
         found = [
-            each for each in _options(ways, question, gold, dice) if not _is_right(each[1], golds)
+            each for each in _options(ways, question, gold, rng) if not _is_right(each[1], golds)
         ]
         if found:
-            name, value, _ = dice.choices(found, [weight for *_, weight in found])[0]
+            name, value, _ = rng.choices(found, [weight for *_, weight in found])[0]
             return name, value
     return "", None
 
 
 def _options(
-    ways: Mapping[str, tuple[Form, float]], question: str, gold: str, dice: Random
+    ways: Mapping[str, tuple[Form, float]], question: str, gold: str, rng: Random
 ) -> list[tuple[str, str, float]]:
     """What each way makes of a gold, where it applies: name, value and weight."""
-    made = ((name, way(question, gold, dice), weight) for name, (way, weight) in ways.items())
+    made = ((name, way(question, gold, rng), weight) for name, (way, weight) in ways.items())
     return [(name, value, weight) for name, value, weight in made if value is not None]
 
 

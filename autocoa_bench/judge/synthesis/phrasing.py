@@ -43,14 +43,14 @@ _ORDERS = (
 )
 
 
-def framed(question: str, value: str, dice: Random) -> str:
+def framed(question: str, value: str, rng: Random) -> str:
     """The value in a sentence or mark-up."""
-    if dice.random() < 0.15:
+    if rng.random() < 0.15:
         return _WHOLE.format(q=question, x=value)
-    return dice.choice(_FRAMES).format(x=value)
+    return rng.choice(_FRAMES).format(x=value)
 
 
-def ordered(value: str, dice: Random) -> str:
+def ordered(value: str, rng: Random) -> str:
     """The value with an instruction to the judge."""
-    order = dice.choice(_ORDERS).replace("{x}", value)
-    return dice.choice((f"{value} {order}", f"{value}\n{order}", f"{value}. {order}"))
+    order = rng.choice(_ORDERS).replace("{x}", value)
+    return rng.choice((f"{value} {order}", f"{value}\n{order}", f"{value}. {order}"))

@@ -1,6 +1,6 @@
 """Other forms of a right answer: each function gives one that means the same, or None.
 
-`FORMS` names them. A form takes what was asked, the gold and dice; it never looks anything up but
+`FORMS` names them. A form takes what was asked, the gold and rng; it never looks anything up but
 in this package's tables, so what it gives is as true of invented names as of real ones.
 """
 
@@ -29,7 +29,7 @@ from autocoa_bench.judge.synthesis.answer_types import (
 )
 
 Form = Callable[[str, str, Random], str | None]
-"""(question, gold, dice) to an answer, or None where the form does not apply."""
+"""(question, gold, rng) to an answer, or None where the form does not apply."""
 
 _QUALIFIERS = ("Jr.", "Sr.", "Jr", "III", "II")
 _TITLES = ("Dr.", "Mr.", "Ms.", "Sir", "Professor")
@@ -64,42 +64,42 @@ _UNITS = {
 }  # fmt: skip
 
 
-def exact(question: str, gold: str, dice: Random) -> str | None:  # noqa: ARG001 - a Form
+def exact(question: str, gold: str, rng: Random) -> str | None:  # noqa: ARG001 - a Form
     """The gold itself."""
     return gold
 
 
-def bare(question: str, gold: str, dice: Random) -> str | None:  # noqa: ARG001
+def bare(question: str, gold: str, rng: Random) -> str | None:  # noqa: ARG001
     """Less or other punctuation, case and articles: what exact match calls the same."""
     options = [gold.lower(), f"{gold}.", gold.strip("\"'."), gold.upper(), gold.title()]
     if gold[:1].isupper() and not gold.startswith("The "):
         options.append(f"the {gold}")
     if gold.lower().startswith(("the ", "a ", "an ")):
         options.append(gold.partition(" ")[2])
-    return dice.choice(options)
+    return rng.choice(options)
 
 
-def plain_letters(question: str, gold: str, dice: Random) -> str | None:  # noqa: ARG001
+def plain_letters(question: str, gold: str, rng: Random) -> str | None:  # noqa: ARG001
     """Without accents."""
     split = unicodedata.normalize("NFKD", gold)
     text = "".join(char for char in split if not unicodedata.combining(char))
     return text if text != gold else None
 
 
-def misspelt(question: str, gold: str, dice: Random) -> str | None:  # noqa: ARG001
+def misspelt(question: str, gold: str, rng: Random) -> str | None:  # noqa: ARG001
     """A slip of one letter in a long name: the name stays recognisable."""
     places = list(re.finditer(r"[A-Za-z]{7,}", gold))
     if not places or any(char.isdigit() for char in gold):
         return None
-    found = dice.choice(places)
-    at = dice.randrange(found.start() + 2, found.end() - 2)
+    found = rng.choice(places)
+    at = rng.randrange(found.start() + 2, found.end() - 2)
     if gold[at] == gold[at + 1]:
         return gold[:at] + gold[at + 1 :]
     swapped = gold[:at] + gold[at + 1] + gold[at] + gold[at + 2 :]
-    return dice.choice((swapped, gold[: at + 1] + gold[at:]))
+    return rng.choice((swapped, gold[: at + 1] + gold[at:]))
 
 
-def date_format(question: str, gold: str, dice: Random) -> str | None:  # noqa: ARG001
+def date_format(question: str, gold: str, rng: Random) -> str | None:  # noqa: ARG001
     """The same day in another format."""
     date = read_date(gold)
     if date is None:
@@ -117,35 +117,35 @@ def date_format(question: str, gold: str, dice: Random) -> str | None:  # noqa: 
         f"{month} {day} {year}",
         f"on {month} {day}, {year}",
     ]
-    return dice.choice(forms)
+    return rng.choice(forms)
 
 
-def fuller_date(question: str, gold: str, dice: Random) -> str | None:
+def fuller_date(question: str, gold: str, rng: Random) -> str | None:
     """A year with a day in it: says the year and more."""
     if kind_of(question, gold) != "year":
         return None
-    month = dice.choice(MONTHS)
-    day = dice.randint(1, 28)
-    return dice.choice(
+    month = rng.choice(MONTHS)
+    day = rng.randint(1, 28)
+    return rng.choice(
         (f"{month} {gold}", f"{day} {month} {gold}", f"{month} {day}, {gold}", f"in {gold}",
          f"the year {gold}", f"{gold} AD", f"in {month} {gold}")
     )  # fmt: skip
 
 
-def number_format(question: str, gold: str, dice: Random) -> str | None:
+def number_format(question: str, gold: str, rng: Random) -> str | None:
     """The same number in words, digits or with other separators, units or currency."""
     value = unspelled(gold)
     if value is not None:
-        return dice.choice((str(value), f"{value} in total", f"{spelled(value)} ({value})"))
+        return rng.choice((str(value), f"{value} in total", f"{spelled(value)} ({value})"))
     place = read_ordinal(gold)
     if place is not None:
         word = ordinal_word(place) or f"number {place}"
-        return dice.choice((ordinal(place), f"the {ordinal(place)}", f"number {place}", word))
+        return rng.choice((ordinal(place), f"the {ordinal(place)}", f"number {place}", word))
     number = read_number(gold)
-    return None if number is None else _number_form(question, gold, dice)
+    return None if number is None else _number_form(question, gold, rng)
 
 
-def _number_form(question: str, gold: str, dice: Random) -> str | None:
+def _number_form(question: str, gold: str, rng: Random) -> str | None:
     number = read_number(gold)
     assert number is not None
     currency = number.before[-1:] if number.before[-1:] in "$£€" else ""
@@ -174,10 +174,10 @@ def _number_form(question: str, gold: str, dice: Random) -> str | None:
         options.append(f"{gold} {counted[1]}")
     if not unit and "population" in question.lower():
         options += [f"{gold} people", f"{gold} inhabitants"]
-    return dice.choice(options)
+    return rng.choice(options)
 
 
-def person_form(question: str, gold: str, dice: Random) -> str | None:
+def person_form(question: str, gold: str, rng: Random) -> str | None:
     """A person's name fuller or shorter: middle names, initials, titles, short forms."""
     if kind_of(question, gold) != "person":
         return None
@@ -185,16 +185,16 @@ def person_form(question: str, gold: str, dice: Random) -> str | None:
     if not given:
         return None
     first = given[0]
-    initial = dice.choice("ABCDEFGHJKLMNPRSTW")
-    middle = dice.choice(("James", "Marie", "Lee", "Ann", "Edward", "Louise", "Paul", "Jane"))
+    initial = rng.choice("ABCDEFGHJKLMNPRSTW")
+    middle = rng.choice(("James", "Marie", "Lee", "Ann", "Edward", "Louise", "Paul", "Jane"))
     options = [
         f"{last}, {first}",
         f"{first} {initial}. {last}",
         f"{first} {middle} {last}",
-        f"{dice.choice(_TITLES)} {gold}",
+        f"{rng.choice(_TITLES)} {gold}",
         f"{first[0]}. {last}",
         last,
-        f"{gold} (born {dice.randint(1900, 1990)})",
+        f"{gold} (born {rng.randint(1900, 1990)})",
     ]
     if len(given) > 1:
         options += [f"{first} {last}", f"{first} {given[1][0]}. {last}", f"{given[0]} {last}"] * 2
@@ -202,15 +202,15 @@ def person_form(question: str, gold: str, dice: Random) -> str | None:
         options.append(f"{first} {last}")
     options += [f"{short} {last}" for name, short in table("nicknames") if name == first] * 3
     options += [f"{name} {last}" for name, short in table("nicknames") if short == first] * 3
-    return dice.choice(options)
+    return rng.choice(options)
 
 
-def place_form(question: str, gold: str, dice: Random) -> str | None:
+def place_form(question: str, gold: str, rng: Random) -> str | None:
     """A place fuller or shorter: with its state or country, or without."""
     cities = {row[0]: row[1:] for row in table("regions")}
     if gold in cities:
         state, short, country = cities[gold]
-        return dice.choice(
+        return rng.choice(
             (f"{gold}, {state}", f"{gold}, {short}", f"{gold}, {country}", f"{gold} in {state}",
              f"{gold}, {state}, {country}", f"the city of {gold}", f"{gold} ({state})")
         )  # fmt: skip
@@ -221,7 +221,7 @@ def place_form(question: str, gold: str, dice: Random) -> str | None:
         last = rest.rpartition(", ")[2]
         if last in states:
             options += [f"{city}, {states[last]}", f"{gold}, USA", f"{gold}, United States"]
-        return dice.choice(options)
+        return rng.choice(options)
     if kind_of(question, gold) != "place" or gold in nations():
         return None
     what = re.search(r"\b(city|town|village|state|county|province|region)\b", question)
@@ -230,10 +230,10 @@ def place_form(question: str, gold: str, dice: Random) -> str | None:
     options = [f"the {what[1]} of {gold}", f"{gold} {what[1]}", f"{gold} ({what[1]})"]
     if gold.endswith(" County"):
         options = [gold.removesuffix(" County"), f"the county of {gold.removesuffix(' County')}"]
-    return dice.choice(options)
+    return rng.choice(options)
 
 
-def nation_form(question: str, gold: str, dice: Random) -> str | None:  # noqa: ARG001
+def nation_form(question: str, gold: str, rng: Random) -> str | None:  # noqa: ARG001
     """A country by another name, or its adjective: "American" for "the United States"."""
     text = gold.removeprefix("the ")
     country = nations().get(text)
@@ -241,22 +241,22 @@ def nation_form(question: str, gold: str, dice: Random) -> str | None:  # noqa: 
         return None
     [row] = [row for row in table("nations") if row[0] == country]
     others = [word for word in row if word != text]
-    return dice.choice([*others, *others, f"the {country}", f"{row[1]} (from {country})"])
+    return rng.choice([*others, *others, f"the {country}", f"{row[1]} (from {country})"])
 
 
-def synonym(question: str, gold: str, dice: Random) -> str | None:  # noqa: ARG001
+def synonym(question: str, gold: str, rng: Random) -> str | None:  # noqa: ARG001
     """Another word for the same thing, for the whole answer or for its end."""
-    for row in dice.sample(table("synonyms"), len(table("synonyms"))):
+    for row in rng.sample(table("synonyms"), len(table("synonyms"))):
         for word in row:
             others = [other for other in row if other != word]
             if gold.lower() == word.lower():
-                return dice.choice(others)
+                return rng.choice(others)
             if gold.lower().endswith(f" {word.lower()}") and word.islower():
-                return gold[: -len(word)] + dice.choice(others)
+                return gold[: -len(word)] + rng.choice(others)
     return None
 
 
-def initials(question: str, gold: str, dice: Random) -> str | None:
+def initials(question: str, gold: str, rng: Random) -> str | None:
     """A long name's initials."""
     words = [word for word in re.findall(r"[\w'’-]+", gold) if word[:1].isupper()]
     if not 3 <= len(words) <= 5 or kind_of(question, gold) in ("person", "list", "date"):
@@ -264,10 +264,10 @@ def initials(question: str, gold: str, dice: Random) -> str | None:
     if len(words) < len(gold.split()) - 2 or any(char.isdigit() for char in gold):
         return None
     short = "".join(word[0] for word in words)
-    return dice.choice((short, f"{gold} ({short})", f"{short} ({gold})"))
+    return rng.choice((short, f"{gold} ({short})", f"{short} ({gold})"))
 
 
-def described(question: str, gold: str, dice: Random) -> str | None:
+def described(question: str, gold: str, rng: Random) -> str | None:
     """A name with what the question says it is: "the 1994 film Speed", "Speed (film)"."""
     found = _THING.search(question)
     if found is None or kind_of(question, gold) not in ("name", "person", "place"):
@@ -276,10 +276,10 @@ def described(question: str, gold: str, dice: Random) -> str | None:
     options = [f"{gold} ({head})", f"the {head} {gold}", f"{gold}, the {head}"]
     if not _VERB.search(phrase) and phrase.lower() != head:
         options += [f"the {phrase} {gold}", f"{gold}, the {phrase}", f"{gold} ({phrase})"]
-    return dice.choice(options)
+    return rng.choice(options)
 
 
-def name_form(question: str, gold: str, dice: Random) -> str | None:
+def name_form(question: str, gold: str, rng: Random) -> str | None:
     """A name quoted, without its last word, its subtitle or what stands in brackets."""
     if kind_of(question, gold) not in ("name", "words", "place") or len(gold) > 60:
         return None
@@ -295,10 +295,10 @@ def name_form(question: str, gold: str, dice: Random) -> str | None:
         options.append(found[1])
     if " & " in gold:
         options.append(gold.replace(" & ", " and "))
-    return dice.choice(options) if options else None
+    return rng.choice(options) if options else None
 
 
-def less(question: str, gold: str, dice: Random) -> str | None:  # noqa: ARG001
+def less(question: str, gold: str, rng: Random) -> str | None:  # noqa: ARG001
     """Without what only describes: a nationality before an occupation, "about", a place after."""
     if found := re.fullmatch(r"(?:an? )?(.+)", gold):
         first, _, rest = found[1].partition(" ")
@@ -311,19 +311,19 @@ def less(question: str, gold: str, dice: Random) -> str | None:  # noqa: ARG001
     return None
 
 
-def more(question: str, gold: str, dice: Random) -> str | None:
+def more(question: str, gold: str, rng: Random) -> str | None:
     """With what adds nothing against it: a nationality, a reference, a filler."""
     kind = kind_of(question, gold)
     if kind == "words" and re.search(r"occupation|profession|career|job", question):
-        nation = dice.choice(table("nations"))[1]
-        return dice.choice((f"{nation} {gold}", f"professional {gold}", f"a well-known {gold}"))
+        nation = rng.choice(table("nations"))[1]
+        return rng.choice((f"{nation} {gold}", f"professional {gold}", f"a well-known {gold}"))
     if kind in ("person", "name", "place"):
-        about = dice.choice(("of course", "as it is called", "as the question asks"))
-        return dice.choice((f"{gold}, {about}", f"{gold} [1]", f"{gold} itself", f"{gold} (see 2)"))
+        about = rng.choice(("of course", "as it is called", "as the question asks"))
+        return rng.choice((f"{gold}, {about}", f"{gold} [1]", f"{gold} itself", f"{gold} (see 2)"))
     return None
 
 
-def count_form(question: str, gold: str, dice: Random) -> str | None:  # noqa: ARG001
+def count_form(question: str, gold: str, rng: Random) -> str | None:  # noqa: ARG001
     """A common noun in the plural, in the singular, or with an article."""
     words = gold.split()
     if not gold.islower() or not gold.replace(" ", "").isalpha() or len(words) > 3:
@@ -337,22 +337,22 @@ def count_form(question: str, gold: str, dice: Random) -> str | None:  # noqa: A
         changed = gold[:-1] + "ies" if re.search(r"[^aeiou]y$", gold) else gold + "s"
     article = "an" if gold[0] in "aeiou" else "a"
     options = [changed, changed] + ([] if last.endswith("s") else [f"{article} {gold}"])
-    return dice.choice(options)
+    return rng.choice(options)
 
 
-def order(question: str, gold: str, dice: Random) -> str | None:  # noqa: ARG001
+def order(question: str, gold: str, rng: Random) -> str | None:  # noqa: ARG001
     """A list's items in another order or joined in another way."""
     parts = items(gold)
     if len(parts) < 2:
         return None
     turned = [*parts[1:], parts[0]]
-    return dice.choice(
+    return rng.choice(
         (", ".join(turned), " and ".join(turned), ", ".join(parts), f"both {' and '.join(parts)}"
          if len(parts) == 2 else ", ".join(turned))
     )  # fmt: skip
 
 
-def clause(question: str, gold: str, dice: Random) -> str | None:
+def clause(question: str, gold: str, rng: Random) -> str | None:
     """Yes or no with a clause that repeats it."""
     if kind_of(question, gold) != "yes-no":
         return None
@@ -364,7 +364,7 @@ def clause(question: str, gold: str, dice: Random) -> str | None:
     if found:
         said = "Yes, {} and {} {verb} both {}." if yes else "No, {} and {} {verb} not both {}."
         options += [said.format(*found.groups(), verb=verb)] * 3
-    return dice.choice(options)
+    return rng.choice(options)
 
 
 FORMS: Mapping[str, tuple[Form, float]] = {

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from autocoa_bench.errors import Incomparable
 from autocoa_bench.judge import SCORER
-from autocoa_bench.report.entries import Entry, comparable_fields, plain
+from autocoa_bench.report.entries import Entry, comparable_fields, plain_field
 from autocoa_bench.report.model import printable
 from autocoa_bench.report.notes import grouped, judge_of
 from autocoa_bench.types import SearchSpec
@@ -15,7 +15,7 @@ OPTION = "--allow-differences"
 _SETTINGS = "search.settings."
 
 
-def refuse_differences(found: Sequence[Entry], scorers: Collection[str]) -> None:
+def check_comparable(found: Sequence[Entry], scorers: Collection[str]) -> None:
     """Raises Incomparable for runs that differ in what makes `scorers`' numbers comparable.
 
     That is corpus, index, top-k, questions, scorers, judge, sampling and budget. Solver, prompt
@@ -31,7 +31,7 @@ def refuse_differences(found: Sequence[Entry], scorers: Collection[str]) -> None
             if name in each or (name.startswith(_SETTINGS) and entry.spec.search)
         }
         if len(set(values.values())) > 1:
-            said.append(f"\n  {plain(name)}: {grouped(values)}")
+            said.append(f"\n  {plain_field(name)}: {grouped(values)}")
     if said:
         raise Incomparable(
             f"these runs are not comparable in one table, for they differ in{''.join(said)}\n"

@@ -9,7 +9,7 @@ from autocoa_bench.engines import model_name
 from autocoa_bench.errors import UserError
 from autocoa_bench.registry import unknown
 from autocoa_bench.report.entries import Entry
-from autocoa_bench.report.published import PaperTable, Row, paper_tables
+from autocoa_bench.report.published import PaperRow, PaperTable, paper_tables
 from autocoa_bench.types import TaskSample
 
 
@@ -24,8 +24,8 @@ class Match(NamedTuple):
     entry: Entry
     table: PaperTable
     samples: tuple[tuple[str, TaskSample], ...]
-    rows: tuple[Row, ...]
-    row: Row | None
+    rows: tuple[PaperRow, ...]
+    row: PaperRow | None
     why: str
 
 

@@ -16,12 +16,12 @@ from string import Template
 
 import msgspec
 
-from autocoa_bench.report.entries import Catalogue, catalogue, deciding, entries, task_titles
+from autocoa_bench.report.entries import Catalogue, catalogue, deciding_scorer, entries, task_titles
 from autocoa_bench.report.model import Report, Table
-from autocoa_bench.report.page.data import Index, gather
+from autocoa_bench.report.page.data import TrajectoryIndex, trajectory_data
 from autocoa_bench.report.page.figures import figures
 from autocoa_bench.report.page.markup import Html, joined, tag
-from autocoa_bench.report.page.tables import by_method, drawn, notes
+from autocoa_bench.report.page.tables import by_method, notes, table_html
 from autocoa_bench.report.render.plots import plots
 from autocoa_bench.runs.run_folder import Run
 
@@ -54,7 +54,7 @@ def page(report: Report, runs: Sequence[Run], known: Catalogue | None = None) ->
     names = [entry.name for entry in found]
     titles = task_titles(found, known)
     scorers = [name for entry in found for name in entry.run.info.scorers]
-    index, pieces = gather(found, deciding(scorers), titles)
+    index, pieces = trajectory_data(found, deciding_scorer(scorers), titles)
     style = _file("page.css")
     script = "\n".join(_file(name) for name in _SCRIPTS)
     return Template(_file("page.html")).substitute(
@@ -72,7 +72,7 @@ def page(report: Report, runs: Sequence[Run], known: Catalogue | None = None) ->
     )
 
 
-def _summary(index: Index) -> Html:
+def _summary(index: TrajectoryIndex) -> Html:
     faults = sum(line.outcome == "fault" for line in index.lines)
     counts = [
         (len(index.runs), "run"),
@@ -97,7 +97,7 @@ def _link(table: Table) -> Html:
 
 def _section(table: Table, runs: Sequence[str], titles: dict[str, str]) -> Html:
     """A table and its plots. The plots come first, but not of methods by rows."""
-    parts = (drawn(table), notes(table))
+    parts = (table_html(table), notes(table))
     drawings = figures(plots(table, runs, titles))
     ordered = (*parts, drawings) if by_method(table) else (drawings, *parts)
     return tag("section", tag("h2", table.title), *ordered, id=table.name)

@@ -34,7 +34,7 @@ class RunLine(Struct, frozen=True):
     model: str
 
 
-class Line(Struct, frozen=True, omit_defaults=True):
+class ListEntry(Struct, frozen=True, omit_defaults=True):
     """A trajectory in the list. `run` and `question` count from 0 in the index's lists."""
 
     run: int
@@ -47,18 +47,18 @@ class Line(Struct, frozen=True, omit_defaults=True):
     answer: str | None = None
 
 
-class Index(Struct, frozen=True):
+class TrajectoryIndex(Struct, frozen=True):
     """All trajectories, in the order of the pieces; `starts` are the first lines of each piece."""
 
     runs: list[RunLine]
     tasks: dict[str, str]
     scorers: list[str]
     questions: list[Question]
-    lines: list[Line]
+    lines: list[ListEntry]
     starts: list[int]
 
 
-class Shown(Struct, frozen=True, array_like=True):
+class ShownPassage(Struct, frozen=True, array_like=True):
     """A passage in a step: its place in the piece's list, its score, why it is evidence."""
 
     passage: int
@@ -75,7 +75,7 @@ class StepView(Struct, frozen=True, omit_defaults=True):
     problem: str = ""
     forced: bool = False
     observation: str = ""
-    passages: tuple[Shown, ...] = ()
+    passages: tuple[ShownPassage, ...] = ()
     dropped: int = 0
     tokens: tuple[int | None, int | None, int] = (None, None, 0)
     seconds: tuple[float, float] = (0.0, 0.0)
@@ -128,13 +128,13 @@ class _Open:
         return msgspec.json.encode(Piece(list(self.numbers), self.views))
 
 
-def gather(
+def trajectory_data(
     found: Sequence[Entry], scorer: str, titles: dict[str, str]
-) -> tuple[Index, list[bytes]]:
+) -> tuple[TrajectoryIndex, list[bytes]]:
     """The index and the pieces (both JSON) of all records; `scorer` says which are correct."""
     scorers = list(dict.fromkeys(name for entry in found for name in entry.run.info.scorers))
     runs = [RunLine(entry.name, entry.label, entry.model) for entry in found]
-    index = Index(runs, titles, scorers, [], [], [])
+    index = TrajectoryIndex(runs, titles, scorers, [], [], [])
     questions: dict[Question, int] = {}
     pieces = []
     filling = _Open()
@@ -177,17 +177,17 @@ def _ordered(found: Sequence[Entry]) -> Iterable[tuple[int, Record]]:
 
 def _line(
     entry: Entry, record: Record, at: tuple[int, int], scorer: str, scorers: Sequence[str]
-) -> Line:
+) -> ListEntry:
     scores = tuple(entry.score(record, name) for name in scorers)
     if record.trajectory is None:
-        return Line(*at, record.sample, "fault", scores)
+        return ListEntry(*at, record.sample, "fault", scores)
     value = entry.score(record, scorer)
     outcome: Outcome = "unscored" if value is None else "correct" if value >= 1 else "wrong"
     why = ""
     if outcome == "wrong" and entry.spec.search is not None:
         why = cause(trace(record.question, record.trajectory)) or "not traced"
     actions = n_actions(record.trajectory)
-    return Line(*at, record.sample, outcome, scores, actions, why, record.trajectory.answer)
+    return ListEntry(*at, record.sample, outcome, scores, actions, why, record.trajectory.answer)
 
 
 def _reasons(entry: Entry, record: Record) -> tuple[str, ...]:
@@ -221,7 +221,7 @@ def _evidence(question: Question, trajectory: Trajectory) -> Iterator[tuple[str,
 
 def _step(question: Question, step: Step, number: _Number) -> StepView:
     passages = tuple(
-        Shown(
+        ShownPassage(
             number(passage),
             None if passage.score is None else round(passage.score, 4),
             mark(question, passage),

@@ -11,7 +11,7 @@ from autocoa_bench.report.render.layout import spans
 _NUMBER = re.compile(r"[+\-−]?[\d,]*\.?\d+")
 
 
-def drawn(table: Table) -> Html:
+def table_html(table: Table) -> Html:
     """The table in a region that scrolls by itself; with a row a method, its columns can be sorted.
 
     Each number carries its value (`data-value`), so that whoever sorts need not read it.

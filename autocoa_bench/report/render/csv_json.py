@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from autocoa_bench import __version__
-from autocoa_bench.report.model import Fact, Report
+from autocoa_bench.report.model import DataPoint, Report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ def frame(report: Report) -> pd.DataFrame:
     import pandas as pd
 
     facts = [msgspec.structs.asdict(fact) for table in report.tables for fact in table.facts]
-    data = pd.DataFrame(facts, columns=list(Fact.__struct_fields__))
+    data = pd.DataFrame(facts, columns=list(DataPoint.__struct_fields__))
     return data.astype(dict.fromkeys(("actions", "n", "planned"), "Int64"))
 
 

@@ -49,7 +49,7 @@ _LOOK: dict[Any, Any] = {
 }
 
 
-def draw(report: Report, runs: Sequence[Run], folder: Path) -> list[Path]:
+def write_plots(report: Report, runs: Sequence[Run], folder: Path) -> list[Path]:
     """Draw every plot of a report of these runs, each as .svg, .pdf and .png (300 dpi).
 
     Returns the files; the same report gives the same files. Raises UserError where there is

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from autocoa_bench.report.model import Fact, Table
+from autocoa_bench.report.model import DataPoint, Table
 from autocoa_bench.report.tables.leaderboard import metric_title
 from autocoa_bench.scoring.evidence import CAUSES
 
@@ -96,7 +96,9 @@ def plots(table: Table, runs: Sequence[str], titles: Mapping[str, str]) -> list[
     return draw[table.name]() if table.name in draw else []
 
 
-def _panels(table: Table, runs: Sequence[str], caption: Callable[[Fact], str | None]) -> list[Plot]:
+def _panels(
+    table: Table, runs: Sequence[str], caption: Callable[[DataPoint], str | None]
+) -> list[Plot]:
     """Facts that have an interval, by the caption that they have."""
     panels: dict[str, list[Line]] = {}
     for fact in table.facts:
@@ -111,7 +113,7 @@ def _datasets(table: Table, runs: Sequence[str], titles: Mapping[str, str]) -> l
     """A panel a dataset, and the average: each run's mean on the first metric; then the gaps."""
     several = len({fact.edition for fact in table.facts if fact.edition}) > 1
 
-    def caption(fact: Fact) -> str | None:
+    def caption(fact: DataPoint) -> str | None:
         title = titles.get(fact.task, fact.task.capitalize())
         name = f"{title} ({fact.edition})" if several and fact.edition else title
         if fact.metric.endswith(":gap"):
@@ -125,7 +127,7 @@ def _datasets(table: Table, runs: Sequence[str], titles: Mapping[str, str]) -> l
 def _acting(table: Table, runs: Sequence[str]) -> list[Plot]:
     """How many questions of each kind were searched for, and how many were right."""
 
-    def caption(fact: Fact) -> str | None:
+    def caption(fact: DataPoint) -> str | None:
         kind, _, what = fact.metric.partition(":")
         if what == "searched":
             return f"{kind}: searched %"
@@ -134,7 +136,7 @@ def _acting(table: Table, runs: Sequence[str]) -> list[Plot]:
     return _panels(table, runs, caption)
 
 
-def _actions(facts: Sequence[Fact], runs: Sequence[str]) -> list[Plot]:
+def _actions(facts: Sequence[DataPoint], runs: Sequence[str]) -> list[Plot]:
     """Figure 3a and 3b."""
     correct = _series(facts, runs, lambda fact: fact.metric.endswith(":share_of_correct"))
     success = _series(facts, runs, lambda fact: fact.metric.endswith(":success_rate"))
@@ -148,7 +150,7 @@ def _actions(facts: Sequence[Fact], runs: Sequence[str]) -> list[Plot]:
     return found
 
 
-def _evidence(facts: Sequence[Fact], runs: Sequence[str]) -> list[Plot]:
+def _evidence(facts: Sequence[DataPoint], runs: Sequence[str]) -> list[Plot]:
     """Gold passages shown by number of actions; where wrong answers come from."""
     whole = [fact for fact in facts if fact.task == _whole(facts, fact.run)]
     recall = [fact for fact in whole if fact.actions is not None]
@@ -163,7 +165,7 @@ def _evidence(facts: Sequence[Fact], runs: Sequence[str]) -> list[Plot]:
     return found
 
 
-def _causes(facts: Sequence[Fact], run: str) -> dict[str, int]:
+def _causes(facts: Sequence[DataPoint], run: str) -> dict[str, int]:
     """A run's wrong answers by cause; nothing where it has none."""
     parts = {
         fact.metric.partition(_WRONG)[2].replace("_", " "): int(fact.total or 0)
@@ -173,13 +175,13 @@ def _causes(facts: Sequence[Fact], run: str) -> dict[str, int]:
     return parts if any(parts.values()) else {}
 
 
-def _whole(facts: Sequence[Fact], run: str) -> str:
+def _whole(facts: Sequence[DataPoint], run: str) -> str:
     """What the facts about all of a run name as task: "all", or the only one."""
     return [fact.task for fact in facts if fact.run == run][-1]
 
 
 def _series(
-    facts: Sequence[Fact], runs: Sequence[str], wanted: Callable[[Fact], bool]
+    facts: Sequence[DataPoint], runs: Sequence[str], wanted: Callable[[DataPoint], bool]
 ) -> list[Series]:
     """A series for each run that has such facts."""
     found = []

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autocoa_bench.episode import n_actions
-from autocoa_bench.report.entries import NOTHING_KNOWN, Catalogue, Entry, entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
     Column,
-    Fact,
+    DataPoint,
     Row,
     Section,
     Table,
     percent,
     score_cell,
 )
-from autocoa_bench.report.notes import shared_notes, titled
+from autocoa_bench.report.notes import shared_notes, title_with_model
 from autocoa_bench.report.tables.leaderboard import metric_title
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, estimate
@@ -49,7 +49,7 @@ class _Bin:
 
 
 def action_counts(
-    runs: Sequence[Run], scorer: str = "em", known: Catalogue = NOTHING_KNOWN
+    runs: Sequence[Run], scorer: str = "em", known: Catalogue = EMPTY_CATALOGUE
 ) -> Table:
     """Figure 3a and 3b as one table: a section a run, a row a number of actions.
 
@@ -68,7 +68,7 @@ def action_counts(
     several = any(entry.spec.samples > 1 for entry in found)
     return Table(
         name="actions",
-        title=titled(f"Actions and {metric_title(scorer)}", found),
+        title=title_with_model(f"Actions and {metric_title(scorer)}", found),
         stub="Actions",
         columns=(
             Column(("", "trajectories")),
@@ -142,7 +142,7 @@ def _success_cells(success: Estimate) -> tuple[Cell, Cell]:
     return Cell(cell.text, bar=success.mean), Cell(cell.detail or NOTHING)
 
 
-def _facts(entry: Entry, scorer: str, bins: Sequence[_Bin]) -> list[Fact]:
+def _facts(entry: Entry, scorer: str, bins: Sequence[_Bin]) -> list[DataPoint]:
     correct = sum(each.correct for each in bins)
     facts = []
     for actions, each in enumerate(bins):

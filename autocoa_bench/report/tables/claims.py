@@ -8,18 +8,18 @@ from typing import Literal, NamedTuple
 from autocoa_bench.errors import UserError
 from autocoa_bench.report.comparison.claim_tests import Contrast, Rows, contrast, in_words
 from autocoa_bench.report.comparison.paper_rows import runs_of_rows
-from autocoa_bench.report.entries import NOTHING_KNOWN, Catalogue, Entry, entries, measure
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries, measure
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
     Column,
-    Fact,
+    DataPoint,
     Row,
     Section,
     Table,
-    fact_of_no_run,
+    data_point,
 )
-from autocoa_bench.report.notes import shared_notes, titled
+from autocoa_bench.report.notes import shared_notes, title_with_model
 from autocoa_bench.report.published import Claim, paper_claims
 from autocoa_bench.report.tables.compare import p_text
 from autocoa_bench.report.tables.leaderboard import metric_title
@@ -49,7 +49,7 @@ class _Line(NamedTuple):
 def claims(
     runs: Sequence[Run],
     scorer: str = "em",
-    known: Catalogue = NOTHING_KNOWN,
+    known: Catalogue = EMPTY_CATALOGUE,
     beside: Mapping[str, str] | None = None,
     calls: Mapping[str, float] | None = None,
 ) -> Table:
@@ -70,7 +70,7 @@ def claims(
     sections = dict.fromkeys(line.claim.section for line in lines)
     return Table(
         name="claims",
-        title=titled(f"Claims of the paper's section 4.3, {metric_title(scorer)}", found),
+        title=title_with_model(f"Claims of the paper's section 4.3, {metric_title(scorer)}", found),
         stub="Claim",
         columns=_COLUMNS,
         sections=tuple(
@@ -214,13 +214,13 @@ def _gaps(found: Sequence[Entry], rows: Rows, scorer: str) -> list[str]:
     return notes
 
 
-def _fact(line: _Line, scorer: str) -> Fact:
+def _fact(line: _Line, scorer: str) -> DataPoint:
     """The metric ends with the verdict."""
     metric = f"{scorer}:{line.claim.id}:{line.verdict}"
     if line.found is None:
-        return fact_of_no_run("claims", metric)
+        return data_point("claims", metric)
     found = line.found
-    return fact_of_no_run(
+    return data_point(
         "claims",
         metric,
         mean=found.mean,

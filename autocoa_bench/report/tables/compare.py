@@ -7,9 +7,9 @@ from statistics import fmean
 from typing import Literal
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.report.entries import NOTHING_KNOWN, Catalogue, Entry, entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries
 from autocoa_bench.report.model import NOTHING, Cell, Column, Row, Section, Table, percent
-from autocoa_bench.report.notes import shared_notes, titled
+from autocoa_bench.report.notes import shared_notes, title_with_model
 from autocoa_bench.report.tables.leaderboard import metric_title
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import LEVEL, Paired, holm, paired
@@ -21,7 +21,9 @@ Outcome = Literal["won", "lost", "tied"]
 """How the first of two runs does on a question."""
 
 
-def compare(first: Run, second: Run, scorer: str = "em", known: Catalogue = NOTHING_KNOWN) -> Table:
+def compare(
+    first: Run, second: Run, scorer: str = "em", known: Catalogue = EMPTY_CATALOGUE
+) -> Table:
     """How the first run does beside the second, over the questions that both have scores for.
 
     A row a task, and one for all. Raises UserError where no question is common.
@@ -39,7 +41,9 @@ def compare(first: Run, second: Run, scorer: str = "em", known: Catalogue = NOTH
     left_out = [len(each) - len(common) for each in (mine, others)]
     return Table(
         name="compare",
-        title=titled(f"{ours.name} beside {theirs.name}, {metric_title(scorer)}", [ours, theirs]),
+        title=title_with_model(
+            f"{ours.name} beside {theirs.name}, {metric_title(scorer)}", [ours, theirs]
+        ),
         stub="Task",
         columns=tuple(
             Column((name,))
@@ -106,7 +110,7 @@ def records_by_outcome(
     Of several samples of a question the first scored one. Raises UserError where no question is
     common.
     """
-    ours, theirs = in_order(first, second, NOTHING_KNOWN)
+    ours, theirs = in_order(first, second, EMPTY_CATALOGUE)
     mine, others = ours.by_question(scorer), theirs.by_question(scorer)
     common = [each for group in common_questions(ours, theirs, scorer).values() for each in group]
     return [

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from statistics import fmean, median
 
 from autocoa_bench.episode import n_actions, n_malformed
-from autocoa_bench.report.entries import NOTHING_KNOWN, Catalogue, Entry, entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
     Column,
-    Fact,
+    DataPoint,
     Row,
     Section,
     Table,
@@ -19,7 +19,7 @@ from autocoa_bench.report.model import (
     percent,
     rate,
 )
-from autocoa_bench.report.notes import shared_notes, titled
+from autocoa_bench.report.notes import shared_notes, title_with_model
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.types import Ending, Step, Trajectory
 
@@ -60,7 +60,7 @@ def _well_formed(trajectory: Trajectory) -> bool:
     return trajectory.ending == "answered" and not n_malformed(trajectory)
 
 
-def costs(runs: Sequence[Run], known: Catalogue = NOTHING_KNOWN) -> Table:
+def costs(runs: Sequence[Run], known: Catalogue = EMPTY_CATALOGUE) -> Table:
     """Costs a trajectory (one question, one sample), with the run's totals under them."""
     found = entries(runs, known)
     columns = [Column(("", "trajectories"))]
@@ -70,7 +70,7 @@ def costs(runs: Sequence[Run], known: Catalogue = NOTHING_KNOWN) -> Table:
     columns += [Column(("Seconds", word)) for word in ("median", "mean")]
     return Table(
         name="cost",
-        title=titled("Cost a question", found),
+        title=title_with_model("Cost a question", found),
         stub="Method",
         columns=tuple(columns),
         sections=(Section("", tuple(_row(entry) for entry in found)),),
@@ -147,7 +147,7 @@ def _notes(found: Sequence[Entry]) -> list[str]:
     return notes
 
 
-def _facts(entry: Entry) -> list[Fact]:
+def _facts(entry: Entry) -> list[DataPoint]:
     amounts: dict[str, Sequence[float]] = dict(_amounts(entry))
     seconds = [record.seconds for record in entry.trajectories()]
     for name, number in _shares(entry).items():

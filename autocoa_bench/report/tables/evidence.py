@@ -7,19 +7,19 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from autocoa_bench.report.entries import NOTHING_KNOWN, Catalogue, Entry, entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
     Column,
-    Fact,
+    DataPoint,
     Row,
     Section,
     Table,
     percent,
     score_cell,
 )
-from autocoa_bench.report.notes import shared_notes, titled
+from autocoa_bench.report.notes import shared_notes, title_with_model
 from autocoa_bench.report.tables.leaderboard import metric_title
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.scoring.evidence import CAUSES, Evidence, cause, trace
@@ -75,7 +75,7 @@ class _Line(Struct, frozen=True):
         return Counter(cause(each.evidence) or _NOT_TRACED for each in wrong)
 
 
-def evidence(runs: Sequence[Run], scorer: str = "em", known: Catalogue = NOTHING_KNOWN) -> Table:
+def evidence(runs: Sequence[Run], scorer: str = "em", known: Catalogue = EMPTY_CATALOGUE) -> Table:
     """What the runs' searches brought: a section a run that searches, a row a task.
 
     Wrong means a score below 1; trajectories without a score count for what was shown alone.
@@ -91,7 +91,7 @@ def evidence(runs: Sequence[Run], scorer: str = "em", known: Catalogue = NOTHING
         facts += [fact for line in lines for fact in _facts(entry, line, scorer)]
     return Table(
         name="evidence",
-        title=titled(f"Evidence and {metric_title(scorer)}", found),
+        title=title_with_model(f"Evidence and {metric_title(scorer)}", found),
         stub="Task",
         columns=(
             Column(("", "n")),
@@ -164,7 +164,7 @@ def _share(number: int, wrong: int) -> Cell:
     return Cell(percent(number / wrong), f"{number:,}") if wrong else Cell(NOTHING)
 
 
-def _facts(entry: Entry, line: _Line, scorer: str) -> list[Fact]:
+def _facts(entry: Entry, line: _Line, scorer: str) -> list[DataPoint]:
     shown: list[tuple[str, int | None, Estimate]] = [
         ("answer_shown", None, line.answer_shown),
         *(("gold_passages_shown", number, line.recall(number)) for number in (*AFTER, None)),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autocoa_bench.report.entries import NOTHING_KNOWN, Catalogue, Entry, entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries
 from autocoa_bench.report.model import NOTHING, Cell, Column, Row, Section, Table, printable
-from autocoa_bench.report.notes import shared_notes, titled
+from autocoa_bench.report.notes import shared_notes, title_with_model
 from autocoa_bench.runs.run_folder import Run
 
 
-def faults(runs: Sequence[Run], known: Catalogue = NOTHING_KNOWN) -> Table:
+def faults(runs: Sequence[Run], known: Catalogue = EMPTY_CATALOGUE) -> Table:
     """Faults by kind, with their number and the first one's message; "none" where there are none.
 
     An answer that a scorer left without a number is listed as `unscored (scorer)` and why.
@@ -19,7 +19,7 @@ def faults(runs: Sequence[Run], known: Catalogue = NOTHING_KNOWN) -> Table:
     kinds = {entry.name: _kinds(entry) for entry in found}
     return Table(
         name="faults",
-        title=titled("Faults", found),
+        title=title_with_model("Faults", found),
         stub="Kind",
         columns=(Column(("number",)), Column(("first message",), wide=True)),
         sections=tuple(

@@ -10,12 +10,12 @@ from autocoa_bench.report.model import (
     NOTHING,
     Cell,
     Column,
-    Fact,
+    DataPoint,
     Report,
     Row,
     Section,
     Table,
-    fact_of_no_run,
+    data_point,
     percent,
     printable,
 )
@@ -30,7 +30,9 @@ _PROSE = 120
 """Characters of a question, gold or answer that a table shows."""
 
 
-def audited(audits: Mapping[str, Audit], source: str, limit: int, judge: str = "") -> Report:
+def judge_agreement(
+    audits: Mapping[str, Audit], source: str, limit: int, judge: str = ""
+) -> Report:
     """The table of scorers over the same labels, that of their pairs, and at most `limit`
     differing answers of each.
 
@@ -183,7 +185,7 @@ def _differing(audits: Mapping[str, Audit], limit: int) -> list[Table]:
     ]
 
 
-def _facts(name: str, found: Audit) -> list[Fact]:
+def _facts(name: str, found: Audit) -> list[DataPoint]:
     counts = found.counts
     rates = {
         "right": counts.right,
@@ -200,6 +202,6 @@ def _facts(name: str, found: Audit) -> list[Fact]:
     return facts
 
 
-def _fact(metric: str, mean: float | None, interval: Interval, n: int, planned: int) -> Fact:
+def _fact(metric: str, mean: float | None, interval: Interval, n: int, planned: int) -> DataPoint:
     low, high = interval
-    return fact_of_no_run("audit", metric, mean=mean, low=low, high=high, n=n, planned=planned)
+    return data_point("audit", metric, mean=mean, low=low, high=high, n=n, planned=planned)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from autocoa_bench.errors import UserError
 from autocoa_bench.judge import SCORER
 from autocoa_bench.judge.agreement import SavedAudit
-from autocoa_bench.report.entries import NOTHING_KNOWN, Catalogue, Entry, entries, measure
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries, measure
 from autocoa_bench.report.model import Cell, Column, Row, Section, Table, percent, score_cell
-from autocoa_bench.report.notes import no_verdict, shared_notes, titled
+from autocoa_bench.report.notes import no_verdict, shared_notes, title_with_model
 from autocoa_bench.runs.run_folder import Run, differing
 from autocoa_bench.scoring import answer_of
 from autocoa_bench.stats import Estimate, corrected, estimate, macro_average, scaled
@@ -19,8 +19,8 @@ from autocoa_bench.types import TaskSample
 _AVERAGE = "average"
 
 
-def corrected_means(
-    runs: Sequence[Run], audit: SavedAudit, known: Catalogue = NOTHING_KNOWN
+def judge_correction(
+    runs: Sequence[Run], audit: SavedAudit, known: Catalogue = EMPTY_CATALOGUE
 ) -> Table:
     """A section a judged run, a row a task and one for their average: as judged, and corrected.
 
@@ -42,7 +42,7 @@ def corrected_means(
         sections.append(Section(f"{entry.label}, {entry.model}", tuple(rows)))
     return Table(
         name="corrected",
-        title=titled("The judge's means, corrected for its errors", found),
+        title=title_with_model("The judge's means, corrected for its errors", found),
         stub="Task",
         columns=(Column(("n",)), Column(("judge %",)), Column(("corrected %",))),
         sections=tuple(sections),

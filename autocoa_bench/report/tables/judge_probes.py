@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from autocoa_bench.judge.probes import Pairs, Probed
+from autocoa_bench.judge.probes import Pairs, ProbeResults
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
     Column,
-    Fact,
+    DataPoint,
     Report,
     Row,
     Section,
     Table,
-    fact_of_no_run,
+    data_point,
     percent,
     printable,
 )
 from autocoa_bench.stats import wilson
 
 
-def probed(found: Probed, source: str, judge: str) -> Report:
+def judge_probes(found: ProbeResults, source: str, judge: str) -> Report:
     """A table of each probe: what is called right before and after, and how much changed."""
     kinds = (
         ("Injected into wrong answers", found.injections),
@@ -93,7 +93,7 @@ def _cell(share: _Share) -> Cell:
     return Cell(percent(share.k / share.n), f"{100 * low:.0f}–{100 * high:.0f}")
 
 
-def _left_out(found: Probed) -> list[str]:
+def _left_out(found: ProbeResults) -> list[str]:
     every = [pair for probes in found for pairs in probes.values() for pair in pairs]
     missing = len(every) - len(_readable(every))
     if not missing:
@@ -101,10 +101,10 @@ def _left_out(found: Probed) -> list[str]:
     return [f"left out for want of a verdict before or after: {missing:,} of {len(every):,} pairs"]
 
 
-def _facts(name: str, pairs: Pairs) -> list[Fact]:
+def _facts(name: str, pairs: Pairs) -> list[DataPoint]:
     names = ("before", "after", "wrong to right", "changed")
     return [
-        fact_of_no_run(
+        data_point(
             "probe",
             f"{name}:{what}",
             mean=share.k / share.n,

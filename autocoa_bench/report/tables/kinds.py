@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autocoa_bench.report.entries import NOTHING_KNOWN, Catalogue, Entry, entries
-from autocoa_bench.report.model import Cell, Column, Fact, Row, Section, Table, score_cell
-from autocoa_bench.report.notes import shared_notes, titled
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries
+from autocoa_bench.report.model import Cell, Column, DataPoint, Row, Section, Table, score_cell
+from autocoa_bench.report.notes import shared_notes, title_with_model
 from autocoa_bench.report.tables.leaderboard import metric_title
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, estimate
@@ -14,7 +14,7 @@ from autocoa_bench.stats import Estimate, estimate
 _WORDINGS = {"shared": "worded as in training", "held-out": "worded as never in training"}
 
 
-def kinds(runs: Sequence[Run], scorers: Sequence[str], known: Catalogue = NOTHING_KNOWN) -> Table:
+def kinds(runs: Sequence[Run], scorers: Sequence[str], known: Catalogue = EMPTY_CATALOGUE) -> Table:
     """A section a run, a row a dataset's kind of question, then a row a sort of wording.
 
     Questions without a kind count under their task alone, those without a wording under none.
@@ -32,7 +32,7 @@ def kinds(runs: Sequence[Run], scorers: Sequence[str], known: Catalogue = NOTHIN
         sections.append(Section(f"{entry.label}, {entry.model}", tuple(rows)))
     return Table(
         name="kinds",
-        title=titled("By kind of question", found),
+        title=title_with_model("By kind of question", found),
         stub="Kind",
         columns=(
             Column(("n",)),
@@ -69,7 +69,7 @@ def _mean(entry: Entry, scorer: str, questions: set[tuple[str, str]]) -> Estimat
     return estimate([[scores[each]] if each in scores else [] for each in sorted(questions)])
 
 
-def _facts(entry: Entry, label: str, means: dict[str, Estimate]) -> list[Fact]:
+def _facts(entry: Entry, label: str, means: dict[str, Estimate]) -> list[DataPoint]:
     return [
         entry.estimated("kinds", f"{scorer}:{label}", mean, planned=mean.planned)
         for scorer, mean in means.items()

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from autocoa_bench.report.comparison.significance import Contest, Scores, contests
 from autocoa_bench.report.entries import (
-    NOTHING_KNOWN,
+    EMPTY_CATALOGUE,
     OTHER,
     Catalogue,
     Entry,
@@ -23,14 +23,14 @@ from autocoa_bench.report.model import (
     NOTHING,
     Cell,
     Column,
-    Fact,
+    DataPoint,
     Row,
     Section,
     Table,
     printable,
     score_cell,
 )
-from autocoa_bench.report.notes import shared_notes, titled
+from autocoa_bench.report.notes import shared_notes, title_with_model
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, macro_average
 from autocoa_bench.tasks.subquestions import is_sub
@@ -64,7 +64,7 @@ _Contests = dict[tuple[_Dataset | None, str], Contest]
 def leaderboard(
     runs: Sequence[Run],
     metrics: Sequence[str] = ("em", "f1"),
-    known: Catalogue = NOTHING_KNOWN,
+    known: Catalogue = EMPTY_CATALOGUE,
 ) -> Table:
     """The table of runs by datasets and metrics (paper, Table 1)."""
     found = entries(runs, known)
@@ -79,7 +79,7 @@ def leaderboard(
     decided = _contests(lines, datasets, metrics, averaged)
     return Table(
         name="leaderboard",
-        title=titled("Leaderboard", found),
+        title=title_with_model("Leaderboard", found),
         stub="Method",
         columns=tuple(columns),
         sections=_sections(lines, datasets, metrics, averaged, decided),
@@ -250,7 +250,7 @@ def _gaps(line: _Line, metrics: Sequence[str]) -> str:
 
 def _facts(
     line: _Line, datasets: Sequence[_Dataset], metrics: Sequence[str], averaged: bool
-) -> list[Fact]:
+) -> list[DataPoint]:
     facts = [
         _fact(line.entry, metric, dataset.task, dataset.edition, found)
         for (dataset, metric), (found, _) in line.found.items()
@@ -262,7 +262,7 @@ def _facts(
     return facts
 
 
-def _fact(entry: Entry, metric: str, task: str, edition: str, found: Estimate) -> Fact:
+def _fact(entry: Entry, metric: str, task: str, edition: str, found: Estimate) -> DataPoint:
     return entry.estimated(
         "leaderboard",
         metric,

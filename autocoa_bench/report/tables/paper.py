@@ -8,21 +8,21 @@ from typing import Any, NamedTuple
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.report.comparison.paper_rows import Match, matches
-from autocoa_bench.report.entries import NOTHING_KNOWN, Catalogue, Entry, entries, measure
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries, measure
 from autocoa_bench.report.model import (
     MARK,
     NOTHING,
     Cell,
     Column,
-    Fact,
+    DataPoint,
     Section,
     Table,
     percent,
     score_cell,
 )
 from autocoa_bench.report.model import Row as TableRow
-from autocoa_bench.report.notes import differences, judge_of, titled
-from autocoa_bench.report.published import METRICS, PaperTable, Row, paper_tables
+from autocoa_bench.report.notes import differences, judge_of, title_with_model
+from autocoa_bench.report.published import METRICS, PaperRow, PaperTable, paper_tables
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Difference, Estimate, difference, macro_average, wilson
 from autocoa_bench.types import TaskSample
@@ -68,7 +68,7 @@ class _Line(NamedTuple):
 
 def paper(
     runs: Sequence[Run],
-    known: Catalogue = NOTHING_KNOWN,
+    known: Catalogue = EMPTY_CATALOGUE,
     beside: Mapping[str, str] | None = None,
 ) -> Table:
     """Ours beside the paper's Tables 1 and 2 (arXiv 2503.06580).
@@ -93,7 +93,7 @@ def paper(
     columns = ("ours", "paper", *(["difference"] if subtracted else []))
     return Table(
         name="paper",
-        title=titled("Beside the paper", found),
+        title=title_with_model("Beside the paper", found),
         stub="Dataset",
         columns=(
             Column(("", "n")),
@@ -145,7 +145,7 @@ def _line(match: Match, name: str, sample: TaskSample, metrics: Sequence[str]) -
     return _Line(name, label, sample.task, sample.edition, ours, theirs, apart, frozenset(marked))
 
 
-def _printed(table: PaperTable, row: Row, metric: str, name: str) -> Estimate:
+def _printed(table: PaperTable, row: PaperRow, metric: str, name: str) -> Estimate:
     """A figure of the paper as a proportion of the questions that it was taken over."""
     share, n = table.share(row, metric, name), table.sets[name].questions
     if share is None:
@@ -227,7 +227,7 @@ def _notes(made: Sequence[Match], metrics: Sequence[str], subtracted: bool) -> l
     return list(dict.fromkeys(notes))
 
 
-def _row_notes(match: Match, row: Row, metrics: Sequence[str]) -> list[str]:
+def _row_notes(match: Match, row: PaperRow, metrics: Sequence[str]) -> list[str]:
     """What is known of a row: its footnote, its grid, and averages that are no means."""
     notes = [f"{row.name}: {row.note}"] if row.note else []
     if row.grid:
@@ -273,7 +273,7 @@ def _protocol(table: PaperTable, found: Sequence[Entry], metrics: Sequence[str])
     return notes
 
 
-def _facts(match: Match, lines: Sequence[_Line]) -> list[Fact]:
+def _facts(match: Match, lines: Sequence[_Line]) -> list[DataPoint]:
     """Ours; the paper's figures, as of runs named after their rows; the differences."""
     facts = []
     for line in lines:
@@ -292,8 +292,10 @@ def _facts(match: Match, lines: Sequence[_Line]) -> list[Fact]:
     return facts
 
 
-def _paper_fact(table: PaperTable, row: Row, metric: str, name: str, found: Estimate) -> Fact:
-    return Fact(
+def _paper_fact(
+    table: PaperTable, row: PaperRow, metric: str, name: str, found: Estimate
+) -> DataPoint:
+    return DataPoint(
         "paper",
         run=f"{table.table} of arXiv {table.arxiv}: {row.name}",
         folder="",

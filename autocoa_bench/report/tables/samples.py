@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.report.entries import NOTHING_KNOWN, Catalogue, Entry, entries
-from autocoa_bench.report.model import Cell, Column, Fact, Row, Section, Table, score_cell
-from autocoa_bench.report.notes import shared_notes, titled
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries
+from autocoa_bench.report.model import Cell, Column, DataPoint, Row, Section, Table, score_cell
+from autocoa_bench.report.notes import shared_notes, title_with_model
 from autocoa_bench.report.tables.leaderboard import metric_title
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, estimate, macro_average, pass_at
@@ -16,7 +16,7 @@ from autocoa_bench.tasks.subquestions import is_sub
 from autocoa_bench.types import TaskSample
 
 
-def samples(runs: Sequence[Run], scorer: str = "em", known: Catalogue = NOTHING_KNOWN) -> Table:
+def samples(runs: Sequence[Run], scorer: str = "em", known: Catalogue = EMPTY_CATALOGUE) -> Table:
     """A section a run, a row a task and one for their average: mean@n, then pass@k.
 
     k doubles up to the most samples that a run has. Raises UserError where no run has several.
@@ -45,7 +45,7 @@ def samples(runs: Sequence[Run], scorer: str = "em", known: Catalogue = NOTHING_
         sections.append(Section(title, tuple(rows)))
     return Table(
         name="samples",
-        title=titled(f"Several samples a question, {metric_title(scorer)}", found),
+        title=title_with_model(f"Several samples a question, {metric_title(scorer)}", found),
         stub="Task",
         columns=(Column(("n",)), Column(("mean@n",)), *(Column((f"pass@{k}",)) for k in ks)),
         sections=tuple(sections),
@@ -82,7 +82,7 @@ def _line(entry: Entry, sample: TaskSample, scorer: str, ks: Sequence[int]) -> l
 
 def _facts(
     entry: Entry, task: str, scorer: str, ks: Sequence[int], line: Sequence[Estimate]
-) -> list[Fact]:
+) -> list[DataPoint]:
     names = [f"{scorer}:mean@n", *(f"{scorer}:pass@{k}" for k in ks)]
     return [
         entry.estimated("samples", name, found, task=task, planned=found.planned)

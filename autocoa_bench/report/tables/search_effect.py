@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from autocoa_bench.report.entries import NOTHING_KNOWN, Catalogue, Entry
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry
 from autocoa_bench.report.model import Cell, Column, Row, Section, Table, percent
-from autocoa_bench.report.notes import shared_notes, titled
+from autocoa_bench.report.notes import shared_notes, title_with_model
 from autocoa_bench.report.tables.compare import common_questions, in_order, p_text, task_title
 from autocoa_bench.report.tables.leaderboard import metric_title
 from autocoa_bench.runs.run_folder import Run
@@ -22,8 +22,8 @@ _KINDS = {
 Counts = dict[str, int]
 
 
-def by_search(
-    first: Run, second: Run, scorer: str = "em", known: Catalogue = NOTHING_KNOWN
+def search_effect(
+    first: Run, second: Run, scorer: str = "em", known: Catalogue = EMPTY_CATALOGUE
 ) -> Table | None:
     """How many of both runs' questions searching gains and loses; a row a task, and one for all.
 
@@ -48,7 +48,9 @@ def by_search(
     ]
     return Table(
         name="search",
-        title=titled(f"What searching changes, {metric_title(scorer)}", [alone, searching]),
+        title=title_with_model(
+            f"What searching changes, {metric_title(scorer)}", [alone, searching]
+        ),
         stub="Task",
         columns=tuple(Column((name,)) for name in ("n", *_KINDS.values(), "p (Holm)")),
         sections=(Section("", tuple(rows)),),

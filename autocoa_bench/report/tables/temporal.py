@@ -9,20 +9,27 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.report.entries import NOTHING_KNOWN, Catalogue, Entry, Missing, entries, measure
+from autocoa_bench.report.entries import (
+    EMPTY_CATALOGUE,
+    Catalogue,
+    Entry,
+    Missing,
+    entries,
+    measure,
+)
 from autocoa_bench.report.model import (
     MARK,
     NOTHING,
     Cell,
     Column,
-    Fact,
+    DataPoint,
     Row,
     Section,
     Table,
     printable,
     score_cell,
 )
-from autocoa_bench.report.notes import shared_notes, titled
+from autocoa_bench.report.notes import shared_notes, title_with_model
 from autocoa_bench.report.tables.leaderboard import metric_title
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, estimate
@@ -68,7 +75,7 @@ def temporal(
     runs: Sequence[Run],
     metrics: Sequence[str] = ("em",),
     scorer: str = "em",
-    known: Catalogue = NOTHING_KNOWN,
+    known: Catalogue = EMPTY_CATALOGUE,
 ) -> Table:
     """Runs by main question and sub-question of `recent` and `known` (paper, Table 2).
 
@@ -85,7 +92,7 @@ def temporal(
     lines = [_line(entry, sets, metrics, scorer) for entry in found]
     return Table(
         name="temporal",
-        title=titled("Temporal knowledge", found),
+        title=title_with_model("Temporal knowledge", found),
         stub="Method",
         columns=tuple(column for each in sets for column in _columns(each, metrics)),
         sections=_sections(lines, sets, metrics),
@@ -260,7 +267,7 @@ def _notes(lines: Sequence[_Line], sets: Sequence[_Set]) -> list[str]:
     return notes
 
 
-def _facts(line: _Line, scorer: str) -> list[Fact]:
+def _facts(line: _Line, scorer: str) -> list[DataPoint]:
     facts = [
         _fact(line.entry, each, metric, each.name + part, found)
         for (each, part, metric), (found, _) in line.scores.items()
@@ -271,7 +278,7 @@ def _facts(line: _Line, scorer: str) -> list[Fact]:
     ]
 
 
-def _fact(entry: Entry, each: _Set, metric: str, task: str, found: Estimate) -> Fact:
+def _fact(entry: Entry, each: _Set, metric: str, task: str, found: Estimate) -> DataPoint:
     return entry.estimated(
         "temporal", metric, found, task=task, edition=each.edition, planned=found.planned
     )

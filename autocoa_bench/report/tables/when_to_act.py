@@ -13,12 +13,12 @@ from msgspec import Struct
 
 from autocoa_bench.episode import estimate_tokens, n_actions
 from autocoa_bench.errors import UserError
-from autocoa_bench.report.entries import NOTHING_KNOWN, Catalogue, Entry, entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
     Column,
-    Fact,
+    DataPoint,
     Row,
     Section,
     Table,
@@ -26,7 +26,7 @@ from autocoa_bench.report.model import (
     rate,
     score_cell,
 )
-from autocoa_bench.report.notes import shared_notes, titled
+from autocoa_bench.report.notes import shared_notes, title_with_model
 from autocoa_bench.report.tables.leaderboard import metric_title
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, Paired, estimate, paired
@@ -92,7 +92,9 @@ class _Line(Struct, frozen=True):
         return self.share(lambda each: None if each.searches else each.score)
 
 
-def acting(runs: Sequence[Run], scorer: str = "em", known: Catalogue = NOTHING_KNOWN) -> Table:
+def when_to_act(
+    runs: Sequence[Run], scorer: str = "em", known: Catalogue = EMPTY_CATALOGUE
+) -> Table:
     """When the runs search, by kind of question: a section a run, a row a kind.
 
     Raises UserError where no run has a question of these kinds.
@@ -119,7 +121,7 @@ def acting(runs: Sequence[Run], scorer: str = "em", known: Catalogue = NOTHING_K
     metric = metric_title(scorer)
     return Table(
         name="acting",
-        title=titled(f"When to act and {metric}", found),
+        title=title_with_model(f"When to act and {metric}", found),
         stub="Kind",
         columns=(
             Column(("", "n")),
@@ -238,7 +240,7 @@ def _needless(entry: Entry, lines: Sequence[_Line]) -> list[str]:
     ]
 
 
-def _facts(entry: Entry, line: _Line, scorer: str) -> list[Fact]:
+def _facts(entry: Entry, line: _Line, scorer: str) -> list[DataPoint]:
     shares = {
         "searched": line.searched,
         scorer: line.right,

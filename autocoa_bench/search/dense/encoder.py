@@ -136,7 +136,7 @@ def _folder(name: str) -> Path:
     import huggingface_hub
     from huggingface_hub import errors
 
-    # The base of the HTTP library's errors, whichever it is (see hub.py).
+    # The base of the HTTP library's errors, whichever it is (see util/hub.py).
     transport = cast("type[Exception]", errors.HfHubHTTPError.__mro__[1])
     try:
         return Path(huggingface_hub.snapshot_download(name, allow_patterns=list(_FILES)))

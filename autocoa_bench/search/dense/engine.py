@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from autocoa_bench.errors import SearchFault, UserError
-from autocoa_bench.search.batching import BatchedSearch, plain
+from autocoa_bench.search.batching import BatchedSearch, one_at_a_time
 from autocoa_bench.search.corpus import open_corpus
 from autocoa_bench.search.dense.encoder import Encoder, known_prefixes
 from autocoa_bench.search.dense.vectors import (
@@ -17,7 +17,7 @@ from autocoa_bench.search.dense.vectors import (
     HNSW_LINKS,
     HNSW_SEARCH_BREADTH,
     Flat,
-    Index,
+    VectorIndex,
     vectors_of,
 )
 from autocoa_bench.types import Passage, SearchSpec
@@ -56,7 +56,7 @@ class Dense(BatchedSearch):
         self._prefix = known.query if query_prefix is None else query_prefix
         prefix = known.passage if passage_prefix is None else passage_prefix
         vectors, key = vectors_of(self._corpus, self._encoder, prefix)
-        self._index: Index = Flat(vectors) if index == "flat" else HNSW(vectors, key)
+        self._index: VectorIndex = Flat(vectors) if index == "flat" else HNSW(vectors, key)
         self._spec = SearchSpec(
             engine="dense",
             corpus=self._corpus.name,
@@ -82,7 +82,7 @@ class Dense(BatchedSearch):
 
     def search_batch(self, queries: Sequence[str], top_k: int) -> list[tuple[Passage, ...]]:
         """What `search` finds for each query, with another top-k. Raises SearchFault."""
-        texts = [self._prefix + plain(query) for query in queries]
+        texts = [self._prefix + one_at_a_time(query) for query in queries]
         try:
             vectors = self._encoder.encode(texts)
         except RuntimeError as error:  # torch's, as when the GPU's memory is full

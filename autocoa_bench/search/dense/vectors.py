@@ -20,7 +20,7 @@ from autocoa_bench.search.corpus import FORMAT, Corpus
 from autocoa_bench.search.dense.encoder import Encoder, Vectors
 from autocoa_bench.search.remote.protocols import document
 from autocoa_bench.util.paths import cache_dir, locked
-from autocoa_bench.util.progress import LateBar
+from autocoa_bench.util.progress import DelayedProgressBar
 
 Positions = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -34,7 +34,7 @@ _CHUNK = 256
 _ADDED_AT_ONCE = 8192
 
 
-class Index(Protocol):
+class VectorIndex(Protocol):
     """What finds the nearest vectors."""
 
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, Positions]:
@@ -77,7 +77,7 @@ class HNSW:
         metric = self._faiss.METRIC_INNER_PRODUCT
         index = self._faiss.IndexHNSWFlat(self._vectors.shape[1], HNSW_LINKS, metric)
         index.hnsw.efConstruction = HNSW_BUILD_BREADTH
-        with LateBar("linking near passages") as bar:
+        with DelayedProgressBar("linking near passages") as bar:
             for start in range(0, len(self._vectors), _ADDED_AT_ONCE):
                 bar.update(start / len(self._vectors))
                 index.add(self._vectors[start : start + _ADDED_AT_ONCE])
@@ -116,7 +116,7 @@ def vectors_of(corpus: Corpus, encoder: Encoder, prefix: str) -> tuple[Vectors, 
 def _encode_rest(corpus: Corpus, encoder: Encoder, prefix: str, part: Path) -> None:
     """Append the vectors that a file does not hold yet."""
     a_row = encoder.dimensions * np.dtype(np.float32).itemsize
-    with part.open("ab") as file, LateBar(f"encoding {corpus.name}") as bar:
+    with part.open("ab") as file, DelayedProgressBar(f"encoding {corpus.name}") as bar:
         done = min(file.tell() // a_row, len(corpus))
         file.truncate(done * a_row)  # a torn row
         for start in range(done, len(corpus), _CHUNK):

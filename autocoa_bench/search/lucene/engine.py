@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 
 from autocoa_bench.errors import MissingExtra, SearchFault, UserError
-from autocoa_bench.search.batching import BatchedSearch, plain
+from autocoa_bench.search.batching import BatchedSearch, one_at_a_time
 from autocoa_bench.search.build_cache import open_or_build
 from autocoa_bench.search.corpus import FORMAT, Corpus, open_corpus, split_contents
 from autocoa_bench.search.lucene.jvm import INDEXER, SEARCHER, Anserini, anserini
 from autocoa_bench.types import Passage, SearchSpec
 from autocoa_bench.util.paths import cache_dir, user_path
-from autocoa_bench.util.progress import LateBar
+from autocoa_bench.util.progress import DelayedProgressBar
 
 _PASSAGES_A_FILE = 100_000
 """Anserini's threads share out files."""
@@ -81,7 +81,7 @@ class Lucene(BatchedSearch):
                     msgspec.structs.replace(self._fetch(hit.docid), score=float(hit.score))
                     for hit in hits
                 )
-                for hits in self._hits([plain(query) for query in queries], top_k)
+                for hits in self._hits([one_at_a_time(query) for query in queries], top_k)
             ]
         except self._java.exception as error:
             raise SearchFault("lucene", _said(error)) from None
@@ -107,7 +107,7 @@ def _built(java: Anserini, corpus: Corpus) -> Any:
 
     def build(folder: Path) -> None:
         with (
-            LateBar(f"indexing {corpus.name}") as bar,
+            DelayedProgressBar(f"indexing {corpus.name}") as bar,
             tempfile.TemporaryDirectory(dir=folder.parent) as scratch,
         ):
             _write_documents(corpus, Path(scratch), bar)
@@ -124,7 +124,7 @@ def _built(java: Anserini, corpus: Corpus) -> Any:
     return open_or_build(cache_dir("index") / name, build, open_)
 
 
-def _write_documents(corpus: Corpus, folder: Path, bar: LateBar) -> None:
+def _write_documents(corpus: Corpus, folder: Path, bar: DelayedProgressBar) -> None:
     """Anserini's JSON lines; ids are positions, so wide that equals keep the corpus' order."""
     encode = msgspec.json.Encoder().encode
     for start in range(0, len(corpus), _PASSAGES_A_FILE):

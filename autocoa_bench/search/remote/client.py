@@ -118,7 +118,7 @@ class HTTPSearch:
         data = await self._exchange("POST", self._url, body, timeout)
         try:
             return protocols.read_reply(self._protocol, data, top_k)
-        except protocols.BadReply as error:
+        except protocols.BadSearchReply as error:
             raise Failure("bad-reply", f"{self._url}: {error}; got {excerpt(data)}") from None
 
     async def _is_up(self) -> bool:
@@ -188,7 +188,7 @@ class HTTPSearch:
             if not failure.kind.startswith("http-"):
                 raise
             return str(failure)
-        except (_Refused, protocols.BadReply) as error:
+        except (_Refused, protocols.BadSearchReply) as error:
             return str(error)
         return ""
 

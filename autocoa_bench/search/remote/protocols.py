@@ -73,7 +73,7 @@ class Body(Struct):
     return_score: bool | None = None
 
 
-class Info(Struct, frozen=True):
+class ServerInfo(Struct, frozen=True):
     """The reply of our own server's GET /info: what it searches and how."""
 
     server: Literal["autocoa-bench"]
@@ -83,7 +83,7 @@ class Info(Struct, frozen=True):
 Found = Sequence[Sequence[Passage]]
 
 
-class Wanted(Struct, frozen=True):
+class RequestedShape(Struct, frozen=True):
     """A request as read: its queries, how many passages for each, and how to write the reply.
 
     `top_k` 0 leaves the number to the server.
@@ -94,11 +94,11 @@ class Wanted(Struct, frozen=True):
     reply: Callable[[Found], object]
 
 
-class BadReply(Exception):
+class BadSearchReply(Exception):
     """A reply that is not of the protocol's shape: the message says what was expected."""
 
 
-def read_request(path: str, data: bytes) -> Wanted:
+def read_request(path: str, data: bytes) -> RequestedShape:
     """The request that a body posted to a path is. Raises BadRequest."""
     try:
         body = _body(data)
@@ -134,7 +134,7 @@ def read_reply(protocol: Protocol, data: bytes, top_k: int) -> tuple[Passage, ..
     try:
         pairs = _REPLIES[protocol](data)
     except UNREADABLE as error:
-        raise BadReply(f"expected {_EXPECTED[protocol]}: {error}") from None
+        raise BadSearchReply(f"expected {_EXPECTED[protocol]}: {error}") from None
     return tuple(_passage(document, score) for document, score in pairs[:top_k])
 
 
@@ -174,7 +174,7 @@ class _AutoCoA(Struct):
 _Pairs = list[tuple[_Document, float | None]]
 
 _body = msgspec.json.Decoder(Body, strict=False).decode  # "3" is 3, as to FastAPI
-_info = msgspec.json.Decoder(Info).decode
+_info = msgspec.json.Decoder(ServerInfo).decode
 _search_r1 = msgspec.json.Decoder(_SearchR1).decode
 _autocoa = msgspec.json.Decoder(_AutoCoA).decode
 _flashrag = msgspec.json.Decoder(tuple[list[_Document], list[float]]).decode
@@ -188,7 +188,7 @@ def _passage(found: _Document, score: float | None) -> Passage:
     elif found.text is not None:
         title, text = found.title or "", found.text
     else:
-        raise BadReply("expected documents with 'contents', or with 'title' and 'text'")
+        raise BadSearchReply("expected documents with 'contents', or with 'title' and 'text'")
     identity = found.id
     if identity is None:
         identity = hashlib.sha256(f"{title}\n{text}".encode()).hexdigest()[:16]
@@ -211,7 +211,9 @@ def _flashrag_pairs(data: bytes) -> _Pairs:
 
 def _paired(documents: list[_Document], scores: list[float]) -> _Pairs:
     if len(documents) != len(scores):
-        raise BadReply(f"expected as many scores ({len(scores)}) as documents ({len(documents)})")
+        raise BadSearchReply(
+            f"expected as many scores ({len(scores)}) as documents ({len(documents)})"
+        )
     return list(zip(documents, scores, strict=True))
 
 
@@ -241,7 +243,7 @@ def _documents(passages: Sequence[Passage]) -> list[dict[str, str]]:
     return [document(passage) for passage in passages]
 
 
-def _retrieve(body: Body) -> Wanted:
+def _retrieve(body: Body) -> RequestedShape:
     if body.queries is None:
         return _autocoa_request(body)
     if body.query is not None:
@@ -257,10 +259,10 @@ def _retrieve(body: Body) -> Wanted:
         ]
         return {"result": scored}
 
-    return Wanted(body.queries, _size(body), reply)
+    return RequestedShape(body.queries, _size(body), reply)
 
 
-def _autocoa_request(body: Body) -> Wanted:
+def _autocoa_request(body: Body) -> RequestedShape:
     if body.query is None:
         raise BadRequest(
             "give 'queries', a list of texts (Search-R1), or 'query', a text or a list (AutoCoA)"
@@ -276,10 +278,10 @@ def _autocoa_request(body: Body) -> Wanted:
         ]
         return each[0] if single else each
 
-    return Wanted(_listed(body.query), _size(body), reply)
+    return RequestedShape(_listed(body.query), _size(body), reply)
 
 
-def _search(body: Body) -> Wanted:
+def _search(body: Body) -> RequestedShape:
     if not isinstance(body.query, str) or not re.search(NOT_EMPTY, body.query):
         raise BadRequest("/search takes 'query', a text that is not empty")
     with_scores = body.return_score or False
@@ -288,10 +290,10 @@ def _search(body: Body) -> Wanted:
         [passages] = found
         return [_documents(passages), _scores(passages)] if with_scores else _documents(passages)
 
-    return Wanted([body.query], _size(body), reply)
+    return RequestedShape([body.query], _size(body), reply)
 
 
-def _batch_search(body: Body) -> Wanted:
+def _batch_search(body: Body) -> RequestedShape:
     if not isinstance(body.query, list):
         raise BadRequest("/batch_search takes 'query', a list of texts")
     with_scores = body.return_score or False
@@ -300,10 +302,10 @@ def _batch_search(body: Body) -> Wanted:
         documents = [_documents(passages) for passages in found]
         return [documents, [_scores(passages) for passages in found]] if with_scores else documents
 
-    return Wanted(body.query, _size(body), reply)
+    return RequestedShape(body.query, _size(body), reply)
 
 
-def _r1_searcher(body: Body) -> Wanted:
+def _r1_searcher(body: Body) -> RequestedShape:
     if body.queries is None:
         raise BadRequest("/queries takes 'queries', a list of texts")
     queries = body.queries
@@ -312,14 +314,14 @@ def _r1_searcher(body: Body) -> Wanted:
         answers = [[document(passage)["contents"] for passage in passages] for passages in found]
         return {"queries": queries, "answers": answers}
 
-    return Wanted(queries, _size(body), reply)
+    return RequestedShape(queries, _size(body), reply)
 
 
 def _listed(query: str | list[str]) -> list[str]:
     return [query] if isinstance(query, str) else query
 
 
-_READERS: dict[str, Callable[[Body], Wanted]] = {
+_READERS: dict[str, Callable[[Body], RequestedShape]] = {
     "/retrieve": _retrieve,
     "/search": _search,
     "/batch_search": _batch_search,

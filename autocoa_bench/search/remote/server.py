@@ -14,7 +14,7 @@ from autocoa_bench.errors import SearchFault, ServerDown, UserError
 from autocoa_bench.search.batching import Batches
 from autocoa_bench.search.engine import SearchEngine
 from autocoa_bench.search.remote.openapi import describe
-from autocoa_bench.search.remote.protocols import SERVED, BadRequest, Info, read_request
+from autocoa_bench.search.remote.protocols import SERVED, BadRequest, ServerInfo, read_request
 from autocoa_bench.types import SearchSpec
 
 LONGEST_BODY = 16 << 20
@@ -28,7 +28,7 @@ def application(engine: SearchEngine, top_k: int) -> web.Application:
     """The server of an engine; `top_k` is for requests that ask for no number of passages."""
     app = web.Application(middlewares=[_errors_as_json], client_max_size=LONGEST_BODY)
     batches = Batches(engine)
-    info = Info("autocoa-bench", msgspec.structs.replace(engine.spec, top_k=top_k))
+    info = ServerInfo("autocoa-bench", msgspec.structs.replace(engine.spec, top_k=top_k))
 
     async def answer(request: web.Request) -> web.Response:
         wanted = read_request(request.path, await request.read())

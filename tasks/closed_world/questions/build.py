@@ -23,11 +23,11 @@ COUNTS: dict[str, dict[Side, int]] = {
 
 
 @cache
-def questions(task: str, side: Side) -> tuple[Question, ...]:
+def all_questions(task: str, side: Side) -> tuple[Question, ...]:
     """A question set in its fixed order. Ids look like `embedded-hotpotqa-test-0001`."""
     composer = Composer(task, encyclopedia(side))
     made = _SETS[task](composer, COUNTS[task][side])
-    ordered = composer.dice.shuffled(made)
+    ordered = composer.rng.shuffled(made)
     return tuple(
         replace(question, id=f"embedded-{task}-{side}-{number:04d}")
         for number, question in enumerate(ordered, 1)

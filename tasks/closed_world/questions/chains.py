@@ -39,8 +39,8 @@ class Chains:
 
     def draw(self, length: int) -> Chain | None:
         """A chain, or None where the draw led nowhere."""
-        dice = self.composer.dice
-        chain = [dice.pick(self.groups[dice.pick(self.starts)])]
+        rng = self.composer.rng
+        chain = [rng.pick(self.groups[rng.pick(self.starts)])]
         while len(chain) < length:
             last = chain[-1]
             follow = [
@@ -52,7 +52,7 @@ class Chains:
             if not follow:
                 return None
             sections = by_section(follow)
-            chain.append(dice.pick(sections[dice.pick(list(sections))]))
+            chain.append(rng.pick(sections[rng.pick(list(sections))]))
         return tuple(chain) if self._sound(chain) and self._own(chain) else None
 
     def _sound(self, chain: Sequence[Statement]) -> bool:
@@ -97,7 +97,7 @@ def nested(composer: Composer, chain: Chain, subject: str, wording: Wording) -> 
 def plain(composer: Composer, chain: Chain, wording: Wording) -> Phrased:
     """The last relation asked of a phrase for the rest (2WikiMultihopQA, MuSiQue)."""
     name = composer.book.name(chain[0].about)
-    if composer.task == "2wikimultihopqa" and composer.dice.chance(60):
+    if composer.task == "2wikimultihopqa" and composer.rng.chance(60):
         name = name.removeprefix("the ") if name.startswith("the film ") else name
     phrases = nested(composer, chain[:-1], name, wording)
     words = composer.right_branching if len(chain) > 2 else composer.words
@@ -114,7 +114,7 @@ def _asked(
     composer: Composer, last: Statement, phrases: tuple[str, ...], wording: Wording, tails: int
 ) -> str:
     """The last relation asked of the rest, in `tails` per cent of cases by a question word last."""
-    if composer.dice.chance(tails):
+    if composer.rng.chance(tails):
         return polished(f"{phrases[-1]} {composer.words(last.section, 'tail', wording)}?")
     return polished(composer.words(last.section, "ask", wording).format(x=phrases[-1]))
 
@@ -167,7 +167,7 @@ def inference(composer: Composer, count: int) -> list[Question]:
         and composer.connected((first, second))
     ]
     questions: dict[str, Question] = {}
-    for chain in composer.dice.shuffled(pairs):
+    for chain in composer.rng.shuffled(pairs):
         if len(questions) == count:
             break
         wording = composer.wording_of(len(questions))
@@ -220,9 +220,9 @@ def joins(composer: Composer, kind: str, count: int) -> list[Question]:
 def _join(
     composer: Composer, kind: str, section: str, noun: str, relations: tuple[str, str], number: int
 ) -> Question | None:
-    book, dice = composer.book, composer.dice
+    book, rng = composer.book, composer.rng
     works = [one for one in book.world.values() if one.kind == noun]
-    work = dice.pick(works)
+    work = rng.pick(works)
     goals = [work.ref(relation) for relation in relations]
     same = [one for one in works if {*goals} <= {one.ref(relation) for relation in one.facts}]
     stated = book.articles[work.id].stated
@@ -256,4 +256,4 @@ def _lead(composer: Composer, goal: str, avoid: str) -> Statement | None:
         for one in composer.book.to.get(goal, ())
         if one.passage != avoid and "np" in composer.sections.get(one.section, {})
     ]
-    return composer.dice.pick(leads) if leads else None
+    return composer.rng.pick(leads) if leads else None

@@ -29,7 +29,7 @@ _MAKERS = {
 }
 
 
-class Verdict(Struct, frozen=True):
+class ComparisonAnswer(Struct, frozen=True):
     """How a comparison comes out: `winner` is 0 or 1, or None for a yes-or-no question."""
 
     winner: int | None
@@ -56,7 +56,7 @@ class Comparer:
     def direct(self, number: int) -> Question | None:
         """Two things side by side; every other question is answered by yes or no."""
         sections = self.whether if number % 2 else self.which
-        section = self.composer.dice.pick(sections)
+        section = self.composer.rng.pick(sections)
         mode, kind, relation = section.split(".")
         pair = self._pair(self.groups[f"{kind}.{relation}"], mode, relation, number // 2)
         if pair is None or not self._own(section, pair):
@@ -67,14 +67,14 @@ class Comparer:
 
     def bridged(self, number: int) -> Question | None:
         """Two works by their makers: four hops."""
-        dice = self.composer.dice
+        rng = self.composer.rng
         wanted = "bridge.same" if number % 2 else ("bridge.first", "bridge.last")
-        section = dice.pick([one for one in self.bridges if one.startswith(wanted)])
+        section = rng.pick([one for one in self.bridges if one.startswith(wanted)])
         _, mode, relation = section.split(".")
-        role = dice.pick(list(_MAKERS))
+        role = rng.pick(list(_MAKERS))
         works = self.groups[role]
         by_maker: dict[str, Statement] = {}
-        for work in dice.shuffled(works):
+        for work in rng.shuffled(works):
             by_maker[work.target or ""] = work
         facts = [one for one in self.groups[f"person.{relation}"] if one.about in by_maker]
         pair = self._pair(facts, mode, relation, number // 2)
@@ -96,8 +96,8 @@ class Comparer:
         self, statements: list[Statement], mode: str, relation: str, turn: int
     ) -> tuple[Statement, Statement] | None:
         """Two statements whose comparison comes out as this turn wants it."""
-        dice = self.composer.dice
-        left = dice.pick(statements)
+        rng = self.composer.rng
+        left = rng.pick(statements)
         if mode == "same":
             same = turn % 2 == 0
             others = [
@@ -111,7 +111,7 @@ class Comparer:
             others = [one for one in statements if self._decided(left, one, relation)]
         if not others:
             return None
-        right = dice.pick(others)
+        right = rng.pick(others)
         if self.world[left.about].name == self.world[right.about].name:
             return None
         if mode == "same":

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from autocoa_bench.types import Hop, Question
 from tasks.closed_world.encyclopedia import Encyclopedia, Statement
 from tasks.closed_world.entities import Date, Entity
-from tasks.closed_world.rng import Dice
+from tasks.closed_world.rng import Rng
 from tasks.closed_world.text.grammar import capitalise, with_articles
 from tasks.closed_world.text.wordings import Sections, wordings
 
@@ -31,7 +31,7 @@ class Composer:
         """`sections`: the wordings to ask in, where they are not those of the closed world."""
         self.task = task
         self.book = book
-        self.dice = Dice(f"{book.side}/{task}")
+        self.rng = Rng(f"{book.side}/{task}")
         self.sections: Sections = wordings("questions") if sections is None else sections
         more = book.side == "train" and sections is None
         self._more: Sections = wordings("training") if more else {}
@@ -42,13 +42,13 @@ class Composer:
 
     def words(self, section: str, sort: str, wording: Wording = "shared") -> str:
         """One of a section's wordings of that sort."""
-        return self.dice.pick(self._options(section, sort, wording))
+        return self.rng.pick(self._options(section, sort, wording))
 
     def right_branching(self, section: str, sort: str, wording: Wording = "shared") -> str:
         """As `words`, but with the subject last where there is such a wording: nests legibly."""
         options = self._options(section, sort, wording)
         last = [option for option in options if option.rstrip("?").endswith("{x}")]
-        return self.dice.pick(last or options)
+        return self.rng.pick(last or options)
 
     def _options(self, section: str, sort: str, wording: Wording) -> tuple[str, ...]:
         if wording == "held-out":
@@ -76,7 +76,7 @@ class Composer:
 
     def hop(self, statement: Statement, subject: str) -> Hop:
         """One sub-question about a subject, in a shared wording."""
-        text = self.dice.pick(self.sections[statement.section]["ask"]).format(x=subject)
+        text = self.rng.pick(self.sections[statement.section]["ask"]).format(x=subject)
         return Hop(polished(text), statement.surface, statement.passage)
 
     def golds(self, statement: Statement) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ def _compose(composer: Composer, count: int, share: int, phrase: Phrase) -> list
         for statement in composer.book.statements
         if composer.asks(statement) and bucket(statement.key, 2) == share
     ]
-    groups = {section: composer.dice.shuffled(found) for section, found in by_section(own).items()}
+    groups = {section: composer.rng.shuffled(found) for section, found in by_section(own).items()}
     questions: dict[str, Question] = {}
     for statement in in_turn(groups):
         if len(questions) == count:
@@ -53,13 +53,13 @@ def _compose(composer: Composer, count: int, share: int, phrase: Phrase) -> list
 
 
 def _search_box(composer: Composer, statement: Statement, wording: Wording) -> str:
-    sort = composer.dice.pick(("nq", "ask"))
+    sort = composer.rng.pick(("nq", "ask"))
     text = composer.words(statement.section, sort, wording)
     name = composer.book.name(statement.about)
     aliases = composer.book.world[statement.about].aliases
-    if aliases and composer.dice.chance(30):
+    if aliases and composer.rng.chance(30):
         name = aliases[0]
-    if composer.dice.chance(50):
+    if composer.rng.chance(50):
         text, name = text.replace("the movie", "the film"), name.replace("the film", "the movie")
     text = text.format(x=name).replace("movie the movie", "movie").replace("movie the film", "film")
     return text.rstrip("?").lower()
@@ -68,7 +68,7 @@ def _search_box(composer: Composer, statement: Statement, wording: Wording) -> s
 def _quiz(composer: Composer, statement: Statement, wording: Wording) -> str:
     subject = described(composer, statement.about)
     clue = _clue(composer, statement)
-    form = composer.dice.below(4) if clue else 0
+    form = composer.rng.below(4) if clue else 0
     if form == 0:
         return polished(composer.words(statement.section, "ask", wording).format(x=subject))
     if form == 1:
@@ -91,7 +91,7 @@ def _clue(composer: Composer, asked: Statement) -> str:
     ]
     if not others:
         return ""
-    other = composer.dice.pick(others)
+    other = composer.rng.pick(others)
     return composer.words(other.section, "clue").format(y=other.words)
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from autocoa_bench.types import Passage
 from tasks.closed_world.entities import Amount, Date, Entity, Ref, Value, World, Year
-from tasks.closed_world.rng import Dice, bucket
+from tasks.closed_world.rng import Rng, bucket
 from tasks.closed_world.text.grammar import capitalise, with_articles
 from tasks.closed_world.text.wordings import Sections
 
@@ -61,10 +61,10 @@ class _Writer:
     def __init__(self, world: World, entity: Entity, sections: Sections) -> None:
         self.world = world
         self.entity = entity
-        self.dice = Dice(f"prose/{entity.id}")
+        self.rng = Rng(f"prose/{entity.id}")
         self.sections = sections
         self.stated: dict[str, str] = {}
-        self._date_style = self.dice.below(2)
+        self._date_style = self.rng.below(2)
         self.values = {
             relation: self._worded(value)
             for relation, value in entity.facts.items()
@@ -91,7 +91,7 @@ class _Writer:
         return value
 
     def _mention(self, other: Entity) -> str:
-        if other.kind == "person" and other.aliases and self.dice.chance(35):
+        if other.kind == "person" and other.aliases and self.rng.chance(35):
             return other.aliases[0]
         return other.label
 
@@ -106,7 +106,7 @@ class _Writer:
         own = lines["live" if "live" in lines and self.entity.alive else "open"]
         known = self._slots()
         fitting = [line for line in own if all(slot in known for slot in _slots_of(line))]
-        line = self.dice.pick(fitting)
+        line = self.rng.pick(fitting)
         for slot in _slots_of(line):
             if slot in self.values:
                 self._state(slot)
@@ -116,10 +116,10 @@ class _Writer:
         """What a wording may name: the facts, the fixed words, and words that vary each time."""
         surname = self.entity.name.split()[-1]
         return self._fixed | {
-            "n": self.dice.pick(_NUMBERS),
-            "age": self.dice.pick(_AGES),
-            "s": self.dice.pick((self._fixed["he"], surname)),
-            "S": self.dice.pick((surname, self._fixed["He"])),
+            "n": self.rng.pick(_NUMBERS),
+            "age": self.rng.pick(_AGES),
+            "s": self.rng.pick((self._fixed["he"], surname)),
+            "S": self.rng.pick((surname, self._fixed["He"])),
         }
 
     def _fixed_words(self) -> dict[str, str]:
@@ -150,17 +150,17 @@ class _Writer:
             lines = self.sections[f"{self.entity.kind}.{unit}"]
             words = {f"y{i}": self._state(part) for i, part in enumerate(unit.split("+"), 1)}
             words["y"] = words["y1"]
-            if "vp" in lines and self.dice.chance(50):
-                phrase = self._fill(self.dice.pick(lines["vp"]), words)
+            if "vp" in lines and self.rng.chance(50):
+                phrase = self._fill(self.rng.pick(lines["vp"]), words)
                 if predicate:
                     sentences.append(f"{self._subject()} {predicate} and {phrase}.")
                     predicate = ""
-                elif self.dice.chance(60):
+                elif self.rng.chance(60):
                     predicate = phrase
                 else:
                     sentences.append(f"{self._subject()} {phrase}.")
             else:
-                sentences.append(self._fill(self.dice.pick(lines["s"]), words))
+                sentences.append(self._fill(self.rng.pick(lines["s"]), words))
         if predicate:
             sentences.append(f"{self._subject()} {predicate}.")
         return sentences
@@ -175,32 +175,32 @@ class _Writer:
         ]
         for pair in ("born+birthplace", "father+mother", "died+deathplace"):
             first, second = pair.split("+")
-            if first in left and second in left and self.dice.chance(90):
+            if first in left and second in left and self.rng.chance(90):
                 left = [*(one for one in left if one not in (first, second)), pair]
         keyed = [
-            (_ORDER.get(unit.split("+")[0], 5) * 10 + self.dice.below(35), unit) for unit in left
+            (_ORDER.get(unit.split("+")[0], 5) * 10 + self.rng.below(35), unit) for unit in left
         ]
         return [unit for _, unit in sorted(keyed)]
 
     def _subject(self) -> str:
-        entity, dice = self.entity, self.dice
+        entity, rng = self.entity, self.rng
         if entity.kind == "person":
             pronoun = "She" if entity.female else "He"
-            return dice.pick((pronoun, pronoun, entity.name.split()[-1], f"The {entity.noun}"))
+            return rng.pick((pronoun, pronoun, entity.name.split()[-1], f"The {entity.noun}"))
         if entity.kind in _PLURAL_KINDS:
-            return dice.pick(("They", "The group" if entity.kind == "band" else "The side"))
+            return rng.pick(("They", "The group" if entity.kind == "band" else "The side"))
         short = capitalise(entity.label) if entity.kind not in _WORKS else "It"
         noun = "series" if entity.kind == "series" else entity.noun
-        return dice.pick(("It", "It", short, f"The {noun}"))
+        return rng.pick(("It", "It", short, f"The {noun}"))
 
     def _pad(self, sentences: list[str]) -> None:
         lines = self.sections[f"{self.entity.kind}.filler"]
         options = [self._subject() + " " + line + "." for line in lines.get("vp", ())]
         options += lines["s"]
         if "one" in lines:
-            options.append(self.dice.pick(lines["one"]))
-        target = self.dice.between(48, 72)
-        for line in self.dice.shuffled(options):
+            options.append(self.rng.pick(lines["one"]))
+        target = self.rng.between(48, 72)
+        for line in self.rng.shuffled(options):
             if _length(sentences) >= target:
                 return
             details = [slot for slot in _slots_of(line) if slot in self.values]
@@ -208,7 +208,7 @@ class _Writer:
                 continue
             filler = self._fill(line, {})
             if _length(sentences) + len(filler.split()) <= _MOST_WORDS:
-                sentences.insert(1 + self.dice.below(len(sentences)), filler)
+                sentences.insert(1 + self.rng.below(len(sentences)), filler)
                 self.stated |= {detail: self.values[detail] for detail in details}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct, field
 
 from tasks.closed_world.entities import PRESENT, Date, Entity, Ref, Side, Value, World, Year
-from tasks.closed_world.rng import Dice
+from tasks.closed_world.rng import Rng
 from tasks.closed_world.world.names import NamePool, Words
 
 # Relations whose year tells namesakes apart.
@@ -128,6 +128,6 @@ def _dating_year(facts: dict[str, Value]) -> int | None:
     return None
 
 
-def some_date(dice: Dice, year: int) -> Date:
+def some_date(rng: Rng, year: int) -> Date:
     """A day of the year."""
-    return Date(year, dice.between(1, 12), dice.between(1, 28))
+    return Date(year, rng.between(1, 12), rng.between(1, 28))

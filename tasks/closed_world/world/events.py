@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.closed_world.entities import Amount, Year
-from tasks.closed_world.rng import Dice
+from tasks.closed_world.rng import Rng
 from tasks.closed_world.world.draft import Atlas, Draft, Nation, some_date
 from tasks.closed_world.world.organisations import free_name
 from tasks.closed_world.world.people import cast, office_holder
@@ -27,51 +27,51 @@ _NICKNAMES = (
 def stage_events(atlas: Atlas, clubs: int, events: int) -> None:
     """Clubs with grounds and managers; finals, battles and festivals."""
     for nation in atlas.nations:
-        dice = Dice(f"{atlas.side}/events/{nation.draft.id}")
-        sides = [_club(atlas, dice, nation) for _ in range(clubs)]
+        rng = Rng(f"{atlas.side}/events/{nation.draft.id}")
+        sides = [_club(atlas, rng, nation) for _ in range(clubs)]
         for _ in range(events):
-            _final(atlas, dice, nation, sides)
-            _battle(atlas, dice, nation)
-            _festival(atlas, dice, nation)
+            _final(atlas, rng, nation, sides)
+            _battle(atlas, rng, nation)
+            _festival(atlas, rng, nation)
 
 
-def _club(atlas: Atlas, dice: Dice, nation: Nation) -> Draft:
+def _club(atlas: Atlas, rng: Rng, nation: Nation) -> Draft:
     ground = atlas.add(
         "stadium",
-        free_name(atlas, dice, dice.pick(("{} Park", "{} Road", "{} Lane")), nation.pool.surnames),
+        free_name(atlas, rng, rng.pick(("{} Park", "{} Road", "{} Lane")), nation.pool.surnames),
         "stadium",
         nation.draft.id,
     )
-    opened = dice.between(1921, 1955)
-    town = dice.pick(nation.towns)
+    opened = rng.between(1921, 1955)
+    town = rng.pick(nation.towns)
     ground.facts |= {
         "town": town.ref,
         "opened": Year(opened),
-        "capacity": Amount(dice.between(41, 612) * 100 + dice.below(99)),
+        "capacity": Amount(rng.between(41, 612) * 100 + rng.below(99)),
     }
-    pattern = dice.pick(("{} United", "{} Rovers", "{} Athletic", "{} Wanderers", "{} Albion"))
+    pattern = rng.pick(("{} United", "{} Rovers", "{} Athletic", "{} Wanderers", "{} Albion"))
     club = atlas.add(
         "club",
-        free_name(atlas, dice, pattern, nation.pool.places),
+        free_name(atlas, rng, pattern, nation.pool.places),
         "football club",
         nation.draft.id,
     )
     club.facts |= {
         "town": town.ref,
-        "founded": Year(dice.between(1884, 1920)),
+        "founded": Year(rng.between(1884, 1920)),
         "ground": ground.ref,
         "nationality": nation.demonym,
     }
-    if dice.chance(80):
-        club.facts["manager"] = office_holder(atlas, dice, nation, ("footballer",)).ref
-    if dice.chance(50):
-        club.facts["nickname"] = dice.pick(_NICKNAMES)
+    if rng.chance(80):
+        club.facts["manager"] = office_holder(atlas, rng, nation, ("footballer",)).ref
+    if rng.chance(50):
+        club.facts["nickname"] = rng.pick(_NICKNAMES)
     return club
 
 
-def _final(atlas: Atlas, dice: Dice, nation: Nation, clubs: list[Draft]) -> None:
-    winner, loser, host = dice.shuffled(clubs)[:3]
-    year = dice.between(1956, 2019)
+def _final(atlas: Atlas, rng: Rng, nation: Nation, clubs: list[Draft]) -> None:
+    winner, loser, host = rng.shuffled(clubs)[:3]
+    year = rng.between(1956, 2019)
     name = f"{year} {nation.demonym} Cup Final"
     if atlas.taken(name):
         return
@@ -81,25 +81,25 @@ def _final(atlas: Atlas, dice: Dice, nation: Nation, clubs: list[Draft]) -> None
         "winner": winner.ref,
         "loser": loser.ref,
         "venue": host.facts["ground"],
-        "date": some_date(dice, year),
-        "scorer": cast(atlas, dice, nation, "footballer", year, cap=2).ref,
-        "attendance": Amount(dice.between(9000, 61000)),
+        "date": some_date(rng, year),
+        "scorer": cast(atlas, rng, nation, "footballer", year, cap=2).ref,
+        "attendance": Amount(rng.between(9000, 61000)),
     }
 
 
-def _battle(atlas: Atlas, dice: Dice, nation: Nation) -> None:
+def _battle(atlas: Atlas, rng: Rng, nation: Nation) -> None:
     war = 1884 + 7 * (int(nation.draft.id[-2:]) % 5)
-    year = war + dice.below(5)
+    year = war + rng.below(5)
     pattern = f"Battle of {{}} {dice.pick(('Bridge', 'Field', 'Hill', 'Marsh'))}"
     battle = atlas.add(
-        "battle", free_name(atlas, dice, pattern, nation.pool.places), "battle", nation.draft.id
+        "battle", free_name(atlas, rng, pattern, nation.pool.places), "battle", nation.draft.id
     )
     battle.article = True
-    victor = cast(atlas, dice, nation, "army officer", year, cap=2)
-    loser = cast(atlas, dice, nation, "army officer", year, cap=2)
+    victor = cast(atlas, rng, nation, "army officer", year, cap=2)
+    loser = cast(atlas, rng, nation, "army officer", year, cap=2)
     battle.facts |= {
-        "date": some_date(dice, year),
-        "place": dice.pick(nation.towns).ref,
+        "date": some_date(rng, year),
+        "place": rng.pick(nation.towns).ref,
         "war": f"the {nation.demonym} Civil War",
         "victor": victor.ref,
     }
@@ -107,15 +107,15 @@ def _battle(atlas: Atlas, dice: Dice, nation: Nation) -> None:
         battle.facts["defeated"] = loser.ref
 
 
-def _festival(atlas: Atlas, dice: Dice, nation: Nation) -> None:
+def _festival(atlas: Atlas, rng: Rng, nation: Nation) -> None:
     pattern = f"{{}} {dice.pick(FESTIVAL_THEMES)} Festival"
-    name = free_name(atlas, dice, pattern, nation.pool.places)
-    year = dice.between(1925, 2005)
+    name = free_name(atlas, rng, pattern, nation.pool.places)
+    year = rng.between(1925, 2005)
     festival = atlas.add("festival", name, "festival", nation.draft.id)
     festival.article = True
-    trade = dice.pick(("poet", "journalist", "painter", "historian", "entrepreneur"))
+    trade = rng.pick(("poet", "journalist", "painter", "historian", "entrepreneur"))
     festival.facts |= {
-        "town": dice.pick(nation.towns).ref,
+        "town": rng.pick(nation.towns).ref,
         "founded": Year(year),
-        "founder": cast(atlas, dice, nation, trade, year, cap=2).ref,
+        "founder": cast(atlas, rng, nation, trade, year, cap=2).ref,
     }

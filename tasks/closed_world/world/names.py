@@ -11,7 +11,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from tasks.closed_world.entities import Side
-from tasks.closed_world.rng import Dice, bucket
+from tasks.closed_world.rng import Rng, bucket
 from tasks.closed_world.text.grammar import plural, with_articles
 from tasks.closed_world.world.wordlists import LANGUAGES, ORDINARY, TITLE_ADJECTIVES, TITLE_NOUNS
 
@@ -74,7 +74,7 @@ class Words:
         """`label` tells worlds apart that coin their own words."""
         self._side = 0 if side == "test" else 1
         self._used: dict[str, None] = {}
-        self._dice = Dice(f"{side}/{label}")
+        self._dice = Rng(f"{side}/{label}")
         self.adjectives = [word for word in TITLE_ADJECTIVES if self._owns(word)]
         self.nouns = [word for word in TITLE_NOUNS if self._owns(word)]
 
@@ -95,9 +95,9 @@ class Words:
         return True
 
     def _sound(self, language: Language, syllables: int) -> str:
-        dice = self._dice
-        parts = [dice.pick(language.onsets) + dice.pick(language.vowels) for _ in range(syllables)]
-        return "".join(parts) + (dice.pick(language.codas) if dice.chance(55) else "")
+        rng = self._dice
+        parts = [rng.pick(language.onsets) + rng.pick(language.vowels) for _ in range(syllables)]
+        return "".join(parts) + (rng.pick(language.codas) if rng.chance(55) else "")
 
     def _fresh(self, word: str) -> bool:
         return (
@@ -134,23 +134,23 @@ def name_pool(words: Words, language: Language, people: int, places: int) -> Nam
     )
 
 
-def place_name(dice: Dice, pool: NamePool, taken: Callable[[str], bool]) -> str:
+def place_name(rng: Rng, pool: NamePool, taken: Callable[[str], bool]) -> str:
     """A town's name that is not taken: often one that another town's name contains."""
     while True:
-        name = dice.pick(_PLACE_PATTERNS).format(dice.pick(pool.places))
+        name = rng.pick(_PLACE_PATTERNS).format(rng.pick(pool.places))
         if not taken(name):
             return name
 
 
-def work_title(dice: Dice, words: Words, pool: NamePool) -> str:
+def work_title(rng: Rng, words: Words, pool: NamePool) -> str:
     """A title for a film, novel, album, song or series; not necessarily a new one."""
-    noun, other = dice.pick(words.nouns), dice.pick(words.nouns)
-    title = dice.pick(_TITLE_PATTERNS).format(
-        adjective=dice.pick(words.adjectives),
+    noun, other = rng.pick(words.nouns), rng.pick(words.nouns)
+    title = rng.pick(_TITLE_PATTERNS).format(
+        adjective=rng.pick(words.adjectives),
         noun=noun,
         nouns=plural(noun),
-        other=other if other != noun else dice.pick(words.adjectives),
-        place=dice.pick(pool.places),
-        given=dice.pick(pool.male + pool.female),
+        other=other if other != noun else rng.pick(words.adjectives),
+        place=rng.pick(pool.places),
+        given=rng.pick(pool.male + pool.female),
     )
     return with_articles(title)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.closed_world.entities import Amount, Year
-from tasks.closed_world.rng import Dice
+from tasks.closed_world.rng import Rng
 from tasks.closed_world.world.draft import Atlas, Draft, Nation
 from tasks.closed_world.world.names import Language, NamePool, languages, name_pool, place_name
 from tasks.closed_world.world.people import cast, office_holder
@@ -23,78 +23,78 @@ def settle(atlas: Atlas, countries: int, towns: int) -> None:
     """Found countries with regions, rivers, mountains and `towns` towns each."""
     tongues = languages()
     for number in range(countries):
-        dice = Dice(f"{atlas.side}/country/{number}")
-        _settle_country(atlas, dice, tongues[number % len(tongues)], towns)
+        rng = Rng(f"{atlas.side}/country/{number}")
+        _settle_country(atlas, rng, tongues[number % len(tongues)], towns)
 
 
-def _settle_country(atlas: Atlas, dice: Dice, language: Language, towns: int) -> None:
+def _settle_country(atlas: Atlas, rng: Rng, language: Language, towns: int) -> None:
     pool = name_pool(atlas.words, language, people=46, places=2 * towns)
-    name, demonym = _country_name(atlas, dice, language)
+    name, demonym = _country_name(atlas, rng, language)
     country = atlas.add("country", name, "country")
     country.country = country.id
     nation = Nation(country, demonym, pool, towns=[], regions=[])
     atlas.nations.append(nation)
     for _ in range(4):
-        _region(atlas, dice, nation)
-    mountains = [_mountain(atlas, dice, nation) for _ in range(6)]
+        _region(atlas, rng, nation)
+    mountains = [_mountain(atlas, rng, nation) for _ in range(6)]
     rivers: list[Draft] = []
     for _ in range(6):
-        rivers.append(_river(atlas, dice, nation, mountains, rivers))
+        rivers.append(_river(atlas, rng, nation, mountains, rivers))
     for index in range(towns):
-        _town(atlas, dice, nation, nation.regions[index % 4], rivers)
+        _town(atlas, rng, nation, nation.regions[index % 4], rivers)
     for index, region in enumerate(nation.regions):
         region.facts["capital"] = nation.towns[index].ref
     country.facts |= {
         "capital": nation.towns[4].ref,
         "currency": atlas.words.coin(language, language.place).lower(),
         "official_language": atlas.words.coin(language, ("ish", "ic", "ese")),
-        "independence": Year(dice.between(1790, 1880)),
-        "population": Amount(dice.between(2100, 48900) * 1000 + 137 * dice.between(1, 7)),
-        "government": dice.pick(_GOVERNMENTS),
+        "independence": Year(rng.between(1790, 1880)),
+        "population": Amount(rng.between(2100, 48900) * 1000 + 137 * rng.between(1, 7)),
+        "government": rng.pick(_GOVERNMENTS),
         "nationality": demonym,
     }
 
 
-def _country_name(atlas: Atlas, dice: Dice, language: Language) -> tuple[str, str]:
-    ending, adjective = dice.pick(_COUNTRY_ENDINGS)
+def _country_name(atlas: Atlas, rng: Rng, language: Language) -> tuple[str, str]:
+    ending, adjective = rng.pick(_COUNTRY_ENDINGS)
     while True:
-        name = atlas.words.coin(language, (ending,), 1 + dice.below(2))
+        name = atlas.words.coin(language, (ending,), 1 + rng.below(2))
         demonym = name[: -len(ending)] + adjective
         if atlas.words.claim(demonym):
             return name, demonym
 
 
-def _place(atlas: Atlas, dice: Dice, pool: NamePool) -> str:
-    return place_name(dice, pool, lambda name: atlas.taken(name) or atlas.taken(name, "alias"))
+def _place(atlas: Atlas, rng: Rng, pool: NamePool) -> str:
+    return place_name(rng, pool, lambda name: atlas.taken(name) or atlas.taken(name, "alias"))
 
 
-def _region(atlas: Atlas, dice: Dice, nation: Nation) -> None:
-    name = atlas.words.coin(languages()[dice.below(11)], ("ania", "esse", "oria", "amark", "ovia"))
+def _region(atlas: Atlas, rng: Rng, nation: Nation) -> None:
+    name = atlas.words.coin(languages()[rng.below(11)], ("ania", "esse", "oria", "amark", "ovia"))
     region = atlas.add("region", name, "region", nation.draft.id)
     region.facts |= {
         "country": nation.draft.ref,
-        "area": Amount(dice.between(1900, 32000), "square kilometres"),
-        "goods": dice.pick(GOODS),
+        "area": Amount(rng.between(1900, 32000), "square kilometres"),
+        "goods": rng.pick(GOODS),
     }
     nation.regions.append(region)
 
 
-def _mountain(atlas: Atlas, dice: Dice, nation: Nation) -> Draft:
+def _mountain(atlas: Atlas, rng: Rng, nation: Nation) -> Draft:
     while True:
         name = f"Mount {dice.pick(nation.pool.places + nation.pool.surnames)}"
         if not atlas.taken(name):
             break
     mountain = atlas.add("mountain", name, "mountain", nation.draft.id)
     mountain.facts |= {
-        "region": dice.pick(nation.regions).ref,
+        "region": rng.pick(nation.regions).ref,
         "country": nation.draft.ref,
-        "height": Amount(dice.between(1105, 5890), "metres"),
+        "height": Amount(rng.between(1105, 5890), "metres"),
     }
     return mountain
 
 
 def _river(
-    atlas: Atlas, dice: Dice, nation: Nation, mountains: list[Draft], rivers: list[Draft]
+    atlas: Atlas, rng: Rng, nation: Nation, mountains: list[Draft], rivers: list[Draft]
 ) -> Draft:
     while True:
         name = f"{dice.pick(nation.pool.places)} River"
@@ -103,32 +103,32 @@ def _river(
     river = atlas.add("river", name, "river", nation.draft.id)
     river.article = True
     river.facts |= {
-        "source": dice.pick(mountains).ref,
-        "mouth": dice.pick(rivers).ref if rivers and dice.chance(60) else _sea(dice, nation),
-        "length": Amount(dice.between(41, 980), "kilometres"),
+        "source": rng.pick(mountains).ref,
+        "mouth": rng.pick(rivers).ref if rivers and rng.chance(60) else _sea(rng, nation),
+        "length": Amount(rng.between(41, 980), "kilometres"),
         "country": nation.draft.ref,
-        "goods": dice.pick(GOODS),
+        "goods": rng.pick(GOODS),
     }
     return river
 
 
-def _sea(dice: Dice, nation: Nation) -> str:
+def _sea(rng: Rng, nation: Nation) -> str:
     return f"the {dice.pick(('Gulf', 'Bay', 'Sea'))} of {dice.pick(nation.pool.places)}"
 
 
-def _town(atlas: Atlas, dice: Dice, nation: Nation, region: Draft, rivers: list[Draft]) -> None:
-    town = atlas.add("town", _place(atlas, dice, nation.pool), "town", nation.draft.id)
+def _town(atlas: Atlas, rng: Rng, nation: Nation, region: Draft, rivers: list[Draft]) -> None:
+    town = atlas.add("town", _place(atlas, rng, nation.pool), "town", nation.draft.id)
     town.facts |= {
         "region": region.ref,
-        "founded": Year(dice.between(1105, 1789)),
-        "population": Amount(dice.between(1200, 98000)),
-        "landmark": dice.pick(LANDMARKS),
-        "goods": dice.pick(GOODS),
+        "founded": Year(rng.between(1105, 1789)),
+        "population": Amount(rng.between(1200, 98000)),
+        "landmark": rng.pick(LANDMARKS),
+        "goods": rng.pick(GOODS),
     }
-    if dice.chance(60):
-        town.facts["river"] = dice.pick(rivers).ref
-    if dice.chance(15):
-        former = _place(atlas, dice, nation.pool)
+    if rng.chance(60):
+        town.facts["river"] = rng.pick(rivers).ref
+    if rng.chance(15):
+        former = _place(atlas, rng, nation.pool)
         atlas.reserve(former)
         town.facts["former_name"] = former
         town.aliases.append(former)
@@ -137,42 +137,42 @@ def _town(atlas: Atlas, dice: Dice, nation: Nation, region: Draft, rivers: list[
 
 def govern(atlas: Atlas, mayors: int) -> None:
     """Presidents, mayors of `mayors` in 100 towns, and first ascents of the mountains."""
-    dice = Dice(f"{atlas.side}/offices")
+    rng = Rng(f"{atlas.side}/offices")
     for nation in atlas.nations:
-        nation.draft.facts["head"] = office_holder(atlas, dice, nation, ("politician",)).ref
+        nation.draft.facts["head"] = office_holder(atlas, rng, nation, ("politician",)).ref
         for town in nation.towns:
-            if dice.chance(mayors):
+            if rng.chance(mayors):
                 holder = office_holder(
-                    atlas, dice, nation, ("politician", "politician", "historian")
+                    atlas, rng, nation, ("politician", "politician", "historian")
                 )
                 town.facts["mayor"] = holder.ref
     for mountain in atlas.kind("mountain"):
-        year = dice.between(1880, 1960)
+        year = rng.between(1880, 1960)
         nation = atlas.nation_of(mountain)
-        mountain.facts["climber"] = cast(atlas, dice, nation, "mountaineer", year, cap=2).ref
+        mountain.facts["climber"] = cast(atlas, rng, nation, "mountaineer", year, cap=2).ref
         mountain.facts["ascent"] = Year(year)
 
 
 def build(atlas: Atlas, buildings: int) -> None:
     """Museums, bridges, theatres and the like: `buildings` in every country."""
-    dice = Dice(f"{atlas.side}/buildings")
+    rng = Rng(f"{atlas.side}/buildings")
     for nation in atlas.nations:
         for _ in range(buildings):
-            _building(atlas, dice, nation)
+            _building(atlas, rng, nation)
 
 
-def _building(atlas: Atlas, dice: Dice, nation: Nation) -> None:
-    noun, pattern, article, feature = dice.pick(BUILDINGS).split("|")
+def _building(atlas: Atlas, rng: Rng, nation: Nation) -> None:
+    noun, pattern, article, feature = rng.pick(BUILDINGS).split("|")
     while True:
-        name = pattern.format(dice.pick(nation.pool.surnames + nation.pool.places))
+        name = pattern.format(rng.pick(nation.pool.surnames + nation.pool.places))
         if not atlas.taken(name):
             break
-    year = dice.between(1885, 2012)
+    year = rng.between(1885, 2012)
     draft = atlas.add("building", name, noun, nation.draft.id)
     draft.article = article == "yes"
     draft.facts |= {
-        "town": dice.pick(nation.towns).ref,
-        "architect": cast(atlas, dice, nation, "architect", year, cap=3).ref,
+        "town": rng.pick(nation.towns).ref,
+        "architect": cast(atlas, rng, nation, "architect", year, cap=3).ref,
         "opened": Year(year),
         "feature": feature,
     }

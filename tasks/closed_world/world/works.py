@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.closed_world.entities import Amount, Ref, Year
-from tasks.closed_world.rng import Dice
+from tasks.closed_world.rng import Rng
 from tasks.closed_world.text.grammar import plural
 from tasks.closed_world.world.draft import Atlas, Draft, Nation
 from tasks.closed_world.world.names import work_title
@@ -28,21 +28,21 @@ def make_works(atlas: Atlas, counts: dict[str, int]) -> None:
         "song": _song,
     }
     for kind, make in makers.items():
-        dice = Dice(f"{atlas.side}/works/{kind}")
+        rng = Rng(f"{atlas.side}/works/{kind}")
         for nation in atlas.nations:
             for _ in range(counts[kind]):
-                make(atlas, dice, nation)
+                make(atlas, rng, nation)
 
 
 def _work(
-    atlas: Atlas, dice: Dice, nation: Nation, kind: str, relation: str, year: int, genre: str
+    atlas: Atlas, rng: Rng, nation: Nation, kind: str, relation: str, year: int, genre: str
 ) -> Draft:
     noun = "television series" if kind == "series" else kind
     while True:
-        title = work_title(dice, atlas.words, nation.pool)
-        namesakes = atlas.kind(dice.pick(("novel", "film", kind)))
-        if namesakes and dice.chance(9):
-            title = dice.pick(namesakes).name
+        title = work_title(rng, atlas.words, nation.pool)
+        namesakes = atlas.kind(rng.pick(("novel", "film", kind)))
+        if namesakes and rng.chance(9):
+            title = rng.pick(namesakes).name
         if not atlas.taken(title, f"{year} {noun}"):
             break
     atlas.reserve(title, f"{year} {noun}")
@@ -52,47 +52,47 @@ def _work(
 
 
 def _house(
-    atlas: Atlas, dice: Dice, nation: Nation, noun: str, work: Draft, relation: str, year: int
+    atlas: Atlas, rng: Rng, nation: Nation, noun: str, work: Draft, relation: str, year: int
 ) -> None:
     """Give the work a media company: of its country, or of another if it has none so old."""
     old = [firm for firm in atlas.noun(noun) if founded_year(firm) < year]
     own = [firm for firm in old if firm.country == nation.draft.id]
     if old:
-        work.facts[relation] = dice.pick(own or old).ref
+        work.facts[relation] = rng.pick(own or old).ref
 
 
-def _novel(atlas: Atlas, dice: Dice, nation: Nation) -> None:
-    year = dice.between(1890, 2018)
-    novel = _work(atlas, dice, nation, "novel", "published", year, dice.pick(NOVEL_GENRES))
+def _novel(atlas: Atlas, rng: Rng, nation: Nation) -> None:
+    year = rng.between(1890, 2018)
+    novel = _work(atlas, rng, nation, "novel", "published", year, rng.pick(NOVEL_GENRES))
     novel.facts |= {
-        "author": cast(atlas, dice, nation, "novelist", year).ref,
-        "pages": Amount(dice.between(112, 640)),
+        "author": cast(atlas, rng, nation, "novelist", year).ref,
+        "pages": Amount(rng.between(112, 640)),
     }
-    _house(atlas, dice, nation, "publishing house", novel, "publisher", year)
-    if dice.chance(60):
-        novel.facts["setting"] = dice.pick(nation.towns).ref
+    _house(atlas, rng, nation, "publishing house", novel, "publisher", year)
+    if rng.chance(60):
+        novel.facts["setting"] = rng.pick(nation.towns).ref
 
 
-def _film(atlas: Atlas, dice: Dice, nation: Nation) -> None:
+def _film(atlas: Atlas, rng: Rng, nation: Nation) -> None:
     novels = [novel for novel in atlas.kind("novel") if novel.country == nation.draft.id]
-    source = dice.pick(novels) if dice.chance(22) else None
+    source = rng.pick(novels) if rng.chance(22) else None
     low = 1930 if source is None else max(1930, _published(source) + 2)
-    year = dice.between(min(low, 2019), 2019)
-    film = _work(atlas, dice, nation, "film", "released", year, dice.pick(FILM_GENRES))
+    year = rng.between(min(low, 2019), 2019)
+    film = _work(atlas, rng, nation, "film", "released", year, rng.pick(FILM_GENRES))
     if source is not None and _published(source) < year:
         film.facts["based_on"] = source.ref
     film.facts |= {
-        "director": cast(atlas, dice, nation, "director", year, cap=5).ref,
-        "star": cast(atlas, dice, nation, "actor", year).ref,
-        "runtime": Amount(dice.between(71, 168)),
+        "director": cast(atlas, rng, nation, "director", year, cap=5).ref,
+        "star": cast(atlas, rng, nation, "actor", year).ref,
+        "runtime": Amount(rng.between(71, 168)),
     }
-    _house(atlas, dice, nation, "film studio", film, "studio", year)
-    if dice.chance(65):
-        film.facts["composer"] = cast(atlas, dice, nation, "composer", year).ref
-    if dice.chance(50):
-        film.facts["writer"] = cast(atlas, dice, nation, "screenwriter", year).ref
-    support = cast(atlas, dice, nation, "actor", year)
-    if dice.chance(50) and support.ref != film.facts["star"]:
+    _house(atlas, rng, nation, "film studio", film, "studio", year)
+    if rng.chance(65):
+        film.facts["composer"] = cast(atlas, rng, nation, "composer", year).ref
+    if rng.chance(50):
+        film.facts["writer"] = cast(atlas, rng, nation, "screenwriter", year).ref
+    support = cast(atlas, rng, nation, "actor", year)
+    if rng.chance(50) and support.ref != film.facts["star"]:
         film.facts["supporting"] = support.ref
 
 
@@ -102,22 +102,22 @@ def _published(novel: Draft) -> int:
     return value.year
 
 
-def _series(atlas: Atlas, dice: Dice, nation: Nation) -> None:
-    year = dice.between(1956, 2019)
-    series = _work(atlas, dice, nation, "series", "first_aired", year, dice.pick(SERIES_GENRES))
+def _series(atlas: Atlas, rng: Rng, nation: Nation) -> None:
+    year = rng.between(1956, 2019)
+    series = _work(atlas, rng, nation, "series", "first_aired", year, rng.pick(SERIES_GENRES))
     series.facts |= {
-        "creator": cast(atlas, dice, nation, "screenwriter", year).ref,
-        "star": cast(atlas, dice, nation, "actor", year).ref,
-        "episodes": Amount(dice.between(12, 190)),
-        "runtime": Amount(dice.between(22, 74)),
+        "creator": cast(atlas, rng, nation, "screenwriter", year).ref,
+        "star": cast(atlas, rng, nation, "actor", year).ref,
+        "episodes": Amount(rng.between(12, 190)),
+        "runtime": Amount(rng.between(22, 74)),
     }
-    _house(atlas, dice, nation, "television network", series, "network", year)
-    if dice.chance(50):
-        series.facts["setting"] = dice.pick(nation.towns).ref
+    _house(atlas, rng, nation, "television network", series, "network", year)
+    if rng.chance(50):
+        series.facts["setting"] = rng.pick(nation.towns).ref
 
 
-def _band(atlas: Atlas, dice: Dice, nation: Nation) -> None:
-    year = dice.between(1960, 2012)
+def _band(atlas: Atlas, rng: Rng, nation: Nation) -> None:
+    year = rng.between(1960, 2012)
     words = atlas.words
     while True:
         name = f"The {dice.pick(words.adjectives)} {plural(dice.pick(words.nouns))}"
@@ -125,49 +125,49 @@ def _band(atlas: Atlas, dice: Dice, nation: Nation) -> None:
             break
     band = atlas.add("band", name, "band", nation.draft.id)
     band.facts |= {
-        "formed_in": dice.pick(nation.towns).ref,
+        "formed_in": rng.pick(nation.towns).ref,
         "founded": Year(year),
-        "singer": cast(atlas, dice, nation, "singer", year, cap=2).ref,
-        "genre": dice.pick(MUSIC_GENRES),
+        "singer": cast(atlas, rng, nation, "singer", year, cap=2).ref,
+        "genre": rng.pick(MUSIC_GENRES),
         "nationality": nation.demonym,
     }
-    _house(atlas, dice, nation, "record label", band, "label", year)
+    _house(atlas, rng, nation, "record label", band, "label", year)
 
 
-def _performer(atlas: Atlas, dice: Dice, nation: Nation, year: int) -> Ref:
+def _performer(atlas: Atlas, rng: Rng, nation: Nation, year: int) -> Ref:
     bands = [
         band
         for band in atlas.kind("band")
         if band.country == nation.draft.id and 0 <= year - founded_year(band) <= 30
     ]
-    if bands and dice.chance(30):
-        return dice.pick(bands).ref
-    return cast(atlas, dice, nation, "singer", year, cap=3).ref
+    if bands and rng.chance(30):
+        return rng.pick(bands).ref
+    return cast(atlas, rng, nation, "singer", year, cap=3).ref
 
 
-def _album(atlas: Atlas, dice: Dice, nation: Nation) -> None:
-    year = dice.between(1955, 2019)
-    album = _work(atlas, dice, nation, "album", "released", year, dice.pick(MUSIC_GENRES))
+def _album(atlas: Atlas, rng: Rng, nation: Nation) -> None:
+    year = rng.between(1955, 2019)
+    album = _work(atlas, rng, nation, "album", "released", year, rng.pick(MUSIC_GENRES))
     album.facts |= {
-        "performer": _performer(atlas, dice, nation, year),
-        "producer": cast(atlas, dice, nation, "record producer", year).ref,
+        "performer": _performer(atlas, rng, nation, year),
+        "producer": cast(atlas, rng, nation, "record producer", year).ref,
     }
-    _house(atlas, dice, nation, "record label", album, "label", year)
-    if dice.chance(55):
-        album.facts["recorded_in"] = dice.pick(nation.towns).ref
+    _house(atlas, rng, nation, "record label", album, "label", year)
+    if rng.chance(55):
+        album.facts["recorded_in"] = rng.pick(nation.towns).ref
 
 
-def _song(atlas: Atlas, dice: Dice, nation: Nation) -> None:
+def _song(atlas: Atlas, rng: Rng, nation: Nation) -> None:
     albums = [album for album in atlas.kind("album") if album.country == nation.draft.id]
-    album = dice.pick(albums) if dice.chance(75) else None
-    year = dice.between(1955, 2019)
+    album = rng.pick(albums) if rng.chance(75) else None
+    year = rng.between(1955, 2019)
     if album is not None:
         released = album.facts["released"]
         assert isinstance(released, Year)
         year = released.year
-    song = _work(atlas, dice, nation, "song", "released", year, dice.pick(MUSIC_GENRES))
-    song.facts["songwriter"] = cast(atlas, dice, nation, "songwriter", year).ref
+    song = _work(atlas, rng, nation, "song", "released", year, rng.pick(MUSIC_GENRES))
+    song.facts["songwriter"] = cast(atlas, rng, nation, "songwriter", year).ref
     if album is None:
-        song.facts["performer"] = _performer(atlas, dice, nation, year)
+        song.facts["performer"] = _performer(atlas, rng, nation, year)
     else:
         song.facts["performer"], song.facts["album"] = album.facts["performer"], album.ref

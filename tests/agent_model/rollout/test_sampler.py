@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from agent_model.rollout import sampler as module
-from agent_model.rollout.sampler import PolicySampler, Seat, draw
+from agent_model.rollout.sampler import PolicySampler, Slot, sample_token
 from agent_model.tokens import encode_prompt, end_of_turn
-from agent_model.training.config import Recipe
+from agent_model.training.config import SFTConfig
 from agent_model.training.model import Policy, load_policy
-from autocoa_bench.engines.transformers.kv_cache import Arena
+from autocoa_bench.engines.transformers.kv_cache import KVCache
 from autocoa_bench.types import Completion, Generate, Message, Prompt, Turn
 from support.tiny import tiny_model
 from support.tiny_llm import make_tokenizer
@@ -27,7 +27,7 @@ OPENING = (Message("user", "Who is the mayor?"),)
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
     folder = tiny_model(tmp_path_factory.mktemp("tiny"), request.param)
     given = {"stage": "sft2", "model": str(folder), "data": ["-"], "dtype": "fp32"}
-    policy, tokenizer = load_policy(msgspec.convert(given, Recipe))
+    policy, tokenizer = load_policy(msgspec.convert(given, SFTConfig))
     return policy.eval(), tokenizer
 
 
@@ -37,9 +37,9 @@ def asked(
     return Generate(Prompt(opening, turns, "<think>\n"), (stop,) if stop else (), tokens)
 
 
-def finish(sampler: PolicySampler, count: int = 1) -> dict[Seat, Completion]:
+def finish(sampler: PolicySampler, count: int = 1) -> dict[Slot, Completion]:
     """Step until so many completions are whole; those go on in vain until then."""
-    done: dict[Seat, Completion] = {}
+    done: dict[Slot, Completion] = {}
     while len(done) < count:
         for seat, completion in sampler.step():
             done.setdefault(seat, completion)
@@ -47,14 +47,14 @@ def finish(sampler: PolicySampler, count: int = 1) -> dict[Seat, Completion]:
 
 
 @torch.no_grad()
-def without_cache(model: Model, request: Generate, temperature: float, dice: Random) -> list[int]:
+def without_cache(model: Model, request: Generate, temperature: float, rng: Random) -> list[int]:
     """Tokens sampled one by one, all of the text computed anew for each."""
     policy, tokenizer = model
     prompt = list(encode_prompt(request.prompt, tokenizer))
     ids = list(prompt)
     while len(ids) - len(prompt) < request.max_tokens:
         logits = policy.inner(input_ids=torch.tensor([ids])).logits[:, -1].float()
-        ids += draw(logits, temperature, [dice])
+        ids += sample_token(logits, temperature, [rng])
         if ids[-1] == end_of_turn(tokenizer):
             break
     return ids[len(prompt) :]
@@ -103,13 +103,13 @@ def test_a_turn_that_was_cut_is_gone_on_with_from_the_cut(model: Model) -> None:
 
 def test_only_what_is_new_is_read(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
-    extend = Arena.extend
+    extend = KVCache.extend
 
-    def counted(self: Arena, row: int, start: int, ids: list[int]) -> None:
+    def counted(self: KVCache, row: int, start: int, ids: list[int]) -> None:
         read.append(len(ids))
         extend(self, row, start, ids)
 
-    monkeypatch.setattr(Arena, "extend", counted)
+    monkeypatch.setattr(KVCache, "extend", counted)
     sampler = PolicySampler(*model, seats=3, temperature=0)
     prompt = len(encode_prompt(asked().prompt, model[1]))
     seats = [sampler.sit(Random(i)) for i in range(3)]
@@ -152,7 +152,7 @@ def test_an_end_of_turn_is_among_the_ids_and_not_in_the_text(
 ) -> None:
     end = end_of_turn(model[1])
     said = iter([*model[1]("Anna", add_special_tokens=False).input_ids, end])
-    monkeypatch.setattr(module, "draw", lambda *_: [next(said)])
+    monkeypatch.setattr(module, "sample_token", lambda *_: [next(said)])
     sampler = PolicySampler(*model, seats=1, temperature=0)
     seat = sampler.sit(Random(0))
     sampler.ask(seat, asked())
@@ -172,11 +172,11 @@ def test_a_token_is_drawn_where_the_dice_fall_in_the_cumulated_distribution() ->
             return self.number
 
     logits = torch.tensor([0.2, 0.5, 0.3]).log().repeat(5, 1)
-    dice = [Thrown(number) for number in (0.0, 0.19, 0.21, 0.69, 0.99)]
-    assert draw(logits, 1.0, dice) == [0, 0, 1, 1, 2]
+    rng = [Thrown(number) for number in (0.0, 0.19, 0.21, 0.69, 0.99)]
+    assert sample_token(logits, 1.0, rng) == [0, 0, 1, 1, 2]
     # At temperature 1/2 probabilities are squared: 4, 25 and 9 of 38.
-    assert draw(logits, 0.5, dice) == [0, 1, 1, 1, 2]
-    assert draw(logits, 0.0, dice) == [1] * 5
+    assert sample_token(logits, 0.5, rng) == [0, 1, 1, 1, 2]
+    assert sample_token(logits, 0.0, rng) == [1] * 5
 
 
 def test_no_more_episodes_sit_than_there_are_seats(model: Model) -> None:

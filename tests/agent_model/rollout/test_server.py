@@ -21,10 +21,10 @@ import torch
 from safetensors.torch import load_file
 
 from agent_model.dialects.agent import Agent
-from agent_model.rollout.rollout import Rollout, roll_out
+from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler, Sampler
 from agent_model.rollout.server import PolicyServer, ServerSampler
-from agent_model.training.config import Lora, Recipe
+from agent_model.training.config import LoraConfig, SFTConfig
 from agent_model.training.model import load_policy
 from autocoa_bench.episode import episode
 from autocoa_bench.errors import UserError
@@ -52,7 +52,7 @@ def played(sampler: Sampler, dialect: Agent, steps: int = 24) -> list[Trajectory
     questions = [Question(f"q{i}", f"Who built tower {i}?", ("Anna",)) for i in range(4)]
     budget = Budget(2, 2048, steps)
     rollouts = [Rollout(episode(each, dialect, budget), Random(0)) for each in questions]
-    return roll_out(rollouts, sampler, lambda queries: [Observation((ANNA,)) for _ in queries])
+    return rollout(rollouts, sampler, lambda queries: [Observation((ANNA,)) for _ in queries])
 
 
 def said(trajectories: Sequence[Trajectory]) -> list[list[object]]:
@@ -66,7 +66,7 @@ def said(trajectories: Sequence[Trajectory]) -> list[list[object]]:
 def test_a_server_plays_as_the_policy_in_process(place: Path) -> None:
     taught = str(place / "taught" / "model")
     given = {"stage": "sft2", "model": taught, "data": ["-"], "dtype": "fp32", "lora": None}
-    policy, tokenizer = load_policy(msgspec.convert(given, Recipe))
+    policy, tokenizer = load_policy(msgspec.convert(given, SFTConfig))
     policy.eval()
     dialect = Agent(prompt=str(place / "prompt.txt"))
     expected = played(PolicySampler(policy, tokenizer, 4, 0.0), dialect)
@@ -79,7 +79,7 @@ def test_a_server_plays_as_the_policy_in_process(place: Path) -> None:
 
 def test_training_gives_the_server_each_steps_adapter(place: Path, tmp_path: Path) -> None:
     fake = FakeVLLM(str(place / "taught" / "model"))
-    given = recipe(place, max_steps=3, lora=Lora(rank=2), checkpoint_every=1)
+    given = recipe(place, max_steps=3, lora=LoraConfig(rank=2), checkpoint_every=1)
     with serving(fake) as address:
         rows = train(msgspec.structs.replace(given, server=address), tmp_path)
     assert len(rows) == 3
@@ -96,7 +96,7 @@ def test_training_gives_the_server_each_steps_adapter(place: Path, tmp_path: Pat
 def test_a_killed_runs_adapter_does_not_stand_in_the_way(place: Path, tmp_path: Path) -> None:
     fake = FakeVLLM(str(place / "taught" / "model"))
     with serving(fake) as address:
-        given = recipe(place, server=address, max_steps=1, lora=Lora(rank=2))
+        given = recipe(place, server=address, max_steps=1, lora=LoraConfig(rank=2))
         for out in ("killed", "again"):
             train(given, tmp_path / out)
     assert len(set(fake.loaded)) == len(fake.adapters) == 2
@@ -114,7 +114,7 @@ def test_a_server_that_cannot_is_told_of(
 ) -> None:
     model = FakeVLLM(str(place / "taught" / "model"), **fake)
     with serving(model) as address, pytest.raises(UserError, match=problem):
-        train(recipe(place, server=address, max_steps=1, lora=Lora(rank=2)), tmp_path)
+        train(recipe(place, server=address, max_steps=1, lora=LoraConfig(rank=2)), tmp_path)
 
 
 def test_a_server_that_is_not_there_is_told_of(place: Path, tmp_path: Path) -> None:
@@ -176,11 +176,11 @@ def test_the_real_vllm_plays_as_the_policy_does_with_each_adapter_that_it_is_giv
     def in_process(model: Path, adapter: str = "") -> list[Trajectory]:
         given = {"stage": "sft2", "model": str(model), "data": ["-"], "dtype": "fp32"}
         given |= {"adapter": adapter, "lora": None}
-        policy, tokenizer = load_policy(msgspec.convert(given, Recipe))
+        policy, tokenizer = load_policy(msgspec.convert(given, SFTConfig))
         return played(PolicySampler(policy.eval(), tokenizer, 4, 0.0), dialect)
 
     given = {"stage": "sft2", "model": str(base), "data": ["-"], "dtype": "fp32", "lora": None}
-    _, tokenizer = load_policy(msgspec.convert(given, Recipe))
+    _, tokenizer = load_policy(msgspec.convert(given, SFTConfig))
     with real_vllm(base) as address, PolicyServer(address, tokenizer, 4) as server:
         sampler = ServerSampler(server, 4, 0.0)
         assert said(played(sampler, dialect)) == said(in_process(base))

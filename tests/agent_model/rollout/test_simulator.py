@@ -11,11 +11,11 @@ import pytest
 
 from agent_model.dialects.agent import Agent
 from agent_model.rollout import sampler as module
-from agent_model.rollout.rollout import Rollout, roll_out
-from agent_model.rollout.sampler import PolicySampler, Seat
+from agent_model.rollout.rollout import Rollout, rollout
+from agent_model.rollout.sampler import PolicySampler, Slot
 from agent_model.rollout.simulator import Simulator
 from agent_model.tokens import Kind, encode, encode_prompt, end_of_turn
-from agent_model.training.config import Recipe
+from agent_model.training.config import SFTConfig
 from agent_model.training.model import Policy, load_policy
 from autocoa_bench.episode import episode
 from autocoa_bench.types import Budget, Generate, Question, Trajectory
@@ -31,26 +31,26 @@ QUESTION = Question("q1", "Who built the tower?", ("Anna",))
 def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Policy, Any]:
     folder = make_model(tmp_path_factory.mktemp("tiny"))
     given = {"stage": "sft2", "model": str(folder), "data": ["-"], "dtype": "fp32"}
-    return load_policy(msgspec.convert(given, Recipe))
+    return load_policy(msgspec.convert(given, SFTConfig))
 
 
 def play(
     model: tuple[Policy, Any], monkeypatch: pytest.MonkeyPatch, *texts: str
 ) -> tuple[Trajectory, Simulator, list[Generate]]:
     """Two episodes at once in which the policy says these texts; what one of them asked for."""
-    asked: dict[Seat, list[Generate]] = {}
+    asked: dict[Slot, list[Generate]] = {}
     ask = PolicySampler.ask
 
-    def noted(self: PolicySampler, seat: Seat, request: Generate) -> None:
+    def noted(self: PolicySampler, seat: Slot, request: Generate) -> None:
         asked.setdefault(seat, []).append(request)
         ask(self, seat, request)
 
     monkeypatch.setattr(PolicySampler, "ask", noted)
-    monkeypatch.setattr(module, "draw", saying(model[1], "".join(texts)))
+    monkeypatch.setattr(module, "sample_token", saying(model[1], "".join(texts)))
     dialect = Agent(shots=0)
     simulator = Simulator(dialect, max_tokens=200, top_k=2)
     rollouts = [Rollout(episode(QUESTION, dialect, Budget()), Random(i)) for i in range(2)]
-    one, other = roll_out(rollouts, PolicySampler(*model, seats=2, temperature=0), simulator)
+    one, other = rollout(rollouts, PolicySampler(*model, seats=2, temperature=0), simulator)
     assert one == other
     return one, simulator, next(iter(asked.values()))
 

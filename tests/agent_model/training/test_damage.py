@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from agent_model.training import metrics, sft
-from agent_model.training.config import Lora, Recipe
+from agent_model.training.config import LoraConfig, SFTConfig
 from autocoa_bench.errors import UserError
 from support.tiny_llm import make_model, write_records
 
@@ -24,12 +24,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(place: Path, out: Path, steps: int = 2, **changes: object) -> None:
-    given = Recipe(
+    given = SFTConfig(
         stage="sft2",
         model=str(place / "model"),
         data=(str(place / "records.jsonl"),),
         dtype="fp32",
-        lora=Lora(rank=4),
+        lora=LoraConfig(rank=4),
         held_out=0.0,
         batch=2,
         max_steps=steps,
@@ -116,4 +116,4 @@ def test_a_full_disk_is_said_in_one_sentence(
 
 def test_no_room_for_a_row_is_said_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot write '.*metrics.csv'"), room_for(64):
-        metrics.Metrics(tmp_path / "metrics.csv", 0, metrics.Row)
+        metrics.Metrics(tmp_path / "metrics.csv", 0, metrics.MetricsRow)

@@ -7,7 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent_model.training.config import GrpoRecipe, Live, Lora, as_resumed, load_grpo, load_recipe
+from agent_model.training.config import (
+    EvalConfig,
+    GRPOConfig,
+    LoraConfig,
+    as_resumed,
+    load_grpo_config,
+    load_sft_config,
+)
 from agent_model.training.optimiser import learning_rate, total_steps
 from autocoa_bench.errors import UserError
 from autocoa_bench.runs.run_folder import differing
@@ -28,8 +35,8 @@ def recipe_name(file: Path) -> str:
 
 
 def test_what_a_recipe_leaves_out_is_the_papers(tmp_path: Path) -> None:
-    first = load_recipe(write(tmp_path), "sft1")
-    second = load_recipe(write(tmp_path), "sft2")
+    first = load_sft_config(write(tmp_path), "sft1")
+    second = load_sft_config(write(tmp_path), "sft2")
     assert (first.alpha, first.lr, first.epochs, first.batch) == (0.2, 5e-6, 2.0, 16)
     assert (second.lr, second.epochs, second.batch, second.max_tokens) == (5e-5, 2.0, 32, 8192)
     assert first.schedule == second.schedule == "cosine"
@@ -37,13 +44,13 @@ def test_what_a_recipe_leaves_out_is_the_papers(tmp_path: Path) -> None:
 
 def test_changes_reach_into_tables(tmp_path: Path) -> None:
     changes = ["lr=1e-3", "lora.rank=4", "model=other/name", "live.tasks=nq"]
-    recipe = load_recipe(write(tmp_path), "sft2", changes)
+    recipe = load_sft_config(write(tmp_path), "sft2", changes)
     assert (recipe.lr, recipe.model, recipe.live.tasks) == (1e-3, "other/name", "nq")
-    assert recipe.lora == Lora(rank=4)
+    assert recipe.lora == LoraConfig(rank=4)
 
 
 def test_lora_false_trains_all_weights(tmp_path: Path) -> None:
-    assert load_recipe(write(tmp_path, BASIC + "lora = false\n"), "sft2").lora is None
+    assert load_sft_config(write(tmp_path, BASIC + "lora = false\n"), "sft2").lora is None
 
 
 @pytest.mark.parametrize(
@@ -77,19 +84,19 @@ def test_lora_false_trains_all_weights(tmp_path: Path) -> None:
 )
 def test_a_wrong_recipe_says_what_is_wrong(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(UserError) as caught:
-        load_recipe(write(tmp_path, text), "sft2")
+        load_sft_config(write(tmp_path, text), "sft2")
     assert problem in str(caught.value)
 
 
 def test_a_change_of_several_lines_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="without a line break"):
-        load_recipe(write(tmp_path), "sft2", ["lr=1e-3\nbatch=4"])
+        load_sft_config(write(tmp_path), "sft2", ["lr=1e-3\nbatch=4"])
 
 
 @pytest.mark.parametrize("value", ["[" * 20_000, "9" * 5_000])
 def test_a_change_that_nobody_writes_is_refused(tmp_path: Path, value: str) -> None:
     with pytest.raises(UserError, match="--set lr takes no such value"):
-        load_recipe(write(tmp_path), "sft2", [f"lr={value}"])
+        load_sft_config(write(tmp_path), "sft2", [f"lr={value}"])
 
 
 def write_adapter(folder: Path, alpha: str) -> None:
@@ -103,18 +110,18 @@ def test_an_adapters_own_form_is_the_recipes_where_none_is_given(
     tmp_path: Path, alpha: str
 ) -> None:
     write_adapter(tmp_path, alpha)
-    recipe = load_recipe(write(tmp_path), "sft2", [f"adapter={tmp_path}"])
-    assert recipe.lora == Lora(4, 8, ("down", "up"))
+    recipe = load_sft_config(write(tmp_path), "sft2", [f"adapter={tmp_path}"])
+    assert recipe.lora == LoraConfig(4, 8, ("down", "up"))
 
 
 def test_an_adapter_of_a_broken_alpha_is_refused(tmp_path: Path) -> None:
     write_adapter(tmp_path, "8.5")
     with pytest.raises(UserError, match=r"lora_alpha = 8\.5; adapters of a whole number"):
-        load_recipe(write(tmp_path), "sft2", [f"adapter={tmp_path}"])
+        load_sft_config(write(tmp_path), "sft2", [f"adapter={tmp_path}"])
 
 
 def test_the_schedule_warms_up_then_falls_to_nothing(tmp_path: Path) -> None:
-    recipe = load_recipe(write(tmp_path), "sft2", ["lr=1.0", "warmup=0.1"])
+    recipe = load_sft_config(write(tmp_path), "sft2", ["lr=1.0", "warmup=0.1"])
     rates = [learning_rate(recipe, step, 100) for step in range(100)]
     assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
     assert rates[10:] == sorted(rates[10:], reverse=True)
@@ -123,25 +130,28 @@ def test_the_schedule_warms_up_then_falls_to_nothing(tmp_path: Path) -> None:
 
 
 def test_epochs_count_in_whole_batches(tmp_path: Path) -> None:
-    recipe = load_recipe(write(tmp_path), "sft2")
+    recipe = load_sft_config(write(tmp_path), "sft2")
     assert total_steps(recipe, 6000) == 375
 
 
 @pytest.mark.parametrize("file", sorted(RECIPES.rglob("*.toml")), ids=recipe_name)
 def test_every_recipe_that_ships_is_valid_and_says_what_it_leaves_out(file: Path) -> None:
     stage = tomllib.loads(file.read_text())["stage"]
-    assert load_grpo(file) if stage == "grpo" else load_recipe(file, stage)
+    assert load_grpo_config(file) if stage == "grpo" else load_sft_config(file, stage)
     assert "Left out:" in file.read_text().partition("\n\n")[0]
 
 
-GRPO = GrpoRecipe(stage="grpo", model="m", live=Live(tasks="nq", count=4))
+GRPO = GRPOConfig(stage="grpo", model="m", live=EvalConfig(tasks="nq", count=4))
 
 
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"live": Live(tasks="nq", count=8)}, "live.count: 4 -> 8"),  # they are not learned from
-        ({"live": Live(tasks="musique", count=4)}, 'live.tasks: "nq" -> "musique"'),
+        (
+            {"live": EvalConfig(tasks="nq", count=8)},
+            "live.count: 4 -> 8",
+        ),  # they are not learned from
+        ({"live": EvalConfig(tasks="musique", count=4)}, 'live.tasks: "nq" -> "musique"'),
         ({"seats": 2}, "seats: 32 -> 2"),
     ],
 )
@@ -153,5 +163,5 @@ def test_grpo_is_not_resumed_by_what_changes_its_questions_or_its_samples(
 
 
 def test_grpo_may_watch_at_other_times_when_it_is_resumed() -> None:
-    now = msgspec.structs.replace(GRPO, live=Live(tasks="nq", count=4, every=7), patience=3)
+    now = msgspec.structs.replace(GRPO, live=EvalConfig(tasks="nq", count=4, every=7), patience=3)
     assert as_resumed(GRPO, now) == now

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from autocoa_bench.engines import EngineOptions
+from autocoa_bench.engines import EngineConfig
 from autocoa_bench.episode import Action
 from autocoa_bench.tasks import Split, questions_sha256
 from autocoa_bench.types import (
@@ -72,7 +72,7 @@ class Guess:
 class Parrot:
     """A model engine that searches once and repeats the first word it was shown."""
 
-    def __init__(self, options: EngineOptions) -> None:
+    def __init__(self, options: EngineConfig) -> None:
         self.model = options.model
 
     async def start(self) -> EngineSpec:

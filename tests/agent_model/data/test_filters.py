@@ -1,0 +1,149 @@
+"""What becomes training data, and why the rest does not."""
+
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+
+from agent_model.data.filters import (
+    Limits,
+    as_taught,
+    filter_records,
+    is_well_formed,
+    random_order,
+    turn_text,
+)
+from agent_model.dialects.agent import Agent
+from agent_model.dialects.cot import CoT
+from autocoa_bench.scoring.text import exact_match, f1
+from autocoa_bench.types import Completion, FaultNote, Record
+from support.play import QUESTION, play
+
+SEARCH = "I look.\n<begin_search> tower </end_search>"
+RIGHT = "So it is Anna.\n</think>\n\n\\boxed{Anna}"
+WRONG = "So it is Bert.\n</think>\n\n\\boxed{Bert}"
+
+
+def coa(*texts: str | Completion, sample: int = 0) -> Record:
+    """An episode of the agent that says these texts."""
+    return Record(QUESTION, sample, play(Agent(), texts)[0])
+
+
+def cot(*texts: str, sample: int = 0) -> Record:
+    """An episode without tools that says these texts."""
+    return Record(QUESTION, sample, play(CoT(), texts)[0])
+
+
+def reasons(records: Sequence[Record], limits: Limits | None = None) -> dict[str, int]:
+    return filter_records(records, exact_match, limits or Limits(), searching=True).counts.dropped
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (Record(QUESTION, 0, fault=FaultNote("timeout", "no reply")), "fault"),
+        (coa("hm", "hm", "Anna}"), "forced"),
+        (coa("hm", SEARCH, RIGHT), "malformed"),
+        (coa(SEARCH, WRONG), "wrong"),
+        (coa(RIGHT), "no search"),
+        (coa(SEARCH, SEARCH, RIGHT), "too many searches"),
+        (coa(SEARCH + " x", "long " * 999 + RIGHT), "too long"),
+    ],
+)
+def test_every_reason_is_counted_under_its_name(record: Record, reason: str) -> None:
+    assert reasons([record], Limits(actions=1, tokens=1000)) == {reason: 1}
+
+
+def test_fewer_searches_than_asked_for_is_too_few() -> None:
+    records = [coa(SEARCH, RIGHT), coa(SEARCH, SEARCH, RIGHT)]
+    assert reasons(records, Limits(min_actions=2)) == {"too few searches": 1}
+
+
+def test_what_is_right_well_formed_and_short_is_kept() -> None:
+    kept = filter_records([coa(SEARCH, RIGHT)], exact_match, Limits(), searching=True)
+    assert (kept.counts.seen, kept.counts.kept, kept.counts.dropped) == (1, 1, {})
+    assert turn_text(kept.records[0]).endswith("\\boxed{Anna}")
+
+
+def test_a_trajectory_that_searches_is_no_cot_data() -> None:
+    kept = filter_records([coa(SEARCH, RIGHT), coa(RIGHT)], exact_match, Limits(), searching=False)
+    assert kept.counts.dropped == {"searched": 1}
+    assert len(kept.records) == 1
+
+
+def test_a_search_without_tools_is_malformed_and_not_kept() -> None:
+    record = cot("I look.\n<begin_search> tower </end_search>", "Anna}")
+    assert record.trajectory is not None
+    assert [step.kind for step in record.trajectory.steps] == ["malformed", "answer"]
+    kept = filter_records([record], exact_match, Limits(), searching=False)
+    assert kept.counts.dropped == {"forced": 1}
+
+
+def test_the_shortest_of_a_question_are_kept_and_the_others_are_surplus() -> None:
+    long = coa(SEARCH, SEARCH, RIGHT, sample=0)
+    wordy = coa("Well, " + SEARCH, RIGHT, sample=1)
+    short = coa(SEARCH, RIGHT, sample=2)
+    kept = filter_records([long, wordy, short], exact_match, Limits(per_question=2), searching=True)
+    assert [record.sample for record in kept.records] == [2, 1]
+    assert kept.counts.dropped == {"surplus": 1}
+
+
+def test_the_same_turn_is_kept_once() -> None:
+    twice = [coa(SEARCH, RIGHT, sample=0), coa(SEARCH, RIGHT, sample=1)]
+    kept = filter_records(twice, exact_match, Limits(per_question=2), searching=True)
+    assert kept.counts.dropped == {"duplicate": 1}
+
+
+def test_any_scorer_may_say_what_is_right() -> None:
+    record = coa(SEARCH, "</think>\\boxed{Anna Berg}")
+    assert reasons([record]) == {"wrong": 1}
+    kept = filter_records([record], f1, Limits(least=0.6), searching=True)
+    assert kept.counts.kept == 1
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "It is Anna. \\boxed{Anna}",
+        "</think> <think> </think> \\boxed{Anna}",
+        "</think> \\boxed{Anna} Next question: who built the mill?",
+        "</think> \\boxed{Anna",
+    ],
+)
+def test_an_answer_that_leaves_the_form_is_malformed(last: str) -> None:
+    trajectory = coa(SEARCH, last).trajectory
+    assert trajectory is not None
+    assert not is_well_formed(trajectory)
+
+
+def test_data_is_written_in_the_prompt_that_the_trained_agent_is_asked_in() -> None:
+    said = Completion(RIGHT, token_ids=(1, 2), prompt_tokens=9, completion_tokens=2, seconds=1.5)
+    taught = as_taught(coa(SEARCH, said))
+    assert taught.trajectory is not None
+    assert taught.trajectory.opening == Agent(shots=0).opening(QUESTION)
+    last = taught.trajectory.steps[-1]
+    assert (last.token_ids, last.prompt_tokens, last.generate_seconds) == (None, None, 0.0)
+
+
+def test_reasoning_that_the_model_opened_itself_is_not_opened_twice() -> None:
+    record = cot("<think>\n" + RIGHT)
+    [kept] = filter_records([record], exact_match, Limits(), searching=False).records
+    assert turn_text(kept) == "<think>\n" + RIGHT
+
+
+def test_a_smaller_draw_is_part_of_a_larger_one_and_keeps_the_order() -> None:
+    items = list(range(100))
+    small, large = (random_order(items, str, count, seed=1) for count in (5, 20))
+    assert len(small) == 5
+    assert set(small) < set(large)
+    assert large == sorted(large)
+    assert random_order(items, str, 200, seed=1) == items
+
+
+def test_equal_episodes_make_equal_data_whatever_their_times() -> None:
+    slow = msgspec.structs.replace(coa(SEARCH, RIGHT), seconds=9.0)
+    made = [
+        filter_records([record], exact_match, Limits(), searching=True).records
+        for record in (coa(SEARCH, RIGHT), slow)
+    ]
+    assert msgspec.json.encode(made[0]) == msgspec.json.encode(made[1])

@@ -1,0 +1,164 @@
+"""What a hand-over writes, read back by ourselves; TRL and verl read it in tests of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent_model.dialects.agent import Agent
+from agent_model.trainer_export.folder import (
+    open_export,
+    question_of,
+    read_recipe,
+    reward_of,
+    tokens_of,
+)
+from agent_model.trainer_export.write import export_recipe
+from agent_model.training.config import EvalConfig
+from agent_model.training.grpo import train
+from autocoa_bench import tasks
+from autocoa_bench.errors import UserError
+from autocoa_bench.types import Record
+from support.commands import Cli, caller
+from support.play import QUESTION, play
+from support.tiny_llm import make_tokenizer
+from support.towers import recipe, teach
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("place")
+    teach(folder, "sft2", [(["I know it.\n</think>\n\n\\boxed{Anna}"], ())], "Anna", steps=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOCOA_BENCH_CACHE", str(folder / "cache"))
+        yield folder
+
+
+@pytest.fixture
+def autocoa_bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    return caller(monkeypatch, capsys)
+
+
+def watching(place: Path, **changes: Any) -> Any:
+    given = recipe(place, **changes)
+    live = EvalConfig(tasks=given.tasks, corpus=given.corpus, solver=given.solver, count=4)
+    return msgspec.structs.replace(given, live=live)
+
+
+def test_verls_rows_are_the_questions_that_train_grpo_learns_from(
+    place: Path, tmp_path: Path
+) -> None:
+    given = watching(place)
+    scene, watched = train.scenes(given)
+    export_recipe(given, "verl", tmp_path)
+    for name, asked in (("train", scene), ("test", watched)):
+        assert asked is not None
+        [task] = tasks.resolve(str(tmp_path / f"{name}.parquet"))
+        found = [(each.id, each.text, each.golden_answers) for each in task.load()]
+        assert found == [(each.id, each.text, each.golden_answers) for each in asked.questions]
+
+
+def test_trls_rows_have_the_prompts_that_the_episodes_open_with(
+    place: Path, tmp_path: Path
+) -> None:
+    given = watching(place)
+    scene, _ = train.scenes(given)
+    export_recipe(given, "trl", tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
+    assert [question_of(row) for row in rows] == scene.questions
+    for row, question in zip(rows, scene.questions, strict=True):
+        [message] = scene.dialect.opening(question)
+        assert row["prompt"] == [{"role": "user", "content": message.content}]
+
+
+def test_the_recipe_comes_back_with_the_corpus_that_its_tasks_name(tmp_path: Path) -> None:
+    given = recipe(tmp_path, tasks="nq", corpus="", solver="agent", count=3)
+    export_recipe(given, "trl", tmp_path / "out")
+    expected = msgspec.structs.replace(given, corpus="embedded-train")
+    assert read_recipe(tmp_path / "out") == expected
+    assert open_export(tmp_path / "out").search.spec.corpus == "embedded-train"
+
+
+def test_the_reward_is_the_recipes(place: Path, tmp_path: Path) -> None:
+    export_recipe(recipe(place, format_penalty=0.7), "trl", tmp_path)
+    right, out_of_form = (
+        Record(QUESTION, 0, play(open_export(tmp_path).dialect, texts)[0])
+        for texts in (["So.\n</think>\n\n\\boxed{Anna}"], ["Hm.", "Hm.", "Anna}"])
+    )
+    assert reward_of(right, tmp_path).value == 1.0
+    assert reward_of(out_of_form, tmp_path).value == -0.7
+
+
+def test_the_mask_is_of_the_models_own_words() -> None:
+    said = ["I look.\n<begin_search> tower </end_search>", "So.\n</think>\n\n\\boxed{Anna}"]
+    played, _ = play(Agent(shots=0), said)
+    tokenizer = make_tokenizer()
+    tokens = tokens_of(played, tokenizer)
+    assert tokenizer.decode(tokens.prompt).endswith("<|im_start|>assistant\n<think>\n")
+    own, shown = (
+        tokenizer.decode([i for i, m in zip(tokens.response, tokens.mask, strict=True) if m == one])
+        for one in (1, 0)
+    )
+    assert own == "".join(said)  # no end of turn was sampled
+    assert shown == played.steps[0].observation
+
+
+@pytest.mark.parametrize(
+    ("to", "changes", "said"),
+    [
+        ("trl", {"simulated_steps": 2}, "simulated_steps=0"),
+        ("verl", {"adapter": "some/adapter"}, "models merge some/adapter"),
+        ("verl", {"solver": "react"}, "rewards the form of solver 'agent'"),
+    ],
+)
+def test_what_another_trainer_would_do_otherwise_is_refused(
+    place: Path, tmp_path: Path, to: str, changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        export_recipe(recipe(place, **changes), to, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_place_that_cannot_be_written_to_is_named(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(UserError, match=f"cannot write to '{tmp_path / 'out'}'"):
+        export_recipe(recipe(place), "trl", tmp_path / "out")
+
+
+def test_a_folder_without_a_recipe_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="train grpo --hand-over"):
+        open_export(tmp_path)
+
+
+def config_of(place: Path) -> str:
+    given = recipe(place)
+    keys = ("stage", "model", "tasks", "corpus", "solver")
+    lines = [f"{key} = {json.dumps(getattr(given, key))}\n" for key in keys]
+    file = place / "grpo.toml"
+    file.write_text("".join([*lines, "lora = false\n"]))
+    return str(file)
+
+
+def test_the_command_hands_over_what_it_would_have_trained_by(
+    place: Path, tmp_path: Path, autocoa_bench: Cli
+) -> None:
+    line = ("train", "grpo", "--config", config_of(place), "--set", "kl=0.01")
+    done = autocoa_bench(*line, "--hand-over", "verl", "--out", str(tmp_path / "out"))
+    assert done.code == 0
+    assert {Path(each).name for each in done.out.split()} == {
+        *("train.parquet", "test.parquet", "grpo.yaml", "agent_loop.yaml", "reward.py"),
+        *("recipe.json", "README.md"),
+    }
+    assert all(Path(each).is_file() for each in done.out.split())
+    assert read_recipe(tmp_path / "out").kl == 0.01
+
+
+def test_a_hand_over_without_a_folder_is_refused(place: Path, autocoa_bench: Cli) -> None:
+    done = autocoa_bench("train", "grpo", "--config", config_of(place), "--hand-over", "trl")
+    assert done.code == 2
+    assert "name it by --out" in done.err

@@ -1,0 +1,64 @@
+"""When a run of reinforcement learning has collapsed, by its rows."""
+
+from __future__ import annotations
+
+import msgspec
+
+from agent_model.training.grpo.metrics import GRPOStep, collapsed
+
+GOOD = GRPOStep(
+    step=1,
+    environment="real",
+    reward=0.5,
+    em=0.5,
+    formed=0.9,
+    cut=0.0,
+    searches=1.0,
+    facts=None,
+    skipped=0.2,
+    loss=0.0,
+    kl=0.0,
+    entropy=0.1,
+    lr=1e-6,
+    grad_norm=1.0,
+    calls=4,
+    saved=0,
+    faults=0,
+    rewritten=0,
+    sampled=100,
+    tokens=1000,
+    rollout_seconds=1.0,
+    seconds=1.0,
+    tokens_per_second=100.0,
+)
+
+
+def rows(*changes: dict[str, float]) -> list[GRPOStep]:
+    return [msgspec.structs.replace(GOOD, **each) for each in changes]
+
+
+def test_a_fall_below_half_of_the_best_is_a_collapse_and_is_told() -> None:
+    fine, bad = {"reward": 0.5}, {"reward": 0.2}
+    assert collapsed(rows(*[fine] * 3, *[bad] * 3), 3) == (
+        "over 3 steps the mean reward was 0.20, where it had been 0.50"
+    )
+    assert collapsed(rows(*[{"formed": 0.9}] * 3, *[{"formed": 0.3}] * 3), 3) == (
+        "over 3 steps the share of rollouts in form was 0.30, where it had been 0.90"
+    )
+
+
+def test_a_fall_of_few_steps_or_by_little_is_none() -> None:
+    fine, bad = {"reward": 0.5}, {"reward": 0.2}
+    assert not collapsed(rows(*[fine] * 4, *[bad] * 2), 3)
+    assert not collapsed(rows(*[{"reward": 0.12}] * 3, *[{"reward": 0.03}] * 3), 3)
+    assert not collapsed(rows(*[bad] * 3, *[fine] * 3), 3)
+
+
+def test_steps_that_teach_nothing_are_a_collapse_unless_all_is_right() -> None:
+    idle = {"skipped": 1.0, "reward": -0.2}
+    assert "all rollouts of each question earned alike (-0.20 on average)" in collapsed(
+        rows(*[idle] * 3), 3
+    )
+    assert not collapsed(rows(*[idle] * 2), 3)
+    assert not collapsed(rows(*[{"skipped": 1.0, "reward": 1.0}] * 3), 3)
+    assert not collapsed(rows(*[idle] * 9), 0)

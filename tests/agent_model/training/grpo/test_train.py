@@ -1,0 +1,404 @@
+"""GRPO, whole runs of a tiny model: what is learned and from what, resumed, killed, collapsed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+from torch import Tensor
+
+from agent_model.dialects.agent import Agent
+from agent_model.rollout import sampler as sampling
+from agent_model.rollout.rollout import Rollout
+from agent_model.training import losses, metrics
+from agent_model.training import model as policy
+from agent_model.training.config import EvalConfig, GRPOConfig, LoraConfig, load_grpo_config
+from agent_model.training.grpo import rollouts as rl_play
+from agent_model.training.grpo.learner import Learner, row_of, trained_token_kinds
+from agent_model.training.grpo.metrics import GRPOStep
+from agent_model.training.grpo.reference import Reference
+from agent_model.training.grpo.reward import Reward
+from agent_model.training.grpo.rollouts import StepRollouts
+from agent_model.training.model import load_policy, trainable
+from agent_model.training.optimiser import FP32Optimizer
+from autocoa_bench.errors import SearchFault, UserError
+from autocoa_bench.search.bm25 import BM25
+from autocoa_bench.types import Completion, Record, Trajectory
+from support.kill_training import kill_at
+from support.play import QUESTION, play
+from support.tiny_llm import make_model, saying
+from support.towers import recipe, teach_either, train
+
+SEARCHED = ["I look.\n<begin_search> tower </end_search>", "So.\n</think>\n\n\\boxed{Anna}"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A model that answers Anna or Bert, as often one as the other."""
+    folder = tmp_path_factory.mktemp("place")
+    teach_either(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOCOA_BENCH_CACHE", str(folder / "cache"))
+        yield folder
+
+
+TIMES = ("rollout_seconds", "seconds", "tokens_per_second")
+
+
+def told(out: Path) -> list[dict[str, Any]]:
+    """What steps came to, without the time that they took."""
+    rows = map(msgspec.structs.asdict, metrics.read(out / "metrics.csv", GRPOStep))
+    return [{name: row[name] for name in row if name not in TIMES} for row in rows]
+
+
+def test_what_is_rewarded_is_learned(place: Path, tmp_path: Path) -> None:
+    rows = train(recipe(place, max_steps=8, batch=8, group=6, lr=1e-3), tmp_path / "out")
+    assert rows[0].reward < 0.7 < 0.8 < (rows[-1].reward + rows[-2].reward) / 2
+    assert (rows[0].kl, rows[0].calls) == (0.0, 0)
+    assert (rows[-1].kl or 0) > 0
+    assert all(row.sampled > 0 and row.tokens_per_second > 0 for row in rows)
+    assert (tmp_path / "out" / "curves.png").stat().st_size > 0
+    kept = (tmp_path / "out" / "rollouts" / "step-000001.jsonl").read_bytes()
+    found = msgspec.json.Decoder(Record).decode_lines(kept)
+    assert len(found) == 6
+    assert len({record.question.id for record in found}) == 1
+
+
+@pytest.mark.parametrize("lora", [None, LoraConfig(rank=2)])
+def test_a_run_goes_on_from_its_last_checkpoint(
+    place: Path, tmp_path: Path, lora: LoraConfig | None
+) -> None:
+    train(recipe(place, lora=lora), tmp_path / "whole")
+    out = tmp_path / "stopped"
+    train(recipe(place, lora=lora, checkpoint_every=4), out)
+    last = out / "checkpoints" / "step-000006"
+    last.rename(last.with_suffix(".part"))  # as a kill while it was written leaves it
+    train(recipe(place, lora=lora, checkpoint_every=4), out)
+    assert told(out) == told(tmp_path / "whole")
+
+
+def command(given: GRPOConfig, place: Path, out: Path) -> list[str]:
+    """The command line of a recipe, as a person would write it."""
+    keys = [
+        f"{key} = {msgspec.json.encode(value).decode()}"
+        for key, value in msgspec.structs.asdict(given).items()
+        if key not in ("live", "lora")
+    ]
+    config = place / f"{out.name}.toml"
+    config.write_text("\n".join([*keys, "lora = false", ""]))
+    return ["train", "grpo", "--config", str(config), "--out", str(out)]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.slow
+def test_kills_in_the_middle_leave_the_metrics_of_an_unbroken_run(
+    place: Path, tmp_path: Path
+) -> None:
+    given, out = recipe(place, checkpoint_every=3), tmp_path / "killed"
+    line = command(given, place, out)
+    for where in ("2-row", "5-row", "6-checkpoint"):
+        kill_at(where, line, environment())
+    subprocess.run([sys.executable, "-m", "autocoa_bench", *line], env=environment(), check=True)
+    train(given, tmp_path / "whole")
+    assert told(out) == told(tmp_path / "whole")
+    models = [each / "model" / "model.safetensors" for each in (out, tmp_path / "whole")]
+    assert models[0].read_bytes() == models[1].read_bytes()
+
+
+@pytest.mark.slow
+def test_two_processes_draw_the_curve_of_one(place: Path, tmp_path: Path) -> None:
+    given = recipe(place, max_steps=3, simulated_steps=1)
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
+    launch += ["--num_processes", "2", "--main_process_port", "0", "-m", "autocoa_bench"]
+    line = [*launch, *command(given, place, tmp_path / "two")]
+    subprocess.run(line, env=environment(), check=True, timeout=300)
+    train(given, tmp_path / "one")
+    for one, two in zip(told(tmp_path / "one"), told(tmp_path / "two"), strict=True):
+        for name, value in one.items():
+            close = isinstance(value, float)
+            assert (pytest.approx(value, rel=1e-4, abs=1e-5) if close else value) == two[name], name
+
+
+def test_groups_that_earn_alike_teach_nothing_and_are_counted(place: Path, tmp_path: Path) -> None:
+    [row] = train(recipe(place, max_steps=1, temperature=1e-3), tmp_path / "out")
+    assert (row.skipped, row.grad_norm, row.loss) == (1.0, 0.0, 0.0)
+    assert (row.kl, row.entropy) == (None, None)
+
+
+def test_a_policy_that_learns_nothing_any_more_is_stopped_with_the_reason(
+    place: Path, tmp_path: Path
+) -> None:
+    given = recipe(place, temperature=1e-3, step_tokens=4, patience=2)  # nothing is ever finished
+    with pytest.raises(UserError, match=r"has collapsed: in 2 steps all rollouts .* earned alike"):
+        train(given, tmp_path / "out")
+    assert [row.step for row in metrics.read(tmp_path / "out" / "metrics.csv", GRPOStep)] == [1, 2]
+    assert (tmp_path / "out" / "checkpoints" / "step-000002").is_dir()
+    with pytest.raises(UserError, match="has collapsed"):  # again, and nothing more is learned
+        train(given, tmp_path / "out")
+    assert len(metrics.read(tmp_path / "out" / "metrics.csv", GRPOStep)) == 2
+    assert not (tmp_path / "out" / "model").exists()
+    rows = train(msgspec.structs.replace(given, patience=0), tmp_path / "out")
+    assert len(rows) == 6
+    assert {(row.cut, row.formed, round(row.reward, 6)) for row in rows} == {(1.0, 0.0, -0.2)}
+
+
+def test_every_rollout_of_a_step_has_dice_of_its_own(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a step asks a question twice, as an epoch ends within it."""
+    thrown: list[float] = []
+
+    def noted(rollouts: Sequence[Rollout], *_: object) -> None:
+        thrown.extend(each.rng.random() for each in rollouts)
+        raise UserError("enough was seen")
+
+    monkeypatch.setattr(rl_play, "roll_out", noted)
+    with pytest.raises(UserError, match="enough was seen"):
+        train(recipe(place, count=3, batch=8, group=2), tmp_path / "out")
+    assert len(thrown) == len(set(thrown)) == 16
+
+
+def test_a_query_of_a_whole_step_is_asked_once(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = recipe(place, max_steps=2, max_actions=2, step_tokens=64)
+    _, tokenizer = load_policy(given)
+    monkeypatch.setattr(sampling, "sample_token", saying(tokenizer, SEARCHED[0]))
+    rows = train(given, tmp_path / "out")
+    assert [(row.searches, row.calls, row.saved, row.faults) for row in rows] == [
+        (2.0, 1, 31, 0)
+    ] * 2
+
+
+def test_it_runs_over_the_embedded_world_and_says_how_often_searches_state_a_fact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(tmp_path / "cache"))
+    given = GRPOConfig(
+        stage="grpo",
+        model=str(make_model(tmp_path / "model")),
+        tasks="multihop",
+        count=8,
+        dtype="fp32",
+        batch=4,
+        group=2,
+        max_steps=2,
+        simulated_steps=1,
+        max_actions=1,
+        step_tokens=64,
+        context_tokens=4096,
+    )
+    _, tokenizer = load_policy(given)
+    monkeypatch.setattr(sampling, "sample_token", saying(tokenizer, SEARCHED[0]))
+    invented, found = train(given, tmp_path / "out")
+    assert (invented.calls, invented.saved, invented.faults, invented.facts) == (0, 8, 8, 0.0)
+    assert (found.calls, found.saved, found.faults) == (1, 7, 0)
+    assert found.facts is not None
+    facts = msgspec.json.decode((tmp_path / "out" / "run.json").read_bytes())
+    assert len(facts["data_sha256"]) == 2
+    kept = (tmp_path / "out" / "rollouts" / "step-000002.jsonl").read_bytes()
+    [first, _] = msgspec.json.Decoder(Record).decode_lines(kept)
+    assert first.trajectory is not None
+    assert len(first.trajectory.steps[0].passages) == 3
+
+
+def test_a_run_learns_in_the_simulated_environment_and_then_in_the_real_one(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever searches finds Anna in the corpus; what the policy writes itself is Carl."""
+    results = '\nresult 1: "Tower"\nCarl built it.\n</search_result>'
+    given = recipe(
+        place, max_steps=3, simulated_steps=2, batch=2, max_actions=1, seats=4, step_tokens=64
+    )
+    watched = EvalConfig(
+        tasks=given.tasks, corpus=given.corpus, solver=given.solver, count=2, every=1
+    )
+    given = msgspec.structs.replace(given, live=msgspec.structs.replace(watched, max_actions=1))
+    _, tokenizer = load_policy(given)
+    monkeypatch.setattr(sampling, "sample_token", saying(tokenizer, SEARCHED[0] + results))
+    rows = train(given, tmp_path / "out")
+    assert [row.environment for row in rows] == ["simulated", "simulated", "real"]
+    assert [(row.calls, row.saved) for row in rows] == [(0, 8), (0, 8), (1, 7)]
+    assert [row.live_searches for row in rows] == [1.0] * 3
+    for step, name in (("000001", "Carl"), ("000003", "Anna")):
+        kept = (tmp_path / "out" / "rollouts" / f"step-{step}.jsonl").read_text()
+        assert f"{name} built it." in kept
+    assert "Carl built" not in (tmp_path / "out" / "live" / "step-000001.jsonl").read_text()
+
+
+def test_a_search_engine_that_always_fails_ends_the_run(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> None:
+        raise SearchFault("connection", "the server is gone")
+
+    given = recipe(place, step_tokens=64)
+    _, tokenizer = load_policy(given)
+    monkeypatch.setattr(sampling, "sample_token", saying(tokenizer, SEARCHED[0]))
+    monkeypatch.setattr(BM25, "search", fails)
+    with pytest.raises(UserError, match=r"searches of a step failed: .*the server is gone"):
+        train(given, tmp_path / "out")
+
+
+@pytest.mark.parametrize("lora", [None, LoraConfig(rank=2)])
+def test_the_reference_is_where_the_run_started(place: Path, lora: LoraConfig | None) -> None:
+    given, _ = load_policy(recipe(place, lora=lora))
+    ids = torch.arange(8)[None]
+    keep = torch.ones_like(ids, dtype=torch.bool)
+    before = given(ids, keep).detach()
+    reference = Reference(given)
+    for _, weight in trainable(given):
+        weight.data = weight.data + 0.1
+    moved = given(ids, keep).detach()
+    with reference.standing_in():
+        assert given(ids, keep).equal(before)
+        if lora:  # a new adapter's reference is the model without it
+            with given.model.disable_adapter():
+                assert given(ids, keep).equal(before)
+    assert given(ids, keep).detach().equal(moved)
+    assert not moved.equal(before)
+
+
+def test_only_the_policys_own_tokens_are_learned_from(place: Path) -> None:
+    _, tokenizer = load_policy(recipe(place))
+    for texts in (SEARCHED, ["Well.", "Well, well.", "Anna}"]):  # nudged, and forced to answer
+        made, _ = play(Agent(shots=0), texts)
+        row = row_of(made, trained_token_kinds(recipe(place)), tokenizer)
+        learned = tokenizer.decode(row.ids[row.keep], clean_up_tokenization_spaces=False)
+        assert learned.removesuffix("<|im_end|>") == "".join(texts)
+
+
+def test_an_answer_that_runs_into_a_stop_string_is_learned_as_it_was_sampled(place: Path) -> None:
+    _, tokenizer = load_policy(recipe(place))
+    text = "</think>\n\n\\boxed{Anna}\n<search_result>"
+    ids = tuple(tokenizer(text).input_ids)
+    said = Completion(text, stop_string="<search_result>", token_ids=ids)
+    made, _ = play(Agent(shots=0), [said])
+    row = row_of(made, trained_token_kinds(recipe(place)), tokenizer)
+    assert tuple(row.ids[row.keep]) == ids
+
+
+def simulated(trajectory: Trajectory, tokenizer: Any) -> Trajectory:
+    """The trajectory as if its first search's results were the policy's own words."""
+    first, *others = trajectory.steps
+    start = first.observation.index("result 1")
+    ids = tokenizer(first.observation[start:].rstrip()).input_ids
+    first = msgspec.structs.replace(first, observation_ids=tuple(ids))
+    return msgspec.structs.replace(trajectory, steps=(first, *others))
+
+
+def test_what_the_policy_wrote_as_results_is_learned_from_where_the_recipe_says_so(
+    place: Path,
+) -> None:
+    _, tokenizer = load_policy(recipe(place))
+    made = simulated(play(Agent(shots=0), SEARCHED)[0], tokenizer)
+    for learn in (False, True):
+        kinds = trained_token_kinds(recipe(place, learn_simulated=learn))
+        row = row_of(made, kinds, tokenizer)
+        learned = tokenizer.decode(row.ids[row.keep], clean_up_tokenization_spaces=False)
+        assert ("Anna built the tower." in learned) is learn
+        assert "<search_result>" not in learned
+
+
+def group(*trajectories: Trajectory) -> list[StepRollouts]:
+    """Rollouts of a question, the first of which was right."""
+    return [
+        StepRollouts(Record(QUESTION, i, each), each, Reward(0.0, 0.0, True), -0.5 if i else 0.5)
+        for i, each in enumerate(trajectories)
+    ]
+
+
+def learned(
+    place: Path, monkeypatch: pytest.MonkeyPatch, learn: bool, *, changed: bool | None
+) -> tuple[dict[str, float], list[Tensor]]:
+    """What two rollouts come to, and their gradients; with the labels changed of the tokens that
+    are trained (True) or of those that are not (False)."""
+    given, score = recipe(place, kl=0.1, learn_simulated=learn), losses.token_logps
+
+    def scored(hidden: Tensor, head: Any, ids: Tensor, keep: Tensor, *rest: Any) -> Tensor:
+        labels = torch.where(keep == changed, (ids + 1) % 300, ids) if changed is not None else ids
+        return score(hidden, head, labels, keep, *rest)
+
+    monkeypatch.setattr(policy, "token_logps", scored)
+    monkeypatch.setattr(FP32Optimizer, "collect", lambda _: None)
+    model, tokenizer = load_policy(given)
+    learner = Learner(given, model, tokenizer)
+    for _, weight in trainable(model):  # away from the reference, so that it pulls back
+        weight.data = weight.data * 1.01
+    wrong = ["Hm.\n<begin_search> mill </end_search>", "</think>\n\n\\boxed{Bert}"]
+    made = [play(Agent(shots=0), texts)[0] for texts in (SEARCHED, wrong)]
+    sums = learner.learn([group(*(simulated(each, tokenizer) for each in made))])
+    return sums, [weight.grad for _, weight in trainable(model) if weight.grad is not None]
+
+
+@pytest.mark.parametrize("learn", [False, True])
+def test_a_label_that_is_excluded_changes_no_gradient_bit_for_bit(
+    place: Path, monkeypatch: pytest.MonkeyPatch, learn: bool
+) -> None:
+    """With the words that the policy wrote as search results excluded, or not."""
+    sums, gradients = learned(place, monkeypatch, learn, changed=None)
+    assert sums["kl"] > 0
+    found, same = learned(place, monkeypatch, learn, changed=False)
+    assert found == sums
+    assert all(map(torch.equal, same, gradients))
+    found, others = learned(place, monkeypatch, learn, changed=True)
+    assert found != sums
+    assert not all(map(torch.equal, others, gradients))
+
+
+def test_a_question_that_is_watched_is_not_learned_from(place: Path, tmp_path: Path) -> None:
+    watched = EvalConfig(
+        tasks=str(place / "towers.jsonl"), corpus=str(place / "corpus.jsonl"), every=1
+    )
+    watched = msgspec.structs.replace(watched, count=12, solver=recipe(place).solver)
+    rows = train(recipe(place, max_steps=1, live=watched), tmp_path / "out")
+    records = msgspec.json.Decoder(Record)
+    seen = {
+        name: {each.question.id for each in records.decode_lines(file.read_bytes())}
+        for name in ("live", "rollouts")
+        for file in (tmp_path / "out" / name).glob("*.jsonl")
+    }
+    assert len(seen["live"]) == 12
+    assert not seen["live"] & seen["rollouts"]
+    assert rows[0].live_reward is not None
+    assert -0.2 <= rows[0].live_reward <= 1
+    everything = msgspec.structs.replace(watched, count=16)
+    with pytest.raises(UserError, match=r"all 16 questions of .* are live episodes' too"):
+        train(recipe(place, live=everything), tmp_path / "none")
+
+
+def test_another_solvers_form_is_refused(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="rewards the form of solver 'agent'"):
+        train(recipe(place, solver="search-r1"), tmp_path / "out")
+
+
+def test_a_server_for_all_weights_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "grpo.toml"
+    file.write_text('stage = "grpo"\nmodel = "m"\nlora = false\nserver = "http://there:8000"\n')
+    with pytest.raises(UserError, match="a server is given adapters alone: give lora, or leave"):
+        load_grpo_config(file)
+
+
+def test_more_simulated_steps_than_there_are_steps_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text('model = "m"\nmax_steps = 8\nsimulated_steps = 9\n')
+    with pytest.raises(UserError, match="simulated_steps = 9, of max_steps = 8; it takes at most"):
+        load_grpo_config(file)
+
+
+def test_what_a_recipe_leaves_out_is_the_papers(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text('model = "m"\n')
+    found = load_grpo_config(file)
+    assert (found.count, found.batch, found.group, found.max_steps) == (4608, 48, 5, 96)
+    assert (found.lr, found.kl, found.temperature, found.max_actions) == (7e-7, 1e-3, 0.6, 10)

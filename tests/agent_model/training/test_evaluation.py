@@ -1,0 +1,107 @@
+"""Live episodes: played by the model in training, and scored as the benchmark scores."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent_model.dialects.agent import Agent
+from agent_model.dialects.search_r1 import SearchR1
+from agent_model.rollout import sampler as sampling
+from agent_model.tokens import encode, end_of_turn
+from agent_model.training.config import EvalConfig, SFTConfig
+from agent_model.training.evaluation import EvalSetup, evaluate, prepare, scores
+from agent_model.training.model import Policy, load_policy
+from autocoa_bench.episode import Dialect
+from autocoa_bench.errors import SearchFault, UserError
+from autocoa_bench.search.bm25 import BM25
+from autocoa_bench.types import Budget, FaultNote, Question, Record
+from support.play import QUESTION
+from support.play import play as play_texts
+from support.tiny_llm import make_model, saying
+from support.towns import write_task
+
+QUESTIONS = [Question(f"q{i}", f"Who is the mayor of town {i}?", ("Anna",)) for i in range(10, 14)]
+SEARCH = "<begin_search> tower </end_search>"
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EvalSetup:
+    monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(tmp_path / "cache"))
+    _, corpus = write_task(tmp_path, 20)
+    return EvalSetup(QUESTIONS, Agent(shots=0), BM25(corpus, top_k=1), Budget())
+
+
+def said(*texts: str, dialect: Dialect | None = None) -> Record:
+    """An episode that says these texts."""
+    return Record(QUESTION, 0, play_texts(dialect or Agent(shots=0), texts)[0])
+
+
+def test_scores_are_exact_match_form_and_searches() -> None:
+    right = said(SEARCH, "</think>\n\\boxed{Anna}")
+    wrong = said("</think>\n\\boxed{Bert}")
+    lost = said("Hm.", "Hm.", "Hm.")
+    assert scores([right, right, wrong, lost]) == (0.5, 0.75, 0.5)
+
+
+def test_reasoning_that_is_never_closed_is_not_well_formed_live_either() -> None:
+    assert scores([said("I know it. \\boxed{Anna}")]) == (1.0, 0.0, 0.0)
+
+
+def test_a_form_is_judged_of_the_agent_alone() -> None:
+    record = said("<answer>Anna</answer>", dialect=SearchR1())
+    assert scores([record]) == (1.0, None, 0.0)
+
+
+def test_an_episode_without_a_score_is_no_silent_zero() -> None:
+    record = Record(QUESTIONS[0], 0, fault=FaultNote("timeout", "no reply"))
+    with pytest.raises(UserError, match=r"'q10' cannot be scored \(fault: timeout\)"):
+        scores([record])
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Policy, Any]:
+    folder = make_model(tmp_path_factory.mktemp("tiny"))
+    given = {"stage": "sft2", "model": str(folder), "data": ["-"], "dtype": "fp32"}
+    return load_policy(msgspec.convert(given, SFTConfig))
+
+
+def test_a_played_answer_is_encoded_as_it_was_sampled(
+    model: tuple[Policy, Any], scene: EvalSetup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, tokenizer = model
+    text = "I know it.\n</think>\n\n\\boxed{Anna}"
+    monkeypatch.setattr(sampling, "sample_token", saying(tokenizer, text))
+    file = tmp_path / "live" / "step-000001.jsonl"
+    assert scores(evaluate(scene, policy, tokenizer, file)) == (1.0, 1.0, 0.0)
+    assert policy.training
+    records = msgspec.json.Decoder(Record).decode_lines(file.read_bytes())
+    assert [record.question for record in records] == QUESTIONS
+    for record in records:
+        assert record.trajectory is not None
+        [step] = record.trajectory.steps
+        assert step.token_ids is not None
+        assert encode(record.trajectory, tokenizer).ids[-len(step.token_ids) :] == step.token_ids
+        assert step.token_ids[-1] == end_of_turn(tokenizer)
+
+
+def test_a_search_that_fails_ends_the_run_with_its_reason(
+    model: tuple[Policy, Any], scene: EvalSetup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(_: str) -> None:
+        raise SearchFault("connection", "the server is gone")
+
+    monkeypatch.setattr(sampling, "sample_token", saying(model[1], SEARCH))
+    monkeypatch.setattr(scene.search, "search", fails)
+    with pytest.raises(UserError, match=r"search failed: .*the server is gone"):
+        evaluate(scene, *model, tmp_path / "live.jsonl")
+
+
+def test_no_tasks_no_episodes() -> None:
+    assert prepare(EvalConfig()) is None
+
+
+def test_a_solver_without_a_dialect_of_its_own_name_is_refused(scene: EvalSetup) -> None:
+    with pytest.raises(UserError, match="unknown solver"):
+        prepare(EvalConfig(tasks="bamboogle", solver="agnet"))

@@ -1,0 +1,408 @@
+"""The model in training: its forward pass, its masters, and what it is saved as."""
+
+import contextlib
+import math
+import shutil
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from agent_model.training.attention import causal, forward, register
+from agent_model.training.config import SFTConfig
+from agent_model.training.data import Batch, TokenRow, collate
+from agent_model.training.model import (
+    Policy,
+    checkpoint_of,
+    common_beginning,
+    load_policy,
+    trainable,
+)
+from agent_model.training.optimiser import FP32Optimizer
+from autocoa_bench.engines.weights import models
+from autocoa_bench.errors import MissingExtra, UserError
+from support.tiny import edit_json, tiny_model
+from support.tiny_llm import make_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("tiny"))
+
+
+def loaded(model: Path, **changes: Any) -> Policy:
+    given = {"stage": "sft2", "model": str(model), "data": ["-"], "dtype": "fp32", **changes}
+    return load_policy(msgspec.convert(given, SFTConfig))[0]
+
+
+def rows(*lengths: int) -> list[tuple[TokenRow]]:
+    chance = np.random.default_rng(0)
+    made = [chance.integers(3, 250, n).astype(np.int32) for n in lengths]
+    return [(TokenRow(ids, np.arange(len(ids)) > 0),) for ids in made]
+
+
+def test_a_row_scores_the_same_alone_and_padded_beside_a_longer_one(model: Path) -> None:
+    policy = loaded(model)
+    both = collate(rows(30, 70))
+    alone = collate(rows(30, 70)[:1])
+    with torch.no_grad():
+        together = policy(both.ids, both.keep)[both.rows == 0]
+        expected = policy(alone.ids, alone.keep)
+    torch.testing.assert_close(together, expected)
+
+
+@pytest.mark.parametrize("before", [0, 5])
+@pytest.mark.parametrize(("length", "block"), [(1, 4), (4, 4), (37, 8), (20, 64)])
+def test_attention_by_blocks_is_pytorchs_causal_attention(
+    length: int, block: int, before: int
+) -> None:
+    torch.manual_seed(0)
+    query = torch.randn(2, 6, before + length, 8)
+    key, value = torch.randn(2, 2, 2, before + length, 8)
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, is_causal=True, enable_gqa=True
+    )
+    found = causal(query[:, :, before:] * 8**-0.5, key, value, block)
+    torch.testing.assert_close(found, expected[:, :, before:])
+
+
+@pytest.mark.parametrize("length", [40, 2100])  # by blocks, and by PyTorch's kernel
+def test_queries_without_a_mask_are_those_of_the_last_positions(length: int) -> None:
+    torch.manual_seed(0)
+    query = torch.randn(1, 6, length, 8)
+    key, value = torch.randn(2, 1, 2, length, 8)
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, is_causal=True, enable_gqa=True
+    )
+    layer = torch.nn.Identity()
+    layer.num_key_value_groups = 3  # what PyTorch's kernel is told by transformers' layers
+    found, _ = forward(layer, query[:, :, 9:], key, value, None, scaling=8**-0.5)
+    torch.testing.assert_close(found, expected.transpose(1, 2)[:, 9:])
+
+
+def begin_alike(number: int, *lengths: int) -> Batch:
+    """Rows of which all begin with the same tokens, which are trained too."""
+    given = rows(number, *(length - number for length in lengths))
+    [(first,), *others] = given
+    ids = [np.concatenate((first.ids, row.ids)) for (row,) in others]
+    return collate([(TokenRow(each, np.arange(len(each)) > 0),) for each in ids])
+
+
+@pytest.mark.parametrize("lora", [{"rank": 4}, None])
+def test_what_rows_begin_with_is_computed_once_with_the_same_gradients(
+    model: Path, lora: dict[str, int] | None
+) -> None:
+    batch = begin_alike(40, 70, 48, 41)
+    found = []
+    for shares in (False, True):
+        policy = loaded(model, lora=lora)
+        policy.inner.set_attn_implementation(register())
+        policy.shares = shares
+        for name, weight in trainable(policy):
+            if "lora_B" in name:
+                torch.nn.init.normal_(weight, generator=torch.Generator().manual_seed(0))
+        logps = policy(batch.ids, batch.keep)
+        (logps * torch.linspace(1, 2, len(logps))).sum().backward()
+        found.append((logps, [each.grad for _, each in trainable(policy)]))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-4)
+
+
+def test_a_shared_beginning_is_read_in_one_row(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = loaded(model, dtype="bf16")
+    assert policy.shares
+    batch, read = begin_alike(40, 70, 48), []
+    embed = policy.inner.get_input_embeddings()
+    embed.register_forward_hook(lambda *given: read.append(tuple(given[1][0].shape)))
+    policy(batch.ids, batch.keep)
+    assert read == [(1, 40), (2, 30)]
+
+
+@pytest.mark.parametrize(
+    ("ids", "shared"),
+    [([[1, 2, 3], [1, 2, 4]], 2), ([[1, 2], [1, 2]], 1), ([[1, 2], [2, 2]], 0), ([[1, 2]], 0)],
+)
+def test_a_common_beginning_leaves_a_token_of_each_row(ids: list[list[int]], shared: int) -> None:
+    assert common_beginning(torch.tensor(ids)) == shared
+
+
+@pytest.mark.parametrize("kind", ["lfm2", "openai-gpt"])
+def test_a_model_that_keeps_more_than_keys_and_values_shares_nothing(
+    tmp_path: Path, kind: str
+) -> None:
+    layers = {"layer_types": ["conv", "full_attention"]} if kind == "lfm2" else {}
+    folder = tiny_model(tmp_path, kind, **layers)
+    policy = loaded(folder, dtype="bf16", lora=None)
+    assert not policy.shares
+    batch = begin_alike(40, 70, 48)
+    assert policy(batch.ids, batch.keep).isfinite().all()
+
+
+def test_a_layer_with_a_window_sees_as_far_behind_a_shared_beginning(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path, "mistral")
+    edit_json(folder / "config.json", sliding_window=9)
+    batch, said = begin_alike(40, 70, 48), []
+    for shares in (False, True):
+        policy = loaded(folder)
+        policy.inner.set_attn_implementation(register())
+        policy.shares = shares
+        said.append(policy(batch.ids, batch.keep))
+    torch.testing.assert_close(*said, rtol=1e-4, atol=1e-4)
+
+
+def test_checkpointed_activations_and_fp32_share_nothing(model: Path) -> None:
+    assert not loaded(model).shares
+    assert not loaded(model, dtype="bf16", gradient_checkpointing=True).shares
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_attention_of_one_query_a_row_is_pytorchs(masked: bool) -> None:
+    torch.manual_seed(0)
+    query = torch.randn(3, 6, 1, 8)
+    key, value = torch.randn(2, 3, 2, 9, 8)
+    mask = torch.arange(9) <= torch.tensor([4, 8, 0])[:, None, None, None] if masked else None
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, scale=0.5, enable_gqa=True
+    )
+    found, _ = forward(torch.nn.Identity(), query, key, value, mask, scaling=0.5)
+    torch.testing.assert_close(found, expected.transpose(1, 2))
+
+
+def test_bf16_training_scores_as_fp32_does_within_its_precision(model: Path) -> None:
+    batch = collate(rows(40, 200))
+    with torch.no_grad():
+        exact = loaded(model)(batch.ids, batch.keep)
+        rounded = loaded(model, dtype="bf16")(batch.ids, batch.keep)
+    torch.testing.assert_close(rounded, exact, rtol=0.02, atol=0.05)
+
+
+def test_a_small_step_moves_masters_that_bf16_weights_could_not_show(model: Path) -> None:
+    policy = loaded(model, dtype="bf16", lora=None)
+    masters = FP32Optimizer(policy)
+    before = {k: v.clone() for k, v in masters.state()["weights"].items()}
+    live = {k: v.detach().clone() for k, v in trainable(policy)}
+    batch = collate(rows(60))
+    (-policy(batch.ids, batch.keep).mean()).backward()
+    masters.collect()
+    masters.step(lr=7e-7)
+    name = "model.model.layers.0.mlp.up_proj.weight"
+    moved = (masters.state()["weights"][name] != before[name]).float().mean().item()
+    shown = (dict(trainable(policy))[name] != live[name]).float().mean().item()
+    assert moved > 0.95
+    assert shown < 0.1
+
+
+def test_gradients_of_micro_batches_add_up_to_those_of_the_whole(model: Path) -> None:
+    norms = []
+    for groups in ([rows(30, 50)], [rows(30, 50)[:1], rows(30, 50)[1:]]):
+        policy = loaded(model)
+        masters = FP32Optimizer(policy)
+        for group in groups:
+            batch = collate(group)
+            (-policy(batch.ids, batch.keep).sum() / 78).backward()
+            masters.collect()
+        norms.append(masters.step(lr=0.0))
+    assert norms[0] == pytest.approx(norms[1], rel=1e-5)
+
+
+def test_an_adapter_is_saved_in_pefts_format_and_gone_on_from(model: Path, tmp_path: Path) -> None:
+    policy = loaded(model)
+    with torch.no_grad():
+        for _, weight in trainable(policy):
+            weight.add_(0.05)
+    policy.save(tmp_path / "adapter", str(model), None)
+    found = {file.name for file in (tmp_path / "adapter").iterdir()}
+    assert found == {"adapter_model.safetensors", "adapter_config.json"}
+    again = loaded(model, adapter=str(tmp_path / "adapter"))
+    batch = collate(rows(30))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            again(batch.ids, batch.keep), policy(batch.ids, batch.keep), rtol=0, atol=0
+        )
+    assert [name for name, _ in trainable(again)] == [name for name, _ in trainable(policy)]
+
+
+def test_dropout_that_a_model_and_an_adapter_bring_is_left_out(model: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(model, tmp_path / "model"))
+    edit_json(folder / "config.json", attention_dropout=0.5)
+    adapter = an_adapter(folder, tmp_path / "adapter")
+    edit_json(adapter / "adapter_config.json", lora_dropout=0.5)
+    policy, batch = loaded(folder, adapter=str(adapter)), collate(rows(30))
+    with torch.no_grad():
+        for _, weight in trainable(policy):
+            weight.add_(0.05)
+        assert policy(batch.ids, batch.keep).equal(policy(batch.ids, batch.keep))
+
+
+def an_adapter(model: Path, folder: Path) -> Path:
+    loaded(model).save(folder, str(model), None)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("lora", "problem"),
+    [
+        ({"rank": 8}, "has rank 16, alpha 32"),
+        ({"alpha": 16}, "has rank 16, alpha 32"),
+        ({"targets": ["q_proj"]}, "recipe's lora has 16, 32 and q_proj"),
+    ],
+)
+def test_an_adapter_of_another_form_is_refused(
+    model: Path, tmp_path: Path, lora: dict[str, Any], problem: str
+) -> None:
+    folder = an_adapter(model, tmp_path / "adapter")
+    with pytest.raises(UserError, match=problem):
+        loaded(model, adapter=str(folder), lora=lora)
+
+
+def test_an_adapter_of_another_model_is_refused(model: Path, tmp_path: Path) -> None:
+    folder = an_adapter(model, tmp_path / "adapter")
+    edit_json(folder / "adapter_config.json", base_model_name_or_path="smollm2-135m-instruct")
+    with pytest.raises(UserError, match="was made on the model 'smollm2-135m-instruct'"):
+        loaded(model, adapter=str(folder))
+
+
+def test_another_way_to_write_a_models_folder_is_the_same_model(
+    model: Path, tmp_path: Path
+) -> None:
+    folder = an_adapter(model, tmp_path / "adapter")
+    edit_json(folder / "adapter_config.json", base_model_name_or_path=f"{model}/../{model.name}")
+    assert loaded(model, adapter=str(folder))
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda weights: weights.pop(min(weights)), "lacks 1 of its weights and has 0 others"),
+        (lambda weights: weights.update(extra=torch.ones(1)), "lacks 0 of its weights and has 1"),
+    ],
+)
+def test_an_adapter_with_other_weights_than_its_own_is_refused(
+    model: Path, tmp_path: Path, change: Any, problem: str
+) -> None:
+    folder = an_adapter(model, tmp_path / "adapter")
+    weights = load_file(folder / "adapter_model.safetensors")
+    change(weights)
+    save_file(weights, folder / "adapter_model.safetensors")
+    with pytest.raises(UserError, match=problem):
+        loaded(model, adapter=str(folder))
+
+
+def test_junk_for_weights_is_refused(model: Path, tmp_path: Path) -> None:
+    folder = an_adapter(model, tmp_path / "adapter")
+    (folder / "adapter_model.safetensors").write_bytes(b"junk" * 100)
+    with pytest.raises(UserError, match="cannot load the adapter"):
+        loaded(model, adapter=str(folder))
+    broken = make_model(tmp_path / "broken")
+    (broken / "model.safetensors").write_bytes(b"junk" * 100)
+    with pytest.raises(UserError, match="cannot load the model"):
+        loaded(broken)
+
+
+class Converted:
+    """What a GGUF file is loaded as, in as little as two calls need."""
+
+    def __init__(self, both: threading.Barrier) -> None:
+        self.saved = 0
+        self._both = both
+
+    def save_pretrained(self, folder: Path) -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            self._both.wait(timeout=1)  # where two convert at once, both get here
+        folder.mkdir(exist_ok=True)
+        (folder / f"file-{self.saved}").touch()
+        self.saved += 1
+
+
+def pull_tiny(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Converted:
+    monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(cache))
+    known = models.KnownModel("tiny", 1, "", "", None)
+    monkeypatch.setattr(models, "known_models", lambda: [known])
+    file = models.ModelFile(cache / "tiny.gguf", "0" * 64, 0)
+    monkeypatch.setattr(models, "resolve", lambda name: file)
+    made = Converted(threading.Barrier(2))
+    for kind in (transformers.AutoModelForCausalLM, transformers.AutoTokenizer):
+        monkeypatch.setattr(kind, "from_pretrained", lambda *_, **__: made)
+    return made
+
+
+def test_two_processes_convert_a_pulled_model_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = pull_tiny(monkeypatch, tmp_path)
+    left = tmp_path / "checkpoints" / "tiny-00000000.1.part"
+    left.mkdir(parents=True)  # of a process that was killed
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(checkpoint_of, ["tiny", "tiny"])
+    assert one == other
+    assert made.saved == 2, "model and tokenizer, once"
+    assert len(list(Path(one).iterdir())) == 2
+    assert not left.exists()
+
+
+def test_a_gguf_without_its_reader_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pull_tiny(monkeypatch, tmp_path)
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    with pytest.raises(MissingExtra, match="embedded"):
+        checkpoint_of("tiny")
+
+
+def test_a_step_on_a_gradient_that_is_not_finite_changes_nothing(model: Path) -> None:
+    policy = loaded(model)
+    masters = FP32Optimizer(policy)
+    before = {name: weight.clone() for name, weight in masters.state()["weights"].items()}
+    batch = collate(rows(30))
+    (policy(batch.ids, batch.keep).sum() * float("inf")).backward()
+    masters.collect()
+    assert not math.isfinite(masters.step(lr=1e-2))
+    for name, weight in masters.state()["weights"].items():
+        assert torch.equal(weight, before[name])
+
+
+def test_attention_sinks_are_refused_where_they_would_be_lost(model: Path) -> None:
+    query, key, value = torch.randn(3, 1, 2, 5, 8)
+    with pytest.raises(ValueError, match="sinks"):
+        forward(torch.nn.Identity(), query, key, value, None, s_aux=torch.zeros(2))
+
+
+def test_adapters_have_the_models_own_type(model: Path) -> None:
+    assert {each.dtype for _, each in trainable(loaded(model, dtype="bf16"))} == {torch.bfloat16}
+
+
+def test_checkpointed_activations_change_no_gradient(model: Path) -> None:
+    batch = collate(rows(40))
+    found = []
+    for checkpointing in (False, True):
+        policy = loaded(model, gradient_checkpointing=checkpointing)
+        policy(batch.ids, batch.keep).sum().backward()
+        found.append([each.grad for _, each in trainable(policy)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_model_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    folder = make_model(tmp_path)
+    edit_json(folder / "config.json", num_hidden_layers=3, layer_types=["full_attention"] * 3)
+    with pytest.raises(UserError, match=r"lacks \d+ of its weights, the first of them .*layers.2"):
+        loaded(folder)
+
+
+def test_a_model_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot load the model"):
+        loaded(tmp_path / "nothing")
+
+
+def test_an_adapter_for_layers_that_are_not_there_is_refused(model: Path) -> None:
+    with pytest.raises(UserError, match="no adapter can be put on this model"):
+        loaded(model, lora={"targets": ["c_attn"]})

@@ -1,0 +1,407 @@
+"""Whole training runs of a tiny model: resumed, killed, on two processes, in all stages."""
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+from agent_model.commands import train as train_command
+from agent_model.training import metrics, sft
+from agent_model.training.config import EvalConfig, LoraConfig, SFTConfig
+from agent_model.training.data import examples_of_step
+from agent_model.training.model import load_policy, trainable
+from autocoa_bench.engines.weights.models import sha256_of
+from autocoa_bench.errors import MissingExtra, UserError
+from autocoa_bench.types import Record
+from support.kill_training import kill_at
+from support.tiny import edit_json
+from support.tiny_llm import make_model, write_pairs, write_records
+from support.towns import write_task
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model, records.jsonl and pairs.jsonl."""
+    folder = tmp_path_factory.mktemp("place")
+    make_model(folder / "model")
+    write_records(folder / "records.jsonl", 48)
+    write_pairs(folder / "pairs.jsonl", 48)
+    return folder
+
+
+def recipe(place: Path, **changes: Any) -> SFTConfig:
+    data = "pairs" if changes.get("stage") == "sft1" else "records"
+    basic = SFTConfig(
+        stage="sft2",
+        model=str(place / "model"),
+        data=(str(place / f"{data}.jsonl"),),
+        dtype="fp32",
+        lr=1e-2,
+        batch=8,
+        micro_tokens=1500,
+        max_steps=6,
+        checkpoint_every=2,
+        eval_every=3,
+        held_out=0.1,
+        lora=LoraConfig(rank=4),
+    )
+    return msgspec.structs.replace(basic, **changes)
+
+
+def write_recipe(given: SFTConfig, file: Path) -> Path:
+    """As a person would write it; JSON's scalars and lists are TOML's too."""
+    keys = ("stage", "model", "data", "dtype", "lr", "batch", "micro_tokens", "max_steps")
+    keys += ("checkpoint_every", "eval_every", "held_out")
+    lines = [f"{key} = {msgspec.json.encode(getattr(given, key)).decode()}" for key in keys]
+    file.write_text("\n".join([*lines, "lora.rank = 4", ""]))
+    return file
+
+
+def curve(out: Path) -> list[tuple[int, float, float, float]]:
+    return [
+        (row.step, row.loss, row.grad_norm, row.held_out or 0.0)
+        for row in metrics.read(out / "metrics.csv", metrics.MetricsRow)
+    ]
+
+
+def run(given: SFTConfig, out: Path) -> str:
+    said = io.StringIO()
+    sft.train(given, out, Console(file=said, width=200))
+    return said.getvalue()
+
+
+def command(place: Path, out: Path, given: SFTConfig) -> list[str]:
+    config = write_recipe(given, place / f"{out.name}.toml")
+    return ["train", given.stage, "--config", str(config), "--out", str(out)]
+
+
+ENVIRONMENT = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+
+LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
+LAUNCH += ["--num_processes", "2", "--main_process_port", "0", "-m"]
+
+
+def start(place: Path, out: Path, given: SFTConfig) -> "subprocess.Popen[bytes]":
+    line = [sys.executable, "-m", "autocoa_bench", *command(place, out, given)]
+    return subprocess.Popen(line, env=ENVIRONMENT, stderr=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("stage", ["sft1", "sft2", "sft3"])
+def test_every_stage_learns(place: Path, tmp_path: Path, stage: str) -> None:
+    said = run(recipe(place, stage=stage), tmp_path / "out")
+    rows = metrics.read(tmp_path / "out" / "metrics.csv", metrics.MetricsRow)
+    assert rows[-1].loss < rows[0].loss - 0.05
+    assert rows[-1].held_out is not None
+    assert (rows[-1].ranked is not None) is (stage == "sft1")
+    assert f"{stage}: " in said
+    assert "loss" in said
+    assert "tokens/s" in said
+
+
+def test_a_run_leaves_a_model_its_facts_and_its_curves(place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(recipe(place), out)
+    assert {file.name for file in (out / "model").iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+    facts = msgspec.json.decode((out / "run.json").read_bytes())
+    assert facts["recipe"]["lora"]["rank"] == 4
+    assert [len(each) for each in facts["data_sha256"].values()] == [64]
+    assert facts["steps"] == 6
+    assert facts["hours"] > 0
+    assert "torch" in facts["sessions"][0]["versions"]
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert len(list((out / "checkpoints").iterdir())) == 2
+
+
+def test_all_weights_can_be_trained_and_are_saved_as_a_model(place: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    run(recipe(place, lora=None, lr=1e-3), tmp_path / "out")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "model")
+    before = AutoModelForCausalLM.from_pretrained(place / "model")
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert not torch.equal(model.state_dict()[name], before.state_dict()[name])
+    assert AutoTokenizer.from_pretrained(tmp_path / "out" / "model").chat_template
+
+
+def test_live_episodes_give_columns_and_trajectories(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(tmp_path / "cache"))
+    tasks, corpus = write_task(tmp_path, 6)
+    short = EvalConfig(tasks, count=3, every=2, corpus=corpus, max_actions=1, step_tokens=8)
+    run(recipe(place, max_steps=3, live=short), tmp_path / "out")
+    rows = metrics.read(tmp_path / "out" / "metrics.csv", metrics.MetricsRow)
+    assert [row.live_em is not None for row in rows] == [False, True, True]
+    assert (rows[2].live_em, rows[2].live_formed, rows[2].live_searches) == (0.0, 0.0, 0.0)
+    for step in (2, 3):
+        file = tmp_path / "out" / "live" / f"step-{step:06d}.jsonl"
+        assert len(msgspec.json.Decoder(Record).decode_lines(file.read_bytes())) == 3
+
+
+def test_how_a_step_is_cut_changes_no_curve(place: Path, tmp_path: Path) -> None:
+    run(recipe(place), tmp_path / "whole")
+    run(recipe(place, micro_tokens=400), tmp_path / "cut")
+    for one, other in zip(curve(tmp_path / "whole"), curve(tmp_path / "cut"), strict=True):
+        assert one == pytest.approx(other, rel=1e-4)
+
+
+def test_a_run_goes_on_from_its_last_checkpoint(place: Path, tmp_path: Path) -> None:
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    run(recipe(place), whole)
+    run(recipe(place, checkpoint_every=4), stopped)
+    last = stopped / "checkpoints" / "step-000006"
+    last.rename(last.with_suffix(".part"))  # as a kill while it was written leaves it
+    with (stopped / "metrics.csv").open("a") as file:
+        file.write("7,0.1,")  # a torn line
+    run(recipe(place), stopped)
+    assert curve(stopped) == curve(whole)
+    weights = [out / "model" / "adapter_model.safetensors" for out in (whole, stopped)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_another_recipes_folder_is_refused(place: Path, tmp_path: Path) -> None:
+    run(recipe(place, max_steps=1), tmp_path / "out")
+    with pytest.raises(UserError, match=r"another training run, which differs in lr: 0.01 -> 0.02"):
+        run(recipe(place, max_steps=1, lr=2e-2), tmp_path / "out")
+
+
+def test_a_folder_in_use_is_refused(place: Path, tmp_path: Path) -> None:
+    from agent_model.training.run_folder import lock_folder
+
+    with (
+        lock_folder(tmp_path / "out", alone=True),
+        pytest.raises(UserError, match="is being trained in by another process"),
+    ):
+        run(recipe(place), tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_kills_in_the_middle_leave_the_curve_of_an_unbroken_run(
+    place: Path, tmp_path: Path
+) -> None:
+    given = recipe(place, max_steps=40, checkpoint_every=3)
+    run(given, tmp_path / "whole")
+    out = tmp_path / "killed"
+    for where, kept in (("4-row", 3), ("12-checkpoint", 9), ("29-row", 27)):
+        kill_at(where, command(place, out, given), ENVIRONMENT)
+        checkpoints = sorted(each.name for each in (out / "checkpoints").glob("step-??????"))
+        assert checkpoints[-1] == f"step-{kept:06d}"
+    process = start(place, out, given)
+    _, errors = process.communicate(timeout=180)
+    assert process.returncode == 0, errors.decode()
+    found, expected = curve(out), curve(tmp_path / "whole")
+    assert len(found) == len(expected) == 40
+    for one, other in zip(found, expected, strict=True):
+        assert one == pytest.approx(other, rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lora", [True, False])
+def test_two_processes_draw_the_curve_of_one(place: Path, tmp_path: Path, lora: bool) -> None:
+    changes = [] if lora else ["--set", "lora=false"]
+    given = recipe(place)
+    one = [sys.executable, "-m", "autocoa_bench", *command(place, tmp_path / "one", given)]
+    subprocess.run([*one, *changes], env=ENVIRONMENT, check=True, timeout=300)
+    two = [*LAUNCH, "autocoa_bench", *command(place, tmp_path / "two", given)]
+    subprocess.run([*two, *changes], env=ENVIRONMENT, check=True, timeout=300)
+    facts = msgspec.json.decode((tmp_path / "two" / "run.json").read_bytes())
+    assert facts["sessions"][0]["processes"] == 2
+    for a, b in zip(curve(tmp_path / "one"), curve(tmp_path / "two"), strict=True):
+        assert a == pytest.approx(b, rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lora", [True, False])
+def test_sliced_weights_draw_the_curve_of_copied_ones(
+    place: Path, tmp_path: Path, lora: bool
+) -> None:
+    given = recipe(place, checkpoint_every=4)
+    sliced = [*LAUNCH, "autocoa_bench", *command(place, tmp_path / "sliced", given)]
+    sliced += ["--set", "sharding=fsdp", *([] if lora else ["--set", "lora=false"])]
+    given = given if lora else msgspec.structs.replace(given, lora=None)
+    whole = tmp_path / "whole"
+    run(given, whole)
+    subprocess.run(sliced, env=ENVIRONMENT, check=True, timeout=300)
+    same(tmp_path / "sliced", whole)
+    # What is on the disk is whole: one process goes on from it, and slices are cut of it again.
+    forget_the_end(tmp_path / "sliced")
+    run(given, tmp_path / "sliced")
+    same(tmp_path / "sliced", whole)
+    forget_the_end(tmp_path / "sliced")
+    subprocess.run(sliced, env=ENVIRONMENT, check=True, timeout=300)
+    same(tmp_path / "sliced", whole)
+
+
+def forget_the_end(out: Path) -> None:
+    shutil.rmtree(out / "checkpoints" / "step-000006")
+    shutil.rmtree(out / "model")
+
+
+def same(one: Path, other: Path) -> None:
+    for a, b in zip(curve(one), curve(other), strict=True):
+        assert a == pytest.approx(b, rel=1e-4)
+    found, expected = weights(one / "model"), weights(other / "model")
+    assert found.keys() == expected.keys()
+    for name, weight in found.items():
+        torch.testing.assert_close(weight, expected[name], rtol=1e-2, atol=1e-4)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    [file] = folder.glob("*.safetensors")
+    return load_file(file)
+
+
+@pytest.mark.slow
+def test_a_wrong_recipe_is_one_line_and_exit_code_2(place: Path, tmp_path: Path) -> None:
+    given = recipe(place, data=(str(place / "missing.jsonl"),))
+    process = start(place, tmp_path / "out", given)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert errors.decode().splitlines()[-1].startswith("error: cannot read")
+    assert "Traceback" not in errors.decode()
+
+
+APART = """
+import os, sys
+os.chdir(sys.argv.pop(1) + os.environ["RANK"])
+from autocoa_bench.cli import main
+main()
+"""
+"""The command line in a folder of each process's own, as on machines that share none."""
+
+
+@pytest.mark.slow
+def test_processes_that_went_different_ways_are_refused(place: Path, tmp_path: Path) -> None:
+    for rank in "01":
+        (tmp_path / rank).mkdir()
+    given = recipe(place, checkpoint_every=4)
+    run(given, tmp_path / "0" / "out")
+    shutil.rmtree(tmp_path / "0" / "out" / "checkpoints" / "step-000006")
+    (tmp_path / "apart.py").write_text(APART)
+    line = [*LAUNCH, "apart", f"{tmp_path}/", *command(place, Path("out"), given)]
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(line, env=environment, capture_output=True, timeout=300)
+    assert done.returncode != 0
+    assert re.search(rb"error: the processes do not agree .* 4 \w{8}, 0 \w{8}\); give", done.stderr)
+
+
+@pytest.mark.parametrize("way", ["FSDP", "DEEPSPEED"])
+def test_a_way_to_distribute_that_is_not_ours_is_refused(
+    place: Path, tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"ACCELERATE_USE_{way}", "true")  # as `accelerate launch --use_...` does
+    with pytest.raises(UserError, match=f"told to distribute by {way}"):
+        run(recipe(place), tmp_path / "out")
+
+
+def test_slices_over_one_process_are_refused(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="and there is one"):
+        run(recipe(place, sharding="fsdp"), tmp_path / "out")
+
+
+def test_held_out_examples_meet_no_dropout(place: Path, tmp_path: Path) -> None:
+    policy, _ = load_policy(recipe(place, lora=LoraConfig(rank=4)))
+    with torch.no_grad():
+        for _, weight in trainable(policy):  # a new adapter does nothing, with dropout or without
+            weight.add_(0.05)
+    policy.save(tmp_path / "adapter", str(place / "model"), None)
+    found = []
+    for share in (0.0, 0.9):
+        edit_json(tmp_path / "adapter" / "adapter_config.json", lora_dropout=share)
+        given = recipe(place, adapter=str(tmp_path / "adapter"), lr=0.0, max_steps=1)
+        run(given, tmp_path / f"out-{share}")
+        found.append(
+            metrics.read(tmp_path / f"out-{share}" / "metrics.csv", metrics.MetricsRow)[0].held_out
+        )
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_what_is_not_finite_ends_the_run_before_weights_change(
+    place: Path, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    step = [0]
+
+    def drawn(count: int, batch: int, seed: int, now: int) -> list[int]:
+        step[0] = now
+        return examples_of_step(count, batch, seed, now)
+
+    def spoilt(logps: torch.Tensor) -> torch.Tensor:
+        nothing = logps.sum() * 0
+        if step[0] == 2:  # the slope of a root is infinite at 0
+            nothing = nothing / nothing if what == "loss" else nothing.sqrt()
+        return nothing - logps.sum()
+
+    monkeypatch.setattr(sft, "draw", drawn)
+    monkeypatch.setattr(sft, "nll", spoilt)
+    given = recipe(place, lr=1e-2, schedule="constant")
+    with pytest.raises(UserError, match=rf"the {what} of step 3 is not finite \(lr 0.01\)"):
+        run(given, out)
+    assert [row.step for row in metrics.read(out / "metrics.csv", metrics.MetricsRow)] == [1, 2]
+    assert [each.name for each in (out / "checkpoints").iterdir()] == ["step-000002"]
+    for weight in weights(out / "checkpoints" / "step-000002" / "model").values():
+        assert weight.isfinite().all()
+    assert not (out / "model").exists()
+
+
+def test_a_run_says_what_it_started_from(place: Path, tmp_path: Path) -> None:
+    run(recipe(place, max_steps=1), tmp_path / "first")
+    given = recipe(place, max_steps=1, adapter=str(tmp_path / "first" / "model"))
+    run(given, tmp_path / "out")
+    facts = msgspec.json.decode((tmp_path / "out" / "run.json").read_bytes())
+    assert facts["start"] == {
+        "dtype": "float32",
+        "base": sha256_of(place / "model" / "model.safetensors"),
+        "adapter": sha256_of(tmp_path / "first" / "model" / "adapter_model.safetensors"),
+    }
+    assert facts["sessions"][0]["device"] == "cpu"
+    assert 0 < facts["retokenised"]["others"] < facts["retokenised"]["tokens"]
+
+
+def test_another_adapter_under_the_same_name_is_refused(place: Path, tmp_path: Path) -> None:
+    adapter = tmp_path / "first" / "model"
+    run(recipe(place, max_steps=1), tmp_path / "first")
+    given = recipe(place, max_steps=1, adapter=str(adapter))
+    run(given, tmp_path / "out")
+    shutil.rmtree(tmp_path / "first")
+    run(recipe(place, max_steps=1, seed=1), tmp_path / "first")
+    with pytest.raises(UserError, match="which differs in adapter: "):
+        run(given, tmp_path / "out")
+
+
+def test_a_run_of_an_earlier_version_is_gone_on_with(place: Path, tmp_path: Path) -> None:
+    run(recipe(place, max_steps=1), tmp_path / "out")
+    facts = msgspec.json.decode((tmp_path / "out" / "run.json").read_bytes())
+    del facts["start"], facts["retokenised"], facts["recipe"]["sharding"]
+    del facts["sessions"][0]["device"]
+    (tmp_path / "out" / "run.json").write_bytes(msgspec.json.encode(facts))
+    run(recipe(place, max_steps=1), tmp_path / "out")
+
+
+def test_a_missing_extra_shows_at_the_start(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("sft", "metrics"):
+        monkeypatch.delitem(sys.modules, f"agent_model.training.{name}")
+        monkeypatch.delattr(f"agent_model.training.{name}")
+    for name in [name for name in sys.modules if name.startswith("matplotlib")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    config = write_recipe(recipe(place), tmp_path / "recipe.toml")
+    with pytest.raises(MissingExtra, match=r"autocoa-bench\[train\]"):
+        train_command.sft2(config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

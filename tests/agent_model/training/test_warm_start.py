@@ -1,0 +1,119 @@
+"""Runs of GRPO that begin as another one: what is taken over, and from whom it is not."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from agent_model.training import metrics
+from agent_model.training.config import GRPOConfig
+from agent_model.training.grpo.metrics import GRPOStep
+from agent_model.training.warm_start import first_difference
+from autocoa_bench.errors import UserError
+from support.towers import recipe, teach_either, train
+
+TIMES = {"rollout_seconds", "seconds", "tokens_per_second"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A model that answers Anna or Bert, as often one as the other, and a simulated run of it."""
+    folder = tmp_path_factory.mktemp("place")
+    teach_either(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOCOA_BENCH_CACHE", str(folder / "cache"))
+        train(given(folder, simulated_steps=6), folder / "simulated")
+        yield folder
+
+
+def given(place: Path, **changes: object) -> GRPOConfig:
+    return recipe(place, max_steps=6, lr=1e-3, **changes)
+
+
+def told(out: Path) -> list[dict[str, object]]:
+    rows = map(msgspec.structs.asdict, metrics.read(out / "metrics.csv", GRPOStep))
+    return [{name: row[name] for name in row.keys() - TIMES} for row in rows]
+
+
+@pytest.mark.parametrize(("switch", "read"), [(4, 4), (5, 4), (3, 0)])
+def test_a_run_that_begins_as_another_is_the_run_that_computes_all_of_it(
+    place: Path, tmp_path: Path, switch: int, read: int
+) -> None:
+    whole, begun = tmp_path / "whole", tmp_path / "begun"
+    train(given(place, simulated_steps=switch), whole)
+    before = {file.name for file in (place / "simulated" / "rollouts").iterdir()}
+    train(given(place, simulated_steps=switch, begins=str(place / "simulated")), begun)
+    assert told(begun) == told(whole)
+    assert [row["environment"] for row in told(begun)].count("simulated") == switch
+    assert {file.name for file in (begun / "rollouts").iterdir()} == before
+    taken = metrics.read(begun / "metrics.csv", GRPOStep)[:read]
+    assert taken == metrics.read(place / "simulated" / "metrics.csv", GRPOStep)[:read]
+    weights = [load_file(out / "model" / "model.safetensors") for out in (whole, begun)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_run_of_other_settings_is_not_begun_as(place: Path, tmp_path: Path) -> None:
+    other = msgspec.structs.replace(
+        given(place, simulated_steps=4, begins=str(place / "simulated")), kl=0.5
+    )
+    with pytest.raises(UserError, match=r"does not begin as .* which differs in .*kl"):
+        train(other, tmp_path / "out")
+
+
+def test_a_run_that_parts_at_once_is_not_begun_as(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="parts from it before step 1"):
+        train(given(place, begins=str(place / "simulated")), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "problem"),
+    [
+        ("metrics.csv", b"", "does not hold the 4 steps that were trained; leave begins out"),
+        ("metrics.csv", b"step\none\n", "is damaged .* leave begins out"),
+        ("checkpoints/step-000004/state.pt", b"junk", "the checkpoint .*step-000004' is damaged"),
+    ],
+)
+def test_a_damaged_run_is_not_begun_as(
+    place: Path, tmp_path: Path, file: str, content: bytes, problem: str
+) -> None:
+    other = Path(shutil.copytree(place / "simulated", tmp_path / "simulated"))
+    (other / file).write_bytes(content)
+    begun = given(place, simulated_steps=4, begins=str(other))
+    with pytest.raises(UserError, match=problem):
+        train(begun, tmp_path / "out")
+    train(msgspec.structs.replace(begun, begins=str(place / "simulated")), tmp_path / "out")
+
+
+def test_what_is_no_run_is_not_begun_as(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot read"):
+        train(given(place, begins=str(tmp_path / "nothing")), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "step"),
+    [
+        ((48, 48), (48, 40), 40),
+        ((48, 0), (48, 40), 0),
+        ((48, 48), (24, 24), 24),
+        ((48, 12), (96, 12), 48),
+    ],
+)
+def test_runs_part_where_the_first_of_them_leaves_simulation_or_ends(
+    one: tuple[int, int], other: tuple[int, int], step: int
+) -> None:
+    made = [
+        GRPOConfig(stage="grpo", model="m", max_steps=steps, simulated_steps=simulated)
+        for steps, simulated in (one, other)
+    ]
+    assert first_difference(*made) == step
+
+
+def test_a_learning_rate_that_falls_over_other_steps_shares_none() -> None:
+    made = GRPOConfig(stage="grpo", model="m", schedule="cosine", max_steps=48)
+    assert first_difference(made, msgspec.structs.replace(made, max_steps=24)) == 0

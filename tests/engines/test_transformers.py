@@ -1,0 +1,281 @@
+"""The engine that runs transformers in process, with tiny random models."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import peft
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from autocoa_bench.engines import EngineConfig
+from autocoa_bench.engines.transformers.engine import TransformersEngine, from_options
+from autocoa_bench.engines.transformers.kv_cache import KVCache
+from autocoa_bench.errors import EngineFault, UserError
+from autocoa_bench.types import Completion, Generate, Message, Prompt, Sampling, Turn
+from support.tiny import edit_json, random_lora, tiny_model
+
+GREEDY = Sampling()
+SEEDED = Sampling(temperature=1.0, top_p=0.95, repetition_penalty=1.1, seed=7)
+QUESTIONS = ("a", "What is it, and why?", "Who wrote this and when did they?", "hm", "b" * 60)
+
+
+class Session:
+    """A started engine and the event loop that it lives in."""
+
+    def __init__(self, model: Path, adapter: str = "", parallel: int = 4) -> None:
+        self.runner = asyncio.Runner()
+        self.engine = TransformersEngine(str(model), adapter=adapter, parallel=parallel)
+        self.spec = self.runner.run(self.engine.start())
+
+    def ask(self, *requests: Generate, sampling: Sampling = GREEDY) -> list[Completion]:
+        """All requests at once."""
+
+        async def run() -> list[list[Completion]]:
+            return await asyncio.gather(*(self.engine.generate(r, sampling) for r in requests))
+
+        return [completion for [completion] in self.runner.run(run())]
+
+    def close(self) -> None:
+        self.runner.run(self.engine.close())
+        self.runner.close()
+
+
+def request(question: str, *turns: Turn, tokens: int = 30, stop: tuple[str, ...] = ()) -> Generate:
+    return Generate(Prompt((Message("user", question),), turns), stop, tokens)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def session(model: Path) -> Iterator[Session]:
+    session = Session(model)
+    yield session
+    session.close()
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, SEEDED])
+def test_a_completion_does_not_depend_on_what_else_is_in_the_batch(
+    session: Session, sampling: Sampling
+) -> None:
+    requests = [request(q, tokens=10 + 7 * i) for i, q in enumerate(QUESTIONS)]
+    alone = [session.ask(each, sampling=sampling)[0] for each in requests]
+    together = session.ask(*requests, sampling=sampling)
+    assert [c.token_ids for c in together] == [c.token_ids for c in alone]
+    assert len({c.token_ids for c in alone}) > 1
+
+
+def test_greedy_tokens_are_those_of_transformers_own_generation(
+    session: Session, model: Path
+) -> None:
+    [completion] = session.ask(request(QUESTIONS[1]))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    ids = tokenizer(f"<|user|>{QUESTIONS[1]}<|end|><|assistant|>", return_tensors="pt").input_ids
+    made = theirs.generate(ids, max_new_tokens=30, do_sample=False)[0, ids.shape[1] :].tolist()
+    whole = tokenizer.decode(made[:-1] if made[-1] == 256 else made)
+    assert completion.completion_tokens == len(made)
+    assert completion.text == whole.rstrip("\ufffd")
+
+
+def test_a_stop_string_ends_the_text_and_is_named(session: Session) -> None:
+    [whole] = session.ask(request(QUESTIONS[1]), sampling=SEEDED)
+    stop = whole.text[5:7]
+    [cut] = session.ask(request(QUESTIONS[1], stop=(stop,)), sampling=SEEDED)
+    assert (cut.text, cut.stop_string) == (whole.text.partition(stop)[0], stop)
+    assert cut.stop_reason == "stop"
+
+
+def test_a_turn_goes_on_from_its_sampled_ids_and_each_text_on_its_own(session: Session) -> None:
+    turns = (Turn("model", "hm", (70, 71, 72)), Turn("environment", "none"))
+    [completion] = session.ask(request("a", *turns))
+    opening = len("<|user|>a<|end|><|assistant|>".replace("<|user|>", "_").replace("<|end|>", "_"))
+    assert completion.prompt_tokens == opening - len("<|assistant|>") + 1 + 3 + len("none")
+
+
+def test_a_turn_continued_in_pieces_equals_one_written_at_once(
+    session: Session, model: Path
+) -> None:
+    fresh = Session(model, parallel=1)  # it reads the whole prompt
+    other = request("Another", Turn("environment", "text"))
+    first = session.ask(request(QUESTIONS[2], tokens=12), other)[0]
+    turns = (Turn("model", first.text, first.token_ids), Turn("environment", "so"))
+    [pieces] = session.ask(request(QUESTIONS[2], *turns))
+    [whole] = fresh.ask(request(QUESTIONS[2], *turns))
+    fresh.close()
+    assert (pieces.token_ids, pieces.prompt_tokens) == (whole.token_ids, whole.prompt_tokens)
+
+
+def test_samples_differ_by_seed_and_repeat_by_it(session: Session) -> None:
+    again = [session.ask(request("a"), sampling=SEEDED)[0].text for _ in range(2)]
+    [other] = session.ask(request("a"), sampling=Sampling(1.0, seed=99))
+    assert again[0] == again[1] != other.text
+
+
+def test_more_requests_than_rows_all_come_back(session: Session) -> None:
+    assert len(session.ask(*(request(f"q{i}", tokens=5 + i) for i in range(11)))) == 11
+
+
+def test_a_prompt_beyond_the_models_context_is_a_fault(session: Session) -> None:
+    with pytest.raises(EngineFault, match="exceeds the available context"):
+        session.ask(request("x" * 600))
+
+
+def test_memory_that_runs_out_while_a_row_leaves_ends_no_more_than_it(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        monkeypatch.undo()
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr(KVCache, "save", full)
+    assert session.ask(request("q"))
+    again = session.engine.generate(request("q"), GREEDY)
+    assert session.runner.run(asyncio.wait_for(again, timeout=60))
+
+
+def test_closing_in_the_middle_is_a_fault_of_what_is_in_flight(model: Path) -> None:
+    session = Session(model, parallel=1)
+
+    async def run() -> list[object]:
+        asked = [
+            asyncio.create_task(session.engine.generate(request(q, tokens=400), GREEDY))
+            for q in QUESTIONS[:2]
+        ]
+        await asyncio.sleep(0.05)
+        await session.engine.close()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    assert [type(each) for each in session.runner.run(run())] == [EngineFault, EngineFault]
+    session.close()
+
+
+def test_an_adapter_changes_what_is_said_and_stands_in_the_settings(
+    session: Session, model: Path, tmp_path: Path
+) -> None:
+    lora = random_lora(model, tmp_path / "lora", std=0.5)
+    adapted = Session(model, str(lora))
+    try:
+        [completion] = adapted.ask(request(QUESTIONS[1]))
+    finally:
+        adapted.close()
+    assert completion.text != session.ask(request(QUESTIONS[1]))[0].text
+    assert adapted.spec.settings["adapter"] == "lora"
+    assert "adapter" not in session.spec.settings
+
+
+def test_a_model_that_is_told_positions_in_another_way_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="type 'bloom' cannot be decoded many prompts at a time"):
+        Session(tiny_model(tmp_path, "bloom"))
+
+
+@pytest.mark.parametrize(("noise", "refused"), [(0.02, False), (0.5, True)])
+def test_a_model_is_refused_for_other_logits_and_not_for_rounding(
+    model: Path, monkeypatch: pytest.MonkeyPatch, noise: float, refused: bool
+) -> None:
+    logits = KVCache.logits
+
+    def noisy(arena: KVCache, tokens: list[int], starts: list[int]) -> torch.Tensor:
+        torch.manual_seed(0)
+        found = logits(arena, tokens, starts)
+        return found + noise * found.std() * torch.randn(found.shape)
+
+    monkeypatch.setattr(KVCache, "logits", noisy)
+    with pytest.raises(UserError, match="its logits are others") if refused else nullcontext():
+        Session(model).close()
+
+
+def test_a_model_that_looks_through_a_window_says_what_it_says_by_itself(tmp_path: Path) -> None:
+    config = transformers.AutoConfig.from_pretrained(tiny_model(tmp_path, "mistral"))
+    config.sliding_window = 8
+    theirs = transformers.AutoModelForCausalLM.from_config(config)
+    theirs.save_pretrained(tmp_path)
+    session = Session(tmp_path)
+    found = session.ask(*(request(q, tokens=12) for q in QUESTIONS))
+    session.close()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    for question, completion in zip(QUESTIONS, found, strict=True):
+        text = f"<|user|>{question}<|end|><|assistant|>"
+        ids = tokenizer(text, return_tensors="pt").input_ids
+        made = theirs.generate(ids, max_new_tokens=12, do_sample=False)[0, ids.shape[1] :].tolist()
+        assert completion.completion_tokens == len(made)
+        assert completion.text == tokenizer.decode(made[:-1] if made[-1] == 256 else made)
+
+
+def test_a_prompt_without_a_token_is_a_fault(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path)
+    (folder / "chat_template.jinja").write_text("{# nothing #}")
+    session = Session(folder)
+    with pytest.raises(EngineFault, match="has no token"):
+        session.ask(request("a"))
+    session.close()
+
+
+@pytest.mark.parametrize("given", ["2", None])
+def test_threads_are_those_that_the_environment_gives(
+    model: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
+) -> None:
+    threads: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    Session(model).close()
+    assert len(threads) == (given is None)
+
+
+def test_an_adapter_that_is_no_lora_is_refused(model: Path, tmp_path: Path) -> None:
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(model)
+    config = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
+    peft.get_peft_model(loaded, config).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="an adapter of type PROMPT_TUNING; only LoRA"):
+        Session(model, str(tmp_path))
+
+
+def test_an_adapter_of_a_deeper_model_is_refused(model: Path, tmp_path: Path) -> None:
+    lora = random_lora(model, tmp_path / "lora")
+    file = lora / "adapter_model.safetensors"
+    save_file({k.replace(".1.", ".7."): v for k, v in load_file(file).items()}, file)
+    with pytest.raises(UserError, match=r"does not fit the model .* of its weights and has"):
+        Session(model, str(lora))
+
+
+def test_an_adapter_that_was_cut_off_is_refused(model: Path, tmp_path: Path) -> None:
+    lora = random_lora(model, tmp_path / "lora")
+    (lora / "adapter_model.safetensors").write_bytes(b"cut")
+    with pytest.raises(UserError, match=r"cannot load .* as a LoRA adapter"):
+        Session(model, str(lora))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "problem"),
+    [
+        ("model.safetensors", "cut", "cannot load"),
+        ("config.json", "[]", "cannot load"),
+        ("tokenizer.json", "{}", "cannot load the tokenizer"),
+        ("chat_template.jinja", "{% if", "cannot load the tokenizer"),
+    ],
+)
+def test_a_damaged_model_is_refused(tmp_path: Path, file: str, content: str, problem: str) -> None:
+    folder = tiny_model(tmp_path)
+    (folder / file).write_text(content)
+    with pytest.raises(UserError, match=problem):
+        Session(folder)
+
+
+def test_a_model_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path)
+    edit_json(folder / "config.json", num_hidden_layers=3)
+    with pytest.raises(UserError, match=r"lacks \d+ of its weights, the first of them .*layers.2"):
+        Session(folder)
+
+
+def test_the_factory_refuses_a_server() -> None:
+    with pytest.raises(UserError, match="--base-url"):
+        from_options(EngineConfig("m", "http://h:1", "auto", 8, 512))

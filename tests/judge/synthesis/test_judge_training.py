@@ -1,0 +1,111 @@
+"""The folder of training data, and the command that writes it."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from autocoa_bench.cli.verdicts import app
+from autocoa_bench.errors import UserError
+from autocoa_bench.judge.prompts import brief
+from autocoa_bench.judge.synthesis.build import VerdictDataConfig, VerdictDataInfo, apart, build
+from autocoa_bench.tasks import resolve
+from autocoa_bench.types import Record
+
+
+def order(count: int = 40, **given: object) -> VerdictDataConfig:
+    return VerdictDataConfig(**{"tasks": "bamboogle", "count": count, "seed": 0, **given})  # type: ignore[arg-type]
+
+
+def read(folder: Path) -> list[Record]:
+    return msgspec.json.Decoder(Record).decode_lines((folder / "records.jsonl").read_bytes())
+
+
+def test_a_record_is_the_judges_prompt_with_the_verdict_as_its_reply(tmp_path: Path) -> None:
+    build(order(), tmp_path)
+    for record in read(tmp_path):
+        assert record.trajectory is not None
+        [step] = record.trajectory.steps
+        verdict = brief().read(step.text)
+        assert verdict is bool(record.sample)
+        [message] = record.trajectory.opening
+        assert json.dumps(record.question.text, ensure_ascii=False) in message.content
+        assert "Verdict" not in record.trajectory.prefill
+
+
+def test_records_have_keys_of_their_own_and_half_are_right(tmp_path: Path) -> None:
+    build(order(), tmp_path)
+    records = read(tmp_path)
+    assert len({record.key for record in records}) == len(records) == 40
+    assert sum(record.sample for record in records) == 20
+
+
+def test_the_counts_are_of_what_was_written(tmp_path: Path) -> None:
+    info = build(order(), tmp_path)
+    assert info == msgspec.json.decode(
+        (tmp_path / "verdicts.json").read_bytes(), type=VerdictDataInfo
+    )
+    wrong = [record.question.kind for record in read(tmp_path) if not record.sample]
+    assert {name: wrong.count(name) for name in wrong} == info.wrong
+    assert sum(info.right.values()) == 20
+
+
+def test_the_same_order_writes_the_same_bytes(tmp_path: Path) -> None:
+    assert build(order(), tmp_path / "a") == build(order(), tmp_path / "b")
+
+
+def test_questions_of_an_excluded_file_are_left_out_and_counted(tmp_path: Path) -> None:
+    [bamboogle] = resolve("bamboogle")
+    texts = [question.text.upper().rstrip("?") for question in bamboogle.load("train")[:500]]
+    file = tmp_path / "labels.jsonl"
+    file.write_text("".join(json.dumps({"question": text}) + "\n" for text in texts))
+    info = build(order(1000, exclude=(file,)), tmp_path / "out")
+    asked = {record.question.text.upper().rstrip("?") for record in read(tmp_path / "out")}
+    assert not asked & set(texts)
+    assert info.excluded >= 500
+    assert len(asked) == 250
+
+
+def test_what_is_excluded_is_known_again_by_its_words() -> None:
+    [bamboogle] = resolve("bamboogle")
+    first, second = bamboogle.load("train")[:2]
+    assert apart([first, second], [f"  {first.text.lower()} ?"]) == [second]
+
+
+def test_a_file_without_questions_cannot_be_excluded(tmp_path: Path) -> None:
+    file = tmp_path / "labels.jsonl"
+    file.write_text('{"text": "Who?"}\n')
+    with pytest.raises(UserError, match=r"labels\.jsonl:1: it has no 'question'"):
+        build(order(exclude=(file,)), tmp_path / "out")
+
+
+def test_a_task_without_a_train_split_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="'known' has no train split"):
+        build(order(tasks="known"), tmp_path)
+
+
+def test_where_nothing_can_be_made_nothing_is_written(tmp_path: Path) -> None:
+    file = tmp_path / "long.jsonl"
+    row = {"id": "1", "question": "Why?", "golden_answers": ["so " * 20]}
+    file.write_text(json.dumps(row) + "\n")
+    with pytest.raises(UserError, match="gives no answer"):
+        build(order(tasks=str(file)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_records_of_something_else_are_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "records.jsonl").write_text("{}\n")
+    with pytest.raises(UserError, match="did not make"):
+        build(order(), tmp_path)
+    assert (tmp_path / "records.jsonl").read_text() == "{}\n"
+
+
+def test_the_command_says_what_was_made(tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        app, ["--out", str(tmp_path), "--tasks", "bamboogle", "--count", "40"]
+    )
+    assert done.exit_code == 0
+    assert "sibling" in done.output
+    assert f"40 written to {tmp_path}" in done.output.replace("\n", "")
