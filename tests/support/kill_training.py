@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 
 _BLOCKING = """
 import signal, sys
-from agent_model.training import metrics, policy
+from agent_model.training import metrics, model
 
 at, stage = sys.argv.pop(1).split("-")
 reached = [0]
-add, save = metrics.Metrics.add, policy.Policy.save
+add, save = metrics.Metrics.add, model.Policy.save
 
 def added(self, row):
     add(self, row)
@@ -29,7 +29,7 @@ def wait():
     print("reached", flush=True)
     signal.pause()
 
-metrics.Metrics.add, policy.Policy.save = added, saved
+metrics.Metrics.add, model.Policy.save = added, saved
 from autocoa_bench.cli import main
 main()
 """
