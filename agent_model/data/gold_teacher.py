@@ -182,7 +182,7 @@ def _chain(question: Question, rng: Random) -> Play:
         yield from reader.look_up(hop, thought, _subject(hop, phrase, known), phrase)
         known.append((phrase, hop.answer))
         rest = _capped(_replaced(rest, phrase, hop.answer))
-        thought = f"{reader.found(hop)} {dice.choice(_NOW).format(q=rest)}"
+        thought = f"{reader.found(hop)} {rng.choice(_NOW).format(q=rest)}"
     yield from reader.look_up(last, thought, _subject(last, rest, known), rest)
     return reader.answer(question, reader.found(last))
 

@@ -90,7 +90,7 @@ class RolloutWorkers:
         rng = f"{recipe.seed}:{trainer.state.global_step}:{accelerator.process_index}"
         rollouts = [
             Rollout(
-                episode(question, self._handed.dialect, recipe.budget), Random(f"{dice}:{place}")
+                episode(question, self._handed.dialect, recipe.budget), Random(f"{rng}:{place}")
             )
             for place, question in enumerate(questions)
         ]

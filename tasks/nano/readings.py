@@ -45,4 +45,4 @@ def _asked(fact: NanoFact, rng: Rng) -> str:
     relation = RELATIONS[fact.relation]
     phrase = rng.pick(relation.phrases).format(x=fact.about)
     asks = [ask.format(x=fact.about) for ask in relation.asks]
-    return f"{dice.pick([*asks, f'Name {phrase}.', f'What is {phrase}?'])} It is {fact.value}."
+    return f"{rng.pick([*asks, f'Name {phrase}.', f'What is {phrase}?'])} It is {fact.value}."

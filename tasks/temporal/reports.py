@@ -231,6 +231,6 @@ def _meeting(season: Season, date: Date) -> None:
             "former_holder": former,
             "venue": rng.pick(season.of("arena")),
             "sponsor": rng.pick(season.of("company")),
-            "height": f"{1 if holder.female else 2}.{dice.between(*heights)} metres",
+            "height": f"{1 if holder.female else 2}.{rng.between(*heights)} metres",
         },
     )

@@ -156,7 +156,7 @@ class Season:
         rng, pool = self.rng, nation.pool
         female = rng.chance(40)
         given = pool.female if female else pool.male
-        name = self.free(lambda: f"{dice.pick(given)} {dice.pick(pool.surnames)}")
+        name = self.free(lambda: f"{rng.pick(given)} {rng.pick(pool.surnames)}")
         draft = self.add("person", name, noun)
         draft.female = female
         draft.facts["nationality"] = nation.demonym

@@ -90,7 +90,7 @@ def _final(atlas: Atlas, rng: Rng, nation: Nation, clubs: list[Draft]) -> None:
 def _battle(atlas: Atlas, rng: Rng, nation: Nation) -> None:
     war = 1884 + 7 * (int(nation.draft.id[-2:]) % 5)
     year = war + rng.below(5)
-    pattern = f"Battle of {{}} {dice.pick(('Bridge', 'Field', 'Hill', 'Marsh'))}"
+    pattern = f"Battle of {{}} {rng.pick(('Bridge', 'Field', 'Hill', 'Marsh'))}"
     battle = atlas.add(
         "battle", free_name(atlas, rng, pattern, nation.pool.places), "battle", nation.draft.id
     )
@@ -108,7 +108,7 @@ def _battle(atlas: Atlas, rng: Rng, nation: Nation) -> None:
 
 
 def _festival(atlas: Atlas, rng: Rng, nation: Nation) -> None:
-    pattern = f"{{}} {dice.pick(FESTIVAL_THEMES)} Festival"
+    pattern = f"{{}} {rng.pick(FESTIVAL_THEMES)} Festival"
     name = free_name(atlas, rng, pattern, nation.pool.places)
     year = rng.between(1925, 2005)
     festival = atlas.add("festival", name, "festival", nation.draft.id)

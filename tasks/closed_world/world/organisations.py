@@ -117,7 +117,7 @@ def establish_awards(atlas: Atlas, count: int) -> None:
             field = fields[index % len(fields)]
             namesake = cast(atlas, rng, nation, rng.pick(AWARD_FIELDS[field]), year - 20)
             words = namesake.name.split()
-            name = f"{words[-1]} {dice.pick(('Prize', 'Medal', 'Award'))}"
+            name = f"{words[-1]} {rng.pick(('Prize', 'Medal', 'Award'))}"
             if atlas.taken(name):
                 name = f"{namesake.name} Prize"
             if atlas.taken(name):

@@ -71,7 +71,7 @@ def person(
     pool = nation.pool
     while True:
         given = rng.pick(pool.female if female else pool.male)
-        name = f"{given} {surname or dice.pick(pool.surnames)}"
+        name = f"{given} {surname or rng.pick(pool.surnames)}"
         if not atlas.taken(name, noun) and not (atlas.taken(name) and rng.chance(50)):
             break
     draft = atlas.add("person", name, noun, nation.draft.id)
@@ -250,7 +250,7 @@ def _honour(atlas: Atlas, rng: Rng, one: Draft) -> None:
 def _stage_name(atlas: Atlas, rng: Rng, one: Draft) -> None:
     pool = atlas.nation_of(one).pool
     given = rng.pick(pool.female if one.female else pool.male)
-    name = f"{dice.pick(atlas.words.adjectives)} {given}"
+    name = f"{rng.pick(atlas.words.adjectives)} {given}"
     if not atlas.taken(name, "alias"):
         atlas.reserve(name)
         one.facts["stage_name"] = name

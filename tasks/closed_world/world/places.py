@@ -81,7 +81,7 @@ def _region(atlas: Atlas, rng: Rng, nation: Nation) -> None:
 
 def _mountain(atlas: Atlas, rng: Rng, nation: Nation) -> Draft:
     while True:
-        name = f"Mount {dice.pick(nation.pool.places + nation.pool.surnames)}"
+        name = f"Mount {rng.pick(nation.pool.places + nation.pool.surnames)}"
         if not atlas.taken(name):
             break
     mountain = atlas.add("mountain", name, "mountain", nation.draft.id)
@@ -97,7 +97,7 @@ def _river(
     atlas: Atlas, rng: Rng, nation: Nation, mountains: list[Draft], rivers: list[Draft]
 ) -> Draft:
     while True:
-        name = f"{dice.pick(nation.pool.places)} River"
+        name = f"{rng.pick(nation.pool.places)} River"
         if not atlas.taken(name):
             break
     river = atlas.add("river", name, "river", nation.draft.id)
@@ -113,7 +113,7 @@ def _river(
 
 
 def _sea(rng: Rng, nation: Nation) -> str:
-    return f"the {dice.pick(('Gulf', 'Bay', 'Sea'))} of {dice.pick(nation.pool.places)}"
+    return f"the {rng.pick(('Gulf', 'Bay', 'Sea'))} of {rng.pick(nation.pool.places)}"
 
 
 def _town(atlas: Atlas, rng: Rng, nation: Nation, region: Draft, rivers: list[Draft]) -> None:

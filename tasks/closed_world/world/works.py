@@ -120,7 +120,7 @@ def _band(atlas: Atlas, rng: Rng, nation: Nation) -> None:
     year = rng.between(1960, 2012)
     words = atlas.words
     while True:
-        name = f"The {dice.pick(words.adjectives)} {plural(dice.pick(words.nouns))}"
+        name = f"The {rng.pick(words.adjectives)} {plural(rng.pick(words.nouns))}"
         if not atlas.taken(name):
             break
     band = atlas.add("band", name, "band", nation.draft.id)
