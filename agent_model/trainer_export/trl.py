@@ -87,10 +87,10 @@ class RolloutWorkers:
     def _play(self, questions: Sequence[Question], trainer: trl.GRPOTrainer) -> list[Trajectory]:  # type: ignore[no-any-unimported, unused-ignore]
         """An episode of each question, by the policy as it is, in process."""
         recipe, accelerator = self._handed.recipe, trainer.accelerator
-        rng = f"{recipe.seed}:{trainer.state.global_step}:{accelerator.process_index}"
+        seed = f"{recipe.seed}:{trainer.state.global_step}:{accelerator.process_index}"
         rollouts = [
             Rollout(
-                episode(question, self._handed.dialect, recipe.budget), Random(f"{rng}:{place}")
+                episode(question, self._handed.dialect, recipe.budget), Random(f"{seed}:{place}")
             )
             for place, question in enumerate(questions)
         ]

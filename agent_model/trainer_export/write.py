@@ -27,7 +27,7 @@ _REWARD_FILE = '''\
 
 from pathlib import Path
 
-from agent_model.handover.verl import score
+from agent_model.trainer_export.verl import score
 
 
 def compute_score(data_source, solution_str, ground_truth, extra_info=None):
@@ -40,7 +40,7 @@ _TRAIN_FILE = '''\
 import sys
 from pathlib import Path
 
-from agent_model.handover.trl import trainer
+from agent_model.trainer_export.trl import trainer
 from autocoa_bench.errors import UserError
 
 if __name__ == "__main__":

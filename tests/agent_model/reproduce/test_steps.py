@@ -115,9 +115,9 @@ PARENT = """
 import io, sys
 from pathlib import Path
 from rich.console import Console
-from agent_model.reproduction.steps import Step, by_urgency, run_steps
+from agent_model.reproduce.steps import Command, by_urgency, run_steps
 names = sys.argv[2:]
-steps = [Step(name, LONG if name == "long" else BAD) for name in names]
+steps = [Command(name, LONG if name == "long" else BAD) for name in names]
 run_steps(steps, Path(sys.argv[1]), 2, Console(file=io.StringIO()))
 """
 
