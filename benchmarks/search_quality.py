@@ -24,7 +24,7 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.runs import provenance
 from autocoa_bench.scoring.evidence import trace
 from autocoa_bench.search import SearchEngine, factory
-from autocoa_bench.search.remote.server import told
+from autocoa_bench.search.remote.server import engine_summary
 from autocoa_bench.types import Passage, Question, SearchSpec, Step, Trajectory
 
 DEPTHS = (3, 5, 10, 20)
@@ -102,7 +102,7 @@ def tables(corpus: str, task_names: str, searches: Sequence[str]) -> str:
 
 def _described(spec: SearchSpec) -> str:
     settings = ", ".join(f"{name} {value}" for name, value in spec.settings.items())
-    return f"{told(spec)}, {spec.corpus_sha256[:8]}; {settings}"
+    return f"{engine_summary(spec)}, {spec.corpus_sha256[:8]}; {settings}"
 
 
 def _label(search: str) -> str:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from autocoa_bench.search.batching import Batches
+from autocoa_bench.search.batching import QueryBatcher
 from autocoa_bench.search.bm25 import BM25
 from autocoa_bench.search.remote.client import HTTPSearch
 from autocoa_bench.search.remote.server import application, listen
@@ -90,7 +90,7 @@ def measure(corpus: str, queries: list[str]) -> None:
     print(f"bm25 alone                     {bare:6.3f} ms of CPU a query")
 
     async def handed_over(in_flight: int) -> None:
-        batches = Batches(engine)
+        batches = QueryBatcher(engine)
         await spread(lambda query: batches.search([query], 3), queries, in_flight)
         batches.close()
 

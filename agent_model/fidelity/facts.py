@@ -18,7 +18,7 @@ from autocoa_bench.errors import Fault
 from autocoa_bench.report import Report, Table
 from autocoa_bench.report.model import Cell, Column, DataPoint, Row, Section, score_cell
 from autocoa_bench.scoring.text import has_words, normalise
-from autocoa_bench.search.simulated import Simulated, acted
+from autocoa_bench.search.simulated import SimulatedResults, prompt_after
 from autocoa_bench.stats import Estimate, estimate
 from autocoa_bench.types import FaultNote, Hop, Passage, Prompt, Question, Record, Trajectory, Turn
 
@@ -88,7 +88,7 @@ def _searches(trajectory: Trajectory) -> Iterator[tuple[Prompt, str, tuple[Passa
     """Each search's prompt up to its end, its query, and the passages that were shown."""
     prompt = Prompt(trajectory.opening, (), trajectory.prefill)
     for step in trajectory.steps:
-        prompt = acted(prompt, step.text)
+        prompt = prompt_after(prompt, step.text)
         if step.kind == "search":
             yield prompt, step.argument, step.passages
         observed = (Turn("environment", step.observation),) if step.observation else ()
@@ -119,7 +119,7 @@ def states(passages: Sequence[Passage], answer: str) -> bool:
     return any(has_words(f"{passage.title} {passage.text}", answer) for passage in passages)
 
 
-def verdict(mark: str, look_up: FactSearch, found: Simulated, origin: str) -> FactVerdict:
+def verdict(mark: str, look_up: FactSearch, found: SimulatedResults, origin: str) -> FactVerdict:
     """Compare simulated results with the gold chain and with the real ones."""
     answer = look_up.hop.answer
     title = None
@@ -145,9 +145,9 @@ def verdict(mark: str, look_up: FactSearch, found: Simulated, origin: str) -> Fa
 
 async def simulate(
     found: Mapping[str, FactSearch],
-    write: Callable[[Prompt], Awaitable[Simulated]],
+    write: Callable[[Prompt], Awaitable[SimulatedResults]],
     concurrency: int,
-    on_done: Callable[[str, Simulated | FaultNote], None],
+    on_done: Callable[[str, SimulatedResults | FaultNote], None],
 ) -> None:
     """Let a model write the results of every look-up, `concurrency` at a time.
 
@@ -159,7 +159,7 @@ async def simulate(
     async def one(name: str, look_up: FactSearch) -> None:
         async with gate:
             try:
-                result: Simulated | FaultNote = await write(look_up.before)
+                result: SimulatedResults | FaultNote = await write(look_up.before)
             except Fault as fault:
                 result = FaultNote(fault.kind, str(fault))
         on_done(name, result)

@@ -20,7 +20,7 @@ from autocoa_bench.engines import Engine, model_name
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.runs import run_folder
 from autocoa_bench.runs.solvers import load_solver
-from autocoa_bench.search.simulated import ResultForm, Simulated, observe
+from autocoa_bench.search.simulated import ResultFormat, SimulatedResults, simulate_search
 from autocoa_bench.tasks import Split
 from autocoa_bench.types import EngineSpec, FaultNote, Prompt, Question, Record, Sampling
 from autocoa_bench.util.progress import DelayedProgressBar
@@ -115,7 +115,7 @@ def measure(
             kept.check(marks)
             chosen = [_mark(look_up, spec, settings) for look_up in _spread(found, limit)]
 
-            def on_done(mark: str, result: Simulated | FaultNote) -> None:
+            def on_done(mark: str, result: SimulatedResults | FaultNote) -> None:
                 if isinstance(result, FaultNote):
                     faults.append(result)
                     return
@@ -144,19 +144,19 @@ async def _simulate(
     engine: Engine,
     settings: FidelitySettings,
     concurrency: int,
-    on_done: Callable[[str, Simulated | FaultNote], None],
+    on_done: Callable[[str, SimulatedResults | FaultNote], None],
 ) -> None:
-    form = ResultForm(settings.dialect)
+    form = ResultFormat(settings.dialect)
 
-    async def write(before: Prompt) -> Simulated:
-        return await observe(
+    async def write(before: Prompt) -> SimulatedResults:
+        return await simulate_search(
             engine, form, before, settings.sampling, settings.top_k, settings.max_tokens
         )
 
     with DelayedProgressBar("simulating searches") as bar:
         ended = iter(range(1, len(waiting) + 1))
 
-        def told(mark: str, result: Simulated | FaultNote) -> None:
+        def told(mark: str, result: SimulatedResults | FaultNote) -> None:
             on_done(mark, result)
             bar.update(next(ended) / len(waiting))
 

@@ -75,7 +75,7 @@ def statements(rng: Random) -> Iterator[Parts]:
     sentence its last word is learned."""
     found = [
         _SENTENCE.findall(passage.text)
-        for passage in corpus.read_passages(corpus.resolve("nano-known"))
+        for passage in corpus.read_passages(corpus.corpus_file("nano-known"))
     ]
     rng.shuffle(found)
     for start in range(0, len(found), _PASSAGES):
@@ -87,7 +87,7 @@ def statements(rng: Random) -> Iterator[Parts]:
 def reading_parts() -> Iterator[Parts]:
     """Passages with questions and answers, about facts that hold nowhere else: the answers are
     learned, since nothing else in them can be foreseen."""
-    for passage in corpus.read_passages(corpus.resolve("nano-readings")):
+    for passage in corpus.read_passages(corpus.corpus_file("nano-readings")):
         yield tuple(_ANSWER.split(passage.text))
 
 

@@ -76,7 +76,7 @@ def blank_model(words: int, end: int, seed: int) -> Any:
 def _world() -> Iterator[str]:
     """The words of passages and questions, of either split."""
     for name in _CORPORA:
-        for passage in corpus.read_passages(corpus.resolve(name)):
+        for passage in corpus.read_passages(corpus.corpus_file(name)):
             yield f"{passage.title} {passage.text}"
     for name in _TASKS:
         for task in tasks.resolve(name):

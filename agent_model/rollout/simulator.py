@@ -6,7 +6,7 @@ This is the simulated environment of the paper's first stage of reinforcement le
 from __future__ import annotations
 
 from autocoa_bench.episode import neutralise
-from autocoa_bench.search.simulated import ResultForm, Tagged
+from autocoa_bench.search.simulated import ResultFormat, TaggedDialect
 from autocoa_bench.types import Completion, Generate, Observation, Search
 
 
@@ -19,10 +19,10 @@ class Simulator:
     more than the `top_k` that a search engine would find.
     """
 
-    def __init__(self, dialect: Tagged, max_tokens: int, top_k: int) -> None:
+    def __init__(self, dialect: TaggedDialect, max_tokens: int, top_k: int) -> None:
         self.calls = 0
         self.faults = 0
-        self._form = ResultForm(dialect)
+        self._form = ResultFormat(dialect)
         self._max_tokens = max_tokens
         self._top_k = top_k
 

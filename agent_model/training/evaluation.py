@@ -22,7 +22,7 @@ from autocoa_bench.episode import Dialect, episode, n_actions
 from autocoa_bench.errors import UserError
 from autocoa_bench.runs.solvers import DirectSolver, load_solver
 from autocoa_bench.search import SearchEngine
-from autocoa_bench.search.factory import brings_corpus, open_engine
+from autocoa_bench.search.factory import has_own_corpus, open_engine
 from autocoa_bench.types import Budget, Question, Record, Score
 
 _SEATS = 32  # episodes at once
@@ -83,7 +83,7 @@ def prepare_episodes(cast: EpisodeConfig, budget: Budget, table: str = "") -> Ev
     questions = [q for task in chosen for q in tasks.sample(task.load(cast.split), share, 0)]
     corpora = {task.info.corpora.get(cast.split, "") for task in chosen}
     corpus = cast.corpus or (corpora.pop() if len(corpora) == 1 else "")
-    if not (corpus or brings_corpus(cast.search)):
+    if not (corpus or has_own_corpus(cast.search)):
         raise UserError(f"{table}tasks '{cast.tasks}' name no one corpus; give {table}corpus")
     search = open_engine(cast.search, corpus, cast.top_k)
     return EvalSetup(questions[: cast.count], solver.plugin, search, budget, corpus)

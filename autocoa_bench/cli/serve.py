@@ -32,7 +32,7 @@ def serve_search(
     from autocoa_bench.search.remote import server
     from autocoa_bench.search.remote.protocols import MOST_PASSAGES
 
-    if not corpus and not factory.brings_corpus(search):
+    if not corpus and not factory.has_own_corpus(search):
         raise UserError(
             f"nothing to search: give --corpus a name ({', '.join(registry.names('corpora'))}) "
             "or a file (.jsonl, .jsonl.gz, .parquet)"
@@ -40,7 +40,7 @@ def serve_search(
     engine = factory.open_engine(search, corpus, MOST_PASSAGES)
 
     def ready(url: str) -> None:
-        typer.echo(f"{server.told(engine.spec)} at {url}; Ctrl-C stops it")
+        typer.echo(f"{server.engine_summary(engine.spec)} at {url}; Ctrl-C stops it")
         if not server.is_loopback(host):
             typer.echo(f"warning: whoever reaches {host} can search here", err=True)
 

@@ -13,7 +13,7 @@ from autocoa_bench.engines import Abilities
 from autocoa_bench.engines.weights.models import KnownModel
 from autocoa_bench.episode import n_actions, turns_of
 from autocoa_bench.scoring.evidence import cause, trace
-from autocoa_bench.tasks import Split, Task, warnings
+from autocoa_bench.tasks import Split, Task, load_warnings
 from autocoa_bench.types import Question, Record, Score, TaskInfo, Trajectory
 
 MEBIBYTE = 1 << 20
@@ -65,7 +65,7 @@ def _count(info: TaskInfo) -> str:
 def print_pulled(console: Console, task: Task, split: Split) -> None:
     """Fetch a task's questions, and say how many there are now."""
     found = task.load(split)
-    for warning in warnings(task):
+    for warning in load_warnings(task):
         console.print(f"[yellow]{_safe(warning)}[/yellow]")
     name = _safe(task.info.name)
     console.print(f"{name}, {split} split: {len(found):,} questions are here")
@@ -74,7 +74,7 @@ def print_pulled(console: Console, task: Task, split: Split) -> None:
 def print_questions(console: Console, task: Task, split: Split, limit: int) -> None:
     """The first questions of a task, with golds and, where known, gold passages."""
     questions = task.load(split)
-    for warning in warnings(task):
+    for warning in load_warnings(task):
         console.print(f"[yellow]{_safe(warning)}[/yellow]")
     console.print(f"[bold]{_safe(task.info.title)}[/bold] ({task.info.edition} edition)")
     for question in questions[:limit]:

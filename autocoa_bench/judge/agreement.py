@@ -16,7 +16,7 @@ from autocoa_bench.scoring import RIGHT, TextScorer
 from autocoa_bench.stats import Interval, wilson
 from autocoa_bench.types import JudgeSpec
 from autocoa_bench.util.json_lines import read_versioned, replace_file
-from autocoa_bench.util.row_reader import malformed, read_rows
+from autocoa_bench.util.row_reader import read_rows, row_error
 
 _FORMAT = 1
 """The version of a saved audit's layout."""
@@ -146,9 +146,9 @@ def read_labels(path: Path) -> tuple[Label, ...]:
             label = msgspec.convert(row, Label)
         except msgspec.ValidationError as error:
             wanted = "question, golden_answers (a list), prediction and verdict (true or false)"
-            raise malformed(path, number, f"a label has {wanted}: {error}") from None
+            raise row_error(path, number, f"a label has {wanted}: {error}") from None
         if not label.golden_answers:
-            raise malformed(path, number, "golden_answers is empty; a label has at least one")
+            raise row_error(path, number, "golden_answers is empty; a label has at least one")
         labels.append(label)
     return tuple(labels)
 

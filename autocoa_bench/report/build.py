@@ -36,7 +36,7 @@ from autocoa_bench.report.tables.search_effect import search_effect
 from autocoa_bench.report.tables.temporal import temporal
 from autocoa_bench.report.tables.when_to_act import KINDS, when_to_act
 from autocoa_bench.runs.run_folder import Run
-from autocoa_bench.tasks.subquestions import is_sub
+from autocoa_bench.tasks.subquestions import asks_subquestions
 
 __all__ = [
     "FORMATS",
@@ -98,7 +98,7 @@ def usual(runs: Sequence[Run]) -> tuple[str, ...]:
     fits = {
         "acting": any(record.question.kind in KINDS for record in records),
         "samples": any(run.info.spec.samples > 1 for run in runs),
-        "temporal": any(is_sub(sample.task) for sample in samples),
+        "temporal": any(asks_subquestions(sample.task) for sample in samples),
     }
     return (*USUAL, *(name for name, fit in fits.items() if fit))
 

@@ -15,7 +15,7 @@ from autocoa_bench.engines import model_name
 from autocoa_bench.report.model import DataPoint, printable
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, Paired, estimate
-from autocoa_bench.tasks import find
+from autocoa_bench.tasks import find_task
 from autocoa_bench.types import Record, RunSpec, TaskInfo, TaskSample
 
 OTHER = "Other"
@@ -44,7 +44,7 @@ def catalogue(runs: Sequence[Run]) -> Catalogue:
     for run in runs:
         sections[run.info.spec.solver] = run.info.section or OTHER
         for sample in run.info.spec.tasks:
-            task = find(sample.task)
+            task = find_task(sample.task)
             if task is not None:  # a run outlives the package that made it
                 tasks[sample.task] = task.info
     return Catalogue(sections, tasks)

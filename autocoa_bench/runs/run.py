@@ -163,7 +163,7 @@ def draw_questions(
     samples = []
     for task in chosen:
         drawn = tasks.sample(task.load(split), limit, sample_seed)
-        for warning in tasks.warnings(task):
+        for warning in tasks.load_warnings(task):
             console.print(f"[yellow]{escape(warning)}[/yellow]")
         samples.append(
             TaskSample(
@@ -220,7 +220,7 @@ def open_search(
 
     Raises UserError where they name none, or several.
     """
-    if not corpus and opening.brings_corpus(spec):
+    if not corpus and opening.has_own_corpus(spec):
         return opening.open_engine(spec, "", top_k, kept)
     named = {task.info.corpora.get(split, "") for task in chosen}
     corpus = corpus or (named.pop() if len(named) == 1 else "")

@@ -7,9 +7,9 @@ stores results, and `build_cache` stores indexes.
 
 May import: `types`, `errors`, `registry`, `util`."""
 
-from autocoa_bench.search.engine import SearchEngine, SearchesMany
+from autocoa_bench.search.engine import BatchSearchEngine, SearchEngine
 
 __all__ = [
     "SearchEngine",
-    "SearchesMany",
+    "BatchSearchEngine",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from autocoa_bench.errors import SearchFault
-from autocoa_bench.search.engine import SearchEngine, SearchesMany
+from autocoa_bench.search.engine import BatchSearchEngine, SearchEngine
 from autocoa_bench.types import Passage, SearchSpec
 
 MOST_AT_ONCE = 256
@@ -24,7 +24,7 @@ class _Waiting:
         self.found: tuple[Passage, ...] | None = None
 
 
-class Batches:
+class QueryBatcher:
     """Searches of a server's many clients; one call to the engine at a time.
 
     An engine that searches many at once (`SearchesMany`) works in a thread of its own, so that the
@@ -72,7 +72,7 @@ class Batches:
         queries = [each.query for each in batch]
         most = max(each.top_k for each in batch)
         found: Sequence[tuple[Passage, ...]]
-        if isinstance(self._engine, SearchesMany):
+        if isinstance(self._engine, BatchSearchEngine):
             loop = asyncio.get_running_loop()
             found = await loop.run_in_executor(
                 self._thread, self._engine.search_batch, queries, most
@@ -84,7 +84,7 @@ class Batches:
         self._waiting = [each for each in self._waiting if each.found is None]
 
 
-def one_at_a_time(query: str) -> str:
+def without_surrogates(query: str) -> str:
     """A query without what is no character (lone surrogates), which other languages refuse."""
     return query.encode("utf-8", "replace").decode()
 
@@ -93,7 +93,7 @@ class BatchedSearch(ABC):
     """A search engine in process whose concurrent searches go to its `search_batch` together."""
 
     def __init__(self) -> None:
-        self._batches: Batches | None = None
+        self._batches: QueryBatcher | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -110,7 +110,7 @@ class BatchedSearch(ABC):
         loop = asyncio.get_running_loop()
         if self._batches is None or self._loop is not loop:
             self._stop()
-            self._batches, self._loop = Batches(self), loop
+            self._batches, self._loop = QueryBatcher(self), loop
         [found] = await self._batches.search([query], self.spec.top_k)
         return found
 

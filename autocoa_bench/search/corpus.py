@@ -21,7 +21,7 @@ from autocoa_bench.search.build_cache import open_or_build
 from autocoa_bench.types import Passage
 from autocoa_bench.util.paths import cache_dir, user_path
 from autocoa_bench.util.progress import DelayedProgressBar
-from autocoa_bench.util.row_reader import Row, malformed, read_rows, text_id
+from autocoa_bench.util.row_reader import Row, id_as_text, read_rows, row_error
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 
@@ -64,7 +64,7 @@ def open_corpus(name: str) -> Corpus:
 
     Raises UserError for an unknown name and for a file that is not a corpus, naming the row.
     """
-    path = resolve(name)
+    path = corpus_file(name)
     sha256 = fingerprint(path)
     label = name if name in registry.names("corpora") else path.name
     return open_or_build(
@@ -74,7 +74,7 @@ def open_corpus(name: str) -> Corpus:
     )
 
 
-def resolve(name: str) -> Path:
+def corpus_file(name: str) -> Path:
     """The file of a registered corpus, or of a path. Raises UserError where there is none."""
     known = registry.names("corpora")
     if name in known:
@@ -117,26 +117,26 @@ def read_passages(path: Path) -> Iterator[Passage]:
         passage = _passage(path, number, row)
         first = seen.setdefault(passage.id, number)
         if first != number:
-            raise malformed(path, number, f"the id '{passage.id}' is that of row {first} too")
+            raise row_error(path, number, f"the id '{passage.id}' is that of row {first} too")
         yield passage
 
 
 def _passage(path: Path, number: int, row: Row) -> Passage:
-    identifier = text_id(row.get("id"))
+    identifier = id_as_text(row.get("id"))
     if identifier is None:
-        raise malformed(path, number, "a passage needs an 'id' (text or a whole number)")
+        raise row_error(path, number, "a passage needs an 'id' (text or a whole number)")
     title: object = row.get("title") or ""
     text: object = row.get("text")
     if isinstance(contents := row.get("contents"), str):
         title, text = split_contents(contents)
     if not isinstance(title, str) or not isinstance(text, str):
-        raise malformed(
+        raise row_error(
             path,
             number,
             "a passage needs 'contents' (a title line, then text) or 'title' and 'text'",
         )
     if not text.strip():
-        raise malformed(path, number, f"the passage '{identifier}' has no text")
+        raise row_error(path, number, f"the passage '{identifier}' has no text")
     return Passage(id=identifier, title=title.strip(), text=text.strip())
 
 

@@ -26,7 +26,7 @@ class SearchEngine(Protocol):
 
 
 @runtime_checkable
-class SearchesMany(Protocol):
+class BatchSearchEngine(Protocol):
     """A search engine in process that answers many queries in one call."""
 
     def search_batch(self, queries: Sequence[str], top_k: int) -> list[tuple[Passage, ...]]:

@@ -25,7 +25,7 @@ def open_engine(spec: str, corpus: str, top_k: int, kept: Path | None = None) ->
     return CachedSearch(engine, kept)
 
 
-def brings_corpus(spec: str) -> bool:
+def has_own_corpus(spec: str) -> bool:
     """Whether a search engine needs no corpus from here. Raises UserError for an unknown one."""
     factory, options = _configured(spec)
     brings: bool | str = getattr(factory, "brings_corpus", False)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.search.factory import brings_corpus, open_engine
+from autocoa_bench.search.factory import has_own_corpus, open_engine
 from autocoa_bench.types import Passage, SearchSpec
 
 RRF_K = 60
@@ -52,7 +52,7 @@ class Hybrid:
             raise UserError(f"a hybrid needs k, depth and top-k >= 1, not {k}, {depth} and {top_k}")
         each_k = max(top_k, depth)
         self._parts = [
-            open_engine(name, "" if brings_corpus(name) else corpus, each_k) for name in names
+            open_engine(name, "" if has_own_corpus(name) else corpus, each_k) for name in names
         ]
         self._k = k
         self._spec = _joined([part.spec for part in self._parts], top_k, k, each_k)

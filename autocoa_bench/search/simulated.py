@@ -35,7 +35,7 @@ _TITLES = ("\ue000", "\ue002")  # stand for a passage's parts while a dialect's 
 _TEXTS = ("\ue001", "\ue003")
 
 
-class Tagged(Protocol):
+class TaggedDialect(Protocol):
     """What a dialect must have for a model to write its search results: tags around them."""
 
     prefill: str
@@ -59,7 +59,7 @@ class ModelClient(Protocol):
         ...
 
 
-class Simulated(Struct, frozen=True, omit_defaults=True):
+class SimulatedResults(Struct, frozen=True, omit_defaults=True):
     """What a model wrote as search results: its text, and the passages read from it.
 
     `problem` says why the text is not well-formed; passages may be read from it all the same.
@@ -70,19 +70,19 @@ class Simulated(Struct, frozen=True, omit_defaults=True):
     problem: str = ""
 
 
-def acted(prompt: Prompt, text: str) -> Prompt:
+def prompt_after(prompt: Prompt, text: str) -> Prompt:
     """The prompt with a completion's kept text (`Action.text`) at the end of the turn."""
     return Prompt(prompt.opening, (*prompt.turns, Turn("model", text)), prompt.prefill)
 
 
-class ResultForm:
+class ResultFormat:
     """How a dialect's search results are asked for and read: the inverse of its `show`.
 
     The form is taken from what `show` writes, so it cannot drift from it. Where a dialect does not
     mark where a title ends (R1-Searcher), the title is read as one word and the text begins early.
     """
 
-    def __init__(self, dialect: Tagged) -> None:
+    def __init__(self, dialect: TaggedDialect) -> None:
         both = [Passage("", title, text) for title, text in zip(_TITLES, _TEXTS, strict=True)]
         self._opened, self._closed = dialect.result_tags
         self._tags = (*dialect.query_tags, self._opened)
@@ -110,7 +110,7 @@ class ResultForm:
         prompt = Prompt(before.opening, (*before.turns, opened), before.prefill)
         return Generate(prompt, stop=(self._closed,), max_tokens=max_tokens)
 
-    def read(self, completion: Completion) -> Simulated:
+    def read(self, completion: Completion) -> SimulatedResults:
         """The passages in a reply to `request`, best first. Never raises."""
         text, closed, _ = completion.text.partition(self._closed)
         hits = list(self._hits.finditer(text))
@@ -131,25 +131,25 @@ class ResultForm:
             problem = "results not numbered from 1"
         elif not all(passage.title and passage.text for passage in passages):
             problem = "a result without title or text"
-        return Simulated(text, passages, problem)
+        return SimulatedResults(text, passages, problem)
 
-    def written(self, found: Simulated) -> str:
+    def written(self, found: SimulatedResults) -> str:
         """The observation as it stands in the turn where what was written is left as it is."""
         return self._opening + found.text + self._ending
 
 
-async def observe(
+async def simulate_search(
     model: ModelClient,
-    form: ResultForm,
+    form: ResultFormat,
     before: Prompt,
     sampling: Sampling,
     top_k: int,
     max_tokens: int,
-) -> Simulated:
+) -> SimulatedResults:
     """The results of the search that a turn ends with, at most `top_k`, as a model writes them.
 
     Raises EngineFault.
     """
     [completion] = await model.generate(form.request(before, max_tokens), sampling)
     found = form.read(completion)
-    return Simulated(found.text, found.passages[:top_k], found.problem)
+    return SimulatedResults(found.text, found.passages[:top_k], found.problem)

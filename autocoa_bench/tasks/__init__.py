@@ -6,7 +6,7 @@ datasets themselves are in the package `tasks` beside this one.
 
 May import: `types`, `errors`, `registry`, `util`."""
 
-from autocoa_bench.tasks.resolve import catalogue, find, resolve
+from autocoa_bench.tasks.resolve import catalogue, find_task, resolve
 from autocoa_bench.tasks.task import (
     PAPER_ORDER,
     FileTask,
@@ -14,9 +14,9 @@ from autocoa_bench.tasks.task import (
     SampledTask,
     Split,
     Task,
+    load_warnings,
     questions_sha256,
     sample,
-    warnings,
 )
 
 __all__ = [
@@ -27,9 +27,9 @@ __all__ = [
     "Split",
     "Task",
     "catalogue",
-    "find",
+    "find_task",
     "questions_sha256",
     "resolve",
     "sample",
-    "warnings",
+    "load_warnings",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from autocoa_bench.types import Hop, Question
-from autocoa_bench.util.row_reader import Row, stem, text_id
+from autocoa_bench.util.row_reader import Row, file_stem, id_as_text
 
 _TEMPLATE_END = "Now, please answer the user's question below:"
 _ANSWER_SEPARATOR = "<ans_split>"
@@ -118,7 +118,7 @@ def _verl(row: Row, task: str) -> Question:
     given = next((value for value in (row.get("id"), row.get("_id")) if value is not None), None)
     identifier = _id(extra.get("index") if given is None else given)
     source = row.get("source_file")
-    source = stem(source) if isinstance(source, str) else ""
+    source = file_stem(source) if isinstance(source, str) else ""
     reward = row["reward_model"]
     truth = reward.get("ground_truth") if isinstance(reward, dict) else None
     if isinstance(truth, str):
@@ -146,7 +146,7 @@ def _asked(prompt: object) -> str:
 
 
 def _id(value: object) -> str:
-    identifier = text_id(value)
+    identifier = id_as_text(value)
     if identifier is None:
         raise ValueError(f"no 'id' (text or a whole number); {_FORMATS}")
     return identifier

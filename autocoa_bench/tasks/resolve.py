@@ -45,7 +45,7 @@ def catalogue() -> list[TaskInfo]:
     return [task.info for task in _registered()]
 
 
-def find(name: str) -> Task | None:
+def find_task(name: str) -> Task | None:
     """The task that a run calls by this name, if it is registered or drawn from one that is."""
     try:
         found = _named(name)

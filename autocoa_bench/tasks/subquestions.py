@@ -13,28 +13,28 @@ from collections.abc import Sequence
 
 from autocoa_bench.types import Question
 
-SUB = "-sub"
+SUBQUESTION_SUFFIX = "-sub"
 """Ends the name of the task that asks the sub-questions, before any `@`."""
 
 _NUMBERED = re.compile(r"/sub[1-9][0-9]?$")
 
 
-def dataset(task: str) -> str:
+def dataset_name(task: str) -> str:
     """A task's name without what says which of its questions are drawn."""
     return task.partition("@")[0]
 
 
-def is_sub(task: str) -> bool:
+def asks_subquestions(task: str) -> bool:
     """Whether a task asks sub-questions."""
-    return dataset(task).endswith(SUB)
+    return dataset_name(task).endswith(SUBQUESTION_SUFFIX)
 
 
-def main_id(question_id: str) -> str:
+def main_question_id(question_id: str) -> str:
     """The id of the main question; a question that is no sub-question is its own."""
     return _NUMBERED.sub("", question_id)
 
 
-def sub_questions(questions: Sequence[Question], task: str) -> tuple[Question, ...]:
+def subquestions_of(questions: Sequence[Question], task: str) -> tuple[Question, ...]:
     """Every hop of every question as a question of its own, in order."""
     return tuple(
         Question(

@@ -14,9 +14,9 @@ from autocoa_bench import registry
 from autocoa_bench.errors import UserError
 from autocoa_bench.tasks import sampling
 from autocoa_bench.tasks.formats import read_question
-from autocoa_bench.tasks.subquestions import main_id
+from autocoa_bench.tasks.subquestions import main_question_id
 from autocoa_bench.types import Question, TaskInfo
-from autocoa_bench.util.row_reader import malformed, read_rows, stem
+from autocoa_bench.util.row_reader import file_stem, read_rows, row_error
 
 Split = Literal["test", "train"]
 
@@ -78,13 +78,13 @@ def sample(questions: Sequence[Question], limit: int | None, seed: int) -> list[
         return list(questions)
     if limit < 1:
         raise UserError(f"the number of questions must be at least 1, not {limit}")
-    drawn_by = [f"{seed}:{main_id(question.id)}".encode() for question in questions]
+    drawn_by = [f"{seed}:{main_question_id(question.id)}".encode() for question in questions]
     lots = [hashlib.sha256(each).digest() for each in drawn_by]
     drawn = sorted(range(len(questions)), key=lambda position: (lots[position], position))[:limit]
     return [questions[position] for position in sorted(drawn)]
 
 
-def warnings(task: Task) -> tuple[str, ...]:
+def load_warnings(task: Task) -> tuple[str, ...]:
     """What a person should know of the questions that a task has loaded."""
     said: tuple[str, ...] = getattr(task, "warnings", ())
     return said
@@ -129,7 +129,7 @@ class SampledTask:
     def warnings(self) -> tuple[str, ...]:
         """The dataset's, and whether it had fewer questions than were to be drawn."""
         few = f"{self.info.name}: there are only {self._had:,} questions, all of which are drawn"
-        return (*warnings(self._whole), *((few,) if self._had else ()))
+        return (*load_warnings(self._whole), *((few,) if self._had else ()))
 
     def _named(self, split: Split) -> Sequence[Question]:
         assert isinstance(self._whole, NamedSamples)
@@ -155,7 +155,7 @@ class FileTask:
     def __init__(self, path: Path, name: str = "") -> None:
         """`name` is the file's stem unless given."""
         self._path = path
-        self._name = name or stem(path.name)
+        self._name = name or file_stem(path.name)
 
     @property
     def info(self) -> TaskInfo:
@@ -195,7 +195,7 @@ class FileTask:
                 continue
             if known != question:
                 problem = f"row {at} has the id '{question.id}' too, with other content"
-                raise malformed(self._path, number, problem)
+                raise row_error(self._path, number, problem)
             repeated.append(number)
         return tuple(question for _, question in first.values()), tuple(repeated)
 
@@ -204,4 +204,4 @@ class FileTask:
             try:
                 yield number, read_question(row, number, self._name)
             except ValueError as error:
-                raise malformed(self._path, number, str(error)) from error
+                raise row_error(self._path, number, str(error)) from error

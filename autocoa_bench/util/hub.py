@@ -36,7 +36,7 @@ class HubFile(Struct, frozen=True):
     sha256: str = ""
 
 
-class Fetched(Struct, frozen=True):
+class FetchedFile(Struct, frozen=True):
     """Where a file lies, and whether a mirror gave it."""
 
     path: Path
@@ -52,7 +52,7 @@ class _Seen(Struct):
     mtime_ns: int
 
 
-def fetch(file: HubFile) -> Fetched:
+def fetch(file: HubFile) -> FetchedFile:
     """A file, downloaded if need be, with the content that it is known to have.
 
     The published hash decides, else the hash of the first load, which is kept in the cache.
@@ -62,7 +62,7 @@ def fetch(file: HubFile) -> Fetched:
     if folder is not None:
         path = _mirrored(folder, file)
         _check(path, str(path.resolve()), "")
-        return Fetched(path, mirrored=True)
+        return FetchedFile(path, mirrored=True)
     if not file.revision:
         raise UserError(
             f"'{file.path}' is not among the files of {file.repository} on the Hugging Face Hub; "
@@ -70,7 +70,7 @@ def fetch(file: HubFile) -> Fetched:
         )
     path = _download(file)
     _check(path, f"{file.repository}@{file.revision}/{file.path}", file.sha256)
-    return Fetched(path, mirrored=False)
+    return FetchedFile(path, mirrored=False)
 
 
 def _mirror() -> Path | None:

@@ -50,19 +50,19 @@ def _reader(path: Path) -> Callable[[Path], Iterator[tuple[int, Row]]]:
     return _array if lower.endswith(".json") else _lines
 
 
-def malformed(path: Path, number: int, problem: str) -> UserError:
+def row_error(path: Path, number: int, problem: str) -> UserError:
     """The error for one bad row of a file."""
     return UserError(f"{path}:{number}: {problem}")
 
 
-def text_id(value: object) -> str | None:
+def id_as_text(value: object) -> str | None:
     """An id as text: files hold strings or whole numbers. None for anything else or blank."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return value if isinstance(value, str) and value.strip() else None
 
 
-def stem(name: str) -> str:
+def file_stem(name: str) -> str:
     """A file's name without the ending that says what kind of file it is."""
     suffix = max((end for end in SUFFIXES if name.lower().endswith(end)), key=len, default="")
     return name.removesuffix(name[len(name) - len(suffix) :]) if suffix else name
@@ -137,13 +137,13 @@ def _decoded(path: Path, number: int, decoder: msgspec.json.Decoder[Any], line: 
         try:
             line.decode()
         except UnicodeDecodeError as not_text:
-            raise malformed(path, number, f"not UTF-8: {not_text.reason}") from error
-        raise malformed(path, number, f"not JSON: {error}") from error
+            raise row_error(path, number, f"not UTF-8: {not_text.reason}") from error
+        raise row_error(path, number, f"not JSON: {error}") from error
 
 
 def _object(path: Path, number: int, value: object) -> Row:
     if not isinstance(value, dict):
-        raise malformed(path, number, f"expected an object, found {type(value).__name__}")
+        raise row_error(path, number, f"expected an object, found {type(value).__name__}")
     return value
 
 

@@ -23,7 +23,7 @@ from autocoa_bench.types import EngineSpec, Generate, Message, Prompt, Question,
 from autocoa_bench.util.concurrency import work_through
 from autocoa_bench.util.json_lines import LineFile
 from autocoa_bench.util.progress import DelayedProgressBar
-from autocoa_bench.util.row_reader import malformed, read_rows, text_id
+from autocoa_bench.util.row_reader import id_as_text, read_rows, row_error
 from tasks.temporal import chains
 from tasks.temporal.chains import Chain, NewsReport, ReportedFact
 
@@ -66,10 +66,10 @@ def read_reports(path: Path) -> list[NewsReport]:
     for number, row in read_rows(path):
         title, text = row.get("title"), row.get("text")
         if not (isinstance(title, str) and isinstance(text, str) and title.strip()):
-            raise malformed(path, number, "a report has a title and a text, and may have a date")
-        identifier = text_id(row.get("id")) or f"report-{number}"
+            raise row_error(path, number, "a report has a title and a text, and may have a date")
+        identifier = id_as_text(row.get("id")) or f"report-{number}"
         if identifier in found:
-            raise malformed(path, number, f"the id '{identifier}' is an earlier report's too")
+            raise row_error(path, number, f"the id '{identifier}' is an earlier report's too")
         date = row.get("date")
         found[identifier] = NewsReport(identifier, title, text, "" if date is None else str(date))
     return list(found.values())

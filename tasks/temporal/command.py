@@ -117,12 +117,12 @@ def _write(
     """The questions, their sub-questions, the reports as a corpus, and what was rejected."""
     import msgspec
 
-    from autocoa_bench.tasks.subquestions import SUB, sub_questions
+    from autocoa_bench.tasks.subquestions import SUBQUESTION_SUFFIX, subquestions_of
     from autocoa_bench.util.json_lines import replace_file
     from tasks.temporal.build import json_lines
     from tasks.temporal.chains import as_row
 
-    subs = sub_questions(built.questions, name + SUB)
+    subs = subquestions_of(built.questions, name + SUBQUESTION_SUFFIX)
     made = {
         "model": msgspec.to_builtins(spec),
         "reports": len(found),
@@ -132,7 +132,7 @@ def _write(
     }
     content = {
         f"{name}.jsonl": json_lines(map(as_row, built.questions)),
-        f"{name}{SUB}.jsonl": json_lines(
+        f"{name}{SUBQUESTION_SUFFIX}.jsonl": json_lines(
             {"id": each.id, "question": each.text, "golden_answers": list(each.golden_answers)}
             for each in subs
         ),

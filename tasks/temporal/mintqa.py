@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.tasks import FileTask, Split
-from autocoa_bench.tasks.subquestions import SUB, sub_questions
+from autocoa_bench.tasks.subquestions import SUBQUESTION_SUFFIX, subquestions_of
 from autocoa_bench.types import Question, TaskInfo
 from autocoa_bench.util.hub import HubFile, fetch
 
@@ -58,7 +58,7 @@ class MintqaPop:
                 "of the file to ask all of it"
             )
         if self._part:
-            return sub_questions(found, name)
+            return subquestions_of(found, name)
         return found
 
 
@@ -67,4 +67,4 @@ def _is_popular(label: str) -> bool:
 
 
 known = MintqaPop()
-known_sub = MintqaPop(SUB)
+known_sub = MintqaPop(SUBQUESTION_SUFFIX)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.tasks import Split, questions_sha256
-from autocoa_bench.tasks.subquestions import SUB, sub_questions
+from autocoa_bench.tasks.subquestions import SUBQUESTION_SUFFIX, subquestions_of
 from autocoa_bench.types import Question, TaskInfo
 from autocoa_bench.util.paths import cache_dir
 
@@ -91,7 +91,7 @@ def _recent(split: Split) -> Sequence[Question]:
 def _recent_sub(split: Split) -> Sequence[Question]:
     from tasks.temporal import recent
 
-    return sub_questions(recent.questions(split), recent.NAME + SUB)
+    return subquestions_of(recent.questions(split), recent.NAME + SUBQUESTION_SUFFIX)
 
 
 def _known(_: Split) -> Sequence[Question]:
@@ -103,7 +103,7 @@ def _known(_: Split) -> Sequence[Question]:
 def _known_sub(_: Split) -> Sequence[Question]:
     from tasks.temporal import known
 
-    return sub_questions(known.questions(), known.NAME + SUB)
+    return subquestions_of(known.questions(), known.NAME + SUBQUESTION_SUFFIX)
 
 
 def corpus() -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from autocoa_bench.errors import MissingExtra, SearchFault, UserError
-from autocoa_bench.search import SearchesMany, corpus
+from autocoa_bench.search import BatchSearchEngine, corpus
 from autocoa_bench.search.dense import vectors
 from autocoa_bench.types import Passage
 from support.passages import write_corpus
@@ -155,7 +155,7 @@ def test_concurrent_queries_go_to_the_encoder_together(
     model: str, path: str, encoded: list[list[str]]
 ) -> None:
     engine = Dense(path, model=model)
-    assert isinstance(engine, SearchesMany)
+    assert isinstance(engine, BatchSearchEngine)
     encoded.clear()
     queries = [f"town {number}" for number in range(30)]
     found = search(engine, *queries, "\ud800 town")

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from autocoa_bench.errors import SearchFault, ServerDown, UserError
 from autocoa_bench.search.bm25 import BM25
-from autocoa_bench.search.factory import brings_corpus, open_engine
+from autocoa_bench.search.factory import has_own_corpus, open_engine
 from autocoa_bench.search.remote import client
 from autocoa_bench.search.remote.client import HTTPSearch
 from autocoa_bench.types import Passage
@@ -405,9 +405,9 @@ def test_a_corpus_cannot_be_held_against_a_foreign_server(corpus: str) -> None:
 
 
 def test_an_address_is_a_search_engine(server: Served) -> None:
-    assert brings_corpus(server.url)
-    assert brings_corpus(f"http:url={server.url},protocol=flashrag")
-    assert not brings_corpus("bm25:k1=1.2")
+    assert has_own_corpus(server.url)
+    assert has_own_corpus(f"http:url={server.url},protocol=flashrag")
+    assert not has_own_corpus("bm25:k1=1.2")
     engine = open_engine(f"http:url={server.url},protocol=flashrag,timeout=5", "", 4)
     assert engine.spec.top_k == 4
 

@@ -14,9 +14,9 @@ from urllib.error import URLError
 import pytest
 
 from autocoa_bench.errors import MissingExtra, SearchFault, UserError
-from autocoa_bench.search import SearchesMany, corpus
+from autocoa_bench.search import BatchSearchEngine, corpus
 from autocoa_bench.search.bm25 import BM25
-from autocoa_bench.search.factory import brings_corpus
+from autocoa_bench.search.factory import has_own_corpus
 from autocoa_bench.search.lucene import engine as lucene
 from autocoa_bench.search.lucene import jvm
 from autocoa_bench.types import Passage
@@ -70,7 +70,7 @@ def ids(passages: tuple[Passage, ...]) -> str:
 @pytest.mark.slow
 def test_concurrent_queries_each_get_their_own_passages(path: str) -> None:
     engine = lucene.Lucene(path)
-    assert isinstance(engine, SearchesMany)
+    assert isinstance(engine, BatchSearchEngine)
     town, fair, none, stopwords, emoji = search(
         engine, "town cats", "spring fair", "", "the of", "\U0001f389 party \ud800 \x00"
     )
@@ -180,8 +180,8 @@ def test_settings_out_of_range_are_refused(path: str, wrong: dict[str, float]) -
 
 
 def test_an_index_brings_its_passages_and_a_corpus_is_needed_without() -> None:
-    assert brings_corpus("lucene:index=wikipedia-dpr-100w")
-    assert not brings_corpus("lucene:k1=1.2")
+    assert has_own_corpus("lucene:index=wikipedia-dpr-100w")
+    assert not has_own_corpus("lucene:k1=1.2")
 
 
 @pytest.fixture

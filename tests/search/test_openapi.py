@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from autocoa_bench.search.bm25 import BM25
-from autocoa_bench.search.remote.protocols import SERVED
+from autocoa_bench.search.remote.protocols import SERVED_PATHS
 from support.search_server import served
 from support.towns import write_task
 
@@ -27,7 +27,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield schemathesis.openapi.from_url(f"{server.url}/openapi.json")
 
 
-@pytest.mark.parametrize("path", [*SERVED, "/health", "/info", "/openapi.json"])
+@pytest.mark.parametrize("path", [*SERVED_PATHS, "/health", "/info", "/openapi.json"])
 def test_every_reply_is_as_the_page_says(page: Any, path: str) -> None:
     [operation] = page[path].values()
 

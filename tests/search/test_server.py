@@ -22,9 +22,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autocoa_bench.errors import SearchFault, ServerDown, UserError
-from autocoa_bench.search.batching import Batches
+from autocoa_bench.search.batching import QueryBatcher
 from autocoa_bench.search.bm25 import BM25
-from autocoa_bench.search.remote.protocols import MOST_PASSAGES, SERVED
+from autocoa_bench.search.remote.protocols import MOST_PASSAGES, SERVED_PATHS
 from autocoa_bench.search.remote.server import LONGEST_BODY, is_loopback, listen
 from autocoa_bench.types import Passage, SearchSpec
 from support.interrupt import heed_ctrl_c
@@ -201,7 +201,7 @@ def test_health_info_and_the_openapi_page_are_served(server: Served, corpus: str
     assert info["search"]["corpus"] == "animals.jsonl"
     assert info["search"]["top_k"] == 2
     page = ask(f"{server.url}/openapi.json")[1]
-    assert set(page["paths"]) == {*SERVED, "/health", "/info", "/openapi.json"}
+    assert set(page["paths"]) == {*SERVED_PATHS, "/health", "/info", "/openapi.json"}
     assert page["openapi"] == "3.1.0"
 
 
@@ -215,7 +215,7 @@ likely = st.lists(st.text(max_size=8), max_size=4) | st.text(max_size=8) | st.in
 bodies = st.dictionaries(st.sampled_from(fields), likely | json_values, max_size=4)
 
 
-@given(path=st.sampled_from(SERVED), body=bodies | json_values)
+@given(path=st.sampled_from(SERVED_PATHS), body=bodies | json_values)
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -225,7 +225,7 @@ def test_no_body_whatever_makes_the_server_fail(server: Served, path: str, body:
     assert status == 200 or found["detail"]
 
 
-@given(path=st.sampled_from(SERVED), body=bodies)
+@given(path=st.sampled_from(SERVED_PATHS), body=bodies)
 @settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -275,7 +275,7 @@ def test_what_waits_while_the_engine_works_goes_to_it_together() -> None:
     engine = Slow()
 
     async def work() -> list[list[tuple[Passage, ...]]]:
-        batches = Batches(engine)
+        batches = QueryBatcher(engine)
         first = asyncio.create_task(batches.search(["a"], 1))
         while not engine.calls:
             await asyncio.sleep(0.001)  # the event loop goes on while the engine works
@@ -294,7 +294,7 @@ def test_a_query_that_fails_takes_no_other_with_it() -> None:
     engine.go.set()
 
     async def work() -> list[Any]:
-        batches = Batches(engine)
+        batches = QueryBatcher(engine)
         wanted = [batches.search([query], 1) for query in ("a", "bad", "b")]
         return await asyncio.gather(*wanted, return_exceptions=True)
 
@@ -307,7 +307,7 @@ def test_more_queries_than_one_call_takes_are_all_answered() -> None:
     engine = Slow()
     engine.go.set()
     queries = [str(number) for number in range(600)]
-    found = asyncio.run(Batches(engine).search(queries, 1))
+    found = asyncio.run(QueryBatcher(engine).search(queries, 1))
     assert [passages[0].id for passages in found] == queries
     assert max(map(len, engine.calls)) <= 256
 

@@ -9,18 +9,23 @@ from agent_model.dialects.search_r1 import SearchR1
 from agent_model.dialects.tags import TagDialect
 from autocoa_bench.engines.scripted import ScriptedEngine
 from autocoa_bench.errors import EngineFault
-from autocoa_bench.search.simulated import ResultForm, Simulated, acted, observe
+from autocoa_bench.search.simulated import (
+    ResultFormat,
+    SimulatedResults,
+    prompt_after,
+    simulate_search,
+)
 from autocoa_bench.types import Completion, Message, Passage, Prompt, Sampling, Turn
 
 PASSAGES = (
     Passage("simulated-1", "The Tower", "Anna built it.\nIn 1900."),
     Passage("simulated-2", "The Mill", 'Bert called it "result 9".'),
 )
-BEFORE = acted(
+BEFORE = prompt_after(
     Prompt((Message("user", "Who built it?"),), (), "<think>\n"),
     "I look.\n<begin_search> tower builder </end_search>",
 )
-FORM = ResultForm(Agent(shots=0))
+FORM = ResultFormat(Agent(shots=0))
 CLOSED = "</search_result>"
 
 
@@ -28,14 +33,14 @@ def reply(text: str, stop_string: str | None = CLOSED) -> Completion:
     return Completion(text, stop_string=stop_string)
 
 
-def observed(*texts: str) -> Simulated:
+def observed(*texts: str) -> SimulatedResults:
     engine = ScriptedEngine(texts, keep_stop=True)
-    return asyncio.run(observe(engine, FORM, BEFORE, Sampling(), 3, 1024))
+    return asyncio.run(simulate_search(engine, FORM, BEFORE, Sampling(), 3, 1024))
 
 
 @pytest.mark.parametrize("dialect", [Agent(shots=0), SearchR1()], ids=lambda each: each.name)
 def test_what_a_dialect_shows_is_read_back_as_it_was(dialect: TagDialect) -> None:
-    form = ResultForm(dialect)
+    form = ResultFormat(dialect)
     shown = dialect.show(PASSAGES)
     opening = form.request(BEFORE).prompt.turns[-1].text
     assert shown.startswith(opening)

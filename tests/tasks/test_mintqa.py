@@ -11,7 +11,7 @@ from autocoa_bench import registry
 from autocoa_bench.errors import UserError
 from autocoa_bench.scoring.evidence import trace
 from autocoa_bench.tasks import FileTask, resolve, sample
-from autocoa_bench.tasks.subquestions import main_id
+from autocoa_bench.tasks.subquestions import main_question_id
 from autocoa_bench.types import Trajectory
 from autocoa_bench.util.hub import MIRROR
 from tasks.temporal import mintqa
@@ -137,7 +137,7 @@ def test_192_drawn_questions_and_576_drawn_sub_questions_belong_together(mirror:
     main, sub = resolve("known@192:seed=3,known-sub@576:seed=3")
     drawn = {question.id for question in main.load()}
     assert len(drawn) == 192
-    assert {main_id(question.id) for question in sub.load()} == drawn
+    assert {main_question_id(question.id) for question in sub.load()} == drawn
     assert len(sample(sub.load(), 30, seed=0)) == 30
 
 

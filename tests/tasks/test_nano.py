@@ -5,7 +5,7 @@ import re
 import pytest
 
 from autocoa_bench import tasks
-from autocoa_bench.search.corpus import read_passages, resolve
+from autocoa_bench.search.corpus import corpus_file, read_passages
 from tasks.nano.questions import SHAPES, questions
 from tasks.nano.readings import readings
 from tasks.nano.world import NanoSide, known_passages, nano, passages, stated
@@ -81,7 +81,7 @@ def test_the_group_is_the_six_datasets_over_their_own_corpora() -> None:
         *("2wikimultihopqa@nano", "musique@nano", "bamboogle@nano"),
     ]
     assert {tuple(task.info.corpora.values()) for task in found} == {("nano", "nano-train")}
-    assert len(list(read_passages(resolve("nano")))) == 232
+    assert len(list(read_passages(corpus_file("nano")))) == 232
 
 
 def test_the_questions_are_the_same_everywhere() -> None:

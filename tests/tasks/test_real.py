@@ -17,7 +17,15 @@ import pytest
 from autocoa_bench import registry
 from autocoa_bench.errors import MissingExtra, UserError
 from autocoa_bench.runs.run_folder import load_run
-from autocoa_bench.tasks import FileTask, Task, find, questions_sha256, resolve, sample, warnings
+from autocoa_bench.tasks import (
+    FileTask,
+    Task,
+    find_task,
+    load_warnings,
+    questions_sha256,
+    resolve,
+    sample,
+)
 from autocoa_bench.util.hub import MIRROR
 from support.commands import caller, refused
 from support.mock_server import MockServer
@@ -117,11 +125,11 @@ def test_a_sample_has_one_name_however_it_is_written() -> None:
 
 
 def test_a_report_finds_what_a_run_asked() -> None:
-    found = find("hotpotqa@20:seed=3")
+    found = find_task("hotpotqa@20:seed=3")
     assert found is not None
     assert found.info.groups == ("multihop", "paper")
-    assert find("multihop@paper") is None
-    assert find("nobody@paper") is None
+    assert find_task("multihop@paper") is None
+    assert find_task("nobody@paper") is None
 
 
 @pytest.mark.parametrize(
@@ -159,7 +167,7 @@ def test_the_papers_sample_is_picked_by_id_in_the_papers_order(mirror: Path) -> 
     assert [question.id for question in found][:3] == ["dev_5778", "dev_6993", "dev_4102"]
     assert len({question.id for question in found}) == len(found) == wanted == 500
     assert {question.task for question in found} == {"hotpotqa@paper"}
-    assert warnings(task) == ()
+    assert load_warnings(task) == ()
 
 
 @pytest.mark.parametrize("name", [*PAPER, "fanoutqa"])
@@ -185,7 +193,7 @@ def test_the_papers_samples_are_the_papers_questions(mirror: Path, name: str) ->
     put(mirror, f"{real.REPOSITORY}/{name}/{split}", mixed)
     task = only(f"{name}@paper")
     found = task.load()
-    assert warnings(task) == ()
+    assert load_warnings(task) == ()
     assert [(q.id, q.text, q.golden_answers) for q in found] == [
         (q.id, q.text, q.golden_answers) for q in FileTask(shared).load()
     ]
@@ -216,7 +224,7 @@ def test_a_mirror_that_is_not_whole_is_said(mirror: Path) -> None:
     put(mirror, "bamboogle/test", rows("test", 3))
     task = only("bamboogle@20")
     assert len(task.load()) == 3
-    short, few = warnings(task)
+    short, few = load_warnings(task)
     assert "bamboogle/test.jsonl holds 3 questions, not 125" in short
     assert "bamboogle@20: there are only 3 questions" in few
 

@@ -18,7 +18,7 @@ from agent_model.data.names import names_in
 from autocoa_bench.errors import UserError
 from autocoa_bench.search.bm25 import BM25
 from autocoa_bench.tasks import Split, questions_sha256, sample
-from autocoa_bench.tasks.subquestions import dataset, main_id
+from autocoa_bench.tasks.subquestions import dataset_name, main_question_id
 from autocoa_bench.types import Passage, Question, Trajectory
 from tasks.closed_world.entities import Date, Side
 from tasks.closed_world.text.wordings import wordings
@@ -199,11 +199,11 @@ def test_passages_are_readable() -> None:
 def test_sub_questions_carry_their_main_questions_id_and_golds_with_aliases() -> None:
     for task, sub in ((sets.recent, sets.recent_sub), (sets.known, sets.known_sub)):
         main = {question.id: question for question in task.load()}
-        asked = Counter(main_id(question.id) for question in sub.load())
+        asked = Counter(main_question_id(question.id) for question in sub.load())
         assert asked == dict.fromkeys(main, 3)
         for question in sub.load():
             number = int(question.id[-1])
-            hop = main[main_id(question.id)].hops[number - 1]
+            hop = main[main_question_id(question.id)].hops[number - 1]
             assert question.id.endswith(f"/sub{number}")
             assert (question.text, question.hops) == (hop.question, (hop,))
             assert question.golden_answers[0] == hop.answer
@@ -213,22 +213,22 @@ def test_sub_questions_carry_their_main_questions_id_and_golds_with_aliases() ->
 
 def test_the_last_sub_question_has_the_main_questions_golds() -> None:
     for task, sub in ((sets.recent, sets.recent_sub), (sets.known, sets.known_sub)):
-        last = {main_id(q.id): q for q in sub.load() if q.id.endswith("/sub3")}
+        last = {main_question_id(q.id): q for q in sub.load() if q.id.endswith("/sub3")}
         for question in task.load():
             assert last[question.id].golden_answers == question.golden_answers
 
 
 def test_a_limited_run_asks_the_sub_questions_of_its_own_main_questions() -> None:
     main = {question.id for question in sample(sets.recent.load(), 30, seed=4)}
-    subs = Counter(main_id(q.id) for q in sample(sets.recent_sub.load(), 30, seed=4))
+    subs = Counter(main_question_id(q.id) for q in sample(sets.recent_sub.load(), 30, seed=4))
     assert set(subs) <= main
     assert set(subs.values()) == {3}
 
 
 def test_a_real_sets_sub_questions_go_by_its_name_too() -> None:
-    assert dataset("known@192:seed=1") == "known"
-    assert main_id("row-7/sub12") == "row-7"
-    assert main_id("a/sub0") == "a/sub0"
+    assert dataset_name("known@192:seed=1") == "known"
+    assert main_question_id("row-7/sub12") == "row-7"
+    assert main_question_id("a/sub0") == "a/sub0"
 
 
 def test_a_third_of_the_recent_test_wordings_and_no_training_wording_is_held_out() -> None:

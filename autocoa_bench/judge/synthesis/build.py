@@ -17,7 +17,7 @@ from autocoa_bench.scoring.text import normalise
 from autocoa_bench.tasks import resolve, sample
 from autocoa_bench.types import Question, Record, Step, Trajectory
 from autocoa_bench.util.json_lines import replace_file
-from autocoa_bench.util.row_reader import malformed, read_rows
+from autocoa_bench.util.row_reader import read_rows, row_error
 
 SOLVER = "judge"
 """What the records name as their solver."""
@@ -107,7 +107,7 @@ def _texts(file: Path) -> Iterable[str]:
     for number, row in read_rows(file):
         text = row.get("question")
         if not isinstance(text, str):
-            raise malformed(file, number, "it has no 'question'; give a file of questions")
+            raise row_error(file, number, "it has no 'question'; give a file of questions")
         yield text
 
 

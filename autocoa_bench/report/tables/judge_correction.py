@@ -13,7 +13,7 @@ from autocoa_bench.report.notes import no_verdict, shared_notes, title_with_mode
 from autocoa_bench.runs.run_folder import Run, differing
 from autocoa_bench.scoring import answer_of
 from autocoa_bench.stats import Estimate, corrected, estimate, macro_average, scaled
-from autocoa_bench.tasks.subquestions import is_sub
+from autocoa_bench.tasks.subquestions import asks_subquestions
 from autocoa_bench.types import TaskSample
 
 _AVERAGE = "average"
@@ -62,7 +62,7 @@ def _means(entry: Entry, audit: SavedAudit) -> dict[str, tuple[Estimate, Estimat
         answered, given = _by_question(entry, sample)
         true = scaled(_corrected(estimate(answered), audit), estimate(given))
         means[sample.task] = (measure(entry, sample, SCORER)[0], true)
-    if len(means) > 1 and not any(map(is_sub, means)):
+    if len(means) > 1 and not any(map(asks_subquestions, means)):
         judged, corrected_ = zip(*means.values(), strict=True)
         means[_AVERAGE] = (macro_average(judged), macro_average(corrected_))
     return means

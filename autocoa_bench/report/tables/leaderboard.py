@@ -33,7 +33,7 @@ from autocoa_bench.report.model import (
 from autocoa_bench.report.notes import shared_notes, title_with_model
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, macro_average
-from autocoa_bench.tasks.subquestions import is_sub
+from autocoa_bench.tasks.subquestions import asks_subquestions
 from autocoa_bench.types import TaskInfo
 
 _GROUPS = {"singlehop": "Single-hop QA", "multihop": "Multi-hop QA"}
@@ -73,7 +73,7 @@ def leaderboard(
     columns = [Column(("", "", "n"))]
     columns += [Column((d.group, d.title, metric_title(m))) for d in datasets for m in metrics]
     # A sub-question is no dataset of its own beside the question that it is part of.
-    averaged = len(datasets) > 1 and not any(is_sub(each.task) for each in datasets)
+    averaged = len(datasets) > 1 and not any(asks_subquestions(each.task) for each in datasets)
     if averaged:
         columns += [Column(("", "Average", metric_title(m))) for m in metrics]
     decided = _contests(lines, datasets, metrics, averaged)
@@ -137,7 +137,7 @@ def _contests(
 
     Sub-questions are not tested: those of one main question are not independent of one another.
     """
-    tested = [dataset for dataset in datasets if not is_sub(dataset.task)]
+    tested = [dataset for dataset in datasets if not asks_subquestions(dataset.task)]
     columns: dict[tuple[_Dataset | None, str], dict[str, Scores]] = {}
     for metric in metrics:
         for line in lines:

@@ -12,7 +12,7 @@ from autocoa_bench.report.notes import shared_notes, title_with_model
 from autocoa_bench.report.tables.leaderboard import metric_title
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, estimate, macro_average, pass_at
-from autocoa_bench.tasks.subquestions import is_sub
+from autocoa_bench.tasks.subquestions import asks_subquestions
 from autocoa_bench.types import TaskSample
 
 
@@ -32,7 +32,7 @@ def samples(runs: Sequence[Run], scorer: str = "em", known: Catalogue = EMPTY_CA
     sections, facts = [], []
     for entry in found:
         lines = {sample.task: _line(entry, sample, scorer, ks) for sample in entry.spec.tasks}
-        if len(lines) > 1 and not any(map(is_sub, lines)):
+        if len(lines) > 1 and not any(map(asks_subquestions, lines)):
             columns = zip(*lines.values(), strict=True)
             lines["Average"] = [macro_average(column) for column in columns]
         rows = []

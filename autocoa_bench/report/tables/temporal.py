@@ -33,13 +33,18 @@ from autocoa_bench.report.notes import shared_notes, title_with_model
 from autocoa_bench.report.tables.leaderboard import metric_title
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, estimate
-from autocoa_bench.tasks.subquestions import SUB, dataset, is_sub, main_id
+from autocoa_bench.tasks.subquestions import (
+    SUBQUESTION_SUFFIX,
+    asks_subquestions,
+    dataset_name,
+    main_question_id,
+)
 from autocoa_bench.types import TaskSample
 
 _TITLES = {"recent": "Recent (unknown)", "known": "Popular & old (known)"}
 """Table 2's headings, in its order."""
 
-_PARTS = {"": "Main question", SUB: "Sub-question"}
+_PARTS = {"": "Main question", SUBQUESTION_SUFFIX: "Sub-question"}
 _GAP = "All sub right"
 
 
@@ -54,7 +59,7 @@ class _Set(NamedTuple):
         """The main questions ("") or sub-questions (SUB) that a run was to ask."""
         wanted = (self.name + part, self.edition)
         samples = entry.spec.tasks
-        return next((s for s in samples if (dataset(s.task), s.edition) == wanted), None)
+        return next((s for s in samples if (dataset_name(s.task), s.edition) == wanted), None)
 
 
 class _Gap(NamedTuple):
@@ -124,7 +129,11 @@ def _how(scorer: str) -> str:
 def _sets(found: Sequence[Entry], known: Catalogue) -> list[_Set]:
     """All that a run asks sub-questions of, in Table 2's order and then by name."""
     samples = [sample for entry in found for sample in entry.spec.tasks]
-    pairs = {(dataset(s.task).removesuffix(SUB), s.edition) for s in samples if is_sub(s.task)}
+    pairs = {
+        (dataset_name(s.task).removesuffix(SUBQUESTION_SUFFIX), s.edition)
+        for s in samples
+        if asks_subquestions(s.task)
+    }
     names = Counter(name for name, _ in pairs)
     sets = []
     for name, edition in pairs:
@@ -157,7 +166,7 @@ def _line(entry: Entry, sets: Sequence[_Set], metrics: Sequence[str], scorer: st
             for metric in metrics if sample else ():
                 assert sample is not None
                 scores[each, part, metric] = _measured(entry, sample, metric)
-        main, sub = samples[""], samples[SUB]
+        main, sub = samples[""], samples[SUBQUESTION_SUFFIX]
         if main is not None and sub is not None:
             gaps[each] = _gap(entry, main, sub, scorer)
     return _Line(entry, scores, gaps)
@@ -166,11 +175,11 @@ def _line(entry: Entry, sets: Sequence[_Set], metrics: Sequence[str], scorer: st
 def _measured(entry: Entry, sample: TaskSample, metric: str) -> tuple[Estimate, Missing]:
     """The mean over questions, its interval over main questions, and what has no score."""
     found, missing = measure(entry, sample, metric)
-    if found.mean is None or not is_sub(sample.task):
+    if found.mean is None or not asks_subquestions(sample.task):
         return found, missing
     together: dict[str, list[float]] = {}
     for question, scores in _by_sample(entry, sample, metric).items():
-        together.setdefault(main_id(question), []).extend(scores.values())
+        together.setdefault(main_question_id(question), []).extend(scores.values())
     over = estimate(list(together.values()))
     assert over.low is not None and over.high is not None  # noqa: PT018 - both or neither
     low, high = min(over.low, found.mean), max(over.high, found.mean)
@@ -196,7 +205,7 @@ def _gap(entry: Entry, main: TaskSample, sub: TaskSample, scorer: str) -> _Gap:
     wholes = _by_sample(entry, main, scorer)
     parts: dict[str, list[Mapping[int, float]]] = {}
     for question, scores in _by_sample(entry, sub, scorer).items():
-        parts.setdefault(main_id(question), []).append(scores)
+        parts.setdefault(main_question_id(question), []).append(scores)
     wrong, asked = [], 0
     for question, answers in wholes.items():
         own = parts.get(question, [])

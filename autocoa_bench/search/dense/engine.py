@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from autocoa_bench.errors import SearchFault, UserError
-from autocoa_bench.search.batching import BatchedSearch, one_at_a_time
+from autocoa_bench.search.batching import BatchedSearch, without_surrogates
 from autocoa_bench.search.corpus import open_corpus
 from autocoa_bench.search.dense.encoder import Encoder, known_prefixes
 from autocoa_bench.search.dense.vectors import (
@@ -82,7 +82,7 @@ class Dense(BatchedSearch):
 
     def search_batch(self, queries: Sequence[str], top_k: int) -> list[tuple[Passage, ...]]:
         """What `search` finds for each query, with another top-k. Raises SearchFault."""
-        texts = [self._prefix + one_at_a_time(query) for query in queries]
+        texts = [self._prefix + without_surrogates(query) for query in queries]
         try:
             vectors = self._encoder.encode(texts)
         except RuntimeError as error:  # torch's, as when the GPU's memory is full

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from autocoa_bench.errors import MissingExtra, SearchFault, UserError
-from autocoa_bench.search.batching import BatchedSearch, one_at_a_time
+from autocoa_bench.search.batching import BatchedSearch, without_surrogates
 from autocoa_bench.search.build_cache import open_or_build
 from autocoa_bench.search.corpus import FORMAT, Corpus, open_corpus, split_contents
 from autocoa_bench.search.lucene.jvm import INDEXER, SEARCHER, Anserini, anserini
@@ -81,7 +81,7 @@ class Lucene(BatchedSearch):
                     msgspec.structs.replace(self._fetch(hit.docid), score=float(hit.score))
                     for hit in hits
                 )
-                for hits in self._hits([one_at_a_time(query) for query in queries], top_k)
+                for hits in self._hits([without_surrogates(query) for query in queries], top_k)
             ]
         except self._java.exception as error:
             raise SearchFault("lucene", _said(error)) from None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from autocoa_bench.errors import SearchFault, UserError
-from autocoa_bench.search.corpus import fingerprint, resolve
+from autocoa_bench.search.corpus import corpus_file, fingerprint
 from autocoa_bench.search.remote import protocols
 from autocoa_bench.types import Passage, SearchSpec
 from autocoa_bench.util.http_retry import (
@@ -275,7 +275,7 @@ def _check_corpus(corpus: str, root: str, known: SearchSpec | None) -> None:
             f"the search server at {root} does not say which corpus it searches, so it cannot be "
             f"held to '{corpus}'; leave --corpus out"
         )
-    if known.corpus_sha256 != fingerprint(resolve(corpus)):
+    if known.corpus_sha256 != fingerprint(corpus_file(corpus)):
         raise UserError(
             f"the search server at {root} searches '{known.corpus}' ({known.passages:,} passages), "
             f"which is not '{corpus}'; leave --corpus out or start the server over that one"

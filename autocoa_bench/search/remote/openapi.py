@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from autocoa_bench.search.remote.protocols import NOT_EMPTY, Body
+from autocoa_bench.search.remote.protocols import NOT_EMPTY, RequestBody
 
 Schema = dict[str, Any]
 
 _TEXT: Schema = {"type": "string"}
 _NUMBER: Schema = {"type": "number"}
-_FIELDS: Schema = msgspec.json.schema_components([Body])[1]["Body"]["properties"]
+_FIELDS: Schema = msgspec.json.schema_components([RequestBody])[1]["RequestBody"]["properties"]
 
 
 def describe(top_k: int) -> Schema:

@@ -56,7 +56,7 @@ class BadRequest(Exception):
     """A request that cannot be answered: the message says what is wrong with it."""
 
 
-class Body(Struct):
+class RequestBody(Struct):
     """What any of the published clients may send; fields that are not listed are ignored.
 
     The number of passages goes by several names; 0 and null leave it to the server.
@@ -80,10 +80,10 @@ class ServerInfo(Struct, frozen=True):
     search: SearchSpec
 
 
-Found = Sequence[Sequence[Passage]]
+Results = Sequence[Sequence[Passage]]
 
 
-class RequestedShape(Struct, frozen=True):
+class SearchRequest(Struct, frozen=True):
     """A request as read: its queries, how many passages for each, and how to write the reply.
 
     `top_k` 0 leaves the number to the server.
@@ -91,14 +91,14 @@ class RequestedShape(Struct, frozen=True):
 
     queries: list[str]
     top_k: int
-    reply: Callable[[Found], object]
+    reply: Callable[[Results], object]
 
 
 class BadSearchReply(Exception):
     """A reply that is not of the protocol's shape: the message says what was expected."""
 
 
-def read_request(path: str, data: bytes) -> RequestedShape:
+def read_request(path: str, data: bytes) -> SearchRequest:
     """The request that a body posted to a path is. Raises BadRequest."""
     try:
         body = _body(data)
@@ -173,7 +173,7 @@ class _AutoCoA(Struct):
 
 _Pairs = list[tuple[_Document, float | None]]
 
-_body = msgspec.json.Decoder(Body, strict=False).decode  # "3" is 3, as to FastAPI
+_body = msgspec.json.Decoder(RequestBody, strict=False).decode  # "3" is 3, as to FastAPI
 _info = msgspec.json.Decoder(ServerInfo).decode
 _search_r1 = msgspec.json.Decoder(_SearchR1).decode
 _autocoa = msgspec.json.Decoder(_AutoCoA).decode
@@ -230,7 +230,7 @@ _EXPECTED: dict[Protocol, str] = {
 }
 
 
-def _size(body: Body) -> int:
+def _size(body: RequestBody) -> int:
     """How many passages are asked for, by whichever name, the first of several; 0: not said."""
     return body.topk or body.tok_k or body.top_k or body.top_n or body.k or 0
 
@@ -243,14 +243,14 @@ def _documents(passages: Sequence[Passage]) -> list[dict[str, str]]:
     return [document(passage) for passage in passages]
 
 
-def _retrieve(body: Body) -> RequestedShape:
+def _retrieve(body: RequestBody) -> SearchRequest:
     if body.queries is None:
         return _autocoa_request(body)
     if body.query is not None:
         raise BadRequest("give 'queries' (Search-R1) or 'query' (AutoCoA), not both")
     with_scores = body.return_scores or False
 
-    def reply(found: Found) -> object:
+    def reply(found: Results) -> object:
         if not with_scores:
             return {"result": [_documents(passages) for passages in found]}
         scored = [
@@ -259,10 +259,10 @@ def _retrieve(body: Body) -> RequestedShape:
         ]
         return {"result": scored}
 
-    return RequestedShape(body.queries, _size(body), reply)
+    return SearchRequest(body.queries, _size(body), reply)
 
 
-def _autocoa_request(body: Body) -> RequestedShape:
+def _autocoa_request(body: RequestBody) -> SearchRequest:
     if body.query is None:
         raise BadRequest(
             "give 'queries', a list of texts (Search-R1), or 'query', a text or a list (AutoCoA)"
@@ -270,7 +270,7 @@ def _autocoa_request(body: Body) -> RequestedShape:
     single = isinstance(body.query, str)
     with_scores = body.return_score is not False
 
-    def reply(found: Found) -> object:
+    def reply(found: Results) -> object:
         each: list[object] = [
             {"documents": _documents(passages)}
             | ({"scores": _scores(passages)} if with_scores else {})
@@ -278,55 +278,55 @@ def _autocoa_request(body: Body) -> RequestedShape:
         ]
         return each[0] if single else each
 
-    return RequestedShape(_listed(body.query), _size(body), reply)
+    return SearchRequest(_listed(body.query), _size(body), reply)
 
 
-def _search(body: Body) -> RequestedShape:
+def _search(body: RequestBody) -> SearchRequest:
     if not isinstance(body.query, str) or not re.search(NOT_EMPTY, body.query):
         raise BadRequest("/search takes 'query', a text that is not empty")
     with_scores = body.return_score or False
 
-    def reply(found: Found) -> object:
+    def reply(found: Results) -> object:
         [passages] = found
         return [_documents(passages), _scores(passages)] if with_scores else _documents(passages)
 
-    return RequestedShape([body.query], _size(body), reply)
+    return SearchRequest([body.query], _size(body), reply)
 
 
-def _batch_search(body: Body) -> RequestedShape:
+def _batch_search(body: RequestBody) -> SearchRequest:
     if not isinstance(body.query, list):
         raise BadRequest("/batch_search takes 'query', a list of texts")
     with_scores = body.return_score or False
 
-    def reply(found: Found) -> object:
+    def reply(found: Results) -> object:
         documents = [_documents(passages) for passages in found]
         return [documents, [_scores(passages) for passages in found]] if with_scores else documents
 
-    return RequestedShape(body.query, _size(body), reply)
+    return SearchRequest(body.query, _size(body), reply)
 
 
-def _r1_searcher(body: Body) -> RequestedShape:
+def _r1_searcher(body: RequestBody) -> SearchRequest:
     if body.queries is None:
         raise BadRequest("/queries takes 'queries', a list of texts")
     queries = body.queries
 
-    def reply(found: Found) -> object:
+    def reply(found: Results) -> object:
         answers = [[document(passage)["contents"] for passage in passages] for passages in found]
         return {"queries": queries, "answers": answers}
 
-    return RequestedShape(queries, _size(body), reply)
+    return SearchRequest(queries, _size(body), reply)
 
 
 def _listed(query: str | list[str]) -> list[str]:
     return [query] if isinstance(query, str) else query
 
 
-_READERS: dict[str, Callable[[Body], RequestedShape]] = {
+_READERS: dict[str, Callable[[RequestBody], SearchRequest]] = {
     "/retrieve": _retrieve,
     "/search": _search,
     "/batch_search": _batch_search,
     "/queries": _r1_searcher,
 }
 
-SERVED = tuple(_READERS)
+SERVED_PATHS = tuple(_READERS)
 """The paths that our server answers POST at."""

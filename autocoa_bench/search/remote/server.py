@@ -11,10 +11,10 @@ import msgspec
 from aiohttp import web
 
 from autocoa_bench.errors import SearchFault, ServerDown, UserError
-from autocoa_bench.search.batching import Batches
+from autocoa_bench.search.batching import QueryBatcher
 from autocoa_bench.search.engine import SearchEngine
 from autocoa_bench.search.remote.openapi import describe
-from autocoa_bench.search.remote.protocols import SERVED, BadRequest, ServerInfo, read_request
+from autocoa_bench.search.remote.protocols import SERVED_PATHS, BadRequest, ServerInfo, read_request
 from autocoa_bench.types import SearchSpec
 
 LONGEST_BODY = 16 << 20
@@ -27,7 +27,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def application(engine: SearchEngine, top_k: int) -> web.Application:
     """The server of an engine; `top_k` is for requests that ask for no number of passages."""
     app = web.Application(middlewares=[_errors_as_json], client_max_size=LONGEST_BODY)
-    batches = Batches(engine)
+    batches = QueryBatcher(engine)
     info = ServerInfo("autocoa-bench", msgspec.structs.replace(engine.spec, top_k=top_k))
 
     async def answer(request: web.Request) -> web.Response:
@@ -45,7 +45,7 @@ def application(engine: SearchEngine, top_k: int) -> web.Application:
         batches.close()
         await engine.close()
 
-    app.add_routes([web.post(path, answer) for path in SERVED])
+    app.add_routes([web.post(path, answer) for path in SERVED_PATHS])
     app.add_routes(
         [
             web.get("/health", constant({"status": "healthy"})),
@@ -100,7 +100,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def told(spec: SearchSpec) -> str:
+def engine_summary(spec: SearchSpec) -> str:
     """An engine and its corpus in a few words."""
     of = f" over {spec.corpus} ({spec.passages:,} passages)" if spec.passages else ""
     return f"{spec.engine}{of}"
@@ -121,7 +121,7 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
         return _json({"detail": f"a body of more than {LONGEST_BODY >> 20} MiB"}, 413)
     except web.HTTPException as error:
         allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-        known = "POST " + ", ".join(SERVED) + "; GET /health, /info, /openapi.json"
+        known = "POST " + ", ".join(SERVED_PATHS) + "; GET /health, /info, /openapi.json"
         return _json({"detail": f"{error.reason}; served: {known}"}, error.status, allowed)
 
 

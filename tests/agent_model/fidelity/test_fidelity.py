@@ -34,7 +34,7 @@ from autocoa_bench.errors import EngineFault, UserError
 from autocoa_bench.report import render
 from autocoa_bench.runs import run_folder
 from autocoa_bench.search.bm25 import BM25
-from autocoa_bench.search.simulated import ResultForm, Simulated, observe
+from autocoa_bench.search.simulated import ResultFormat, SimulatedResults, simulate_search
 from autocoa_bench.types import (
     Completion,
     FaultNote,
@@ -77,12 +77,12 @@ def hops_of(one: Record) -> list[int]:
     return [look_up.number for look_up in searches_of(one)]
 
 
-def simulated(one: Record, engine: ScriptedEngine) -> dict[str, Simulated | FaultNote]:
+def simulated(one: Record, engine: ScriptedEngine) -> dict[str, SimulatedResults | FaultNote]:
     """What came of each look-up of a record, one after the other."""
-    results: dict[str, Simulated | FaultNote] = {}
+    results: dict[str, SimulatedResults | FaultNote] = {}
 
-    async def write(before: Prompt) -> Simulated:
-        return await observe(engine, ResultForm(DIALECT), before, Sampling(), 3, 1024)
+    async def write(before: Prompt) -> SimulatedResults:
+        return await simulate_search(engine, ResultFormat(DIALECT), before, Sampling(), 3, 1024)
 
     named = {str(number): look_up for number, look_up in enumerate(searches_of(one))}
     asyncio.run(simulate(named, write, 1, results.__setitem__))
@@ -95,7 +95,7 @@ def judged(one: Record, *texts: str | Completion) -> list[FactVerdict]:
     engine = ScriptedEngine(lambda *_: next(waiting), keep_stop=True)
     verdicts = []
     for look_up, found in zip(searches_of(one), simulated(one, engine).values(), strict=True):
-        assert isinstance(found, Simulated)
+        assert isinstance(found, SimulatedResults)
         verdicts.append(verdict("", look_up, found, "train world"))
     return verdicts
 
@@ -200,7 +200,7 @@ def test_a_failing_model_server_is_a_fault_and_stops_no_other() -> None:
 
     first, second = simulated(record((TOWER,), (ANNA,)), ScriptedEngine(reply)).values()
     assert first == FaultNote("http-500", "sorry")
-    assert isinstance(second, Simulated)
+    assert isinstance(second, SimulatedResults)
 
 
 def verdicts(facts: Iterable[bool], hop: int, origin: str) -> list[FactVerdict]:
