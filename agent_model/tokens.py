@@ -1,8 +1,8 @@
 """Trajectories as token ids with the kind of each token, cut where a sampler cuts.
 
-A trajectory is encoded piece by piece, never as one string: while it is made, every completion
+A trajectory is encoded piece by piece, never as one string: while it is sampled, every completion
 and every observation is appended as tokens of its own, and 48 of 48 measured rollouts tokenise
-differently as one string. Masks follow from kinds, so what is trained is decided here alone.
+differently as one string. Loss masks follow from kinds, so what is trained is decided here alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Iterable, Sequence, Set
 from enum import IntEnum
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 
@@ -22,20 +22,20 @@ from agent_model.dialects.search_r1 import SearchR1
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Message, Prompt, Step, Trajectory
 
-if TYPE_CHECKING:
-    from rich.text import Text
-
 Tokenizer = Any
 """A transformers tokenizer."""
 
-_QUERY_TAGS = {each.name: each.query_tags[0] for each in (Agent, SearchR1, R1Searcher)}
+_QUERY_TAGS = {solver.name: solver.query_tags[0] for solver in (Agent, SearchR1, R1Searcher)}
 _ANSWER_OPENINGS = ("\\boxed", "<answer>")
-_MARK = "\u2042"  # stands for an assistant's text while a chat template is looked at
+_PLACEHOLDER = "\u2042"  # stands for an assistant's text when a chat template is rendered
 
 
 class Kind(IntEnum):
-    """Who a token belongs to: all but PROMPT and OBSERVATION is the model's own, SIMULATED being
-    what it wrote as a search's results, in the environment's place."""
+    """The author and role of a token.
+
+    PROMPT and OBSERVATION come from the environment, all others from the model. SIMULATED is what
+    the model wrote as search results, in the place of an observation.
+    """
 
     PROMPT = 0
     THOUGHT = 1
@@ -49,75 +49,77 @@ _OBSERVED = frozenset({Kind.OBSERVATION, Kind.SIMULATED})
 
 
 class Encoded(Struct, frozen=True):
-    """Token ids, and the kind of each; as many of one as of the other."""
+    """Token ids (T,) and the kind of each (T,)."""
 
     ids: tuple[int, ...]
     kinds: tuple[Kind, ...]
 
 
 class RetokenisationDrift(Struct, frozen=True):
-    """How piecewise tokens differ from those of the whole text: which of `total` positions."""
+    """The positions, of `total`, at which piecewise tokens differ from those of the whole text."""
 
     positions: tuple[int, ...]
     total: int
 
     @property
     def count(self) -> int:
-        """How many tokens differ."""
+        """The number of tokens that differ."""
         return len(self.positions)
 
 
 class MaskLeak(UserError):
-    """A token that the stage excludes would enter its loss; nothing may be trained on that."""
+    """A token that a stage excludes would enter its loss."""
 
 
 def encode(trajectory: Trajectory, tokenizer: Tokenizer, *, ends: bool = True) -> Encoded:
-    """A trajectory's tokens: the prompt, then each step's sampled text and the environment's.
+    """The tokens of a trajectory: the prompt, then each step's sampled text and its observation.
 
-    A step's own `token_ids` stand where they spell its text; other text is encoded on its own.
-    `ends`: the end of turn follows an answer that ended by itself, sampled or not; else it stands
-    where it was sampled alone. An action never has one. Raises UserError for a search of a solver
-    whose tags are not known here; without one, as in a judge's verdict, there is no tag to know.
+    A step's own `token_ids` are used if they spell its text; other text is tokenised by itself.
+    With `ends`, an answer that stopped by itself is followed by the end of turn, sampled or not;
+    without, only if it was sampled. A search never is. Raises UserError for a search of a solver
+    whose tags are unknown; a trajectory without searches, such as a judge's verdict, needs none.
     """
     searches = any(step.kind == "search" for step in trajectory.steps)
     tag = _query_tag(trajectory.solver) if searches else ""
     pieces = [_prompt_piece(trajectory.opening, trajectory.prefill, tokenizer)]
-    said: list[Step] = []  # whose observations stand behind one another
+    # Observations of steps without ids of their own follow one another and form one piece.
+    unencoded: list[Step] = []
     for step in trajectory.steps:
         own = _step_piece(step, tag, ends, tokenizer)
         if own.ids:
-            pieces += [_observations(said, tokenizer), own]
-            said = []
-        said.append(step)
-    return _join([*pieces, _observations(said, tokenizer)])
+            pieces += [_observations_piece(unencoded, tokenizer), own]
+            unencoded = []
+        unencoded.append(step)
+    return _join([*pieces, _observations_piece(unencoded, tokenizer)])
 
 
 def encode_pair(pair: Pair, tokenizer: Tokenizer) -> tuple[Encoded, Encoded]:
-    """Chosen and rejected, each after its context, whose tokens are all PROMPT.
+    """The chosen and the rejected text of a pair, each after its context of PROMPT tokens.
 
-    Where the context ends in the model's own text, that text and its continuation are one piece,
-    as they would be sampled; but if a token of either side would hold some of both, both sides are
-    cut there, so that they go on from the same tokens.
+    If the context ends in the model's own text, that text and its continuation are encoded as one
+    piece, as they would be sampled. If a token of either side would then span both, both sides are
+    cut at the boundary, so that they continue from the same tokens.
     """
     begun = pair.turns[-1].text if pair.turns and pair.turns[-1].source == "model" else ""
     texts = (pair.chosen, pair.rejected)
-    whole = all(_parts_at(begun, text, tokenizer) for text in texts)
+    joined = all(_splits_at(begun, text, tokenizer) for text in texts)
     chosen, rejected = (
-        _continued(pair, begun, text, ends, whole, tokenizer)
+        _encode_side(pair, begun, text, ends, joined, tokenizer)
         for text, ends in zip(texts, pair.ends, strict=True)
     )
     return chosen, rejected
 
 
 def encode_prompt(prompt: Prompt, tokenizer: Tokenizer) -> tuple[int, ...]:
-    """A prompt's ids, cut at the same places as a trajectory's: sampled ids as they are, and what
-    the environment says in one piece up to the model's next word."""
+    """The ids of a prompt, cut at the same places as a trajectory's: sampled ids as they are, and
+    the environment's text in one piece up to the model's next turn."""
     ids = list(_prompt_piece(prompt.opening, prompt.prefill, tokenizer).ids)
-    for source, turns in groupby(prompt.turns, key=lambda turn: turn.source):
+    for source, group in groupby(prompt.turns, key=lambda turn: turn.source):
+        turns = list(group)
         if source == "environment":
-            said = list(turns)
-            written = next((turn.token_ids for turn in said if turn.token_ids), None)
-            ids += _observed("".join(turn.text for turn in said), written, tokenizer).ids
+            sampled = next((turn.token_ids for turn in turns if turn.token_ids), None)
+            text = "".join(turn.text for turn in turns)
+            ids += _observed_piece(text, sampled, tokenizer).ids
         else:
             for turn in turns:
                 ids += turn.token_ids or _ids(turn.text, tokenizer)
@@ -125,14 +127,14 @@ def encode_prompt(prompt: Prompt, tokenizer: Tokenizer) -> tuple[int, ...]:
 
 
 def retokenisation_drift(trajectory: Trajectory, tokenizer: Tokenizer) -> RetokenisationDrift:
-    """Which tokens would be others if the whole text were encoded at once."""
+    """The tokens that would differ if the whole text were tokenised at once."""
     pieces = encode(trajectory, tokenizer).ids
     text = _prompt_text(trajectory.opening, trajectory.prefill, tokenizer)
     text += "".join(step.text + step.observation for step in trajectory.steps)
-    whole = _ids(text, tokenizer)
-    if pieces and pieces[-1] == end_of_turn(tokenizer) != whole[-1]:
-        whole.append(pieces[-1])
-    matcher = difflib.SequenceMatcher(None, pieces, whole, autojunk=False)
+    ids = _ids(text, tokenizer)
+    if pieces and pieces[-1] == end_of_turn(tokenizer) != ids[-1]:
+        ids.append(pieces[-1])
+    matcher = difflib.SequenceMatcher(None, pieces, ids, autojunk=False)
     same = {i for a, _, n in matcher.get_matching_blocks() for i in range(a, a + n)}
     return RetokenisationDrift(tuple(i for i in range(len(pieces)) if i not in same), len(pieces))
 
@@ -144,21 +146,21 @@ def audit(
     trajectory: Trajectory,
     tokenizer: Tokenizer,
 ) -> None:
-    """Check that exactly tokens of the kinds in `trains` are trained, and that the tokens called
-    OBSERVATION or SIMULATED spell the environment's text and nothing else.
+    """Check that only tokens of the kinds in `trains` are trained, and that the tokens labelled
+    OBSERVATION or SIMULATED spell exactly the environment's text.
 
-    `trained` says of each token whether it enters the loss. Raises MaskLeak.
+    `trained` (T,) marks the tokens that enter the loss. Raises MaskLeak.
     """
     for position, (kind, used) in enumerate(zip(encoded.kinds, trained, strict=True)):
         if used and kind not in trains:
             raise MaskLeak(
                 f"token {position} of a trajectory is of kind {kind.name.lower()} and would enter "
-                f"a loss over {', '.join(sorted(each.name.lower() for each in trains))}"
+                f"a loss over {', '.join(sorted(kind.name.lower() for kind in trains))}"
             )
     observed = [step for step in trajectory.steps if step.observation]
-    pieces = (_observed(each.observation, each.observation_ids, tokenizer) for each in observed)
-    written = "".join(step.observation for step in observed)
-    _check_spelling(encoded, _OBSERVED, written, pieces, "an observation", tokenizer)
+    pieces = (_observed_piece(s.observation, s.observation_ids, tokenizer) for s in observed)
+    text = "".join(step.observation for step in observed)
+    _check_spelling(encoded, _OBSERVED, text, pieces, "an observation", tokenizer)
 
 
 def audit_pair(
@@ -167,80 +169,66 @@ def audit_pair(
     pair: Pair,
     tokenizer: Tokenizer,
 ) -> None:
-    """Check that on both sides the tokens called PROMPT come first, spell the pair's context and
-    nothing else, and are not trained. Raises MaskLeak."""
+    """Check that on both sides the PROMPT tokens come first, spell exactly the pair's context and
+    are not trained. Raises MaskLeak."""
     opening = _prompt_text(pair.opening, pair.prefill, tokenizer)
     parts = [opening, *(turn.text for turn in pair.turns)]
     for side, used in zip(sides, trained, strict=True):
         count = side.kinds.count(Kind.PROMPT)
         if Kind.PROMPT in side.kinds[count:] or any(used[:count]):
             raise MaskLeak("a token of a pair's context would enter its loss")
-        pieces = (_plain(part, Kind.PROMPT, tokenizer) for part in parts)
+        pieces = (_text_piece(part, Kind.PROMPT, tokenizer) for part in parts)
         _check_spelling(side, {Kind.PROMPT}, "".join(parts), pieces, "a pair's context", tokenizer)
 
 
 def _check_spelling(
     encoded: Encoded,
     kinds: Set[Kind],
-    written: str,
+    expected: str,
     pieces: Iterable[_Piece],
-    what: str,
+    label: str,
     tokenizer: Tokenizer,
 ) -> None:
-    """`pieces` are encoded only where the text alone does not decide."""
+    """Check that the tokens of some kinds decode to a text. Raises MaskLeak.
+
+    `pieces` are that text's expected pieces, encoded lazily: only if the text alone cannot decide.
+    """
     pairs = zip(encoded.ids, encoded.kinds, strict=True)
-    ids = tuple(token for token, each in pairs if each in kinds)
-    spelled = _decode(ids, tokenizer)
-    if spelled == written:
+    ids = tuple(token for token, kind in pairs if kind in kinds)
+    spelled = decode(ids, tokenizer)
+    if spelled == expected:
         return
-    if spelled == _decode(_ids(written, tokenizer), tokenizer):
-        return  # a tokenizer that loses spaces, or words that it does not know
-    if spelled.split() == written.split() and ids == _join(list(pieces)).ids:
-        return  # a tokenizer that begins every text with a space
-    at = next(
-        (i for i, (a, b) in enumerate(zip(spelled, written, strict=False)) if a != b),
-        min(len(spelled), len(written)),
+    # Some tokenizers lose spaces or unknown words, others put a space before every piece.
+    if spelled == decode(_ids(expected, tokenizer), tokenizer):
+        return
+    if spelled.split() == expected.split() and ids == _join(list(pieces)).ids:
+        return
+    start = next(
+        (i for i, (a, b) in enumerate(zip(spelled, expected, strict=False)) if a != b),
+        min(len(spelled), len(expected)),
     )
     raise MaskLeak(
-        f"the tokens of {what} spell {spelled[at : at + 40]!r} where {written[at : at + 40]!r} is "
-        "written; no mask over them would be right"
+        f"the tokens of {label} spell {spelled[start : start + 40]!r} instead of "
+        f"{expected[start : start + 40]!r}; no mask over them would be right"
     )
-
-
-def coloured_tokens(encoded: Encoded, tokenizer: Tokenizer, trains: frozenset[Kind]) -> Text:
-    """A trajectory's text for a terminal: coloured by kind, trained tokens underlined."""
-    from rich.text import Text
-
-    colours = {
-        Kind.PROMPT: "dim",
-        Kind.THOUGHT: "cyan",
-        Kind.ACTION: "yellow",
-        Kind.OBSERVATION: "magenta",
-        Kind.ANSWER: "green",
-        Kind.SIMULATED: "blue",
-    }
-    text = Text()
-    start = 0
-    for end in range(1, len(encoded.ids) + 1):
-        if end < len(encoded.ids) and encoded.kinds[end] is encoded.kinds[start]:
-            continue
-        kind = encoded.kinds[start]
-        style = colours[kind] + (" underline" if kind in trains else "")
-        text.append(_decode(encoded.ids[start:end], tokenizer), style)
-        start = end
-    return text
 
 
 def end_of_turn(tokenizer: Tokenizer) -> int:
-    """The id that the chat template puts after an assistant's text; else the tokenizer's eos.
+    """The id that the chat template puts after an assistant's text, or the tokenizer's eos.
 
-    Raises UserError where there is no template."""
+    Raises UserError if the tokenizer has no template.
+    """
     _check_template(tokenizer)
-    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _MARK}]
-    after = tokenizer.apply_chat_template(turns, tokenize=False).rpartition(_MARK)[2]
-    first = _ids(after, tokenizer)[:1]
+    messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _PLACEHOLDER}]
+    rendered = tokenizer.apply_chat_template(messages, tokenize=False)
+    first = _ids(rendered.rpartition(_PLACEHOLDER)[2], tokenizer)[:1]
     special = set(tokenizer.all_special_ids)
     return int(first[0] if first and first[0] in special else tokenizer.eos_token_id)
+
+
+def decode(ids: Sequence[int], tokenizer: Tokenizer) -> str:
+    """The text of ids, special tokens included and spaces left as they are."""
+    return str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)) if ids else ""
 
 
 class _Piece(Struct, frozen=True):
@@ -259,49 +247,49 @@ def _check_template(tokenizer: Tokenizer) -> None:
     if not tokenizer.chat_template:
         raise UserError(
             f"the tokenizer of '{tokenizer.name_or_path}' has no chat template, so no turn can be "
-            "opened; take an instruction-tuned model, or put a chat_template.jinja beside it"
+            "opened; use an instruction-tuned model, or put a chat_template.jinja beside it"
         )
 
 
 def _prompt_text(opening: Sequence[Message], prefill: str, tokenizer: Tokenizer) -> str:
     _check_template(tokenizer)
-    messages = [{"role": each.role, "content": each.content} for each in opening]
+    messages = [{"role": message.role, "content": message.content} for message in opening]
     rendered = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     return str(rendered) + prefill
 
 
 def _prompt_piece(opening: Sequence[Message], prefill: str, tokenizer: Tokenizer) -> _Piece:
-    return _plain(_prompt_text(opening, prefill, tokenizer), Kind.PROMPT, tokenizer)
+    return _text_piece(_prompt_text(opening, prefill, tokenizer), Kind.PROMPT, tokenizer)
 
 
-def _plain(text: str, kind: Kind, tokenizer: Tokenizer) -> _Piece:
+def _text_piece(text: str, kind: Kind, tokenizer: Tokenizer) -> _Piece:
     ids = _ids(text, tokenizer)
     return _Piece(ids, [kind] * len(ids))
 
 
-def _observed(text: str, written: Sequence[int] | None, tokenizer: Tokenizer) -> _Piece:
-    """The environment's text, in which what the model wrote keeps the ids that it sampled."""
-    spelled = _decode(written or (), tokenizer)
-    if not (written and spelled and spelled in text):
-        return _plain(text, Kind.OBSERVATION, tokenizer)
+def _observed_piece(text: str, sampled: Sequence[int] | None, tokenizer: Tokenizer) -> _Piece:
+    """The environment's text; a part that the model wrote itself keeps its `sampled` ids."""
+    spelled = decode(sampled or (), tokenizer)
+    if not (sampled and spelled and spelled in text):
+        return _text_piece(text, Kind.OBSERVATION, tokenizer)
     before, after = (
-        _plain(part, Kind.OBSERVATION, tokenizer) for part in text.split(spelled, maxsplit=1)
+        _text_piece(part, Kind.OBSERVATION, tokenizer) for part in text.split(spelled, maxsplit=1)
     )
-    kinds = [Kind.SIMULATED] * len(written)
-    return _Piece([*before.ids, *written, *after.ids], [*before.kinds, *kinds, *after.kinds])
+    kinds = [Kind.SIMULATED] * len(sampled)
+    return _Piece([*before.ids, *sampled, *after.ids], [*before.kinds, *kinds, *after.kinds])
 
 
-def _observations(steps: Sequence[Step], tokenizer: Tokenizer) -> _Piece:
-    """What the environment says in one piece, as `encode_prompt` has it."""
-    written = next((step.observation_ids for step in steps if step.observation_ids), None)
-    return _observed("".join(step.observation for step in steps), written, tokenizer)
+def _observations_piece(steps: Sequence[Step], tokenizer: Tokenizer) -> _Piece:
+    """The observations of steps as one piece, as `encode_prompt` has them."""
+    sampled = next((step.observation_ids for step in steps if step.observation_ids), None)
+    return _observed_piece("".join(step.observation for step in steps), sampled, tokenizer)
 
 
 def _step_piece(step: Step, tag: str, ends: bool, tokenizer: Tokenizer) -> _Piece:
     end = end_of_turn(tokenizer)
     ids = _step_ids(step, end, tokenizer)
-    boundary, late = _parts(step, tag)
-    kinds = _split(ids, boundary, Kind.THOUGHT, late, tokenizer)
+    boundary, late = _boundary(step, tag)
+    kinds = _kinds(ids, boundary, Kind.THOUGHT, late, tokenizer)
     ended = step.kind == "answer" and not step.forced and step.stop_reason == "stop"
     if ends and ended and ids[-1:] != [end]:
         ids, kinds = [*ids, end], [*kinds, Kind.ANSWER]
@@ -309,17 +297,17 @@ def _step_piece(step: Step, tag: str, ends: bool, tokenizer: Tokenizer) -> _Piec
 
 
 def _step_ids(step: Step, end: int, tokenizer: Tokenizer) -> list[int]:
-    """The sampled ids of a step where they spell its text, else its text's."""
+    """The sampled ids of a step if they spell its text, else its text's."""
     if step.token_ids:
         ids = list(step.token_ids)
         spelling = ids[:-1] if ids[-1] == end else ids
-        if _decode(spelling, tokenizer) == step.text:
+        if decode(spelling, tokenizer) == step.text:
             return ids
     return _ids(step.text, tokenizer)
 
 
-def _parts(step: Step, tag: str) -> tuple[int, Kind]:
-    """Where in a step's text the thought ends, and what follows it."""
+def _boundary(step: Step, tag: str) -> tuple[int, Kind]:
+    """The character at which a step's thought ends, and the kind of the text after it."""
     if step.kind == "search":
         return step.text.find(tag), Kind.ACTION
     if step.kind == "answer":
@@ -328,7 +316,7 @@ def _parts(step: Step, tag: str) -> tuple[int, Kind]:
 
 
 def _answer_start(text: str) -> int:
-    """The end of `</think>`; where there is none, the last opening of an answer."""
+    """The end of `</think>`, or without one the start of the last answer's opening."""
     closed = text.rfind("</think>")
     if closed >= 0:
         return closed + len("</think>")
@@ -336,61 +324,59 @@ def _answer_start(text: str) -> int:
     return start if start >= 0 else len(text)
 
 
-def _split(
+def _kinds(
     ids: Sequence[int], boundary: int, early: Kind, late: Kind, tokenizer: Tokenizer
 ) -> list[Kind]:
-    """Kinds of the ids of a text: `late` from the token that holds the character `boundary` on."""
-    low, high = 0, len(ids)  # the first token whose text reaches beyond the boundary
+    """A kind per id: `late` from the token on that contains the character at `boundary`."""
+    # Bisect for the first token whose text extends beyond the boundary.
+    low, high = 0, len(ids)
     while low < high:
         middle = (low + high) // 2
-        if len(_decode(ids[: middle + 1], tokenizer)) > boundary:
+        if len(decode(ids[: middle + 1], tokenizer)) > boundary:
             high = middle
         else:
             low = middle + 1
     return [early] * low + [late] * (len(ids) - low)
 
 
-def _parts_at(begun: str, text: str, tokenizer: Tokenizer) -> bool:
-    """Whether a text and what goes on from it, encoded as one, part between two tokens."""
+def _splits_at(begun: str, text: str, tokenizer: Tokenizer) -> bool:
+    """Whether a token boundary separates `begun` from `text` when both are encoded as one."""
     ids = _ids(begun + text, tokenizer)
-    given = _split(ids, len(begun), Kind.PROMPT, Kind.THOUGHT, tokenizer).count(Kind.PROMPT)
-    return _decode(ids[:given], tokenizer) == begun
+    count = _kinds(ids, len(begun), Kind.PROMPT, Kind.THOUGHT, tokenizer).count(Kind.PROMPT)
+    return decode(ids[:count], tokenizer) == begun
 
 
-def _continued(
-    pair: Pair, begun: str, text: str, ends: bool, whole: bool, tokenizer: Tokenizer
+def _encode_side(
+    pair: Pair, begun: str, text: str, ends: bool, joined: bool, tokenizer: Tokenizer
 ) -> Encoded:
+    """One side of a pair; `joined`: its text is encoded in one piece with `begun`."""
     pieces = [_prompt_piece(pair.opening, pair.prefill, tokenizer)]
     earlier = pair.turns[:-1] if begun else pair.turns
-    pieces += (_plain(turn.text, Kind.PROMPT, tokenizer) for turn in earlier)
-    if not whole:
-        pieces.append(_plain(begun, Kind.PROMPT, tokenizer))
+    pieces += (_text_piece(turn.text, Kind.PROMPT, tokenizer) for turn in earlier)
+    if not joined:
+        pieces.append(_text_piece(begun, Kind.PROMPT, tokenizer))
         begun = ""
     ids = _ids(begun + text, tokenizer)
-    given = _split(ids, len(begun), Kind.PROMPT, Kind.THOUGHT, tokenizer)
+    context = _kinds(ids, len(begun), Kind.PROMPT, Kind.THOUGHT, tokenizer)
     starts = [text.find(tag) for tag in _QUERY_TAGS.values() if tag in text]
     late = Kind.ACTION if starts else Kind.ANSWER
     start = len(begun) + (min(starts) if starts else _answer_start(text))
-    own = _split(ids, start, Kind.THOUGHT, late, tokenizer)
-    kinds = [g if g is Kind.PROMPT else o for g, o in zip(given, own, strict=True)]
+    own = _kinds(ids, start, Kind.THOUGHT, late, tokenizer)
+    kinds = [c if c is Kind.PROMPT else o for c, o in zip(context, own, strict=True)]
     if ends:
         ids, kinds = [*ids, end_of_turn(tokenizer)], [*kinds, Kind.ANSWER]
     return _join([*pieces, _Piece(ids, kinds)])
 
 
 def _ids(text: str, tokenizer: Tokenizer) -> list[int]:
-    """Ids without the special tokens that a tokenizer adds: templates write theirs themselves."""
+    """Ids without the special tokens that a tokenizer adds: templates write their own."""
     return list(tokenizer(text, add_special_tokens=False).input_ids) if text else []
-
-
-def _decode(ids: Sequence[int], tokenizer: Tokenizer) -> str:
-    return str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)) if ids else ""
 
 
 def _query_tag(solver: str) -> str:
     if solver not in _QUERY_TAGS:
         raise UserError(
-            f"a trajectory of solver '{solver}' cannot be trained on; training takes trajectories "
-            f"of {', '.join(sorted(_QUERY_TAGS))}, whose turn is one text with tags"
+            f"cannot train on a trajectory of solver '{solver}'; training takes trajectories of "
+            f"{', '.join(sorted(_QUERY_TAGS))}, whose turn is one text with tags"
         )
     return _QUERY_TAGS[solver]

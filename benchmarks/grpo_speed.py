@@ -153,30 +153,30 @@ class Turns:
     """
 
     def __init__(self, model: Any, tokenizer: Any, recipe: GRPOConfig) -> None:
-        self.seats = recipe.seats
+        self.slots = recipe.seats
         self._model = model
         self._tokenizer = tokenizer
         self._temperature = recipe.temperature
         self._end = end_of_turn(tokenizer)
-        self._seated: list[Slot] = []
+        self._active: list[Slot] = []
 
-    def sit(self, rng: Random) -> Slot:
-        self._seated.append(Slot(rng))
-        return self._seated[-1]
+    def acquire(self, rng: Random) -> Slot:
+        self._active.append(Slot(rng))
+        return self._active[-1]
 
-    def leave(self, seat: Slot) -> None:
-        self._seated.remove(seat)
+    def release(self, slot: Slot) -> None:
+        self._active.remove(slot)
 
-    def ask(self, seat: Slot, request: Generate) -> None:
-        seat.ids, seat.request = list(encode_prompt(request.prompt, self._tokenizer)), request
+    def submit(self, slot: Slot, request: Generate) -> None:
+        slot.ids, slot.request = list(encode_prompt(request.prompt, self._tokenizer)), request
 
     def step(self) -> list[tuple[Slot, Completion]]:
-        asked = [(seat, seat.request) for seat in self._seated if seat.request]
-        turns = [(seat, request) for seat, request in asked if not request.forced] or asked
-        made = self._generated([seat.ids for seat, _ in turns], [each for _, each in turns])
+        asked = [(slot, slot.request) for slot in self._active if slot.request]
+        turns = [(slot, request) for slot, request in asked if not request.forced] or asked
+        made = self._generated([slot.ids for slot, _ in turns], [each for _, each in turns])
         return [
-            (seat, self._completion(ids, seat, request))
-            for (seat, request), ids in zip(turns, made, strict=True)
+            (slot, self._completion(ids, slot, request))
+            for (slot, request), ids in zip(turns, made, strict=True)
         ]
 
     def _generated(
@@ -202,13 +202,13 @@ class Turns:
         )
         return [list(row) for row in made[:, longest:].tolist()]
 
-    def _completion(self, ids: list[int], seat: Slot, request: Generate) -> Completion:
+    def _completion(self, ids: list[int], slot: Slot, request: Generate) -> Completion:
         ids = ids[: request.max_tokens]
         sampled = ids[: ids.index(self._end)] if self._end in ids else ids
         text = self._tokenizer.decode(sampled)
         if len(sampled) < len(ids) and not any(each in text for each in request.stop):
             sampled = [*sampled, self._end]
-        return completion(sampled, self._end, request.stop, len(seat.ids), self._tokenizer)
+        return completion(sampled, self._end, request.stop, len(slot.ids), self._tokenizer)
 
 
 def _played(
@@ -226,7 +226,7 @@ def _played(
 
     with SearchClient(scene.search) as finder:
         rollout(rollouts(_WARM)[:2], sampler(), finder)
-        finder.forget()
+        finder.clear()
         start = time.process_time()
         made = rollout(rollouts(scene.budget), sampler(), finder)
         seconds = time.process_time() - start

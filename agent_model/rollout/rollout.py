@@ -1,11 +1,12 @@
-"""Plays many episodes at once with one sampler, each going on as soon as it can.
+"""Runs many episodes at once with one sampler.
 
-An episode whose completion is whole searches, is shown what was found and samples on, while the
-others are still in the middle of theirs; one that has ended makes room for the next.
+Each episode advances as soon as it can: one whose completion ends in a search receives the results
+and continues while the others are still sampling, and one that has ended makes room for the next.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple
@@ -15,104 +16,97 @@ from agent_model.rollout.simulator import Simulator
 from autocoa_bench.episode import Episode, Event, Reply
 from autocoa_bench.types import Completion, Generate, Observation, Trajectory
 
-LookUp = Callable[[Sequence[str]], Sequence[Observation]]
-"""What searches find, in the order of their queries."""
+SearchFunction = Callable[[Sequence[str]], Sequence[Observation]]
+"""The observations for queries, in their order."""
 
 
 class Rollout(NamedTuple):
-    """An episode to play, and what draws its tokens."""
+    """An episode to run, and the random numbers that its tokens are sampled with."""
 
     episode: Episode
     rng: Random
 
 
 def rollout(
-    rollouts: Sequence[Rollout], sampler: Sampler, look_up: LookUp | Simulator
+    rollouts: Sequence[Rollout], sampler: Sampler, search: SearchFunction | Simulator
 ) -> list[Trajectory]:
-    """Play all episodes to their ends; trajectories in their order.
+    """Run all episodes to their ends; returns their trajectories in the same order.
 
-    With a simulator, the sampler writes what searches find as well.
+    With a simulator, the sampler writes the search results too.
     """
-    table = _Table(rollouts, sampler, look_up)
-    while not table.done:
-        table.fill()
-        table.go_on()
-    return table.trajectories()
+    scheduler = _Scheduler(rollouts, sampler, search)
+    while len(scheduler.trajectories) < len(rollouts):
+        scheduler.start_episodes()
+        scheduler.step()
+    return [scheduler.trajectories[i] for i in range(len(rollouts))]
 
 
-class _Table:
-    """The episodes that wait, those that sit, and those that have ended."""
+class _Scheduler:
+    """Assigns waiting episodes to free slots and passes events and replies between them."""
 
     def __init__(
-        self, rollouts: Sequence[Rollout], sampler: Sampler, look_up: LookUp | Simulator
+        self, rollouts: Sequence[Rollout], sampler: Sampler, search: SearchFunction | Simulator
     ) -> None:
+        self.trajectories: dict[int, Trajectory] = {}
         self._rollouts = rollouts
         self._sampler = sampler
-        self._look_up = look_up
-        self._waiting = list(range(len(rollouts)))[::-1]
-        self._seated: dict[Slot, int] = {}
-        self._ended: dict[int, Trajectory] = {}
-        self._writing: set[Slot] = set()  # those whose request is for a search's results
+        self._search = search
+        self._waiting = deque(range(len(rollouts)))
+        self._running: dict[Slot, int] = {}
+        self._simulating: set[Slot] = set()  # slots whose request is for search results
 
-    @property
-    def done(self) -> bool:
-        return len(self._ended) == len(self._rollouts)
+    def start_episodes(self) -> None:
+        """Start waiting episodes while there are free slots."""
+        while self._waiting and len(self._running) < self._sampler.slots:
+            i = self._waiting.popleft()
+            slot = self._sampler.acquire(self._rollouts[i].rng)
+            self._running[slot] = i
+            self._process([(slot, next(self._rollouts[i].episode))])
 
-    def trajectories(self) -> list[Trajectory]:
-        return [self._ended[i] for i in range(len(self._rollouts))]
+    def step(self) -> None:
+        """Step the sampler once, and process all that follows from it."""
+        if self._running:
+            completed = self._sampler.step()
+            self._process(self._send([(slot, self._reply(slot, c)) for slot, c in completed]))
 
-    def fill(self) -> None:
-        """Seat episodes that wait, as long as there are seats."""
-        while self._waiting and len(self._seated) < self._sampler.seats:
-            i = self._waiting.pop()
-            seat = self._sampler.sit(self._rollouts[i].rng)
-            self._seated[seat] = i
-            self._settle([(seat, next(self._rollouts[i].episode))])
+    def _reply(self, slot: Slot, completion: Completion) -> Reply:
+        """A completion as the episode's reply: an observation if it was a simulated search."""
+        if slot not in self._simulating:
+            return completion
+        assert isinstance(self._search, Simulator)
+        self._simulating.remove(slot)
+        return self._search.observe(completion)
 
-    def go_on(self) -> None:
-        """One token of every episode that sits, and all that follows from it at once."""
-        if self._seated:
-            done = self._sampler.step()
-            self._settle(self._send([(seat, self._reply(seat, said)) for seat, said in done]))
-
-    def _reply(self, seat: Slot, said: Completion) -> Reply:
-        """A completion, as its episode takes it."""
-        if seat not in self._writing:
-            return said
-        assert isinstance(self._look_up, Simulator)
-        self._writing.remove(seat)
-        return self._look_up.observe(said)
-
-    def _settle(self, events: Sequence[tuple[Slot, Event]]) -> None:
-        """Answer events until all that are left wait for the sampler."""
+    def _process(self, events: Sequence[tuple[Slot, Event]]) -> None:
+        """Handle events until every running episode waits for the sampler."""
         while events:
-            events = self._send(self._face(events))
+            events = self._send(self._handle(events))
 
     def _send(self, replies: Sequence[tuple[Slot, Reply]]) -> list[tuple[Slot, Event]]:
-        """What the episodes ask for next; those that end leave their seats."""
+        """Send replies to their episodes; returns the next events. Ended episodes free slots."""
         events = []
-        for seat, reply in replies:
-            i = self._seated[seat]
+        for slot, reply in replies:
+            i = self._running[slot]
             try:
-                events.append((seat, self._rollouts[i].episode.send(reply)))
+                events.append((slot, self._rollouts[i].episode.send(reply)))
             except StopIteration as end:
-                self._ended[i] = end.value
-                self._sampler.leave(seat)
-                del self._seated[seat]
+                self.trajectories[i] = end.value
+                self._sampler.release(slot)
+                del self._running[slot]
         return events
 
-    def _face(self, events: Sequence[tuple[Slot, Event]]) -> list[tuple[Slot, Reply]]:
-        """Ask the sampler for what is to be generated, and answer the searches together."""
-        searching = []
-        for seat, event in events:
+    def _handle(self, events: Sequence[tuple[Slot, Event]]) -> list[tuple[Slot, Reply]]:
+        """Submit requests to the sampler, and run all searches of these events in one call."""
+        searches: list[tuple[Slot, str]] = []
+        for slot, event in events:
             if isinstance(event, Generate):
-                self._sampler.ask(seat, event)
-            elif isinstance(self._look_up, Simulator):
-                self._writing.add(seat)
-                self._sampler.ask(seat, self._look_up.request(event))
+                self._sampler.submit(slot, event)
+            elif isinstance(self._search, Simulator):
+                self._simulating.add(slot)
+                self._sampler.submit(slot, self._search.request(event))
             else:
-                searching.append((seat, event.query))
-        if not searching or isinstance(self._look_up, Simulator):
+                searches.append((slot, event.query))
+        if not searches or isinstance(self._search, Simulator):
             return []
-        found = self._look_up([query for _, query in searching])
-        return [(seat, each) for (seat, _), each in zip(searching, found, strict=True)]
+        observations = self._search([query for _, query in searches])
+        return [(slot, obs) for (slot, _), obs in zip(searches, observations, strict=True)]

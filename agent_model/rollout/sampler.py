@@ -1,8 +1,8 @@
-"""The policy in process as a sampler of many completions at once.
+"""Samples many completions at once from the policy in this process.
 
-Who asks has a seat. A seat keeps what the policy has read and written for it, so that the next
-request of the same episode computes only what is new: the environment's words, in one block. Seats
-that begin alike (a group's) read that beginning once.
+Each episode occupies a slot, whose row of the key-value cache holds the tokens read so far: the
+next request of the same episode computes only the new tokens, in one block. A prefix that slots
+share (the prompt of a group) is computed once and copied.
 """
 
 from __future__ import annotations
@@ -14,18 +14,21 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
-from agent_model.tokens import Tokenizer, encode_prompt, end_of_turn
+from agent_model.tokens import Tokenizer, decode, encode_prompt, end_of_turn
 from autocoa_bench.engines.transformers.kv_cache import KVCache, alike
 from autocoa_bench.types import Completion, Generate
 
 if TYPE_CHECKING:
     from agent_model.training.model import Policy
 
-_TAIL = 24  # tokens that a stop string surely fits into
+_TAIL = 24  # tokens that certainly contain a stop string
 
 
 class Slot:
-    """One episode's place: its tokens, how many of them are in the cache, what it was asked."""
+    """One episode's place in a sampler: its token ids and the request being completed.
+
+    `cached` counts ids whose keys and values are in the cache, `prompt` those of the prompt.
+    """
 
     def __init__(self, rng: Random) -> None:
         self.rng = rng
@@ -36,131 +39,130 @@ class Slot:
 
     @property
     def sampled(self) -> list[int]:
-        """What was sampled for the request so far."""
+        """The ids sampled for the request so far."""
         return self.ids[self.prompt :]
 
 
 class Sampler(Protocol):
-    """Completes requests of episodes, token in and token out, for as many seats as it has."""
+    """Completes requests of as many episodes at a time as it has `slots`."""
 
-    seats: int
+    slots: int
 
-    def sit(self, rng: Random) -> Slot:
-        """A new episode's seat; `dice` draws its tokens."""
+    def acquire(self, rng: Random) -> Slot:
+        """A slot for a new episode, whose tokens are sampled with `rng`."""
         ...
 
-    def leave(self, seat: Slot) -> None:
-        """Give a seat back."""
+    def release(self, slot: Slot) -> None:
+        """Free the slot of an episode that has ended."""
         ...
 
-    def ask(self, seat: Slot, request: Generate) -> None:
-        """Put a request of the seat's episode."""
+    def submit(self, slot: Slot, request: Generate) -> None:
+        """Start a request of the slot's episode."""
         ...
 
     def step(self) -> list[tuple[Slot, Completion]]:
-        """Go on with all requests; those that were completed by it."""
+        """Advance all requests; returns those that are now complete."""
         ...
 
 
 class PolicySampler:
-    """A transformers model as a sampler: one token of every seat a step."""
+    """A sampler on a transformers model: one token of every slot per step."""
 
     def __init__(
-        self, policy: Policy, tokenizer: Tokenizer, seats: int, temperature: float
+        self, policy: Policy, tokenizer: Tokenizer, slots: int, temperature: float
     ) -> None:
-        """Temperature 0 is greedy. Raises UserError for a model that cannot be sampled so."""
-        self.seats = seats
+        """Temperature 0 is greedy. Raises UserError for a model that the cache does not support."""
+        self.slots = slots
         self._policy = policy
         self._tokenizer = tokenizer
         self._temperature = temperature
         self._end = end_of_turn(tokenizer)
-        self._arena = KVCache(policy.inner, seats)
-        self._seated: list[Slot] = []  # by row of the arena
+        self._cache = KVCache(policy.inner, slots)
+        self._active: list[Slot] = []  # by row of the cache
 
-    def sit(self, rng: Random) -> Slot:
-        """Raises RuntimeError where all seats are taken."""
-        if len(self._seated) == self.seats:
-            raise RuntimeError(f"all {self.seats} seats are taken")
-        seat = Slot(rng)
-        self._seated.append(seat)
-        return seat
+    def acquire(self, rng: Random) -> Slot:
+        """A free slot. Raises RuntimeError if all are occupied."""
+        if len(self._active) == self.slots:
+            raise RuntimeError(f"all {self.slots} slots are occupied")
+        slot = Slot(rng)
+        self._active.append(slot)
+        return slot
 
-    def leave(self, seat: Slot) -> None:
-        """The last seat's row moves into the gap, so that rows in use stay neighbours."""
-        row, last = self._seated.index(seat), self._seated.pop()
-        if last is not seat:
-            self._arena.copy(len(self._seated), row, last.cached)
-            self._seated[row] = last
+    def release(self, slot: Slot) -> None:
+        """Free a slot; the last row moves into the gap, so that rows in use stay adjacent."""
+        row, last = self._active.index(slot), self._active.pop()
+        if last is not slot:
+            self._cache.copy(len(self._active), row, last.cached)
+            self._active[row] = last
 
     @torch.no_grad()
-    def ask(self, seat: Slot, request: Generate) -> None:
-        """Read what is new in the request's prompt, all but its last token."""
+    def submit(self, slot: Slot, request: Generate) -> None:
+        """Compute the new part of the request's prompt, except its last token."""
         ids = list(encode_prompt(request.prompt, self._tokenizer))
-        row = self._seated.index(seat)
-        shared, owner = self._best_beginning(row, ids)
+        row = self._active.index(slot)
+        shared, owner = self._longest_prefix(row, ids)
         if owner != row:
-            self._arena.copy(owner, row, shared)
+            self._cache.copy(owner, row, shared)
         if shared < len(ids) - 1:
-            self._arena.extend(row, shared, ids[shared:-1])
-        seat.ids, seat.cached, seat.prompt, seat.request = ids, len(ids) - 1, len(ids), request
+            self._cache.extend(row, shared, ids[shared:-1])
+        slot.ids, slot.cached, slot.prompt, slot.request = ids, len(ids) - 1, len(ids), request
 
     @torch.no_grad()
     def step(self) -> list[tuple[Slot, Completion]]:
-        """Sample a token of every seat. Every seat must have been asked."""
-        states = self._arena.decode(
-            [seat.ids[seat.cached] for seat in self._seated],
-            [seat.cached for seat in self._seated],
+        """Sample one token of every slot. Every slot must have a request."""
+        states = self._cache.decode(
+            [slot.ids[slot.cached] for slot in self._active],
+            [slot.cached for slot in self._active],
         )
         logits = self._policy.inner.get_output_embeddings()(states).float()
-        drawn = sample_token(logits, self._temperature, [seat.rng for seat in self._seated])
-        done = []
-        for seat, token in zip(self._seated, drawn, strict=True):
-            seat.cached += 1
-            seat.ids.append(token)
-            if completion := self._completed(seat):
-                done.append((seat, completion))
-        return done
+        tokens = sample_token(logits, self._temperature, [slot.rng for slot in self._active])
+        completed = []
+        for slot, token in zip(self._active, tokens, strict=True):
+            slot.cached += 1
+            slot.ids.append(token)
+            if result := self._completed(slot):
+                completed.append((slot, result))
+        return completed
 
-    def _best_beginning(self, row: int, ids: list[int]) -> tuple[int, int]:
-        """How much of a prompt some row has read already, all but its last token at most, and
-        which row: its own where none has more."""
-        own_first = sorted(range(len(self._seated)), key=lambda at: at != row)
-        read = [self._seated[at] for at in own_first]
-        shared = [alike(ids[:-1], seat.ids[: seat.cached]) for seat in read]
-        return max(shared), own_first[shared.index(max(shared))]
+    def _longest_prefix(self, row: int, ids: list[int]) -> tuple[int, int]:
+        """The length of the longest cached prefix of a prompt (without its last token), and the
+        row that holds it: the prompt's own row if no other holds more."""
+        rows = sorted(range(len(self._active)), key=lambda other: other != row)  # own row first
+        shared = [alike(ids[:-1], self._active[i].ids[: self._active[i].cached]) for i in rows]
+        return max(shared), rows[shared.index(max(shared))]
 
-    def _completed(self, seat: Slot) -> Completion | None:
-        """What a seat sampled, where that is whole."""
-        request, sampled = seat.request, seat.sampled
+    def _completed(self, slot: Slot) -> Completion | None:
+        """The slot's completion if it is finished, else None."""
+        request, sampled = slot.request, slot.sampled
         assert request is not None
-        ended = sampled[-1] == self._end
-        tail = _decode(sampled[-_TAIL:], self._tokenizer)
-        met = any(each in tail for each in request.stop)
-        if not (ended or met or len(sampled) >= request.max_tokens):
+        # Decoding everything at every token would be quadratic: a stop string is in the tail.
+        tail = decode(sampled[-_TAIL:], self._tokenizer)
+        stopped = sampled[-1] == self._end or any(stop in tail for stop in request.stop)
+        if not stopped and len(sampled) < request.max_tokens:
             return None
-        return completion(sampled, self._end, request.stop, seat.prompt, self._tokenizer)
+        return completion(sampled, self._end, request.stop, slot.prompt, self._tokenizer)
 
 
 def completion(
     sampled: Sequence[int], end: int, stop: Sequence[str], prompt: int, tokenizer: Tokenizer
 ) -> Completion:
-    """Sampled ids as a completion; an end of turn is among its ids, and not in its text.
+    """A completion from sampled ids; an end-of-turn id `end` is among its ids, not in its text.
 
-    A text ends with its stop string: where the last token says more than that, ids that spell what
-    is kept of it stand in its place.
+    The text ends with its stop string. If the last token goes beyond it, that token is replaced by
+    the ids of the text that remains. `prompt` is the number of prompt tokens.
     """
     ended = sampled[-1] == end
     ids = list(sampled[:-1] if ended else sampled)
-    text = _decode(ids, tokenizer)
-    met = min((each for each in stop if each in text), key=text.find, default=None)
-    if met and not text.endswith(met):
-        text = text[: text.find(met) + len(met)]
-        rest = text.removeprefix(_decode(ids[:-1], tokenizer))
+    text = decode(ids, tokenizer)
+    matched = min((string for string in stop if string in text), key=text.find, default=None)
+    if matched and not text.endswith(matched):
+        text = text[: text.find(matched) + len(matched)]
+        rest = text.removeprefix(decode(ids[:-1], tokenizer))
         ids = [*ids[:-1], *tokenizer(rest, add_special_tokens=False).input_ids]
     return Completion(
         text=text,
-        stop_reason="stop" if ended or met else "length",
-        stop_string=met,
+        stop_reason="stop" if ended or matched else "length",
+        stop_string=matched,
         prompt_tokens=prompt,
         completion_tokens=len(ids),
         token_ids=(*ids, end) if ended else tuple(ids),
@@ -168,15 +170,14 @@ def completion(
 
 
 def sample_token(logits: Tensor, temperature: float, rng: Sequence[Random]) -> list[int]:
-    """One token of each row of logits (B, V), by inverting the cumulated distribution at a number
-    that the row's own dice throw: what a row draws depends on no other row."""
+    """One token per row of logits (B, V); temperature 0 takes the likeliest.
+
+    The cumulative distribution is inverted at a number from the row's own generator, so a row's
+    token does not depend on the other rows.
+    """
     if temperature == 0:
         return [int(token) for token in logits.argmax(-1)]
     mass = (logits / temperature).softmax(-1).double().cumsum(-1)
-    thrown = torch.tensor([each.random() for each in rng], dtype=mass.dtype, device=mass.device)
-    drawn = torch.searchsorted(mass, (thrown * mass[:, -1])[:, None], right=True)
-    return [min(int(token), logits.shape[-1] - 1) for token in drawn[:, 0]]
-
-
-def _decode(ids: Sequence[int], tokenizer: Tokenizer) -> str:
-    return str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+    uniform = torch.tensor([r.random() for r in rng], dtype=mass.dtype, device=mass.device)
+    tokens = torch.searchsorted(mass, (uniform * mass[:, -1])[:, None], right=True)
+    return [min(int(token), logits.shape[-1] - 1) for token in tokens[:, 0]]

@@ -1,4 +1,4 @@
-"""A search engine as rollouts ask it: the queries of one moment together."""
+"""A search engine behind a synchronous call, for rollouts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from autocoa_bench.types import Observation
 
 
 class SearchClient:
-    """A search engine behind a plain call, with an event loop of its own until it is left.
+    """Runs a search engine in an event loop of its own and caches its results.
 
-    A query that it remembers is not asked again. `calls` counts those that were asked and `saved`
-    those that were not; `faults` are calls that failed: they find nothing, and are not remembered.
+    `calls` counts queries sent to the engine and `saved` those answered from the cache. `faults`
+    are calls that failed: they return no passages and are not cached.
     """
 
     def __init__(self, search: SearchEngine) -> None:
@@ -23,7 +23,7 @@ class SearchClient:
         self.saved = 0
         self.faults: list[SearchFault] = []
         self._search = search
-        self._found: dict[str, Observation] = {}
+        self._cache: dict[str, Observation] = {}
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> SearchClient:
@@ -33,22 +33,22 @@ class SearchClient:
         self._runner.close()
 
     def __call__(self, queries: Sequence[str]) -> list[Observation]:
-        """What is found for each query, in order."""
-        new = [query for query in dict.fromkeys(queries) if query not in self._found]
+        """The observations for queries, in order; new queries are searched concurrently."""
+        new = [query for query in dict.fromkeys(queries) if query not in self._cache]
         self.calls += len(new)
         self.saved += len(queries) - len(new)
-        self._runner.run(self._ask(new))
-        return [self._found.get(query, Observation(())) for query in queries]
+        self._runner.run(self._search_all(new))
+        return [self._cache.get(query, Observation(())) for query in queries]
 
-    def forget(self) -> None:
-        """Remember nothing any more."""
-        self._found.clear()
+    def clear(self) -> None:
+        """Empty the cache."""
+        self._cache.clear()
 
-    async def _ask(self, queries: Sequence[str]) -> None:
-        await asyncio.gather(*map(self._ask_one, queries))
+    async def _search_all(self, queries: Sequence[str]) -> None:
+        await asyncio.gather(*map(self._search_one, queries))
 
-    async def _ask_one(self, query: str) -> None:
+    async def _search_one(self, query: str) -> None:
         try:
-            self._found[query] = Observation(await self._search.search(query))
+            self._cache[query] = Observation(await self._search.search(query))
         except SearchFault as fault:
             self.faults.append(fault)

@@ -64,8 +64,8 @@ class PolicyServer:
     UserError where the server does not do what is asked of it, ServerDown where it is gone.
     """
 
-    def __init__(self, address: str, tokenizer: Tokenizer, seats: int) -> None:
-        """`seats` is how many requests are under way at most. Raises UserError."""
+    def __init__(self, address: str, tokenizer: Tokenizer, slots: int) -> None:
+        """`slots` is how many requests are under way at most. Raises UserError."""
         self.tokenizer = tokenizer
         self.model = ""
         self._root = normalised_url(address).removesuffix("/v1")
@@ -74,7 +74,7 @@ class PolicyServer:
         self._transport = Transport(
             self._root,
             key_from_environment(),
-            concurrency=seats,
+            concurrency=slots,
             timeout=_TIMEOUT,
             retries=_RETRIES,
             spared=lambda: False,
@@ -196,31 +196,31 @@ class PolicyServer:
 class ServerSampler:
     """A server as a sampler: each request is one call, and many are under way at once.
 
-    Greedy at temperature 0. Seeds follow from the seats' dice, but sums vary with what else a
+    Greedy at temperature 0. Seeds follow from the slots' dice, but sums vary with what else a
     server computes, so that a rollout is not repeated exactly.
     """
 
-    def __init__(self, server: PolicyServer, seats: int, temperature: float) -> None:
-        self.seats = seats
+    def __init__(self, server: PolicyServer, slots: int, temperature: float) -> None:
+        self.slots = slots
         self._server = server
         self._temperature = temperature
         self._end = end_of_turn(server.tokenizer)
         self._asked: dict[asyncio.Future[list[int]], Slot] = {}
 
-    def sit(self, rng: Random) -> Slot:
-        """A new episode's seat."""
+    def acquire(self, rng: Random) -> Slot:
+        """A slot for a new episode."""
         return Slot(rng)
 
-    def leave(self, seat: Slot) -> None:
-        """A seat holds nothing on the server."""
+    def release(self, slot: Slot) -> None:
+        """A slot holds nothing on the server."""
 
-    def ask(self, seat: Slot, request: Generate) -> None:
+    def submit(self, slot: Slot, request: Generate) -> None:
         """Send a request."""
-        seat.ids = list(encode_prompt(request.prompt, self._server.tokenizer))
-        seat.prompt, seat.request = len(seat.ids), request
-        seed = seat.rng.getrandbits(31)
-        work = self._server.complete(seat.ids, request, self._temperature, seed)
-        self._asked[self._server.begin(work)] = seat
+        slot.ids = list(encode_prompt(request.prompt, self._server.tokenizer))
+        slot.prompt, slot.request = len(slot.ids), request
+        seed = slot.rng.getrandbits(31)
+        work = self._server.complete(slot.ids, request, self._temperature, seed)
+        self._asked[self._server.begin(work)] = slot
 
     def step(self) -> list[tuple[Slot, Completion]]:
         """Wait until a reply is there, and take all that are. Raises UserError."""
@@ -228,8 +228,8 @@ class ServerSampler:
         done, _ = self._server.run(waiting)
         return [self._completed(self._asked.pop(each), each.result()) for each in done]
 
-    def _completed(self, seat: Slot, sampled: list[int]) -> tuple[Slot, Completion]:
-        assert seat.request is not None
-        seat.ids += sampled
-        stop, tokenizer = seat.request.stop, self._server.tokenizer
-        return seat, completion(sampled, self._end, stop, seat.prompt, tokenizer)
+    def _completed(self, slot: Slot, sampled: list[int]) -> tuple[Slot, Completion]:
+        assert slot.request is not None
+        slot.ids += sampled
+        stop, tokenizer = slot.request.stop, self._server.tokenizer
+        return slot, completion(sampled, self._end, stop, slot.prompt, tokenizer)

@@ -1,6 +1,6 @@
-"""The policy as the search engine: what it writes behind its search is the observation.
+"""The policy as the search engine: the text that it writes after a search is the observation.
 
-This is the simulated environment of the paper's first stage of reinforcement learning (3.3.3).
+This is the simulated environment of the paper's first RL stage (3.3.3).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from autocoa_bench.types import Completion, Generate, Observation, Search
 
 
 class Simulator:
-    """Asks for results, and makes observations of them, in a dialect's own form.
+    """Requests search results from the policy and reads observations from its completions.
 
-    `calls` counts results that were written; of those `faults` are out of form, or hold what could
-    act in a dialect (a tag, a backslash): the passages that can be read from them are shown as a
-    search engine's would be, and no token of that is the policy's. So are those of which there are
-    more than the `top_k` that a search engine would find.
+    `calls` counts completions; `faults` counts those that are malformed, contain text that a
+    dialect would act on (a tag, a backslash), or have more than `top_k` passages. A faulty
+    completion is re-rendered from the passages that can be read, as a search engine's results
+    would be, so none of its tokens count as the policy's own.
     """
 
     def __init__(self, dialect: TaggedDialect, max_tokens: int, top_k: int) -> None:
@@ -27,18 +27,17 @@ class Simulator:
         self._top_k = top_k
 
     def request(self, search: Search) -> Generate:
-        """What to ask of the policy in place of a search."""
+        """The request that asks the policy for the results of a search."""
         return self._form.request(search.before, self._max_tokens)
 
     def observe(self, completion: Completion) -> Observation:
-        """What it wrote, token by token as it was sampled."""
-        found = self._form.read(completion)
+        """The observation in a completion, with the token ids as sampled if it is well-formed."""
+        results = self._form.read(completion)
         self.calls += 1
-        texts = (text for each in found.passages for text in (each.title, each.text))
-        several = len(found.passages) > self._top_k
-        if found.problem or several or any(neutralise(text) != text for text in texts):
+        texts = (text for passage in results.passages for text in (passage.title, passage.text))
+        too_many = len(results.passages) > self._top_k
+        if results.problem or too_many or any(neutralise(text) != text for text in texts):
             self.faults += 1
-            return Observation(found.passages[: self._top_k])
-        return Observation(
-            found.passages, text=self._form.written(found), token_ids=completion.token_ids
-        )
+            return Observation(results.passages[: self._top_k])
+        text = self._form.written(results)
+        return Observation(results.passages, text=text, token_ids=completion.token_ids)

@@ -94,7 +94,7 @@ class RolloutWorkers:
             )
             for place, question in enumerate(questions)
         ]
-        self._finder.forget()
+        self._finder.clear()
         model = accelerator.unwrap_model(trainer.model)
         policy = Policy(model).train(model.training)
         seats = min(recipe.seats, len(rollouts))

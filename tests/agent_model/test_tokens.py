@@ -1,12 +1,10 @@
 """Trajectories as tokens: pieces, kinds, and the audit of masks."""
 
-import io
 from contextlib import nullcontext
 from typing import Any
 
 import msgspec
 import pytest
-from rich.console import Console
 from tokenizers import decoders, normalizers, pre_tokenizers
 
 from agent_model.data.pairs import Pair
@@ -18,7 +16,6 @@ from agent_model.tokens import (
     MaskLeak,
     audit,
     audit_pair,
-    coloured_tokens,
     encode,
     encode_pair,
     encode_prompt,
@@ -40,7 +37,7 @@ def tokenizer() -> Any:
 def spelled(encoded: Encoded, kind: Kind, tokenizer: Any) -> str:
     """The text of all tokens of one kind."""
     pairs = zip(encoded.ids, encoded.kinds, strict=True)
-    return str(tokenizer.decode([token for token, each in pairs if each is kind]))
+    return str(tokenizer.decode([token for token, label in pairs if label is kind]))
 
 
 def trained(encoded: Encoded, stage: str) -> list[bool]:
@@ -260,21 +257,6 @@ def test_a_space_that_a_tokenizer_puts_before_every_text_is_no_leak_and_hides_no
         audit(shifted, trained(shifted, "sft2"), TRAINS["sft2"], trajectory, spaced)
 
 
-def test_a_trajectory_prints_coloured_with_what_is_trained_underlined(tokenizer: Any) -> None:
-    trajectory: Trajectory = searched()
-    text = coloured_tokens(encode(trajectory, tokenizer), tokenizer, TRAINS["sft2"])
-    console = Console(file=io.StringIO(), force_terminal=True, width=100, color_system="standard")
-    console.print(text)
-    assert isinstance(console.file, io.StringIO)
-    print(console.file.getvalue())  # to be read with pytest -s
-    underlined = "".join(
-        text.plain[span.start : span.end] for span in text.spans if "underline" in str(span.style)
-    )
-    assert "<begin_search> builder 0 </end_search>" in underlined
-    assert "<search_result>" not in underlined
-    assert "magenta" in {str(span.style) for span in text.spans}
-
-
 def test_a_single_reply_is_trained_whole_whatever_its_solver(tokenizer: Any) -> None:
     step = Step("answer", "Verdict: correct", argument="Verdict: correct")
     opening = (Message("user", "Is it right?"),)
@@ -298,5 +280,5 @@ def test_a_tokenizer_without_a_chat_template_has_no_end_of_turn() -> None:
 
 def test_a_solver_of_another_form_is_refused(tokenizer: Any) -> None:
     other = msgspec.structs.replace(searched(), solver="react")
-    with pytest.raises(UserError, match="solver 'react' cannot be trained on"):
+    with pytest.raises(UserError, match="cannot train on a trajectory of solver 'react'"):
         encode(other, tokenizer)

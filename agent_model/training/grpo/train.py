@@ -225,7 +225,7 @@ def _played(run: _Run, finder: SearchClient, step: int) -> tuple[list[Group], di
         groups = rollouts_of_step(stage, simulator, step, *part)
         return groups, {"calls": 0, "saved": simulator.calls, "faults": simulator.faults}
     before = finder.calls, finder.saved, len(finder.faults)
-    finder.forget()  # what is asked in a step follows from the step alone
+    finder.clear()  # what is asked in a step follows from the step alone
     groups = rollouts_of_step(stage, finder, step, *part)
     after = finder.calls, finder.saved, len(finder.faults)
     asked = (float(now - then) for now, then in zip(after, before, strict=True))

@@ -20,34 +20,34 @@ class Reader:
     """A sampler that searches once for its town, then answers what it found; town 13 never makes
     sense, and town 12 takes longest."""
 
-    def __init__(self, seats: int) -> None:
-        self.seats = seats
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
         self.most = 0
         self._asked: dict[Slot, Generate | None] = {}
         self._late = 3
 
-    def sit(self, rng: Random) -> Slot:
-        seat = Slot(rng)
-        self._asked[seat] = None
+    def acquire(self, rng: Random) -> Slot:
+        slot = Slot(rng)
+        self._asked[slot] = None
         self.most = max(self.most, len(self._asked))
-        assert self.most <= self.seats
-        return seat
+        assert self.most <= self.slots
+        return slot
 
-    def leave(self, seat: Slot) -> None:
-        del self._asked[seat]
+    def release(self, slot: Slot) -> None:
+        del self._asked[slot]
 
-    def ask(self, seat: Slot, request: Generate) -> None:
-        self._asked[seat] = request
+    def submit(self, slot: Slot, request: Generate) -> None:
+        self._asked[slot] = request
 
     def step(self) -> list[tuple[Slot, Completion]]:
         done = []
-        for seat, request in self._asked.items():
+        for slot, request in self._asked.items():
             assert request is not None
             question = request.prompt.opening[-1].content.rpartition("Question: ")[2]
             if "town 12" in question and self._late:
                 self._late -= 1
                 continue
-            done.append((seat, self._says(question, request.prompt.continuation)))
+            done.append((slot, self._says(question, request.prompt.continuation)))
         return done
 
     def _says(self, question: str, turn: str) -> Completion:
@@ -71,14 +71,14 @@ class Towns:
         return [Observation((Passage("p", "Town", f"The mayor is {name}."),)) for name in names]
 
 
-@pytest.mark.parametrize("seats", [1, 2, 4])
-def test_every_episode_ends_with_its_own_answer_however_many_play_at_once(seats: int) -> None:
-    sampler = Reader(seats)
+@pytest.mark.parametrize("slots", [1, 2, 4])
+def test_every_episode_ends_with_its_own_answer_however_many_play_at_once(slots: int) -> None:
+    sampler = Reader(slots)
     rollouts = [Rollout(episode(q, Agent(shots=0), Budget()), Random(0)) for q in QUESTIONS]
     played = rollout(rollouts, sampler, Towns())
     assert [each.answer for each in played] == ["Anna", "Bert", "Anna", "Hm."]
     assert [each.ending for each in played] == ["answered"] * 3 + ["forced-malformed"]
-    assert sampler.most == seats
+    assert sampler.most == slots
 
 
 def test_searches_of_one_moment_are_asked_together() -> None:

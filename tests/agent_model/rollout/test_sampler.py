@@ -41,8 +41,8 @@ def finish(sampler: PolicySampler, count: int = 1) -> dict[Slot, Completion]:
     """Step until so many completions are whole; those go on in vain until then."""
     done: dict[Slot, Completion] = {}
     while len(done) < count:
-        for seat, completion in sampler.step():
-            done.setdefault(seat, completion)
+        for slot, completion in sampler.step():
+            done.setdefault(slot, completion)
     return done
 
 
@@ -64,39 +64,39 @@ def without_cache(model: Model, request: Generate, temperature: float, rng: Rand
 def test_seats_sample_what_each_would_sample_without_a_cache(
     model: Model, temperature: float
 ) -> None:
-    sampler = PolicySampler(*model, seats=3, temperature=temperature)
+    sampler = PolicySampler(*model, slots=3, temperature=temperature)
     opening = (Message("user", "And what is a river?"),)
     requests = [asked(), asked(tokens=5), asked(opening=opening)]
-    seats = [sampler.sit(Random(i)) for i in range(3)]
-    for seat, request in zip(seats, requests, strict=True):
-        sampler.ask(seat, request)
+    slots = [sampler.acquire(Random(i)) for i in range(3)]
+    for slot, request in zip(slots, requests, strict=True):
+        sampler.submit(slot, request)
     done = finish(sampler, 3)
-    for i, (seat, request) in enumerate(zip(seats, requests, strict=True)):
+    for i, (slot, request) in enumerate(zip(slots, requests, strict=True)):
         expected = without_cache(model, request, temperature, Random(i))
-        assert list(done[seat].token_ids or ()) == expected
+        assert list(done[slot].token_ids or ()) == expected
 
 
 def test_what_the_environment_says_is_read_behind_what_was_sampled(model: Model) -> None:
-    sampler = PolicySampler(*model, seats=2, temperature=0)
-    gone, seat = sampler.sit(Random(0)), sampler.sit(Random(1))
-    for each in (gone, seat):
-        sampler.ask(each, asked(tokens=4))
-    said = finish(sampler, 2)[seat]
-    sampler.leave(gone)  # the other's row moves
+    sampler = PolicySampler(*model, slots=2, temperature=0)
+    gone, slot = sampler.acquire(Random(0)), sampler.acquire(Random(1))
+    for each in (gone, slot):
+        sampler.submit(each, asked(tokens=4))
+    said = finish(sampler, 2)[slot]
+    sampler.release(gone)  # the other's row moves
     turns = (Turn("model", said.text, said.token_ids), Turn("environment", "\n Anna is. \n"))
-    sampler.ask(seat, asked(*turns))
-    again = finish(sampler)[seat]
+    sampler.submit(slot, asked(*turns))
+    again = finish(sampler)[slot]
     assert list(again.token_ids or ()) == without_cache(model, asked(*turns), 0, Random())
 
 
 def test_a_turn_that_was_cut_is_gone_on_with_from_the_cut(model: Model) -> None:
-    sampler = PolicySampler(*model, seats=1, temperature=0)
-    seat = sampler.sit(Random(0))
-    sampler.ask(seat, asked(tokens=6))
-    said = finish(sampler)[seat]
+    sampler = PolicySampler(*model, slots=1, temperature=0)
+    slot = sampler.acquire(Random(0))
+    sampler.submit(slot, asked(tokens=6))
+    said = finish(sampler)[slot]
     cut = Turn("model", said.text[:2], (said.token_ids or ())[:2])
-    sampler.ask(seat, asked(cut, Turn("environment", "No.")))
-    again = finish(sampler)[seat]
+    sampler.submit(slot, asked(cut, Turn("environment", "No.")))
+    again = finish(sampler)[slot]
     expected = without_cache(model, asked(cut, Turn("environment", "No.")), 0, Random())
     assert list(again.token_ids or ()) == expected
 
@@ -110,28 +110,28 @@ def test_only_what_is_new_is_read(model: Model, monkeypatch: pytest.MonkeyPatch)
         extend(self, row, start, ids)
 
     monkeypatch.setattr(KVCache, "extend", counted)
-    sampler = PolicySampler(*model, seats=3, temperature=0)
+    sampler = PolicySampler(*model, slots=3, temperature=0)
     prompt = len(encode_prompt(asked().prompt, model[1]))
-    seats = [sampler.sit(Random(i)) for i in range(3)]
-    for seat in seats:
-        sampler.ask(seat, asked(tokens=4))
+    slots = [sampler.acquire(Random(i)) for i in range(3)]
+    for slot in slots:
+        sampler.submit(slot, asked(tokens=4))
     assert read == [prompt - 1]  # once for the whole group
-    said = finish(sampler, 3)[seats[0]]
+    said = finish(sampler, 3)[slots[0]]
     turns = (Turn("model", said.text, said.token_ids), Turn("environment", "Anna is."))
-    sampler.ask(seats[0], asked(*turns))
+    sampler.submit(slots[0], asked(*turns))
     # The last sampled token was not yet read, the last of the prompt is read with the first step.
     assert read[1:] == [1 + len("Anna is.") - 1]
 
 
 def test_a_stop_string_ends_a_completion_and_is_named(model: Model) -> None:
-    sampler = PolicySampler(*model, seats=1, temperature=0)
-    seat = sampler.sit(Random(0))
-    sampler.ask(seat, asked())
-    free = finish(sampler)[seat]
+    sampler = PolicySampler(*model, slots=1, temperature=0)
+    slot = sampler.acquire(Random(0))
+    sampler.submit(slot, asked())
+    free = finish(sampler)[slot]
     assert (free.stop_reason, free.completion_tokens) == ("length", 8)
     stop = free.text[3:5]
-    sampler.ask(seat, asked(stop=stop))
-    stopped = finish(sampler)[seat]
+    sampler.submit(slot, asked(stop=stop))
+    stopped = finish(sampler)[slot]
     assert (stopped.stop_reason, stopped.stop_string) == ("stop", stop)
     assert stopped.text == free.text[: free.text.index(stop) + len(stop)]
 
@@ -153,10 +153,10 @@ def test_an_end_of_turn_is_among_the_ids_and_not_in_the_text(
     end = end_of_turn(model[1])
     said = iter([*model[1]("Anna", add_special_tokens=False).input_ids, end])
     monkeypatch.setattr(module, "sample_token", lambda *_: [next(said)])
-    sampler = PolicySampler(*model, seats=1, temperature=0)
-    seat = sampler.sit(Random(0))
-    sampler.ask(seat, asked())
-    whole = finish(sampler)[seat]
+    sampler = PolicySampler(*model, slots=1, temperature=0)
+    slot = sampler.acquire(Random(0))
+    sampler.submit(slot, asked())
+    whole = finish(sampler)[slot]
     assert (whole.text, whole.stop_reason, whole.stop_string) == ("Anna", "stop", None)
     assert whole.token_ids is not None
     assert whole.token_ids[-1] == end
@@ -180,7 +180,7 @@ def test_a_token_is_drawn_where_the_dice_fall_in_the_cumulated_distribution() ->
 
 
 def test_no_more_episodes_sit_than_there_are_seats(model: Model) -> None:
-    sampler = PolicySampler(*model, seats=1, temperature=0)
-    sampler.sit(Random(0))
-    with pytest.raises(RuntimeError, match="all 1 seats"):
-        sampler.sit(Random(1))
+    sampler = PolicySampler(*model, slots=1, temperature=0)
+    sampler.acquire(Random(0))
+    with pytest.raises(RuntimeError, match="all 1 slots are occupied"):
+        sampler.acquire(Random(1))

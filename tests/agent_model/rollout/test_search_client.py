@@ -31,7 +31,7 @@ def test_what_was_found_is_not_asked_for_again_until_it_is_forgotten() -> None:
         assert found(finder, "a", "b", "a") == ["Of a.", "Of b.", "Of a."]
         assert found(finder, "b", "c") == ["Of b.", "Of c."]
         assert (towns.asked, finder.calls, finder.saved) == (["a", "b", "c"], 3, 2)
-        finder.forget()
+        finder.clear()
         assert found(finder, "a") == ["Of a."]
         assert (finder.calls, finder.saved) == (4, 2)
 

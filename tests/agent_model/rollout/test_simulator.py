@@ -39,18 +39,18 @@ def play(
 ) -> tuple[Trajectory, Simulator, list[Generate]]:
     """Two episodes at once in which the policy says these texts; what one of them asked for."""
     asked: dict[Slot, list[Generate]] = {}
-    ask = PolicySampler.ask
+    submit = PolicySampler.submit
 
-    def noted(self: PolicySampler, seat: Slot, request: Generate) -> None:
-        asked.setdefault(seat, []).append(request)
-        ask(self, seat, request)
+    def noted(self: PolicySampler, slot: Slot, request: Generate) -> None:
+        asked.setdefault(slot, []).append(request)
+        submit(self, slot, request)
 
-    monkeypatch.setattr(PolicySampler, "ask", noted)
+    monkeypatch.setattr(PolicySampler, "submit", noted)
     monkeypatch.setattr(module, "sample_token", saying(model[1], "".join(texts)))
     dialect = Agent(shots=0)
     simulator = Simulator(dialect, max_tokens=200, top_k=2)
     rollouts = [Rollout(episode(QUESTION, dialect, Budget()), Random(i)) for i in range(2)]
-    one, other = rollout(rollouts, PolicySampler(*model, seats=2, temperature=0), simulator)
+    one, other = rollout(rollouts, PolicySampler(*model, slots=2, temperature=0), simulator)
     assert one == other
     return one, simulator, next(iter(asked.values()))
 
