@@ -215,7 +215,7 @@ def report(verdicts: Sequence[FactVerdict], model: str, faults: Sequence[FaultNo
                 for kind, number in Counter(fault.kind for fault in faults).items()
             ),
         ),
-        facts=tuple(facts),
+        data_points=tuple(facts),
         lead=1,
     )
     return Report((table,), (f"model: {model}",))

@@ -33,8 +33,8 @@ def reproduce(
     lines = table1.lines(scale, out)
     runs = [scores.load_scored(line.folder) for line in lines]
     beside = {line.folder.name: line.row for line in lines}
-    made = report.build(runs, scale.tables, ["em"], beside=beside)
-    decided = claims(runs, "em", report.catalogue(runs), beside, real_calls(scale, [out]))
+    made = report.build(runs, scale.tables, ["em"], paper_rows=beside)
+    decided = claims(runs, "em", report.make_catalogue(runs), beside, real_calls(scale, [out]))
     shown = (made.tables[0], decided, *made.tables[1:], training_cost(scale, out))
     made = replace(made, tables=shown)
     _write(made, out / "table1.md")
@@ -73,7 +73,7 @@ def over_seeds(scale: table1.ScaleConfig, outs: Sequence[Path], to: Path, consol
     runs = [run for found in by_row.values() for run in found]
     beside = {str(run.path): row for row, found in by_row.items() for run in found}
     calls = real_calls(scale, outs)
-    decided = claims(runs, "em", report.catalogue(runs), beside, calls)
+    decided = claims(runs, "em", report.make_catalogue(runs), beside, calls)
     # That rows differ in model and seed is what the tables are about.
     notes = tuple(note for note in decided.notes if not note.startswith("runs differ in "))
     tables = [seeds.table(by_row, outs), replace(decided, notes=notes)]

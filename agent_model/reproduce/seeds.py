@@ -9,7 +9,7 @@ from statistics import stdev
 from agent_model.reproduce.steps import line, record_of
 from agent_model.reproduce.table1 import UNTRAINED, ScaleConfig, lines, steps
 from autocoa_bench.errors import UserError
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Entry, entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Entry, make_entries
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
@@ -83,7 +83,7 @@ def _but_seed(words: Sequence[str]) -> list[str]:
 
 def table(runs: Mapping[str, Sequence[Run]], outs: Sequence[Path]) -> Table:
     """A row a row of Table 1: its average with each seed, and over all of them."""
-    played = {row: entries(found, EMPTY_CATALOGUE) for row, found in runs.items()}
+    played = {row: make_entries(found, EMPTY_CATALOGUE) for row, found in runs.items()}
     return Table(
         name="seeds",
         title="Average EM by seed",
@@ -99,7 +99,7 @@ def table(runs: Mapping[str, Sequence[Run]], outs: Sequence[Path]) -> Table:
             "deviation: the standard deviation of the averages by seed, in points: how much "
             "another training run differs",
         ),
-        facts=tuple(_fact(*one) for one in played.items()),
+        data_points=tuple(_fact(*one) for one in played.items()),
     )
 
 

@@ -21,7 +21,7 @@ from agent_model.reproduce.table1 import (
 )
 from agent_model.reproduce.training_cost import curve, searches
 from autocoa_bench.report.comparison.claim_tests import Contrast, contrast
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Entry, entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Entry, make_entries
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
@@ -106,7 +106,7 @@ def point(
 ) -> SwitchPoint:
     """A point from each training's searches and real calls, the runs of its policies, and those
     of policies that were trained without simulation."""
-    ours, theirs = (entries(several, EMPTY_CATALOGUE) for several in (runs, without))
+    ours, theirs = (make_entries(several, EMPTY_CATALOGUE) for several in (runs, without))
     return SwitchPoint(
         simulated,
         len(runs),
@@ -141,7 +141,7 @@ def table(found: Sequence[SwitchPoint], rl_steps: int) -> Table:
             "averaged over the trainings; less none simulated: the paired difference in points, "
             "with the p of its test, uncorrected",
         ),
-        facts=tuple(fact for point in found for fact in _facts(point)),
+        data_points=tuple(fact for point in found for fact in _facts(point)),
     )
 
 

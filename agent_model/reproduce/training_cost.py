@@ -50,7 +50,7 @@ def training_cost(scale: ScaleConfig, out: Path) -> Table:
                 if each.begins
             ),
         ),
-        facts=tuple(fact for one in found.items() for fact in _facts(*one)),
+        data_points=tuple(fact for one in found.items() for fact in _facts(*one)),
     )
 
 

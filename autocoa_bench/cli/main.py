@@ -177,7 +177,7 @@ def compare(
         raise UserError(f"--show {show.value} prints to the terminal: leave out --format and --out")
     ours, theirs = grading.load_scored(first), grading.load_scored(second)
     audits = grading.shipped_audits([ours, theirs])
-    made = reports.compared(ours, theirs, scorer, allow_differences, audits)
+    made = reports.compare_runs(ours, theirs, scorer, allow_differences, audits)
     write_report(made, written, out)
     if show:
         _show_pairs(ours, theirs, scorer, show, limit)

@@ -293,14 +293,14 @@ def load_report(
 
     correcting = read_audit(judge_audit) if judge_audit is not None else None
     runs = [scores.load_scored(folder) for folder in folders]
-    tables = reports.usual(runs) if by is None else names_in(by)
+    tables = reports.default_tables(runs) if by is None else names_in(by)
     return runs, reports.build(
         runs,
-        by=tables,
+        tables=tables,
         allow_differences=allow_differences,
-        beside=beside,
+        paper_rows=beside,
         audits=scores.shipped_audits(runs),
-        correcting=correcting,
+        correction_audit=correcting,
     )
 
 

@@ -12,7 +12,7 @@ from autocoa_bench.judge import SCORER
 from autocoa_bench.judge.agreement import SavedAudit
 from autocoa_bench.registry import unknown
 from autocoa_bench.report.comparison.comparability import check_comparable
-from autocoa_bench.report.entries import Catalogue, catalogue, deciding_scorer, entries
+from autocoa_bench.report.entries import Catalogue, deciding_scorer, make_catalogue, make_entries
 from autocoa_bench.report.model import Report, Table
 from autocoa_bench.report.notes import footer, judge_notes
 from autocoa_bench.report.render.csv_json import csv, json
@@ -39,25 +39,26 @@ from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.tasks.subquestions import asks_subquestions
 
 __all__ = [
+    "DEFAULT_TABLES",
     "FORMATS",
     "TABLES",
-    "USUAL",
     "Catalogue",
     "Report",
     "Table",
     "action_counts",
     "build",
-    "catalogue",
     "claims",
     "compare",
-    "compared",
+    "compare_runs",
     "costs",
+    "default_tables",
     "evidence",
     "faults",
     "judge_agreement",
     "judge_probes",
     "kinds",
     "leaderboard",
+    "make_catalogue",
     "paper",
     "print_terminal",
     "records_by_outcome",
@@ -65,7 +66,6 @@ __all__ = [
     "samples",
     "search_effect",
     "temporal",
-    "usual",
     "when_to_act",
 ]
 
@@ -82,14 +82,14 @@ TABLES = (
     "paper",
     "claims",
 )
-USUAL = TABLES[:5]
+DEFAULT_TABLES = TABLES[:5]
 """Tables that every run has."""
 
 _ALL_SCORERS = {"leaderboard", "kinds", "temporal", "paper", "corrected"}
 """Tables of every scorer; others are of the one that says which answers are correct."""
 
 
-def usual(runs: Sequence[Run]) -> tuple[str, ...]:
+def default_tables(runs: Sequence[Run]) -> tuple[str, ...]:
     """The tables that fit the runs: those that every run has, `acting` where a run has questions
     of its kinds, `samples` where one has several a question, `temporal` where one asks
     sub-questions."""
@@ -100,7 +100,7 @@ def usual(runs: Sequence[Run]) -> tuple[str, ...]:
         "samples": any(run.info.spec.samples > 1 for run in runs),
         "temporal": any(asks_subquestions(sample.task) for sample in samples),
     }
-    return (*USUAL, *(name for name, fit in fits.items() if fit))
+    return (*DEFAULT_TABLES, *(name for name, fit in fits.items() if fit))
 
 
 Format = Literal["markdown", "latex", "csv", "json"]
@@ -115,31 +115,31 @@ FORMATS: dict[Format, Callable[[Report], str]] = {
 
 def build(
     runs: Sequence[Run],
-    by: Sequence[str] = USUAL,
+    tables: Sequence[str] = DEFAULT_TABLES,
     scorers: Sequence[str] | None = None,
-    known: Catalogue | None = None,
+    catalogue: Catalogue | None = None,
     allow_differences: bool = False,
-    beside: Mapping[str, str] | None = None,
+    paper_rows: Mapping[str, str] | None = None,
     audits: Sequence[SavedAudit] = (),
-    correcting: SavedAudit | None = None,
+    correction_audit: SavedAudit | None = None,
 ) -> Report:
-    """The tables named in `by` over the runs, in that order.
+    """The tables named in `tables` over the runs, in that order.
 
-    `scorers` are the leaderboard's metrics, the first of them (or `em`, where it is among them)
-    the one that says which answers are correct by number of actions; by default all that the
-    runs were scored by. `known` is looked up in the registry unless given. `beside` names, by run,
-    the paper's rows for the tables `paper` and `claims` (`matching.matches`). The `audits` of the
-    runs' judges stand under the tables; one `correcting` the judge's means adds a table of them
-    (`corrected.corrected_means`). Raises UserError for
-    a table or scorer that there is not, and for runs that are not comparable in one table
-    (`guard.refuse_differences`) unless differences are allowed, which are then notes.
+    `scorers` are the metrics of the tables (default: all scorers of the runs). `em`, if it is one
+    of them, else the first decides which answers are correct. `catalogue` defaults to what the
+    registry says of the runs. `paper_rows` names rows of the paper by run
+    (`paper_rows.match_rows`). `audits` of the runs' judges are noted under the tables, and
+    `correction_audit` adds a table of means corrected by it.
+
+    Raises UserError for an unknown table or scorer and, unless `allow_differences`, for runs that
+    are not comparable (`comparability.check_comparable`).
     """
-    by = list(dict.fromkeys(by))
-    if not by:
+    tables = list(dict.fromkeys(tables))
+    if not tables:
         raise UserError(f"no table was asked for (known: {', '.join(TABLES)})")
     if not runs:
         raise UserError("no runs to report on: give at least one run folder")
-    for name in by:
+    for name in tables:
         if name not in TABLES:
             raise unknown("table", name, list(TABLES))
     scored = list(dict.fromkeys(name for run in runs for name in run.info.scorers))
@@ -148,38 +148,38 @@ def build(
         _check_scorer(name, scored)
     if not metrics:
         raise UserError("the runs have no scorers: score them first, then report")
-    if beside and not {"paper", "claims"} & set(by):
-        raise UserError(f"--as names rows for --by paper or claims, not for {', '.join(by)}")
-    known = catalogue(runs) if known is None else known
-    found = entries(runs, known)
+    if paper_rows and not {"paper", "claims"} & set(tables):
+        raise UserError(f"--as names rows for --by paper or claims, not for {', '.join(tables)}")
+    catalogue = make_catalogue(runs) if catalogue is None else catalogue
+    found = make_entries(runs, catalogue)
     if not allow_differences:
         check_comparable(found, metrics)
     correct = deciding_scorer(metrics)
     make: dict[str, Callable[[], Table]] = {
-        "leaderboard": lambda: leaderboard(runs, metrics, known),
-        "actions": lambda: action_counts(runs, correct, known),
-        "evidence": lambda: evidence(runs, correct, known),
-        "cost": lambda: costs(runs, known),
-        "faults": lambda: faults(runs, known),
-        "kinds": lambda: kinds(runs, metrics, known),
-        "acting": lambda: when_to_act(runs, correct, known),
-        "samples": lambda: samples(runs, correct, known),
-        "temporal": lambda: temporal(runs, metrics, correct, known),
-        "paper": lambda: paper(runs, known, beside),
-        "claims": lambda: claims(runs, correct, known, beside),
+        "leaderboard": lambda: leaderboard(runs, metrics, catalogue),
+        "actions": lambda: action_counts(runs, correct, catalogue),
+        "evidence": lambda: evidence(runs, correct, catalogue),
+        "cost": lambda: costs(runs, catalogue),
+        "faults": lambda: faults(runs, catalogue),
+        "kinds": lambda: kinds(runs, metrics, catalogue),
+        "acting": lambda: when_to_act(runs, correct, catalogue),
+        "samples": lambda: samples(runs, correct, catalogue),
+        "temporal": lambda: temporal(runs, metrics, correct, catalogue),
+        "paper": lambda: paper(runs, catalogue, paper_rows),
+        "claims": lambda: claims(runs, correct, catalogue, paper_rows),
     }
-    tables = [make[name]() for name in by]
-    if correcting is not None:
-        tables.append(judge_correction(runs, correcting, known))
-        audits = (correcting, *audits)
+    made = [make[name]() for name in tables]
+    if correction_audit is not None:
+        made.append(judge_correction(runs, correction_audit, catalogue))
+        audits = (correction_audit, *audits)
     if SCORER in metrics:
         judged = _ALL_SCORERS if correct != SCORER else {*TABLES, "corrected"} - {"cost", "faults"}
         notes = judge_notes(found, audits)
-        tables = [_noted(each, notes) if each.name in judged else each for each in tables]
-    return Report(tuple(tables), footer(found))
+        made = [_noted(each, notes) if each.name in judged else each for each in made]
+    return Report(tuple(made), footer(found))
 
 
-def compared(
+def compare_runs(
     first: Run,
     second: Run,
     scorer: str = "em",
@@ -192,8 +192,8 @@ def compared(
     """
     for run in (first, second):
         _check_scorer(scorer, run.info.scorers)
-    known = catalogue([first, second])
-    found = entries([first, second], known)
+    known = make_catalogue([first, second])
+    found = make_entries([first, second], known)
     if not allow_differences:
         check_comparable(found, [scorer])
     tables = (compare(first, second, scorer, known), search_effect(first, second, scorer, known))

@@ -37,7 +37,7 @@ EMPTY_CATALOGUE = Catalogue()
 """All solvers in "Other", all tasks by their names."""
 
 
-def catalogue(runs: Sequence[Run]) -> Catalogue:
+def make_catalogue(runs: Sequence[Run]) -> Catalogue:
     """The runs' sections, and their tasks from the registry; one not installed is left out."""
     sections: dict[str, str] = {}
     tasks: dict[str, TaskInfo] = {}
@@ -105,7 +105,7 @@ class Entry(Struct, frozen=True):
         )
 
 
-def entries(runs: Sequence[Run], known: Catalogue) -> list[Entry]:
+def make_entries(runs: Sequence[Run], catalogue: Catalogue) -> list[Entry]:
     """Name the runs apart, by solver and model, then by what differs, then by folder.
 
     They stand in the order of Table 1's sections, and within a section as given.
@@ -119,7 +119,7 @@ def entries(runs: Sequence[Run], known: Catalogue) -> list[Entry]:
     found = []
     for (solver, model), label, run in zip(pairs, labels, runs, strict=True):
         name = label if labels.count(label) == 1 else f"{label}, {model}"
-        section = known.sections.get(solver, OTHER)
+        section = catalogue.sections.get(solver, OTHER)
         found.append(
             Entry(run, printable(name), printable(label), printable(model), section, _answers(run))
         )
@@ -128,10 +128,10 @@ def entries(runs: Sequence[Run], known: Catalogue) -> list[Entry]:
     return sorted(found, key=lambda entry: order.index(entry.section))
 
 
-def task_titles(found: Sequence[Entry], known: Catalogue) -> dict[str, str]:
+def task_titles(found: Sequence[Entry], catalogue: Catalogue) -> dict[str, str]:
     """The titles of the runs' tasks, by name."""
     titles = {sample.task: sample.task for entry in found for sample in entry.spec.tasks}
-    return titles | {name: info.title for name, info in known.tasks.items()}
+    return titles | {name: info.title for name, info in catalogue.tasks.items()}
 
 
 def _short_models(models: Sequence[str]) -> dict[str, str]:

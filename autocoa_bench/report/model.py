@@ -97,7 +97,7 @@ class Table(Struct, frozen=True):
     columns: tuple[Column, ...]
     sections: tuple[Section, ...]
     notes: tuple[str, ...] = ()
-    facts: tuple[DataPoint, ...] = ()
+    data_points: tuple[DataPoint, ...] = ()
     lead: int = 0
 
 

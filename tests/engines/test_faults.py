@@ -92,7 +92,7 @@ class Played:
         scorers = load_scorers(("em",))
         scores = {"em": {r.key: score_record(r, scorers)["em"] for r in records}}
         run = Run(Path("run"), info(ids=tuple(r.question.id for r in records)), records, scores)
-        (table,) = report.build([run], by=[name]).tables
+        (table,) = report.build([run], tables=[name]).tables
         return table
 
 

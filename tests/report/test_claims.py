@@ -56,7 +56,7 @@ def a_claim(name: str) -> Claim:
 
 
 def facts(table: Table) -> dict[str, DataPoint]:
-    return {fact.metric.split(":")[1]: fact for fact in table.facts}
+    return {fact.metric.split(":")[1]: fact for fact in table.data_points}
 
 
 def test_claims_are_about_rows_of_table_1() -> None:
@@ -289,7 +289,7 @@ def test_runs_of_no_row_are_refused(of: Of) -> None:
 def test_every_format_has_the_verdicts(of: Of, form: str) -> None:
     runs = [of("SFT-stage1&2", 120), of("SFT-stage2", 80)]
     beside = {run.path.name: run.path.name for run in runs}
-    report = build(runs, ["claims"], known=Catalogue(), beside=beside)
+    report = build(runs, ["claims"], catalogue=Catalogue(), paper_rows=beside)
     text = render(report, form)
     assert "when-before-how" in text
     assert "holds" in text

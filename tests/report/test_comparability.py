@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from autocoa_bench.errors import Incomparable, UserError
-from autocoa_bench.report import Catalogue, build, compared
+from autocoa_bench.report import Catalogue, build, compare_runs
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.types import Budget, EngineSpec, Sampling, SearchSpec
 from support.judges import judge_spec
@@ -33,13 +33,13 @@ def alone(make: Make) -> Run:
 def refusal(*runs: Run, scorers: Sequence[str] | None = None) -> str:
     """What is said of runs that are refused."""
     with pytest.raises(Incomparable) as refused:
-        build(runs, ["leaderboard"], scorers, known=Catalogue())
+        build(runs, ["leaderboard"], scorers, catalogue=Catalogue())
     return str(refused.value)
 
 
 def test_runs_that_agree_share_a_table(make_run: Make) -> None:
     runs = [searching(make_run, "react"), searching(make_run, "agent")]
-    assert len(build(runs, known=Catalogue()).tables) == 5
+    assert len(build(runs, catalogue=Catalogue()).tables) == 5
 
 
 @pytest.mark.parametrize(
@@ -91,13 +91,15 @@ def judged(run: Run, model: str, **fields: object) -> Run:
 
 def test_another_judge_is_refused_where_its_scores_are_shown(make_run: Make) -> None:
     one = judged(searching(make_run), "Qwen2.5-14B-Instruct")
-    build([one, judged(searching(make_run, "agent"), "Qwen2.5-14B-Instruct")], known=Catalogue())
+    build(
+        [one, judged(searching(make_run, "agent"), "Qwen2.5-14B-Instruct")], catalogue=Catalogue()
+    )
     other = judged(searching(make_run, "agent"), "gpt-4o")
     assert "judge: Qwen2.5-14B-Instruct (prompt brief" in refusal(one, other)
     assert "gpt-4o" in refusal(one, other)
-    build([one, other], ["leaderboard"], ["em", "f1"], known=Catalogue())
+    build([one, other], ["leaderboard"], ["em", "f1"], catalogue=Catalogue())
     (table,) = build(
-        [one, other], ["leaderboard"], known=Catalogue(), allow_differences=True
+        [one, other], ["leaderboard"], catalogue=Catalogue(), allow_differences=True
     ).tables
     assert any("gpt-4o" in note for note in table.notes)
 
@@ -128,7 +130,7 @@ def test_other_questions_of_a_task_are_refused(make_run: Make) -> None:
 def test_other_tasks_are_refused_and_their_order_is_not(make_run: Make) -> None:
     both = make_run({"s": [(1, 1.0)], "t": [(1, 1.0)]}, "react")
     turned = make_run({"t": [(1, 1.0)], "s": [(1, 1.0)]}, "agent")
-    build([both, turned], ["leaderboard"], known=Catalogue())
+    build([both, turned], ["leaderboard"], catalogue=Catalogue())
     assert "tasks: s, t [react]; t [agent]" in refusal(both, make_run({"t": [(1, 1.0)]}, "agent"))
 
 
@@ -137,8 +139,8 @@ def test_only_the_tables_own_scorers_must_be_common(make_run: Make) -> None:
     other = searching(make_run, "agent")
     other = replace(other, info=replace(other.info, scorers=("em",)))
     assert "scorers: em, f1 [react]; em [agent]" in refusal(one, other)
-    build([one, other], ["leaderboard"], ["em"], known=Catalogue())
-    compared(one, other, "em")
+    build([one, other], ["leaderboard"], ["em"], catalogue=Catalogue())
+    compare_runs(one, other, "em")
 
 
 def test_solver_prompt_and_model_with_its_adapter_are_what_a_table_compares(
@@ -146,14 +148,14 @@ def test_solver_prompt_and_model_with_its_adapter_are_what_a_table_compares(
 ) -> None:
     trained = EngineSpec("embedded", "small", "template", {"adapter": "agent", "n_ctx": 4096})
     runs = [searching(make_run), edited(searching(make_run, "agent"), engine=trained)]
-    build(runs, ["leaderboard"], known=Catalogue())
+    build(runs, ["leaderboard"], catalogue=Catalogue())
 
 
 def test_a_run_that_never_searches_has_neither_search_nor_a_budget_of_searches(
     make_run: Make,
 ) -> None:
     few = edited(searching(make_run), budget=Budget(max_actions=3))
-    build([alone(make_run), few], ["leaderboard"], known=Catalogue())
+    build([alone(make_run), few], ["leaderboard"], catalogue=Catalogue())
     short = edited(searching(make_run), budget=Budget(context_tokens=4096))
     assert "budget of context tokens" in refusal(alone(make_run), short)
 
@@ -161,7 +163,7 @@ def test_a_run_that_never_searches_has_neither_search_nor_a_budget_of_searches(
 def test_what_greedy_sampling_does_not_read_is_no_difference(make_run: Make) -> None:
     runs = [searching(make_run, "react"), searching(make_run, "agent")]
     greedy = [runs[0], edited(runs[1], sampling=Sampling(top_p=0.8))]
-    build(greedy, ["leaderboard"], known=Catalogue())
+    build(greedy, ["leaderboard"], catalogue=Catalogue())
     warm = [
         edited(run, sampling=Sampling(0.7, top_p))
         for run, top_p in zip(runs, (1.0, 0.8), strict=True)
@@ -171,7 +173,7 @@ def test_what_greedy_sampling_does_not_read_is_no_difference(make_run: Make) -> 
 
 def test_another_seed_is_another_draw_and_noted(make_run: Make) -> None:
     runs = [make_run({"t": [(0, 1.0)]}, seed=seed) for seed in (0, 1)]
-    (table,) = build(runs, ["leaderboard"], known=Catalogue()).tables
+    (table,) = build(runs, ["leaderboard"], catalogue=Catalogue()).tables
     assert any(note.startswith("runs differ in seed") for note in table.notes)
 
 
@@ -182,12 +184,12 @@ def test_a_solver_with_a_loop_of_its_own_has_no_sampling_and_no_budget(make_run:
         sampling=Sampling(temperature=1.0),
         budget=Budget(step_tokens=1),
     )
-    build([own, searching(make_run)], ["leaderboard"], known=Catalogue())
+    build([own, searching(make_run)], ["leaderboard"], catalogue=Catalogue())
 
 
 def test_a_corpus_is_known_by_its_content_not_its_name(make_run: Make) -> None:
     runs = [searching(make_run), searching(make_run, "agent", corpus="copy.jsonl")]
-    build(runs, ["leaderboard"], known=Catalogue())
+    build(runs, ["leaderboard"], catalogue=Catalogue())
 
 
 def test_a_corpus_that_a_server_does_not_name_is_another(make_run: Make) -> None:
@@ -197,12 +199,14 @@ def test_a_corpus_that_a_server_does_not_name_is_another(make_run: Make) -> None
 
 def test_allowed_differences_stand_under_the_table(make_run: Make) -> None:
     runs = [searching(make_run), searching(make_run, "agent", top_k=3)]
-    (table,) = build(runs, ["leaderboard"], known=Catalogue(), allow_differences=True).tables
+    (table,) = build(runs, ["leaderboard"], catalogue=Catalogue(), allow_differences=True).tables
     assert "runs differ in top-k (passages a search): 5 [react]; 3 [agent]" in table.notes
 
 
 def test_a_comparison_of_two_is_refused_alike(make_run: Make) -> None:
     runs = searching(make_run), searching(make_run, "agent", top_k=3)
     with pytest.raises(UserError, match="top-k"):
-        compared(*runs)
-    assert any("top-k" in note for note in compared(*runs, allow_differences=True).tables[0].notes)
+        compare_runs(*runs)
+    assert any(
+        "top-k" in note for note in compare_runs(*runs, allow_differences=True).tables[0].notes
+    )

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.report import compare, compared, records_by_outcome, search_effect
+from autocoa_bench.report import compare, compare_runs, records_by_outcome, search_effect
 from autocoa_bench.report.model import Cell, Table
 from autocoa_bench.runs.run_folder import Run
 
@@ -126,7 +126,7 @@ def test_what_search_gains_is_bold_only_beyond_chance(make_run: Make) -> None:
 def test_two_runs_that_search_have_no_model_alone(make_run: Make) -> None:
     run = scored(make_run, [1.0], "agent")
     assert search_effect(run, scored(make_run, [1.0], "react")) is None
-    assert [table.name for table in compared(run, run).tables] == ["compare"]
+    assert [table.name for table in compare_runs(run, run).tables] == ["compare"]
 
 
 def test_runs_without_a_common_question_are_refused(make_run: Make) -> None:
@@ -138,4 +138,4 @@ def test_runs_without_a_common_question_are_refused(make_run: Make) -> None:
 def test_a_scorer_that_a_run_lacks_is_refused(make_run: Make) -> None:
     run = scored(make_run, [1.0], "agent")
     with pytest.raises(UserError, match="scorer of these runs 'judge'"):
-        compared(run, run, "judge")
+        compare_runs(run, run, "judge")

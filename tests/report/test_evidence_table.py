@@ -93,11 +93,11 @@ def test_the_table_is_drawn_in_every_format_with_and_without_rows(
     make_run: Make, agent: Run, form: str
 ) -> None:
     silent = make_run({"t": [(0, 0.0)]}, "model-only", search=None)
-    assert "reading" in render(build([agent], by=["evidence"]), form)
-    render(build([silent], by=["evidence"]), form)
+    assert "reading" in render(build([agent], tables=["evidence"]), form)
+    render(build([silent], tables=["evidence"]), form)
 
 
 def test_raw_numbers_stand_in_the_csv(agent: Run) -> None:
-    facts = {(fact.metric, fact.actions): fact for fact in evidence([agent]).facts}
+    facts = {(fact.metric, fact.actions): fact for fact in evidence([agent]).data_points}
     assert facts["gold_passages_shown", 1].mean == 0.5
     assert facts["em:wrong:reading_miss", None].total == 1

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from autocoa_bench.report import Catalogue, build, usual
+from autocoa_bench.report import Catalogue, build, default_tables
 from autocoa_bench.report.model import Cell, Column, Row, Section, Table
 from autocoa_bench.report.page import data, page
 from autocoa_bench.report.page.tables import table_html
@@ -60,7 +60,7 @@ class Elements(HTMLParser):
 
 def made(runs: Sequence[Run]) -> str:
     known = Catalogue()
-    return page(build(runs, known=known, allow_differences=True), runs, known)
+    return page(build(runs, catalogue=known, allow_differences=True), runs, known)
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_the_servers_address_and_key_are_not_on_the_page(agent: Run) -> None:
 def test_tables_and_captions_are_the_reports(make_run: Make) -> None:
     runs = [make_run({"t": [(1, 1.0)]}, seed=seed, folder=f"run{seed}") for seed in (0, 1)]
     known = Catalogue()
-    report = build(runs, known=known, allow_differences=True)
+    report = build(runs, catalogue=known, allow_differences=True)
     html = page(report, runs, known)
     text = re.sub(r"<[^>]+>", "", html.split("<main", 2)[1])
     for table in report.tables:
@@ -187,10 +187,10 @@ def test_the_readers_causes_are_those_of_the_table(agent: Run) -> None:
     lines = Elements(made([agent])).content("index")["lines"]
     assert [line["outcome"] for line in lines] == ["correct", "wrong", "wrong", "wrong", "fault"]
     counted = Counter(line["cause"] for line in lines if "cause" in line)
-    (table,) = build([agent], by=["evidence"], known=Catalogue()).tables
+    (table,) = build([agent], tables=["evidence"], catalogue=Catalogue()).tables
     assert counted == {
         fact.metric.removeprefix("em:wrong:").replace("_", " "): fact.total
-        for fact in table.facts
+        for fact in table.data_points
         if ":wrong:" in fact.metric and fact.total
     }
 
@@ -199,9 +199,9 @@ def test_a_report_has_the_tables_that_fit_its_runs(make_run: Make) -> None:
     plain = make_run({"t": [(1, 1.0)]})
     (record,) = plain.records
     asked = replace(record, question=replace(record.question, kind="known"))
-    assert usual([plain]) == ("leaderboard", "actions", "evidence", "cost", "faults")
-    assert usual([plain, replace(plain, records=(asked,))])[5:] == ("acting",)
-    assert usual([make_run({"known-sub": [(1, 1.0)]})])[5:] == ("temporal",)
+    assert default_tables([plain]) == ("leaderboard", "actions", "evidence", "cost", "faults")
+    assert default_tables([plain, replace(plain, records=(asked,))])[5:] == ("acting",)
+    assert default_tables([make_run({"known-sub": [(1, 1.0)]})])[5:] == ("temporal",)
 
 
 def test_a_part_of_a_plot_leads_to_its_trajectories(agent: Run) -> None:
@@ -217,10 +217,10 @@ def test_figure_3_is_drawn_for_the_runs_that_have_correct_answers(three_runs: li
     html = made(three_runs)
     assert "Figure 3a" in html
     assert "Figure 3b" in html
-    (table,) = build(three_runs, by=["actions"], known=Catalogue()).tables
+    (table,) = build(three_runs, tables=["actions"], catalogue=Catalogue()).tables
     said = [
         f"{fact.run}, {fact.actions}: {100 * fact.mean:.0f} %, n = {fact.n:,}"
-        for fact in table.facts
+        for fact in table.data_points
         if fact.metric == "em:share_of_correct" and fact.mean is not None
     ]
     assert len(said) > 10
@@ -231,7 +231,7 @@ def test_figure_3_is_drawn_for_the_runs_that_have_correct_answers(three_runs: li
 def test_the_temporal_sets_have_plots(make_run: Make) -> None:
     run = make_run({"recent": [(1, 1.0)] * 2, "recent-sub": [(1, 1.0)] * 4})
     known = Catalogue()
-    html = page(build([run], by=["temporal"], known=known), [run], known)
+    html = page(build([run], tables=["temporal"], catalogue=known), [run], known)
     assert re.findall("<figcaption>(.*?)</", html) == [
         "recent, EM %",
         "recent-sub, EM %",

@@ -63,7 +63,7 @@ def html(make_run: Make, known: Catalogue, tmp_path: Path, monkeypatch: pytest.M
         run = make_run(outcomes, solver, folder=solver)
         runs.append(replace(run, records=tuple(map(told, run.records))))
     file = tmp_path / "page.html"
-    made = build(runs, known=known, allow_differences=True)
+    made = build(runs, catalogue=known, allow_differences=True)
     file.write_text(page(made, runs, known), encoding="utf-8")
     return file
 

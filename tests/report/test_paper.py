@@ -36,7 +36,7 @@ def real(make_run: Make) -> Callable[..., Run]:
 
 
 def table(run: Run, known: Catalogue, *others: Run, **beside: str) -> Table:
-    made = build([run, *others], ["paper"], known=known, beside=beside)
+    made = build([run, *others], ["paper"], catalogue=known, paper_rows=beside)
     return made.tables[0]
 
 
@@ -113,7 +113,7 @@ def test_what_is_not_the_papers_dataset_is_not_subtracted(
     assert "EM difference" not in row
     assert edition in found.title
     assert "nothing is subtracted" in found.notes[0]
-    assert not any(":less" in fact.metric for fact in found.facts)
+    assert not any(":less" in fact.metric for fact in found.data_points)
 
 
 def test_beside_a_real_dataset_an_embedded_one_has_no_difference(
@@ -194,7 +194,7 @@ def test_table_2_stands_under_its_own_row(real: Callable[..., Run], known: Catal
 def test_facts_hold_both_sides_and_the_difference(
     real: Callable[..., Run], known: Catalogue
 ) -> None:
-    facts = {(fact.run, fact.metric): fact for fact in table(real(), known).facts}
+    facts = {(fact.run, fact.metric): fact for fact in table(real(), known).data_points}
     row = "R1-Distill-Qwen-7B (ReAct)"
     ours = facts["react", "em"]
     theirs = facts[f"Table 1 of arXiv 2503.06580: {row}", "em"]
@@ -248,7 +248,7 @@ def test_a_name_of_two_runs_is_refused(real: Callable[..., Run], known: Catalogu
 
 def test_rows_for_another_table_are_refused(real: Callable[..., Run], known: Catalogue) -> None:
     with pytest.raises(UserError, match="--by paper"):
-        build([real()], ["leaderboard"], known=known, beside={"react": "SFT-stage2"})
+        build([real()], ["leaderboard"], catalogue=known, paper_rows={"react": "SFT-stage2"})
 
 
 def test_tasks_and_scorers_that_the_paper_has_not_are_refused(
@@ -265,7 +265,7 @@ def test_tasks_and_scorers_that_the_paper_has_not_are_refused(
 def test_every_format_has_ours_and_the_papers(
     real: Callable[..., Run], known: Catalogue, form: str
 ) -> None:
-    made: Report = build([real()], ["paper"], known=known)
+    made: Report = build([real()], ["paper"], catalogue=known)
     text = render(made, form)
     assert "15.1" in text or "0.151" in text
     assert "34.9" in text or "0.349" in text

@@ -28,7 +28,7 @@ def runs(make_run: Make) -> list[Run]:
 
 @pytest.fixture
 def report(runs: list[Run], known: Catalogue) -> Report:
-    return build(runs, by=["leaderboard", "actions"], scorers=["em"], known=known)
+    return build(runs, tables=["leaderboard", "actions"], scorers=["em"], catalogue=known)
 
 
 def test_each_plot_is_drawn_in_three_formats(
@@ -67,7 +67,7 @@ def test_a_table_without_plots_is_refused(
     runs: list[Run], known: Catalogue, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="nothing to draw of cost; plots are of leaderboard"):
-        write_plots(build(runs, by=["cost"], known=known), runs, tmp_path)
+        write_plots(build(runs, tables=["cost"], catalogue=known), runs, tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_is_refused(

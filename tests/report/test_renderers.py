@@ -28,7 +28,7 @@ def shown(report: Report, width: int, colour: bool = False) -> str:
 
 @pytest.fixture
 def report(three_runs: list[Run], known: Catalogue) -> Report:
-    return build(three_runs, known=known)
+    return build(three_runs, catalogue=known)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def awkward(make_run: Make) -> Report:
         solver="100%_&#{x}",
         model="[red]~m^n$\\<b>",
     )
-    return build([run], known=Catalogue())
+    return build([run], catalogue=Catalogue())
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 160])
@@ -73,14 +73,14 @@ def test_a_narrow_terminal_turns_the_table_round(report: Report) -> None:
 def test_many_runs_on_a_narrow_terminal_get_a_table_a_metric(make_run: Make) -> None:
     tasks = {name: [(0, 1.0), (0, 0.0)] for name in "abcdef"}
     runs = [make_run(tasks, f"solver-{number}") for number in range(8)]
-    page = shown(build(runs, ["leaderboard"], known=Catalogue()), 80)
+    page = shown(build(runs, ["leaderboard"], catalogue=Catalogue()), 80)
     assert "Leaderboard (embedded edition): EM" in page
     assert "Leaderboard (embedded edition): F1" in page
 
 
 def test_bars_are_as_long_as_their_shares(make_run: Make) -> None:
     run = make_run({"t": [(0, 1.0), (0, 0.0), (1, 1.0)]})
-    lines = shown(build([run], ["actions"], known=Catalogue()), 100).splitlines()
+    lines = shown(build([run], ["actions"], catalogue=Catalogue()), 100).splitlines()
     none, one = (next(x for x in lines if x.startswith(f"{n} ")) for n in (0, 1))
     assert none.split() == ["0", "2", "1", "50.0", "█" * 6, "50.0", "█" * 6, "9–91"]
     assert one.split() == ["1", "1", "1", "50.0", "█" * 6, "100.0", "█" * 12, "21–100"]

@@ -38,7 +38,7 @@ def test_k_doubles_up_to_the_samples_that_there_are(make_run: Make) -> None:
 
 def test_intervals_keep_a_questions_samples_together(make_run: Make) -> None:
     run = make_run({"t": [[(0, 1.0)] * 3] * 5 + [[(0, 0.0)] * 3] * 5})
-    fact = samples([run]).facts[0]
+    fact = samples([run]).data_points[0]
     alone = estimate([[1.0]] * 5 + [[0.0]] * 5)
     assert (fact.low, fact.high) == (alone.low, alone.high)
 
@@ -46,7 +46,7 @@ def test_intervals_keep_a_questions_samples_together(make_run: Make) -> None:
 def test_a_question_with_too_few_scored_samples_is_left_out_of_pass_at_k(make_run: Make) -> None:
     table = samples([make_run({"t": [[(0, 1.0), (0, 1.0)], [(0, 0.0), "timeout"]]})])
     assert values(table, "t") == {"n": "2", "mean@n": "50.0", "pass@2": "100.0"}
-    assert [fact.n for fact in table.facts] == [2, 1]
+    assert [fact.n for fact in table.data_points] == [2, 1]
 
 
 def test_tasks_have_an_average(make_run: Make) -> None:

@@ -15,10 +15,10 @@ from autocoa_bench.report import (
     Table,
     action_counts,
     build,
-    catalogue,
     costs,
     faults,
     leaderboard,
+    make_catalogue,
 )
 from autocoa_bench.report.model import Cell
 from autocoa_bench.runs.run_folder import Run
@@ -45,7 +45,7 @@ def edited(run: Run, **fields: object) -> Run:
 
 
 def test_sections_are_in_the_order_of_table_1(three_runs: list[Run], known: Catalogue) -> None:
-    table = leaderboard(three_runs[::-1], known=known)
+    table = leaderboard(three_runs[::-1], catalogue=known)
     assert [section.title for section in table.sections] == [
         "Model only (w/o action)",
         "Agentic workflow",
@@ -55,7 +55,7 @@ def test_sections_are_in_the_order_of_table_1(three_runs: list[Run], known: Cata
 
 def test_a_solver_of_its_own_section_stands_before_the_others(make_run: Make) -> None:
     runs = [make_run({"t": [(0, 1.0)]}, solver=name) for name in ("x", "mine")]
-    table = leaderboard(runs, known=Catalogue({"mine": "Planner"}))
+    table = leaderboard(runs, catalogue=Catalogue({"mine": "Planner"}))
     assert [section.title for section in table.sections] == ["Planner", "Other"]
 
 
@@ -82,7 +82,7 @@ def test_a_mean_is_a_percentage_over_its_interval(make_run: Make) -> None:
 
 
 def test_facts_hold_the_unrounded_numbers(make_run: Make) -> None:
-    (fact,) = leaderboard([make_run({"t": [(0, 1.0), (0, 0.0), (0, 1.0)]})], ["em"]).facts
+    (fact,) = leaderboard([make_run({"t": [(0, 1.0), (0, 0.0), (0, 1.0)]})], ["em"]).data_points
     assert (fact.task, fact.metric, fact.mean, fact.n, fact.planned) == ("t", "em", 2 / 3, 3, 3)
     assert (fact.low, fact.high, fact.coverage) == (*wilson(2, 3), 1.0)
 
@@ -117,7 +117,7 @@ def test_a_task_of_nothing_but_faults_has_no_mean(make_run: Make) -> None:
 
 
 def test_a_run_without_records_says_that_nothing_was_asked(make_run: Make) -> None:
-    report = build([make_run({"t": [None] * 4})], known=Catalogue())
+    report = build([make_run({"t": [None] * 4})], catalogue=Catalogue())
     board, actions, cost = (report.tables[at] for at in (0, 1, 3))
     assert texts(board) == ["0†", "–", "–"]
     assert "† agent: fewer answers than planned: t (not asked yet 4)" in board.notes
@@ -186,7 +186,7 @@ def test_two_editions_of_a_dataset_are_two_columns(make_run: Make, known: Catalo
 
 
 def test_every_table_says_that_its_questions_are_embedded(three_runs: list[Run]) -> None:
-    for table in build(three_runs, known=Catalogue()).tables:
+    for table in build(three_runs, catalogue=Catalogue()).tables:
         assert "embedded" in table.title
         assert (
             "embedded edition: questions and passages made by this project, not the real datasets"
@@ -195,7 +195,7 @@ def test_every_table_says_that_its_questions_are_embedded(three_runs: list[Run])
 
 
 def test_real_questions_are_not_called_embedded(make_run: Make) -> None:
-    report = build([make_run({"t": [(0, 1.0)]}, edition="real")], known=Catalogue())
+    report = build([make_run({"t": [(0, 1.0)]}, edition="real")], catalogue=Catalogue())
     assert not any("embedded edition" in note for table in report.tables for note in table.notes)
 
 
@@ -291,7 +291,7 @@ def test_what_is_well_formed_is_answered_unforced_and_nothing_in_it_malformed(
     table = costs([msgspec.structs.replace(run, records=(*records, *others))])
     place = [column.headings for column in table.columns].index(("", "well-formed %"))
     assert table.sections[0].rows[0].cells[place] == Cell("50.0", "2")
-    [fact] = [each for each in table.facts if each.metric == "well_formed"]
+    [fact] = [each for each in table.data_points if each.metric == "well_formed"]
     assert (fact.mean, fact.n) == (0.5, 4)
 
 
@@ -322,7 +322,7 @@ def test_a_run_without_faults_says_none(make_run: Make) -> None:
 
 
 def test_the_footer_says_how_the_runs_were_made(three_runs: list[Run]) -> None:
-    text = "\n".join(build(three_runs, known=Catalogue()).footer)
+    text = "\n".join(build(three_runs, catalogue=Catalogue()).footer)
     assert "model: deepseek-ai/DeepSeek-R1-Distill-Qwen-7B (engine openai" in text
     assert "search: none [model-only]; bm25 (k1 1.2, b 0.75) over embedded (2,412 pass" in text
     assert "sampling: greedy, seed 0" in text
@@ -334,14 +334,14 @@ def test_the_footer_says_how_the_runs_were_made(three_runs: list[Run]) -> None:
 
 def test_a_solver_and_a_task_that_are_not_installed_are_other(make_run: Make) -> None:
     run = make_run({"no-such-task": [(0, 1.0)]}, "no-such-solver:shots=2")
-    found = catalogue([run])
+    found = make_catalogue([run])
     assert (found.sections, found.tasks) == ({"no-such-solver:shots=2": "Other"}, {})
 
 
 def test_a_run_stands_under_the_section_that_it_recorded(make_run: Make) -> None:
     run = make_run({"t": [(0, 1.0)]}, "mine")
     told = replace(run, info=replace(run.info, section="Agent model"))
-    assert (catalogue([run]).sections, catalogue([told]).sections) == (
+    assert (make_catalogue([run]).sections, make_catalogue([told]).sections) == (
         {"mine": "Other"},
         {"mine": "Agent model"},
     )

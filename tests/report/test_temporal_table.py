@@ -106,7 +106,7 @@ def test_main_and_sub_questions_are_scored_apart(agent: Run) -> None:
 
 
 def test_an_interval_of_sub_questions_keeps_those_of_a_main_question_together(agent: Run) -> None:
-    fact = next(f for f in temporal([agent]).facts if f.task == "recent-sub")
+    fact = next(f for f in temporal([agent]).data_points if f.task == "recent-sub")
     over = estimate([[1.0] * 3, [1.0] * 3, [0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
     assert (fact.low, fact.high) == (over.low, over.high)
     assert (fact.n, fact.planned) == (12, 12)
@@ -185,7 +185,7 @@ def test_runs_without_sub_questions_say_what_to_run(make_run: Make) -> None:
 
 
 def test_the_report_has_the_table_and_csv_its_numbers(agent: Run) -> None:
-    report = build([agent], by=["temporal"], known=Catalogue())
+    report = build([agent], tables=["temporal"], catalogue=Catalogue())
     lines = render(report, "csv").splitlines()
     assert any(",em:gap,recent,embedded," in line for line in lines)
     assert "Recent (unknown)" in render(report, "markdown")

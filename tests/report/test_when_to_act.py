@@ -108,13 +108,13 @@ def test_the_change_is_paired_with_the_run_that_never_searches(agent: Run, alone
 def test_the_change_is_over_questions_that_both_runs_have(agent: Run, alone: Run) -> None:
     first = replace(alone, records=alone.records[:2])
     table = when_to_act([first, agent])
-    (fact,) = (f for f in table.facts if f.metric == "known:em:change")
+    (fact,) = (f for f in table.data_points if f.metric == "known:em:change")
     assert (fact.mean, fact.n, fact.run) == (0.5, 2, "agent")
 
 
 def test_a_change_that_is_the_same_everywhere_is_not_certain(agent: Run, alone: Run) -> None:
     same = replace(agent, records=agent.records[:1])
-    (fact,) = (f for f in when_to_act([alone, same]).facts if f.metric == "known:em:change")
+    (fact,) = (f for f in when_to_act([alone, same]).data_points if f.metric == "known:em:change")
     assert fact.mean == 0.0
     assert fact.low is not None
     assert fact.low < -0.5
@@ -144,7 +144,7 @@ def test_a_fault_is_no_question_that_was_not_searched_for(make_run: Make, agent:
 
 
 def test_facts_hold_the_unrounded_numbers(agent: Run) -> None:
-    facts = {fact.metric: fact for fact in when_to_act([agent]).facts}
+    facts = {fact.metric: fact for fact in when_to_act([agent]).data_points}
     searched = facts["known:searched"]
     assert (searched.mean, searched.low, searched.high) == (0.25, *wilson(1, 4))
     assert facts["given:search_tokens"].total == 240
@@ -153,7 +153,7 @@ def test_facts_hold_the_unrounded_numbers(agent: Run) -> None:
 
 @pytest.mark.parametrize("form", ["markdown", "latex", "csv"])
 def test_the_table_is_written_in_every_format(agent: Run, alone: Run, form: str) -> None:
-    report = build([alone, agent], by=["acting"], known=Catalogue())
+    report = build([alone, agent], tables=["acting"], catalogue=Catalogue())
     text = render(report, form)
     assert "unknown" in text
     assert "searched" in text

@@ -16,7 +16,13 @@ from string import Template
 
 import msgspec
 
-from autocoa_bench.report.entries import Catalogue, catalogue, deciding_scorer, entries, task_titles
+from autocoa_bench.report.entries import (
+    Catalogue,
+    deciding_scorer,
+    make_catalogue,
+    make_entries,
+    task_titles,
+)
 from autocoa_bench.report.model import Report, Table
 from autocoa_bench.report.page.data import TrajectoryIndex, trajectory_data
 from autocoa_bench.report.page.figures import figures
@@ -49,8 +55,8 @@ def page(report: Report, runs: Sequence[Run], known: Catalogue | None = None) ->
     An answer is correct by the scorer that decides in the tables (`reading.deciding`).
     `known` is looked up in the registry unless given.
     """
-    known = catalogue(runs) if known is None else known
-    found = entries(runs, known)
+    known = make_catalogue(runs) if known is None else known
+    found = make_entries(runs, known)
     names = [entry.name for entry in found]
     titles = task_titles(found, known)
     scorers = [name for entry in found for name in entry.run.info.scorers]

@@ -20,7 +20,7 @@ def frame(report: Report) -> pd.DataFrame:
     """
     import pandas as pd
 
-    facts = [msgspec.structs.asdict(fact) for table in report.tables for fact in table.facts]
+    facts = [msgspec.structs.asdict(fact) for table in report.tables for fact in table.data_points]
     data = pd.DataFrame(facts, columns=list(DataPoint.__struct_fields__))
     return data.astype(dict.fromkeys(("actions", "n", "planned"), "Int64"))
 
@@ -47,7 +47,7 @@ def json(report: Report) -> str:
                     for name, value in msgspec.structs.asdict(fact).items()
                     if value not in (None, "") and name != "table"
                 }
-                for fact in table.facts
+                for fact in table.data_points
             ],
         }
         for table in report.tables

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autocoa_bench.errors import MissingExtra, UserError
-from autocoa_bench.report.entries import catalogue, entries, task_titles
+from autocoa_bench.report.entries import make_catalogue, make_entries, task_titles
 from autocoa_bench.report.model import Report
 from autocoa_bench.report.render.plots import (
     PARTS,
@@ -59,8 +59,8 @@ def write_plots(report: Report, runs: Sequence[Run], folder: Path) -> list[Path]
         from matplotlib import rc_context
     except ImportError:
         raise MissingExtra("plots as files", "plots") from None
-    known = catalogue(runs)
-    listed = entries(runs, known)
+    known = make_catalogue(runs)
+    listed = make_entries(runs, known)
     names, titles = [entry.name for entry in listed], task_titles(listed, known)
     found = [each for table in report.tables for each in plots(table, names, titles)]
     if not found:

@@ -88,8 +88,8 @@ def plots(table: Table, runs: Sequence[str], titles: Mapping[str, str]) -> list[
     """
     draw: dict[str, Callable[[], list[Plot]]] = {
         "leaderboard": lambda: _datasets(table, runs, titles),
-        "actions": lambda: _actions(table.facts, runs),
-        "evidence": lambda: _evidence(table.facts, runs),
+        "actions": lambda: _actions(table.data_points, runs),
+        "evidence": lambda: _evidence(table.data_points, runs),
         "acting": lambda: _acting(table, runs),
         "temporal": lambda: _datasets(table, runs, titles),
     }
@@ -101,7 +101,7 @@ def _panels(
 ) -> list[Plot]:
     """Facts that have an interval, by the caption that they have."""
     panels: dict[str, list[Line]] = {}
-    for fact in table.facts:
+    for fact in table.data_points:
         title = caption(fact)
         if title and fact.mean is not None and fact.low is not None and fact.high is not None:
             line = Line(fact.run, runs.index(fact.run), fact.mean, fact.low, fact.high)
@@ -111,14 +111,14 @@ def _panels(
 
 def _datasets(table: Table, runs: Sequence[str], titles: Mapping[str, str]) -> list[Plot]:
     """A panel a dataset, and the average: each run's mean on the first metric; then the gaps."""
-    several = len({fact.edition for fact in table.facts if fact.edition}) > 1
+    several = len({fact.edition for fact in table.data_points if fact.edition}) > 1
 
     def caption(fact: DataPoint) -> str | None:
         title = titles.get(fact.task, fact.task.capitalize())
         name = f"{title} ({fact.edition})" if several and fact.edition else title
         if fact.metric.endswith(":gap"):
             return f"{name}, compositionality gap %"
-        first = table.facts[0].metric
+        first = table.data_points[0].metric
         return f"{name}, {metric_title(fact.metric)} %" if fact.metric == first else None
 
     return _panels(table, runs, caption)

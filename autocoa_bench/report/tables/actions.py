@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autocoa_bench.episode import n_actions
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
@@ -49,13 +49,13 @@ class _Bin:
 
 
 def action_counts(
-    runs: Sequence[Run], scorer: str = "em", known: Catalogue = EMPTY_CATALOGUE
+    runs: Sequence[Run], scorer: str = "em", catalogue: Catalogue = EMPTY_CATALOGUE
 ) -> Table:
     """Figure 3a and 3b as one table: a section a run, a row a number of actions.
 
     Correct means a score of 1. Trajectories without a score are left out and noted.
     """
-    found = entries(runs, known)
+    found = make_entries(runs, catalogue)
     sections, facts, unscored = [], [], []
     for entry in found:
         bins, left_out = _bins(entry, scorer)
@@ -86,7 +86,7 @@ def action_counts(
             *unscored,
             *shared_notes(found),
         ),
-        facts=tuple(facts),
+        data_points=tuple(facts),
     )
 
 

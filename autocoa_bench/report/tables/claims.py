@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from autocoa_bench.errors import UserError
 from autocoa_bench.report.comparison.claim_tests import Contrast, Rows, contrast, in_words
 from autocoa_bench.report.comparison.paper_rows import runs_of_rows
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries, measure
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries, measure
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
@@ -49,8 +49,8 @@ class _Line(NamedTuple):
 def claims(
     runs: Sequence[Run],
     scorer: str = "em",
-    known: Catalogue = EMPTY_CATALOGUE,
-    beside: Mapping[str, str] | None = None,
+    catalogue: Catalogue = EMPTY_CATALOGUE,
+    paper_rows: Mapping[str, str] | None = None,
     calls: Mapping[str, float] | None = None,
 ) -> Table:
     """A row a claim of section 4.3 (arXiv 2503.06580): holds, does not hold, undecided, no runs.
@@ -59,8 +59,8 @@ def claims(
     a row's training asked for, where that is known. Raises UserError where no run is
     of a row that a claim is about, and for a run or row that there is not.
     """
-    found = entries(runs, known)
-    rows = runs_of_rows(found, beside or {})
+    found = make_entries(runs, catalogue)
+    rows = runs_of_rows(found, paper_rows or {})
     if not any(row in rows for claim in paper_claims() for row in claim.rows):
         raise UserError(
             "none of these runs stands beside a row of the paper's Table 1, which claims are "
@@ -78,7 +78,7 @@ def claims(
             for title in sections
         ),
         notes=(*_notes(lines, rows, scorer), *_gaps(found, rows, scorer), *shared_notes(found)),
-        facts=tuple(_fact(line, scorer) for line in lines),
+        data_points=tuple(_fact(line, scorer) for line in lines),
     )
 
 

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Literal
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries
 from autocoa_bench.report.model import NOTHING, Cell, Column, Row, Section, Table, percent
 from autocoa_bench.report.notes import shared_notes, title_with_model
 from autocoa_bench.report.tables.leaderboard import metric_title
@@ -22,13 +22,13 @@ Outcome = Literal["won", "lost", "tied"]
 
 
 def compare(
-    first: Run, second: Run, scorer: str = "em", known: Catalogue = EMPTY_CATALOGUE
+    first: Run, second: Run, scorer: str = "em", catalogue: Catalogue = EMPTY_CATALOGUE
 ) -> Table:
     """How the first run does beside the second, over the questions that both have scores for.
 
     A row a task, and one for all. Raises UserError where no question is common.
     """
-    ours, theirs = in_order(first, second, known)
+    ours, theirs = in_order(first, second, catalogue)
     mine, others = ours.by_question(scorer), theirs.by_question(scorer)
     groups = common_questions(ours, theirs, scorer)
     found = {task: _paired(questions, mine, others) for task, questions in groups.items()}
@@ -36,7 +36,7 @@ def compare(
     rows = []
     for task, questions in groups.items():
         left = {question: mine[question] for question in questions}
-        rows.append(_row(task_title(task, known), left, others, found[task], corrected[task]))
+        rows.append(_row(task_title(task, catalogue), left, others, found[task], corrected[task]))
     common = groups.get("all") or next(iter(groups.values()))
     left_out = [len(each) - len(common) for each in (mine, others)]
     return Table(
@@ -64,7 +64,7 @@ def compare(
             *([_only(left_out)] if any(left_out) else []),
             *shared_notes([ours, theirs]),
         ),
-        facts=tuple(
+        data_points=tuple(
             ours.estimated(
                 "compare",
                 f"{scorer}:difference",
@@ -79,9 +79,11 @@ def compare(
     )
 
 
-def in_order(first: Run, second: Run, known: Catalogue) -> tuple[Entry, Entry]:
+def in_order(first: Run, second: Run, catalogue: Catalogue) -> tuple[Entry, Entry]:
     """Two runs as entries, in the order given."""
-    ours, theirs = sorted(entries([first, second], known), key=lambda entry: entry.run is second)
+    ours, theirs = sorted(
+        make_entries([first, second], catalogue), key=lambda entry: entry.run is second
+    )
     return ours, theirs
 
 
@@ -128,9 +130,9 @@ def _scored(entry: Entry, question: tuple[str, str], scorer: str) -> Record:
     return next(each for each in entry.answers[question] if entry.score(each, scorer) is not None)
 
 
-def task_title(task: str, known: Catalogue) -> str:
+def task_title(task: str, catalogue: Catalogue) -> str:
     """A task's title where it is known."""
-    info = known.tasks.get(task)
+    info = catalogue.tasks.get(task)
     return info.title if info else task
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from statistics import fmean, median
 
 from autocoa_bench.episode import n_actions, n_malformed
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
@@ -60,9 +60,9 @@ def _well_formed(trajectory: Trajectory) -> bool:
     return trajectory.ending == "answered" and not n_malformed(trajectory)
 
 
-def costs(runs: Sequence[Run], known: Catalogue = EMPTY_CATALOGUE) -> Table:
+def costs(runs: Sequence[Run], catalogue: Catalogue = EMPTY_CATALOGUE) -> Table:
     """Costs a trajectory (one question, one sample), with the run's totals under them."""
-    found = entries(runs, known)
+    found = make_entries(runs, catalogue)
     columns = [Column(("", "trajectories"))]
     columns += [Column(headings) for headings, _ in _QUANTITIES.values()]
     columns += [Column(("Forced answers %", word)) for word in _FORCED.values()]
@@ -82,7 +82,7 @@ def costs(runs: Sequence[Run], known: Catalogue = EMPTY_CATALOGUE) -> Table:
             *_notes(found),
             *shared_notes(found),
         ),
-        facts=tuple(fact for entry in found for fact in _facts(entry)),
+        data_points=tuple(fact for entry in found for fact in _facts(entry)),
         lead=1,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
@@ -75,18 +75,20 @@ class _Line(Struct, frozen=True):
         return Counter(cause(each.evidence) or _NOT_TRACED for each in wrong)
 
 
-def evidence(runs: Sequence[Run], scorer: str = "em", known: Catalogue = EMPTY_CATALOGUE) -> Table:
+def evidence(
+    runs: Sequence[Run], scorer: str = "em", catalogue: Catalogue = EMPTY_CATALOGUE
+) -> Table:
     """What the runs' searches brought: a section a run that searches, a row a task.
 
     Wrong means a score below 1; trajectories without a score count for what was shown alone.
     """
-    found = entries(runs, known)
+    found = make_entries(runs, catalogue)
     sections, facts, notes = [], [], []
     for entry in found:
         if entry.spec.search is None:
             notes.append(f"{entry.name}: never searches, so it is left out")
             continue
-        lines = _lines(entry, scorer, known)
+        lines = _lines(entry, scorer, catalogue)
         sections.append(Section(f"{entry.label}, {entry.model}", tuple(map(_row, lines))))
         facts += [fact for line in lines for fact in _facts(entry, line, scorer)]
     return Table(
@@ -114,12 +116,12 @@ def evidence(runs: Sequence[Run], scorer: str = "em", known: Catalogue = EMPTY_C
             *notes,
             *shared_notes(found),
         ),
-        facts=tuple(facts),
+        data_points=tuple(facts),
         lead=1,
     )
 
 
-def _lines(entry: Entry, scorer: str, known: Catalogue) -> list[_Line]:
+def _lines(entry: Entry, scorer: str, catalogue: Catalogue) -> list[_Line]:
     outcomes: dict[str, list[_Outcome]] = {sample.task: [] for sample in entry.spec.tasks}
     for record in entry.trajectories():
         if record.trajectory is None:
@@ -130,7 +132,7 @@ def _lines(entry: Entry, scorer: str, known: Catalogue) -> list[_Line]:
         outcomes.setdefault(key[0], []).append(
             _Outcome(key, trace(record.question, record.trajectory), right)
         )
-    titles = {name: info.title for name, info in known.tasks.items()}
+    titles = {name: info.title for name, info in catalogue.tasks.items()}
     lines = [_Line(titles.get(task, task), tuple(each)) for task, each in outcomes.items()]
     if len(lines) > 1:
         lines.append(_Line("all", tuple(one for line in lines for one in line.outcomes)))

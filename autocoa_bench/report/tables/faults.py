@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries
 from autocoa_bench.report.model import NOTHING, Cell, Column, Row, Section, Table, printable
 from autocoa_bench.report.notes import shared_notes, title_with_model
 from autocoa_bench.runs.run_folder import Run
 
 
-def faults(runs: Sequence[Run], known: Catalogue = EMPTY_CATALOGUE) -> Table:
+def faults(runs: Sequence[Run], catalogue: Catalogue = EMPTY_CATALOGUE) -> Table:
     """Faults by kind, with their number and the first one's message; "none" where there are none.
 
     An answer that a scorer left without a number is listed as `unscored (scorer)` and why.
     """
-    found = entries(runs, known)
+    found = make_entries(runs, catalogue)
     kinds = {entry.name: _kinds(entry) for entry in found}
     return Table(
         name="faults",
@@ -29,7 +29,7 @@ def faults(runs: Sequence[Run], known: Catalogue = EMPTY_CATALOGUE) -> Table:
             "faults are the harness's failures: never a score of 0, never dropped",
             *shared_notes(found),
         ),
-        facts=tuple(
+        data_points=tuple(
             entry.fact("faults", kind, total=len(messages))
             for entry in found
             for kind, messages in kinds[entry.name].items()

@@ -66,7 +66,7 @@ def _agreement(audits: Mapping[str, Audit], source: str, judge: str) -> Table:
             ),
             *([f"judge: {printable(judge, 400)}"] if judge else []),
         ),
-        facts=tuple(fact for name, each in audits.items() for fact in _facts(name, each)),
+        data_points=tuple(fact for name, each in audits.items() for fact in _facts(name, each)),
     )
 
 
@@ -120,7 +120,7 @@ def _in_pairs(audits: Mapping[str, Audit]) -> Table:
             "interval; alone: answers that one of both calls right; p: McNemar's exact test, "
             "two-sided, corrected by Holm for the table's rows, and bold where that is below 0.05",
         ),
-        facts=tuple(
+        data_points=tuple(
             _fact(
                 ":".join((*pair, "difference")),
                 each.mean,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from autocoa_bench.errors import UserError
 from autocoa_bench.judge import SCORER
 from autocoa_bench.judge.agreement import SavedAudit
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries, measure
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries, measure
 from autocoa_bench.report.model import Cell, Column, Row, Section, Table, percent, score_cell
 from autocoa_bench.report.notes import no_verdict, shared_notes, title_with_model
 from autocoa_bench.runs.run_folder import Run, differing
@@ -20,20 +20,20 @@ _AVERAGE = "average"
 
 
 def judge_correction(
-    runs: Sequence[Run], audit: SavedAudit, known: Catalogue = EMPTY_CATALOGUE
+    runs: Sequence[Run], audit: SavedAudit, catalogue: Catalogue = EMPTY_CATALOGUE
 ) -> Table:
     """A section a judged run, a row a task and one for their average: as judged, and corrected.
 
     Raises UserError for runs that another judge judged, or none, and for an audit in which the
     judge is no better than chance.
     """
-    found = [entry for entry in entries(runs, known) if SCORER in entry.run.info.scorers]
+    found = [entry for entry in make_entries(runs, catalogue) if SCORER in entry.run.info.scorers]
     _check(found, audit)
     sections, facts = [], []
     for entry in found:
         rows = []
         for task, (judged, true) in _means(entry, audit).items():
-            info = known.tasks.get(task)
+            info = catalogue.tasks.get(task)
             label = "Average" if task == _AVERAGE else info.title if info else task
             cells = (Cell(f"{judged.n:,}"), score_cell(judged), score_cell(true))
             rows.append(Row(Cell(label), cells))
@@ -47,7 +47,7 @@ def judge_correction(
         columns=(Column(("n",)), Column(("judge %",)), Column(("corrected %",))),
         sections=tuple(sections),
         notes=(_method(audit), *shared_notes(found)),
-        facts=tuple(facts),
+        data_points=tuple(facts),
         lead=1,
     )
 

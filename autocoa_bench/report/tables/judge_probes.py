@@ -48,7 +48,7 @@ def judge_probes(found: ProbeResults, source: str, judge: str) -> Report:
             *_left_out(found),
             f"judge: {printable(judge, 400)}",
         ),
-        facts=tuple(
+        data_points=tuple(
             fact
             for _, probes in kinds
             for name, pairs in probes.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries
 from autocoa_bench.report.model import Cell, Column, DataPoint, Row, Section, Table, score_cell
 from autocoa_bench.report.notes import shared_notes, title_with_model
 from autocoa_bench.report.tables.leaderboard import metric_title
@@ -14,13 +14,15 @@ from autocoa_bench.stats import Estimate, estimate
 _WORDINGS = {"shared": "worded as in training", "held-out": "worded as never in training"}
 
 
-def kinds(runs: Sequence[Run], scorers: Sequence[str], known: Catalogue = EMPTY_CATALOGUE) -> Table:
+def kinds(
+    runs: Sequence[Run], scorers: Sequence[str], catalogue: Catalogue = EMPTY_CATALOGUE
+) -> Table:
     """A section a run, a row a dataset's kind of question, then a row a sort of wording.
 
     Questions without a kind count under their task alone, those without a wording under none.
     """
-    found = entries(runs, known)
-    titles = {name: info.title for name, info in known.tasks.items()}
+    found = make_entries(runs, catalogue)
+    titles = {name: info.title for name, info in catalogue.tasks.items()}
     sections, facts = [], []
     for entry in found:
         rows = []
@@ -44,7 +46,7 @@ def kinds(runs: Sequence[Run], scorers: Sequence[str], known: Catalogue = EMPTY_
             "trajectory",
             *shared_notes(found),
         ),
-        facts=tuple(facts),
+        data_points=tuple(facts),
         lead=1,
     )
 

@@ -15,7 +15,7 @@ from autocoa_bench.report.entries import (
     Catalogue,
     Entry,
     Missing,
-    entries,
+    make_entries,
     measure,
 )
 from autocoa_bench.report.model import (
@@ -64,11 +64,11 @@ _Contests = dict[tuple[_Dataset | None, str], Contest]
 def leaderboard(
     runs: Sequence[Run],
     metrics: Sequence[str] = ("em", "f1"),
-    known: Catalogue = EMPTY_CATALOGUE,
+    catalogue: Catalogue = EMPTY_CATALOGUE,
 ) -> Table:
     """The table of runs by datasets and metrics (paper, Table 1)."""
-    found = entries(runs, known)
-    datasets = _datasets(found, known)
+    found = make_entries(runs, catalogue)
+    datasets = _datasets(found, catalogue)
     lines = [_line(entry, datasets, metrics) for entry in found]
     columns = [Column(("", "", "n"))]
     columns += [Column((d.group, d.title, metric_title(m))) for d in datasets for m in metrics]
@@ -89,7 +89,9 @@ def leaderboard(
             *_notes(lines, datasets, metrics, averaged),
             *shared_notes(found),
         ),
-        facts=tuple(fact for line in lines for fact in _facts(line, datasets, metrics, averaged)),
+        data_points=tuple(
+            fact for line in lines for fact in _facts(line, datasets, metrics, averaged)
+        ),
         lead=1,
     )
 
@@ -99,13 +101,13 @@ def metric_title(name: str) -> str:
     return name.upper() if len(name) <= 3 else name.replace("_", " ")
 
 
-def _datasets(found: Sequence[Entry], known: Catalogue) -> list[_Dataset]:
+def _datasets(found: Sequence[Entry], catalogue: Catalogue) -> list[_Dataset]:
     """The datasets of all runs, single-hop first; the same name in two editions is two."""
     pairs = dict.fromkeys((s.task, s.edition) for entry in found for s in entry.spec.tasks)
     names = Counter(task for task, _ in pairs)
     datasets = []
     for task, edition in pairs:
-        info = known.tasks.get(task)
+        info = catalogue.tasks.get(task)
         title = printable(info.title if info else task, 40)
         if names[task] > 1:
             title += f" ({edition})"

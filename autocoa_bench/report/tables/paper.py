@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.report.comparison.paper_rows import Match, matches
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries, measure
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries, measure
 from autocoa_bench.report.model import (
     MARK,
     NOTHING,
@@ -68,15 +68,15 @@ class _Line(NamedTuple):
 
 def paper(
     runs: Sequence[Run],
-    known: Catalogue = EMPTY_CATALOGUE,
-    beside: Mapping[str, str] | None = None,
+    catalogue: Catalogue = EMPTY_CATALOGUE,
+    paper_rows: Mapping[str, str] | None = None,
 ) -> Table:
     """Ours beside the paper's Tables 1 and 2 (arXiv 2503.06580).
 
     `beside`: see `matching.matches`. Raises UserError for runs that share no dataset or metric
     with the paper, and for a run or row that there is not.
     """
-    found = entries(runs, known)
+    found = make_entries(runs, catalogue)
     metrics = [m for m in METRICS if any(SCORERS[m] in run.info.scorers for run in runs)]
     if not metrics:
         wanted = " nor ".join(SCORERS.values())
@@ -84,7 +84,7 @@ def paper(
             f"these runs have neither {wanted} scores, which are the paper's metrics: score them "
             "first (autocoa-bench score RUN --scorers em)"
         )
-    made = matches(found, beside or {})
+    made = matches(found, paper_rows or {})
     if not made:
         has = ", ".join(name for table in paper_tables() for name in table.sets)
         raise UserError(f"the paper has none of these runs' tasks (it has {has})")
@@ -108,7 +108,9 @@ def paper(
             *([_MARKED] if any(line.marked for _, each in lines for line in each) else []),
             *differences(found),
         ),
-        facts=tuple(dict.fromkeys(fact for match, each in lines for fact in _facts(match, each))),
+        data_points=tuple(
+            dict.fromkeys(fact for match, each in lines for fact in _facts(match, each))
+        ),
         lead=1,
     )
 

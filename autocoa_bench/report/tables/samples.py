@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries
 from autocoa_bench.report.model import Cell, Column, DataPoint, Row, Section, Table, score_cell
 from autocoa_bench.report.notes import shared_notes, title_with_model
 from autocoa_bench.report.tables.leaderboard import metric_title
@@ -16,12 +16,14 @@ from autocoa_bench.tasks.subquestions import asks_subquestions
 from autocoa_bench.types import TaskSample
 
 
-def samples(runs: Sequence[Run], scorer: str = "em", known: Catalogue = EMPTY_CATALOGUE) -> Table:
+def samples(
+    runs: Sequence[Run], scorer: str = "em", catalogue: Catalogue = EMPTY_CATALOGUE
+) -> Table:
     """A section a run, a row a task and one for their average: mean@n, then pass@k.
 
     k doubles up to the most samples that a run has. Raises UserError where no run has several.
     """
-    found = entries(runs, known)
+    found = make_entries(runs, catalogue)
     most = max(entry.spec.samples for entry in found)
     if most == 1:
         raise UserError(
@@ -37,7 +39,7 @@ def samples(runs: Sequence[Run], scorer: str = "em", known: Catalogue = EMPTY_CA
             lines["Average"] = [macro_average(column) for column in columns]
         rows = []
         for task, line in lines.items():
-            info = known.tasks.get(task)
+            info = catalogue.tasks.get(task)
             label = info.title if info else task
             rows.append(Row(Cell(label), (Cell(f"{line[0].n:,}"), *map(score_cell, line))))
             facts += _facts(entry, task, scorer, ks, line)
@@ -56,7 +58,7 @@ def samples(runs: Sequence[Run], scorer: str = "em", known: Catalogue = EMPTY_CA
             "with at least k scored samples",
             *shared_notes(found),
         ),
-        facts=tuple(facts),
+        data_points=tuple(facts),
         lead=1,
     )
 

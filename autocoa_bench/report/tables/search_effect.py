@@ -23,14 +23,14 @@ Counts = dict[str, int]
 
 
 def search_effect(
-    first: Run, second: Run, scorer: str = "em", known: Catalogue = EMPTY_CATALOGUE
+    first: Run, second: Run, scorer: str = "em", catalogue: Catalogue = EMPTY_CATALOGUE
 ) -> Table | None:
     """How many of both runs' questions searching gains and loses; a row a task, and one for all.
 
     None unless just one of the two runs has no search at all. Raises UserError where no question
     is common.
     """
-    alone, searching = sorted(in_order(first, second, known), key=_searches)
+    alone, searching = sorted(in_order(first, second, catalogue), key=_searches)
     if _searches(alone) or not _searches(searching):
         return None
     groups = common_questions(alone, searching, scorer)
@@ -43,7 +43,7 @@ def search_effect(
             counts[task][_KINDS[right]] += 1
     p_values = [mcnemar(each["gained"], each["lost"]) for each in counts.values()]
     rows = [
-        _row(task_title(task, known), each, p)
+        _row(task_title(task, catalogue), each, p)
         for (task, each), p in zip(counts.items(), holm(p_values), strict=True)
     ]
     return Table(
@@ -64,7 +64,7 @@ def search_effect(
             "rows; the greater of the two is bold where it is below 0.05",
             *shared_notes([alone, searching]),
         ),
-        facts=tuple(
+        data_points=tuple(
             searching.fact(
                 "search",
                 f"{scorer}:{kind}",

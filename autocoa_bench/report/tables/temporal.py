@@ -14,7 +14,7 @@ from autocoa_bench.report.entries import (
     Catalogue,
     Entry,
     Missing,
-    entries,
+    make_entries,
     measure,
 )
 from autocoa_bench.report.model import (
@@ -80,15 +80,15 @@ def temporal(
     runs: Sequence[Run],
     metrics: Sequence[str] = ("em",),
     scorer: str = "em",
-    known: Catalogue = EMPTY_CATALOGUE,
+    catalogue: Catalogue = EMPTY_CATALOGUE,
 ) -> Table:
     """Runs by main question and sub-question of `recent` and `known` (paper, Table 2).
 
     The gap is told by `scorer`: an answer is right at a score of 1. Raises UserError where no run
     asks sub-questions.
     """
-    found = entries(runs, known)
-    sets = _sets(found, known)
+    found = make_entries(runs, catalogue)
+    sets = _sets(found, catalogue)
     if not sets:
         raise UserError(
             "no run asks sub-questions; `autocoa-bench run --tasks temporal` asks recent, known "
@@ -102,7 +102,7 @@ def temporal(
         columns=tuple(column for each in sets for column in _columns(each, metrics)),
         sections=_sections(lines, sets, metrics),
         notes=(_READING, _how(scorer), *_notes(lines, sets), *shared_notes(found)),
-        facts=tuple(fact for line in lines for fact in _facts(line, scorer)),
+        data_points=tuple(fact for line in lines for fact in _facts(line, scorer)),
     )
 
 
@@ -126,7 +126,7 @@ def _how(scorer: str) -> str:
     )
 
 
-def _sets(found: Sequence[Entry], known: Catalogue) -> list[_Set]:
+def _sets(found: Sequence[Entry], catalogue: Catalogue) -> list[_Set]:
     """All that a run asks sub-questions of, in Table 2's order and then by name."""
     samples = [sample for entry in found for sample in entry.spec.tasks]
     pairs = {
@@ -137,7 +137,7 @@ def _sets(found: Sequence[Entry], known: Catalogue) -> list[_Set]:
     names = Counter(name for name, _ in pairs)
     sets = []
     for name, edition in pairs:
-        info = known.tasks.get(name)
+        info = catalogue.tasks.get(name)
         title = _TITLES.get(name) or printable(info.title if info else name, 40)
         sets.append(_Set(name, edition, f"{title}, {edition}" if names[name] > 1 else title))
     order = list(_TITLES)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from autocoa_bench.episode import estimate_tokens, n_actions
 from autocoa_bench.errors import UserError
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
@@ -93,13 +93,13 @@ class _Line(Struct, frozen=True):
 
 
 def when_to_act(
-    runs: Sequence[Run], scorer: str = "em", known: Catalogue = EMPTY_CATALOGUE
+    runs: Sequence[Run], scorer: str = "em", catalogue: Catalogue = EMPTY_CATALOGUE
 ) -> Table:
     """When the runs search, by kind of question: a section a run, a row a kind.
 
     Raises UserError where no run has a question of these kinds.
     """
-    found = entries(runs, known)
+    found = make_entries(runs, catalogue)
     sections, facts, notes = [], [], []
     for entry in found:
         base = _without_search(entry, found)
@@ -146,7 +146,7 @@ def when_to_act(
             *notes,
             *shared_notes(found),
         ),
-        facts=tuple(facts),
+        data_points=tuple(facts),
         lead=1,
     )
 

@@ -222,7 +222,7 @@ def test_the_table_has_a_section_a_world_and_a_row_a_hop() -> None:
     assert [row.label.text for row in rows] == ["1", "2", "all"]
     assert [cell.text for cell in rows[0].cells] == ["4", "75.0", "100.0", "0.0", "–", "100.0"]
     assert rows[0].cells[1].detail == "30–95"  # Wilson
-    fact = next(each for each in table.facts if each.metric == "hop 1:simulated_fact")
+    fact = next(each for each in table.data_points if each.metric == "hop 1:simulated_fact")
     assert (fact.section, fact.model, fact.mean, fact.n) == ("train world", "small", 0.75, 4)
 
 

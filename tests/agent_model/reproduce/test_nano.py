@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from agent_model.reproduce import nano, table1
 from autocoa_bench.report.comparison.claim_tests import Contrast, Rows, contrast
 from autocoa_bench.report.comparison.paper_rows import runs_of_rows
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, make_entries
 from autocoa_bench.report.published import paper_claims
 from autocoa_bench.runs.scores import load_scored
 
@@ -24,7 +24,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
     subprocess.run([*command, "--share", str(SHARE), "--out", str(out)], check=True)
     assert "Claims of the paper's section 4.3" in (out / "table1.md").read_text()
     lines = table1.lines(nano.scale(SHARE), out)
-    found = entries([load_scored(line.folder) for line in lines], EMPTY_CATALOGUE)
+    found = make_entries([load_scored(line.folder) for line in lines], EMPTY_CATALOGUE)
     return runs_of_rows(found, {line.folder.name: line.row for line in lines})
 
 

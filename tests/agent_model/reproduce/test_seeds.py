@@ -33,7 +33,7 @@ def test_a_row_has_each_seeds_average_that_of_all_and_their_deviation() -> None:
     ]
     [row] = made.sections[0].rows
     assert [cell.text for cell in row.cells] == ["20.0", "40.0", "60.0", "40.0", "20.0"]
-    assert made.facts[0].n == 20
+    assert made.data_points[0].n == 20
 
 
 def test_one_seed_has_no_deviation() -> None:
