@@ -127,7 +127,7 @@ def load_policy(recipe: TrainingConfig) -> tuple[Policy, Tokenizer]:
                 output_loading_info=True,
             )
         model, found = loaded
-        huggingface.check_whole(source, found)
+        huggingface.check_complete(source, found)
     except UserError as error:
         raise UserError(
             f"cannot load the model '{recipe.model}' ({first_line(error)}); give a folder in "

@@ -120,12 +120,12 @@ def test_what_is_saved_is_read_by_the_safetensors_package(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"use_dora": True}, "no plain LoRA"),
-        ({"peft_type": "IA3"}, "no plain LoRA"),
-        ({"lora_alpha": 0}, "no plain LoRA"),
-        ({"lora_alpha": "abc"}, "no adapter's in PEFT's format"),
-        ({"alpha_pattern": {"q_proj": "x"}}, "no adapter's in PEFT's format"),
-        ({"alpha_pattern": {"(": 1}}, "no adapter's in PEFT's format"),
+        ({"use_dora": True}, "not a plain LoRA"),
+        ({"peft_type": "IA3"}, "not a plain LoRA"),
+        ({"lora_alpha": 0}, "not a plain LoRA"),
+        ({"lora_alpha": "abc"}, "not a PEFT adapter's configuration"),
+        ({"alpha_pattern": {"q_proj": "x"}}, "not a PEFT adapter's configuration"),
+        ({"alpha_pattern": {"(": 1}}, "not a PEFT adapter's configuration"),
     ],
 )
 def test_another_kind_of_adapter_is_refused(
@@ -142,20 +142,20 @@ def test_weights_that_were_cut_off_are_refused(tmp_path: Path, half: int) -> Non
     folder = lora(tmp_path / "lora")
     file = folder / "adapter_model.safetensors"
     file.write_bytes(file.read_bytes()[:half])
-    with pytest.raises(UserError, match=r"is no safetensors file|is damaged where '.*lora_B"):
+    with pytest.raises(UserError, match="is not a safetensors file, or is damaged"):
         converted(tmp_path, folder)
 
 
 def test_an_adapter_without_a_weight_is_refused(tmp_path: Path) -> None:
     folder = lora(tmp_path / "lora")
     save(folder / "adapter_model.safetensors", {})
-    with pytest.raises(UserError, match="an adapter without a weight"):
+    with pytest.raises(UserError, match="has no weights"):
         converted(tmp_path, folder)
 
 
 def test_an_adapter_for_a_base_is_refused(tmp_path: Path) -> None:
     made = converted(tmp_path, lora(tmp_path / "lora"))
-    with pytest.raises(UserError, match="is an adapter itself"):
+    with pytest.raises(UserError, match="is itself an adapter"):
         convert(str(made), str(tmp_path / "back"), str(made))
 
 
@@ -182,11 +182,11 @@ def test_another_architecture_is_refused_with_the_tool_that_takes_it(tmp_path: P
     ("source", "target", "outtype", "message"),
     [
         ("lora", "adapter", "auto", r"ends in \.gguf"),
-        ("nothing", "adapter.gguf", "auto", "nothing that can be converted"),
-        ("adapter.gguf", "back.gguf", "auto", "a folder"),
+        ("nothing", "adapter.gguf", "auto", "cannot be converted; give a PEFT folder"),
+        ("adapter.gguf", "back.gguf", "auto", "must be the name of a folder"),
         ("adapter.gguf", "back", "q8_0", "--outtype q8_0 does not fit"),
-        ("adapter.gguf", "lora", "auto", "there already"),
-        ("lora/adapter_model.safetensors", "back", "auto", "no GGUF file"),
+        ("adapter.gguf", "lora", "auto", "exists already"),
+        ("lora/adapter_model.safetensors", "back", "auto", "is not a GGUF file"),
     ],
 )
 def test_a_request_that_makes_no_sense_says_what_does(
@@ -205,7 +205,7 @@ def test_an_adapter_of_another_base_is_refused(tmp_path: Path) -> None:
 
 def test_a_base_that_does_not_say_its_heads_is_refused(tmp_path: Path) -> None:
     other = base(tmp_path / "base", num_attention_heads="x")
-    with pytest.raises(UserError, match="how many attention heads"):
+    with pytest.raises(UserError, match="the number of attention heads"):
         convert(str(lora(tmp_path / "lora")), str(tmp_path / "adapter.gguf"), other)
 
 

@@ -304,7 +304,7 @@ def test_the_factory_refuses_a_protocol_that_would_be_ignored() -> None:
 def test_an_adapter_that_cannot_be_loaded_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="models convert"):
         models.resolve_adapter(str(tmp_path))
-    with pytest.raises(UserError, match="no GGUF file"):
+    with pytest.raises(UserError, match="is not a GGUF file"):
         models.resolve_adapter(__file__)
 
 

