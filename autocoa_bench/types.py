@@ -6,9 +6,13 @@ counts of tokens are the server's where it reports them and estimates otherwise.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from msgspec import Struct
+
+from autocoa_bench.option import Option
+
+Split = Literal["test", "train"]
 
 
 class Passage(Struct, frozen=True, omit_defaults=True):
@@ -150,10 +154,12 @@ class Refused(Struct, frozen=True):
 class Sampling(Struct, frozen=True):
     """How a model server samples. Temperature 0 is greedy."""
 
-    temperature: float = 0.0
-    top_p: float = 1.0
-    repetition_penalty: float = 1.0
-    seed: int = 0
+    temperature: Annotated[float, Option(help="0 is greedy.", min=0.0, max=100.0)] = 0.0
+    top_p: Annotated[
+        float, Option(help="Probability mass that is sampled from; 1 is all.", min=0.01, max=1.0)
+    ] = 1.0
+    repetition_penalty: Annotated[float, Option(help="1 is none.", min=0.1, max=10.0)] = 1.0
+    seed: Annotated[int, Option(help="Seed of the model's sampling.")] = 0
 
 
 class Budget(Struct, frozen=True):
@@ -164,10 +170,10 @@ class Budget(Struct, frozen=True):
     answer is malformed.
     """
 
-    max_actions: int = 10
-    context_tokens: int = 8192
-    step_tokens: int = 2048
-    answer_tokens: int = 64
+    max_actions: Annotated[int, Option(help="Searches per episode (T).", min=0)] = 10
+    context_tokens: Annotated[int, Option(help="Tokens per episode (N).", min=1024)] = 8192
+    step_tokens: Annotated[int, Option(help="Tokens per completion.", min=1)] = 2048
+    answer_tokens: Annotated[int, Option(help="Tokens of a forced answer.", min=1)] = 64
 
 
 StepKind = Literal["search", "answer", "malformed"]

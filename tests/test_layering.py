@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-BASE = {"types", "errors", "stats", "registry", "util"}
+BASE = {"option", "types", "errors", "stats", "registry", "util"}
 LAYERS: dict[str, set[str]] = {  # from the bottom up; each may import what its set names
-    "types": set(),
+    "option": set(),
+    "types": {"option"},
     "errors": set(),
     "stats": set(),
     "registry": {"errors"},

@@ -19,14 +19,17 @@ from autocoa_bench.engines.engine import (
     open_engine,
     with_abilities,
 )
+from autocoa_bench.engines.model_config import EMBEDDED, ModelConfig
 
 __all__ = [
+    "EMBEDDED",
     "EPISODE",
     "Abilities",
     "Engine",
     "EngineConfig",
     "EpisodeId",
     "Factory",
+    "ModelConfig",
     "catalogue",
     "caveats",
     "model_name",

@@ -9,13 +9,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from autocoa_bench import registry
-from autocoa_bench.engines import model_name
+from autocoa_bench.engines import ModelConfig, model_name
+from autocoa_bench.option import Option
 from autocoa_bench.types import JudgeSpec, Message, Sampling
 
 SCORER = "judge"
@@ -57,16 +58,23 @@ class LoadedPrompt(NamedTuple):
     audits: Sequence[Path]
 
 
-class JudgeConfig(Struct, frozen=True, kw_only=True):
-    """Which judge a person asked for. `engine` is as `engines.opened` reads it."""
+class JudgeConfig(ModelConfig, frozen=True, kw_only=True):
+    """A judge: its model, prompt and number of votes."""
 
-    model: str
-    engine: str
-    base_url: str = ""
-    key_file: str = ""
-    prompt: str = DEFAULT_PROMPT
-    votes: int = 1
-    concurrency: int = 8
+    model: Annotated[
+        str,
+        Option(
+            help="Let this model judge answers as well, as the scorer `judge`; none: no judge. "
+            "`run` on the embedded engine uses the judge that ships by default.",
+            flags=("--judge",),
+        ),
+    ] = ""
+    prompt: Annotated[
+        str, Option(help="The judge's prompt: brief, reasoned, or that of a plug-in.")
+    ] = DEFAULT_PROMPT
+    votes: Annotated[
+        int, Option(help="The judge's votes per answer; several are sampled, one is greedy.", min=1)
+    ] = 1
 
     @property
     def sampling(self) -> Sampling:

@@ -3,48 +3,71 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from msgspec import Struct
+from autocoa_bench.engines.model_config import ModelConfig, Protocol
+from autocoa_bench.option import Option
+from autocoa_bench.types import Budget, Sampling, Split
 
-from autocoa_bench.tasks import Split
-from autocoa_bench.types import (
-    Budget,
-    Sampling,
-)
+TopK = Annotated[int, Option(help="Passages per search.", min=1, max=100)]
+SearchName = Annotated[
+    str, Option(help="Search engine, with options as name:option=value; or a server's URL.")
+]
 
 
-class RunConfig(Struct, frozen=True, kw_only=True):
-    """What a person asked `run` for. `base_url` empty means the embedded engine.
+class RunConfig(ModelConfig, frozen=True, kw_only=True):
+    """What `run` runs: a solver over tasks, with a model, a search engine and a budget.
 
-    `adapter` is a LoRA adapter's path, or `none`; empty: the one that the solver ships for the
-    model, if any, where the engine is the embedded one. `search` is as `search.opening`
-    reads it; `search_cache` keeps its results. `record` and `replay` are cassettes.
-    `key_file` holds the server's API key; empty: the environment does. `executor` says what runs
-    the episodes; empty: this process.
+    `adapter` is the path of a LoRA adapter or `none`; empty on the embedded engine, it is the one
+    that the solver ships for the model, if any. `search` is read by `search.factory.open_engine`,
+    and `search_cache` stores its results. `record` and `replay` are files of recorded exchanges.
+    `executor` names what runs the episodes; empty means this process.
     """
 
-    solver: str
-    tasks: str
-    model: str
-    engine: str
-    base_url: str = ""
-    key_file: str = ""
-    executor: str = ""
-    protocol: str = "auto"
-    adapter: str = ""
-    split: Split = "test"
-    limit: int | None = None
-    sample_seed: int = 0
-    samples: int = 1
-    corpus: str | None = None
-    search: str = "bm25"
-    search_cache: Path | None = None
-    top_k: int = 3
+    solver: str = "agent"
+    tasks: Annotated[
+        str,
+        Option(
+            help="Tasks, groups (singlehop, multihop, paper) or files, separated by commas; real "
+            "datasets have an @: hotpotqa@paper, multihop@500:seed=3."
+        ),
+    ] = "multihop"
+    protocol: Protocol = "auto"
+    adapter: Annotated[
+        str,
+        Option(help="A LoRA adapter, or none; '' means the one that the solver ships, if any."),
+    ] = ""
+    split: Annotated[Split, Option(help="The split of the tasks.")] = "test"
+    limit: Annotated[
+        int | None, Option(help="Questions per task, drawn by --sample-seed.", min=1)
+    ] = None
+    sample_seed: Annotated[int, Option(help="Seed that draws the questions of --limit.")] = 0
+    samples: Annotated[int, Option(help="Episodes per question.", min=1)] = 1
+    corpus: Annotated[
+        str | None, Option(help="Corpus: a name or a file; default: the tasks' own.")
+    ] = None
+    search: SearchName = "bm25"
+    search_cache: Annotated[
+        Path | None, Option(help="Store search results in this folder, for later runs.")
+    ] = None
+    top_k: TopK = 3
     sampling: Sampling = Sampling()
     budget: Budget = Budget()
-    concurrency: int = 8
-    scorers: tuple[str, ...] = ("em", "f1", "cover_em")
-    record: Path | None = None
-    replay: Path | None = None
-    out: Path | None = None
+    scorers: Annotated[
+        tuple[str, ...], Option(help="Scorers, separated by commas.", commas=True)
+    ] = ("em", "f1", "cover_em")
+    executor: Annotated[
+        str,
+        Option(
+            help="Where episodes run: ray (a cluster, as ray:workers=4,gpus=1); default: in this "
+            "process."
+        ),
+    ] = ""
+    record: Annotated[
+        Path | None, Option(help="Write every model and search exchange to this file.")
+    ] = None
+    replay: Annotated[
+        Path | None, Option(help="Answer from such a file instead, without server and corpus.")
+    ] = None
+    out: Annotated[Path | None, Option(help="Run folder; default: one under results/runs.")] = None
     runs_dir: Path = Path("results/runs")
