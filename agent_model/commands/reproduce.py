@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -15,8 +14,6 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from agent_model.reproduce.steps import Command
-    from agent_model.reproduce.table1 import ScaleConfig
 
 app = typer.Typer(
     help="Reproduce the paper's Table 1: train every variant, evaluate every row.",
@@ -71,15 +68,17 @@ def table1(
     dry_run: _DryRun = False,
 ) -> None:
     """Run all commands that are not done yet, then print the tables. The same command resumes."""
-    from agent_model.reproduce import reproduce, table1
+    from agent_model.reproduce.experiment import shell_script, table1_experiment
+    from agent_model.reproduce.scale import load_scale
+    from agent_model.reproduce.table1 import reproduce_table1
 
-    size = _scale(scale, share)
+    size = load_scale(scale.value, share)
     with _resumable():
-        start = base or size.base()
+        start = base or size.base_folder()
         if dry_run:
-            _print(table1.links(table1.variants(size), out, start), table1.steps(size, out, seed))
+            _print(shell_script(table1_experiment(size, out, seed), out, start))
             return
-        reproduce.reproduce(size, out, start, seed, jobs or _cores(), _console())
+        reproduce_table1(size, out, start, seed, jobs or _cores(), _console())
 
 
 @app.command()
@@ -94,15 +93,17 @@ def switch(
 ) -> None:
     """Real searches saved against accuracy lost, over the step at which RL leaves the simulated
     environment. A folder of Table 1 is gone on from. The same command resumes."""
-    from agent_model.reproduce import reproduce, switch, table1
+    from agent_model.reproduce.experiment import shell_script
+    from agent_model.reproduce.scale import load_scale
+    from agent_model.reproduce.switch import reproduce_switch, switch_experiment
 
-    size = _scale(scale, share)
+    size = load_scale(scale.value, share)
     with _resumable():
-        start = base or size.base()
+        start = base or size.base_folder()
         if dry_run:
-            _print(table1.links(switch.rows(size), out, start), switch.steps(size, out, seed))
+            _print(shell_script(switch_experiment(size, out, seed), out, start))
             return
-        reproduce.reproduce_switch(size, out, start, seed, jobs or _cores(), _console())
+        reproduce_switch(size, out, start, seed, jobs or _cores(), _console())
 
 
 @app.command()
@@ -113,9 +114,10 @@ def seeds(
     share: _Share = 1.0,
 ) -> None:
     """Print the rows, the claims and the curve over the switch of several seeds together."""
-    from agent_model.reproduce import reproduce
+    from agent_model.reproduce.scale import load_scale
+    from agent_model.reproduce.seeds import report_seeds
 
-    reproduce.over_seeds(_scale(scale, share), folders, out, _console())
+    report_seeds(load_scale(scale.value, share), folders, out, _console())
 
 
 @app.command()
@@ -125,16 +127,10 @@ def nano_base(
 ) -> None:
     """Make the model that the scale nano starts from, anew. The same command resumes."""
     with _resumable():
-        from agent_model.reproduce import nano
+        from agent_model.reproduce.nano_base import make_nano_base
 
-        made = nano.make_base(out, seed, _console())
-    typer.echo(f"made: {made}; start from it with `reproduce table1 --base {made}`")
-
-
-def _scale(size: Size, share: float) -> ScaleConfig:
-    from agent_model.reproduce import nano, smollm2
-
-    return {Size.NANO: nano.scale, Size.SMOLLM2: smollm2.scale}[size](share)
+        folder = make_nano_base(out, seed, _console())
+    typer.echo(f"made: {folder}; start from it with `reproduce table1 --base {folder}`")
 
 
 def _cores() -> int:
@@ -147,13 +143,9 @@ def _console() -> Console:
     return Console()
 
 
-def _print(links: Mapping[Path, Path], steps: Iterable[Command]) -> None:
-    """Print what is to be typed: folders by name, then the commands that use them."""
-    typer.echo(shlex.join(("mkdir", "-p", str(next(iter(links)).parent))))
-    for link, target in links.items():
-        typer.echo(shlex.join(("ln", "-s", str(target), str(link))))
-    for step in steps:
-        typer.echo(step.line)
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(line)
 
 
 @contextmanager

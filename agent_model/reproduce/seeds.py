@@ -1,4 +1,4 @@
-"""Table 1 over several seeds: what each row scores with each, and by how much that differs."""
+"""Table 1 over several seeds: each row's score with each seed, and how much it varies."""
 
 from __future__ import annotations
 
@@ -6,123 +6,147 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import stdev
 
-from agent_model.reproduce.steps import line, record_of
-from agent_model.reproduce.table1 import UNTRAINED, ScaleConfig, lines, steps
+from msgspec.structs import replace
+from rich.console import Console
+
+from agent_model.reproduce.commands import command_line, make_folder, read_record
+from agent_model.reproduce.experiment import (
+    UNTRAINED_ROWS,
+    save_report,
+    table1_experiment,
+    table_rows,
+)
+from agent_model.reproduce.scale import ScaleConfig
+from agent_model.reproduce.switch import (
+    average_score,
+    score_point,
+    switch_points,
+    switch_table,
+    switch_variants,
+    write_plot,
+)
+from agent_model.reproduce.training_cost import real_searches
+from autocoa_bench import report
 from autocoa_bench.errors import UserError
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Entry, make_entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Entry, entries
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
     Column,
-    DataPoint,
+    Report,
     Row,
     Section,
     Table,
-    data_point,
     percent,
     score_cell,
 )
-from autocoa_bench.runs import scores as grading
+from autocoa_bench.report.tables.claims import claims
+from autocoa_bench.runs import scores
 from autocoa_bench.runs.run_folder import Run
-from autocoa_bench.stats import Estimate, estimate, macro_average
 
-SCORER = "em"
-
-_LABELS = {row: solver for solver, row in UNTRAINED.items()}
-"""The paper's rows of its base are here another base's."""
+_LABELS = {row: solver for solver, row in UNTRAINED_ROWS.items()}
+"""Labels of the rows whose name in the paper is that of the paper's own base model."""
 
 
-def average(found: Sequence[Entry]) -> Estimate:
-    """The average of the datasets' means, each question's score averaged over the runs."""
-    scores: dict[str, dict[str, list[float]]] = {}
-    for entry in found:
-        for (task, question), score in entry.by_question(SCORER).items():
-            scores.setdefault(task, {}).setdefault(question, []).append(score)
-    return macro_average([estimate(list(each.values())) for each in scores.values()])
+def report_seeds(
+    scale: ScaleConfig, folders: Sequence[Path], out: Path, console: Console
+) -> None:
+    """Write and print tables over complete reproductions of several seeds: `out/seeds.md`.
 
-
-def runs_by_row(scale: ScaleConfig, outs: Sequence[Path]) -> dict[str, list[Run]]:
-    """Each row's runs, one a folder.
-
-    Raises UserError for a folder that is no complete reproduction at this scale, or given twice.
+    If all of them have the curve over the switch too, it is added, and plotted in `switch.png`.
+    Raises UserError if a folder lacks the run of a row, or `out` is not writable.
     """
-    if len({out.resolve() for out in outs}) < len(outs):
-        raise UserError("a folder is given twice; give each seed's once")
-    found: dict[str, list[Run]] = {}
-    for out in outs:
-        _check_complete(scale, out)
-        for each in lines(scale, out):
-            found.setdefault(each.row, []).append(grading.load_scored(each.folder))
-    return found
+    runs = runs_by_row(scale, folders)
+    make_folder(out)
+    tables = [seed_table(runs, folders), _claim_table(scale, runs, folders)]
+    names = [variant.name for variant in switch_variants(scale).values()]
+    if all(read_record(f"run {name}", folder) for folder in folders for name in names):
+        points = switch_points(scale, folders)
+        tables.append(switch_table(points, scale.rl_steps))
+        write_plot(points, scale.rl_steps, out / "switch.png")
+    save_report(Report(tuple(tables), ()), out / "seeds.md", console)
+    console.print(f"Results: {out / 'seeds.md'}", highlight=False)
 
 
-def _check_complete(scale: ScaleConfig, out: Path) -> None:
-    for step in steps(scale, out, seed=0):
-        done = record_of(step.name, out)
-        if done is None:
+def _claim_table(
+    scale: ScaleConfig, runs: Mapping[str, Sequence[Run]], folders: Sequence[Path]
+) -> Table:
+    """The paper's claims over the runs of all seeds."""
+    all_runs = [run for row_runs in runs.values() for run in row_runs]
+    rows = {str(run.path): row for row, row_runs in runs.items() for run in row_runs}
+    searches = real_searches(scale, folders)
+    table = claims(all_runs, "em", report.catalogue(all_runs), rows, searches)
+    # Rows are expected to differ in model and seed.
+    notes = tuple(note for note in table.notes if not note.startswith("runs differ in "))
+    return replace(table, notes=notes)
+
+
+def runs_by_row(scale: ScaleConfig, folders: Sequence[Path]) -> dict[str, list[Run]]:
+    """The runs of each row, one a folder.
+
+    Raises UserError if a folder is not a complete reproduction at this scale, or is given twice.
+    """
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise UserError("a folder is given twice; give the folder of each seed once")
+    runs: dict[str, list[Run]] = {}
+    for folder in folders:
+        _check_complete(scale, folder)
+        for row in table_rows(scale, folder):
+            runs.setdefault(row.row, []).append(scores.load_scored(row.folder))
+    return runs
+
+
+def _check_complete(scale: ScaleConfig, folder: Path) -> None:
+    for command in table1_experiment(scale, folder, seed=0).commands:
+        record = read_record(command.name, folder)
+        if record is None:
             raise UserError(
-                f"'{out}' is no complete Table 1 of the scale {scale.name}: '{step.name}' is not "
-                f"done; `reproduce table1 --out {out}` goes on with it"
+                f"'{folder}' is not a complete Table 1 of the scale {scale.name}: "
+                f"'{command.name}' has not finished; `reproduce table1 --out {folder}` resumes it"
             )
-        if _but_seed(done.words) != _but_seed(step.words):
+        if _without_seed(record.arguments) != _without_seed(command.arguments):
             raise UserError(
-                f"'{out}' is a Table 1 of another kind: its step '{step.name}' was "
-                f"`{line(done.words)}`; give folders of one scale, with its --scale and --share"
+                f"'{folder}' is a Table 1 of another scale or share: its command '{command.name}' "
+                f"was `{command_line(record.arguments)}`; give folders of one scale, with the "
+                "--scale and --share that they were made with"
             )
 
 
-def _but_seed(words: Sequence[str]) -> list[str]:
-    """A command without what seeds and folders change in it."""
-    before = ["", *words]
+def _without_seed(arguments: Sequence[str]) -> list[str]:
+    """Arguments without those that depend on the seed or the folder."""
     return [
-        word
-        for word, last in zip(words, before, strict=False)
-        if "/" not in word and last != "--seed" and not word.startswith("seed=")
+        argument
+        for argument, previous in zip(arguments, ("", *arguments), strict=False)
+        if "/" not in argument and previous != "--seed" and not argument.startswith("seed=")
     ]
 
 
-def table(runs: Mapping[str, Sequence[Run]], outs: Sequence[Path]) -> Table:
-    """A row a row of Table 1: its average with each seed, and over all of them."""
-    played = {row: make_entries(found, EMPTY_CATALOGUE) for row, found in runs.items()}
+def seed_table(runs: Mapping[str, Sequence[Run]], folders: Sequence[Path]) -> Table:
+    """The average score of each row with each seed, and over all seeds."""
+    rows = {row: entries(row_runs, EMPTY_CATALOGUE) for row, row_runs in runs.items()}
+    headings = (*(folder.name for folder in folders), "all", "deviation")
     return Table(
         name="seeds",
         title="Average EM by seed",
         stub="Row",
-        columns=(
-            *(Column((out.name,)) for out in outs),
-            *(Column((heading,)) for heading in ("all", "deviation")),
-        ),
-        sections=(Section("", tuple(_row(*one) for one in played.items())),),
+        columns=tuple(Column((heading,)) for heading in headings),
+        sections=(Section("", tuple(_row(*item) for item in rows.items())),),
         notes=(
-            "a column a reproduction; average of the datasets, in percent; all: each question's "
-            "score averaged over the reproductions, with its 95 % interval over questions",
-            "deviation: the standard deviation of the averages by seed, in points: how much "
-            "another training run differs",
+            "one column a reproduction: the mean over datasets, in percent; all: each question's "
+            "score is averaged over the reproductions first, with its 95 % interval over questions",
+            "deviation: the standard deviation of the averages of the seeds, in points: how much "
+            "another training run may differ",
         ),
-        data_points=tuple(_fact(*one) for one in played.items()),
+        facts=tuple(
+            score_point("seeds", f"em:{row}", average_score(row_runs))
+            for row, row_runs in rows.items()
+        ),
     )
 
 
-def _row(row: str, found: Sequence[Entry]) -> Row:
-    by_seed = [average([entry]) for entry in found]
-    cells = [Cell(NOTHING if each.mean is None else percent(each.mean)) for each in by_seed]
-    deviation = _deviation(by_seed)
-    spread = Cell(NOTHING if deviation is None else percent(deviation))
-    return Row(Cell(_LABELS.get(row, row)), (*cells, score_cell(average(found)), spread))
-
-
-def _deviation(by_seed: Sequence[Estimate]) -> float | None:
-    means = [each.mean for each in by_seed if each.mean is not None]
-    return stdev(means) if len(means) > 1 else None
-
-
-def _fact(row: str, found: Sequence[Entry]) -> DataPoint:
-    all_of_it = average(found)
-    return data_point(
-        "seeds",
-        f"em:{row}",
-        mean=all_of_it.mean,
-        low=all_of_it.low,
-        high=all_of_it.high,
-        n=all_of_it.n,
-    )
+def _row(row: str, runs: Sequence[Entry]) -> Row:
+    means = [average_score([run]).mean for run in runs]
+    cells = [Cell(NOTHING if mean is None else percent(mean)) for mean in means]
+    scored = [mean for mean in means if mean is not None]
+    deviation = Cell(percent(stdev(scored)) if len(scored) > 1 else NOTHING)
+    return Row(Cell(_LABELS.get(row, row)), (*cells, score_cell(average_score(runs)), deviation))

@@ -1,4 +1,7 @@
-"""Where the simulated environment ends: real searches saved against accuracy lost."""
+"""Real searches saved against accuracy lost, by the RL step that leaves the simulated environment.
+
+The paper switches after five of six steps; the curve has points before and after that.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,30 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from agent_model.reproduce.seeds import SCORER, average
-from agent_model.reproduce.steps import Command
-from agent_model.reproduce.table1 import (
+from rich.console import Console
+
+from agent_model.reproduce.experiment import (
     FULL,
-    ScaleConfig,
+    Experiment,
     Variant,
-    data_steps,
-    mixed,
-    row_steps,
-    trained,
+    data_commands,
+    run_experiment,
+    save_report,
+    simulated_variant,
+    training_command,
+    variant_commands,
     variants,
 )
-from agent_model.reproduce.training_cost import curve, searches
+from agent_model.reproduce.scale import ScaleConfig
+from agent_model.reproduce.training_cost import SearchCounts, search_counts, training_steps
 from autocoa_bench.report.comparison.claim_tests import Contrast, contrast
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Entry, make_entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Entry, entries
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
     Column,
     DataPoint,
+    Report,
     Row,
     Section,
     Table,
@@ -39,109 +46,144 @@ from autocoa_bench.report.published import Claim
 from autocoa_bench.report.tables.compare import p_text
 from autocoa_bench.runs import scores
 from autocoa_bench.runs.run_folder import Run
-from autocoa_bench.stats import Estimate
+from autocoa_bench.stats import Estimate, estimate, macro_average
 
-_SHARES = ((0, 1), (1, 4), (1, 2), (3, 4), (5, 6), (1, 1))
-"""Of RL's steps, those in the simulated environment; the paper has 5 of 6."""
+SCORER = "em"
 
-_COLUMNS = (
+_SIMULATED_SHARES = ((0, 1), (1, 4), (1, 2), (3, 4), (5, 6), (1, 1))
+_HEADINGS = (
     *("trainings", "searches", "real calls", "saved", "average EM"),
     *("less none simulated", "p"),
 )
 
 
 class SwitchPoint(NamedTuple):
-    """A switch after so many simulated steps: what its trainings, one a seed, searched on average,
-    and how their policies score, average of the datasets."""
+    """The trainings with one number of simulated steps, one a seed.
 
-    simulated: int
+    `searches` and `real_searches` are means over the trainings; `average` is the score of their
+    models, averaged over datasets; `change` compares it with trainings that simulate nothing (None
+    for those themselves).
+    """
+
+    simulated_steps: int
     trainings: int
     searches: float
-    calls: float
+    real_searches: float
     average: Estimate
     change: Contrast | None
 
 
-def variants_by_switch(scale: ScaleConfig) -> dict[int, Variant]:
-    """The variants by simulated steps; those that Table 1 has are its rows."""
-    known = {(each.start, each.changes): each for each in variants(scale)}
-    found = {}
-    for simulated in dict.fromkeys(scale.rl_steps * part // of for part, of in _SHARES):
-        each = mixed(scale, f"{FULL}+RL-simulated-{simulated}", simulated)
-        found[simulated] = known.get((each.start, each.changes), each)
-    return found
+def reproduce_switch(
+    scale: ScaleConfig, out: Path, base: Path, seed: int, jobs: int, console: Console
+) -> None:
+    """Run what has not finished, `jobs` commands at once; write `out/switch.md` and `switch.png`.
+
+    `out` may hold Table 1, whose commands are then not run again. Raises UserError if a command
+    fails or `out` holds another reproduction.
+    """
+    duration = run_experiment(switch_experiment(scale, out, seed), out, base, jobs, console)
+    points = switch_points(scale, [out])
+    write_plot(points, scale.rl_steps, out / "switch.png")
+    save_report(Report((switch_table(points, scale.rl_steps),), ()), out / "switch.md", console)
+    console.print(f"{duration}. Results: {out / 'switch.md'} and switch.png", highlight=False)
 
 
-def rows(scale: ScaleConfig) -> tuple[Variant, ...]:
-    """Every variant that has a folder: Table 1's, and the curve's own."""
-    return tuple(dict.fromkeys((*variants(scale), *variants_by_switch(scale).values())))
+def switch_experiment(scale: ScaleConfig, out: Path, seed: int) -> Experiment:
+    """The variants of the curve. Table 1 has the same commands for those that are its rows."""
+    rows = {variant.row: variant for variant in variants(scale)}
+    sft_rows = [rows[row] for row in ("SFT-stage1", "SFT-stage1&2", FULL)]
+    commands = data_commands(scale, out, seed)
+    commands += [training_command(scale, out, seed, variant) for variant in sft_rows]
+    curve = switch_variants(scale).values()
+    # A variant that begins as another one comes after it, for readers who type the commands.
+    for variant in sorted(curve, key=lambda variant: bool(variant.begins)):
+        commands += variant_commands(scale, out, seed, variant)
+    return Experiment(tuple(dict.fromkeys((*rows.values(), *curve))), commands)
 
 
-def steps(scale: ScaleConfig, out: Path, seed: int) -> list[Command]:
-    """Every command that the curve needs; those that Table 1 has are the same there."""
-    known = {each.row: each for each in variants(scale)}
-    chain = [known[row] for row in ("SFT-stage1", "SFT-stage1&2", FULL)]
-    found = [*data_steps(scale, out, seed), *(trained(scale, out, seed, each) for each in chain)]
-    # A row that begins as another stands behind it, for those who type the commands.
-    made = sorted(variants_by_switch(scale).values(), key=lambda each: bool(each.begins))
-    return found + [step for each in made for step in row_steps(scale, out, seed, each)]
+def switch_variants(scale: ScaleConfig) -> dict[int, Variant]:
+    """The variants by number of simulated steps; rows of Table 1 where it has them."""
+    rows = {(variant.start, variant.changes): variant for variant in variants(scale)}
+    curve = {}
+    for part, whole in _SIMULATED_SHARES:
+        simulated = scale.rl_steps * part // whole
+        variant = simulated_variant(scale, f"{FULL}+RL-simulated-{simulated}", simulated)
+        curve[simulated] = rows.get((variant.start, variant.changes), variant)
+    return curve
 
 
-def points(scale: ScaleConfig, outs: Sequence[Path]) -> list[SwitchPoint]:
-    """The curve's points over folders of several seeds, all with all of its runs."""
-    of = variants_by_switch(scale)
-    played = {
-        simulated: [scores.load_scored(out / "runs" / each.name) for out in outs]
-        for simulated, each in of.items()
+def switch_points(scale: ScaleConfig, folders: Sequence[Path]) -> list[SwitchPoint]:
+    """The points of the curve over complete reproductions, one a seed."""
+    curve = switch_variants(scale)
+    runs = {
+        simulated: [scores.load_scored(folder / "runs" / variant.name) for folder in folders]
+        for simulated, variant in curve.items()
     }
-    spent = {
-        simulated: [searches(curve(out / "train" / each.name)) for out in outs]
-        for simulated, each in of.items()
-    }
-    return [point(simulated, spent[simulated], played[simulated], played[0]) for simulated in of]
+    return [
+        switch_point(
+            simulated,
+            [search_counts(training_steps(folder / "train" / variant.name)) for folder in folders],
+            runs[simulated],
+            runs[0],
+        )
+        for simulated, variant in curve.items()
+    ]
 
 
-def point(
-    simulated: int, spent: Sequence[tuple[int, int]], runs: Sequence[Run], without: Sequence[Run]
+def switch_point(
+    simulated_steps: int,
+    searches: Sequence[SearchCounts],
+    runs: Sequence[Run],
+    real_runs: Sequence[Run],
 ) -> SwitchPoint:
-    """A point from each training's searches and real calls, the runs of its policies, and those
-    of policies that were trained without simulation."""
-    ours, theirs = (make_entries(several, EMPTY_CATALOGUE) for several in (runs, without))
+    """A point from the searches of its trainings, the runs of their models, and the runs of models
+    that were trained without simulation."""
+    ours, baseline = entries(runs, EMPTY_CATALOGUE), entries(real_runs, EMPTY_CATALOGUE)
+    claim = Claim("switch", "", "", "better", ("ours",), "baseline")
+    change = contrast(claim, {"ours": ours, "baseline": baseline}, SCORER)
     return SwitchPoint(
-        simulated,
+        simulated_steps,
         len(runs),
-        fmean(total for total, _ in spent),
-        fmean(calls for _, calls in spent),
-        average(ours),
-        _change(ours, theirs) if simulated else None,
+        fmean(count.total for count in searches),
+        fmean(count.real for count in searches),
+        average_score(ours),
+        change if simulated_steps and isinstance(change, Contrast) else None,
     )
 
 
-def _change(ours: Sequence[Entry], theirs: Sequence[Entry]) -> Contrast | None:
-    claim = Claim("switch", "", "", "better", ("ours",), "theirs")
-    found = contrast(claim, {"ours": ours, "theirs": theirs}, SCORER)
-    return found if isinstance(found, Contrast) else None
+def average_score(runs: Sequence[Entry]) -> Estimate:
+    """The mean over datasets of their mean score; a question's score is its mean over the runs."""
+    by_task: dict[str, dict[str, list[float]]] = {}
+    for run in runs:
+        for (task, question), score in run.by_question(SCORER).items():
+            by_task.setdefault(task, {}).setdefault(question, []).append(score)
+    return macro_average([estimate(list(questions.values())) for questions in by_task.values()])
 
 
-def table(found: Sequence[SwitchPoint], rl_steps: int) -> Table:
-    """A row a point."""
-    most = max(point.calls for point in found)
+def score_point(table: str, metric: str, score: Estimate) -> DataPoint:
+    """A score as a data point of a table."""
+    return data_point(table, metric, mean=score.mean, low=score.low, high=score.high, n=score.n)
+
+
+def switch_table(points: Sequence[SwitchPoint], rl_steps: int) -> Table:
+    """The curve as a table, a row a point."""
+    most = max(point.real_searches for point in points)
     return Table(
         name="switch",
         title="Where the simulated environment ends",
         stub="Simulated steps",
-        columns=tuple(Column((heading,)) for heading in _COLUMNS),
-        sections=(Section("", tuple(_row(point, most, rl_steps) for point in found)),),
+        columns=tuple(Column((heading,)) for heading in _HEADINGS),
+        sections=(Section("", tuple(_row(point, most, rl_steps) for point in points)),),
         notes=(
-            f"of {rl_steps} steps of RL after {FULL} those in the simulated environment, before "
-            "the others in the real one",
-            "searches: in all rollouts of a training; real calls: of them, those that a search "
-            "engine was asked; saved: of the most real calls that a training made, %",
-            "average EM: of the datasets, in percent, with its 95 % interval over questions, each "
-            "averaged over the trainings; less none simulated: the paired difference in points, "
-            "with the p of its test, uncorrected",
+            f"simulated steps: of {rl_steps} RL steps after {FULL}, those in the simulated "
+            "environment; the real environment follows",
+            "searches: in all rollouts of a training; real calls: searches sent to a search "
+            "engine; saved: percent of the most real calls that a training made",
+            "average EM: mean over datasets in percent, each averaged over the trainings, with its "
+            "95 % interval over questions; less none simulated: the paired difference in points, "
+            "with the uncorrected p of its test",
         ),
-        data_points=tuple(fact for point in found for fact in _facts(point)),
+        facts=tuple(data for point in points for data in _data_points(point)),
     )
 
 
@@ -150,13 +192,13 @@ def _row(point: SwitchPoint, most: float, rl_steps: int) -> Row:
     cells = (
         Cell(str(point.trainings)),
         Cell(count(point.searches)),
-        Cell(count(point.calls)),
-        Cell(percent(1 - point.calls / most) if most else NOTHING),
+        Cell(count(point.real_searches)),
+        Cell(percent(1 - point.real_searches / most) if most else NOTHING),
         score_cell(point.average),
         Cell(NOTHING) if change is None else _difference(change),
         Cell(NOTHING if change is None else p_text(change.p)),
     )
-    return Row(Cell(f"{point.simulated} of {rl_steps}"), cells)
+    return Row(Cell(f"{point.simulated_steps} of {rl_steps}"), cells)
 
 
 def _difference(change: Contrast) -> Cell:
@@ -165,34 +207,29 @@ def _difference(change: Contrast) -> Cell:
     )
 
 
-def _facts(point: SwitchPoint) -> list[DataPoint]:
-    found = point.average
-    calls = data_point("switch", f"real-calls:{point.simulated}", total=point.calls)
-    score = data_point(
-        "switch",
-        f"{SCORER}:{point.simulated}",
-        mean=found.mean,
-        low=found.low,
-        high=found.high,
-        n=found.n,
-    )
-    return [calls, score]
+def _data_points(point: SwitchPoint) -> list[DataPoint]:
+    steps = point.simulated_steps
+    return [
+        data_point("switch", f"real-calls:{steps}", total=point.real_searches),
+        score_point("switch", f"{SCORER}:{steps}", point.average),
+    ]
 
 
-def write_plot(found: Sequence[SwitchPoint], rl_steps: int, file: Path) -> None:
-    """Draw accuracy over real searches, a point a switch."""
+def write_plot(points: Sequence[SwitchPoint], rl_steps: int, file: Path) -> None:
+    """Plot accuracy over real searches, a marker a point."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 3.6), layout="constrained")
     axes = figure.subplots()
-    for point in found:
+    for point in points:
         mean, low, high = point.average.mean, point.average.low, point.average.high
         if mean is None or low is None or high is None:
             continue
-        bounds = [[100 * (mean - low)], [100 * (high - mean)]]
-        axes.errorbar(point.calls, 100 * mean, yerr=bounds, fmt="o", color="#0072b2", capsize=3)
-        place = point.calls, 100 * mean
-        axes.annotate(str(point.simulated), place, (5, 5), textcoords="offset points", fontsize=8)
+        position = point.real_searches, 100 * mean
+        error = [[100 * (mean - low)], [100 * (high - mean)]]
+        axes.errorbar(*position, yerr=error, fmt="o", color="#0072b2", capsize=3)
+        label = str(point.simulated_steps)
+        axes.annotate(label, position, (5, 5), textcoords="offset points", fontsize=8)
     axes.set(
         xlabel="real searches of a training",
         ylabel="average EM, %, with 95 % intervals",

@@ -1,16 +1,18 @@
-"""What training each row took, from the curves of its run: steps, tokens, time, real searches."""
+"""The cost of training each row, from its metrics: steps, tokens, seconds, real searches."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from agent_model.reproduce.table1 import ScaleConfig, Variant, variants
+from agent_model.reproduce.experiment import Variant, variants
+from agent_model.reproduce.scale import ScaleConfig
 from agent_model.training.curves import read_rows
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.report.model import (
@@ -26,36 +28,14 @@ from autocoa_bench.report.model import (
 )
 
 _HEADINGS = ("steps", "simulated", "tokens", "seconds", "searches", "real calls")
-_ANEW = "remove it and its step's record in steps/ to train it anew"
-_COLUMNS = tuple(Column((heading,)) for heading in _HEADINGS)
+_RETRAIN = "delete it and its record in steps/ to train it again"
 
 
-def training_cost(scale: ScaleConfig, out: Path) -> Table:
-    """A row for each variant that was trained under `out`."""
-    found = {each: curve(out / "train" / each.name) for each in variants(scale)}
-    return Table(
-        name="training",
-        title="Training, each stage by itself",
-        stub="Row",
-        columns=_COLUMNS,
-        sections=(Section("", tuple(_row(*one) for one in found.items())),),
-        notes=(
-            "simulated: of the steps, those in which the policy wrote what its searches find",
-            "tokens: read, the prompts' included; seconds: of the process, beside what else ran",
-            "searches: in all rollouts that are learned from, live episodes left out; real calls: "
-            "of them, those that a search engine was asked, once a step for the same query",
-            *(
-                f"{each.row} begins as {each.begins} does: what they share is in both rows"
-                for each in found
-                if each.begins
-            ),
-        ),
-        data_points=tuple(fact for one in found.items() for fact in _facts(*one)),
-    )
+class TrainingStep(Struct, frozen=True):
+    """The columns of `metrics.csv` that the cost needs; the last three are of GRPO alone.
 
-
-class TrainingCost(Struct, frozen=True):
-    """What is told here of one step of a training; the last three where it searches."""
+    `tokens` and `seconds` are running totals.
+    """
 
     step: int
     tokens: int
@@ -65,58 +45,92 @@ class TrainingCost(Struct, frozen=True):
     saved: int = 0
 
 
-class _Ended(Struct, frozen=True):
+class SearchCounts(NamedTuple):
+    """The searches of a training: all of them, and those sent to a search engine."""
+
+    total: int
+    real: int
+
+
+class _TrainingInfo(Struct, frozen=True):
     steps: int
 
 
-def curve(run: Path) -> list[TrainingCost]:
-    """All steps of a training that has ended. Raises UserError where they are not there."""
-    file, said = run / "metrics.csv", run / "run.json"
+def training_steps(folder: Path) -> list[TrainingStep]:
+    """All steps of a finished training. Raises UserError if some are missing."""
+    metrics, info = folder / "metrics.csv", folder / "run.json"
     try:
-        steps = msgspec.json.decode(said.read_bytes(), type=_Ended).steps
-        found = read_rows(file, TrainingCost)
+        n_steps = msgspec.json.decode(info.read_bytes(), type=_TrainingInfo).steps
+        steps = read_rows(metrics, TrainingStep)
     except (OSError, *UNREADABLE, csv.Error) as error:
-        raise UserError(
-            f"cannot read what '{run}' says of its training: {error}; {_ANEW}"
-        ) from None
-    if not found or [each.step for each in found] != list(range(1, steps + 1)):
-        raise UserError(f"'{file}' does not hold the {steps} steps of '{said}'; {_ANEW}")
-    return found
+        raise UserError(f"cannot read the metrics of '{folder}': {error}; {_RETRAIN}") from None
+    if not steps or [step.step for step in steps] != list(range(1, n_steps + 1)):
+        raise UserError(f"'{metrics}' does not hold the {n_steps} steps of '{info}'; {_RETRAIN}")
+    return steps
 
 
-def _row(variant: Variant, made: Sequence[TrainingCost]) -> Row:
-    last = made[-1]
-    figures = [len(made), _simulated(made), last.tokens, last.seconds]
-    calls = [*searches(made)] if variant.stage == "grpo" else []
-    cells = [Cell(count(figure)) for figure in (*figures, *calls)]
-    cells += [Cell(NOTHING)] * (len(_COLUMNS) - len(cells))
-    return Row(Cell(variant.row), tuple(cells))
+def search_counts(steps: Sequence[TrainingStep]) -> SearchCounts:
+    """The searches of all steps together."""
+    real = sum(step.calls for step in steps)
+    return SearchCounts(real + sum(step.saved for step in steps), real)
 
 
-def _simulated(made: Sequence[TrainingCost]) -> int:
-    return sum(each.environment == "simulated" for each in made)
-
-
-def searches(made: Sequence[TrainingCost]) -> tuple[int, int]:
-    """A training's searches: all of them, and those that a search engine was asked."""
-    calls = sum(each.calls for each in made)
-    return calls + sum(each.saved for each in made), calls
-
-
-def real_calls(scale: ScaleConfig, outs: Sequence[Path]) -> dict[str, float]:
-    """The real calls of each row that RL trained, on average over the folders."""
+def real_searches(scale: ScaleConfig, folders: Sequence[Path]) -> dict[str, float]:
+    """The real searches of each row that RL trained: the mean over reproductions."""
     return {
-        each.row: fmean(searches(curve(out / "train" / each.name))[1] for out in outs)
-        for each in variants(scale)
-        if each.stage == "grpo"
+        variant.row: fmean(
+            search_counts(training_steps(folder / "train" / variant.name)).real
+            for folder in folders
+        )
+        for variant in variants(scale)
+        if variant.stage == "grpo"
     }
 
 
-def _facts(variant: Variant, made: Sequence[TrainingCost]) -> list[DataPoint]:
-    if variant.stage != "grpo":
-        return []
-    total, calls = searches(made)
-    return [
-        data_point("training", f"searches:{variant.row}", total=total),
-        data_point("training", f"real-calls:{variant.row}", total=calls),
-    ]
+def training_cost(scale: ScaleConfig, out: Path) -> Table:
+    """The table of what training each variant under `out` took."""
+    trainings = {
+        variant: training_steps(out / "train" / variant.name) for variant in variants(scale)
+    }
+    return Table(
+        name="training",
+        title="Training, each stage by itself",
+        stub="Row",
+        columns=tuple(Column((heading,)) for heading in _HEADINGS),
+        sections=(Section("", tuple(_row(*item) for item in trainings.items())),),
+        notes=(
+            "simulated: steps in which the policy wrote the search results itself",
+            "tokens: all that were processed, including prompts; seconds: of the process, which "
+            "may have shared the machine",
+            "searches: in all rollouts of the training, without evaluations; real calls: searches "
+            "sent to a search engine, where equal queries of a step count once",
+            *(
+                f"{variant.row} continues {variant.begins}: both rows count the steps they share"
+                for variant in trainings
+                if variant.begins
+            ),
+        ),
+        facts=_data_points(trainings),
+    )
+
+
+def _row(variant: Variant, steps: Sequence[TrainingStep]) -> Row:
+    n_simulated = sum(step.environment == "simulated" for step in steps)
+    values = [len(steps), n_simulated, steps[-1].tokens, steps[-1].seconds]
+    if variant.stage == "grpo":
+        values += search_counts(steps)
+    cells = [Cell(count(value)) for value in values]
+    cells += [Cell(NOTHING)] * (len(_HEADINGS) - len(cells))
+    return Row(Cell(variant.row), tuple(cells))
+
+
+def _data_points(trainings: Mapping[Variant, Sequence[TrainingStep]]) -> tuple[DataPoint, ...]:
+    points = []
+    for variant, steps in trainings.items():
+        if variant.stage == "grpo":
+            searches = search_counts(steps)
+            points += [
+                data_point("training", f"searches:{variant.row}", total=searches.total),
+                data_point("training", f"real-calls:{variant.row}", total=searches.real),
+            ]
+    return tuple(points)
