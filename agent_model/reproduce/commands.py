@@ -181,9 +181,7 @@ class _Runner:
             try:
                 while waiting or running:
                     ready = [
-                        command
-                        for command in waiting
-                        if self._records.keys() >= set(command.needs)
+                        command for command in waiting if self._records.keys() >= set(command.needs)
                     ]
                     for command in ready[: jobs - len(running)]:
                         waiting.remove(command)

@@ -162,9 +162,7 @@ def training_command(scale: ScaleConfig, out: Path, seed: int, variant: Variant)
     )
 
 
-def train_arguments(
-    stage: str, recipe: Path, out: Path, changes: Sequence[str]
-) -> tuple[str, ...]:
+def train_arguments(stage: str, recipe: Path, out: Path, changes: Sequence[str]) -> tuple[str, ...]:
     """The arguments of `autocoa-bench train` with a recipe and changes to it."""
     settings = (argument for change in changes for argument in ("--set", change))
     return ("train", stage, "--config", str(recipe), "--out", str(out), *settings)

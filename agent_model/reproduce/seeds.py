@@ -28,7 +28,7 @@ from agent_model.reproduce.switch import (
 from agent_model.reproduce.training_cost import real_searches
 from autocoa_bench import report
 from autocoa_bench.errors import UserError
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Entry, entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Entry, make_entries
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
@@ -48,9 +48,7 @@ _LABELS = {row: solver for solver, row in UNTRAINED_ROWS.items()}
 """Labels of the rows whose name in the paper is that of the paper's own base model."""
 
 
-def report_seeds(
-    scale: ScaleConfig, folders: Sequence[Path], out: Path, console: Console
-) -> None:
+def report_seeds(scale: ScaleConfig, folders: Sequence[Path], out: Path, console: Console) -> None:
     """Write and print tables over complete reproductions of several seeds: `out/seeds.md`.
 
     If all of them have the curve over the switch too, it is added, and plotted in `switch.png`.
@@ -75,7 +73,7 @@ def _claim_table(
     all_runs = [run for row_runs in runs.values() for run in row_runs]
     rows = {str(run.path): row for row, row_runs in runs.items() for run in row_runs}
     searches = real_searches(scale, folders)
-    table = claims(all_runs, "em", report.catalogue(all_runs), rows, searches)
+    table = claims(all_runs, "em", report.make_catalogue(all_runs), rows, searches)
     # Rows are expected to differ in model and seed.
     notes = tuple(note for note in table.notes if not note.startswith("runs differ in "))
     return replace(table, notes=notes)
@@ -123,7 +121,7 @@ def _without_seed(arguments: Sequence[str]) -> list[str]:
 
 def seed_table(runs: Mapping[str, Sequence[Run]], folders: Sequence[Path]) -> Table:
     """The average score of each row with each seed, and over all seeds."""
-    rows = {row: entries(row_runs, EMPTY_CATALOGUE) for row, row_runs in runs.items()}
+    rows = {row: make_entries(row_runs, EMPTY_CATALOGUE) for row, row_runs in runs.items()}
     headings = (*(folder.name for folder in folders), "all", "deviation")
     return Table(
         name="seeds",
@@ -137,7 +135,7 @@ def seed_table(runs: Mapping[str, Sequence[Run]], folders: Sequence[Path]) -> Ta
             "deviation: the standard deviation of the averages of the seeds, in points: how much "
             "another training run may differ",
         ),
-        facts=tuple(
+        data_points=tuple(
             score_point("seeds", f"em:{row}", average_score(row_runs))
             for row, row_runs in rows.items()
         ),

@@ -27,7 +27,7 @@ from agent_model.reproduce.experiment import (
 from agent_model.reproduce.scale import ScaleConfig
 from agent_model.reproduce.training_cost import SearchCounts, search_counts, training_steps
 from autocoa_bench.report.comparison.claim_tests import Contrast, contrast
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Entry, entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Entry, make_entries
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
@@ -138,7 +138,7 @@ def switch_point(
 ) -> SwitchPoint:
     """A point from the searches of its trainings, the runs of their models, and the runs of models
     that were trained without simulation."""
-    ours, baseline = entries(runs, EMPTY_CATALOGUE), entries(real_runs, EMPTY_CATALOGUE)
+    ours, baseline = make_entries(runs, EMPTY_CATALOGUE), make_entries(real_runs, EMPTY_CATALOGUE)
     claim = Claim("switch", "", "", "better", ("ours",), "baseline")
     change = contrast(claim, {"ours": ours, "baseline": baseline}, SCORER)
     return SwitchPoint(
@@ -183,7 +183,7 @@ def switch_table(points: Sequence[SwitchPoint], rl_steps: int) -> Table:
             "95 % interval over questions; less none simulated: the paired difference in points, "
             "with the uncorrected p of its test",
         ),
-        facts=tuple(data for point in points for data in _data_points(point)),
+        data_points=tuple(data for point in points for data in _data_points(point)),
     )
 
 

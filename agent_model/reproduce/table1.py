@@ -34,14 +34,12 @@ def reproduce_table1(
     rows = table_rows(scale, out)
     runs = [scores.load_scored(row.folder) for row in rows]
     paper_rows = {row.folder.name: row.row for row in rows}
-    tables = report.build(runs, scale.tables, ["em"], beside=paper_rows)
+    tables = report.build(runs, scale.tables, ["em"], paper_rows=paper_rows)
     claim_table = claims(
-        runs, "em", report.catalogue(runs), paper_rows, real_searches(scale, [out])
+        runs, "em", report.make_catalogue(runs), paper_rows, real_searches(scale, [out])
     )
     leaderboard, *others = tables.tables
-    tables = replace(
-        tables, tables=(leaderboard, claim_table, *others, training_cost(scale, out))
-    )
+    tables = replace(tables, tables=(leaderboard, claim_table, *others, training_cost(scale, out)))
     write_text(out / "table1.html", page(tables, runs))
     save_report(tables, out / "table1.md", console)
     console.print(

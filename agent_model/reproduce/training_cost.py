@@ -110,7 +110,7 @@ def training_cost(scale: ScaleConfig, out: Path) -> Table:
                 if variant.begins
             ),
         ),
-        facts=_data_points(trainings),
+        data_points=_data_points(trainings),
     )
 
 

@@ -1,73 +1,72 @@
-"""The curve over the switch of environments: what is trained for it, and what it says."""
+"""The curve over the end of the simulated environment: its trainings and its table."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from agent_model.reproduce import nano, switch, table1
+from agent_model.reproduce import switch
+from agent_model.reproduce.experiment import FULL, table1_experiment
+from agent_model.reproduce.scale import load_scale
+from agent_model.reproduce.training_cost import SearchCounts
 from autocoa_bench.runs.run_folder import Run
 from support.handmade import make
 
-SCALE = nano.scale(share=1.0)
+SCALE = load_scale("nano")
 OUT = Path("out")
 TASKS = ("nq", "hotpotqa")
 
 
 def run(right: int, folder: str = "run") -> Run:
-    """A run with so many right of 40 a dataset."""
+    """A run with so many right answers of 40 a dataset."""
     answers = [(1, float(number < right)) for number in range(40)]
     return make(dict.fromkeys(TASKS, answers), folder=folder)
 
 
-def cells(*found: switch.SwitchPoint) -> dict[str, list[str]]:
-    [section] = switch.table(found, 48).sections
+def cells(*points: switch.SwitchPoint) -> dict[str, list[str]]:
+    [section] = switch.switch_table(points, 48).sections
     return {row.label.text: [cell.text for cell in row.cells] for row in section.rows}
 
 
 def test_the_papers_switch_and_no_switch_at_all_are_rows_of_table_1() -> None:
-    rows = {simulated: each.row for simulated, each in switch.variants_by_switch(SCALE).items()}
+    rows = {simulated: variant.row for simulated, variant in switch.switch_variants(SCALE).items()}
     assert list(rows) == [0, 12, 24, 36, 40, 48]
     assert rows[40] == "SFT-stage1&2&3+RL-stage1&2"
     assert rows[48] == "SFT-stage1&2&3+RL-stage1"
 
 
 def test_every_point_starts_from_the_same_model() -> None:
-    assert {each.start for each in switch.variants_by_switch(SCALE).values()} == {table1.FULL}
+    assert {variant.start for variant in switch.switch_variants(SCALE).values()} == {FULL}
 
 
-def test_every_step_of_the_curve_stands_after_those_that_it_needs() -> None:
+def test_every_command_of_the_curve_comes_after_those_that_it_needs() -> None:
     seen: set[str] = set()
-    for step in switch.steps(SCALE, OUT, 3):
-        assert seen >= set(step.needs)
-        seen.add(step.name)
+    for command in switch.switch_experiment(SCALE, OUT, 3).commands:
+        assert seen >= set(command.needs)
+        seen.add(command.name)
 
 
 def test_a_folder_of_table_1_serves_the_curve() -> None:
-    ours = {step.name: step for step in switch.steps(SCALE, OUT, 3)}
-    theirs = {step.name: step for step in table1.steps(SCALE, OUT, 3)}
-    shared = ours.keys() & theirs.keys()
+    curve, table = (
+        {command.name: command for command in make_experiment(SCALE, OUT, 3).commands}
+        for make_experiment in (switch.switch_experiment, table1_experiment)
+    )
+    shared = curve.keys() & table.keys()
     assert "train SFT-stage1-2-3+RL-stage1" in shared
-    assert all(ours[name] == theirs[name] for name in shared)
-
-
-def test_every_step_stands_after_those_that_it_needs() -> None:
-    seen: set[str] = set()
-    for step in switch.steps(SCALE, OUT, 3):
-        assert seen >= set(step.needs)
-        seen.add(step.name)
+    assert all(curve[name] == table[name] for name in shared)
 
 
 def test_a_point_has_means_over_trainings_and_a_paired_difference() -> None:
-    without = [run(40, "a"), run(36, "b")]
-    first = switch.point(0, [(300, 200), (500, 400)], without, without)
-    last = switch.point(48, [(100, 0), (140, 0)], [run(20, "a"), run(20, "b")], without)
+    real = [run(40, "a"), run(36, "b")]
+    simulated = [run(20, "a"), run(20, "b")]
+    first = switch.switch_point(0, [SearchCounts(300, 200), SearchCounts(500, 400)], real, real)
+    last = switch.switch_point(48, [SearchCounts(100, 0), SearchCounts(140, 0)], simulated, real)
     assert cells(first, last) == {
         "0 of 48": ["2", "400", "300", "0.0", "95.0", "–", "–"],
         "48 of 48": ["2", "120", "0", "100.0", "50.0", "-45.0", "< 0.001"],
     }
 
 
-def test_the_curve_is_drawn(tmp_path: Path) -> None:
-    found = [switch.point(0, [(3, 2)], [run(30)], [run(30)])]
-    switch.write_plot(found, 48, tmp_path / "switch.png")
+def test_the_curve_is_plotted(tmp_path: Path) -> None:
+    points = [switch.switch_point(0, [SearchCounts(3, 2)], [run(30)], [run(30)])]
+    switch.write_plot(points, 48, tmp_path / "switch.png")
     assert (tmp_path / "switch.png").read_bytes().startswith(b"\x89PNG")

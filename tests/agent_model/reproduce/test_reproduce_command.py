@@ -9,15 +9,18 @@ import pytest
 from support.commands import caller, refused
 
 
-@pytest.mark.parametrize("what", ["table1", "switch"])
-def test_a_dry_run_prints_what_can_be_typed_and_makes_nothing(
-    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("experiment", ["table1", "switch"])
+def test_a_dry_run_prints_a_shell_script_and_writes_nothing(
+    experiment: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     cli = caller(monkeypatch, capsys)
     out = tmp_path / "out"
-    done = cli("reproduce", what, "--out", str(out), "--dry-run")
-    assert done.code == 0, done.err
-    folders, first, *rest = done.out.splitlines()
+    result = cli("reproduce", experiment, "--out", str(out), "--dry-run")
+    assert result.code == 0, result.err
+    folders, first, *rest = result.out.splitlines()
     assert folders == f"mkdir -p {out / 'models'}"
     assert first.startswith("ln -s /")
     assert first.endswith(str(out / "models" / "base"))
@@ -30,7 +33,7 @@ def test_a_base_that_is_none_is_refused_by_a_dry_run_too(
 ) -> None:
     cli = caller(monkeypatch, capsys)
     given = ("reproduce", "table1", "--out", str(tmp_path / "out"), "--dry-run")
-    refused(cli(*given, "--base", "/nonexistent"), "is no folder of a model", "--base")
+    refused(cli(*given, "--base", "/nonexistent"), "is not a model folder", "--base")
 
 
 def test_a_folder_without_a_table_is_refused(
@@ -38,4 +41,4 @@ def test_a_folder_without_a_table_is_refused(
 ) -> None:
     cli = caller(monkeypatch, capsys)
     given = ("reproduce", "seeds", str(tmp_path), "--out", str(tmp_path / "out"))
-    refused(cli(*given), "is no complete Table 1 of the scale nano", "goes on with it")
+    refused(cli(*given), "is not a complete Table 1 of the scale nano", "resumes it")

@@ -1,0 +1,139 @@
+"""The commands of Table 1: the paper's rows, each trained from the data that the paper names."""
+
+from inspect import signature
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from agent_model.commands import synth
+from agent_model.reproduce import experiment
+from agent_model.reproduce.commands import Command
+from agent_model.reproduce.scale import load_scale
+from agent_model.training.config import load_grpo_config, load_sft_config
+from agent_model.training.grpo.train import scenes
+from autocoa_bench.errors import UserError
+from autocoa_bench.report.published import paper_tables
+from autocoa_bench.tasks import resolve
+
+OUT = Path("out")
+SCALE = load_scale("nano")
+SCALES = ["nano", "smollm2"]
+
+
+def commands() -> dict[str, Command]:
+    planned = experiment.table1_experiment(SCALE, OUT, 3).commands
+    return {command.name: command for command in planned}
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_a_scales_recipes_accept_the_changes_of_its_rows(name: str) -> None:
+    scale = load_scale(name)
+    for variant in experiment.variants(scale):
+        file = scale.recipes / f"{variant.stage}.toml"
+        if variant.stage == "grpo":
+            config = load_grpo_config(file, variant.changes)
+            assert config.simulated_steps <= config.max_steps
+            assert config.tasks == scale.tasks
+        else:
+            assert load_sft_config(file, variant.stage, variant.changes).lora is None
+
+
+def test_the_table_of_acting_is_of_scales_whose_questions_are_known_or_not() -> None:
+    assert "acting" in load_scale("nano").tables
+    assert "acting" not in load_scale("smollm2").tables
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_a_share_of_a_scale_has_both_environments_and_some_questions(name: str) -> None:
+    smallest = load_scale(name, 0.01)
+    assert 0 < smallest.rl_steps * 5 // 6 < smallest.rl_steps
+    assert 0 < smallest.limit < load_scale(name).limit
+
+
+def test_a_scale_may_name_the_rows_to_reproduce() -> None:
+    rows = ("SFT-stage1", "SFT-stage1&2")
+    scale = replace(SCALE, rows=rows)
+    assert tuple(variant.row for variant in experiment.variants(scale)) == rows
+
+
+def test_every_row_is_one_of_the_papers() -> None:
+    rows = {row.name for row in paper_tables()[0].rows}
+    names = [row.row for row in experiment.table_rows(SCALE, OUT)]
+    assert len(names) == len(set(names)) == 10
+    assert set(names) <= rows
+
+
+def test_every_command_comes_after_those_that_it_needs() -> None:
+    seen: set[str] = set()
+    for command in commands().values():
+        assert seen >= set(command.needs)
+        seen.add(command.name)
+
+
+def test_every_row_is_trained_and_evaluated() -> None:
+    runs = {row.folder.name for row in experiment.table_rows(SCALE, OUT)}
+    assert {name.removeprefix("run ") for name in commands() if name.startswith("run ")} == runs
+    for variant in experiment.variants(SCALE):
+        training = commands()[f"train {variant.name}"]
+        assert f"--out {OUT / 'train' / variant.name}" in training.line
+
+
+def test_five_of_six_steps_in_two_environments_are_simulated() -> None:
+    rows = {variant.row: variant.changes for variant in experiment.variants(SCALE)}
+    assert rows["SFT-stage1&2&3+RL-stage1&2"] == ("max_steps=48", "simulated_steps=40")
+    assert rows["SFT-stage1&2&3+RL-stage1"] == ("max_steps=48", "simulated_steps=48")
+    assert rows["SFT-stage1&2+RL-stage2"] == ("max_steps=48",)
+
+
+def test_a_row_in_two_environments_begins_as_the_simulated_one_does() -> None:
+    training = commands()["train SFT-stage1-2-3+RL-stage1-2"]
+    assert training.line.endswith(f"--set begins={OUT / 'train' / 'SFT-stage1-2-3+RL-stage1'}")
+    assert training.needs == ("train SFT-stage1-2-3", "train SFT-stage1-2-3+RL-stage1")
+
+
+def test_rl_without_sft_starts_from_the_base_by_examples_and_takes_half_as_many_steps_more() -> (
+    None
+):
+    rows = {variant.row: variant for variant in experiment.variants(SCALE)}
+    assert rows["RL-stage2"].start == ""
+    assert rows["RL-stage2"].changes == ("max_steps=72", "solver=agent:shots=2")
+    assert "--solver agent:shots=2" in commands()["run RL-stage2"].line
+
+
+def test_no_command_trains_on_test_questions() -> None:
+    assert all("--split" not in command.arguments for command in commands().values())
+    assert signature(synth.make).parameters["split"].default == "train"
+    config = load_grpo_config(SCALE.recipes / "grpo.toml")
+    scene, watched = scenes(config)
+    asked = {"scene": scene.questions, "watched": watched.questions if watched else []}
+    tested = {question.text for task in resolve(SCALE.tasks) for question in task.load("test")}
+    assert all(questions for questions in asked.values())
+    assert tested.isdisjoint(question.text for each in asked.values() for question in each)
+
+
+def test_a_model_goes_by_its_rows_name_and_the_base_by_its_own(tmp_path: Path) -> None:
+    experiment.link_models(experiment.variants(SCALE), tmp_path, SCALE.base_folder())
+    assert (tmp_path / "models" / "base").resolve() == SCALE.base_folder().resolve()
+    model = tmp_path / "train" / "SFT-stage1-2" / "model"
+    assert (tmp_path / "models" / "SFT-stage1-2").resolve() == model
+
+
+def test_another_base_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    experiment.link_models(experiment.variants(SCALE), tmp_path, SCALE.base_folder())
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"was started from the base .*; give another --out"):
+        experiment.link_models(experiment.variants(SCALE), tmp_path, other)
+
+
+def test_a_folder_copied_with_its_links_followed_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "models" / "SFT-stage1").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"cannot link .*SFT-stage1' to .*: File exists"):
+        experiment.link_models(experiment.variants(SCALE), tmp_path, SCALE.base_folder())
+
+
+def test_a_base_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a model folder in transformers' format"):
+        experiment.link_models(experiment.variants(SCALE), tmp_path, tmp_path)
