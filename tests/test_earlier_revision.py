@@ -53,7 +53,7 @@ def test_a_killed_run_resumes_with_the_question_that_is_missing(cli: Cli) -> Non
         MockServer(reply, models=("mock",)) as model,
         MockServer(judge, models=("judge",)) as other,
     ):
-        servers = ("--base-url", model.url, "--judge", "mock", "--judge-base-url", other.url)
+        servers = ("--base-url", model.url, "--judge", "judge", "--judge-base-url", other.url)
         assert cli(*RUN, "--model", "mock", *servers, "--out", "run").code == 0
     assert {town_of(body) for body in model.generations()} == {3}
     assert other.generations() == []  # its answer had been judged before its record was lost
