@@ -148,7 +148,7 @@ def report(
         write_table(html, page(made, loaded))
         typer.echo(f"written to {html}: open it in a browser")
     if plots is not None:
-        from autocoa_bench.report.render.plot_files import write_plots
+        from autocoa_bench.report.render.plot_figures import write_plots
 
         for file in write_plots(made, loaded, plots):
             typer.echo(file)

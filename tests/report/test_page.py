@@ -228,6 +228,29 @@ def test_figure_3_is_drawn_for_the_runs_that_have_correct_answers(three_runs: li
         assert each in html
 
 
+def test_plots_take_the_pages_colours_and_font(three_runs: list[Run]) -> None:
+    drawings = re.findall('<svg[^>]* class="chart".*?</svg>', made(three_runs), re.DOTALL)
+    assert len(drawings) == 10
+    for drawing in drawings:
+        assert set(re.findall('(?:fill|stroke)="([^"]*)"', drawing)) - {"none"} <= {
+            *(f"var(--{name})" for name in ("ink", "quiet", "rule", "paper", *range(6))),
+            *(f"url(#{id_})" for id_ in re.findall(' id="([^"]*)"', drawing)),
+        }
+        assert "style=" not in drawing
+        assert "font-family" not in drawing
+
+
+def test_no_two_elements_have_one_id(three_runs: list[Run]) -> None:
+    ids = Counter(
+        attributes["id"] for _, attributes in Elements(made(three_runs)).found if "id" in attributes
+    )
+    assert set(ids.values()) == {1}
+
+
+def test_the_same_report_gives_the_same_page(three_runs: list[Run]) -> None:
+    assert made(three_runs) == made(three_runs)
+
+
 def test_the_temporal_sets_have_plots(make_run: Make) -> None:
     run = make_run({"recent": [(1, 1.0)] * 2, "recent-sub": [(1, 1.0)] * 4})
     known = Catalogue()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from autocoa_bench.errors import MissingExtra, UserError
+from autocoa_bench.errors import UserError
 from autocoa_bench.report import Catalogue, build
 from autocoa_bench.report.model import Report
-from autocoa_bench.report.render.plot_files import write_plots
+from autocoa_bench.report.render.plot_figures import write_plots
 from autocoa_bench.runs.run_folder import Run
 
 Make = Callable[..., Run]
@@ -28,7 +29,7 @@ def runs(make_run: Make) -> list[Run]:
 
 @pytest.fixture
 def report(runs: list[Run], known: Catalogue) -> Report:
-    return build(runs, tables=["leaderboard", "actions"], scorers=["em"], catalogue=known)
+    return build(runs, by=["leaderboard", "actions"], scorers=["em"], known=known)
 
 
 def test_each_plot_is_drawn_in_three_formats(
@@ -56,18 +57,15 @@ def test_a_plot_names_its_runs_and_its_axes_as_text(
 def test_the_same_report_gives_the_same_files(
     runs: list[Run], report: Report, tmp_path: Path
 ) -> None:
-    one, other = (
-        write_plots(report, runs, tmp_path / "one"),
-        write_plots(report, runs, tmp_path / "other"),
-    )
-    assert [file.read_bytes() for file in one] == [file.read_bytes() for file in other]
+    first, second = (write_plots(report, runs, tmp_path / name) for name in ("first", "second"))
+    assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
 
 
 def test_a_table_without_plots_is_refused(
     runs: list[Run], known: Catalogue, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="nothing to draw of cost; plots are of leaderboard"):
-        write_plots(build(runs, tables=["cost"], catalogue=known), runs, tmp_path)
+    with pytest.raises(UserError, match="nothing to draw for cost; the tables with plots"):
+        write_plots(build(runs, by=["cost"], known=known), runs, tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_is_refused(
@@ -78,11 +76,23 @@ def test_a_folder_that_cannot_be_written_is_refused(
         write_plots(report, runs, tmp_path / "file")
 
 
-def test_without_matplotlib_the_extra_is_named(
-    runs: list[Run], report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_names_are_drawn_as_they_are_and_never_as_formulas(
+    make_run: Make, known: Catalogue, tmp_path: Path
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith("matplotlib")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingExtra, match=r"autocoa-bench\[plots\]"):
-        write_plots(report, runs, tmp_path)
+    run = make_run({"hotpotqa": [(1, 1.0), (2, 0.0)]}, "_$x^2$ <b>")
+    write_plots(build([run], by=["leaderboard", "actions"], known=known), [run], tmp_path)
+    for name in ("leaderboard", "figure-3a", "figure-3b"):
+        assert ">_$x^2$ &lt;b&gt;</text>" in (tmp_path / f"{name}.svg").read_text()
+
+
+def test_only_plots_import_matplotlib() -> None:
+    script = """
+import subprocess
+import sys
+from typer.testing import CliRunner
+from autocoa_bench.cli.main import app
+assert CliRunner().invoke(app, ["report", "--help"]).exit_code == 0
+import autocoa_bench.report.page, autocoa_bench.report.render.plot_figures
+assert "matplotlib" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

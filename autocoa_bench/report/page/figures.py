@@ -1,49 +1,100 @@
-"""A report's plots as the page's markup."""
+"""A report's plots as inline SVG: the figures of `render.plot_figures` in the page's colours."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from urllib.parse import quote, urlencode
+from re import findall
+from xml.etree import ElementTree
 
-from autocoa_bench.report.page import charts
-from autocoa_bench.report.page.charts import Part
 from autocoa_bench.report.page.markup import Html, joined, tag
-from autocoa_bench.report.render.plots import PARTS, Bars, Curves, Panels, Plot, Stacks
+from autocoa_bench.report.render.plot_figures import COLOURS, INK, PAPER, QUIET, RULE, Mark, svg
+from autocoa_bench.report.render.plots import IntervalPlot, Plot, StackPlot
+
+_VARIABLES = {
+    INK: "var(--ink)",
+    QUIET: "var(--quiet)",
+    RULE: "var(--rule)",
+    PAPER: "var(--paper)",
+    **{colour: f"var(--{number})" for number, colour in enumerate(COLOURS)},
+}
+"""The variables of page.css, which have a light and a dark value, by the colour in the figures."""
+
+_SCALE = 1.6
+"""CSS pixels per point: text of 8 points becomes 13 pixels high."""
+
+_DROPPED = ("metadata", "style")
 
 
-def figures(found: Sequence[Plot]) -> Html:
-    """A table's plots; nothing for none."""
-    if not found:
+def figures(plots: Sequence[Plot]) -> Html:
+    """The plots of a table side by side; empty without plots."""
+    if not plots:
         return joined()
-    kind = "panels" if isinstance(found[0], Panels) else "pair"
-    return tag("div", *(each for plot in found for each in _drawn(plot)), class_=kind)
+    kind = "panels" if isinstance(plots[0], IntervalPlot) else "pair"
+    return tag("div", *(figure for plot in plots for figure in _figures(plot)), class_=kind)
 
 
-def _drawn(plot: Plot) -> list[Html]:
-    match plot:
-        case Panels():
-            return [_figure(title, charts.intervals(lines)) for title, lines in plot.panels.items()]
-        case Bars():
-            chart = charts.bars(plot.series, plot.x_title)
-            return [_figure(plot.caption, charts.legend(plot.series), chart)]
-        case Curves():
-            chart = charts.lines(plot.series, plot.x_title)
-            return [_figure(plot.caption, charts.legend(plot.series), chart)]
-        case Stacks():
-            caption = f"{plot.caption} (a part leads to its trajectories)"
-            stacks = [each for run in plot.stacks for each in _stack(run, plot.stacks[run])]
-            return [_figure(caption, charts.stack_legend(PARTS), *stacks)]
+def _figures(plot: Plot) -> list[Html]:
+    """A figure per panel or plot, whose caption is HTML and so wraps with the page."""
+    if isinstance(plot, IntervalPlot):
+        return [
+            _figure(caption, IntervalPlot(plot.name, {"": intervals}))
+            for caption, intervals in plot.panels.items()
+        ]
+    caption = plot.caption
+    if isinstance(plot, StackPlot):
+        caption += " (each part links to its trajectories)"
+    return [_figure(caption, plot._replace(caption=""))]
 
 
-def _figure(caption: str, *content: str) -> Html:
-    return tag("figure", tag("figcaption", caption), *content)
+def _figure(caption: str, plot: Plot) -> Html:
+    content, marks = svg(plot, salt=f"{plot.name} {caption}")
+    root = ElementTree.fromstring(content)  # noqa: S314 - matplotlib wrote it
+    referenced = set(findall(rb"#([\w.-]+)", content))
+    children = [_element(child, marks, {name.decode() for name in referenced}) for child in root]
+    width, height = (float(length) for length in root.attrib["viewBox"].split()[2:])
+    links = any(mark.query for mark in marks.values())
+    words = "; ".join(mark.text for mark in marks.values())
+    drawing = tag(
+        "svg",
+        *children,
+        role="group" if links else "img",
+        aria_label=caption if links else words,
+        viewBox=root.attrib["viewBox"],
+        width=f"{_SCALE * width:.0f}",
+        height=f"{_SCALE * height:.0f}",
+        class_="chart",
+    )
+    return tag("figure", tag("figcaption", caption), drawing)
 
 
-def _stack(run: str, numbers: Mapping[str, int]) -> list[Html]:
-    """A run's wrong answers as a stack under its name."""
-    parts = []
-    for cause, number in numbers.items():
-        chosen = {"run": run, "outcome": "wrong", "cause": cause}
-        parts.append(Part(cause, number, "#trajectories?" + urlencode(chosen, quote_via=quote)))
-    total = sum(numbers.values())
-    return [tag("p", f"{run}: {total:,} wrong", class_="name"), charts.stack(parts)]
+def _element(element: ElementTree.Element, marks: Mapping[str, Mark], referenced: set[str]) -> Html:
+    """An SVG element and its children as markup; a marked one gets a tooltip or becomes a link.
+
+    The page's policy forbids `style`, so that its properties become attributes.
+    """
+    name = _local(element.tag)
+    if name in _DROPPED:
+        return joined()
+    attributes = {_local(key): value for key, value in element.attrib.items()}
+    properties = [pair.split(": ", 1) for pair in attributes.pop("style", "").split("; ") if pair]
+    attributes |= {key: value for key, value in properties if key != "font-family"}
+    for key in ("fill", "stroke"):
+        if key in attributes:
+            attributes[key] = _VARIABLES.get(attributes[key], attributes[key])
+    id_ = attributes.pop("id", "")
+    if id_ in referenced:
+        attributes["id"] = id_
+    children = [_element(child, marks, referenced) for child in element]
+    mark = marks.get(id_)
+    if mark is None:
+        return tag(name, (element.text or "").strip(), *children, **attributes)
+    title = tag("title", mark.text)
+    if not mark.query:
+        return tag(name, title, *children, **attributes)
+    href = f"#trajectories?{mark.query}"
+    return tag("a", title, *children, href=href, aria_label=mark.text)
+
+
+def _local(name: str) -> str:
+    """An XML name without its namespace, as HTML spells it."""
+    return name.rpartition("}")[2]

@@ -1,4 +1,4 @@
-"""What there is to draw of a report's tables, as data: the page and the plot files both draw it."""
+"""The plots of a report's tables as data, which `plot_figures` draws for files and for the page."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from autocoa_bench.report.model import DataPoint, Table
 from autocoa_bench.report.tables.leaderboard import metric_title
 from autocoa_bench.scoring.evidence import CAUSES
 
-_WRONG = ":wrong:"
+CAUSE_ORDER = (*CAUSES, "not traced")
+"""Causes of wrong answers, in the order of a stack."""
 
-PARTS = (*CAUSES, "not traced")
-"""Where wrong answers come from, in the order of a stack."""
+_WRONG = ":wrong:"
 
 
 class Point(NamedTuple):
-    """A share in [0, 1] with its interval, over a whole number or a name."""
+    """A share in [0, 1] with its 95 % interval and its number of questions, over a whole number."""
 
     x: int
-    y: float
+    share: float
     low: float | None = None
     high: float | None = None
     n: int | None = None
 
 
 class Series(NamedTuple):
-    """Points of one name, in the colour and with the marker of a number."""
+    """The points of a run. `number` counts the report's runs and decides colour and marker."""
 
     name: str
     number: int
     points: tuple[Point, ...]
 
 
-class Line(NamedTuple):
-    """A share in [0, 1] with its interval, in the colour of a series."""
+class Interval(NamedTuple):
+    """A run's mean with its 95 % interval, all in [0, 1]."""
 
     name: str
     number: int
@@ -43,154 +43,139 @@ class Line(NamedTuple):
     high: float
 
 
-class Panels(NamedTuple):
-    """Means with their intervals, a panel a caption, a line a run."""
+class IntervalPlot(NamedTuple):
+    """Means with their intervals: a panel per caption, a line per run."""
 
     name: str
-    panels: Mapping[str, Sequence[Line]]
+    panels: Mapping[str, Sequence[Interval]]
 
 
-class Bars(NamedTuple):
-    """Shares over whole numbers, a bar a series side by side."""
-
-    name: str
-    caption: str
-    x_title: str
-    series: Sequence[Series]
-
-
-class Curves(NamedTuple):
-    """Shares with their 95 % intervals over whole numbers, a line a series."""
+class ActionPlot(NamedTuple):
+    """Shares over the number of actions, as curves with their intervals or as bars."""
 
     name: str
     caption: str
     x_title: str
     series: Sequence[Series]
+    bars: bool = False
 
 
-class Stacks(NamedTuple):
-    """By run, numbers as parts of a whole: one for each of PARTS that occurs."""
+class StackPlot(NamedTuple):
+    """The number of each run's wrong answers by cause, where it has any."""
 
     name: str
     caption: str
     stacks: Mapping[str, Mapping[str, int]]
 
 
-Plot = Panels | Bars | Curves | Stacks
-"""`name` is unique among a report's plots, and fit to name a file."""
+Plot = IntervalPlot | ActionPlot | StackPlot
+"""The `name` is unique among a report's plots and can name a file."""
 
 
 def plots(table: Table, runs: Sequence[str], titles: Mapping[str, str]) -> list[Plot]:
-    """A table's plots; none for a table without any, or without a number to draw.
+    """A table's plots; empty for a table that has none or holds no number.
 
-    `runs` are all runs of the report: each has one colour in all plots. `titles` are the tasks' by
-    name.
+    `runs` names all runs of the report, so that a run has the same colour in every plot. `titles`
+    maps the names of tasks to their titles.
     """
-    draw: dict[str, Callable[[], list[Plot]]] = {
-        "leaderboard": lambda: _datasets(table, runs, titles),
-        "actions": lambda: _actions(table.data_points, runs),
-        "evidence": lambda: _evidence(table.data_points, runs),
-        "acting": lambda: _acting(table, runs),
-        "temporal": lambda: _datasets(table, runs, titles),
-    }
-    return draw[table.name]() if table.name in draw else []
+    match table.name:
+        case "leaderboard" | "temporal":
+            return _dataset_plots(table, runs, titles)
+        case "actions":
+            return _action_plots(table.data_points, runs)
+        case "evidence":
+            return _evidence_plots(table.data_points, runs)
+        case "acting":
+            return _interval_plots(table, runs, _acting_caption)
+        case _:
+            return []
 
 
-def _panels(
-    table: Table, runs: Sequence[str], caption: Callable[[DataPoint], str | None]
+def _interval_plots(
+    table: Table, runs: Sequence[str], caption_of: Callable[[DataPoint], str | None]
 ) -> list[Plot]:
-    """Facts that have an interval, by the caption that they have."""
-    panels: dict[str, list[Line]] = {}
-    for fact in table.data_points:
-        title = caption(fact)
-        if title and fact.mean is not None and fact.low is not None and fact.high is not None:
-            line = Line(fact.run, runs.index(fact.run), fact.mean, fact.low, fact.high)
-            panels.setdefault(title, []).append(line)
-    return [Panels(table.name, panels)] if panels else []
+    """The points that have an interval, in a panel per caption; points without caption are left out.
+
+    Returns at most one plot.
+    """
+    panels: dict[str, list[Interval]] = {}
+    for point in table.data_points:
+        caption = caption_of(point)
+        if caption and point.mean is not None and point.low is not None and point.high is not None:
+            interval = Interval(point.run, runs.index(point.run), point.mean, point.low, point.high)
+            panels.setdefault(caption, []).append(interval)
+    return [IntervalPlot(table.name, panels)] if panels else []
 
 
-def _datasets(table: Table, runs: Sequence[str], titles: Mapping[str, str]) -> list[Plot]:
-    """A panel a dataset, and the average: each run's mean on the first metric; then the gaps."""
-    several = len({fact.edition for fact in table.data_points if fact.edition}) > 1
+def _dataset_plots(table: Table, runs: Sequence[str], titles: Mapping[str, str]) -> list[Plot]:
+    """A panel per dataset and one for the average, on the first metric; then the gaps."""
+    editions = {point.edition for point in table.data_points if point.edition}
 
-    def caption(fact: DataPoint) -> str | None:
-        title = titles.get(fact.task, fact.task.capitalize())
-        name = f"{title} ({fact.edition})" if several and fact.edition else title
-        if fact.metric.endswith(":gap"):
-            return f"{name}, compositionality gap %"
-        first = table.data_points[0].metric
-        return f"{name}, {metric_title(fact.metric)} %" if fact.metric == first else None
+    def caption(point: DataPoint) -> str | None:
+        title = titles.get(point.task, point.task.capitalize())
+        if len(editions) > 1 and point.edition:
+            title = f"{title} ({point.edition})"
+        if point.metric.endswith(":gap"):
+            return f"{title}, compositionality gap %"
+        is_first = point.metric == table.data_points[0].metric
+        return f"{title}, {metric_title(point.metric)} %" if is_first else None
 
-    return _panels(table, runs, caption)
-
-
-def _acting(table: Table, runs: Sequence[str]) -> list[Plot]:
-    """How many questions of each kind were searched for, and how many were right."""
-
-    def caption(fact: DataPoint) -> str | None:
-        kind, _, what = fact.metric.partition(":")
-        if what == "searched":
-            return f"{kind}: searched %"
-        return None if ":" in what else f"{kind}: {metric_title(what)} %"
-
-    return _panels(table, runs, caption)
+    return _interval_plots(table, runs, caption)
 
 
-def _actions(facts: Sequence[DataPoint], runs: Sequence[str]) -> list[Plot]:
-    """Figure 3a and 3b."""
-    correct = _series(facts, runs, lambda fact: fact.metric.endswith(":share_of_correct"))
-    success = _series(facts, runs, lambda fact: fact.metric.endswith(":success_rate"))
-    found: list[Plot] = []
-    if correct:
+def _acting_caption(point: DataPoint) -> str | None:
+    kind, _, metric = point.metric.partition(":")
+    if metric == "searched":
+        return f"{kind}: searched %"
+    return None if ":" in metric else f"{kind}: {metric_title(metric)} %"
+
+
+def _action_plots(points: Sequence[DataPoint], runs: Sequence[str]) -> list[Plot]:
+    """Figures 3a and 3b of the paper."""
+    plots: list[Plot] = []
+    if correct := _series(points, runs, ":share_of_correct"):
         caption = "Figure 3a: correct answers by number of actions, % of each run's"
-        found.append(Bars("figure-3a", caption, "actions", correct))
-    if success:
+        plots.append(ActionPlot("figure-3a", caption, "actions", correct, bars=True))
+    if success := _series(points, runs, ":success_rate"):
         caption = "Figure 3b: success by number of actions, %, with 95 % intervals"
-        found.append(Curves("figure-3b", caption, "actions", success))
-    return found
+        plots.append(ActionPlot("figure-3b", caption, "actions", success))
+    return plots
 
 
-def _evidence(facts: Sequence[DataPoint], runs: Sequence[str]) -> list[Plot]:
-    """Gold passages shown by number of actions; where wrong answers come from."""
-    whole = [fact for fact in facts if fact.task == _whole(facts, fact.run)]
-    recall = [fact for fact in whole if fact.actions is not None]
-    shown = _series(recall, runs, lambda fact: fact.metric == "gold_passages_shown")
-    found: list[Plot] = []
-    if shown:
-        caption = "Gold passages shown after so many actions, %, with 95 % intervals"
-        found.append(Curves("gold-passages", caption, "actions made", shown))
-    stacks = {run: parts for run in runs if (parts := _causes(whole, run))}
-    if stacks:
-        found.append(Stacks("wrong-answers", "Where wrong answers come from", stacks))
-    return found
+def _evidence_plots(points: Sequence[DataPoint], runs: Sequence[str]) -> list[Plot]:
+    """Recall of gold passages by number of actions, and the causes of wrong answers."""
+    # The last point of a run names all of its tasks: "all", or its only one.
+    all_tasks = {point.run: point.task for point in points}
+    points = [point for point in points if point.task == all_tasks[point.run]]
+    plots: list[Plot] = []
+    recall = [point for point in points if point.actions is not None]
+    if series := _series(recall, runs, "gold_passages_shown"):
+        caption = "Gold passages shown within a number of actions, %, with 95 % intervals"
+        plots.append(ActionPlot("gold-passages", caption, "actions", series))
+    if stacks := {run: causes for run in runs if (causes := _wrong_by_cause(points, run))}:
+        plots.append(StackPlot("wrong-answers", "Causes of wrong answers", stacks))
+    return plots
 
 
-def _causes(facts: Sequence[DataPoint], run: str) -> dict[str, int]:
-    """A run's wrong answers by cause; nothing where it has none."""
-    parts = {
-        fact.metric.partition(_WRONG)[2].replace("_", " "): int(fact.total or 0)
-        for fact in facts
-        if fact.run == run and _WRONG in fact.metric
+def _wrong_by_cause(points: Sequence[DataPoint], run: str) -> dict[str, int]:
+    """The number of a run's wrong answers by cause; empty where no answer is wrong."""
+    numbers = {
+        point.metric.partition(_WRONG)[2].replace("_", " "): int(point.total or 0)
+        for point in points
+        if point.run == run and _WRONG in point.metric
     }
-    return parts if any(parts.values()) else {}
+    return numbers if any(numbers.values()) else {}
 
 
-def _whole(facts: Sequence[DataPoint], run: str) -> str:
-    """What the facts about all of a run name as task: "all", or the only one."""
-    return [fact.task for fact in facts if fact.run == run][-1]
-
-
-def _series(
-    facts: Sequence[DataPoint], runs: Sequence[str], wanted: Callable[[DataPoint], bool]
-) -> list[Series]:
-    """A series for each run that has such facts."""
-    found = []
+def _series(points: Sequence[DataPoint], runs: Sequence[str], metric: str) -> list[Series]:
+    """A series for each run with points whose metric ends in `metric`."""
+    series = []
     for number, run in enumerate(runs):
-        points = tuple(
-            Point(fact.actions or 0, fact.mean, fact.low, fact.high, fact.n)
-            for fact in facts
-            if fact.run == run and wanted(fact) and fact.mean is not None
+        run_points = tuple(
+            Point(point.actions or 0, point.mean, point.low, point.high, point.n)
+            for point in points
+            if point.run == run and point.metric.endswith(metric) and point.mean is not None
         )
-        if points:
-            found.append(Series(run, number, points))
-    return found
+        if run_points:
+            series.append(Series(run, number, run_points))
+    return series

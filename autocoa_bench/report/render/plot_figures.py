@@ -1,0 +1,362 @@
+"""Figures of a report's plots, drawn by matplotlib: files for a paper, and SVG for the page."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote, urlencode
+
+from autocoa_bench.errors import UserError
+from autocoa_bench.report.entries import make_catalogue, make_entries, task_titles
+from autocoa_bench.report.model import Report
+from autocoa_bench.report.render.layout import fold
+from autocoa_bench.report.render.plots import (
+    CAUSE_ORDER,
+    ActionPlot,
+    Interval,
+    IntervalPlot,
+    Plot,
+    Point,
+    Series,
+    StackPlot,
+    plots,
+)
+from autocoa_bench.runs.run_folder import Run
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+FILE_FORMATS = ("svg", "pdf", "png")
+COLOURS = ("#0072b2", "#c8500a", "#00805e", "#9b4a8f", "#8a6a00", "#4d4d4d")
+INK, QUIET, RULE, PAPER = "#191c21", "#545c69", "#d9dde3", "#ffffff"
+
+_MARKERS = "osD^vP"
+_HATCHES = ("", "///", "...", "xxx", "---", "\\\\\\")
+_COLUMN = 3.4
+_PANEL = 2.3
+"""Widths in inches: of a column in a paper, and of a panel."""
+_LINE = 0.13
+"""The height of a line of text in inches."""
+
+_STYLE: dict[Any, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.titlelocation": "left",
+    "text.color": INK,
+    "text.parse_math": False,  # a name is no formula, whatever dollars it contains
+    "axes.edgecolor": QUIET,
+    "axes.labelcolor": QUIET,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.5,
+    "hatch.linewidth": 0.5,
+    "figure.constrained_layout.w_pad": 0.08,
+    "legend.frameon": False,
+    "legend.columnspacing": 1.2,
+    "legend.handlelength": 1.8,
+    "legend.borderaxespad": 0,
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+}
+
+
+class Mark(NamedTuple):
+    """An element of a figure in words; `query` selects the trajectories that it counts."""
+
+    text: str
+    query: str = ""
+
+
+class Drawing:
+    """A figure and its marks by group id: the `gid` of the artists that a mark describes."""
+
+    def __init__(self, width: float, height: float) -> None:
+        from matplotlib.figure import Figure
+
+        self.figure = Figure(figsize=(width, height), layout="constrained")
+        self.marks: dict[str, Mark] = {}
+
+    def mark(self, text: str, query: str = "") -> str:
+        """Add a mark and return its group id."""
+        gid = f"mark-{len(self.marks)}"
+        self.marks[gid] = Mark(text, query)
+        return gid
+
+
+def write_plots(report: Report, runs: Sequence[Run], folder: Path) -> list[Path]:
+    """Draw the plots of a report on these runs, each as .svg, .pdf and .png (300 dpi).
+
+    Returns the files; the same report gives the same bytes. Raises UserError if the report has
+    nothing to draw or the folder cannot be written.
+    """
+    known = make_catalogue(runs)
+    listed = make_entries(runs, known)
+    names, titles = [entry.name for entry in listed], task_titles(listed, known)
+    to_draw = [plot for table in report.tables for plot in plots(table, names, titles)]
+    if not to_draw:
+        tables = ", ".join(table.name for table in report.tables)
+        raise UserError(
+            f"there is nothing to draw for {tables}; the tables with plots are leaderboard, "
+            "actions, evidence, acting and temporal"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return [file for plot in to_draw for file in _write(plot, folder)]
+    except OSError as error:
+        raise UserError(f"cannot write plots to '{folder}': {error.strerror}") from None
+
+
+def svg(plot: Plot, salt: str) -> tuple[bytes, dict[str, Mark]]:
+    """A plot as an SVG document, with its marks by the id of their `g` elements.
+
+    The document's other ids derive from `salt`: plots on one page need salts of their own.
+    """
+    content = BytesIO()
+    with _style(salt):
+        drawing = _draw(plot)
+        drawing.figure.savefig(content, format="svg", metadata={"Date": None})
+    return content.getvalue(), drawing.marks
+
+
+def _write(plot: Plot, folder: Path) -> Iterator[Path]:
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    with _style(plot.name):
+        figure = _draw(plot).figure
+        for artist in figure.findobj():
+            artist.set_gid(None)  # only the page reads the marks
+        for suffix in FILE_FORMATS:
+            file = folder / f"{plot.name}.{suffix}"
+            figure.savefig(file, dpi=300, metadata=undated.get(suffix))
+            yield file
+
+
+@contextmanager
+def _style(salt: str) -> Iterator[None]:
+    from matplotlib import rc_context
+
+    # Names may need glyphs that matplotlib's font lacks; SVG leaves the choice to the reader's.
+    with rc_context({**_STYLE, "svg.hashsalt": salt}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")
+        yield
+
+
+def _draw(plot: Plot) -> Drawing:
+    match plot:
+        case IntervalPlot():
+            return _draw_intervals(plot)
+        case ActionPlot():
+            return _draw_actions(plot)
+        case StackPlot():
+            return _draw_stacks(plot)
+
+
+def _draw_intervals(plot: IntervalPlot) -> Drawing:
+    """Panels side by side, at most three in a row."""
+    columns = min(3, len(plot.panels))
+    rows = -(-len(plot.panels) // columns)
+    ends = {
+        caption: _line_ends([fold(interval.name, 27) for interval in intervals], 0.2)
+        for caption, intervals in plot.panels.items()
+    }
+    height = max(panel_ends[-1] for panel_ends in ends.values())
+    drawing = Drawing(_PANEL * columns, rows * (height + 0.45))
+    all_axes = drawing.figure.subplots(rows, columns, squeeze=False).flat
+    for axes, (caption, intervals) in zip(all_axes, plot.panels.items(), strict=False):
+        axes.set_title(caption)
+        _prepare_lines(axes, height)
+        for interval, end in zip(intervals, ends[caption], strict=True):
+            _draw_interval(drawing, axes, interval, end - 0.12)
+    for axes in all_axes[len(plot.panels) :]:
+        axes.set_visible(False)
+    return drawing
+
+
+def _draw_interval(drawing: Drawing, axes: Axes, interval: Interval, y: float) -> None:
+    """An interval under its run's name and its mean."""
+    value = f"{100 * interval.mean:.1f}"
+    axes.errorbar(
+        100 * interval.mean,
+        y,
+        xerr=_reach(interval.mean, interval.low, interval.high),
+        fmt=_marker(interval.number),
+        color=_colour(interval.number),
+        markersize=4.5,
+        clip_on=False,
+        gid=drawing.mark(f"{interval.name}: {value} ({_bounds(interval)})"),
+    )
+    _write_above(axes, 0, y - 0.06, "\n".join(fold(interval.name, 27)))
+    _write_above(axes, 100, y - 0.06, value, horizontalalignment="right")
+
+
+def _line_ends(labels: Sequence[Sequence[str]], space: float) -> list[float]:
+    """Where lines end that stand under one another, each with `space` below its label (inches)."""
+    return list(accumulate(_LINE * len(label) + space for label in labels))
+
+
+def _prepare_lines(axes: Axes, height: float) -> None:
+    """Give axes a scale of percents from left to right and one of inches from the top down."""
+    axes.set(xlim=(0, 100), ylim=(height, 0), xticks=range(0, 101, 25), yticks=[])
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.tick_params(length=0)
+
+
+def _write_above(axes: Axes, x: float, y: float, text: str, **properties: Any) -> None:
+    label = axes.text(x, y, text, verticalalignment="bottom", **properties)
+    label.set_in_layout(False)  # it stands inside the axes, however far it reaches
+
+
+def _draw_actions(plot: ActionPlot) -> Drawing:
+    from matplotlib.ticker import MaxNLocator
+
+    labels = [fold(series.name, 48) for series in plot.series]
+    # Two columns of short names, else one: names of runs are too long to stand beside the axes.
+    columns = 2 if len(labels) > 3 and max(len(label[0]) for label in labels) <= 20 else 1
+    lines = sum(map(len, labels)) / columns
+    drawing = Drawing(_COLUMN, 0.72 * _COLUMN + (_LINE + 0.03) * lines)
+    axes = drawing.figure.subplots()
+    draw = _draw_bars if plot.bars else _draw_curve
+    keys = [
+        draw(drawing, axes, series, at - (len(plot.series) - 1) / 2, 1 / len(plot.series))
+        for at, series in enumerate(plot.series)
+    ]
+    axes.set(xlabel=plot.x_title, ylim=(0, None))
+    axes.set_title("\n".join(fold(plot.caption, 50)))
+    axes.grid(visible=False, axis="x")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    texts = ["\n".join(label) for label in labels]
+    drawing.figure.legend(keys, texts, loc="outside lower left", ncols=columns)
+    return drawing
+
+
+def _draw_bars(drawing: Drawing, axes: Axes, series: Series, place: float, share: float) -> Artist:
+    """Bars of a series, `place` bars right of the middle; returns what its legend shows."""
+    width = 0.8 * share
+    for point in series.points:
+        bar = axes.bar(
+            point.x + place * width,
+            100 * point.share,
+            width,
+            color=_colour(series.number),
+            hatch=_hatch(series.number),
+            edgecolor=PAPER,
+            linewidth=0.3,
+        )
+        bar[0].set_gid(drawing.mark(_point_text(series.name, point)))
+    return bar[0]
+
+
+def _draw_curve(drawing: Drawing, axes: Axes, series: Series, place: float, share: float) -> Artist:
+    """A curve with its intervals, moved a little aside; returns what its legend shows."""
+    look = {"color": _colour(series.number), "marker": _marker(series.number), "markersize": 4}
+    places = [point.x + place * min(0.08, 0.7 * share) for point in series.points]
+    (curve,) = axes.plot(
+        places, [100 * point.share for point in series.points], linewidth=1, clip_on=False, **look
+    )
+    for x, point in zip(places, series.points, strict=True):
+        low = point.share if point.low is None else point.low
+        axes.errorbar(
+            x,
+            100 * point.share,
+            yerr=_reach(point.share, low, point.high or point.share),
+            capsize=1.5,
+            elinewidth=0.8,
+            clip_on=False,
+            gid=drawing.mark(_point_text(series.name, point)),
+            **look,
+        )
+    return curve
+
+
+def _draw_stacks(plot: StackPlot) -> Drawing:
+    from matplotlib.patches import Patch
+
+    labels = [
+        fold(f"{run}: {sum(numbers.values()):,} wrong", 50) for run, numbers in plot.stacks.items()
+    ]
+    ends = _line_ends(labels, 0.3)
+    drawing = Drawing(_COLUMN, 1.0 + ends[-1])
+    axes = drawing.figure.subplots()
+    _prepare_lines(axes, ends[-1])
+    axes.grid(visible=False)
+    axes.set(xlabel="% of a run's wrong answers")
+    axes.set_title("\n".join(fold(plot.caption, 50)))
+    for (run, numbers), label, end in zip(plot.stacks.items(), labels, ends, strict=True):
+        _write_above(axes, 0, end - 0.29, "\n".join(label))
+        _draw_stack(drawing, axes, end - 0.18, run, numbers)
+    keys = [
+        Patch(facecolor=_colour(number), hatch=_hatch(number), edgecolor=PAPER)
+        for number in range(len(CAUSE_ORDER))
+    ]
+    drawing.figure.legend(keys, CAUSE_ORDER, loc="outside lower left", ncols=3)
+    return drawing
+
+
+def _draw_stack(
+    drawing: Drawing, axes: Axes, y: float, run: str, numbers: Mapping[str, int]
+) -> None:
+    """A run's wrong answers as parts of a bar, each with its number where that fits."""
+    total, left = sum(numbers.values()), 0.0
+    for place, cause in enumerate(CAUSE_ORDER):
+        number, colour = numbers.get(cause, 0), _colour(place)
+        if not number:
+            continue
+        query = urlencode({"run": run, "outcome": "wrong", "cause": cause}, quote_via=quote)
+        gid = drawing.mark(f"{cause}: {number:,} of {total:,}", query)
+        share = 100 * number / total
+        bar = axes.barh(
+            y, share, 0.2, left=left, color=colour, hatch=_hatch(place), edgecolor=PAPER
+        )
+        bar[0].set(gid=gid, linewidth=0.6)
+        text = f"{number:,}"
+        if share > 3 + 2.2 * len(text):
+            axes.text(
+                left + share / 2,
+                y,
+                text,
+                color=PAPER,
+                weight="bold",
+                horizontalalignment="center",
+                verticalalignment="center_baseline",
+                bbox={"facecolor": colour, "edgecolor": "none", "pad": 1},
+            )
+        left += share
+
+
+def _colour(number: int) -> str:
+    return COLOURS[number % len(COLOURS)]
+
+
+# From the seventh run on colours repeat, with another marker and hatch.
+def _marker(number: int) -> str:
+    return _MARKERS[(number + number // len(COLOURS)) % len(_MARKERS)]
+
+
+def _hatch(number: int) -> str:
+    return _HATCHES[(number + number // len(COLOURS)) % len(_HATCHES)]
+
+
+def _reach(mean: float, low: float, high: float) -> list[list[float]]:
+    """The distances from a mean down and up to its limits, in percent, as errorbar wants them."""
+    return [[100 * max(0.0, mean - low)], [100 * max(0.0, high - mean)]]
+
+
+def _bounds(shares: Interval | Point) -> str:
+    return f"{100 * (shares.low or 0):.0f} % to {100 * (shares.high or 0):.0f} %"
+
+
+def _point_text(name: str, point: Point) -> str:
+    text = f"{name}, {point.x}: {100 * point.share:.0f} %"
+    if point.low is not None and point.high is not None:
+        text += f" ({_bounds(point)})"
+    return text if point.n is None else f"{text}, n = {point.n:,}"
