@@ -29,7 +29,7 @@ def runs(make_run: Make) -> list[Run]:
 
 @pytest.fixture
 def report(runs: list[Run], known: Catalogue) -> Report:
-    return build(runs, by=["leaderboard", "actions"], scorers=["em"], known=known)
+    return build(runs, tables=["leaderboard", "actions"], scorers=["em"], catalogue=known)
 
 
 def test_each_plot_is_drawn_in_three_formats(
@@ -65,7 +65,7 @@ def test_a_table_without_plots_is_refused(
     runs: list[Run], known: Catalogue, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="nothing to draw for cost; the tables with plots"):
-        write_plots(build(runs, by=["cost"], known=known), runs, tmp_path)
+        write_plots(build(runs, tables=["cost"], catalogue=known), runs, tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_is_refused(
@@ -80,7 +80,7 @@ def test_names_are_drawn_as_they_are_and_never_as_formulas(
     make_run: Make, known: Catalogue, tmp_path: Path
 ) -> None:
     run = make_run({"hotpotqa": [(1, 1.0), (2, 0.0)]}, "_$x^2$ <b>")
-    write_plots(build([run], by=["leaderboard", "actions"], known=known), [run], tmp_path)
+    write_plots(build([run], tables=["leaderboard", "actions"], catalogue=known), [run], tmp_path)
     for name in ("leaderboard", "figure-3a", "figure-3b"):
         assert ">_$x^2$ &lt;b&gt;</text>" in (tmp_path / f"{name}.svg").read_text()
 

@@ -94,7 +94,7 @@ def plots(table: Table, runs: Sequence[str], titles: Mapping[str, str]) -> list[
 def _interval_plots(
     table: Table, runs: Sequence[str], caption_of: Callable[[DataPoint], str | None]
 ) -> list[Plot]:
-    """The points that have an interval, in a panel per caption; points without caption are left out.
+    """The points that have an interval, by caption; points without one are left out.
 
     Returns at most one plot.
     """
