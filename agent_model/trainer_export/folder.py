@@ -1,6 +1,6 @@
-"""A hand-over's folder, as the other trainer's processes read it.
+"""An exported folder, as the other trainer's processes read it.
 
-Nothing here needs the extra 'train': verl's environment has other versions of its libraries.
+Nothing here needs the extra `train`: verl's environment has other versions of its libraries.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import Struct
 
 from agent_model.tokens import Kind, Tokenizer, audit, encode
 from agent_model.training.config import GRPOConfig
@@ -28,22 +27,22 @@ from autocoa_bench.search.factory import open_engine
 from autocoa_bench.types import Question, Record, Trajectory
 
 RECIPE = "recipe.json"
-"""The file in a hand-over's folder that the rest is read from."""
+"""The file of an exported folder that holds its recipe."""
 
-_OWN = TRAINS["sft2"]
+_TRAINED_KINDS = TRAINS["sft2"]
 _OPENING = Lock()
 
 
 class ExportedRecipe(NamedTuple):
-    """What episodes are played with."""
+    """A recipe with the dialect and the search engine of its episodes."""
 
     recipe: GRPOConfig
     dialect: Dialect
     search: SearchEngine
 
 
-class Tokens(Struct, frozen=True):
-    """An episode's tokens as both trainers take them; `mask` is 1 where the policy sampled one."""
+class EpisodeTokens(NamedTuple):
+    """An episode's token ids as both trainers take them; `mask` is 1 where the policy sampled."""
 
     prompt: list[int]
     response: list[int]
@@ -51,7 +50,8 @@ class Tokens(Struct, frozen=True):
 
 
 def open_export(folder: Path) -> ExportedRecipe:
-    """A hand-over, opened once in a process; not within an event loop. Raises UserError."""
+    """Open an exported folder, once a process; not inside an event loop. Raises UserError."""
+    # verl calls this from several threads, and `cache` alone would open the engine in each.
     with _OPENING:
         return _open(folder)
 
@@ -60,24 +60,24 @@ def open_export(folder: Path) -> ExportedRecipe:
 def _open(folder: Path) -> ExportedRecipe:
     recipe = read_recipe(folder)
     solver = load_solver(recipe.solver).plugin
-    assert not isinstance(solver, DirectSolver)  # as the hand-over has seen
+    assert not isinstance(solver, DirectSolver)  # the export has checked it
     return ExportedRecipe(recipe, solver, open_engine(recipe.search, recipe.corpus, recipe.top_k))
 
 
 def reward_of(record: Record, folder: Path) -> Reward:
-    """What a record earns by a hand-over's recipe; no search engine is opened. Raises UserError."""
-    recipe, scorer = _scoring(folder)
+    """A record's reward by the exported recipe; opens no search engine. Raises UserError."""
+    recipe, scorer = _recipe_and_scorer(folder)
     return rewarded(record, recipe, scorer)
 
 
 @cache
-def _scoring(folder: Path) -> tuple[GRPOConfig, TextScorer]:
+def _recipe_and_scorer(folder: Path) -> tuple[GRPOConfig, TextScorer]:
     recipe = read_recipe(folder)
     return recipe, scoring.load_scorers((recipe.scorer,))[recipe.scorer]
 
 
 def read_recipe(folder: Path) -> GRPOConfig:
-    """The recipe that was handed over. Raises UserError."""
+    """The exported recipe. Raises UserError."""
     file = folder / RECIPE
     try:
         return msgspec.json.decode(file.read_bytes(), type=GRPOConfig)
@@ -89,23 +89,23 @@ def read_recipe(folder: Path) -> GRPOConfig:
 
 
 def question_of(row: Mapping[str, Any]) -> Question:
-    """The question of a row of the data (`exports.verl_prompt`)."""
-    about = row["extra_info"]
-    golds = tuple(map(str, row["reward_model"]["ground_truth"]))
-    return Question(about["id"], about["question"], golds, row["data_source"])
+    """The question of a data row (the inverse of `data.export.verl_prompt`)."""
+    info = row["extra_info"]
+    answers = tuple(map(str, row["reward_model"]["ground_truth"]))
+    return Question(info["id"], info["question"], answers, row["data_source"])
 
 
-def tokens_of(trajectory: Trajectory, tokenizer: Tokenizer) -> Tokens:
-    """The ids that were sampled and shown, and which of them are learned from: as in `train grpo`.
+def tokens_of(trajectory: Trajectory, tokenizer: Tokenizer) -> EpisodeTokens:
+    """A trajectory's ids as sampled and observed, with the loss mask of `train grpo`.
 
-    Raises MaskLeak where an observation's token would be.
+    Raises MaskLeak if the mask includes an observation's token.
     """
     encoded = encode(trajectory, tokenizer, ends=False)
-    own = [kind in _OWN for kind in encoded.kinds]
-    audit(encoded, own, _OWN, trajectory, tokenizer)
-    begun = encoded.kinds.count(Kind.PROMPT)
-    return Tokens(
-        prompt=list(encoded.ids[:begun]),
-        response=list(encoded.ids[begun:]),
-        mask=list(map(int, own[begun:])),
+    trained = [kind in _TRAINED_KINDS for kind in encoded.kinds]
+    audit(encoded, trained, _TRAINED_KINDS, trajectory, tokenizer)
+    n_prompt = encoded.kinds.count(Kind.PROMPT)
+    return EpisodeTokens(
+        prompt=list(encoded.ids[:n_prompt]),
+        response=list(encoded.ids[n_prompt:]),
+        mask=list(map(int, trained[n_prompt:])),
     )

@@ -1,4 +1,4 @@
-"""TRL's side of a hand-over: GRPOTrainer with our episodes as `rollout_func`, and our reward."""
+"""TRL's side of an exported folder: GRPOTrainer with our episodes and our reward."""
 
 from __future__ import annotations
 
@@ -28,104 +28,107 @@ from autocoa_bench.types import Question, Record, Trajectory
 
 
 def trainer(folder: Path, **changes: Any) -> trl.GRPOTrainer:  # type: ignore[no-any-unimported, unused-ignore]
-    """TRL's trainer of a hand-over's recipe; `changes` are values of GRPOConfig. Raises UserError.
+    """TRL's trainer for an exported recipe; `changes` are values of its GRPOConfig.
 
-    Weights are loaded in fp32, as TRL does not keep copies of others: under autocast where the
-    recipe says bf16.
+    Weights are loaded in fp32, because TRL keeps no fp32 copy of bf16 weights; a bf16 recipe trains
+    them under autocast. Raises UserError.
     """
     recipe = open_export(folder).recipe
     rows = [json.loads(line) for line in (folder / "train.jsonl").read_text("utf-8").splitlines()]
     policy, tokenizer = load_policy(msgspec.structs.replace(recipe, dtype="fp32"))
-    play = RolloutWorkers(
-        folder, tokenizer, {_key(row["prompt"]): question_of(row) for row in rows}
-    )
+    questions = {_prompt_key(row["prompt"]): question_of(row) for row in rows}
+    workers = RolloutWorkers(folder, tokenizer, questions)
     return trl.GRPOTrainer(
         model=policy.model,
         processing_class=tokenizer,
-        reward_funcs=play.reward,
-        rollout_func=play,
+        reward_funcs=workers.reward,
+        rollout_func=workers,
         train_dataset=Dataset.from_list([{"prompt": row["prompt"]} for row in rows]),
-        args=trl.GRPOConfig(**{**_values(recipe, folder), **changes}),
+        args=trl.GRPOConfig(**{**_settings(recipe, folder), **changes}),
     )
 
 
 class RolloutWorkers:
-    """Plays the questions of prompts, and rewards what was played.
+    """Runs an episode for each prompt, and scores it.
 
-    Questions of the same words are one question to the policy, and are scored as the last of them.
+    Questions are found by their prompt: of several with the same prompt, the last is scored.
     """
 
     def __init__(
         self, folder: Path, tokenizer: Tokenizer, questions: Mapping[str, Question]
     ) -> None:
         self._folder = folder
-        self._handed = open_export(folder)
+        self._export = open_export(folder)
         self._tokenizer = tokenizer
         self._questions = questions
-        self._finder = SearchClient(self._handed.search)
+        self._search = SearchClient(self._export.search)
 
     def __call__(self, prompts: Sequence[Any], trainer: trl.GRPOTrainer) -> dict[str, Any]:  # type: ignore[no-any-unimported, unused-ignore]
-        """TRL's `rollout_func`: the prompts come as often as a group has members.
+        """TRL's `rollout_func`: each prompt comes once for every rollout of its group.
 
-        Raises UserError where every search fails.
+        Raises UserError if every search of the step fails.
         """
-        questions = [self._questions[_key(prompt)] for prompt in prompts]
-        calls, faults = self._finder.calls, len(self._finder.faults)
-        played = self._play(questions, trainer)
-        if 0 < self._finder.calls - calls == len(self._finder.faults) - faults:
-            raise UserError(f"all searches of a step failed: {self._finder.faults[-1]}")
-        tokens = [tokens_of(each, self._tokenizer) for each in played]
-        records = map(Record, questions, range(len(played)), played)
+        questions = [self._questions[_prompt_key(prompt)] for prompt in prompts]
+        n_calls, n_faults = self._search.calls, len(self._search.faults)
+        trajectories = self._run_episodes(questions, trainer)
+        if 0 < self._search.calls - n_calls == len(self._search.faults) - n_faults:
+            raise UserError(f"all searches of a step failed: {self._search.faults[-1]}")
+        tokens = [tokens_of(trajectory, self._tokenizer) for trajectory in trajectories]
         return {
-            "prompt_ids": [each.prompt for each in tokens],
-            "completion_ids": [each.response for each in tokens],
-            "logprobs": None,  # TRL computes them anew, at the sampling temperature
-            "env_mask": [each.mask for each in tokens],
-            "record": list(records),
+            "prompt_ids": [episode_tokens.prompt for episode_tokens in tokens],
+            "completion_ids": [episode_tokens.response for episode_tokens in tokens],
+            "logprobs": None,  # TRL computes them itself, at the sampling temperature
+            "env_mask": [episode_tokens.mask for episode_tokens in tokens],
+            "record": list(map(Record, questions, range(len(trajectories)), trajectories)),
         }
 
-    def _play(self, questions: Sequence[Question], trainer: trl.GRPOTrainer) -> list[Trajectory]:  # type: ignore[no-any-unimported, unused-ignore]
-        """An episode of each question, by the policy as it is, in process."""
-        recipe, accelerator = self._handed.recipe, trainer.accelerator
+    def _run_episodes(  # type: ignore[no-any-unimported, unused-ignore]
+        self, questions: Sequence[Question], trainer: trl.GRPOTrainer
+    ) -> list[Trajectory]:
+        """An episode of each question, sampled in process from the current policy."""
+        recipe, accelerator = self._export.recipe, trainer.accelerator
         seed = f"{recipe.seed}:{trainer.state.global_step}:{accelerator.process_index}"
         rollouts = [
             Rollout(
-                episode(question, self._handed.dialect, recipe.budget), Random(f"{seed}:{place}")
+                episode(question, self._export.dialect, recipe.budget), Random(f"{seed}:{number}")
             )
-            for place, question in enumerate(questions)
+            for number, question in enumerate(questions)
         ]
-        self._finder.clear()
+        self._search.forget()
         model = accelerator.unwrap_model(trainer.model)
         policy = Policy(model).train(model.training)
-        seats = min(recipe.seats, len(rollouts))
+        n_slots = min(recipe.seats, len(rollouts))
         with at_rest(policy), accelerator.autocast():
-            sampler = PolicySampler(policy, self._tokenizer, seats, trainer.temperature)
-            return rollout(rollouts, sampler, self._finder)
+            sampler = PolicySampler(policy, self._tokenizer, n_slots, trainer.temperature)
+            return rollout(rollouts, sampler, self._search)
 
     def reward(self, record: Sequence[Record], log_metric: Any, **_: Any) -> list[float]:
-        """TRL's reward function, of what `__call__` has played."""
-        rewards = [reward_of(each, self._folder) for each in record]
-        searches = [n_actions(each.trajectory) for each in record if each.trajectory]
-        log_metric("em", sum(each.score for each in rewards) / len(rewards))
-        log_metric("formed", sum(each.formed for each in rewards) / len(rewards))
+        """TRL's reward function, over the records that `__call__` returned."""
+        rewards = [reward_of(item, self._folder) for item in record]
+        searches = [n_actions(item.trajectory) for item in record if item.trajectory]
+        log_metric("em", sum(reward.score for reward in rewards) / len(rewards))
+        log_metric("formed", sum(reward.formed for reward in rewards) / len(rewards))
         log_metric("searches", sum(searches) / len(rewards))
-        return [each.value for each in rewards]
+        return [reward.value for reward in rewards]
 
 
-def _key(prompt: Sequence[Mapping[str, str]]) -> str:
+def _prompt_key(prompt: Sequence[Mapping[str, str]]) -> str:
     return json.dumps([[message["role"], message["content"]] for message in prompt])
 
 
-def _values(recipe: GRPOConfig, folder: Path) -> dict[str, Any]:
-    """The recipe in GRPOConfig's terms."""
-    share = share_of_process(recipe.batch, int(os.environ.get("WORLD_SIZE", "1"))) * recipe.group
-    most = max(1, recipe.micro_tokens // recipe.context_tokens)
-    micro = max(size for size in range(1, min(most, share) + 1) if share % size == 0)
+def _settings(recipe: GRPOConfig, folder: Path) -> dict[str, Any]:
+    """The recipe as values of TRL's GRPOConfig."""
+    n_rollouts = recipe.group * share_of_process(
+        recipe.batch, int(os.environ.get("WORLD_SIZE", "1"))
+    )
+    # The largest micro-batch that divides the step and stays within the recipe's tokens.
+    limit = min(max(1, recipe.micro_tokens // recipe.context_tokens), n_rollouts)
+    micro_batch = max(size for size in range(1, limit + 1) if n_rollouts % size == 0)
     return {
         "output_dir": str(folder / "run"),
         "max_steps": recipe.max_steps,
-        "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": share // micro,
+        "per_device_train_batch_size": micro_batch,
+        "gradient_accumulation_steps": n_rollouts // micro_batch,
         "num_generations": recipe.group,
         "max_completion_length": recipe.context_tokens,
         "temperature": recipe.temperature,
@@ -141,7 +144,7 @@ def _values(recipe: GRPOConfig, folder: Path) -> dict[str, Any]:
         "seed": recipe.seed,
         "bf16": dtype_of(recipe.dtype) is torch.bfloat16,
         "use_cpu": not torch.cuda.is_available(),
-        "activation_checkpointing": False,  # `load_policy` turns it on where the recipe says so
+        "activation_checkpointing": False,  # `load_policy` turns it on if the recipe says so
         "save_steps": recipe.checkpoint_every,
         "logging_steps": 1,
         "report_to": "none",

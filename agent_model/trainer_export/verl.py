@@ -1,7 +1,7 @@
-"""verl's side of a hand-over: an agent loop that plays our episodes, and the reward.
+"""verl's side of an exported folder: an agent loop that runs our episodes, and the reward.
 
-verl imports this module by the name that agent_loop.yaml gives it; there is no `@register`, which
-would put an entry without the folder in that one's place at the first import.
+verl imports this module by the name in agent_loop.yaml. `AutoCoALoop` has no `@register`, which
+would replace that entry by one without the folder as soon as this module is imported.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from autocoa_bench.types import Completion, Generate, Observation, Record, Searc
 _LOG = logging.getLogger(__name__)
 
 
-class _Told(NamedTuple):
-    """What verl wants to know of an episode beside its tokens."""
+class _EpisodeLog(NamedTuple):
+    """What verl logs of an episode: timings, the policy's global steps, failed searches."""
 
-    metrics: dict[str, Any]
-    steps: dict[str, Any]
+    timings: dict[str, Any]
+    global_steps: dict[str, Any]
     faults: list[SearchFault]
 
 
 class AutoCoALoop(AgentLoopBase):  # type: ignore[misc, no-any-unimported, unused-ignore]
-    """One episode a row, sampled by verl's servers, token in and token out."""
+    """Runs one episode a row, sampled by verl's servers; token ids in, token ids out."""
 
     def __init__(self, *args: Any, folder: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -52,59 +52,58 @@ class AutoCoALoop(AgentLoopBase):  # type: ignore[misc, no-any-unimported, unuse
     async def run(  # type: ignore[no-any-unimported, unused-ignore]
         self, sampling_params: dict[str, Any], **row: Any
     ) -> AgentLoopOutput:
-        """Play a row's question. Raises UserError where its prompt is longer than verl's limit."""
-        handed = await asyncio.to_thread(open_export, self._folder)
+        """Run the episode of a row. Raises UserError if its prompt exceeds verl's limit."""
+        export = await asyncio.to_thread(open_export, self._folder)
         question = question_of(row)
-        told = _Told({}, {}, [])
-        play = episode(question, handed.dialect, handed.recipe.budget)
+        log = _EpisodeLog({}, {}, [])
         sampling = {**sampling_params, "ignore_eos": True, "stop_token_ids": [self._end]}
-        trajectory = await self._play(play, handed, sampling, told)
+        events = episode(question, export.dialect, export.recipe.budget)
+        trajectory = await self._run_episode(events, export, sampling, log)
         tokens = tokens_of(trajectory, self.tokenizer)
         if len(tokens.prompt) > self.rollout_config.prompt_length:
             raise UserError(
-                f"the prompt of question '{question.id}' has {len(tokens.prompt)} tokens; give "
-                f"data.max_prompt_length at least as many, not {self.rollout_config.prompt_length}"
+                f"the prompt of question '{question.id}' has {len(tokens.prompt)} tokens, more "
+                f"than data.max_prompt_length={self.rollout_config.prompt_length}; raise that"
             )
-        room = self.rollout_config.response_length
+        n_tokens = self.rollout_config.response_length
         return AgentLoopOutput(
             prompt_ids=tokens.prompt,
-            response_ids=tokens.response[:room],
-            response_mask=tokens.mask[:room],
+            response_ids=tokens.response[:n_tokens],
+            response_mask=tokens.mask[:n_tokens],
             num_turns=1 + len(trajectory.steps) + n_actions(trajectory),
-            metrics=told.metrics,
+            metrics=log.timings,
             extra_fields={
-                **told.steps,
+                **log.global_steps,
                 "record": msgspec.json.encode(Record(question, 0, trajectory)).decode(),
-                "search_faults": len(told.faults),
+                "search_faults": len(log.faults),
                 "turn_scores": [],
                 "tool_rewards": [],
             },
         )
 
-    async def _play(
-        self, play: Any, handed: ExportedRecipe, sampling: dict[str, Any], told: _Told
+    async def _run_episode(
+        self, events: Any, export: ExportedRecipe, sampling: dict[str, Any], log: _EpisodeLog
     ) -> Trajectory:
-        """Drive an episode to its end."""
         session = uuid4().hex
-        event = next(play)
+        event = next(events)
         while True:
             if isinstance(event, Generate):
-                reply: Any = await self._sample(event, session, sampling, told)
+                reply: Any = await self._sample(event, session, sampling, log)
             else:
-                reply = await _search(event, handed, told)
+                reply = await _search(event, export, log)
             try:
-                event = play.send(reply)
+                event = events.send(reply)
             except StopIteration as end:
                 trajectory: Trajectory = end.value
                 return trajectory
 
     async def _sample(
-        self, request: Generate, session: str, sampling: dict[str, Any], told: _Told
+        self, request: Generate, session: str, sampling: dict[str, Any], log: _EpisodeLog
     ) -> Completion:
-        """What verl's servers sample for a request, ended as our own sampler ends it."""
+        """A completion by verl's servers, cut where our own sampler would end it."""
         ids = list(encode_prompt(request.prompt, self.tokenizer))
-        with simple_timer("generate_sequences", told.metrics):
-            said = await self.server_manager.generate(
+        with simple_timer("generate_sequences", log.timings):
+            output = await self.server_manager.generate(
                 request_id=session,
                 prompt_ids=ids,
                 sampling_params={
@@ -114,42 +113,42 @@ class AutoCoALoop(AgentLoopBase):  # type: ignore[misc, no-any-unimported, unuse
                     "max_tokens": request.max_tokens,
                 },
             )
-        found = said.extra_fields
-        told.steps.setdefault("min_global_steps", found.get("min_global_steps"))
-        told.steps["max_global_steps"] = found.get("max_global_steps")
-        if not said.token_ids:  # aborted
+        fields = output.extra_fields
+        log.global_steps.setdefault("min_global_steps", fields.get("min_global_steps"))
+        log.global_steps["max_global_steps"] = fields.get("max_global_steps")
+        if not output.token_ids:  # aborted
             return Completion("", "length", prompt_tokens=len(ids), completion_tokens=0)
-        return completion(said.token_ids, self._end, request.stop, len(ids), self.tokenizer)
+        return completion(output.token_ids, self._end, request.stop, len(ids), self.tokenizer)
 
 
-async def _search(event: Search, handed: ExportedRecipe, told: _Told) -> Observation:
-    """What is found; a search that fails finds nothing, and is counted and logged."""
-    with simple_timer("tool_calls", told.metrics):
+async def _search(event: Search, export: ExportedRecipe, log: _EpisodeLog) -> Observation:
+    """The results of a search; a failed search is logged and has none."""
+    with simple_timer("tool_calls", log.timings):
         try:
-            return Observation(await handed.search.search(event.query))
+            return Observation(await export.search.search(event.query))
         except SearchFault as fault:
-            told.faults.append(fault)
+            log.faults.append(fault)
             _LOG.warning("a search failed: %s", fault)
             return Observation(())
 
 
 def score(extra_info: Mapping[str, Any], folder: Path) -> dict[str, float]:
-    """What verl's reward manager is to log of a rollout of `AutoCoALoop`; `score` is learned from.
+    """The reward of a rollout by `AutoCoALoop` (`score`), with values for verl's log.
 
-    Raises UserError where the rollout is another loop's.
+    Raises UserError if another agent loop made the rollout.
     """
     if "record" not in extra_info:
         raise UserError(
-            "the rollout has no record of its episode, so another agent loop played it; set "
+            "the rollout has no record of its episode, so another agent loop made it; set "
             "actor_rollout_ref.rollout.agent.agent_loop_config_path to the folder's agent_loop.yaml"
         )
     record = msgspec.json.decode(extra_info["record"], type=Record)
-    found = reward_of(record, folder)
+    reward = reward_of(record, folder)
     assert record.trajectory is not None
     return {
-        "score": found.value,
-        "em": found.score,
-        "formed": float(found.formed),
+        "score": reward.value,
+        "em": reward.score,
+        "formed": float(reward.formed),
         "searches": float(n_actions(record.trajectory)),
         "search_faults": float(extra_info["search_faults"]),
     }

@@ -1,7 +1,8 @@
-"""What a hand-over writes, read back by ourselves; TRL and verl read it in tests of their own."""
+"""Exported folders, read back by our own code; TRL and verl read them in tests of their own."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,30 +46,30 @@ def autocoa_bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 
 
 def watching(place: Path, **changes: Any) -> Any:
-    given = recipe(place, **changes)
-    live = EvalConfig(tasks=given.tasks, corpus=given.corpus, solver=given.solver, count=4)
-    return msgspec.structs.replace(given, live=live)
+    config = recipe(place, **changes)
+    live = EvalConfig(tasks=config.tasks, corpus=config.corpus, solver=config.solver, count=4)
+    return msgspec.structs.replace(config, live=live)
 
 
 def test_verls_rows_are_the_questions_that_train_grpo_learns_from(
     place: Path, tmp_path: Path
 ) -> None:
-    given = watching(place)
-    scene, watched = train.scenes(given)
-    export_recipe(given, "verl", tmp_path)
-    for name, asked in (("train", scene), ("test", watched)):
-        assert asked is not None
+    config = watching(place)
+    scene, watched = train.scenes(config)
+    export_recipe(config, "verl", tmp_path)
+    for name, setup in (("train", scene), ("test", watched)):
+        assert setup is not None
         [task] = tasks.resolve(str(tmp_path / f"{name}.parquet"))
-        found = [(each.id, each.text, each.golden_answers) for each in task.load()]
-        assert found == [(each.id, each.text, each.golden_answers) for each in asked.questions]
+        expected = [(item.id, item.text, item.golden_answers) for item in setup.questions]
+        assert [(item.id, item.text, item.golden_answers) for item in task.load()] == expected
 
 
 def test_trls_rows_have_the_prompts_that_the_episodes_open_with(
     place: Path, tmp_path: Path
 ) -> None:
-    given = watching(place)
-    scene, _ = train.scenes(given)
-    export_recipe(given, "trl", tmp_path)
+    config = watching(place)
+    scene, _ = train.scenes(config)
+    export_recipe(config, "trl", tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
     assert [question_of(row) for row in rows] == scene.questions
     for row, question in zip(rows, scene.questions, strict=True):
@@ -77,9 +78,9 @@ def test_trls_rows_have_the_prompts_that_the_episodes_open_with(
 
 
 def test_the_recipe_comes_back_with_the_corpus_that_its_tasks_name(tmp_path: Path) -> None:
-    given = recipe(tmp_path, tasks="nq", corpus="", solver="agent", count=3)
-    export_recipe(given, "trl", tmp_path / "out")
-    expected = msgspec.structs.replace(given, corpus="embedded-train")
+    config = recipe(tmp_path, tasks="nq", corpus="", solver="agent", count=3)
+    export_recipe(config, "trl", tmp_path / "out")
+    expected = msgspec.structs.replace(config, corpus="embedded-train")
     assert read_recipe(tmp_path / "out") == expected
     assert open_export(tmp_path / "out").search.spec.corpus == "embedded-train"
 
@@ -94,40 +95,49 @@ def test_the_reward_is_the_recipes(place: Path, tmp_path: Path) -> None:
     assert reward_of(out_of_form, tmp_path).value == -0.7
 
 
-def test_the_mask_is_of_the_models_own_words() -> None:
-    said = ["I look.\n<begin_search> tower </end_search>", "So.\n</think>\n\n\\boxed{Anna}"]
-    played, _ = play(Agent(shots=0), said)
+def test_the_mask_covers_what_the_model_sampled() -> None:
+    texts = ["I look.\n<begin_search> tower </end_search>", "So.\n</think>\n\n\\boxed{Anna}"]
+    trajectory, _ = play(Agent(shots=0), texts)
     tokenizer = make_tokenizer()
-    tokens = tokens_of(played, tokenizer)
+    tokens = tokens_of(trajectory, tokenizer)
     assert tokenizer.decode(tokens.prompt).endswith("<|im_start|>assistant\n<think>\n")
-    own, shown = (
-        tokenizer.decode([i for i, m in zip(tokens.response, tokens.mask, strict=True) if m == one])
-        for one in (1, 0)
+    own, observed = (
+        tokenizer.decode(
+            [token for token, mask in zip(tokens.response, tokens.mask, strict=True) if mask == bit]
+        )
+        for bit in (1, 0)
     )
-    assert own == "".join(said)  # no end of turn was sampled
-    assert shown == played.steps[0].observation
+    assert own == "".join(texts)  # no end of turn was sampled
+    assert observed == trajectory.steps[0].observation
 
 
 @pytest.mark.parametrize(
-    ("to", "changes", "said"),
+    ("to", "changes", "message"),
     [
         ("trl", {"simulated_steps": 2}, "simulated_steps=0"),
         ("verl", {"adapter": "some/adapter"}, "models merge some/adapter"),
         ("verl", {"solver": "react"}, "rewards the form of solver 'agent'"),
     ],
 )
-def test_what_another_trainer_would_do_otherwise_is_refused(
-    place: Path, tmp_path: Path, to: str, changes: dict[str, Any], said: str
+def test_a_recipe_that_another_trainer_cannot_follow_is_refused(
+    place: Path, tmp_path: Path, to: str, changes: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         export_recipe(recipe(place, **changes), to, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_place_that_cannot_be_written_to_is_named(place: Path, tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_an_error(place: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(UserError, match=f"cannot write to '{tmp_path / 'out'}'"):
         export_recipe(recipe(place), "trl", tmp_path / "out")
+
+
+def test_scripts_of_older_exports_find_the_package_by_its_former_name() -> None:
+    former = importlib.import_module("agent_model.handover.folder")
+    assert former.read_recipe.__module__ == "agent_model.handover.folder"
+    assert importlib.util.find_spec("agent_model.handover.verl") is not None
+    assert importlib.util.find_spec("agent_model.handover.trl") is not None
 
 
 def test_a_folder_without_a_recipe_says_how_to_make_one(tmp_path: Path) -> None:
@@ -136,29 +146,29 @@ def test_a_folder_without_a_recipe_says_how_to_make_one(tmp_path: Path) -> None:
 
 
 def config_of(place: Path) -> str:
-    given = recipe(place)
+    config = recipe(place)
     keys = ("stage", "model", "tasks", "corpus", "solver")
-    lines = [f"{key} = {json.dumps(getattr(given, key))}\n" for key in keys]
+    lines = [f"{key} = {json.dumps(getattr(config, key))}\n" for key in keys]
     file = place / "grpo.toml"
     file.write_text("".join([*lines, "lora = false\n"]))
     return str(file)
 
 
-def test_the_command_hands_over_what_it_would_have_trained_by(
+def test_the_command_exports_the_recipe_it_would_have_trained_with(
     place: Path, tmp_path: Path, autocoa_bench: Cli
 ) -> None:
     line = ("train", "grpo", "--config", config_of(place), "--set", "kl=0.01")
-    done = autocoa_bench(*line, "--hand-over", "verl", "--out", str(tmp_path / "out"))
-    assert done.code == 0
-    assert {Path(each).name for each in done.out.split()} == {
+    result = autocoa_bench(*line, "--hand-over", "verl", "--out", str(tmp_path / "out"))
+    assert result.code == 0
+    assert {Path(name).name for name in result.out.split()} == {
         *("train.parquet", "test.parquet", "grpo.yaml", "agent_loop.yaml", "reward.py"),
         *("recipe.json", "README.md"),
     }
-    assert all(Path(each).is_file() for each in done.out.split())
+    assert all(Path(name).is_file() for name in result.out.split())
     assert read_recipe(tmp_path / "out").kl == 0.01
 
 
-def test_a_hand_over_without_a_folder_is_refused(place: Path, autocoa_bench: Cli) -> None:
-    done = autocoa_bench("train", "grpo", "--config", config_of(place), "--hand-over", "trl")
-    assert done.code == 2
-    assert "name it by --out" in done.err
+def test_an_export_without_a_folder_is_refused(place: Path, autocoa_bench: Cli) -> None:
+    result = autocoa_bench("train", "grpo", "--config", config_of(place), "--hand-over", "trl")
+    assert result.code == 2
+    assert "name it by --out" in result.err
