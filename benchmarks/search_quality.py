@@ -24,7 +24,7 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.runs import provenance
 from autocoa_bench.scoring.evidence import trace
 from autocoa_bench.search import SearchEngine, factory
-from autocoa_bench.search.remote.server import engine_summary
+from autocoa_bench.search.engine import engine_summary
 from autocoa_bench.types import Passage, Question, SearchSpec, Step, Trajectory
 
 DEPTHS = (3, 5, 10, 20)

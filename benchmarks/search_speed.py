@@ -42,7 +42,7 @@ def jar(_: str, corpus: str, folder: Path) -> Search:
     """Anserini's own classes, as pyserini calls them, with the index options that it documents."""
     from autocoa_bench.search.lucene import jvm
 
-    java = jvm.anserini()
+    java = jvm.start_anserini()
     index = folder / "jar"
     if not index.exists():
         texts = folder / "texts"

@@ -29,6 +29,7 @@ def serve_search(
     import asyncio
 
     from autocoa_bench.search import factory
+    from autocoa_bench.search.engine import engine_summary
     from autocoa_bench.search.remote import server
     from autocoa_bench.search.remote.protocols import MOST_PASSAGES
 
@@ -40,7 +41,7 @@ def serve_search(
     engine = factory.open_engine(search, corpus, MOST_PASSAGES)
 
     def ready(url: str) -> None:
-        typer.echo(f"{server.engine_summary(engine.spec)} at {url}; Ctrl-C stops it")
+        typer.echo(f"{engine_summary(engine.spec)} at {url}; Ctrl-C stops it")
         if not server.is_loopback(host):
             typer.echo(f"warning: whoever reaches {host} can search here", err=True)
 

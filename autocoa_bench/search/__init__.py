@@ -1,15 +1,13 @@
-"""Search engines: a query becomes passages.
+"""Search engines: each turns a query into the best passages of a corpus.
 
-`engine` is the protocol and `factory` makes an engine from its name. `bm25`, `dense/`, `lucene/`
-and `hybrid` search a corpus in this process; `remote/` is the client and the server of search
-servers; `simulated` lets a model play the search engine. `corpus` stores passages, `result_cache`
-stores results, and `build_cache` stores indexes.
+`engine` defines the protocol and `factory` opens an engine by its name. `bm25`, `dense/` and
+`lucene/` search a corpus in this process, `hybrid` fuses several engines, `remote/` holds the
+client and the server of HTTP search servers, and `simulated` lets a model write the results.
+`corpus` stores passages, `build_cache` stores indexes, `result_cache` stores search results, and
+`batching` joins concurrent queries into one call.
 
 May import: `types`, `errors`, `registry`, `util`."""
 
 from autocoa_bench.search.engine import BatchSearchEngine, SearchEngine
 
-__all__ = [
-    "SearchEngine",
-    "BatchSearchEngine",
-]
+__all__ = ["BatchSearchEngine", "SearchEngine"]

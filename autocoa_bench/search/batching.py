@@ -1,4 +1,4 @@
-"""Concurrent searches as few calls: what waits while the engine works goes to it together."""
+"""Batching of concurrent searches: queries that arrive while the engine works wait together."""
 
 from __future__ import annotations
 
@@ -6,119 +6,118 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from autocoa_bench.errors import SearchFault
 from autocoa_bench.search.engine import BatchSearchEngine, SearchEngine
 from autocoa_bench.types import Passage, SearchSpec
 
-MOST_AT_ONCE = 256
-"""Queries a call; those beyond wait for the next."""
+MAX_BATCH = 256
+"""The most queries in one call to the engine; the others wait for the next call."""
 
 
-class _Waiting:
-    """A query, how many passages it wants, and what was found for it."""
-
-    def __init__(self, query: str, top_k: int) -> None:
-        self.query = query
-        self.top_k = top_k
-        self.found: tuple[Passage, ...] | None = None
+@dataclass(eq=False)
+class _PendingQuery:
+    query: str
+    top_k: int
+    passages: tuple[Passage, ...] | None = None
 
 
 class QueryBatcher:
-    """Searches of a server's many clients; one call to the engine at a time.
+    """Joins the queries of many clients into batches; the engine answers one batch at a time.
 
-    An engine that searches many at once (`SearchesMany`) works in a thread of its own, so that the
-    event loop goes on; any other answers at most its own top-k, on the event loop.
+    A `BatchSearchEngine` works in a thread, so that the event loop stays free. Any other engine is
+    searched on the event loop and returns at most its own top-k passages.
     """
 
     def __init__(self, engine: SearchEngine) -> None:
         self._engine = engine
-        self._waiting: list[_Waiting] = []
+        self._queue: list[_PendingQuery] = []
         self._turn = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "search")
 
     async def search(self, queries: Sequence[str], top_k: int) -> list[tuple[Passage, ...]]:
-        """At most `top_k` passages for each query. Raises SearchFault."""
-        mine = [_Waiting(query, top_k) for query in queries]
-        self._waiting += mine
+        """Return at most `top_k` passages for each query. Raises SearchFault."""
+        pending = [_PendingQuery(query, top_k) for query in queries]
+        self._queue += pending
         try:
-            while any(each.found is None for each in mine):
+            while _unanswered(pending):
                 async with self._turn:
-                    await self._work(mine)
+                    # Another client's turn may have answered these queries too.
+                    if unanswered := _unanswered(pending):
+                        await self._answer_oldest(unanswered)
         finally:
-            if any(each.found is None for each in mine):  # a fault, or nobody waits any more
-                dropped = set(mine)
-                self._waiting = [each for each in self._waiting if each not in dropped]
-        return [each.found or () for each in mine]
+            # A fault or a cancelled request leaves queries that nobody waits for.
+            if abandoned := set(_unanswered(pending)):
+                self._queue = [query for query in self._queue if query not in abandoned]
+        return [query.passages or () for query in pending]
 
     def close(self) -> None:
-        """Let the thread end; safe to call twice."""
+        """End the thread; safe to call twice."""
         self._thread.shutdown(wait=False)
 
-    async def _work(self, mine: list[_Waiting]) -> None:
-        """Search for the longest waiting; where that fails, for the caller's own alone."""
-        if all(each.found is not None for each in mine):
-            return
-        batch = self._waiting[:MOST_AT_ONCE]
+    async def _answer_oldest(self, own: list[_PendingQuery]) -> None:
+        """Answer the oldest queries; where these fail together, the caller's own alone."""
+        batch = self._queue[:MAX_BATCH]
+        own = own[:MAX_BATCH]
         try:
             await self._answer(batch)
         except SearchFault:
-            own = [each for each in mine if each.found is None][:MOST_AT_ONCE]
             if own == batch:
                 raise
             await self._answer(own)
 
-    async def _answer(self, batch: list[_Waiting]) -> None:
-        queries = [each.query for each in batch]
-        most = max(each.top_k for each in batch)
-        found: Sequence[tuple[Passage, ...]]
+    async def _answer(self, batch: list[_PendingQuery]) -> None:
+        queries = [pending.query for pending in batch]
+        results: Sequence[tuple[Passage, ...]]
         if isinstance(self._engine, BatchSearchEngine):
-            loop = asyncio.get_running_loop()
-            found = await loop.run_in_executor(
-                self._thread, self._engine.search_batch, queries, most
+            top_k = max(pending.top_k for pending in batch)
+            results = await asyncio.get_running_loop().run_in_executor(
+                self._thread, self._engine.search_batch, queries, top_k
             )
         else:
-            found = await asyncio.gather(*map(self._engine.search, queries))
-        for each, passages in zip(batch, found, strict=True):
-            each.found = passages[: each.top_k]
-        self._waiting = [each for each in self._waiting if each.found is None]
+            results = await asyncio.gather(*map(self._engine.search, queries))
+        for pending, passages in zip(batch, results, strict=True):
+            pending.passages = passages[: pending.top_k]
+        self._queue = _unanswered(self._queue)
 
 
-def without_surrogates(query: str) -> str:
-    """A query without what is no character (lone surrogates), which other languages refuse."""
-    return query.encode("utf-8", "replace").decode()
+def _unanswered(queries: list[_PendingQuery]) -> list[_PendingQuery]:
+    return [query for query in queries if query.passages is None]
 
 
 class BatchedSearch(ABC):
-    """A search engine in process whose concurrent searches go to its `search_batch` together."""
+    """Base class of engines in this process: concurrent searches share calls of `search_batch`."""
+
+    spec: SearchSpec
 
     def __init__(self) -> None:
-        self._batches: QueryBatcher | None = None
+        self._batcher: QueryBatcher | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-
-    @property
-    @abstractmethod
-    def spec(self) -> SearchSpec:
-        """As `SearchEngine` has it."""
 
     @abstractmethod
     def search_batch(self, queries: Sequence[str], top_k: int) -> list[tuple[Passage, ...]]:
-        """As `SearchesMany` has it."""
+        """The results of `search` for each query, with another top-k. Raises SearchFault."""
 
     async def search(self, query: str) -> tuple[Passage, ...]:
-        """At most top-k passages, best first. Raises SearchFault."""
+        """Return at most top-k passages, best first. Raises SearchFault."""
         loop = asyncio.get_running_loop()
-        if self._batches is None or self._loop is not loop:
-            self._stop()
-            self._batches, self._loop = QueryBatcher(self), loop
-        [found] = await self._batches.search([query], self.spec.top_k)
-        return found
+        if self._batcher is None or self._loop is not loop:
+            self._end_batcher()
+            self._batcher, self._loop = QueryBatcher(self), loop
+        [passages] = await self._batcher.search([query], self.spec.top_k)
+        return passages
 
     async def close(self) -> None:
-        """Let the thread end; safe to call twice."""
-        self._stop()
+        """End the thread; safe to call twice."""
+        self._end_batcher()
 
-    def _stop(self) -> None:
-        if self._batches is not None:
-            self._batches.close()
-            self._batches = None
+    def _end_batcher(self) -> None:
+        if self._batcher is not None:
+            self._batcher.close()
+            self._batcher = None
+
+
+def without_surrogates(query: str) -> str:
+    """A query with `?` for each lone surrogate, which tokenizers and Java refuse."""
+    return query.encode("utf-8", "replace").decode()

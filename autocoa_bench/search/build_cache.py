@@ -1,4 +1,4 @@
-"""Folders of the cache that are built once, appear whole, and are rebuilt when damaged."""
+"""Cached folders that are built once, appear complete, and are rebuilt when damaged."""
 
 from __future__ import annotations
 
@@ -31,46 +31,45 @@ def open_or_build(folder: Path, build: Callable[[Path], None], open_: Callable[[
     for _ in range(_ATTEMPTS):
         existed = folder.exists()
         try:
-            return _opened(folder, open_)
+            return _open(folder, open_)
         except _Damaged as error:
             cause = error
-        _publish(folder, build, replace=existed)
-    raise UserError(f"the cached folder {folder} stays unreadable; delete it") from cause
+        _build(folder, build, replace=existed)
+    raise UserError(
+        f"the cached folder '{folder}' cannot be read even after it was rebuilt ({cause}); "
+        "delete it and run the command again"
+    ) from cause
 
 
-def _opened(folder: Path, open_: Callable[[Path], T]) -> T:
+def _open(folder: Path, open_: Callable[[Path], T]) -> T:
     try:
         sizes = msgspec.json.decode((folder / _SIZES).read_bytes(), type=dict[str, int])
         if any((folder / name).stat().st_size != size for name, size in sizes.items()):
             raise _Damaged(f"{folder} is incomplete")
         return open_(folder)
-    # What a torn or foreign file makes msgspec, numpy, mmap and bm25s raise.
+    # A torn or foreign file makes msgspec, numpy, mmap and bm25s raise any of these.
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise _Damaged(str(error)) from error
 
 
-def _publish(folder: Path, build: Callable[[Path], None], *, replace: bool) -> None:
+def _build(folder: Path, build: Callable[[Path], None], *, replace: bool) -> None:
     try:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
             if replace and folder.exists():
                 folder.rename(Path(scratch) / "damaged")
-            made = Path(scratch) / "made"
-            made.mkdir()
-            build(made)
-            sizes = {file.name: file.stat().st_size for file in made.iterdir()}
-            (made / _SIZES).write_bytes(msgspec.json.encode(sizes))
-            _move(made, folder)
+            new = Path(scratch) / "new"
+            new.mkdir()
+            build(new)
+            sizes = {file.name: file.stat().st_size for file in new.iterdir()}
+            (new / _SIZES).write_bytes(msgspec.json.encode(sizes))
+            try:
+                new.rename(folder)
+            except OSError:
+                # Where another process finished first, its folder serves as well.
+                if not folder.exists():
+                    raise
     except OSError as error:
         raise UserError(
-            f"the cache folder {folder.parent} cannot be written ({error.strerror or error}); "
+            f"the cache folder '{folder.parent}' cannot be written ({error.strerror or error}); "
             "free some space or set AUTOCOA_BENCH_CACHE to another folder"
         ) from error
-
-
-def _move(made: Path, folder: Path) -> None:
-    try:
-        made.rename(folder)
-    except OSError:
-        if not folder.exists():
-            raise
-        # Another process was first; its folder serves as well.

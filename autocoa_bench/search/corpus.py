@@ -1,16 +1,16 @@
-"""A corpus: a file of passages, known by its bytes, kept on disk for random access.
+"""A corpus: a file of passages, identified by its bytes and copied to the cache for random access.
 
-The format is FlashRAG's: one row a passage, `{id, contents}` with `contents` a quoted title, a
+The format is FlashRAG's: one passage per row, `{id, contents}` with `contents` a quoted title, a
 line break and the text, or `{id, title, text}`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 import os
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -19,16 +19,14 @@ from autocoa_bench import registry
 from autocoa_bench.errors import UserError
 from autocoa_bench.search.build_cache import open_or_build
 from autocoa_bench.types import Passage
+from autocoa_bench.util.fingerprint import fingerprint
 from autocoa_bench.util.paths import cache_dir, user_path
-from autocoa_bench.util.progress import DelayedProgressBar
 from autocoa_bench.util.row_reader import Row, id_as_text, read_rows, row_error
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 
 FORMAT = 1
-"""Of how rows are read and kept: caches of another format are not used."""
-
-_CHUNK_BYTES = 1 << 20
+"""The version of how rows are read and stored; caches of another version are not used."""
 
 
 class Corpus:
@@ -60,7 +58,7 @@ class Corpus:
 
 
 def open_corpus(name: str) -> Corpus:
-    """The corpus of a registered name or a file, copied into the cache at its first use.
+    """Open the corpus of a registered name or a file, copied to the cache at the first use.
 
     Raises UserError for an unknown name and for a file that is not a corpus, naming the row.
     """
@@ -69,55 +67,41 @@ def open_corpus(name: str) -> Corpus:
     label = name if name in registry.names("corpora") else path.name
     return open_or_build(
         cache_dir("corpora") / f"{FORMAT}-{sha256[:32]}",
-        build=_writer(path),
+        build=partial(_write_copy, path),
         open_=lambda folder: Corpus(folder, label, sha256),
     )
 
 
 def corpus_file(name: str) -> Path:
-    """The file of a registered corpus, or of a path. Raises UserError where there is none."""
-    known = registry.names("corpora")
-    if name in known:
+    """The file of a registered corpus, or the path itself. Raises UserError for neither."""
+    registered = registry.names("corpora")
+    if name in registered:
         path: Path = registry.load("corpora", name)()
         return path
     path = user_path(name)
-    named_as_path = os.sep in name or name.lower().endswith(SUFFIXES)
     if path.is_file() and not path.name.lower().endswith(SUFFIXES):
-        raise UserError(f"'{path}' is no corpus: give a {', '.join(SUFFIXES)} file")
-    if named_as_path or path.exists():
+        raise UserError(
+            f"'{path}' is not a corpus file; give a {', '.join(SUFFIXES)} file with one passage "
+            "per row"
+        )
+    if path.exists() or os.sep in name or name.lower().endswith(SUFFIXES):
         return path
     hint = f"or give the path of a {', '.join(SUFFIXES)} file"
-    raise UserError(f"{registry.unknown('corpus', name, known)}, {hint}")
-
-
-def fingerprint(path: Path) -> str:
-    """SHA-256 of a file's bytes, remembered for as long as its size and time stay the same."""
-    try:
-        path = path.resolve(strict=True)
-        if not path.is_file():
-            raise UserError(f"the corpus '{path}' is no regular file")
-        stat = path.stat()
-        identity = f"{path}\n{stat.st_size}\n{stat.st_mtime_ns}"
-        note = cache_dir("fingerprints") / hashlib.sha256(identity.encode()).hexdigest()[:32]
-        if note.exists() and len(known := note.read_text()) == 64:
-            return known
-        value = _sha256(path, stat.st_size)
-        part = note.with_suffix(f".{os.getpid()}")
-        part.write_text(value)
-        part.replace(note)
-        return value
-    except OSError as error:
-        raise UserError(f"the corpus '{path}' cannot be read: {error.strerror or error}") from error
+    raise UserError(f"{registry.unknown('corpus', name, registered)}, {hint}")
 
 
 def read_passages(path: Path) -> Iterator[Passage]:
-    """The passages of a corpus file in order. Raises UserError naming the row that is wrong."""
-    seen: dict[str, int] = {}
+    """The passages of a corpus file in order. Raises UserError naming the malformed row."""
+    first_rows: dict[str, int] = {}
     for number, row in read_rows(path):
         passage = _passage(path, number, row)
-        first = seen.setdefault(passage.id, number)
-        if first != number:
-            raise row_error(path, number, f"the id '{passage.id}' is that of row {first} too")
+        first_row = first_rows.setdefault(passage.id, number)
+        if first_row != number:
+            raise row_error(
+                path,
+                number,
+                f"row {first_row} has the id '{passage.id}' too; give every passage its own id",
+            )
         yield passage
 
 
@@ -133,10 +117,10 @@ def _passage(path: Path, number: int, row: Row) -> Passage:
         raise row_error(
             path,
             number,
-            "a passage needs 'contents' (a title line, then text) or 'title' and 'text'",
+            "a passage needs 'contents' (a title line, then the text) or 'title' and 'text'",
         )
     if not text.strip():
-        raise row_error(path, number, f"the passage '{identifier}' has no text")
+        raise row_error(path, number, f"the passage '{identifier}' has no text; remove the row")
     return Passage(id=identifier, title=title.strip(), text=text.strip())
 
 
@@ -149,26 +133,19 @@ def split_contents(contents: str) -> tuple[str, str]:
     return title, text
 
 
-def _writer(path: Path) -> Callable[[Path], None]:
-    def write(folder: Path) -> None:
-        import numpy as np
-
-        offsets = array("q", [0])
-        encoder = msgspec.json.Encoder()
-        with (folder / "passages.jsonl").open("wb") as file:
-            for passage in read_passages(path):
-                offsets.append(offsets[-1] + file.write(encoder.encode(passage) + b"\n"))
-        np.save(folder / "offsets.npy", np.frombuffer(offsets, dtype=np.int64))
-
-    return write
+def join_contents(passage: Passage) -> str:
+    """FlashRAG's `contents` of a passage: the quoted title on one line, then the text."""
+    title = passage.title.replace("\n", " ")
+    return f'"{title}"\n{passage.text}'
 
 
-def _sha256(path: Path, size: int) -> str:
-    digest = hashlib.sha256()
-    done = 0
-    with path.open("rb") as file, DelayedProgressBar(f"fingerprinting {path.name}") as bar:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            done += len(chunk)
-            bar.update(done / max(1, size))
-    return digest.hexdigest()
+def _write_copy(path: Path, folder: Path) -> None:
+    """Write the passages of a file to a cache folder, with the byte offset of each."""
+    import numpy as np
+
+    offsets = array("q", [0])
+    encoder = msgspec.json.Encoder()
+    with (folder / "passages.jsonl").open("wb") as file:
+        for passage in read_passages(path):
+            offsets.append(offsets[-1] + file.write(encoder.encode(passage) + b"\n"))
+    np.save(folder / "offsets.npy", np.frombuffer(offsets, dtype=np.int64))

@@ -1,4 +1,4 @@
-"""Search engines: whatever turns a query into passages."""
+"""Protocols of search engines."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from autocoa_bench.types import Passage, SearchSpec
 
 
 class SearchEngine(Protocol):
-    """A search engine as the runner sees it. Made by a factory named in the registry."""
+    """A search engine, made by a factory that is registered as an entry point."""
 
     @property
     def spec(self) -> SearchSpec:
-        """What makes its results comparable: engine, corpus fingerprint, settings, top-k."""
+        """All that decides its results: engine, corpus fingerprint, settings and top-k."""
         ...
 
     async def search(self, query: str) -> tuple[Passage, ...]:
@@ -21,14 +21,20 @@ class SearchEngine(Protocol):
         ...
 
     async def close(self) -> None:
-        """Release what it holds; safe to call twice."""
+        """Release all resources; safe to call twice."""
         ...
 
 
 @runtime_checkable
 class BatchSearchEngine(Protocol):
-    """A search engine in process that answers many queries in one call."""
+    """A search engine in this process that answers many queries in one call."""
 
     def search_batch(self, queries: Sequence[str], top_k: int) -> list[tuple[Passage, ...]]:
-        """The best passages of each query, as `search` finds them. Called from a thread."""
+        """The results of `search` for each query, with another top-k. Called from a thread."""
         ...
+
+
+def engine_summary(spec: SearchSpec) -> str:
+    """An engine and its corpus in a few words: `bm25 over wiki.jsonl (1,000 passages)`."""
+    corpus = f" over {spec.corpus} ({spec.passages:,} passages)" if spec.passages else ""
+    return f"{spec.engine}{corpus}"

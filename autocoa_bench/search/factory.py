@@ -1,4 +1,4 @@
-"""Search engines by what a person writes: `NAME`, `NAME:option=value,...` or a server's address."""
+"""Search engines by the text of `--search`: `NAME`, `NAME:option=value,...` or a server's URL."""
 
 from __future__ import annotations
 
@@ -8,32 +8,35 @@ from pathlib import Path
 from autocoa_bench import registry
 from autocoa_bench.search.engine import SearchEngine
 
-_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
+_URL = re.compile(r"https?://", re.IGNORECASE)
 
 
-def open_engine(spec: str, corpus: str, top_k: int, kept: Path | None = None) -> SearchEngine:
-    """The search engine over a corpus. `kept`: the folder in which its results are kept.
+def open_engine(
+    search: str, corpus: str, top_k: int, cache_folder: Path | None = None
+) -> SearchEngine:
+    """Open a search engine over a corpus, its results cached in `cache_folder` where one is given.
 
-    Raises UserError.
+    Raises UserError for an unknown engine or option and for a corpus that cannot be opened.
     """
-    factory, options = _configured(spec)
+    factory, options = _factory(search)
     engine: SearchEngine = factory(corpus, top_k=top_k, **options)
-    if kept is None:
+    if cache_folder is None:
         return engine
     from autocoa_bench.search.result_cache import CachedSearch
 
-    return CachedSearch(engine, kept)
+    return CachedSearch(engine, cache_folder)
 
 
-def has_own_corpus(spec: str) -> bool:
-    """Whether a search engine needs no corpus from here. Raises UserError for an unknown one."""
-    factory, options = _configured(spec)
-    brings: bool | str = getattr(factory, "brings_corpus", False)
-    return brings in options if isinstance(brings, str) else brings
+def has_own_corpus(search: str) -> bool:
+    """Tell whether an engine needs no corpus of ours. Raises UserError for an unknown engine."""
+    factory, options = _factory(search)
+    # True, or the name of the option with which the engine searches an index of its own.
+    own_corpus: bool | str = getattr(factory, "brings_corpus", False)
+    return own_corpus in options if isinstance(own_corpus, str) else own_corpus
 
 
-def _configured(spec: str) -> tuple[registry.Factory, dict[str, object]]:
-    if _ADDRESS.match(spec):
-        return registry.load("search", "http"), {"url": spec}
-    _, factory, options = registry.configured("search", spec, reserved=("corpus", "top_k"))
+def _factory(search: str) -> tuple[registry.Factory, dict[str, object]]:
+    if _URL.match(search):
+        return registry.load("search", "http"), {"url": search}
+    _, factory, options = registry.configured("search", search, reserved=("corpus", "top_k"))
     return factory, options

@@ -17,26 +17,27 @@ RRF_K = 60
 
 
 def fuse(rankings: Sequence[Sequence[Passage]], top_k: int, k: int = RRF_K) -> tuple[Passage, ...]:
-    """The best of several rankings: a passage scores the sum of 1 / (k + rank), ranks from 1.
+    """The best passages of several rankings; each scores the sum of 1 / (k + rank), ranks from 1.
 
-    Passages are known by their ids. Equal scores keep the order in which they are first met, the
+    Passages are told apart by their ids. Equal scores keep the order of first occurrence, the
     rankings read in turn.
     """
     scores: defaultdict[str, float] = defaultdict(float)
-    met: dict[str, Passage] = {}
+    passages: dict[str, Passage] = {}
     for ranking in rankings:
-        for rank, identity in enumerate(dict.fromkeys(passage.id for passage in ranking), 1):
-            scores[identity] += 1 / (k + rank)
+        for rank, identifier in enumerate(dict.fromkeys(passage.id for passage in ranking), 1):
+            scores[identifier] += 1 / (k + rank)
         for passage in ranking:
-            met.setdefault(passage.id, passage)
-    best = sorted(met, key=lambda each: -scores[each])[:top_k]
-    return tuple(msgspec.structs.replace(met[each], score=scores[each]) for each in best)
+            passages.setdefault(passage.id, passage)
+    best = sorted(passages.values(), key=lambda passage: -scores[passage.id])[:top_k]
+    return tuple(msgspec.structs.replace(passage, score=scores[passage.id]) for passage in best)
 
 
 class Hybrid:
-    """`engines` joined by `+`, each as `--search` takes it, over one corpus.
+    """Search engines over one corpus: `engines` joined by `+`, each written as `--search` takes it.
 
-    Each is asked for `depth` passages, or top-k where that is more. A fault of one is the hybrid's.
+    Every engine returns `depth` passages, or top-k where that is more. A fault of one engine is a
+    fault of the hybrid.
     """
 
     def __init__(
@@ -45,45 +46,46 @@ class Hybrid:
         names = [name for name in engines.split("+") if name]
         if len(names) < 2:
             raise UserError(
-                f"a hybrid needs two or more search engines, not '{engines}': "
+                f"a hybrid needs two or more search engines joined by +, not '{engines}': "
                 "--search hybrid:engines=bm25+http://127.0.0.1:8000"
             )
         if top_k < 1 or k < 1 or depth < 1:
             raise UserError(f"a hybrid needs k, depth and top-k >= 1, not {k}, {depth} and {top_k}")
-        each_k = max(top_k, depth)
-        self._parts = [
-            open_engine(name, "" if has_own_corpus(name) else corpus, each_k) for name in names
+        depth = max(top_k, depth)
+        self._engines = [
+            open_engine(name, "" if has_own_corpus(name) else corpus, depth) for name in names
         ]
         self._k = k
-        self._spec = _joined([part.spec for part in self._parts], top_k, k, each_k)
-
-    @property
-    def spec(self) -> SearchSpec:
-        """The corpus of all, and the settings of each by its place: `1.k1`, `2.url`."""
-        return self._spec
+        self.spec = _hybrid_spec([engine.spec for engine in self._engines], top_k, k, depth)
 
     async def search(self, query: str) -> tuple[Passage, ...]:
-        """At most top-k passages, best first. Raises SearchFault."""
-        rankings = await asyncio.gather(*(part.search(query) for part in self._parts))
-        return fuse(rankings, self._spec.top_k, self._k)
+        """Return at most top-k passages, best first. Raises SearchFault."""
+        rankings = await asyncio.gather(*(engine.search(query) for engine in self._engines))
+        return fuse(rankings, self.spec.top_k, self._k)
 
     async def close(self) -> None:
-        """Close each engine; safe to call twice."""
-        for part in self._parts:
-            await part.close()
+        """Close every engine; safe to call twice."""
+        for engine in self._engines:
+            await engine.close()
 
 
-def _joined(specs: Sequence[SearchSpec], top_k: int, k: int, depth: int) -> SearchSpec:
-    known = [spec for spec in specs if spec.corpus_sha256]
-    if len({spec.corpus_sha256 for spec in known}) > 1:
-        named = " and ".join(f"'{spec.corpus}'" for spec in known)
-        raise UserError(f"a hybrid searches one corpus, and its engines have {named}")
+def _hybrid_spec(specs: Sequence[SearchSpec], top_k: int, k: int, depth: int) -> SearchSpec:
+    """The corpus of all engines, and the settings of each under its position: `1.k1`, `2.url`."""
+    with_corpus = [spec for spec in specs if spec.corpus_sha256]
+    if len({spec.corpus_sha256 for spec in with_corpus}) > 1:
+        names = " and ".join(f"'{spec.corpus}'" for spec in with_corpus)
+        raise UserError(
+            f"a hybrid searches one corpus, but its engines search {names}; "
+            "give engines over the same corpus"
+        )
     settings: dict[str, str | int | float] = {
         "engines": "+".join(spec.engine for spec in specs),
         "k": k,
         "depth": depth,
     }
-    for place, spec in enumerate(specs, 1):
-        settings |= {f"{place}.{name}": value for name, value in spec.settings.items()}
-    first = next(iter(known), specs[0])
-    return SearchSpec("hybrid", first.corpus, first.corpus_sha256, first.passages, settings, top_k)
+    for position, spec in enumerate(specs, 1):
+        settings |= {f"{position}.{name}": value for name, value in spec.settings.items()}
+    corpus = with_corpus[0] if with_corpus else specs[0]
+    return SearchSpec(
+        "hybrid", corpus.corpus, corpus.corpus_sha256, corpus.passages, settings, top_k
+    )

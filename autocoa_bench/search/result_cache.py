@@ -1,4 +1,4 @@
-"""Search results kept on disk: a wrapper around any search engine, for one process or many."""
+"""A cache of search results on disk, around any search engine, for one process or many."""
 
 from __future__ import annotations
 
@@ -12,104 +12,98 @@ import msgspec
 
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.search.engine import SearchEngine
-from autocoa_bench.types import Passage, SearchSpec
+from autocoa_bench.types import Passage
 
 FORMAT = 1
-"""Of what is kept: results of another are not used."""
+"""The version of the stored results; results of another version are not used."""
 
-MOST_KEPT = 1_000_000
-"""Queries in a folder; the longest kept go first."""
+MAX_QUERIES = 1_000_000
+"""The most queries in a cache folder; the oldest are deleted first."""
 
 _TRIM_EVERY = 1_000
-_WAIT_SECONDS = 5.0
+_LOCK_SECONDS = 5.0
 _TABLE = "create table if not exists results (key blob primary key, passages blob, crc integer)"
 _Passages = tuple[Passage, ...]
 _decode = msgspec.json.Decoder(_Passages).decode
 
 
 class CachedSearch:
-    """A search engine whose results are kept, by all that decides them: its spec and the query.
+    """A search engine whose results are cached under all that decides them: its spec and the query.
 
-    The folder may be shared: several engines, corpora and processes at once. What is unreadable in
-    it is searched for anew and written over; where it cannot be read or written at all, the engine
-    answers as if nothing were kept. Faults are not kept.
+    Several engines, corpora and processes may share the folder at once. An unreadable entry is
+    searched for again and overwritten; where the cache cannot be read or written at all, the engine
+    answers without it. Faults are not cached.
     """
 
-    def __init__(self, engine: SearchEngine, folder: Path, most: int = MOST_KEPT) -> None:
+    def __init__(self, engine: SearchEngine, folder: Path, max_queries: int = MAX_QUERIES) -> None:
         """Raises UserError where the folder cannot be used."""
+        self.spec = engine.spec
         self._engine = engine
-        self._most = most
+        self._max_queries = max_queries
         self._file = folder / "results.sqlite"
         self._prefix = msgspec.json.encode((FORMAT, engine.spec))
-        self._written = 0
+        self._writes = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._store = self._opened()
+            self._database = self._connect()
         except (OSError, sqlite3.Error) as error:
             raise UserError(
-                f"search results cannot be kept in '{folder}' ({error}); give --search-cache "
+                f"search results cannot be cached in '{folder}' ({error}); give --search-cache "
                 "another folder"
             ) from None
 
-    @property
-    def spec(self) -> SearchSpec:
-        """The engine's own: keeping results changes none."""
-        return self._engine.spec
-
     async def search(self, query: str) -> tuple[Passage, ...]:
-        """What was found before, or what the engine finds now. Raises SearchFault."""
+        """The cached results of a query, or the engine's. Raises SearchFault."""
         key = hashlib.sha256(self._prefix + query.encode("utf-8", "surrogatepass")).digest()
-        found = self._read(key)
-        if found is None:
-            found = await self._engine.search(query)
-            self._write(key, found)
-        return found
+        passages = self._read(key)
+        if passages is None:
+            passages = await self._engine.search(query)
+            self._write(key, passages)
+        return passages
 
     async def close(self) -> None:
         """Close the file and the engine; safe to call twice."""
-        self._store.close()
+        self._database.close()
         await self._engine.close()
 
-    def _opened(self) -> sqlite3.Connection:
-        """The file's connection; a file that is no database gives way to a new one."""
-        for attempt in range(2):
-            store = sqlite3.connect(self._file, timeout=_WAIT_SECONDS, isolation_level=None)
-            try:
-                store.execute("pragma journal_mode = wal")
-                # A kill loses nothing; a power cut may lose the last results, which is no harm.
-                store.execute("pragma synchronous = normal")
-                store.execute(_TABLE)
-            except sqlite3.OperationalError:
-                store.close()
-                raise
-            except sqlite3.DatabaseError:
-                store.close()
-                if attempt:
-                    raise
-                self._discard()
-            else:
-                break
-        return store
+    def _connect(self) -> sqlite3.Connection:
+        """Open the database; a file that is not a database is replaced by a new one."""
+        try:
+            return self._open_database()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            self._delete()
+            return self._open_database()
 
-    def _renew(self) -> None:
-        with suppress(OSError, sqlite3.Error):
-            self._store.close()
-            self._discard()
-            self._store = self._opened()
+    def _open_database(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self._file, timeout=_LOCK_SECONDS, isolation_level=None)
+        try:
+            database.execute("pragma journal_mode = wal")
+            # A kill loses nothing; a power cut may lose the last results, which is no harm.
+            database.execute("pragma synchronous = normal")
+            database.execute(_TABLE)
+        except sqlite3.DatabaseError:
+            database.close()
+            raise
+        return database
 
-    def _discard(self) -> None:
+    def _delete(self) -> None:
         for suffix in ("", "-wal", "-shm"):
             self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
 
     def _read(self, key: bytes) -> _Passages | None:
         try:
-            row = self._store.execute(
+            row = self._database.execute(
                 "select passages, crc from results where key = ?", (key,)
             ).fetchone()
         except sqlite3.OperationalError:  # locked, or the disk is full
             return None
-        except sqlite3.DatabaseError:  # damaged
-            self._renew()
+        except sqlite3.DatabaseError:  # damaged: start a new file
+            with suppress(OSError, sqlite3.Error):
+                self._database.close()
+                self._delete()
+                self._database = self._connect()
             return None
         if row is None or not isinstance(row[0], bytes) or zlib.crc32(row[0]) != row[1]:
             return None
@@ -118,15 +112,16 @@ class CachedSearch:
         except UNREADABLE:
             return None
 
-    def _write(self, key: bytes, found: _Passages) -> None:
-        data = msgspec.json.encode(found)
+    def _write(self, key: bytes, passages: _Passages) -> None:
+        content = msgspec.json.encode(passages)
         with suppress(sqlite3.Error):
-            self._store.execute(
-                "insert or replace into results values (?, ?, ?)", (key, data, zlib.crc32(data))
+            self._database.execute(
+                "insert or replace into results values (?, ?, ?)",
+                (key, content, zlib.crc32(content)),
             )
-            if self._written % _TRIM_EVERY == 0:
-                self._store.execute(
+            if self._writes % _TRIM_EVERY == 0:
+                self._database.execute(
                     "delete from results where rowid <= (select max(rowid) from results) - ?",
-                    (self._most,),
+                    (self._max_queries,),
                 )
-            self._written += 1
+            self._writes += 1

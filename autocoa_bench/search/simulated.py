@@ -1,12 +1,11 @@
-"""A model plays the search engine: it writes the results that a search would have brought.
+"""Simulated search: a model writes the results in the search engine's place.
 
 This is the paper's simulated environment (stage 3 of 3.2.2 teaches it, stage 1 of 3.3 trains in
-it): the agent model goes on with its own turn after the search and writes the observation. What it
-writes depends on the whole turn so far, which a query does not carry. So the seam is without I/O
-and takes a prompt: `ResultForm.request` says what to ask of a model after a search, and
-`ResultForm.read` makes passages of its reply. A loop that holds the policy in process and one
-that talks to a server (`observe`) use the same two; what comes back goes to the episode as an
-`Observation`, is shown as real passages are, and is masked as they are.
+it): after a search the agent model continues its own turn and writes the observation. Its text
+depends on the whole turn so far, which a query does not carry. `ResultFormat` therefore works on
+prompts and without I/O, so that a loop with the policy in this process and one that talks to a
+server (`simulate_search`) share it. The passages go to the episode as an `Observation`, and are
+shown and masked as real passages are.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from autocoa_bench.types import (
     Completion,
@@ -29,14 +29,15 @@ from autocoa_bench.types import (
 )
 
 MAX_TOKENS = 1024
-"""Of one observation, as in the released code's training."""
+"""The length of one observation, as in the released code's training."""
 
-_TITLES = ("\ue000", "\ue002")  # stand for a passage's parts while a dialect's form is looked at
+# Private-use characters that stand for titles and texts while a dialect's format is read off.
+_TITLES = ("\ue000", "\ue002")
 _TEXTS = ("\ue001", "\ue003")
 
 
 class TaggedDialect(Protocol):
-    """What a dialect must have for a model to write its search results: tags around them."""
+    """A dialect that encloses search results in tags, so that a model can write them."""
 
     prefill: str
     query_tags: tuple[str, str]
@@ -52,7 +53,7 @@ class TaggedDialect(Protocol):
 
 
 class ModelClient(Protocol):
-    """A model server, as far as it is needed here (see `engines.Engine`)."""
+    """The part of a model server's client that is used here (see `engines.Engine`)."""
 
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
         """Return `n` completions. Raises EngineFault."""
@@ -60,9 +61,9 @@ class ModelClient(Protocol):
 
 
 class SimulatedResults(Struct, frozen=True, omit_defaults=True):
-    """What a model wrote as search results: its text, and the passages read from it.
+    """Search results that a model wrote: the text, and the passages read from it.
 
-    `problem` says why the text is not well-formed; passages may be read from it all the same.
+    `problem` says why the text is not well-formed; it may hold passages all the same.
     """
 
     text: str
@@ -71,71 +72,72 @@ class SimulatedResults(Struct, frozen=True, omit_defaults=True):
 
 
 def prompt_after(prompt: Prompt, text: str) -> Prompt:
-    """The prompt with a completion's kept text (`Action.text`) at the end of the turn."""
+    """The prompt with the text of an action (`Action.text`) at the end of the turn."""
     return Prompt(prompt.opening, (*prompt.turns, Turn("model", text)), prompt.prefill)
 
 
 class ResultFormat:
-    """How a dialect's search results are asked for and read: the inverse of its `show`.
+    """Requests and reads a dialect's search results: the inverse of its `show`.
 
-    The form is taken from what `show` writes, so it cannot drift from it. Where a dialect does not
-    mark where a title ends (R1-Searcher), the title is read as one word and the text begins early.
+    The format is derived from the output of `show`, so the two cannot diverge. Where a dialect does
+    not mark the end of a title (R1-Searcher), the title is read as one word.
     """
 
     def __init__(self, dialect: TaggedDialect) -> None:
-        both = [Passage("", title, text) for title, text in zip(_TITLES, _TEXTS, strict=True)]
-        self._opened, self._closed = dialect.result_tags
-        self._tags = (*dialect.query_tags, self._opened)
-        shown = dialect.show(both)
-        start = shown.index(self._opened) + len(self._opened)
-        start += len(shown[start:]) - len(shown[start:].lstrip())
-        self._opening = shown[:start]
-        self._ending = shown[shown.rindex(self._closed) :]
-        body = shown[start : shown.rindex(self._closed)]
-        before, _, rest = body.partition(_TITLES[0])
-        middle = rest.partition(_TEXTS[0])[0]
-        head = re.escape(before).replace("1", r"\d+", 1)
-        ranked = re.escape(before).replace("1", r"(?P<rank>\d+)", 1)
-        self._hits = re.compile(
-            rf"^{ranked}(?P<title>[^\n]*?){re.escape(middle)}(?P<text>.*?)(?=\n{head}|\Z)",
+        examples = [Passage("", title, text) for title, text in zip(_TITLES, _TEXTS, strict=True)]
+        observation = dialect.show(examples)
+        opening_tag, self._closing_tag = dialect.result_tags
+        self._tags = (*dialect.query_tags, opening_tag)
+        tag_end = observation.index(opening_tag) + len(opening_tag)
+        body_end = observation.rindex(self._closing_tag)
+        body = observation[tag_end:body_end].lstrip()
+        self._opening = observation[: body_end - len(body)]
+        self._closing = observation[body_end:]
+        before_title, _, rest = body.partition(_TITLES[0])
+        between = rest.partition(_TEXTS[0])[0]
+        next_result = re.escape(before_title).replace("1", r"\d+", 1)
+        head = re.escape(before_title).replace("1", r"(?P<rank>\d+)", 1)
+        self._results = re.compile(
+            rf"^{head}(?P<title>[^\n]*?){re.escape(between)}(?P<text>.*?)(?=\n{next_result}|\Z)",
             re.MULTILINE | re.DOTALL,
         )
 
     def request(self, before: Prompt, max_tokens: int = MAX_TOKENS) -> Generate:
-        """What to ask of a model for the results of the search that `before` ends with.
+        """The request for the results of the search at the end of `before`.
 
-        The tag that opens the results is put there for it, as the environment would.
+        The opening tag of the results is part of the prompt, as the environment would write it.
         """
-        opened = Turn("environment", self._opening)
-        prompt = Prompt(before.opening, (*before.turns, opened), before.prefill)
-        return Generate(prompt, stop=(self._closed,), max_tokens=max_tokens)
+        opening = Turn("environment", self._opening)
+        prompt = Prompt(before.opening, (*before.turns, opening), before.prefill)
+        return Generate(prompt, stop=(self._closing_tag,), max_tokens=max_tokens)
 
     def read(self, completion: Completion) -> SimulatedResults:
-        """The passages in a reply to `request`, best first. Never raises."""
-        text, closed, _ = completion.text.partition(self._closed)
-        hits = list(self._hits.finditer(text))
+        """The passages in the reply to `request`, best first. Never raises."""
+        text, closing_tag, _ = completion.text.partition(self._closing_tag)
+        matches = list(self._results.finditer(text))
         passages = tuple(
-            Passage(f"simulated-{rank}", hit["title"].strip(), hit["text"].strip())
-            for rank, hit in enumerate(hits, 1)
+            Passage(f"simulated-{rank}", match["title"].strip(), match["text"].strip())
+            for rank, match in enumerate(matches, 1)
         )
+        ranks = [match.groupdict().get("rank") for match in matches]
         problem = ""
-        if not closed and completion.stop_string != self._closed:
+        if not closing_tag and completion.stop_string != self._closing_tag:
             problem = "the results are not closed"
-        elif not hits:
+        elif not matches:
             problem = "no result can be read"
-        elif text[: hits[0].start()].strip():
+        elif text[: matches[0].start()].strip():
             problem = "text before the first result"
         elif any(tag in text for tag in self._tags):
             problem = "a tag inside the results"
-        elif any(hit.groupdict().get("rank", str(n)) != str(n) for n, hit in enumerate(hits, 1)):
+        elif any(rank not in (None, str(number)) for number, rank in enumerate(ranks, 1)):
             problem = "results not numbered from 1"
         elif not all(passage.title and passage.text for passage in passages):
             problem = "a result without title or text"
         return SimulatedResults(text, passages, problem)
 
-    def written(self, found: SimulatedResults) -> str:
-        """The observation as it stands in the turn where what was written is left as it is."""
-        return self._opening + found.text + self._ending
+    def written(self, results: SimulatedResults) -> str:
+        """The observation as it stands in the turn when the model's text is left unchanged."""
+        return self._opening + results.text + self._closing
 
 
 async def simulate_search(
@@ -146,10 +148,10 @@ async def simulate_search(
     top_k: int,
     max_tokens: int,
 ) -> SimulatedResults:
-    """The results of the search that a turn ends with, at most `top_k`, as a model writes them.
+    """Let a model write at most `top_k` results for the search at the end of `before`.
 
     Raises EngineFault.
     """
     [completion] = await model.generate(form.request(before, max_tokens), sampling)
-    found = form.read(completion)
-    return SimulatedResults(found.text, found.passages[:top_k], found.problem)
+    results = form.read(completion)
+    return replace(results, passages=results.passages[:top_k])

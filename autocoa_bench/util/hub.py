@@ -1,6 +1,6 @@
 """One file of a dataset repository: from the Hugging Face Hub, its cache, or a local mirror.
 
-Single JSONL files need no more than `huggingface_hub.hf_hub_download`: it brings the cache, offline
+Single JSONL files need no more than `huggingface_hub.hf_hub_download`, which has the cache, offline
 mode (HF_HUB_OFFLINE), endpoints, tokens, resuming and a progress bar. The `datasets` library would
 add Arrow copies of every file and a guess at a schema; our own reader streams the rows.
 """
@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from autocoa_bench.errors import UNREADABLE, MissingExtra, UserError
+from autocoa_bench.util.fingerprint import fingerprint, write_note
 from autocoa_bench.util.paths import cache_dir, user_path
 
 MIRROR = "AUTOCOA_BENCH_HUB_MIRROR"
@@ -25,9 +26,10 @@ MIRROR = "AUTOCOA_BENCH_HUB_MIRROR"
 
 
 class HubFile(Struct, frozen=True):
-    """A file of a dataset repository. `revision` is a commit; empty: only a mirror can have it.
+    """A file of a dataset repository.
 
-    `sha256` is the published hash of the content; empty: none is known.
+    `revision` is a commit, or empty for a file that only a mirror can have. `sha256` is the
+    published hash of the content, or empty where none is published.
     """
 
     repository: str
@@ -37,31 +39,29 @@ class HubFile(Struct, frozen=True):
 
 
 class FetchedFile(Struct, frozen=True):
-    """Where a file lies, and whether a mirror gave it."""
+    """The local path of a file; `mirrored` tells whether it lies in a mirror."""
 
     path: Path
     mirrored: bool
 
 
-class _Seen(Struct):
-    """What a file was when it was first loaded; while it looks so, it is not hashed again."""
+class _FirstContent(Struct):
+    """A note in the cache: the SHA-256 that a file had when it was first loaded."""
 
     source: str
     sha256: str
-    size: int
-    mtime_ns: int
 
 
 def fetch(file: HubFile) -> FetchedFile:
-    """A file, downloaded if need be, with the content that it is known to have.
+    """Fetch a file, downloaded if need be, and check its content.
 
-    The published hash decides, else the hash of the first load, which is kept in the cache.
-    Raises UserError saying what to do, and MissingExtra.
+    The content must have the published hash or, where none is published, the hash that it had when
+    it was first loaded. Raises UserError and MissingExtra.
     """
-    folder = _mirror()
+    folder = _mirror_folder()
     if folder is not None:
-        path = _mirrored(folder, file)
-        _check(path, str(path.resolve()), "")
+        path = _mirrored_file(folder, file)
+        _check_content(path, str(path.resolve()), "")
         return FetchedFile(path, mirrored=True)
     if not file.revision:
         raise UserError(
@@ -69,57 +69,66 @@ def fetch(file: HubFile) -> FetchedFile:
             f"put it into a folder of your own and name that folder in {MIRROR}"
         )
     path = _download(file)
-    _check(path, f"{file.repository}@{file.revision}/{file.path}", file.sha256)
+    _check_content(path, f"{file.repository}@{file.revision}/{file.path}", file.sha256)
     return FetchedFile(path, mirrored=False)
 
 
-def _mirror() -> Path | None:
-    given = os.environ.get(MIRROR, "")
-    if not given:
+def _mirror_folder() -> Path | None:
+    location = os.environ.get(MIRROR, "")
+    if not location:
         return None
-    parts = urlsplit(given)
+    parts = urlsplit(location)
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         folder = Path(url2pathname(parts.path))
-    elif "://" in given:  # what follows may hold a password
+    elif "://" in location:  # the rest of the URL may hold a password
         raise UserError(
             f"{MIRROR} takes a folder or a file:// URL of this machine, not {parts.scheme}://...; "
             "for another server of the Hub's own protocol set HF_ENDPOINT"
         )
     else:
-        folder = user_path(given)
+        folder = user_path(location)
     if not folder.is_dir():
-        raise UserError(f"{MIRROR} names '{folder}', which is no folder; mend or unset it")
+        raise UserError(
+            f"{MIRROR} names '{folder}', which is not a folder; set it to the mirror's folder or "
+            "unset it"
+        )
     return folder
 
 
-def _mirrored(folder: Path, file: HubFile) -> Path:
-    places = (folder / file.repository / file.path, folder / file.path)
-    for path in places:
+def _mirrored_file(folder: Path, file: HubFile) -> Path:
+    candidates = (folder / file.repository / file.path, folder / file.path)
+    for path in candidates:
         if path.is_file():
             return path
     raise UserError(
-        f"the mirror has no {file.path}: neither '{places[0]}' nor '{places[1]}' is there; "
+        f"the mirror has no {file.path}: neither '{candidates[0]}' nor '{candidates[1]}' exists; "
         f"put it there, or unset {MIRROR} to fetch it from the Hugging Face Hub"
     )
+
+
+def transfer_errors() -> tuple[type[Exception], ...]:
+    """All that a download by `huggingface_hub` raises."""
+    from huggingface_hub import errors
+
+    # The HTTP library differs by version; its base error is what HfHubHTTPError derives from.
+    transport = cast("type[Exception]", errors.HfHubHTTPError.__mro__[1])
+    # A RuntimeError comes from the transfer library (hf_xet).
+    return (errors.EntryNotFoundError, OSError, ValueError, RuntimeError, transport)
 
 
 def _download(file: HubFile) -> Path:
     try:
         import huggingface_hub
-        from huggingface_hub import errors
     except ImportError as error:
         raise MissingExtra(f"fetching {file.path} from the Hugging Face Hub", "hub") from error
-    # The HTTP library differs by version; its base error is what HfHubHTTPError derives from.
-    # A RuntimeError is the transfer library's (hf_xet).
-    transport = cast("type[Exception]", errors.HfHubHTTPError.__mro__[1])
     try:
         return Path(
             huggingface_hub.hf_hub_download(
                 file.repository, file.path, repo_type="dataset", revision=file.revision
             )
         )
-    except (errors.EntryNotFoundError, OSError, ValueError, RuntimeError, transport) as error:
-        # The library's own words are left out: they may quote a request with its token.
+    except transfer_errors() as error:
+        # The library's own message is left out: it may quote a request with its token.
         raise UserError(
             f"cannot fetch {file.path} of {file.repository}: {_reason(error)}; or name a folder "
             f"that holds it in {MIRROR}"
@@ -129,8 +138,8 @@ def _download(file: HubFile) -> Path:
 def _reason(error: BaseException) -> str:
     from huggingface_hub import constants, errors
 
-    responses = [getattr(each, "response", None) for each in (error, error.__cause__)]
-    status = next((each.status_code for each in responses if each is not None), None)
+    responses = [getattr(cause, "response", None) for cause in (error, error.__cause__)]
+    status = next((reply.status_code for reply in responses if reply is not None), None)
     if status in (401, 403):
         return f"the Hub refused (HTTP {status}); check the token (HF_TOKEN, `hf auth login`)"
     if status == 404:
@@ -143,52 +152,30 @@ def _reason(error: BaseException) -> str:
                 "it is not in the Hub's cache, and HF_HUB_OFFLINE forbids fetching it; unset that "
                 "once and run `autocoa-bench tasks pull` with the task's name"
             )
-        return "the Hub cannot be reached, and it is not in the cache; check the network"
+        return "the Hub cannot be reached, and the file is not in the cache; check the network"
     if isinstance(error, OSError) and error.errno is not None:
         return f"{os.strerror(error.errno)}; check the Hub's cache folder (HF_HUB_CACHE)"
-    return f"the transfer failed ({type(error).__name__}); the same command takes it up again"
+    return f"the transfer failed ({type(error).__name__}); the same command resumes it"
 
 
-def _check(path: Path, source: str, published: str) -> None:
-    """Refuse a file whose content is neither the published nor, failing that, the first seen."""
-    name = hashlib.sha256(source.encode()).hexdigest()[:24]
-    note = cache_dir("hub") / f"{name}.json"
-    try:
-        _compare(path, source, published, note)
-    except OSError as error:
+def _check_content(path: Path, source: str, published: str) -> None:
+    """Refuse a file that has neither the published content nor that of the first load."""
+    sha256 = fingerprint(path)
+    if published and sha256 != published:
         raise UserError(
-            f"'{path}' cannot be checked ({error.strerror}: '{error.filename}'); make it readable, "
-            f"and '{note.parent}' writable, or set AUTOCOA_BENCH_CACHE to another folder"
-        ) from None
-
-
-def _compare(path: Path, source: str, published: str, note: Path) -> None:
-    status = path.stat()
-    seen = _read(note)
-    unchanged = seen and (seen.size, seen.mtime_ns) == (status.st_size, status.st_mtime_ns)
-    if seen and unchanged and published in ("", seen.sha256):
-        return
-    with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if published and found != published:
-        raise UserError(
-            f"'{path}' has SHA-256 {found[:16]}..., not the published {published[:16]}...: it is "
+            f"'{path}' has SHA-256 {sha256[:16]}..., not the published {published[:16]}...: it is "
             "damaged; delete it and fetch it again"
         )
-    if seen and seen.sha256 != found:
-        raise UserError(
-            f"'{path}' has SHA-256 {found[:16]}..., not {seen.sha256[:16]}... as when it was first "
-            f"loaded: one revision must give the same questions. Restore it, or delete '{note}' to "
-            "accept the new content"
-        )
-    # Written aside and moved, so that nobody reads half a note.
-    part = note.with_suffix(f".{os.getpid()}.part")
-    part.write_bytes(msgspec.json.encode(_Seen(source, found, status.st_size, status.st_mtime_ns)))
-    part.replace(note)
-
-
-def _read(note: Path) -> _Seen | None:
+    note = cache_dir("hub") / f"{hashlib.sha256(source.encode()).hexdigest()[:24]}.json"
     try:
-        return msgspec.json.decode(note.read_bytes(), type=_Seen)
+        first_sha256 = msgspec.json.decode(note.read_bytes(), type=_FirstContent).sha256
     except (OSError, *UNREADABLE):
-        return None
+        first_sha256 = ""
+    if first_sha256 and first_sha256 != sha256:
+        raise UserError(
+            f"'{path}' has SHA-256 {sha256[:16]}..., not {first_sha256[:16]}... as at the first "
+            "load: one revision must give the same questions. Restore the file, or delete "
+            f"'{note}' to accept the new content"
+        )
+    if not first_sha256:
+        write_note(note, msgspec.json.encode(_FirstContent(source, sha256)))

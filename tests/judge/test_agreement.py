@@ -117,7 +117,7 @@ def test_a_bad_label_is_named_by_its_line(cli: Cli, row: object, said: str) -> N
 
 
 def test_a_missing_file_and_an_unknown_scorer_are_refused(cli: Cli) -> None:
-    refused(cli("none.jsonl"), "there is no file 'none.jsonl'")
+    refused(cli("none.jsonl"), "the file 'none.jsonl' does not exist")
     refused(cli(write(ROW), "--scorers", "emm"), "did you mean 'em'")
 
 

@@ -18,6 +18,7 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.scoring.text import normalise
 from autocoa_bench.search import bm25, corpus
 from autocoa_bench.types import Passage
+from autocoa_bench.util.fingerprint import fingerprint
 from support.passages import write_corpus
 from support.shared_data import SHARED_DATA, needs_shared_data
 
@@ -135,7 +136,7 @@ def test_the_spec_says_what_makes_results_comparable(tmp_path: Path) -> None:
     path = write_corpus(tmp_path / "c.jsonl", THREE)
     spec = bm25.BM25(path, top_k=2, k1=1.2, b=0.75).spec
     assert (spec.engine, spec.corpus, spec.passages, spec.top_k) == ("bm25", "c.jsonl", 3, 2)
-    assert spec.corpus_sha256 == corpus.fingerprint(Path(path))
+    assert spec.corpus_sha256 == fingerprint(Path(path))
     assert (spec.settings["k1"], spec.settings["b"]) == (1.2, 0.75)
 
 

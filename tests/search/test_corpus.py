@@ -16,6 +16,7 @@ from autocoa_bench import registry
 from autocoa_bench.errors import UserError
 from autocoa_bench.search import corpus
 from autocoa_bench.types import Passage
+from autocoa_bench.util.fingerprint import fingerprint
 
 ROWS: list[dict[str, Any]] = [
     {"id": "7", "contents": '"Marie Curie"\nMarie Curie was a physicist.\nBorn in Warsaw.'},
@@ -84,7 +85,7 @@ GOOD = b'{"id": "1", "contents": "Title\\nText."}\n'
         (GOOD + b'{"id": "2", "contents": "Title"}', r"c\.jsonl:2: the passage '2' has no text"),
         (GOOD + b'{"id": "2", "title": "T"}', r"c\.jsonl:2: a passage needs 'contents'"),
         (GOOD + b'{"id": "2", "contents": 5}', r"c\.jsonl:2: a passage needs 'contents'"),
-        (GOOD + b"\n" + GOOD, r"c\.jsonl:3: the id '1' is that of row 1 too"),
+        (GOOD + b"\n" + GOOD, r"c\.jsonl:3: row 1 has the id '1' too; give every passage its own"),
         (GOOD + b'{"id": ', r"c\.jsonl:2: not JSON"),
         (GOOD + b"[1]", r"c\.jsonl:2: expected an object, found list"),
         (GOOD + b'{"id": "\xff"}', r"c\.jsonl:2: not UTF-8"),
@@ -118,9 +119,9 @@ def test_a_missing_file_a_folder_and_a_wrong_suffix_are_refused(tmp_path: Path) 
     (tmp_path / "c.txt").write_text("text")
     with pytest.raises(UserError, match=r"none\.jsonl' cannot be read: No such file"):
         corpus.open_corpus(str(tmp_path / "none.jsonl"))
-    with pytest.raises(UserError, match="no regular file"):
+    with pytest.raises(UserError, match="is not a regular file"):
         corpus.open_corpus(str(tmp_path / "folder.jsonl"))
-    with pytest.raises(UserError, match=r"c\.txt' is no corpus: give a \.jsonl"):
+    with pytest.raises(UserError, match=r"c\.txt' is not a corpus file; give a \.jsonl"):
         corpus.open_corpus(str(tmp_path / "c.txt"))
 
 
@@ -144,17 +145,19 @@ def test_the_fingerprint_is_of_the_bytes_and_taken_once(
 ) -> None:
     path = write(tmp_path / "c.jsonl", ROWS)
     expected = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert corpus.fingerprint(path) == expected
-    monkeypatch.setattr(corpus, "_sha256", lambda path, size: pytest.fail("hashed again"))
-    assert corpus.fingerprint(path) == expected
+    assert fingerprint(path) == expected
+    monkeypatch.setattr(
+        "autocoa_bench.util.fingerprint._sha256", lambda path, size: pytest.fail("hashed again")
+    )
+    assert fingerprint(path) == expected
 
 
 def test_a_changed_file_has_another_fingerprint(tmp_path: Path) -> None:
     path = write(tmp_path / "c.jsonl", ROWS)
-    before = corpus.fingerprint(path)
+    before = fingerprint(path)
     write(path, ROWS[::-1])
     os.utime(path, ns=(1, 1))
-    assert corpus.fingerprint(path) != before
+    assert fingerprint(path) != before
 
 
 def test_a_corpus_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from autocoa_bench.errors import MissingExtra, SearchFault, UserError
-from autocoa_bench.search import BatchSearchEngine, corpus
+from autocoa_bench.search import BatchSearchEngine
 from autocoa_bench.search.dense import vectors
 from autocoa_bench.types import Passage
+from autocoa_bench.util.fingerprint import fingerprint
 from support.passages import write_corpus
 from support.tiny_encoder import make_encoder
 
@@ -95,7 +96,10 @@ def test_pooling_and_the_longest_text_are_what_the_model_says(tmp_path: Path) ->
     long, longer = encoder.encode(["a king of a castle", "a king of a castle and a bridge"])
     assert long == pytest.approx(longer)
     settings.write_text('{"pooling_mode_max_tokens": true}')
-    with pytest.raises(UserError, match="pools by pooling_mode_max_tokens; known are mean and cls"):
+    with pytest.raises(
+        UserError,
+        match="pools by pooling_mode_max_tokens; give an encoder that pools by mean or cls",
+    ):
         Encoder(str(folder))
 
 
@@ -236,7 +240,7 @@ def test_other_encoders_and_prefixes_have_vectors_of_their_own(
 def test_the_spec_says_what_makes_results_comparable(model: str, path: str) -> None:
     spec = Dense(path, model=model, top_k=2).spec
     assert (spec.engine, spec.corpus, spec.passages, spec.top_k) == ("dense", "c.jsonl", 40, 2)
-    assert spec.corpus_sha256 == corpus.fingerprint(Path(path))
+    assert spec.corpus_sha256 == fingerprint(Path(path))
     assert (spec.settings["model"], spec.settings["index"]) == ("tiny", "flat")
     assert len(str(spec.settings["model_sha256"])) == 64
 
@@ -249,7 +253,7 @@ def test_a_name_that_cannot_be_fetched_is_refused(
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
     with pytest.raises(
-        UserError, match=r"'intfloat/e5-base-v2' is no folder and cannot be fetched"
+        UserError, match=r"'intfloat/e5-base-v2' is not a folder and cannot be fetched"
     ):
         Dense(path)
 
@@ -257,12 +261,14 @@ def test_a_name_that_cannot_be_fetched_is_refused(
 def test_a_folder_without_a_model_is_refused(path: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be loaded as a sentence encoder"):
         Dense(path, model=str(tmp_path))
-    with pytest.raises(UserError, match="is no folder of a sentence encoder"):
+    with pytest.raises(
+        UserError, match="nothing' does not exist; give the folder of a sentence encoder"
+    ):
         Dense(path, model=str(tmp_path / "nothing"))
 
 
 def test_a_device_that_is_not_here_is_refused(path: str, model: str) -> None:
-    with pytest.raises(UserError, match="no device 'cuda:99' here"):
+    with pytest.raises(UserError, match="this machine has no device 'cuda:99'"):
         Dense(path, model=model, device="cuda:99")
 
 

@@ -14,12 +14,13 @@ from urllib.error import URLError
 import pytest
 
 from autocoa_bench.errors import MissingExtra, SearchFault, UserError
-from autocoa_bench.search import BatchSearchEngine, corpus
+from autocoa_bench.search import BatchSearchEngine
 from autocoa_bench.search.bm25 import BM25
 from autocoa_bench.search.factory import has_own_corpus
 from autocoa_bench.search.lucene import engine as lucene
 from autocoa_bench.search.lucene import jvm
 from autocoa_bench.types import Passage
+from autocoa_bench.util.fingerprint import fingerprint
 from support.passages import write_corpus
 
 PASSAGES = [
@@ -120,9 +121,9 @@ def test_an_index_of_ones_own_is_searched_by_its_path(tmp_path: Path, kept: str)
     )  # fmt: skip
     where = ["-input", str(folder), "-index", str(index), "-threads", "1", "-quiet"]
     what = ["-collection", "JsonCollection", "-generator", "DefaultLuceneDocumentGenerator"]
-    jvm.anserini().java_class(jvm.INDEXER).main([*what, *where, *filter(None, [kept])])
+    jvm.start_anserini().java_class(jvm.INDEXER).main([*what, *where, *filter(None, [kept])])
     if not kept:
-        with pytest.raises(UserError, match="no texts to show; build it with -storeRaw"):
+        with pytest.raises(UserError, match="stores no texts; build it again with -storeRaw"):
             lucene.Lucene(index=str(index))
         return
     engine = lucene.Lucene(index=str(index))
@@ -148,7 +149,7 @@ def test_an_index_that_lucene_cannot_read_any_more(path: str) -> None:
 def test_the_spec_says_what_makes_results_comparable(path: str) -> None:
     spec = lucene.Lucene(path, top_k=2, k1=1.2, b=0.75).spec
     assert (spec.engine, spec.corpus, spec.passages, spec.top_k) == ("lucene", "c.jsonl", 6, 2)
-    assert spec.corpus_sha256 == corpus.fingerprint(Path(path))
+    assert spec.corpus_sha256 == fingerprint(Path(path))
     assert (spec.settings["k1"], spec.settings["b"]) == (1.2, 0.75)
     assert str(spec.settings["anserini"])[0].isdigit()
 
@@ -162,9 +163,11 @@ def test_a_folder_that_only_looks_like_an_index_is_refused(tmp_path: Path) -> No
 
 
 def test_a_folder_without_segments_and_a_path_to_nothing_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no Lucene index: it has no segments file"):
+    with pytest.raises(UserError, match="is not a Lucene index: it has no segments file"):
         lucene.Lucene(index=str(tmp_path))
-    with pytest.raises(UserError, match="is no folder: index= takes that of a Lucene index"):
+    with pytest.raises(
+        UserError, match="is not a folder; give index= the folder of a Lucene index"
+    ):
         lucene.Lucene(index=str(tmp_path / "nothing"))
 
 
@@ -190,7 +193,7 @@ def downloader(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     module = types.ModuleType("pyserini.util")
     monkeypatch.setitem(sys.modules, "pyserini", types.ModuleType("pyserini"))
     monkeypatch.setitem(sys.modules, "pyserini.util", module)
-    monkeypatch.setattr(lucene, "anserini", lambda: None)
+    monkeypatch.setattr(lucene, "start_anserini", lambda: None)
     return module
 
 
@@ -204,7 +207,7 @@ def test_a_name_that_pyserini_cannot_download_is_refused(
         raise error
 
     downloader.__dict__["download_prebuilt_index"] = download
-    with pytest.raises(UserError, match=r"'nothing' is no folder, and pyserini cannot download"):
+    with pytest.raises(UserError, match=r"'nothing' is not a folder, and pyserini cannot download"):
         lucene.Lucene(index="nothing")
 
 
@@ -214,7 +217,7 @@ def test_a_pyserini_without_its_dependencies_names_the_extra(downloader: types.M
 
 
 def test_without_pyserini_the_extra_is_named(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    jvm.anserini.cache_clear()
+    jvm.start_anserini.cache_clear()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"pip install 'autocoa-bench\[lucene\]'"):
         lucene.Lucene(path)
@@ -245,7 +248,9 @@ def test_without_such_a_java_the_error_says_what_is_there(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "nowhere"))
     monkeypatch.setenv("PATH", str(java(tmp_path / "17", "17.0.15") / "bin"))
-    wanted = "needs Java 21 or newer .JAVA_HOME has none at .*; the PATH has Java 17.: pip install"
+    wanted = (
+        "needs Java 21 or newer .JAVA_HOME has no Java at .*; the PATH has Java 17.: pip install"
+    )
     with pytest.raises(UserError, match=wanted):
         jvm.find_java(21)
 

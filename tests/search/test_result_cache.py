@@ -37,11 +37,11 @@ class Counting:
         pass
 
 
-def found(engine: Counting, folder: Path, *queries: str, most: int = 100) -> list[object]:
+def found(engine: Counting, folder: Path, *queries: str, max_queries: int = 1_000) -> list[object]:
     """What a session over the folder finds for each query."""
 
     async def work() -> list[object]:
-        search = CachedSearch(engine, folder, most)
+        search = CachedSearch(engine, folder, max_queries)
         try:
             return [await search.search(query) for query in queries]
         finally:
@@ -127,9 +127,9 @@ def test_a_damaged_file_gives_way_to_a_new_one(tmp_path: Path, start: int) -> No
 def test_the_longest_kept_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(result_cache, "_TRIM_EVERY", 1)
     engine = Counting()
-    found(engine, tmp_path, *map(str, range(9)), most=3)
+    found(engine, tmp_path, *map(str, range(9)), max_queries=3)
     engine.asked.clear()
-    found(engine, tmp_path, "8", "7", "6", "0", most=3)
+    found(engine, tmp_path, "8", "7", "6", "0", max_queries=3)
     assert engine.asked == ["0"]
 
 

@@ -245,7 +245,7 @@ def test_a_mirror_may_be_a_file_url(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("/no/such/folder", "is no folder; mend or unset it"),
+        ("/no/such/folder", "is not a folder; set it to the mirror's folder or unset it"),
         ("https://user:secret@example.org/x", r"not https://\.\.\."),
         ("file://elsewhere/x", "file:// URL of this machine"),
     ],
@@ -285,7 +285,7 @@ def test_a_cache_that_cannot_be_written_is_said(
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "write_bytes", refuse)
-    with pytest.raises(UserError, match=r"Permission denied: .*or set AUTOCOA_BENCH_CACHE"):
+    with pytest.raises(UserError, match=r"cannot be written \(Permission denied\).* or set AUTOCOA_BENCH_CACHE"):
         ids("nq@all")
 
 

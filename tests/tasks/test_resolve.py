@@ -267,9 +267,9 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.jsonl").mkdir()
     (tmp_path / "q.txt").write_text("x")
     for name, message in [
-        ("none.jsonl", "there is no file"),
-        ("folder.jsonl", "is no file"),
-        ("q.txt", "of no kind that can be read"),
+        ("none.jsonl", "does not exist; check the path"),
+        ("folder.jsonl", "is not a file; give the path of one"),
+        ("q.txt", "give a file that ends in .jsonl"),
     ]:
         with pytest.raises(UserError, match=message):
             resolve(str(tmp_path / name))[0].load()

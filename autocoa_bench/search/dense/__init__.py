@@ -1,1 +1,1 @@
-"""Dense search in this process: a sentence encoder and an index of its vectors."""
+"""Dense search in this process: a sentence encoder and an index of the passages' vectors."""

@@ -1,4 +1,4 @@
-"""A sentence encoder: a transformers model, its tokens pooled into one vector of length 1."""
+"""A sentence encoder: a transformers model whose tokens are pooled into one vector of length 1."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 
 from autocoa_bench.errors import UNREADABLE, MissingExtra, UserError
-from autocoa_bench.search.corpus import fingerprint
+from autocoa_bench.util.fingerprint import fingerprint
+from autocoa_bench.util.hub import transfer_errors
 from autocoa_bench.util.paths import user_path
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
@@ -22,35 +23,35 @@ Pooling = Literal["mean", "cls"]
 
 _E5 = re.compile(r"(?:^|[-_/])e5-(?:small|base|large)(?!.*instruct)", re.IGNORECASE)
 _FILES = ("*.json", "*.txt", "*.model", "model*.safetensors", "1_Pooling/config.json")
-_TOKENS_A_BATCH = 8192
-_LONGEST = 512
+_TOKENS_PER_BATCH = 8192
+_DEFAULT_MAX_TOKENS = 512
 
 
 class Prefixes(NamedTuple):
-    """What stands before a text for the encoder to know what it is."""
+    """The texts that tell an encoder whether a query or a passage follows."""
 
     query: str = ""
     passage: str = ""
 
 
 def known_prefixes(model: str) -> Prefixes:
-    """Those that a model was trained with, as far as its name tells: the E5 family's, or none."""
+    """The prefixes that a model was trained with, by its name: those of the E5 family, or none."""
     return Prefixes("query: ", "passage: ") if _E5.search(model) else Prefixes()
 
 
 class Encoder:
-    """A model of the Hugging Face Hub or in a folder.
+    """A sentence encoder of the Hugging Face Hub or in a folder.
 
-    Pooling and the longest text are what the model's own sentence-transformers files say; without
-    these, the mean over tokens, and 512. On a GPU it computes with 16 bits.
+    Pooling and the maximum length come from the model's own sentence-transformers files; without
+    these they are the mean over tokens, and 512. On a GPU it computes with 16 bits.
     """
 
     def __init__(self, name: str, device: str = "auto") -> None:
-        """Load it. Raises UserError and MissingExtra."""
-        torch, transformers = _libraries()
-        folder = _folder(name)
+        """Load the model. Raises UserError and MissingExtra."""
+        torch, transformers = _import_libraries()
+        folder = _model_folder(name)
         self._torch = torch
-        self._device = _device(torch, device)
+        self._device = _torch_device(torch, device)
         self.dtype = "float32" if self._device.type == "cpu" else "float16"
         self.pooling = _pooling(folder)
         try:
@@ -61,46 +62,51 @@ class Encoder:
             self._model = model.eval().to(self._device)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise UserError(f"'{name}' cannot be loaded as a sentence encoder: {error}") from None
-        self.max_tokens = min(_longest(folder), self._tokenizer.model_max_length)
+        max_tokens = _read_json(folder / "sentence_bert_config.json").get("max_seq_length")
+        self.max_tokens = min(
+            max_tokens if isinstance(max_tokens, int) else _DEFAULT_MAX_TOKENS,
+            self._tokenizer.model_max_length,
+        )
         self.dimensions = int(model.config.hidden_size)
-        self.sha256 = _sha256(folder)
+        self.sha256 = _model_sha256(folder)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """One vector a text, of length 1 [texts, dimensions]. Texts too long are cut."""
-        cut = self._tokenizer(list(texts), truncation=True, max_length=self.max_tokens)
-        nothing = [self._tokenizer.pad_token_id]  # some tokenizers make no token of an empty text
-        ids = [row or nothing for row in cut["input_ids"]]
-        order = sorted(range(len(ids)), key=lambda each: len(ids[each]))
+        """One vector of length 1 per text [texts, dimensions]. Texts that are too long are cut."""
+        tokens = self._tokenizer(list(texts), truncation=True, max_length=self.max_tokens)
+        padding = [self._tokenizer.pad_token_id]  # some tokenizers give an empty text no token
+        ids = [row or padding for row in tokens["input_ids"]]
+        # Batches of texts of similar length need little padding.
+        order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
         vectors = np.empty((len(ids), self.dimensions), dtype=np.float32)
-        for start, end in pairwise(_cuts([len(ids[each]) for each in order])):
+        for start, end in pairwise(_batch_bounds([len(ids[row]) for row in order])):
             rows = order[start:end]
-            vectors[rows] = self._encode([ids[each] for each in rows])
+            vectors[rows] = self._encode_batch([ids[row] for row in rows])
         return vectors
 
-    def _encode(self, rows: list[list[int]]) -> Vectors:
+    def _encode_batch(self, ids: list[list[int]]) -> Vectors:
         torch = self._torch
-        batch = self._tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(self._device)
+        batch = self._tokenizer.pad({"input_ids": ids}, return_tensors="pt").to(self._device)
         with torch.inference_mode():
-            states = self._model(**batch).last_hidden_state.float()
+            states = self._model(**batch).last_hidden_state.float()  # (texts, tokens, dimensions)
             if self.pooling == "cls":
                 pooled = states[:, 0]
             else:
                 mask = batch["attention_mask"].unsqueeze(-1)
                 pooled = (states * mask).sum(1) / mask.sum(1)
-            made: Vectors = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
-        return made
+            vectors: Vectors = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
+        return vectors
 
 
-def _cuts(lengths: Sequence[int]) -> list[int]:
-    """Where to cut rows, shortest first, into batches that stay small once they are padded."""
-    cuts = [0]
-    for number, length in enumerate(lengths):
-        if number > cuts[-1] and (number + 1 - cuts[-1]) * length > _TOKENS_A_BATCH:
-            cuts.append(number)
-    return [*cuts, len(lengths)] if lengths else cuts
+def _batch_bounds(lengths: Sequence[int]) -> list[int]:
+    """Bounds of batches of rows, shortest first, that stay small once they are padded."""
+    bounds = [0]
+    for row, length in enumerate(lengths):
+        if row > bounds[-1] and (row + 1 - bounds[-1]) * length > _TOKENS_PER_BATCH:
+            bounds.append(row)
+    return [*bounds, len(lengths)] if lengths else bounds
 
 
-def _libraries() -> tuple[Any, Any]:
+def _import_libraries() -> tuple[Any, Any]:
     try:
         import torch
         import transformers
@@ -112,58 +118,59 @@ def _libraries() -> tuple[Any, Any]:
     return torch, transformers
 
 
-def _device(torch: Any, given: str) -> Any:
-    if given == "auto":
+def _torch_device(torch: Any, name: str) -> Any:
+    if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(given)
+        device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        said = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
         raise UserError(
-            f"dense: no device '{given}' here ({said}); give cpu, cuda or cuda:0"
+            f"dense: this machine has no device '{name}' ({reason}); give auto, cpu, cuda or cuda:0"
         ) from None
     return device
 
 
-def _folder(name: str) -> Path:
-    """Where a model's files lie, fetched if need be. Raises UserError."""
+def _model_folder(name: str) -> Path:
+    """The folder of a model's files, fetched from the Hub if need be. Raises UserError."""
     path = user_path(name)
     if path.is_dir():
         return path
     if name.startswith((".", "/", "~")):
-        raise UserError(f"dense: '{name}' is no folder of a sentence encoder")
+        raise UserError(
+            f"dense: the folder '{name}' does not exist; give the folder of a sentence encoder or "
+            "the name of one on the Hugging Face Hub"
+        )
     import huggingface_hub
-    from huggingface_hub import errors
 
-    # The base of the HTTP library's errors, whichever it is (see util/hub.py).
-    transport = cast("type[Exception]", errors.HfHubHTTPError.__mro__[1])
     try:
         return Path(huggingface_hub.snapshot_download(name, allow_patterns=list(_FILES)))
-    except (OSError, ValueError, RuntimeError, transport) as error:
+    except transfer_errors() as error:
         raise UserError(
-            f"dense: the sentence encoder '{name}' is no folder and cannot be fetched from the "
+            f"dense: the sentence encoder '{name}' is not a folder and cannot be fetched from the "
             f"Hugging Face Hub ({type(error).__name__}); check name and network, or give a folder: "
             "--search dense:model=PATH"
         ) from None
 
 
 def _pooling(folder: Path) -> Pooling:
-    said = _settings(folder / "1_Pooling" / "config.json")
-    modes = [mode for mode, on in said.items() if mode.startswith("pooling_mode_") and on is True]
+    settings = _read_json(folder / "1_Pooling" / "config.json")
+    modes = [
+        name
+        for name, value in settings.items()
+        if name.startswith("pooling_mode_") and value is True
+    ]
     if not modes or modes == ["pooling_mode_mean_tokens"]:
         return "mean"
     if modes == ["pooling_mode_cls_token"]:
         return "cls"
-    raise UserError(f"dense: '{folder}' pools by {', '.join(modes)}; known are mean and cls")
+    raise UserError(
+        f"dense: '{folder}' pools by {', '.join(modes)}; give an encoder that pools by mean or cls"
+    )
 
 
-def _longest(folder: Path) -> int:
-    said = _settings(folder / "sentence_bert_config.json").get("max_seq_length")
-    return said if isinstance(said, int) else _LONGEST
-
-
-def _settings(file: Path) -> dict[str, Any]:
+def _read_json(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
@@ -172,8 +179,8 @@ def _settings(file: Path) -> dict[str, Any]:
         raise UserError(f"dense: '{file}' cannot be read: {error}") from None
 
 
-def _sha256(folder: Path) -> str:
-    """Of what decides the vectors: the hashes of weights, tokenizer and settings."""
+def _model_sha256(folder: Path) -> str:
+    """SHA-256 over all that decides the vectors: the hashes of weights, tokenizer and settings."""
     files = [file for pattern in _FILES for file in sorted(folder.glob(pattern))]
-    said = "".join(f"{file.relative_to(folder)} {fingerprint(file)}\n" for file in files)
-    return hashlib.sha256(said.encode()).hexdigest()
+    lines = "".join(f"{file.relative_to(folder)} {fingerprint(file)}\n" for file in files)
+    return hashlib.sha256(lines.encode()).hexdigest()

@@ -1,1 +1,1 @@
-"""Lucene's BM25 in a Java virtual machine inside this process."""
+"""Lucene's BM25 in this process: the engine, and the Java virtual machine that it runs in."""

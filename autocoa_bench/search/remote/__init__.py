@@ -1,1 +1,1 @@
-"""Search servers: the client, the server, and the protocols that both speak."""
+"""HTTP search servers: the client, the server, and the protocols that both speak."""

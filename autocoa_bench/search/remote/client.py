@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from autocoa_bench.errors import SearchFault, UserError
-from autocoa_bench.search.corpus import corpus_file, fingerprint
+from autocoa_bench.search.corpus import corpus_file
 from autocoa_bench.search.remote import protocols
 from autocoa_bench.types import Passage, SearchSpec
+from autocoa_bench.util.fingerprint import fingerprint
 from autocoa_bench.util.http_retry import (
     Failure,
     Outage,

@@ -1,4 +1,4 @@
-"""The wire of retrieval servers, both ways and without I/O: what published clients send and read.
+"""The wire formats of published retrieval servers and their clients, both ways and without I/O.
 
 - Search-R1 (`search_r1/search/retrieval_server.py`): POST /retrieve {queries, topk, return_scores}
   -> {"result": [[document or {"document", "score"}, ...], ...]}.
@@ -24,7 +24,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from autocoa_bench.errors import UNREADABLE
-from autocoa_bench.search.corpus import split_contents
+from autocoa_bench.search.corpus import join_contents, split_contents
 from autocoa_bench.types import Passage, SearchSpec
 
 Protocol = Literal["search-r1", "autocoa", "flashrag"]
@@ -34,59 +34,60 @@ PATHS: dict[Protocol, str] = {
     "autocoa": "/retrieve",
     "flashrag": "/search",
 }
-"""Where our client asks, in the order in which it tries them."""
+"""The path of each protocol, in the order in which our client tries them."""
 
 MOST_PASSAGES = 100
-"""A query; `run --top-k` has the same limit."""
+"""The most passages per query; `run --top-k` has the same limit."""
 
 MOST_QUERIES = 8192
-"""A request: Search-R1's trainer sends a whole batch of rollouts at once (512 x 5 by default)."""
+"""The most queries per request: Search-R1's trainer sends a whole batch of rollouts at once
+(512 x 5 by default)."""
 
 MOST_RESULTS = 65_536
-"""Passages a request, over all its queries."""
+"""The most passages per request, over all its queries."""
 
 NOT_EMPTY = "[^ \t\n\v\f\r]"
-"""What /search finds in a query. JSON Schema's `\\S` and Python's are not the same characters."""
+"""A query of /search must match this: JSON Schema's `\\S` and Python's are not the same."""
 
 Queries = Annotated[list[str], Meta(max_length=MOST_QUERIES)]
-Size = Annotated[int, Meta(ge=0, le=MOST_PASSAGES)]
+PassageCount = Annotated[int, Meta(ge=0, le=MOST_PASSAGES)]
+Results = Sequence[Sequence[Passage]]
 
 
 class BadRequest(Exception):
-    """A request that cannot be answered: the message says what is wrong with it."""
+    """A request that cannot be answered; the message says why."""
+
+
+class BadSearchReply(Exception):
+    """A reply that does not have the protocol's shape; the message says what was expected."""
 
 
 class RequestBody(Struct):
-    """What any of the published clients may send; fields that are not listed are ignored.
+    """All the fields that published clients send; other fields are ignored.
 
     The number of passages goes by several names; 0 and null leave it to the server.
     """
 
     queries: Queries | None = None
     query: str | Queries | None = None
-    topk: Size | None = None
-    tok_k: Size | None = None
-    top_k: Size | None = None
-    top_n: Size | None = None
-    k: Size | None = None
+    topk: PassageCount | None = None
+    tok_k: PassageCount | None = None
+    top_k: PassageCount | None = None
+    top_n: PassageCount | None = None
+    k: PassageCount | None = None
     return_scores: bool | None = None
     return_score: bool | None = None
 
-
-class ServerInfo(Struct, frozen=True):
-    """The reply of our own server's GET /info: what it searches and how."""
-
-    server: Literal["autocoa-bench"]
-    search: SearchSpec
-
-
-Results = Sequence[Sequence[Passage]]
+    @property
+    def passage_count(self) -> int:
+        """The number of passages under the first name that gives one; 0 where none does."""
+        return self.topk or self.tok_k or self.top_k or self.top_n or self.k or 0
 
 
 class SearchRequest(Struct, frozen=True):
-    """A request as read: its queries, how many passages for each, and how to write the reply.
+    """A request as read: its queries, the passages for each, and a function that makes the reply.
 
-    `top_k` 0 leaves the number to the server.
+    `top_k` 0 leaves the number of passages to the server.
     """
 
     queries: list[str]
@@ -94,33 +95,30 @@ class SearchRequest(Struct, frozen=True):
     reply: Callable[[Results], object]
 
 
-class BadSearchReply(Exception):
-    """A reply that is not of the protocol's shape: the message says what was expected."""
+class ServerInfo(Struct, frozen=True):
+    """The reply of our own server's GET /info: its search engine and corpus."""
+
+    server: Literal["autocoa-bench"]
+    search: SearchSpec
 
 
 def read_request(path: str, data: bytes) -> SearchRequest:
-    """The request that a body posted to a path is. Raises BadRequest."""
+    """Read the body of a request that was posted to a path. Raises BadRequest."""
     try:
-        body = _body(data)
+        body = _decode_body(data)
     except UNREADABLE as error:
         raise BadRequest(f"the body is not the JSON that {path} takes: {error}") from None
-    wanted = _READERS[path](body)
-    if len(wanted.queries) * max(1, wanted.top_k) > MOST_RESULTS:
+    request = _READERS[path](body)
+    if len(request.queries) * max(1, request.top_k) > MOST_RESULTS:
         raise BadRequest(
-            f"{len(wanted.queries)} queries for {wanted.top_k} passages each are more than "
-            f"{MOST_RESULTS} passages a request; send fewer queries at once"
+            f"{len(request.queries)} queries for {request.top_k} passages each exceed the limit of "
+            f"{MOST_RESULTS} passages per request; send fewer queries at once"
         )
-    return wanted
-
-
-def document(passage: Passage) -> dict[str, str]:
-    """A passage as the servers write it. A line break in a title would end it."""
-    title = " ".join(passage.title.split("\n"))
-    return {"id": passage.id, "contents": f'"{title}"\n{passage.text}'}
+    return request
 
 
 def request_body(protocol: Protocol, query: str, top_k: int) -> bytes:
-    """One query, in a protocol's words."""
+    """The body of a request for one query."""
     bodies: dict[Protocol, dict[str, Any]] = {
         "search-r1": {"queries": [query], "topk": top_k, "return_scores": True},
         "autocoa": {"query": query, "tok_k": top_k, "return_score": True},
@@ -130,24 +128,27 @@ def request_body(protocol: Protocol, query: str, top_k: int) -> bytes:
 
 
 def read_reply(protocol: Protocol, data: bytes, top_k: int) -> tuple[Passage, ...]:
-    """The passages in the reply to `request_body`, at most `top_k`. Raises BadReply."""
+    """The passages in the reply to `request_body`, at most `top_k`. Raises BadSearchReply."""
     try:
-        pairs = _REPLIES[protocol](data)
+        documents = _REPLY_READERS[protocol](data)
     except UNREADABLE as error:
         raise BadSearchReply(f"expected {_EXPECTED[protocol]}: {error}") from None
-    return tuple(_passage(document, score) for document, score in pairs[:top_k])
+    return tuple(_passage(document, score) for document, score in documents[:top_k])
 
 
 def read_info(data: bytes) -> SearchSpec | None:
-    """What our own server says at /info; None where another server says something there."""
+    """The search engine in our own server's reply to /info; None for another server's reply."""
     try:
-        return _info(data).search
+        return _decode_info(data).search
     except UNREADABLE:
         return None
 
 
+# Replies, as our client reads them
+
+
 class _Document(Struct):
-    """A document of any server: FlashRAG's `contents`, or title and text apart."""
+    """A document of any server: FlashRAG's `contents`, or title and text as fields."""
 
     id: str | int | None = None
     contents: str | None = None
@@ -155,61 +156,61 @@ class _Document(Struct):
     text: str | None = None
 
 
-class _Item(_Document):
-    """An entry of Search-R1's result: a document, or with its score around it."""
+class _SearchR1Item(_Document):
+    """An entry of Search-R1's result: a document, or an object with a document and its score."""
 
     document: _Document | None = None
     score: float | None = None
 
 
-class _SearchR1(Struct):
-    result: tuple[list[_Item]]
+class _SearchR1Reply(Struct):
+    result: tuple[list[_SearchR1Item]]
 
 
-class _AutoCoA(Struct):
+class _AutoCoAReply(Struct):
     documents: list[_Document]
     scores: list[float]
 
 
-_Pairs = list[tuple[_Document, float | None]]
+_ScoredDocuments = list[tuple[_Document, float | None]]
 
-_body = msgspec.json.Decoder(RequestBody, strict=False).decode  # "3" is 3, as to FastAPI
-_info = msgspec.json.Decoder(ServerInfo).decode
-_search_r1 = msgspec.json.Decoder(_SearchR1).decode
-_autocoa = msgspec.json.Decoder(_AutoCoA).decode
-_flashrag = msgspec.json.Decoder(tuple[list[_Document], list[float]]).decode
+_decode_body = msgspec.json.Decoder(RequestBody, strict=False).decode  # "3" is 3, as to FastAPI
+_decode_info = msgspec.json.Decoder(ServerInfo).decode
+_decode_search_r1 = msgspec.json.Decoder(_SearchR1Reply).decode
+_decode_autocoa = msgspec.json.Decoder(_AutoCoAReply).decode
+_decode_flashrag = msgspec.json.Decoder(tuple[list[_Document], list[float]]).decode
 
 
-def _passage(found: _Document, score: float | None) -> Passage:
-    if found.contents is not None:
-        title, text = split_contents(found.contents)
-        if not text:  # nothing but a text
-            title, text = "", found.contents
-    elif found.text is not None:
-        title, text = found.title or "", found.text
+def _passage(document: _Document, score: float | None) -> Passage:
+    if document.contents is not None:
+        title, text = split_contents(document.contents)
+        if not text:  # a single line is the text
+            title, text = "", document.contents
+    elif document.text is not None:
+        title, text = document.title or "", document.text
     else:
         raise BadSearchReply("expected documents with 'contents', or with 'title' and 'text'")
-    identity = found.id
-    if identity is None:
-        identity = hashlib.sha256(f"{title}\n{text}".encode()).hexdigest()[:16]
-    return Passage(str(identity), title.strip(), text.strip(), score)
+    identifier = document.id
+    if identifier is None:
+        identifier = hashlib.sha256(f"{title}\n{text}".encode()).hexdigest()[:16]
+    return Passage(str(identifier), title.strip(), text.strip(), score)
 
 
-def _search_r1_pairs(data: bytes) -> _Pairs:
-    [items] = _search_r1(data).result
+def _read_search_r1(data: bytes) -> _ScoredDocuments:
+    [items] = _decode_search_r1(data).result
     return [(item.document or item, item.score) for item in items]
 
 
-def _autocoa_pairs(data: bytes) -> _Pairs:
-    found = _autocoa(data)
-    return _paired(found.documents, found.scores)
+def _read_autocoa(data: bytes) -> _ScoredDocuments:
+    reply = _decode_autocoa(data)
+    return _scored(reply.documents, reply.scores)
 
 
-def _flashrag_pairs(data: bytes) -> _Pairs:
-    return _paired(*_flashrag(data))
+def _read_flashrag(data: bytes) -> _ScoredDocuments:
+    return _scored(*_decode_flashrag(data))
 
 
-def _paired(documents: list[_Document], scores: list[float]) -> _Pairs:
+def _scored(documents: list[_Document], scores: list[float]) -> _ScoredDocuments:
     if len(documents) != len(scores):
         raise BadSearchReply(
             f"expected as many scores ({len(scores)}) as documents ({len(documents)})"
@@ -217,10 +218,10 @@ def _paired(documents: list[_Document], scores: list[float]) -> _Pairs:
     return list(zip(documents, scores, strict=True))
 
 
-_REPLIES: dict[Protocol, Callable[[bytes], _Pairs]] = {
-    "search-r1": _search_r1_pairs,
-    "autocoa": _autocoa_pairs,
-    "flashrag": _flashrag_pairs,
+_REPLY_READERS: dict[Protocol, Callable[[bytes], _ScoredDocuments]] = {
+    "search-r1": _read_search_r1,
+    "autocoa": _read_autocoa,
+    "flashrag": _read_flashrag,
 }
 
 _EXPECTED: dict[Protocol, str] = {
@@ -230,36 +231,33 @@ _EXPECTED: dict[Protocol, str] = {
 }
 
 
-def _size(body: RequestBody) -> int:
-    """How many passages are asked for, by whichever name, the first of several; 0: not said."""
-    return body.topk or body.tok_k or body.top_k or body.top_n or body.k or 0
+# Requests, as our server reads and answers them
+
+
+def _documents(passages: Sequence[Passage]) -> list[dict[str, str]]:
+    return [{"id": passage.id, "contents": join_contents(passage)} for passage in passages]
 
 
 def _scores(passages: Sequence[Passage]) -> list[float]:
     return [passage.score or 0.0 for passage in passages]
 
 
-def _documents(passages: Sequence[Passage]) -> list[dict[str, str]]:
-    return [document(passage) for passage in passages]
-
-
-def _retrieve(body: RequestBody) -> SearchRequest:
+def _search_r1_request(body: RequestBody) -> SearchRequest:
     if body.queries is None:
         return _autocoa_request(body)
     if body.query is not None:
         raise BadRequest("give 'queries' (Search-R1) or 'query' (AutoCoA), not both")
-    with_scores = body.return_scores or False
 
-    def reply(found: Results) -> object:
-        if not with_scores:
-            return {"result": [_documents(passages) for passages in found]}
-        scored = [
-            [{"document": document(p), "score": p.score or 0.0} for p in passages]
-            for passages in found
-        ]
-        return {"result": scored}
+    def result(passages: Sequence[Passage]) -> list[Any]:
+        documents = _documents(passages)
+        if not body.return_scores:
+            return documents
+        scores = _scores(passages)
+        return [{"document": d, "score": s} for d, s in zip(documents, scores, strict=True)]
 
-    return SearchRequest(body.queries, _size(body), reply)
+    return SearchRequest(
+        body.queries, body.passage_count, lambda results: {"result": list(map(result, results))}
+    )
 
 
 def _autocoa_request(body: RequestBody) -> SearchRequest:
@@ -270,63 +268,58 @@ def _autocoa_request(body: RequestBody) -> SearchRequest:
     single = isinstance(body.query, str)
     with_scores = body.return_score is not False
 
-    def reply(found: Results) -> object:
-        each: list[object] = [
+    def reply(results: Results) -> object:
+        replies: list[object] = [
             {"documents": _documents(passages)}
             | ({"scores": _scores(passages)} if with_scores else {})
-            for passages in found
+            for passages in results
         ]
-        return each[0] if single else each
+        return replies[0] if single else replies
 
-    return SearchRequest(_listed(body.query), _size(body), reply)
+    queries = [body.query] if isinstance(body.query, str) else body.query
+    return SearchRequest(queries, body.passage_count, reply)
 
 
-def _search(body: RequestBody) -> SearchRequest:
+def _flashrag_request(body: RequestBody) -> SearchRequest:
     if not isinstance(body.query, str) or not re.search(NOT_EMPTY, body.query):
         raise BadRequest("/search takes 'query', a text that is not empty")
-    with_scores = body.return_score or False
 
-    def reply(found: Results) -> object:
-        [passages] = found
-        return [_documents(passages), _scores(passages)] if with_scores else _documents(passages)
+    def reply(results: Results) -> object:
+        [passages] = results
+        documents = _documents(passages)
+        return [documents, _scores(passages)] if body.return_score else documents
 
-    return SearchRequest([body.query], _size(body), reply)
+    return SearchRequest([body.query], body.passage_count, reply)
 
 
-def _batch_search(body: RequestBody) -> SearchRequest:
+def _flashrag_batch_request(body: RequestBody) -> SearchRequest:
     if not isinstance(body.query, list):
         raise BadRequest("/batch_search takes 'query', a list of texts")
-    with_scores = body.return_score or False
 
-    def reply(found: Results) -> object:
-        documents = [_documents(passages) for passages in found]
-        return [documents, [_scores(passages) for passages in found]] if with_scores else documents
+    def reply(results: Results) -> object:
+        documents = list(map(_documents, results))
+        return [documents, list(map(_scores, results))] if body.return_score else documents
 
-    return SearchRequest(body.query, _size(body), reply)
+    return SearchRequest(body.query, body.passage_count, reply)
 
 
-def _r1_searcher(body: RequestBody) -> SearchRequest:
+def _r1_searcher_request(body: RequestBody) -> SearchRequest:
     if body.queries is None:
         raise BadRequest("/queries takes 'queries', a list of texts")
-    queries = body.queries
 
-    def reply(found: Results) -> object:
-        answers = [[document(passage)["contents"] for passage in passages] for passages in found]
-        return {"queries": queries, "answers": answers}
+    def reply(results: Results) -> object:
+        answers = [list(map(join_contents, passages)) for passages in results]
+        return {"queries": body.queries, "answers": answers}
 
-    return SearchRequest(queries, _size(body), reply)
-
-
-def _listed(query: str | list[str]) -> list[str]:
-    return [query] if isinstance(query, str) else query
+    return SearchRequest(body.queries, body.passage_count, reply)
 
 
 _READERS: dict[str, Callable[[RequestBody], SearchRequest]] = {
-    "/retrieve": _retrieve,
-    "/search": _search,
-    "/batch_search": _batch_search,
-    "/queries": _r1_searcher,
+    "/retrieve": _search_r1_request,
+    "/search": _flashrag_request,
+    "/batch_search": _flashrag_batch_request,
+    "/queries": _r1_searcher_request,
 }
 
 SERVED_PATHS = tuple(_READERS)
-"""The paths that our server answers POST at."""
+"""The paths at which our server answers POST."""

@@ -6,6 +6,9 @@ import asyncio
 import ipaddress
 import signal
 from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -13,9 +16,7 @@ from aiohttp import web
 from autocoa_bench.errors import SearchFault, ServerDown, UserError
 from autocoa_bench.search.batching import QueryBatcher
 from autocoa_bench.search.engine import SearchEngine
-from autocoa_bench.search.remote.openapi import describe
 from autocoa_bench.search.remote.protocols import SERVED_PATHS, BadRequest, ServerInfo, read_request
-from autocoa_bench.types import SearchSpec
 
 LONGEST_BODY = 16 << 20
 
@@ -25,24 +26,24 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def application(engine: SearchEngine, top_k: int) -> web.Application:
-    """The server of an engine; `top_k` is for requests that ask for no number of passages."""
+    """The web application of an engine; `top_k` is used where a request names no number."""
     app = web.Application(middlewares=[_errors_as_json], client_max_size=LONGEST_BODY)
-    batches = QueryBatcher(engine)
+    batcher = QueryBatcher(engine)
     info = ServerInfo("autocoa-bench", msgspec.structs.replace(engine.spec, top_k=top_k))
 
     async def answer(request: web.Request) -> web.Response:
-        wanted = read_request(request.path, await request.read())
-        found = await batches.search(wanted.queries, wanted.top_k or top_k)
-        return _json(wanted.reply(found))
+        search = read_request(request.path, await request.read())
+        results = await batcher.search(search.queries, search.top_k or top_k)
+        return _json(search.reply(results))
 
     def constant(content: object) -> Handler:
-        async def tell(_: web.Request) -> web.Response:
+        async def respond(_: web.Request) -> web.Response:
             return _json(content)
 
-        return tell
+        return respond
 
     async def close(_: web.Application) -> None:
-        batches.close()
+        batcher.close()
         await engine.close()
 
     app.add_routes([web.post(path, answer) for path in SERVED_PATHS])
@@ -50,7 +51,7 @@ def application(engine: SearchEngine, top_k: int) -> web.Application:
         [
             web.get("/health", constant({"status": "healthy"})),
             web.get("/info", constant(info)),
-            web.get("/openapi.json", constant(describe(top_k))),
+            web.get("/openapi.json", constant(_openapi_page(top_k))),
         ]
     )
     app.on_cleanup.append(close)
@@ -58,9 +59,9 @@ def application(engine: SearchEngine, top_k: int) -> web.Application:
 
 
 async def listen(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, str]:
-    """Start to serve; returns what to clean up in the end, and the address.
+    """Start to serve an application; return the runner to clean up at the end, and the URL.
 
-    Port 0 is any free one. Raises UserError where it cannot listen there.
+    Port 0 picks any free port. Raises UserError where the server cannot listen there.
     """
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_SECONDS)
     await runner.setup()
@@ -72,14 +73,14 @@ async def listen(app: web.Application, host: str, port: int) -> tuple[web.AppRun
             f"cannot listen at {host}, port {port} ({error.strerror or error}); "
             "give another --host or --port"
         ) from None
-    bound = runner.addresses[0][1]
-    return runner, f"http://{f'[{host}]' if ':' in host else host}:{bound}"
+    bound_port = runner.addresses[0][1]
+    return runner, f"http://{f'[{host}]' if ':' in host else host}:{bound_port}"
 
 
 async def serve(
     engine: SearchEngine, top_k: int, host: str, port: int, ready: Callable[[str], None]
 ) -> None:
-    """Serve until SIGINT or SIGTERM; `ready` is told the address. Raises UserError."""
+    """Serve until SIGINT or SIGTERM; `ready` is called with the URL. Raises UserError."""
     runner, url = await listen(application(engine, top_k), host, port)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -93,36 +94,39 @@ async def serve(
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine alone."""
+    """Tell whether only this machine reaches a host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-def engine_summary(spec: SearchSpec) -> str:
-    """An engine and its corpus in a few words."""
-    of = f" over {spec.corpus} ({spec.passages:,} passages)" if spec.passages else ""
-    return f"{spec.engine}{of}"
+def _openapi_page(top_k: int) -> dict[str, Any]:
+    """OpenAPI 3.1 of every path. `top_k` is the server's default number of passages."""
+    page: dict[str, Any] = msgspec.json.decode(Path(__file__).with_name("openapi.json").read_text())
+    page["info"]["version"] = version("autocoa-bench")
+    page["info"]["description"] = page["info"]["description"].format(top_k=top_k)
+    return page
 
 
 @web.middleware
 async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Whatever is refused says why, in the `detail` that FastAPI's clients know."""
+    """Answer errors with their reason in `detail`, the field that FastAPI's clients read."""
     try:
         return await handler(request)
     except BadRequest as error:
         return _json({"detail": str(error)}, 400)
-    except ServerDown as error:  # of the server that our engine asks
+    except ServerDown as error:  # the server behind a remote engine
         return _json({"detail": str(error)}, 503)
     except SearchFault as fault:
         return _json({"detail": f"the search engine failed ({fault.kind}): {fault}"}, 503)
     except web.HTTPRequestEntityTooLarge:
-        return _json({"detail": f"a body of more than {LONGEST_BODY >> 20} MiB"}, 413)
+        limit = f"{LONGEST_BODY >> 20} MiB"
+        return _json({"detail": f"the body exceeds the limit of {limit}; send fewer queries"}, 413)
     except web.HTTPException as error:
         allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-        known = "POST " + ", ".join(SERVED_PATHS) + "; GET /health, /info, /openapi.json"
-        return _json({"detail": f"{error.reason}; served: {known}"}, error.status, allowed)
+        paths = "POST " + ", ".join(SERVED_PATHS) + "; GET /health, /info, /openapi.json"
+        return _json({"detail": f"{error.reason}; served: {paths}"}, error.status, allowed)
 
 
 def _json(
