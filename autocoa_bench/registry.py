@@ -1,7 +1,7 @@
-"""Plug-ins by entry point: one door for our own solvers, tasks, engines and a third party's.
+"""Plug-ins by entry point: our own solvers, tasks and engines use the same way as a third party's.
 
-A package adds one by declaring an entry point in the group `autocoa_bench.<kind>`; nothing here
-imports it before it is asked for by name.
+A package adds a plug-in by declaring an entry point in the group `autocoa_bench.<kind>`. It is
+imported when it is first asked for by name.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ def names(kind: Kind) -> list[str]:
 
 
 def load(kind: Kind, name: str) -> Any:
-    """The object registered under a name.
+    """Import the object registered under a name.
 
-    Raises UserError with the nearest known name, or where a plug-in cannot be imported, whatever
-    its module raises.
+    Raises UserError, with the nearest registered name, for an unknown one, and where the plug-in
+    cannot be imported for any reason.
     """
     entries = _entries(kind)
     if name not in entries:
@@ -66,53 +66,65 @@ def load(kind: Kind, name: str) -> Any:
         package = entry.dist.name if entry.dist else "a package"
         raise UserError(
             f"the {_SINGULAR[kind]} '{name}' of {package} cannot be loaded "
-            f"({type(error).__name__}: {error}); mend or uninstall {package}"
+            f"({type(error).__name__}: {error}); repair or uninstall {package}"
         ) from error
+
+
+def make(kind: Kind, spec: str) -> tuple[str, Any]:
+    """Make the plug-in that `name` or `name:option=value,...` names.
+
+    Returns its canonical name, with the options sorted, and the plug-in. Raises UserError.
+    """
+    name, factory, options = configured(kind, spec)
+    canonical = ",".join(f"{key}={value}" for key, value in sorted(options.items()))
+    return f"{name}:{canonical}" if canonical else name, factory(**options)
 
 
 def configured(
     kind: Kind, spec: str, reserved: Collection[str] = ()
 ) -> tuple[str, Factory, dict[str, Any]]:
-    """The name, the factory and its options that `name` or `name:option=value,...` names.
+    """The name, the factory and the options that `name` or `name:option=value,...` names.
 
-    Options are converted to the types that the factory's parameters declare; those in `reserved`
-    are not a person's to give. A factory with `**parameters` takes any. Raises UserError.
+    Options are converted to the annotated types of the factory's parameters. The parameters in
+    `reserved` are the caller's, not options. A factory with `**parameters` takes any option.
+    Raises UserError.
     """
     name, _, text = spec.partition(":")
     factory: Factory = load(kind, name)
     if not text:
         return name, factory, {}
-    what = _SINGULAR[kind]
+    kind_name = _SINGULAR[kind]
     signature = inspect.signature(factory, eval_str=True).parameters
-    parameters = {key: each for key, each in signature.items() if key not in reserved}
-    rest = next((key for key, each in parameters.items() if each.kind is each.VAR_KEYWORD), None)
-    any_other = parameters.pop(rest) if rest else None
+    parameters = {key: value for key, value in signature.items() if key not in reserved}
+    variadic = [key for key, value in parameters.items() if value.kind is value.VAR_KEYWORD]
+    fallback = parameters.pop(variadic[0]) if variadic else None
     options: dict[str, Any] = {}
     for pair in filter(None, text.split(",")):
         key, equals, value = pair.partition("=")
         if not equals:
-            raise UserError(f"{what} '{spec}': options are written name=value, not '{pair}'")
+            raise UserError(f"{kind_name} '{spec}': options are written name=value, not '{pair}'")
         if key in options:
-            raise UserError(f"{what} '{spec}' is given the option '{key}' twice")
-        parameter = parameters.get(key, any_other)
+            raise UserError(f"{kind_name} '{spec}' is given the option '{key}' twice")
+        parameter = parameters.get(key, fallback)
         if parameter is None or key in reserved:
-            raise unknown(f"option of {what} '{name}'", key, sorted(parameters))
-        kind_of_value = parameter.annotation
+            raise unknown(f"option of {kind_name} '{name}'", key, sorted(parameters))
+        annotation = parameter.annotation
         try:
-            options[key] = msgspec.convert(value, kind_of_value, strict=False)
+            options[key] = msgspec.convert(value, annotation, strict=False)
         except msgspec.ValidationError:
-            wanted = getattr(kind_of_value, "__name__", str(kind_of_value))
+            accepted = getattr(annotation, "__name__", str(annotation))
             raise UserError(
-                f"{what} '{name}': option '{key}' takes {wanted}, not '{value}'"
+                f"{kind_name} '{name}': option '{key}' takes {accepted}, not '{value}'"
             ) from None
     return name, factory, options
 
 
-def unknown(what: str, given: str, known: list[str]) -> UserError:
-    """The error for a name that is not known, with the nearest that is."""
-    near = difflib.get_close_matches(given, known, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    return UserError(f"unknown {what} '{given:.80}'{hint} (known: {', '.join(known) or 'none'})")
+def unknown(kind: str, name: str, known_names: list[str]) -> UserError:
+    """The error for an unknown name, with the nearest known one."""
+    nearest = difflib.get_close_matches(name, known_names, n=1)
+    hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+    listed = ", ".join(known_names) or "none"
+    return UserError(f"unknown {kind} '{name:.80}'{hint} (known: {listed})")
 
 
 def _entries(kind: Kind) -> dict[str, EntryPoint]:

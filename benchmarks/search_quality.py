@@ -96,7 +96,7 @@ def tables(corpus: str, task_names: str, searches: Sequence[str]) -> str:
         aligned = ("left", *["right"] * (len(head) - 1))
         made = tabulate(rows[name], head, tablefmt="pipe", disable_numparse=True, colalign=aligned)
         parts += [f"## {name}", f"{counts(questions)}.", made]
-    revision = f"- git revision: {provenance.here('', 1).git_revision}"
+    revision = f"- git revision: {provenance.current_session('', 1).git_revision}"
     return "\n\n".join([*parts, "## How", "\n".join([*engines, revision])]) + "\n"
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from autocoa_bench.engines import model_name
 from autocoa_bench.engines.weights.models import DEFAULT, sha256_of
-from autocoa_bench.runs import config, run
+from autocoa_bench.runs import config
+from autocoa_bench.runs.executor import adapter_path
 from autocoa_bench.runs.solvers import load_solver
 from autocoa_bench.types import EngineSpec
 
@@ -30,7 +31,7 @@ def test_the_shipped_adapter_is_taken_where_nothing_else_is_asked_for(
 ) -> None:
     solver = load_solver("react")._replace(adapters={DEFAULT: Path("shipped.gguf")})
     plan = config.RunConfig(solver="react", tasks="nq", model=model, engine=engine, adapter=adapter)
-    assert run._adapter(plan, solver) == chosen
+    assert adapter_path(plan, solver) == chosen
 
 
 @pytest.mark.parametrize("folder", ["agent_model/adapters", "autocoa_bench/judge/adapters"])

@@ -16,8 +16,10 @@ from agent_model.data import gold_teacher
 from agent_model.data.folder import GoldSpec
 from autocoa_bench import tasks
 from autocoa_bench.errors import SearchFault, UserError
-from autocoa_bench.runs import config, run_folder
+from autocoa_bench.runs import config
 from autocoa_bench.runs import run as bench
+from autocoa_bench.runs.executor import open_search
+from autocoa_bench.runs.run import sample_questions
 from autocoa_bench.search import SearchEngine
 from autocoa_bench.tasks import Split
 from autocoa_bench.types import FaultNote, Question, Record, RunSpec, TaskSample, Trajectory
@@ -62,7 +64,7 @@ def sample(
     `check` is shown the run's spec before anything is sampled. Raises UserError for bad input,
     and KeyboardInterrupt after everything recorded is safe.
     """
-    run = run_folder.load_run(bench.run(msgspec.structs.replace(plan, out=folder), console, check))
+    run = bench.run(msgspec.structs.replace(plan, out=folder), console, check)
     places = {
         (task.task, identifier): (number, place)
         for number, task in enumerate(run.info.spec.tasks)
@@ -116,13 +118,11 @@ def _open(ask: TeacherConfig, console: Console, opened: list[_Group]) -> GoldSpe
     """Draw the questions, and open the search engine of each corpus, into `opened`."""
     by_corpus: dict[str, list[tasks.Task]] = {}
     for task in tasks.resolve(ask.tasks):
-        by_corpus.setdefault(ask.corpus or task.info.corpora.get(ask.split, ""), []).append(task)
+        by_corpus.setdefault(ask.corpus or tasks.shared_corpus([task], ask.split), []).append(task)
     samples: list[TaskSample] = []
     for group in by_corpus.values():
-        questions, drawn = bench.draw_questions(
-            group, ask.split, ask.limit, ask.sample_seed, console
-        )
-        search = bench.open_search(ask.search, group, ask.split, ask.corpus, max(ask.top_k))
+        questions, drawn = sample_questions(group, ask.split, ask.limit, ask.sample_seed, console)
+        search = open_search(ask.search, group, ask.split, ask.corpus, max(ask.top_k))
         opened.append(_Group(questions, search))
         samples += drawn
     searches = tuple(each.search.spec for each in opened)

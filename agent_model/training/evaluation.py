@@ -81,8 +81,7 @@ def prepare_episodes(cast: EpisodeConfig, budget: Budget, table: str = "") -> Ev
     chosen = tasks.resolve(cast.tasks)
     share = -(-cast.count // len(chosen))
     questions = [q for task in chosen for q in tasks.sample(task.load(cast.split), share, 0)]
-    corpora = {task.info.corpora.get(cast.split, "") for task in chosen}
-    corpus = cast.corpus or (corpora.pop() if len(corpora) == 1 else "")
+    corpus = cast.corpus or tasks.shared_corpus(chosen, cast.split)
     if not (corpus or has_own_corpus(cast.search)):
         raise UserError(f"{table}tasks '{cast.tasks}' name no one corpus; give {table}corpus")
     search = open_engine(cast.search, corpus, cast.top_k)

@@ -111,7 +111,7 @@ def open_run(out: Path, run: TrainingRun[AnyConfig], processes: int, device: str
     session = Session(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         processes=processes,
-        git_revision=provenance.here("", 0).git_revision,
+        git_revision=provenance.current_session("", 0).git_revision,
         versions={"python": platform.python_version(), **versions},
         device=device,
     )

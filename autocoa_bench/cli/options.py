@@ -13,7 +13,7 @@ import typer
 from autocoa_bench.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
@@ -266,7 +266,7 @@ def write_report(made: Report, form: Format, out: Path | None) -> None:
 
 
 def print_report(
-    folders: list[Path],
+    folders: Sequence[Path | Run],
     by: str | None,
     form: Format = Format.TERMINAL,
     out: Path | None = None,
@@ -280,7 +280,7 @@ def print_report(
 
 
 def load_report(
-    folders: list[Path],
+    folders: Sequence[Path | Run],
     by: str | None,
     allow_differences: bool,
     beside: Mapping[str, str] | None,
@@ -290,9 +290,10 @@ def load_report(
     from autocoa_bench import report as reports
     from autocoa_bench.judge.agreement import read_audit
     from autocoa_bench.runs import scores
+    from autocoa_bench.runs.run_folder import Run
 
     correcting = read_audit(judge_audit) if judge_audit is not None else None
-    runs = [scores.load_scored(folder) for folder in folders]
+    runs = [run if isinstance(run, Run) else scores.load_scored(run) for run in folders]
     tables = reports.default_tables(runs) if by is None else names_in(by)
     return runs, reports.build(
         runs,

@@ -120,6 +120,7 @@ def run(
     ] = None,
 ) -> None:
     """Run solvers over tasks, then print the tables. The same command resumes a stopped run."""
+    from autocoa_bench.engines import EMBEDDED
     from autocoa_bench.judge import SCORER
     from autocoa_bench.runs import run as bench
     from autocoa_bench.runs import scores
@@ -132,7 +133,7 @@ def run(
     servers = addresses(base_url)
     check_key_file(key_file, servers)
     engine = engine_of(engine, servers)
-    embedded = engine.partition(":")[0] == scores.EMBEDDED
+    embedded = engine.partition(":")[0] == EMBEDDED
     shipped = embedded and judging is None and judge != NO_JUDGE and replay is None
     if SCORER in names and not (judging or shipped):
         raise UserError("--scorers judge needs --judge MODEL, which says who judges")
@@ -146,7 +147,7 @@ def run(
         raise UserError("--record and --replay exclude one another: a replay is recorded already")
     if judging:
         scores.check_judge(judging)
-    folders = []
+    runs = []
     for spec in solver:
         plan = config.RunConfig(
             solver=spec,
@@ -175,16 +176,17 @@ def run(
             out=out,
         )
         with stopped_safely():
-            folders.append(bench.run(plan, stderr()))
+            runs.append(bench.run(plan, stderr()))
     if judging:
         with stopped_safely():
-            scores.judge_runs(folders, judging, stderr())
+            runs = scores.judge_runs(runs, judging, stderr())
     elif shipped:
         with stopped_safely():
-            scores.judge_embedded(folders, concurrency_of(concurrency, engine), stderr())
-    print_report(folders, "leaderboard,actions,cost,faults", allow_differences=True)
-    for folder in folders:
-        typer.echo(f"recorded in {folder}; read its trajectories: autocoa-bench show {folder}")
+            runs = scores.judge_embedded(runs, concurrency_of(concurrency, engine), stderr())
+    print_report(runs, "leaderboard,actions,cost,faults", allow_differences=True)
+    for scored in runs:
+        path = scored.path
+        typer.echo(f"recorded in {path}; read its trajectories: autocoa-bench show {path}")
 
 
 def score(
@@ -208,6 +210,7 @@ def score(
     """Score recorded runs anew; no answer is generated. With --judge, a model judges them too."""
     from autocoa_bench.judge import SCORER
     from autocoa_bench.runs import scores
+    from autocoa_bench.runs.run_folder import load_run
 
     judging = judge_plan(
         judge, judge_base_url, judge_key_file, judge_engine, judge_prompt, judge_votes
@@ -215,13 +218,13 @@ def score(
     names = names_in(DEFAULT_SCORERS if scorers is None else scorers)
     loaded = scores.text_scorers(names)
     judged = None if scorers is None and judging is None else SCORER in names or bool(judging)
+    recorded = [load_run(folder) for folder in runs]
     if judging:
         with stopped_safely():
-            scores.judge_runs(runs, judging, stderr())
-    for folder in runs:
-        scores.score_run(folder, loaded, judged)
+            recorded = scores.judge_runs(recorded, judging, stderr())
+    scored = [scores.score_run(run, loaded, judged) for run in recorded]
     try:
-        print_report(runs, "leaderboard,faults", judge_audit=judge_audit)
+        print_report(scored, "leaderboard,faults", judge_audit=judge_audit)
     except Incomparable as error:
         typer.echo(
             f"All runs are scored. A table of them is for report to print: {error}", err=True

@@ -1,4 +1,4 @@
-"""How far a scorer agrees with labels: verdicts on answers by a person or a strong model."""
+"""The agreement of a scorer with labels: verdicts on answers by a person or a strong model."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from autocoa_bench.errors import UserError
 from autocoa_bench.scoring import RIGHT, TextScorer
 from autocoa_bench.stats import Interval, wilson
 from autocoa_bench.types import JudgeSpec
-from autocoa_bench.util.json_lines import read_versioned, replace_file
+from autocoa_bench.util.json_lines import cannot_write, read_versioned, replace_file
 from autocoa_bench.util.row_reader import read_rows, row_error
 
 _FORMAT = 1
@@ -23,7 +22,7 @@ _FORMAT = 1
 
 
 class Label(Struct, frozen=True):
-    """An answer and whether it is right."""
+    """An answer, and the verdict on it: true where it is right."""
 
     question: str
     golden_answers: tuple[str, ...]
@@ -32,7 +31,7 @@ class Label(Struct, frozen=True):
 
 
 class Rate(Struct, frozen=True):
-    """A share of `n` answers with Wilson's interval; None of none."""
+    """A share of `n` answers with Wilson's interval; the mean is None where `n` is 0."""
 
     n: int
     mean: float | None
@@ -40,7 +39,7 @@ class Rate(Struct, frozen=True):
 
 
 class Confusion(Struct, frozen=True):
-    """How many answers a scorer and a label call right or wrong."""
+    """The numbers of answers that a scorer and a label call right or wrong."""
 
     both_right: int
     missed: int
@@ -78,7 +77,7 @@ class Confusion(Struct, frozen=True):
     def kappa(self) -> tuple[float, Interval] | None:
         """Cohen's kappa with its large-sample 95 % interval (Cohen 1960).
 
-        None where both call all answers the same: then nothing is left to agree on.
+        None where scorer and labels both call all answers the same, as chance explains that.
         """
         if not self.n:
             return None
@@ -89,14 +88,15 @@ class Confusion(Struct, frozen=True):
         if chance == 1:
             return None
         kappa = (agreed - chance) / (1 - chance)
-        if agreed == 1:  # the large-sample error is nothing then; what is known is not
+        # With full agreement the large-sample error is 0; Wilson's interval is the honest one.
+        if agreed == 1:
             return kappa, Interval((self.agreement.interval.low - chance) / (1 - chance), 1.0)
         half = 1.96 * math.sqrt(agreed * (1 - agreed) / self.n) / (1 - chance)
         return kappa, Interval(max(-1.0, kappa - half), min(1.0, kappa + half))
 
 
 class Audit(Struct, frozen=True):
-    """A scorer's verdicts beside the labels, in the order of the labels; None: it gave none.
+    """Labels and a scorer's verdicts on them, in the same order; None where it gave none.
 
     A text scorer's score of RIGHT or more counts as right.
     """
@@ -117,7 +117,7 @@ class Audit(Struct, frozen=True):
 
     @property
     def unscored(self) -> int:
-        """How many answers have no verdict."""
+        """The number of answers without a verdict."""
         return self.verdicts.count(None)
 
     @property
@@ -128,7 +128,7 @@ class Audit(Struct, frozen=True):
 
 
 class SavedAudit(Struct, frozen=True):
-    """A judge's audit as a file keeps it. `labels` names the labels' file, for a reader."""
+    """A judge's audit as stored in a file. `labels` is the name of the labels' file."""
 
     format: int
     judge: JudgeSpec
@@ -139,14 +139,14 @@ class SavedAudit(Struct, frozen=True):
 
 
 def read_labels(path: Path) -> tuple[Label, ...]:
-    """The labelled answers of a file; other fields of its rows are not read. Raises UserError."""
+    """Read the labelled answers of a file, ignoring other fields. Raises UserError."""
     labels = []
     for number, row in read_rows(path):
         try:
             label = msgspec.convert(row, Label)
         except msgspec.ValidationError as error:
-            wanted = "question, golden_answers (a list), prediction and verdict (true or false)"
-            raise row_error(path, number, f"a label has {wanted}: {error}") from None
+            fields = "question, golden_answers (a list), prediction and verdict (true or false)"
+            raise row_error(path, number, f"a label has {fields}: {error}") from None
         if not label.golden_answers:
             raise row_error(path, number, "golden_answers is empty; a label has at least one")
         labels.append(label)
@@ -154,23 +154,23 @@ def read_labels(path: Path) -> tuple[Label, ...]:
 
 
 def audit(labels: Sequence[Label], scorer: TextScorer) -> Audit:
-    """What a scorer says of labelled answers; there is at least one."""
+    """Score labelled answers, of which there is at least one."""
     scores = (scorer(label.prediction, label.golden_answers) for label in labels)
     return Audit(tuple(labels), tuple(score >= RIGHT for score in scores))
 
 
-def save_audit(path: Path, judge: JudgeSpec, source: str, found: Audit) -> None:
-    """Keep a judge's audit for `read_audit`. Raises UserError."""
-    digest = hashlib.sha256(msgspec.json.encode(found.labels)).hexdigest()
-    saved = SavedAudit(_FORMAT, judge, source, digest, found.counts, found.unscored)
+def save_audit(path: Path, judge: JudgeSpec, labels: str, audit: Audit) -> None:
+    """Write a judge's audit of the named labels for `read_audit`. Raises UserError."""
+    digest = hashlib.sha256(msgspec.json.encode(audit.labels)).hexdigest()
+    saved = SavedAudit(_FORMAT, judge, labels, digest, audit.counts, audit.unscored)
     try:
         replace_file(path, msgspec.json.format(msgspec.json.encode(saved), indent=2) + b"\n")
     except OSError as error:
-        raise UserError(f"cannot write '{path}': {error.strerror}") from None
+        raise cannot_write(path, error) from None
 
 
 def read_audit(path: Path) -> SavedAudit:
-    """A judge's audit that `judge audit --save` wrote. Raises UserError."""
+    """Read a judge's audit that `judge audit --save` wrote. Raises UserError."""
     missing = f"there is no audit '{path}': autocoa-bench judge audit --judge ... --save writes one"
     return read_versioned(path, SavedAudit, _FORMAT, missing)
 

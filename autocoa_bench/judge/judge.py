@@ -1,4 +1,4 @@
-"""Asking a judge: votes, how they are read and counted, and many cases at once."""
+"""The judge: it asks a model about cases, many at once, and counts the votes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from autocoa_bench.util.concurrency import work_through
 from autocoa_bench.util.paths import user_path
 
 CONTEXT_TOKENS = 4096
-"""What a case and its reply have room for."""
+"""The room for a case and its reply."""
 
 _SEEDS = 0x7FFFFFFF
 
@@ -28,83 +28,86 @@ OnVerdict = Callable[[Verdict], None]
 
 
 class Judge:
-    """A plan's judge. Its engine starts when something is asked that nobody has answered yet."""
+    """The judge of a configuration. Its engine starts when a case has no verdict yet."""
 
-    def __init__(self, plan: JudgeConfig, engine: Engine | None = None) -> None:
-        """Load the prompt; `engine` is the plan's unless given. Raises UserError."""
-        self.plan = plan
-        self.prompt = load_prompt(plan.prompt)
-        embedded = plan.engine.partition(":")[0] == "embedded"
-        shipped = self.prompt.adapters.get(plan.model or models.DEFAULT) if embedded else None
-        with _named():
-            self._engine = engine or open_engine(plan.engine, _options(plan, shipped))
+    def __init__(self, config: JudgeConfig, engine: Engine | None = None) -> None:
+        """Load the prompt; `engine` replaces the configuration's. Raises UserError."""
+        self.config = config
+        self.prompt = load_prompt(config.prompt)
+        embedded = config.engine.partition(":")[0] == "embedded"
+        adapter = self.prompt.adapters.get(config.model or models.DEFAULT) if embedded else None
+        with _named_errors():
+            self._engine = engine or open_engine(config.engine, _engine_config(config, adapter))
         self._spec: JudgeSpec | None = None
-        self.asked = JudgeIdentity(
-            plan.engine,
-            plan.base_url,
-            plan.model,
-            _model_sha256(plan),
-            models.resolve_adapter(str(shipped)).sha256 if shipped else "",
+        self.identity = JudgeIdentity(
+            config.engine,
+            config.base_url,
+            config.model,
+            _model_sha256(config),
+            models.resolve_adapter(str(adapter)).sha256 if adapter else "",
             self.prompt.name,
             self.prompt.sha256,
-            plan.votes,
+            config.votes,
         )
 
     async def start(self) -> JudgeSpec:
-        """Make the engine ready, once, and say who judges. Raises UserError."""
+        """Start the engine, once, and return the judge's spec. Raises UserError."""
         if self._spec is None:
-            with _named():
+            with _named_errors():
                 engine = await self._engine.start()
-            name, sha256 = self.prompt.name, self.prompt.sha256
-            self._spec = JudgeSpec(engine, name, sha256, self.plan.votes, self.plan.sampling)
+            prompt, config = self.prompt, self.config
+            self._spec = JudgeSpec(
+                engine, prompt.name, prompt.sha256, config.votes, config.sampling
+            )
         return self._spec
 
-    async def settle(self, kept: VerdictCache, cases: Sequence[Case]) -> JudgeSpec:
-        """Who judges: whoever has judged all of the cases before, else the engine, started.
+    async def settle(self, cache: VerdictCache, cases: Sequence[Case]) -> JudgeSpec:
+        """Return the judge's spec, from the cache if that has all verdicts, else of the engine.
 
         Raises UserError.
         """
-        known = kept.known(self.asked) if self._spec is None else self._spec
-        if known is None or kept.open_cases(known, cases):
-            known = await self.start()
-        kept.meet(self.asked, known)
-        return known
+        spec = self._spec or cache.spec_of(self.identity)
+        if spec is None or cache.open_cases(spec, cases):
+            spec = await self.start()
+        cache.add_judge(self.identity, spec)
+        return spec
 
     async def judge(
-        self, spec: JudgeSpec, kept: VerdictCache, cases: Iterable[Case], on_verdict: OnVerdict
+        self, spec: JudgeSpec, cache: VerdictCache, cases: Iterable[Case], on_verdict: OnVerdict
     ) -> None:
-        """Ask what is not kept yet, `concurrency` cases at a time, keeping verdicts as they come.
+        """Judge the cases without a verdict, `concurrency` at a time, and cache each verdict.
 
         Raises UserError, ServerDown.
         """
 
         async def work(case: Case) -> None:
-            verdict = await self._ask(spec, case)
-            kept.add(verdict)
+            verdict = await self._judge(spec, case)
+            cache.add(verdict)
             on_verdict(verdict)
 
-        with _named():
-            await work_through(kept.open_cases(spec, cases), work, self.plan.concurrency)
+        with _named_errors():
+            await work_through(cache.open_cases(spec, cases), work, self.config.concurrency)
 
     async def close(self) -> None:
         """Stop the engine; safe to call twice."""
         await self._engine.close()
 
-    async def _ask(self, spec: JudgeSpec, case: Case) -> Verdict:
-        plugin = self.prompt.plugin
-        opening = plugin.opening(case.question, case.golds, case.answer)
-        request = Generate(Prompt(opening), stop=(), max_tokens=plugin.max_tokens)
+    async def _judge(self, spec: JudgeSpec, case: Case) -> Verdict:
+        prompt = self.prompt.plugin
+        opening = prompt.opening(case.question, case.golds, case.answer)
+        request = Generate(Prompt(opening), stop=(), max_tokens=prompt.max_tokens)
         key = verdict_key(spec, case)
-        first = zlib.crc32(key.encode())
+        # A case's own seed: its votes do not depend on what is judged beside it.
+        first_seed = zlib.crc32(key.encode())
         replies: list[Completion] = []
         try:
             for vote in range(spec.votes):
-                sampling = replace(spec.sampling, seed=(first + vote) & _SEEDS)
+                sampling = replace(spec.sampling, seed=(first_seed + vote) & _SEEDS)
                 replies += await self._engine.generate(request, sampling)
         except EngineFault as fault:
             texts = tuple(reply.text for reply in replies)
             return Verdict(key, None, f"judge's engine: {fault.kind}: {fault}", texts, faulted=True)
-        votes = [None if _is_cut(reply) else plugin.read(reply.text) for reply in replies]
+        votes = [None if _is_cut(reply) else prompt.read(reply.text) for reply in replies]
         right, reason = majority(votes)
         if not any(vote is not None for vote in votes):
             reason = f"unreadable: {_last_line(replies[0])}"
@@ -112,41 +115,39 @@ class Judge:
 
 
 def majority(votes: Sequence[bool | None]) -> tuple[bool | None, str]:
-    """The majority of the readable votes; None with a reason for a tie or no readable vote.
+    """The majority of the readable votes, with the count as its reason where there are several.
 
-    Among several, how many said so is the reason of a verdict too.
+    The verdict is None, with a reason, for a tie or where no vote is readable.
     """
     readable = [vote for vote in votes if vote is not None]
-    said, n = sum(readable), len(readable)
+    correct, n = sum(readable), len(readable)
     if len(votes) == 1 and n:
         return readable[0], ""
-    if 2 * said == n:
-        return None, f"a tie: {said} of {n} readable votes say correct" if n else "unreadable"
-    return 2 * said > n, f"{said} of {n} readable votes say correct"
+    if 2 * correct == n:
+        return None, f"a tie: {correct} of {n} readable votes say correct" if n else "unreadable"
+    return 2 * correct > n, f"{correct} of {n} readable votes say correct"
 
 
-def _model_sha256(plan: JudgeConfig) -> str:
-    """The hash of a model that is here as a file or a folder, and may be another tomorrow."""
-    path = user_path(plan.model) if plan.model and not plan.base_url else None
-    if path is None or not path.exists():
-        return ""
-    return fingerprint(plan.model)
+def _model_sha256(config: JudgeConfig) -> str:
+    """The hash of a model that is a local file or folder, as its content may change."""
+    path = user_path(config.model) if config.model and not config.base_url else None
+    return fingerprint(config.model) if path is not None and path.exists() else ""
 
 
 def _is_cut(reply: Completion) -> bool:
-    """Whether what would be the last line of a reply is not known."""
+    """True where the reply ran out of tokens, so that its last line is unknown."""
     return reply.stop_reason == "length"
 
 
 def _last_line(reply: Completion) -> str:
     lines = reply.text.strip().splitlines()
-    shown = repr(lines[-1].strip()[:80]) if lines else "an empty reply"
-    return f"{shown}, cut for its length" if _is_cut(reply) else shown
+    line = repr(lines[-1].strip()[:80]) if lines else "an empty reply"
+    return f"{line}, cut for its length" if _is_cut(reply) else line
 
 
 @contextmanager
-def _named() -> Iterator[None]:
-    """Errors say that they are the judge's: a run has another model besides."""
+def _named_errors() -> Iterator[None]:
+    """Errors begin with `the judge`, as a run has another model that may fail."""
     try:
         yield
     except UserError as error:
@@ -154,13 +155,13 @@ def _named() -> Iterator[None]:
         raise
 
 
-def _options(plan: JudgeConfig, adapter: Path | None) -> EngineConfig:
+def _engine_config(config: JudgeConfig, adapter: Path | None) -> EngineConfig:
     return EngineConfig(
-        model=plan.model,
-        base_url=plan.base_url,
+        model=config.model,
+        base_url=config.base_url,
         protocol="auto",
-        concurrency=plan.concurrency,
+        concurrency=config.concurrency,
         context_tokens=CONTEXT_TOKENS,
         adapter=str(adapter or ""),
-        key_file=plan.key_file,
+        key_file=config.key_file,
     )

@@ -1,7 +1,7 @@
 """The prompts of the LLM judge (paper 4.1): the question, the golds and the answer, for a verdict.
 
-Answers are untrusted text. They stand in the prompt as one JSON string, so that no line of an
-answer can be taken for a line of the prompt.
+Answers are untrusted text. The prompt has each as one JSON string, so that no line of an answer
+can be taken for a line of the prompt.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ _VERDICT = re.compile(r"verdict: (correct|incorrect)", re.IGNORECASE)
 
 
 class TextPrompt:
-    """A prompt of one user message whose reply ends with a line that is the verdict.
+    """A prompt of one user message; the last line of its reply is the verdict.
 
-    `max_tokens` bounds the reply; `adapters` and `audits` are as `autocoa_bench.judge.verdict` says.
+    `max_tokens` limits the reply; for `adapters` and `audits` see `JudgePrompt`.
     """
 
     def __init__(
@@ -63,32 +63,28 @@ class TextPrompt:
         self.audits = audits
 
     def opening(self, question: str, golds: Sequence[str], answer: str) -> tuple[Message, ...]:
-        """What the judge is shown."""
-        return (
-            Message(
-                "user",
-                self.text.format(
-                    question=_quoted(question), golds=_quoted(list(golds)), answer=_quoted(answer)
-                ),
-            ),
+        """The one message that the judge receives."""
+        text = self.text.format(
+            question=_quoted(question), golds=_quoted(list(golds)), answer=_quoted(answer)
         )
+        return (Message("user", text),)
 
     def read(self, reply: str) -> bool | None:
-        """The verdict that the last line is; None if it is none."""
+        """The verdict in the last line that is not blank; None where that is no verdict."""
         lines = [line.strip() for line in reply.splitlines() if line.strip()]
-        found = _VERDICT.fullmatch(lines[-1].replace("*", "").removesuffix(".")) if lines else None
-        return found[1].lower() == "correct" if found else None
+        match = _VERDICT.fullmatch(lines[-1].replace("*", "").removesuffix(".")) if lines else None
+        return match[1].lower() == "correct" if match else None
 
 
 def brief() -> TextPrompt:
-    """The verdict alone: for small models, and cheap. The embedded model has learned to give it."""
+    """Asks for the verdict alone: cheap, and the prompt that the shipped judge is trained on."""
     adapters = {"smollm2-135m-instruct": _SHIPPED / "smollm2-135m-judge.gguf"}
     audits = (_SHIPPED / "audit.json",)
     return TextPrompt("brief", BRIEF, max_tokens=16, adapters=adapters, audits=audits)
 
 
 def reasoned() -> TextPrompt:
-    """A comparison first, then the verdict: for models that gain by thinking."""
+    """Asks for a comparison before the verdict: for models that gain by thinking."""
     return TextPrompt("reasoned", REASONED, max_tokens=256)
 
 

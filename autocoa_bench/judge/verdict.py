@@ -1,7 +1,4 @@
-"""The LLM judge: a model says whether an answer is right (paper 4.1), for a reader to check.
-
-`asking` asks and counts votes, `kept` keeps verdicts by content, `probes` tries to mislead.
-"""
+"""The records of judging: the judge's configuration, prompt, cases and verdicts."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from autocoa_bench.option import Option
 from autocoa_bench.types import JudgeSpec, Message, Sampling
 
 SCORER = "judge"
-"""What a judge's verdicts are called among scorers."""
+"""The name of a judge's verdicts among scorers."""
 
 DEFAULT_PROMPT = "brief"
 
@@ -29,18 +26,18 @@ _SEVERAL_VOTES = Sampling(temperature=0.7)
 
 
 class JudgePrompt(Protocol):
-    """How a judge is asked: a plug-in of the group `autocoa_bench.judges` makes one.
+    """The prompt of a judge: a plug-in of the group `autocoa_bench.judges` makes one.
 
-    It may have an attribute `adapters` besides: by model name of the embedded engine, the file of
-    the LoRA adapter that it ships for judging (as a solver's, see `solvers`); and `audits`: files
-    that `judge audit --save` wrote, whose figures stand under the tables of the judges they are of.
+    Two attributes are optional: `adapters` maps model names of the embedded engine to the LoRA
+    adapters that the prompt ships for them, and `audits` are files of `judge audit --save`, whose
+    figures are printed under the tables of the judges that they audit.
     """
 
     max_tokens: int
-    """Bounds the reply."""
+    """Limits the reply."""
 
     def opening(self, question: str, golds: Sequence[str], answer: str) -> tuple[Message, ...]:
-        """What the judge is shown."""
+        """The messages that the judge receives."""
         ...
 
     def read(self, reply: str) -> bool | None:
@@ -78,12 +75,12 @@ class JudgeConfig(ModelConfig, frozen=True, kw_only=True):
 
     @property
     def sampling(self) -> Sampling:
-        """One vote is greedy; several differ."""
+        """Greedy for one vote; with a temperature for several, so that they can differ."""
         return _ONE_VOTE if self.votes == 1 else _SEVERAL_VOTES
 
 
 class Case(Struct, frozen=True):
-    """What a judge is to decide on."""
+    """An answer to judge, with its question and gold answers."""
 
     question: str
     golds: tuple[str, ...]
@@ -91,10 +88,10 @@ class Case(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True, omit_defaults=True, tag="verdict"):
-    """What a judge said of a case: a line of verdicts.jsonl.
+    """A judge's verdict on a case: a line of verdicts.jsonl, under the case's `verdict_key`.
 
-    `key` is `key_of` the case. `right` None: there is no verdict, and `reason` says why; `faulted`
-    where the engine failed, so that the case is asked again.
+    `right` is None where there is no verdict, and `reason` says why. `faulted` marks a failure of
+    the engine; such a case is judged again.
     """
 
     key: str
@@ -106,27 +103,25 @@ class Verdict(Struct, frozen=True, omit_defaults=True, tag="verdict"):
 
 def load_prompt(spec: str) -> LoadedPrompt:
     """Make the prompt that `name` or `name:option=value,...` names. Raises UserError."""
-    name, factory, options = registry.configured("judges", spec)
-    plugin: JudgePrompt = factory(**options)
-    canonical = ",".join(f"{key}={value}" for key, value in sorted(options.items()))
-    shown = plugin.opening("{question}", ("{gold}", "{another}"), "{answer}")
-    adapters: Mapping[str, Path] = getattr(plugin, "adapters", MappingProxyType({}))
+    name, plugin = registry.make("judges", spec)
+    prompt: JudgePrompt = plugin
+    opening = prompt.opening("{question}", ("{gold}", "{another}"), "{answer}")
     return LoadedPrompt(
-        f"{name}:{canonical}" if canonical else name,
-        _sha256(shown, plugin.max_tokens),
-        plugin,
-        adapters,
-        getattr(plugin, "audits", ()),
+        name,
+        _sha256(opening, prompt.max_tokens),
+        prompt,
+        adapters=getattr(prompt, "adapters", MappingProxyType({})),
+        audits=getattr(prompt, "audits", ()),
     )
 
 
 def verdict_key(spec: JudgeSpec, case: Case) -> str:
-    """What a verdict is kept by: judge, question, golds and answer."""
+    """The key of a verdict: a hash of judge, question, golds and answer."""
     return _sha256(spec, case)
 
 
 def judge_description(spec: JudgeSpec) -> str:
-    """A judge in a line: model, prompt and votes, then how it is served."""
+    """A judge in one line: model, prompt and votes, then how it is served."""
     votes = f"{spec.votes} votes at temperature {spec.sampling.temperature:g}"
     settings = [
         f"{key} {str(value)[:10] if key.endswith('sha256') else value}"

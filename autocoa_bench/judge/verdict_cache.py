@@ -1,31 +1,29 @@
-"""Verdicts kept by content: what was judged once is never asked again."""
+"""Verdicts stored by content, so that nothing is judged twice."""
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.judge.verdict import Case, Verdict, verdict_key
 from autocoa_bench.types import JudgeSpec
-from autocoa_bench.util.json_lines import LineFile
+from autocoa_bench.util.json_lines import LineFile, read_lines
 
 NAME = "verdicts.jsonl"
 """The file in a run folder."""
 
 
 class JudgeIdentity(Struct, frozen=True):
-    """A judge in the words of a plan: what is known of it before its engine has started."""
+    """A judge as its configuration describes it, before its engine has started."""
 
     engine: str
     base_url: str
     model: str
     model_sha256: str
-    """Of a model that is a file or a folder here; a named one's is in the program."""
+    """The hash of a model that is a local file or folder; empty for a named one."""
     adapter_sha256: str
     prompt: str
     prompt_sha256: str
@@ -33,13 +31,10 @@ class JudgeIdentity(Struct, frozen=True):
 
 
 class _JudgeLine(Struct, frozen=True, tag="judge"):
-    """A line: who answered to a plan."""
+    """A line that tells which judge a configuration led to."""
 
     asked: JudgeIdentity
     spec: JudgeSpec
-
-
-_decoder = msgspec.json.Decoder(_JudgeLine | Verdict)
 
 
 class VerdictCache:
@@ -47,102 +42,70 @@ class VerdictCache:
 
     def __init__(self, path: Path | None) -> None:
         """Raises UserError where the file is damaged, in use, or cannot be written."""
-        self._path = path
         self._file: LineFile | None = None
         self._verdicts: dict[str, Verdict] = {}
-        self._met: dict[JudgeIdentity, JudgeSpec] = {}
+        self._specs: dict[JudgeIdentity, JudgeSpec] = {}
         if path is None:
             return
+        # Opening cuts a torn last line, so a file of another kind is refused before that.
+        list(_lines(path))
+        self._file = LineFile(path)
         try:
-            if path.exists():
-                list(_lines(path))  # a file of something else is refused before it is touched
-            self._file = LineFile(path)
             for line in _lines(path):
-                self._take(line)
-        except BlockingIOError:
-            raise UserError(
-                f"'{path}' is being written by another judge; wait for it to end"
-            ) from None
-        except OSError as error:
-            raise _cannot_write(path, error) from None
-        except UserError:
+                self._add(line)
+        except BaseException:
             self.close()
             raise
 
-    def of(self, spec: JudgeSpec, case: Case) -> Verdict | None:
-        """A judge's verdict on a case; None where it was not asked."""
+    def get(self, spec: JudgeSpec, case: Case) -> Verdict | None:
+        """A judge's verdict on a case; None where there is none yet."""
         return self._verdicts.get(verdict_key(spec, case))
 
     def open_cases(self, spec: JudgeSpec, cases: Iterable[Case]) -> list[Case]:
-        """What is still to be asked, each once: what never was, and what the engine failed on."""
-        verdicts = ((case, self.of(spec, case)) for case in dict.fromkeys(cases))
+        """The cases to judge, each once: those without a verdict, or whose engine failed."""
+        verdicts = ((case, self.get(spec, case)) for case in dict.fromkeys(cases))
         return [case for case, verdict in verdicts if verdict is None or verdict.faulted]
 
-    def known(self, asked: JudgeIdentity) -> JudgeSpec | None:
-        """Who answered to such a plan last; None where nobody did."""
-        return self._met.get(asked)
+    def spec_of(self, identity: JudgeIdentity) -> JudgeSpec | None:
+        """The spec of the judge that a configuration last led to; None where it led to none."""
+        return self._specs.get(identity)
 
-    def meet(self, asked: JudgeIdentity, spec: JudgeSpec) -> None:
-        """Note who answers to a plan. Raises UserError."""
-        if self.known(asked) != spec:
-            self._write(_JudgeLine(asked, spec))
+    def add_judge(self, identity: JudgeIdentity, spec: JudgeSpec) -> None:
+        """Store which judge a configuration leads to. Raises UserError."""
+        if self.spec_of(identity) != spec:
+            self._write(_JudgeLine(identity, spec))
 
     def add(self, verdict: Verdict) -> None:
-        """Keep a verdict, written whole. Raises UserError when the disk refuses."""
+        """Store a verdict. Raises UserError where the disk refuses."""
         self._write(verdict)
 
     def close(self) -> None:
         """Release the file; safe to call twice."""
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
+        if self._file is not None:
+            self._file.close()
 
     def _write(self, line: _JudgeLine | Verdict) -> None:
-        if self._file is not None and self._path is not None:
-            try:
-                self._file.add(line)
-            except OSError as error:
-                raise _cannot_write(self._path, error) from None
-        self._take(line)
+        if self._file is not None:
+            self._file.add(line)
+        self._add(line)
 
-    def _take(self, line: _JudgeLine | Verdict) -> None:
+    def _add(self, line: _JudgeLine | Verdict) -> None:
         if isinstance(line, _JudgeLine):
-            self._met[line.asked] = line.spec
+            self._specs[line.asked] = line.spec
         else:
             self._verdicts[line.key] = line
 
 
 def read_verdicts(path: Path) -> dict[str, Verdict]:
-    """A file's verdicts by key, the latest of each; none where there is no file.
+    """The latest verdicts of a file by key; none where there is no file.
 
     Raises UserError where it is damaged.
     """
-    try:
-        return {line.key: line for line in _lines(path) if isinstance(line, Verdict)}
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise UserError(f"cannot read '{path}': {error.strerror}") from None
+    return {line.key: line for line in _lines(path) if isinstance(line, Verdict)}
 
 
 def _lines(path: Path) -> Iterator[_JudgeLine | Verdict]:
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
-            if not line.endswith(b"\n"):
-                return  # torn by a kill; the next judging cuts it
-            try:
-                yield _decoder.decode(line)
-            except UNREADABLE as error:
-                raise UserError(
-                    f"'{path}' line {number} is no verdict ({error}); delete that line to have it "
-                    "judged again, or name another file"
-                ) from None
-
-
-def _cannot_write(path: Path, error: OSError) -> UserError:
-    if error.errno == errno.ENOSPC:
-        return UserError(
-            f"the disk is full: cannot write to '{path}'. What was judged is safe; make room and "
-            "run the same command again to go on."
-        )
-    return UserError(f"cannot write '{path}': {error.strerror}")
+    decoder = msgspec.json.Decoder(_JudgeLine | Verdict)
+    return read_lines(
+        path, decoder, "delete that line to have it judged again, or name another file"
+    )

@@ -1,10 +1,11 @@
-"""Where and with what a run is made: the part of run.json that may differ between sessions."""
+"""The part of run.json that may differ between sessions: time, server, code and packages."""
 
 from __future__ import annotations
 
 import platform
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,10 +13,13 @@ from pathlib import Path
 from autocoa_bench.types import Environment
 
 VERSIONED = ("autocoa-bench", "aiohttp", "bm25s", "msgspec", "numpy", "PyStemmer", "xllamacpp")
+"""The packages whose versions a run records, where they are installed."""
 
 
-def here(base_url: str, concurrency: int, search: str = "", engine: str = "") -> Environment:
-    """This session: now, this code, these packages."""
+def current_session(
+    base_url: str, concurrency: int, search: str = "", engine: str = ""
+) -> Environment:
+    """Describe this session: the time, this checkout and the installed packages."""
     return Environment(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         base_url=base_url,
@@ -28,30 +32,28 @@ def here(base_url: str, concurrency: int, search: str = "", engine: str = "") ->
 
 
 def changes(before: Environment, now: Environment) -> Iterator[str]:
-    """What differs from the session before, for people: the numbers of both stand in one run."""
+    """The differences from the session before, to warn that one run holds numbers of both."""
     if before.search and now.search and before.search != now.search:
         yield f"the search engine was {before.search} and is {now.search}"
     if before.engine and now.engine and before.engine != now.engine:
         yield f"the model engine was {before.engine} and is {now.engine}"
     if before.base_url != now.base_url:
         yield f"the server was {before.base_url} and is {now.base_url}"
-    for package, found in now.versions.items():
-        was = before.versions.get(package, "absent")
-        if was != found:
-            yield f"{package} was {was} and is {found}"
+    for package, current in now.versions.items():
+        earlier = before.versions.get(package, "absent")
+        if earlier != current:
+            yield f"{package} was {earlier} and is {current}"
     if before.git_revision != now.git_revision:
-        was, found = (each.git_revision or "unknown" for each in (before, now))
-        yield f"the code was {was} and is {found}"
+        earlier, current = before.git_revision or "unknown", now.git_revision or "unknown"
+        yield f"the code was {earlier} and is {current}"
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for package in VERSIONED:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return versions
 
 
 def _git_revision() -> str:
@@ -66,9 +68,9 @@ def _git_revision() -> str:
 
 
 def _git(*arguments: str) -> str:
-    """What git prints in this file's folder; empty where it fails."""
+    """The output of git in this file's folder; empty where it fails."""
     try:
-        done = subprocess.run(  # noqa: S603 - our own arguments
+        process = subprocess.run(  # noqa: S603 - our own arguments
             ["git", *arguments],  # noqa: S607
             cwd=Path(__file__).parent,
             capture_output=True,
@@ -77,4 +79,4 @@ def _git(*arguments: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return process.stdout.strip() if process.returncode == 0 else ""

@@ -1,9 +1,9 @@
-"""A run folder open for recording: what is there, what is still to run, and how far it has come."""
+"""A run folder open for recording: what it holds, what is left to run, and the progress shown."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,66 +12,87 @@ from rich.markup import escape
 
 from autocoa_bench import scoring
 from autocoa_bench.errors import UserError
-from autocoa_bench.runs import provenance, run_folder
+from autocoa_bench.runs import provenance
+from autocoa_bench.runs.run_folder import Key, Run, RunFolder
 from autocoa_bench.runs.scheduler import Job
 from autocoa_bench.types import Question, Record, RunInfo, Score
-from autocoa_bench.util.run_progress import RunProgress
+from autocoa_bench.util.progress import RunProgress
+
+PROGRESS_SCORER = "em"
+"""The scorer whose mean the progress bars show."""
+
+
+class Recording:
+    """The records of a run, those of earlier sessions included, as they come.
+
+    `waiting` are the jobs without a trajectory: a job that ended in a fault is run again.
+    """
+
+    def __init__(
+        self, folder: RunFolder, questions: Sequence[Question], samples: int, console: Console
+    ) -> None:
+        """Read what the folder holds. Raises UserError where that is damaged or not planned."""
+        jobs = [Job(question, number) for question in questions for number in range(samples)]
+        self.progress = RunProgress(console, Counter(job.question.task for job in jobs))
+        self._folder = folder
+        self._planned = {job.key for job in jobs}
+        self._scorer = scoring.load_scorers((PROGRESS_SCORER,))
+        self._records: dict[Key, Record] = {}
+        self._scores: dict[Key, Score] = {}
+        for record in folder.recorded():
+            self._resume(record)
+        # Workers that were killed with their run may have recorded more than it had read.
+        for record in folder.left_over():
+            if not self._is_done(record.key):
+                self._resume(record)
+                folder.append(record)
+        self.waiting = [job for job in jobs if not self._is_done(job.key)]
+        if len(self.waiting) < len(jobs):
+            recorded = f"{len(jobs) - len(self.waiting)} of {len(jobs)} recorded"
+            console.print(f"resuming {escape(str(folder.path))}: {recorded}")
+            for change in provenance.changes(*folder.info.sessions[-2:]):
+                console.print(f"[yellow]{escape(change)}[/yellow]")
+
+    def add(self, record: Record) -> None:
+        """Write the record of an episode that has just ended. Raises UserError."""
+        self._folder.append(record)
+        self.progress.add(record, self._score(record))
+
+    def run(self) -> Run:
+        """The run so far, with the scores of the progress bars."""
+        records = tuple(self._records.values())
+        return Run(self._folder.path, self._folder.info, records, {PROGRESS_SCORER: self._scores})
+
+    def _resume(self, record: Record) -> None:
+        if record.key not in self._planned:
+            raise UserError(
+                f"'{self._folder.path}' holds a record of question {record.question.id!r} of task "
+                f"{record.question.task!r}, which its run.json does not plan"
+            )
+        score = self._score(record)
+        if record.trajectory is not None:
+            self.progress.resume(record, score)
+
+    def _score(self, record: Record) -> Score:
+        self._records[record.key] = record
+        score = scoring.score_record(record, self._scorer)[PROGRESS_SCORER]
+        self._scores[record.key] = score
+        return score
+
+    def _is_done(self, key: Key) -> bool:
+        record = self._records.get(key)
+        return record is not None and record.trajectory is not None
 
 
 @contextmanager
 def recording(
     path: Path, info: RunInfo, questions: Sequence[Question], samples: int, console: Console
-) -> Iterator[tuple[list[Job], Callable[[Record], None]]]:
-    """A run folder open for recording: what is still to run, and who takes its records."""
-    folder = run_folder.RunFolder(path, info)
-    jobs = [Job(question, n) for question in questions for n in range(samples)]
-    totals = Counter(job.question.task for job in jobs)
-    exact = scoring.load_scorers(("em",))
+) -> Iterator[Recording]:
+    """Open a run folder, new or to be resumed, and show progress. Raises UserError."""
+    folder = RunFolder(path, info)
     try:
-        with RunProgress(console, totals) as progress:
-            done = _resume(folder, {job.key for job in jobs}, progress, exact)
-            if done:
-                recorded = f"{len(done)} of {totals.total()} recorded"
-                console.print(f"resuming {escape(str(path))}: {recorded}")
-                for change in provenance.changes(*folder.info.sessions[-2:]):
-                    console.print(f"[yellow]{escape(change)}[/yellow]")
-
-            def on_record(record: Record) -> None:
-                folder.append(record)
-                progress.add(record, _em(record, exact))
-
-            yield [job for job in jobs if job.key not in done], on_record
+        session = Recording(folder, questions, samples, console)
+        with session.progress:
+            yield session
     finally:
         folder.close()
-
-
-def _resume(
-    folder: run_folder.RunFolder,
-    planned: set[run_folder.Key],
-    progress: RunProgress,
-    exact: dict[str, scoring.TextScorer],
-) -> set[run_folder.Key]:
-    """The keys of what a run folder holds already; a fault is asked again."""
-    done: set[run_folder.Key] = set()
-
-    def take(record: Record) -> None:
-        if record.key not in planned:
-            raise UserError(
-                f"'{folder.path}' holds a record of question {record.question.id!r} of task "
-                f"{record.question.task!r}, which its run.json does not plan"
-            )
-        if record.trajectory is not None:
-            done.add(record.key)
-            progress.resume(record, _em(record, exact))
-
-    for record in folder.recorded():
-        take(record)
-    for record in folder.left_over():
-        if record.key not in done:
-            take(record)
-            folder.append(record)
-    return done
-
-
-def _em(record: Record, exact: dict[str, scoring.TextScorer]) -> Score:
-    return scoring.score_record(record, exact)["em"]

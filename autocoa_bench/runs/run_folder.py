@@ -1,13 +1,11 @@
 """The run folder: run.json, append-only records.jsonl, and scores.jsonl derived from them.
 
-Records are written whole, one line each, as episodes end; a torn last line (a kill in the middle
-of a write) is cut on the next open. A key recorded twice counts once, the later line standing:
-that is how a resumed run replaces a fault.
+Records are written whole, one line each, as episodes end. A key that is recorded twice counts
+once, and the later line stands: that is how a resumed run replaces a fault.
 """
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 from collections.abc import Iterable, Iterator
@@ -19,7 +17,14 @@ from msgspec import Struct
 
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.types import Record, RunInfo, Score, Scored
-from autocoa_bench.util.json_lines import append_line, cut_torn_line, read_versioned, replace_file
+from autocoa_bench.util.json_lines import (
+    LineFile,
+    cannot_write,
+    read_lines,
+    read_versioned,
+    replace_file,
+    whole_lines,
+)
 
 Key = tuple[str, str, int]
 """(task, question id, sample)"""
@@ -28,13 +33,13 @@ FORMAT = 1
 """The version of the run folder's layout."""
 
 SHARDS = "shards"
-"""A folder in the run folder: what several processes record, before one has put it together."""
+"""The subfolder of the files that several processes record to, until one has merged them."""
 
 FILES = ("run.json", "run.lock", "records.jsonl", "scores.jsonl", "verdicts.jsonl")
 
 
 class Run(Struct, frozen=True):
-    """A run as reports read it: one record a key (the latest), scores by scorer and key."""
+    """A run as reports read it: the latest record of each key, and scores by scorer and key."""
 
     path: Path
     info: RunInfo
@@ -43,21 +48,19 @@ class Run(Struct, frozen=True):
 
 
 class Shard:
-    """Records that another process appends to a file of its own, as they come."""
+    """Records that another process appends to a file of its own."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self._read = 0
+        self._position = 0
 
     def new(self) -> Iterator[Record]:
-        """The records since the last call; a line that is not whole yet is none."""
+        """The records appended since the last call. Raises UserError."""
         try:
             with self.file.open("rb") as stream:
-                stream.seek(self._read)
-                for line in stream:
-                    if not line.endswith(b"\n"):
-                        return
-                    self._read += len(line)
+                stream.seek(self._position)
+                for position, line in whole_lines(stream):
+                    self._position = position + len(line)
                     yield msgspec.json.decode(line, type=Record)
         except FileNotFoundError:
             return
@@ -66,84 +69,78 @@ class Shard:
 
 
 class RunFolder:
-    """A run folder open for writing; one process at a time holds it."""
+    """A run folder open for writing, by one process at a time."""
 
     def __init__(self, path: Path, info: RunInfo) -> None:
         """Create or resume. Raises UserError if it is in use, damaged, or another run's."""
         self.path = path
-        self._lock = self._file = -1
+        self._lock = -1
+        self._file: LineFile | None = None
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(path)
             self.info = self._adopt(info)
-            cut_torn_line(path / "records.jsonl")
-            self._file = os.open(
-                path / "records.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644
-            )
+            self._file = LineFile(path / "records.jsonl")
         except OSError as error:
             self.close()
-            raise _cannot_write(path, error) from None
+            raise cannot_write(path, error) from None
         except UserError:
             self.close()
             raise
 
     def _adopt(self, info: RunInfo) -> RunInfo:
-        """Write run.json, or add this session to the one that is there."""
-        if not (self.path / "run.json").exists():
-            records = self.path / "records.jsonl"
-            if records.exists() and records.stat().st_size:
-                raise UserError(
-                    f"'{self.path}' holds records but no run.json that says of what run; "
-                    "choose another --out"
-                )
-        else:
-            found = read_info(self.path)
-            if differences := list(differing(found.spec, info.spec)):
+        """Write run.json, or add this session to the existing one."""
+        if (self.path / "run.json").exists():
+            earlier = read_info(self.path)
+            if differences := list(differing(earlier.spec, info.spec)):
                 raise UserError(
                     f"'{self.path}' holds another run, which differs in {'; '.join(differences)}. "
                     "Choose another --out, or give the same settings to resume it."
                 )
             info = msgspec.structs.replace(
                 info,
-                sessions=(*found.sessions, *info.sessions),
-                scorers=found.scorers,
-                judge=found.judge,
+                sessions=(*earlier.sessions, *info.sessions),
+                scorers=earlier.scorers,
+                judge=earlier.judge,
             )
+        else:
+            records = self.path / "records.jsonl"
+            if records.exists() and records.stat().st_size:
+                raise UserError(
+                    f"'{self.path}' holds records but no run.json that says of what run; "
+                    "choose another --out"
+                )
         write_info(self.path, info)
         return info
 
     def recorded(self) -> Iterator[Record]:
-        """The records already there, one a key."""
-        return iter(_latest(_read_records(self.path)).values())
+        """The records of earlier sessions, one for each key."""
+        return iter(_read_records(self.path))
 
     def left_over(self) -> Iterator[Record]:
-        """What is in shards that nobody has read to the end: their run was killed. They go."""
+        """The records in shards of a run that was killed; each shard is deleted once it is read."""
         for file in sorted((self.path / SHARDS).glob("*.jsonl")):
             yield from Shard(file).new()
             file.unlink()
 
     def append(self, record: Record) -> None:
-        """Write one record whole. Raises UserError when the disk refuses; nothing torn stays."""
-        try:
-            append_line(self._file, msgspec.json.encode(record) + b"\n")
-        except OSError as error:
-            raise _cannot_write(self.path, error) from None
+        """Write one record whole. Raises UserError where the disk refuses."""
+        assert self._file is not None, "the folder is open"
+        self._file.add(record)
 
     def close(self) -> None:
         """Flush to the disk and release the folder; safe to call twice."""
-        if self._file >= 0:
-            os.fsync(self._file)
-            os.close(self._file)
+        if self._file is not None:
+            self._file.close()
         if self._lock >= 0:
             os.close(self._lock)
-        self._file = self._lock = -1
+        self._lock = -1
 
 
 def load_run(path: Path) -> Run:
     """Read a run folder. Raises UserError if it is not one or is damaged."""
     info = read_info(path)
-    records = tuple(_latest(_read_records(path)).values())
-    return Run(path, info, records, _read_scores(path))
+    return Run(path, info, tuple(_read_records(path)), _read_scores(path))
 
 
 def read_info(path: Path) -> RunInfo:
@@ -153,14 +150,14 @@ def read_info(path: Path) -> RunInfo:
 
 
 def write_info(path: Path, info: RunInfo) -> None:
-    """Replace run.json whole. Raises UserError when the disk refuses."""
+    """Replace run.json whole. Raises UserError where the disk refuses."""
     text = msgspec.json.format(msgspec.json.encode(info), indent=2)
     _replace(path / "run.json", text + b"\n")
 
 
 def write_scores(path: Path, scored: Iterable[Scored]) -> None:
-    """Replace scores.jsonl whole. Raises UserError when the disk refuses."""
-    lines = b"".join(msgspec.json.encode(row) + b"\n" for row in scored)
+    """Replace scores.jsonl whole. Raises UserError where the disk refuses."""
+    lines = b"".join(msgspec.json.encode(line) + b"\n" for line in scored)
     _replace(path / "scores.jsonl", lines)
 
 
@@ -197,43 +194,24 @@ def _lock(path: Path) -> int:
     return file
 
 
-def _read_records(path: Path) -> Iterator[Record]:
-    decoder = msgspec.json.Decoder(Record)
-    file = path / "records.jsonl"
-    try:
-        stream = file.open("rb")
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise UserError(f"cannot read '{file}': {error.strerror}") from None
-    with stream:
-        for number, line in enumerate(stream, 1):
-            if not line.endswith(b"\n"):
-                return  # torn by a kill; the next run on this folder cuts it
-            try:
-                yield decoder.decode(line)
-            except UNREADABLE as error:
-                raise UserError(
-                    f"'{file}' line {number} is damaged ({error}); delete that line to have its "
-                    "question asked again"
-                ) from None
-
-
-def _latest(records: Iterable[Record]) -> dict[Key, Record]:
-    return {record.key: record for record in records}
+def _read_records(path: Path) -> Iterable[Record]:
+    """The latest record of each key, in the order in which the keys were first recorded."""
+    advice = "delete that line to run its question again"
+    lines = read_lines(path / "records.jsonl", msgspec.json.Decoder(Record), advice)
+    return {record.key: record for record in lines}.values()
 
 
 def _read_scores(path: Path) -> dict[str, dict[Key, Score]]:
-    """The scores; none where the file is missing or damaged: they are derived, and made anew."""
+    """The scores; none where the file is missing or damaged, as they can be derived anew."""
     scores: dict[str, dict[Key, Score]] = {}
     try:
         content = (path / "scores.jsonl").read_bytes()
-        rows = msgspec.json.Decoder(Scored).decode_lines(content)
+        lines = msgspec.json.Decoder(Scored).decode_lines(content)
     except (OSError, *UNREADABLE):
         return scores
-    for row in rows:
-        for scorer, score in row.scores.items():
-            scores.setdefault(scorer, {})[(row.task, row.question_id, row.sample)] = score
+    for line in lines:
+        for scorer, score in line.scores.items():
+            scores.setdefault(scorer, {})[line.task, line.question_id, line.sample] = score
     return scores
 
 
@@ -241,13 +219,4 @@ def _replace(file: Path, content: bytes) -> None:
     try:
         replace_file(file, content)
     except OSError as error:
-        raise _cannot_write(file.parent, error) from None
-
-
-def _cannot_write(path: Path, error: OSError) -> UserError:
-    if error.errno == errno.ENOSPC:
-        return UserError(
-            f"the disk is full: cannot write to '{path}'. What was recorded is safe; make room "
-            "and run the same command again to resume."
-        )
-    return UserError(f"cannot write to '{path}': {error.strerror}")
+        raise cannot_write(file.parent, error) from None

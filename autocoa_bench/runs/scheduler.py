@@ -26,111 +26,128 @@ from autocoa_bench.types import (
 )
 from autocoa_bench.util.concurrency import work_through
 
+_SEEDS = 0x7FFFFFFF
+"""Servers take seeds of 31 bits."""
+
 
 class Backends(NamedTuple):
-    """What an episode acts on; None for what the solver does not use."""
+    """The engine and the search of an episode; None for what the solver does not use."""
 
     engine: Engine | None
     search: SearchEngine | None
 
+    async def close(self) -> None:
+        """Close both."""
+        if self.engine is not None:
+            await self.engine.close()
+        if self.search is not None:
+            await self.search.close()
+
 
 class AnswersQuestions(Protocol):
-    """Whatever answers a question; `solvers.Solver` is the one that the command line makes."""
+    """Anything that answers questions; `runs.solvers.Solver` is the usual one."""
 
     async def solve(
-        self, question: Question, world: Backends, sampling: Sampling, budget: Budget
+        self, question: Question, backends: Backends, sampling: Sampling, budget: Budget
     ) -> Trajectory:
-        """One episode. Raises Fault."""
+        """Run one episode. Raises Fault."""
         ...
 
 
-_SEEDS = 0x7FFFFFFF
-
-
 class Job(NamedTuple):
-    """One episode to run."""
+    """One episode to run: a question and the number of its sample."""
 
     question: Question
     sample: int
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """The key of the record that it makes."""
+        """The key of the episode's record."""
         return (self.question.task, self.question.id, self.sample)
-
-
-async def drive(
-    question: Question, dialect: Dialect, world: Backends, sampling: Sampling, budget: Budget
-) -> Trajectory:
-    """Run one episode to its end, timing every exchange. Raises Fault."""
-    this = EpisodeId()
-    outer = EPISODE.set(this)
-    try:
-        return await _drive(episode(question, dialect, budget), world, sampling)
-    finally:
-        this.over = True
-        EPISODE.reset(outer)
-
-
-async def _drive(run: Episode, world: Backends, sampling: Sampling) -> Trajectory:
-    assert world.engine is not None, "a dialect needs a model engine"
-    event = next(run)
-    while True:
-        start = perf_counter()
-        reply: Reply
-        if isinstance(event, Generate):
-            # A seed of its own for every completion: draws of one episode are independent.
-            sampling = msgspec.structs.replace(sampling, seed=(sampling.seed + 1) & _SEEDS)
-            try:
-                [completion] = await world.engine.generate(event, sampling)
-                reply = msgspec.structs.replace(completion, seconds=perf_counter() - start)
-            except EngineFault as fault:
-                if fault.kind != CONTEXT:
-                    raise
-                reply = context_errors.refused(str(fault))
-        else:
-            if world.search is None:
-                raise SearchFault("no-search-engine", "the solver searched, but nothing answers")
-            passages = await world.search.search(event.query)
-            reply = Observation(passages, perf_counter() - start)
-        try:
-            event = run.send(reply)
-        except StopIteration as end:
-            trajectory: Trajectory = end.value
-            return trajectory
-
-
-def episode_seed(seed: int, question: Question, sample: int) -> int:
-    """A seed of its own for every question and sample, the same on every machine."""
-    return zlib.crc32(f"{seed}:{question.task}:{question.id}:{sample}".encode()) & _SEEDS
 
 
 async def run_jobs(
     jobs: Iterable[Job],
     solver: AnswersQuestions,
-    world: Backends,
+    backends: Backends,
     sampling: Sampling,
     budget: Budget,
     concurrency: int,
     on_record: Callable[[Record], None],
 ) -> None:
-    """Run every job, `concurrency` at a time, handing each record over as its episode ends.
+    """Run every job, `concurrency` at a time, and hand over each record as its episode ends.
 
-    A fault becomes a record with a note and never stops the others. Whatever `on_record` raises
+    A fault becomes a record with a note and does not stop the others. An exception of `on_record`
     stops the run at once.
     """
 
     async def work(job: Job) -> None:
-        question, sample = job
+        question, number = job
         seeded = msgspec.structs.replace(
-            sampling, seed=episode_seed(sampling.seed, question, sample)
+            sampling, seed=episode_seed(sampling.seed, question, number)
         )
         start = perf_counter()
-        trajectory, note = None, None
+        trajectory, fault = None, None
         try:
-            trajectory = await solver.solve(question, world, seeded, budget)
-        except Fault as fault:
-            note = FaultNote(fault.kind, str(fault))
-        on_record(Record(question, sample, trajectory, note, perf_counter() - start))
+            trajectory = await solver.solve(question, backends, seeded, budget)
+        except Fault as error:
+            fault = FaultNote(error.kind, str(error))
+        on_record(Record(question, number, trajectory, fault, perf_counter() - start))
 
     await work_through(jobs, work, concurrency)
+
+
+def episode_seed(seed: int, question: Question, sample: int) -> int:
+    """The seed of one question's sample, the same on every machine and in any order."""
+    return zlib.crc32(f"{seed}:{question.task}:{question.id}:{sample}".encode()) & _SEEDS
+
+
+async def drive(
+    question: Question, dialect: Dialect, backends: Backends, sampling: Sampling, budget: Budget
+) -> Trajectory:
+    """Run one episode to its end and time every exchange. Raises Fault."""
+    # Engines read the id from the context, to keep an episode's requests on one server.
+    identifier = EpisodeId()
+    token = EPISODE.set(identifier)
+    try:
+        return await _drive(episode(question, dialect, budget), backends, sampling)
+    finally:
+        identifier.over = True
+        EPISODE.reset(token)
+
+
+async def _drive(events: Episode, backends: Backends, sampling: Sampling) -> Trajectory:
+    event = next(events)
+    while True:
+        if isinstance(event, Generate):
+            # Each completion has a seed of its own, so that an episode's samples are independent.
+            sampling = msgspec.structs.replace(sampling, seed=(sampling.seed + 1) & _SEEDS)
+            reply = await _generate(event, backends, sampling)
+        else:
+            reply = await _search(event.query, backends)
+        try:
+            event = events.send(reply)
+        except StopIteration as end:
+            trajectory: Trajectory = end.value
+            return trajectory
+
+
+async def _generate(request: Generate, backends: Backends, sampling: Sampling) -> Reply:
+    assert backends.engine is not None, "a dialect needs a model engine"
+    start = perf_counter()
+    try:
+        [completion] = await backends.engine.generate(request, sampling)
+    except EngineFault as fault:
+        # A prompt that is too long for the server is the episode's to shorten.
+        if fault.kind == CONTEXT:
+            return context_errors.refused(str(fault))
+        raise
+    return msgspec.structs.replace(completion, seconds=perf_counter() - start)
+
+
+async def _search(query: str, backends: Backends) -> Observation:
+    if backends.search is None:
+        raise SearchFault("no-search-engine", "the solver searched, but the run has no search")
+    start = perf_counter()
+    passages = await backends.search.search(query)
+    return Observation(passages, perf_counter() - start)

@@ -1,10 +1,11 @@
-"""From recorded runs to scored ones: text scorers, and a judge's verdicts beside them."""
+"""From recorded runs to scored ones: text scorers, and the verdicts of a judge beside them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -12,24 +13,25 @@ from rich.console import Console
 from rich.markup import escape
 
 from autocoa_bench import judge, scoring
+from autocoa_bench.engines import EMBEDDED
 from autocoa_bench.engines.weights.models import DEFAULT
 from autocoa_bench.errors import UserError
 from autocoa_bench.judge import probes
 from autocoa_bench.judge.agreement import Label, SavedAudit, read_audit
 from autocoa_bench.judge.judge import Judge
 from autocoa_bench.judge.verdict_cache import NAME, VerdictCache, read_verdicts
-from autocoa_bench.runs import run_folder
+from autocoa_bench.runs.run_folder import Key, Run, load_run, write_info, write_scores
 from autocoa_bench.types import JudgeSpec, Record, RunInfo, Score, Scored
-from autocoa_bench.util.run_progress import JudgeProgress
-
-EMBEDDED = "embedded"
-"""The engine whose answers the judge that ships judges."""
+from autocoa_bench.util.progress import JudgeProgress
 
 _NOT_JUDGED = "not judged yet"
 
+Scores = Mapping[str, Mapping[Key, Score]]
+"""Scores by scorer and record."""
+
 
 def text_scorers(names: Iterable[str]) -> dict[str, scoring.TextScorer]:
-    """The scorers of these names but the judge, which is none of text. Raises UserError."""
+    """The scorers of these names without the judge, which reads no text. Raises UserError."""
     names = list(names)
     if names == [judge.SCORER]:
         return {}
@@ -37,255 +39,262 @@ def text_scorers(names: Iterable[str]) -> dict[str, scoring.TextScorer]:
 
 
 def score_run(
-    folder: Path, scorers: dict[str, scoring.TextScorer], judged: bool | None = None
-) -> tuple[Record, ...]:
-    """Score every record of a run anew and write scores.jsonl; nothing is generated.
+    run: Run,
+    scorers: Mapping[str, scoring.TextScorer],
+    judged: bool | None = None,
+    known: Scores = MappingProxyType({}),
+) -> Run:
+    """Score every record of a run, write scores.jsonl, and return the scored run.
 
-    `judged` says whether the verdicts of the run's judge are among the scores; None: as before.
-    Returns the records. Raises UserError where no judge has judged the run.
+    `known` are scores that need not be computed again. `judged` tells whether the verdicts of the
+    run's judge are among the scores; None: as before. Raises UserError where no judge has judged
+    the run.
     """
-    loaded = run_folder.load_run(folder)
-    info = loaded.info
     if judged is None:
-        judged = judge.SCORER in info.scorers
-    verdicts = _scores_by_judge(loaded) if judged else {}
-    rows = []
-    for record in loaded.records:
-        scores = scoring.score_record(record, scorers)
-        if judged:
-            scores[judge.SCORER] = verdicts[record.key]
-        rows.append(Scored(*record.key, scores=scores))
-    run_folder.write_scores(folder, rows)
-    names = (*scorers, *([judge.SCORER] if judged else []))
-    if info.scorers != names:
-        run_folder.write_info(folder, replace(info, scorers=names))
-    return loaded.records
+        judged = judge.SCORER in run.info.scorers
+    scores: dict[str, dict[Key, Score]] = {name: {} for name in scorers}
+    for record in run.records:
+        current = {
+            name: known[name][record.key]
+            for name in scorers
+            if name in known and scoring.is_current(record, known[name].get(record.key))
+        }
+        missing = {name: scorer for name, scorer in scorers.items() if name not in current}
+        for name, score in (current | scoring.score_record(record, missing)).items():
+            scores[name][record.key] = score
+    if judged:
+        scores[judge.SCORER] = _scores_by_judge(run)
+    rows = (
+        Scored(*record.key, scores={name: scores[name][record.key] for name in scores})
+        for record in run.records
+    )
+    write_scores(run.path, rows)
+    info = run.info
+    if info.scorers != tuple(scores):
+        info = replace(info, scorers=tuple(scores))
+        write_info(run.path, info)
+    return Run(run.path, info, run.records, scores)
 
 
-def load_scored(folder: Path) -> run_folder.Run:
-    """Read a run for a report, scoring first what was recorded or judged since the last time."""
-    loaded = run_folder.load_run(folder)
-    if _is_current(loaded):
-        return loaded
-    score_run(folder, text_scorers(loaded.info.scorers))
-    return run_folder.load_run(folder)
+def load_scored(folder: Path) -> Run:
+    """Read a run for a report; score first what was recorded or judged since the last time."""
+    run = load_run(folder)
+    return run if _is_current(run) else score_run(run, text_scorers(run.info.scorers))
 
 
-def shipped_audits(runs: Iterable[run_folder.Run]) -> list[SavedAudit]:
+def shipped_audits(runs: Iterable[Run]) -> list[SavedAudit]:
     """The audits that ship with the prompts of the judges of runs. Raises UserError."""
     prompts = {run.info.judge.prompt for run in runs if run.info.judge}
     audits = []
     for prompt in sorted(prompts):
         try:
             files = judge.load_prompt(prompt).audits
-        except UserError:  # a run outlives the package that made it
+        except UserError:  # a run outlives the package that its prompt came from
             continue
         audits += [read_audit(file) for file in files]
     return audits
 
 
-def judge_runs(folders: Sequence[Path], plan: judge.JudgeConfig, console: Console) -> None:
-    """Have a model judge all answers of runs that it has not judged yet, and write the scores.
+def judge_runs(runs: Sequence[Run], config: judge.JudgeConfig, console: Console) -> list[Run]:
+    """Judge all answers of runs that this judge has not judged yet, and return the scored runs.
 
-    Raises UserError, also where every verdict failed, and KeyboardInterrupt once all that was
-    judged is safe.
+    Raises UserError, also where every verdict failed, and KeyboardInterrupt once all verdicts are
+    safe on disk.
     """
 
-    async def work() -> None:
-        asked = Judge(plan)
+    async def work() -> list[Run]:
+        judging = Judge(config)
         try:
-            for folder in folders:
-                await _judge_run(folder, asked, console)
+            return [await _judge_run(run, judging, console) for run in runs]
         finally:
-            await asked.close()
+            await judging.close()
 
-    asyncio.run(work())
+    return asyncio.run(work())
 
 
-def judge_embedded(folders: Sequence[Path], concurrency: int, console: Console) -> None:
-    """Have the judge that ships judge those of the runs that the embedded engine answered.
+def judge_embedded(runs: Sequence[Run], concurrency: int, console: Console) -> list[Run]:
+    """Have the shipped judge judge the runs of the embedded engine, and return all the runs.
 
-    One that another judge has judged is left to that. Raises as `judge_runs` does.
+    A run that another judge has judged is left as it is. Raises as `judge_runs` does.
     """
-    plan = judge.JudgeConfig(model=DEFAULT, engine=EMBEDDED, concurrency=concurrency)
-    infos = {folder: run_folder.load_run(folder).info for folder in folders}
-    own = [folder for folder, info in infos.items() if _is_for_shipped(info)]
-    if own:
-        judge_runs(own, plan, console)
+    config = judge.JudgeConfig(model=DEFAULT, engine=EMBEDDED, concurrency=concurrency)
+    embedded = [run for run in runs if _is_for_shipped(run.info)]
+    judged = iter(judge_runs(embedded, config, console) if embedded else ())
+    return [next(judged) if _is_for_shipped(run.info) else run for run in runs]
 
 
 def _is_for_shipped(info: RunInfo) -> bool:
     judged = info.judge.engine if info.judge else None
-    others = judged is not None and (judged.engine, judged.model) != (EMBEDDED, DEFAULT)
-    return info.spec.engine.engine == EMBEDDED and not others
+    by_another = judged is not None and (judged.engine, judged.model) != (EMBEDDED, DEFAULT)
+    return info.spec.engine.engine == EMBEDDED and not by_another
 
 
-def check_judge(plan: judge.JudgeConfig) -> None:
-    """Raises UserError where a judge cannot be had: before a long run rather than after it.
+def check_judge(config: judge.JudgeConfig) -> None:
+    """Check a judge before a long run rather than after it. Raises UserError.
 
-    An engine that is not a server's is started after it alone.
+    Only a server is asked: other engines start when the run is over.
     """
 
     async def work() -> None:
-        asked = Judge(plan)
+        judging = Judge(config)
         try:
-            if plan.base_url:
-                await asked.start()
+            if config.base_url:
+                await judging.start()
         finally:
-            await asked.close()
+            await judging.close()
 
     asyncio.run(work())
 
 
 def judge_cases(
-    cases: Sequence[judge.Case], plan: judge.JudgeConfig, file: Path | None, console: Console
+    cases: Sequence[judge.Case], config: judge.JudgeConfig, file: Path | None, console: Console
 ) -> tuple[JudgeSpec, list[judge.Verdict]]:
-    """Who judges, and what it says of each case; `file` keeps verdicts, and is asked first.
+    """Judge cases, and return the judge and its verdicts; `file` caches the verdicts.
 
     Raises UserError and KeyboardInterrupt as `judge_runs` does.
     """
 
     async def work() -> tuple[JudgeSpec, list[judge.Verdict]]:
-        asked, kept = Judge(plan), VerdictCache(file)
+        judging, cache = Judge(config), VerdictCache(file)
         try:
-            spec = await asked.settle(kept, cases)
-            failed = await _ask(asked, spec, kept, cases, console, "judging")
-            _refuse_all_failed(failed, f"of {len(cases):,}")
-            found = [kept.of(spec, case) for case in cases]
-            return spec, [verdict for verdict in found if verdict is not None]
+            spec = await judging.settle(cache, cases)
+            failures = await _judge(judging, spec, cache, cases, console, "judging")
+            failures.refuse_all(f"of {len(cases):,}")
+            verdicts = [cache.get(spec, case) for case in cases]
+            return spec, [verdict for verdict in verdicts if verdict is not None]
         finally:
-            kept.close()
-            await asked.close()
+            cache.close()
+            await judging.close()
 
     return asyncio.run(work())
 
 
 def judge_labels(
-    labels: Sequence[Label], plan: judge.JudgeConfig, file: Path | None, console: Console
+    labels: Sequence[Label], config: judge.JudgeConfig, file: Path | None, console: Console
 ) -> tuple[JudgeSpec, tuple[bool | None, ...]]:
-    """Who judges, and its verdict on each labelled answer; None too where there is no answer.
+    """Judge labelled answers, and return the judge and its verdicts; None where there is no answer.
 
     Raises UserError and KeyboardInterrupt as `judge_runs` does.
     """
-    answered = [label for label in labels if label.prediction.strip()]
-    cases = [judge.Case(each.question, each.golden_answers, each.prediction) for each in answered]
-    spec, verdicts = judge_cases(cases, plan, file, console)
-    said = iter(verdicts)
-    return spec, tuple(next(said).right if each.prediction.strip() else None for each in labels)
+    spec, verdicts = judge_cases(_cases(labels), config, file, console)
+    remaining = iter(verdicts)
+    return spec, tuple(
+        next(remaining).right if label.prediction.strip() else None for label in labels
+    )
 
 
 def probe_judge(
-    labels: Sequence[Label], plan: judge.JudgeConfig, file: Path | None, console: Console
+    labels: Sequence[Label], config: judge.JudgeConfig, file: Path | None, console: Console
 ) -> tuple[JudgeSpec, probes.ProbeResults]:
-    """Who judges, and how its verdicts on labelled answers stand up to `judge.probes`.
+    """Probe a judge on labelled answers (see `judge.probes`), and return it and its verdicts.
 
     Raises UserError and KeyboardInterrupt as `judge_runs` does.
     """
-    answered = [label for label in labels if label.prediction.strip()]
-    cases = [judge.Case(each.question, each.golden_answers, each.prediction) for each in answered]
-    wrong = [case for case, label in zip(cases, answered, strict=True) if not label.verdict]
-    kinds = probes.injections(wrong), probes.positions(cases)
-    asked = [case for kind in kinds for probe in kind for case in (probe.plain, probe.changed)]
-    if not asked:
+    wrong = _cases([label for label in labels if not label.verdict])
+    kinds = probes.injections(wrong), probes.positions(_cases(labels))
+    cases = [case for kind in kinds for probe in kind for case in (probe.plain, probe.changed)]
+    if not cases:
         raise UserError(
             "a probe needs answers labelled wrong, or of several questions: there is none"
         )
-    spec, verdicts = judge_cases(asked, plan, file, console)
-    right = {case: verdict.right for case, verdict in zip(asked, verdicts, strict=True)}
-    found: list[dict[str, list[tuple[bool | None, bool | None]]]] = [{}, {}]
-    for kind, by_name in zip(kinds, found, strict=True):
-        for probe in kind:
-            by_name.setdefault(probe.name, []).append((right[probe.plain], right[probe.changed]))
-    return spec, probes.ProbeResults(*found)
+    spec, verdicts = judge_cases(cases, config, file, console)
+    right = {case: verdict.right for case, verdict in zip(cases, verdicts, strict=True)}
+    return spec, probes.ProbeResults(*(probes.pairs_by_probe(kind, right) for kind in kinds))
 
 
-async def _judge_run(folder: Path, asked: Judge, console: Console) -> None:
-    loaded = run_folder.load_run(folder)
-    found = [_case(record) for record in loaded.records]
-    cases = [case for case in found if isinstance(case, judge.Case)]
-    kept = VerdictCache(folder / NAME)
+def _cases(labels: Iterable[Label]) -> list[judge.Case]:
+    """The labelled answers that are not blank, as cases."""
+    return [
+        judge.Case(label.question, label.golden_answers, label.prediction)
+        for label in labels
+        if label.prediction.strip()
+    ]
+
+
+async def _judge_run(run: Run, judging: Judge, console: Console) -> Run:
+    cases = [case for case in map(_case, run.records) if isinstance(case, judge.Case)]
+    cache = VerdictCache(run.path / NAME)
     try:
-        spec = await asked.settle(kept, cases)
-        # Said before anything is asked, so that a report of what a kill leaves is right.
-        scorers = (*(name for name in loaded.info.scorers if name != judge.SCORER), judge.SCORER)
-        run_folder.write_info(folder, replace(loaded.info, judge=spec, scorers=scorers))
-        failed = await _ask(asked, spec, kept, cases, console, f"judging {folder.name}")
+        spec = await judging.settle(cache, cases)
+        # run.json names the judge before it is asked, so that a report of a killed run is right.
+        scorers = (*(name for name in run.info.scorers if name != judge.SCORER), judge.SCORER)
+        run = replace(run, info=replace(run.info, judge=spec, scorers=scorers))
+        write_info(run.path, run.info)
+        failures = await _judge(judging, spec, cache, cases, console, f"judging {run.path.name}")
     finally:
-        kept.close()
-    score_run(folder, text_scorers(scorers))
-    _refuse_all_failed(failed, f"of '{folder}'")
+        cache.close()
+    scored = score_run(run, text_scorers(scorers), known=run.scores)
+    failures.refuse_all(f"of '{run.path}'")
+    return scored
 
 
-class _Failed(NamedTuple):
-    """Why the judge's engine failed, of how many answers that it was asked about."""
+class _Failures(NamedTuple):
+    """The reasons for which the judge's engine failed, of so many cases."""
 
     reasons: list[str]
-    asked: int
+    cases: int
+
+    def refuse_all(self, scope: str) -> None:
+        """Refuse a judge that could judge nothing: it has no figures worth printing."""
+        if self.cases and len(self.reasons) == self.cases:
+            raise UserError(
+                f"no answer {scope} could be judged, the first for {self.reasons[0]}. Fix the "
+                "cause and run the same command again to retry."
+            )
 
 
-async def _ask(
-    asked: Judge,
+async def _judge(
+    judging: Judge,
     spec: JudgeSpec,
-    kept: VerdictCache,
+    cache: VerdictCache,
     cases: Sequence[judge.Case],
     console: Console,
     label: str,
-) -> _Failed:
-    """Ask what is not kept yet, with a bar."""
-    waiting = kept.open_cases(spec, cases)
-    failed = _Failed([], len(waiting))
-    if known := len(set(cases)) - len(waiting):
-        console.print(f"{escape(label)}: {known:,} of {len(set(cases)):,} answers are judged")
+) -> _Failures:
+    """Judge the cases that the cache has no verdict on, and show progress."""
+    waiting = cache.open_cases(spec, cases)
+    failures = _Failures([], len(waiting))
+    total = len(set(cases))
+    if judged := total - len(waiting):
+        console.print(f"{escape(label)}: {judged:,} of {total:,} answers are judged")
     with JudgeProgress(console, label, len(waiting)) as progress:
 
         def on_verdict(verdict: judge.Verdict) -> None:
             progress.add(verdict.right)
             if verdict.faulted:
-                failed.reasons.append(verdict.reason)
+                failures.reasons.append(verdict.reason)
 
-        await asked.judge(spec, kept, waiting, on_verdict)
-    return failed
-
-
-def _refuse_all_failed(failed: _Failed, whose: str) -> None:
-    """A judge of whom nothing worked has no figures worth printing."""
-    if failed.asked and len(failed.reasons) == failed.asked:
-        raise UserError(
-            f"no answer {whose} could be judged, the first for {failed.reasons[0]}. Once that is "
-            "mended, the same command asks again."
-        )
+        await judging.judge(spec, cache, waiting, on_verdict)
+    return failures
 
 
 def _case(record: Record) -> judge.Case | Score:
-    """What a judge is asked of a record; its score where there is nothing to ask."""
+    """The case that a record is for a judge; its score where it has no answer to judge."""
     answer = scoring.answer_of(record)
     if isinstance(answer, Score):
         return answer
     return judge.Case(record.question.text, record.question.golden_answers, answer)
 
 
-def _is_current(loaded: run_folder.Run) -> bool:
+def _is_current(run: Run) -> bool:
     scored = all(
-        scoring.is_current(record, loaded.scores.get(name, {}).get(record.key))
-        for name in loaded.info.scorers
-        for record in loaded.records
+        scoring.is_current(record, run.scores.get(name, {}).get(record.key))
+        for name in run.info.scorers
+        for record in run.records
     )
-    judged = judge.SCORER in loaded.info.scorers
-    return scored and (
-        not judged or loaded.scores.get(judge.SCORER, {}) == _scores_by_judge(loaded)
-    )
+    judged = judge.SCORER in run.info.scorers
+    return scored and (not judged or run.scores.get(judge.SCORER, {}) == _scores_by_judge(run))
 
 
-def _scores_by_judge(loaded: run_folder.Run) -> dict[run_folder.Key, Score]:
+def _scores_by_judge(run: Run) -> dict[Key, Score]:
     """Each record's score by the run's judge, from the verdicts that the run folder keeps."""
-    info: RunInfo = loaded.info
-    if info.judge is None:
-        raise UserError(f"no model has judged '{loaded.path}': score it with --judge MODEL")
-    verdicts = read_verdicts(loaded.path / NAME)
-    return {record.key: _score(record, info.judge, verdicts) for record in loaded.records}
+    if run.info.judge is None:
+        raise UserError(f"no model has judged '{run.path}': score it with --judge MODEL")
+    verdicts = read_verdicts(run.path / NAME)
+    return {record.key: _verdict_score(record, run.info.judge, verdicts) for record in run.records}
 
 
-def _score(record: Record, spec: JudgeSpec, verdicts: dict[str, judge.Verdict]) -> Score:
+def _verdict_score(record: Record, spec: JudgeSpec, verdicts: Mapping[str, judge.Verdict]) -> Score:
     case = _case(record)
     if isinstance(case, Score):
         return case

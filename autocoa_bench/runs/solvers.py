@@ -1,4 +1,4 @@
-"""From a name such as `react:shots=0` to something that answers questions."""
+"""Solvers: from a name such as `react:shots=0` to an object that answers questions."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from autocoa_bench.types import Budget, Question, Sampling, Trajectory
 class DirectSolver(Protocol):
     """A solver that runs its own loop: any function from a question to a trajectory.
 
-    `solve` is called in a thread of its own; its searches and model calls are its own business.
+    `solve` is called in a thread of its own and makes its own searches and model calls.
     """
 
     name: str
     section: str
 
     def solve(self, question: Question) -> Trajectory:
-        """Answer one question. Whatever it raises is a fault of that question."""
+        """Answer one question. Any exception is a fault of that question."""
         ...
 
 
@@ -39,17 +39,17 @@ class Solver(NamedTuple):
     prompt_sha256: str
     plugin: Dialect | DirectSolver
     adapters: Mapping[str, Path] = MappingProxyType({})
-    """By model name, the LoRA adapter that the solver ships for it (a plug-in's `adapters`)."""
+    """The LoRA adapters that the solver ships, by model name (a plug-in's `adapters`)."""
 
     @property
     def uses_engine(self) -> bool:
-        """Whether the harness's model engine answers for it."""
+        """True for a dialect, which the run's model engine answers for."""
         return not isinstance(self.plugin, DirectSolver)
 
     async def solve(
-        self, question: Question, world: Backends, sampling: Sampling, budget: Budget
+        self, question: Question, backends: Backends, sampling: Sampling, budget: Budget
     ) -> Trajectory:
-        """One episode. Raises Fault."""
+        """Run one episode. Raises Fault."""
         if isinstance(self.plugin, DirectSolver):
             try:
                 return await asyncio.to_thread(self.plugin.solve, question)
@@ -57,15 +57,12 @@ class Solver(NamedTuple):
                 raise
             except Exception as error:
                 raise Fault("solver-error", f"{type(error).__name__}: {error}") from error
-        return await drive(question, self.plugin, world, sampling, budget)
+        return await drive(question, self.plugin, backends, sampling, budget)
 
 
 def load_solver(spec: str) -> Solver:
     """Make the solver that `name` or `name:option=value,...` names. Raises UserError."""
-    name, factory, options = registry.configured("solvers", spec)
-    plugin = factory(**options)
-    canonical = ",".join(f"{key}={value}" for key, value in sorted(options.items()))
-    label = f"{name}:{canonical}" if canonical else name
+    label, plugin = registry.make("solvers", spec)
     if isinstance(plugin, DirectSolver):
         return Solver(label, plugin.section, searches=False, prompt_sha256="", plugin=plugin)
     adapters: Mapping[str, Path] = getattr(plugin, "adapters", {})

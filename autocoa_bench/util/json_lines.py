@@ -1,11 +1,13 @@
-"""JSON files that survive a kill: lines appended whole, and files replaced whole."""
+"""JSON files that survive a kill: files replaced whole, and files of lines appended whole."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -13,6 +15,8 @@ from msgspec import Struct
 from autocoa_bench.errors import UNREADABLE, UserError
 
 T = TypeVar("T")
+
+_BLOCK = 65536
 
 
 class _Format(Struct):
@@ -26,9 +30,11 @@ def read_versioned(file: Path, kind: type[T], version: int, missing: str) -> T:
     """
     try:
         content = file.read_bytes()
-        found = msgspec.json.decode(content, type=_Format).format
-        if found != version:
-            raise UserError(f"'{file}' has format {found}; this version reads format {version}")
+        found_version = msgspec.json.decode(content, type=_Format).format
+        if found_version != version:
+            raise UserError(
+                f"'{file}' has format {found_version}; this version reads format {version}"
+            )
         return msgspec.json.decode(content, type=kind)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(missing) from None
@@ -37,7 +43,7 @@ def read_versioned(file: Path, kind: type[T], version: int, missing: str) -> T:
 
 
 def replace_file(file: Path, content: bytes) -> None:
-    """Write a file whole: aside, then in its place. Raises OSError."""
+    """Write a file whole, beside its place first, so that no reader sees half. Raises OSError."""
     part = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
         part.write_bytes(content)
@@ -46,58 +52,99 @@ def replace_file(file: Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-class LineFile:
-    """A file of JSON lines open for appending; one process at a time has it.
+def cannot_write(path: Path, error: OSError) -> UserError:
+    """The error for a file or folder that the disk or its rights do not let us write."""
+    if error.errno == errno.ENOSPC:
+        return UserError(
+            f"the disk is full: cannot write to '{path}'. What was recorded is safe; make room "
+            "and run the same command again to resume."
+        )
+    return UserError(f"cannot write to '{path}': {error.strerror}")
 
-    What is there already stays, but for a last line that a kill has torn.
+
+class LineFile:
+    """A file of JSON lines open for appending, by one process at a time.
+
+    Existing lines stay, except a last line that a kill has torn.
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises BlockingIOError where another process has it, OSError."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        """Raises UserError where the file is in use or cannot be written."""
+        self._path = path
+        self._file = -1
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            cut_torn_line(path)
-        except OSError:
-            os.close(self._file)
-            raise
+            _cut_torn_line(self._file)
+        except BlockingIOError:
+            self.close()
+            raise UserError(
+                f"'{path}' is being written by another process; wait for it to end, or name "
+                "another file"
+            ) from None
+        except OSError as error:
+            self.close()
+            raise cannot_write(path, error) from None
 
     def add(self, line: Struct) -> None:
-        """Write one line whole; nothing torn stays. Raises OSError."""
-        append_line(self._file, msgspec.json.encode(line) + b"\n")
+        """Write one line whole, or nothing. Raises UserError where the disk refuses."""
+        content = msgspec.json.encode(line) + b"\n"
+        end = os.fstat(self._file).st_size
+        try:
+            written = os.write(self._file, content)
+            while written < len(content):
+                written += os.write(self._file, content[written:])
+        except OSError as error:
+            os.ftruncate(self._file, end)
+            raise cannot_write(self._path, error) from None
 
     def close(self) -> None:
-        """Release the file."""
-        os.close(self._file)
+        """Flush to the disk and release the file; safe to call twice."""
+        file, self._file = self._file, -1
+        if file >= 0:
+            os.fsync(file)
+            os.close(file)
 
 
-def append_line(file: int, line: bytes) -> None:
-    """Write a line whole to a file open for appending, or not at all. Raises OSError."""
-    end = os.fstat(file).st_size
+def whole_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """The lines from here on, each with its position; stops at one that a kill has torn."""
+    position = stream.tell()
+    for line in stream:
+        if not line.endswith(b"\n"):
+            return
+        yield position, line
+        position += len(line)
+
+
+def read_lines(file: Path, decoder: msgspec.json.Decoder[T], advice: str) -> Iterator[T]:
+    """The decoded lines of a file, without a torn last one; none where there is no file.
+
+    Raises UserError, which ends with the advice where a line is damaged.
+    """
     try:
-        written = os.write(file, line)
-        while written < len(line):
-            written += os.write(file, line[written:])
-    except OSError:
-        os.ftruncate(file, end)
-        raise
-
-
-def cut_torn_line(file: Path) -> None:
-    """Drop what follows the last line break: a line that a kill has torn."""
-    if not file.exists():
+        stream = file.open("rb")
+    except FileNotFoundError:
         return
-    with file.open("rb+") as stream:
-        size = stream.seek(0, os.SEEK_END)
-        position = size
-        while position:
-            start = max(0, position - 65536)
-            stream.seek(start)
-            newline = stream.read(position - start).rfind(b"\n")
-            if newline >= 0:
-                position = start + newline + 1
-                break
-            position = start
-        if position < size:
-            stream.truncate(position)
+    except OSError as error:
+        raise UserError(f"cannot read '{file}': {error.strerror}") from None
+    with stream:
+        for number, (_, line) in enumerate(whole_lines(stream), 1):
+            try:
+                yield decoder.decode(line)
+            except UNREADABLE as error:
+                raise UserError(f"'{file}' line {number} is damaged ({error}); {advice}") from None
+
+
+def _cut_torn_line(file: int) -> None:
+    """Drop what follows the last line break: a line that a kill has torn."""
+    size = position = os.fstat(file).st_size
+    while position:
+        start = max(0, position - _BLOCK)
+        newline = os.pread(file, position - start, start).rfind(b"\n")
+        if newline >= 0:
+            position = start + newline + 1
+            break
+        position = start
+    if position < size:
+        os.ftruncate(file, position)

@@ -1,34 +1,57 @@
-"""A bar for work that may take long: it appears only once two seconds have passed."""
+"""Progress bars on rich: of long work, of a run's tasks, of judging and of training."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from autocoa_bench.types import Record, Score
 
 PATIENCE_SECONDS = 2.0
+"""The time after which a `DelayedProgressBar` appears."""
 
 
-class DelayedProgressBar:
-    """A transient bar on stderr; silent where stderr is no terminal or the work is short."""
+class _Bars:
+    """Bars that are shown inside a `with` statement; none where `shown` is false.
 
-    def __init__(self, label: str) -> None:
-        console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TimeRemainingColumn(),
+    `memory` is the time, in seconds, over which the speed is averaged.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        *columns: ProgressColumn,
+        shown: bool,
+        memory: float = 30.0,
+        transient: bool = False,
+    ) -> None:
+        self._progress = Progress(
+            *columns,
             console=console,
-            transient=True,
-            disable=not console.is_terminal,
+            transient=transient,
+            refresh_per_second=4,
+            speed_estimate_period=memory,
+            disable=not shown,
         )
-        self._task = self._bar.add_task(label, total=1.0)
-        self._due = time.monotonic() + PATIENCE_SECONDS
 
     def __enter__(self) -> Self:
+        self._progress.start()
         return self
 
     def __exit__(
@@ -37,11 +60,146 @@ class DelayedProgressBar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        self._progress.stop()
+
+
+class DelayedProgressBar(_Bars):
+    """A transient bar on stderr for work that may take long; it appears after two seconds."""
+
+    def __init__(self, label: str) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+        console = Console(stderr=True)
+        super().__init__(console, *columns, shown=console.is_terminal, transient=True)
+        self._task = self._progress.add_task(label, total=1.0)
+        self._due = time.monotonic() + PATIENCE_SECONDS
+
+    def __enter__(self) -> Self:
+        return self
 
     def update(self, done: float | None) -> None:
-        """Say how much is done, from 0 to 1; None where that cannot be known."""
+        """Show how much is done, from 0 to 1; None where that cannot be known."""
         if time.monotonic() < self._due:
             return
-        self._bar.start()
-        self._bar.update(self._task, total=None if done is None else 1.0, completed=done or 0.0)
+        self._progress.start()
+        self._progress.update(self._task, total=None if done is None else 1.0, completed=done or 0)
+
+
+class TrainingProgress(_Bars):
+    """A bar of training steps with a text beside it; without a terminal, every tenth step's line.
+
+    `quiet` shows nothing: of several processes that train together, one reports.
+    """
+
+    def __init__(self, console: Console, done: int, steps: int, *, quiet: bool = False) -> None:
+        super().__init__(
+            console,
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            shown=not quiet,
+            memory=600.0,
+        )
+        self._task = self._progress.add_task("", total=steps, completed=done, figures="")
+        self._prints_lines = not (quiet or console.is_terminal)
+        self._console = console
+        self._steps = steps
+
+    def update(self, step: int, figures: str, *, always: bool = False) -> None:
+        """Show that `step` is done; `always` prints its line whatever its number."""
+        self._progress.update(self._task, completed=step, figures=figures)
+        if self._prints_lines and (step % 10 == 0 or always):
+            self._console.print(f"step {step}/{self._steps} · {figures}", highlight=False)
+
+
+class RunProgress(_Bars):
+    """A bar for each task with its exact match so far, tokens per second, faults and time left."""
+
+    def __init__(self, console: Console, totals: Mapping[str, int]) -> None:
+        """`totals` counts the episodes of each task, those already recorded included."""
+        super().__init__(console, *_columns(), shown=console.is_terminal)
+        self._tasks = {
+            task: _TaskFigures(
+                self._progress.add_task(escape(task), total=total, figures="", start=False)
+            )
+            for task, total in totals.items()
+        }
+
+    def resume(self, record: Record, score: Score) -> None:
+        """Count an episode of an earlier session, which does not count for the speed."""
+        task = self._tasks[record.question.task]
+        task.count(record, score)
+        self._progress.reset(task.id, start=False, completed=task.done, figures=task.text())
+
+    def add(self, record: Record, score: Score) -> None:
+        """Count an episode that has just ended."""
+        task = self._tasks[record.question.task]
+        if task.started is None:
+            task.started = time.perf_counter() - record.seconds
+            self._progress.start_task(task.id)
+        task.count(record, score)
+        if record.trajectory is not None:
+            task.tokens += sum(step.completion_tokens or 0 for step in record.trajectory.steps)
+        self._progress.update(task.id, advance=1, figures=task.text())
+
+
+class JudgeProgress(_Bars):
+    """A bar of judged answers with the share judged right and the number without a verdict."""
+
+    def __init__(self, console: Console, label: str, total: int) -> None:
+        super().__init__(console, *_columns(), shown=console.is_terminal)
+        self._task = self._progress.add_task(escape(label), total=total, figures="")
+        self._verdicts: Counter[bool | None] = Counter()
+
+    def add(self, right: bool | None) -> None:
+        """Count a verdict; None where the judge gave none."""
+        self._verdicts[right] += 1
+        judged = self._verdicts[True] + self._verdicts[False]
+        parts = [f"right {100 * self._verdicts[True] / judged:.1f}" if judged else "right –"]
+        if missing := self._verdicts[None]:
+            parts.append(f"[red]{missing} without verdict[/red]")
+        self._progress.update(self._task, advance=1, figures=" · ".join(parts))
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    return (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeElapsedColumn(),
+        TextColumn("·"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+
+
+class _TaskFigures:
+    """The figures beside one task's bar."""
+
+    def __init__(self, task_id: TaskID) -> None:
+        self.id = task_id
+        self.started: float | None = None
+        self.tokens = 0
+        self.correct = 0.0
+        self.scored = 0
+        self.done = 0
+        self.faults = 0
+
+    def count(self, record: Record, score: Score) -> None:
+        self.done += 1
+        if score.value is not None:
+            self.correct += score.value
+            self.scored += 1
+        self.faults += record.trajectory is None
+
+    def text(self) -> str:
+        parts = [f"EM {100 * self.correct / self.scored:.1f}" if self.scored else "EM –"]
+        if self.started is not None:
+            seconds = time.perf_counter() - self.started
+            if seconds > 0.5:  # a speed from less is noise
+                parts.append(f"{self.tokens / seconds:.0f} tok/s")
+        if self.faults:
+            parts.append(f"[red]{self.faults} faults[/red]")
+        return " · ".join(parts)

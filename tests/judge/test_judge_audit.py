@@ -130,7 +130,7 @@ def test_the_labels_are_never_written_over(cli: Cli, option: str) -> None:
 def test_a_file_of_something_else_is_not_cut(cli: Cli) -> None:
     Path("other.jsonl").write_text('{"question": "Who?"}\n{"question": "Who else?"}')
     with MockServer(holding) as server:
-        refused(cli(*judge(server, "--verdicts", "other.jsonl")), "line 1 is no verdict")
+        refused(cli(*judge(server, "--verdicts", "other.jsonl")), "line 1 is damaged")
     assert Path("other.jsonl").read_text().endswith('"Who else?"}')
 
 

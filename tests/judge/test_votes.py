@@ -36,7 +36,7 @@ def verdicts(
     async def work() -> list[Verdict]:
         spec = await judge.settle(kept, cases)
         await judge.judge(spec, kept, cases, lambda _: None)
-        found = [kept.of(spec, case) for case in cases]
+        found = [kept.get(spec, case) for case in cases]
         return [verdict for verdict in found if verdict]
 
     try:
@@ -172,14 +172,14 @@ def test_a_line_that_a_kill_has_torn_is_judged_again(tmp_path: Path) -> None:
 def test_a_damaged_or_foreign_file_is_refused_and_named(tmp_path: Path) -> None:
     file = tmp_path / "verdicts.jsonl"
     file.write_text('{"question": "Who?"}\n')
-    with pytest.raises(UserError, match=r"verdicts.jsonl' line 1 is no verdict"):
+    with pytest.raises(UserError, match=r"verdicts.jsonl' line 1 is damaged"):
         VerdictCache(file)
     assert file.read_text() == '{"question": "Who?"}\n'
 
 
 def test_two_judges_do_not_write_one_file(tmp_path: Path) -> None:
     kept = VerdictCache(tmp_path / "verdicts.jsonl")
-    with pytest.raises(UserError, match="being written by another judge"):
+    with pytest.raises(UserError, match="being written by another process"):
         VerdictCache(tmp_path / "verdicts.jsonl")
     kept.close()
 
@@ -191,7 +191,7 @@ def test_a_prompts_adapter_is_put_on_the_embedded_model_that_it_is_for_and_on_no
 
     def asked(model: str, engine: str) -> str:
         plan = JudgeConfig(model=model, engine=engine, base_url="http://127.0.0.1:1")
-        return Judge(plan).asked.adapter_sha256
+        return Judge(plan).identity.adapter_sha256
 
     first = asked(models.DEFAULT, "embedded")
     assert first == sha256(b"GGUF one").hexdigest()
@@ -208,7 +208,7 @@ def test_the_adapter_reaches_the_engine(tmp_path: Path, monkeypatch: pytest.Monk
         given.append(options)
         return ScriptedEngine([])
 
-    monkeypatch.setattr(asking, "opened", lambda _, options: made(options))
+    monkeypatch.setattr(asking, "open_engine", lambda _, options: made(options))
     Judge(JudgeConfig(model="small", engine="embedded"))
     Judge(JudgeConfig(model="other", engine="embedded"))
     assert [options.adapter for options in given] == [str(adapter), ""]

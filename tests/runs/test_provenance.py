@@ -2,14 +2,14 @@
 
 from msgspec.structs import replace
 
-from autocoa_bench.runs.provenance import changes, here
+from autocoa_bench.runs.provenance import changes, current_session
 from autocoa_bench.types import Environment
 
 BEFORE = Environment("2026-01-01", "http://a.example:1", 1, "abc", {"numpy": "2.0"})
 
 
 def test_a_session_knows_its_packages() -> None:
-    found = here("", 8)
+    found = current_session("", 8)
     assert found.versions.keys() >= {"python", "autocoa-bench", "msgspec"}
     assert found.concurrency == 8
 

@@ -71,7 +71,7 @@ def test_a_run_loses_a_node_and_nothing_else(cli: Cli, cluster: Any) -> None:
     with MockServer(reply, latency=0.2, fault=lose) as server:
         done = cli("--base-url", server.url, "--out", "run", "--executor", "ray")
     assert done.code == 0, done.err
-    assert "a Ray worker is lost; 1 go on" in done.err
+    assert "a Ray worker is lost; 1 remain" in done.err
     assert records("run") == records("single")
     assert load_run(Path("run")).info.spec == load_run(Path("single")).info.spec
     assert not Path("run", SHARDS).exists()

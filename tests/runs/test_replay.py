@@ -12,13 +12,13 @@ from autocoa_bench.engines.scripted import ScriptedEngine
 from autocoa_bench.errors import EngineFault, UserError
 from autocoa_bench.runs.replay import (
     ExchangePlayer,
-    ExchangeRecorder,
     RecordedEngine,
     ReplayedEngine,
     ReplayedSearch,
 )
 from autocoa_bench.runs.run_folder import load_run
 from autocoa_bench.types import Generate, Message, Prompt, Record, Sampling
+from autocoa_bench.util.json_lines import LineFile
 from support.commands import Cli, caller
 from support.mock_server import MockServer, room_for
 from support.towns import reply, write_task
@@ -45,7 +45,7 @@ def recorded(path: Path, *texts: str, ask: Generate = ASK) -> None:
     """A cassette of an engine that was asked the same as often as there are texts."""
 
     async def record() -> None:
-        recorder = ExchangeRecorder(path)
+        recorder = LineFile(path)
         engine = RecordedEngine(ScriptedEngine(texts), recorder, WHO)
         await engine.start()
         for _ in texts:
@@ -178,9 +178,9 @@ def test_a_file_that_is_no_cassette_is_refused(
 
 
 def test_one_cassette_is_recorded_by_one_run_at_a_time(tmp_path: Path) -> None:
-    first = ExchangeRecorder(tmp_path / "tape")
-    with pytest.raises(UserError, match="being recorded by another run"):
-        ExchangeRecorder(tmp_path / "tape")
+    first = LineFile(tmp_path / "tape")
+    with pytest.raises(UserError, match="being written by another process"):
+        LineFile(tmp_path / "tape")
     first.close()
 
 
