@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from autocoa_bench.engines import Abilities
+from autocoa_bench.engines import EngineCapabilities
 from autocoa_bench.engines.weights.models import KnownModel
 from autocoa_bench.episode import n_actions, turns_of
 from autocoa_bench.scoring.evidence import cause, trace
@@ -107,13 +107,13 @@ def print_models(console: Console, models: Iterable[KnownModel]) -> None:
     console.print("Any .gguf file is a model too, and any served name with --base-url.")
 
 
-def print_engines(console: Console, engines: Iterable[tuple[str, Abilities | None]]) -> None:
+def print_engines(console: Console, engines: Iterable[tuple[str, EngineCapabilities | None]]) -> None:
     """What each engine can do; a plug-in that does not say is listed by name."""
-    columns = Abilities.__struct_fields__
+    columns = EngineCapabilities.__struct_fields__
     heads = [{"ids": "token ids", "lora": "LoRA (--adapter)"}.get(name, name) for name in columns]
     table = _table("Engines (--engine)", ("name", *heads))
-    for name, abilities in engines:
-        cells = [_safe(getattr(abilities, column, "?")) for column in columns]
+    for name, capabilities in engines:
+        cells = [_safe(getattr(capabilities, column, "?")) for column in columns]
         table.add_row(_safe(name), *cells)
     console.print()
     console.print(table)

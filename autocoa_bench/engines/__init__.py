@@ -7,32 +7,32 @@ starts such servers (the embedded one and vLLM); `transformers/` runs a model in
 May import: `types`, `errors`, `registry`, `util`."""
 
 from autocoa_bench.engines.engine import (
-    EPISODE,
-    Abilities,
+    CURRENT_EPISODE,
     Engine,
+    EngineCapabilities,
     EngineConfig,
+    EngineFactory,
     EpisodeId,
-    Factory,
     catalogue,
     caveats,
     model_name,
     open_engine,
-    with_abilities,
+    with_capabilities,
 )
 from autocoa_bench.engines.model_config import EMBEDDED, ModelConfig
 
 __all__ = [
+    "CURRENT_EPISODE",
     "EMBEDDED",
-    "EPISODE",
-    "Abilities",
     "Engine",
+    "EngineCapabilities",
     "EngineConfig",
+    "EngineFactory",
     "EpisodeId",
-    "Factory",
     "ModelConfig",
     "catalogue",
     "caveats",
     "model_name",
     "open_engine",
-    "with_abilities",
+    "with_capabilities",
 ]

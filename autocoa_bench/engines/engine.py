@@ -1,8 +1,7 @@
-"""Model engines: whatever turns a prompt into a completion.
+"""The protocol of model engines, their configuration, and how they are opened by name.
 
-All real ones are servers behind one OpenAI-compatible client (`client`); launchers such as
-`embedded` and `vllm` start a server and hand its address to that client. `scripted` replays given
-text.
+Almost all engines are servers behind one OpenAI-compatible client. `launch.embedded` and
+`launch.vllm` start a server and connect that client to it.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from autocoa_bench.types import Completion, EngineSpec, Generate, Sampling
 
 
 class EngineConfig(Struct, frozen=True):
-    """What an engine's factory is given: `factory(options) -> Engine`.
+    """The argument of an engine's factory, `factory(options) -> Engine`.
 
-    The factory's further keyword parameters are options on the command line.
+    Further keyword parameters of a factory are options on the command line.
 
-    `base_url` is empty where the engine starts its own server; several addresses, of servers that
-    share the work, are joined by commas. `concurrency` is how many
-    requests are in flight at once, `context_tokens` what each may need room for. `adapter` is the
-    path of a LoRA adapter for the model; empty: none. `key_file` holds the server's API key; empty:
-    it comes from the environment.
+    `base_url` is empty if the engine starts its own server; the addresses of several servers that
+    share the work are joined by commas. `concurrency` is the number of requests in flight,
+    `context_tokens` the room that each may need. `adapter` is the path of a LoRA adapter for the
+    model, or empty. `key_file` contains the server's API key; if it is empty, the key comes from
+    the environment.
     """
 
     model: str
@@ -40,21 +39,21 @@ class EngineConfig(Struct, frozen=True):
 
 
 class EpisodeId:
-    """Tells one episode from all others, for engines that keep its requests together."""
+    """The identity of an episode, for engines that keep its requests together."""
 
     over = False
 
 
-EPISODE: ContextVar[EpisodeId | None] = ContextVar("episode", default=None)
-"""The episode that asks, wherever a driver runs one."""
+CURRENT_EPISODE: ContextVar[EpisodeId | None] = ContextVar("episode", default=None)
+"""The episode that a request belongs to; None outside of a run."""
 
 
-class Abilities(Struct, frozen=True):
-    """What an engine can do, a few words each, as `autocoa-bench models` lists it.
+class EngineCapabilities(Struct, frozen=True):
+    """The capabilities of an engine, a few words each, as `autocoa-bench models` lists them.
 
-    `continuation`: whether the model goes on with its own turn. `ids`: whether sampled token ids
-    come back, and go back as they are. `logprobs`: whether its server has them; runs ask for none.
-    `seeds`: what equal seeds promise. `lora`: what --adapter takes.
+    `continuation`: whether the model can continue its own turn. `ids`: whether sampled token ids
+    come back, and are sent back unchanged. `logprobs`: whether the server can return them; runs do
+    not request any. `seeds`: the guarantee for equal seeds. `lora`: the form of --adapter.
     """
 
     continuation: str
@@ -64,64 +63,66 @@ class Abilities(Struct, frozen=True):
     lora: str
 
 
-Factory = TypeVar("Factory", bound=Callable[..., Any])
+EngineFactory = TypeVar("EngineFactory", bound=Callable[..., Any])
 
 
-def with_abilities(abilities: Abilities) -> Callable[[Factory], Factory]:
-    """Mark an engine's factory with what the engine can do."""
+def with_capabilities(
+    capabilities: EngineCapabilities,
+) -> Callable[[EngineFactory], EngineFactory]:
+    """Decorate an engine's factory with the capabilities of the engine."""
 
-    def mark(factory: Factory) -> Factory:
-        vars(factory)["abilities"] = abilities
+    def mark(factory: EngineFactory) -> EngineFactory:
+        vars(factory)["capabilities"] = capabilities
         return factory
 
     return mark
 
 
-def catalogue() -> Iterator[tuple[str, Abilities | None]]:
-    """Every engine that can be loaded, with what it says it can do."""
+def catalogue() -> Iterator[tuple[str, EngineCapabilities | None]]:
+    """All engines that can be loaded, with the capabilities that they declare."""
     for name in registry.names("engines"):
         try:
-            yield name, getattr(registry.load("engines", name), "abilities", None)
-        except UserError:  # a third party's, broken: a run that names it is told why
+            yield name, getattr(registry.load("engines", name), "capabilities", None)
+        except UserError:  # a broken plug-in; a run that names it reports the problem
             continue
 
 
 def model_name(spec: EngineSpec) -> str:
-    """What answers, for a reader: the model, and the adapter on it where there is one."""
+    """The name of a model for readers, with its adapter if there is one."""
     adapter = spec.settings.get("adapter")
     return f"{spec.model} + {adapter}" if adapter else spec.model
 
 
 def caveats(spec: EngineSpec) -> Iterator[str]:
-    """What a person should know before a run: where the server does not do as it was asked."""
-    if room := spec.settings.get("context_tokens"):
+    """Warnings for the user about requests that the server does not fulfil as configured."""
+    if context_tokens := spec.settings.get("context_tokens"):
         yield (
-            f"the server has room for {room:,} tokens, less than --context-tokens: episodes that "
-            "need more are shortened"
+            f"the server has room for {context_tokens:,} tokens, less than --context-tokens: "
+            "episodes that need more are shortened"
         )
     refused = str(spec.settings.get("refused_fields", "")).split(", ")
-    # What goes by another name is not missing.
+    # `max_tokens` is sent under another name, so it is not missing.
     missing = ", ".join(field for field in refused if field not in ("", "max_tokens"))
     if missing:
-        yield f"the model does not take {missing}: it is asked without, and run.json says so"
+        yield f"the model does not take {missing}: requests omit it, and run.json records that"
 
 
 def open_engine(spec: str, options: EngineConfig) -> Engine:
-    """The engine that `name` or `name:option=value,...` names. Raises UserError."""
-    _, factory, own = registry.configured("engines", spec, reserved=("options",))
-    engine: Engine = factory(options, **own)
+    """The engine for `name` or `name:option=value,...`. Raises UserError."""
+    _, factory, factory_options = registry.configured("engines", spec, reserved=("options",))
+    engine: Engine = factory(options, **factory_options)
     return engine
 
 
 class Engine(Protocol):
-    """A model server as the runner sees it. Made by a factory named in the registry."""
+    """A source of completions, created by a factory that the registry names."""
 
     async def start(self) -> EngineSpec:
-        """Make ready and say what answers. Raises UserError when it cannot be reached."""
+        """Prepare the engine and describe it. Raises UserError if it cannot be used."""
         ...
 
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
-        """Return `n` completions. Raises EngineFault once its retries are spent."""
+        """Return `n` completions. Raises EngineFault once the retries are spent."""
         ...
 
     async def close(self) -> None:

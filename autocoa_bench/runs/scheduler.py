@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from autocoa_bench.engines import EPISODE, Engine, EpisodeId
+from autocoa_bench.engines import CURRENT_EPISODE, Engine, EpisodeId
 from autocoa_bench.engines.openai import context_errors
 from autocoa_bench.episode import Dialect, Episode, Reply, episode
 from autocoa_bench.errors import CONTEXT, EngineFault, Fault, SearchFault
@@ -108,12 +108,12 @@ async def drive(
     """Run one episode to its end and time every exchange. Raises Fault."""
     # Engines read the id from the context, to keep an episode's requests on one server.
     identifier = EpisodeId()
-    token = EPISODE.set(identifier)
+    token = CURRENT_EPISODE.set(identifier)
     try:
         return await _drive(episode(question, dialect, budget), backends, sampling)
     finally:
         identifier.over = True
-        EPISODE.reset(token)
+        CURRENT_EPISODE.reset(token)
 
 
 async def _drive(events: Episode, backends: Backends, sampling: Sampling) -> Trajectory:

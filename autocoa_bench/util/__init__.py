@@ -1,6 +1,6 @@
 """What any program needs, and nothing of question answering.
 
 `paths` (caches and locks), `row_reader` (data files), `json_lines` (files that survive a kill),
-`hub` (downloads), `http_retry` (retries and outages of servers), `concurrency`, `progress`.
+`hub` (downloads), `http_client` (retries and outages of servers), `concurrency`, `progress`.
 
 May import: `errors`, `types`."""

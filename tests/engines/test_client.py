@@ -9,11 +9,11 @@ import pytest
 from openai import AsyncOpenAI
 
 from autocoa_bench.engines import EngineConfig
-from autocoa_bench.engines.openai.addresses import KEY_VARIABLES, normalised_url
 from autocoa_bench.engines.openai.client import OpenAIEngine, from_options
+from autocoa_bench.engines.openai.model_server import KEY_VARIABLES, normalised_url
 from autocoa_bench.errors import EngineFault, UserError
 from autocoa_bench.types import Completion, EngineSpec, Generate, Message, Prompt, Sampling, Turn
-from autocoa_bench.util.http_retry import BACKOFF_BASE, RETRY_AFTER_CAP
+from autocoa_bench.util.http_client import BACKOFF_BASE, RETRY_AFTER_CAP, APIKey
 from support.mock_server import Fault, Kind, MockServer
 
 PROMPT = Prompt((Message("user", "Who?"),), (Turn("model", "hm"),), prefill="<think>")
@@ -272,19 +272,19 @@ def test_without_a_key_none_is_sent() -> None:
 @pytest.mark.parametrize("fault", ["400", "401", "404", "500"])
 def test_the_key_is_in_no_error(fault: Fault) -> None:
     with MockServer(fault=first(fault, 99)) as server, pytest.raises(Exception, match="HTTP") as e:
-        generated(server, api_key=KEY, retries=0)
+        generated(server, api_key=APIKey(KEY), retries=0)
     assert KEY not in str(e.value)
 
 
 def test_the_key_is_in_no_representation_and_no_spec() -> None:
     with MockServer() as server:
-        assert KEY not in repr(started(server, api_key=KEY))
-        assert KEY not in repr(OpenAIEngine("mock", server.url, api_key=KEY))
+        assert KEY not in repr(started(server, api_key=APIKey(KEY)))
+        assert KEY not in repr(OpenAIEngine("mock", server.url, api_key=APIKey(KEY)))
 
 
 def test_a_refused_key_names_the_variables_to_set() -> None:
     with MockServer(fault=first("401")) as server, pytest.raises(UserError) as raised:
-        generated(server, api_key=KEY)
+        generated(server, api_key=APIKey(KEY))
     assert "refuses the key" in str(raised.value)
     assert all(name in str(raised.value) for name in KEY_VARIABLES)
 

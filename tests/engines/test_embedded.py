@@ -209,7 +209,7 @@ def test_an_episode_goes_on_from_its_own_ids(session: Session) -> None:
     ended = first.stop_reason == "stop"
     assert asked.prompt.turns[0].token_ids == (first.token_ids[:-1] if ended else first.token_ids)
     [second] = session.generate(asked)
-    sent = protocol.pieces("", asked.prompt)
+    sent = protocol.prompt_pieces("", asked.prompt)
     given = sum(1 if isinstance(each, int) else len(session.tokens(each)) for each in sent[1:])
     assert first.prompt_tokens is not None
     assert second.prompt_tokens == first.prompt_tokens + given

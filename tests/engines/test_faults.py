@@ -14,8 +14,8 @@ import pytest
 from agent_model.dialects.agent import Agent
 from autocoa_bench import report
 from autocoa_bench.engines import caveats
-from autocoa_bench.engines.openai.addresses import KEY_VARIABLES
 from autocoa_bench.engines.openai.client import OpenAIEngine
+from autocoa_bench.engines.openai.model_server import KEY_VARIABLES
 from autocoa_bench.errors import ServerDown
 from autocoa_bench.report.model import Table
 from autocoa_bench.runs.run_folder import Run
@@ -32,7 +32,7 @@ from autocoa_bench.types import (
     SearchSpec,
     Trajectory,
 )
-from autocoa_bench.util.http_retry import OUTAGE_WAITS
+from autocoa_bench.util.http_client import OUTAGE_WAITS
 from support.mock_server import Body, Fault, MockServer, room_for, tokens
 from support.runs import info
 from support.towns import reply, town_of

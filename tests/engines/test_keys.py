@@ -7,9 +7,10 @@ from typing import Literal
 
 import pytest
 
-from autocoa_bench.engines.openai.addresses import KEY_VARIABLES, Key, key_from_file
+from autocoa_bench.engines.openai.model_server import KEY_VARIABLES, key_from_file
 from autocoa_bench.errors import UserError
-from autocoa_bench.util import http_retry
+from autocoa_bench.util import http_client
+from autocoa_bench.util.http_client import APIKey
 from support.commands import Cli, caller, refused
 from support.mock_server import Fault, MockServer
 from support.towns import reply, write_task
@@ -27,8 +28,8 @@ def _no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(http_retry, "BACKOFF_BASE", 0.0)
-    monkeypatch.setattr(http_retry, "OUTAGE_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(http_client, "BACKOFF_BASE", 0.0)
+    monkeypatch.setattr(http_client, "OUTAGE_WAITS", (0.0, 0.0))
     tasks, corpus = write_task(tmp_path, 4)
     words = ["run", "--solver", "agent:shots=0", "--tasks", tasks, "--corpus", corpus]
     return caller(monkeypatch, capsys, *words, "--model", "mock", "--out", "out")
@@ -142,9 +143,9 @@ def test_a_redirect_to_another_address(cli: Cli, key_file: Path, status: Fault) 
 
 
 def test_a_placeholder_hides_nothing() -> None:
-    assert Key("none").hidden_in('{"stop_reason": none}') == '{"stop_reason": none}'
+    assert APIKey("none").redact('{"stop_reason": none}') == '{"stop_reason": none}'
 
 
 def test_a_key_shows_itself_in_no_representation() -> None:
-    assert KEY not in repr(Key(KEY))
-    assert KEY not in f"{Key(KEY)}"
+    assert KEY not in repr(APIKey(KEY))
+    assert KEY not in f"{APIKey(KEY)}"

@@ -8,7 +8,7 @@ import pytest
 from autocoa_bench.engines.openai import protocol as wire
 from autocoa_bench.errors import EngineFault
 from autocoa_bench.types import Generate, Message, Prompt, Sampling, Turn
-from autocoa_bench.util.http_retry import server_message
+from autocoa_bench.util.http_client import BadReply, server_message
 
 OPENING = (Message("system", "Be brief."), Message("user", "Who?"))
 PROMPT = Prompt(
@@ -87,7 +87,7 @@ def test_template_sends_back_sampled_ids_between_the_environments_texts() -> Non
 
 def test_template_without_a_model_turn_sends_one_text() -> None:
     forced = sampled(Turn("environment", "\n</think>"))
-    assert wire.pieces("RENDERED", forced) == "RENDERED<think>\n</think>"
+    assert wire.prompt_pieces("RENDERED", forced) == "RENDERED<think>\n</think>"
 
 
 def test_chat_keeps_what_opens_a_forced_answer_at_once() -> None:
@@ -98,7 +98,7 @@ def test_chat_keeps_what_opens_a_forced_answer_at_once() -> None:
 
 
 def test_a_prefill_that_the_template_has_written_stands_once() -> None:
-    assert wire.open_turn("[user]Who?[assistant]<think>\n", "<think>\n").count("<think>") == 1
+    assert wire.join_prefill("[user]Who?[assistant]<think>\n", "<think>\n").count("<think>") == 1
 
 
 def test_sampling_is_sent_as_given() -> None:
@@ -201,12 +201,12 @@ def test_reasoning_taken_out_of_a_continued_turn_is_a_fault_that_says_what_to_do
     "reply", [{}, {"choices": []}, {"choices": None}, [1], {"error": "x"}, {"choices": [{}]}]
 )
 def test_a_reply_without_a_completion_is_a_bad_one(reply: object) -> None:
-    with pytest.raises(wire.BadReply):
+    with pytest.raises(BadReply):
         read("chat", reply)
 
 
 def test_fewer_completions_than_asked_for_are_a_bad_reply() -> None:
-    with pytest.raises(wire.BadReply, match="1 completions where 2"):
+    with pytest.raises(BadReply, match="1 completions where 2"):
         read("chat", chat_reply(content="a"), n=2)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from autocoa_bench.runs.run_folder import load_run
-from autocoa_bench.util import http_retry
+from autocoa_bench.util import http_client
 from support.commands import Cli, caller, refused
 from support.mock_server import Body, MockServer, is_probe
 from support.towns import reply, town_of, write_task
@@ -21,8 +21,8 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """Runs sixty towns, eight at once; an outage is found out in half a second."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(http_retry, "BACKOFF_BASE", 0.01)
-    monkeypatch.setattr(http_retry, "OUTAGE_WAITS", (0.0, 0.1, 0.2, 0.2))
+    monkeypatch.setattr(http_client, "BACKOFF_BASE", 0.01)
+    monkeypatch.setattr(http_client, "OUTAGE_WAITS", (0.0, 0.1, 0.2, 0.2))
     tasks, corpus = write_task(tmp_path, QUESTIONS)
     words = ["run", "--solver", "agent:shots=0", "--tasks", tasks, "--corpus", corpus]
     return caller(monkeypatch, capsys, *words, "--model", "mock", "--concurrency", "8")
@@ -82,8 +82,8 @@ def test_a_server_killed_in_the_middle_of_a_run_is_left_out(cli: Cli) -> None:
         with MockServer(reply, latency=0.005, fault=die) as dying:
             done = cli(*at(dying, lasting), "--out", "run")
         assert done.code == 0, done.err
-        assert f"{dying.url}/v1 is down and left out; 1 of 2 go on" in done.err
-        assert done.err.count("left out") == 1
+        assert f"{dying.url}/v1 is down and no longer used; 1 of 2 servers remain" in done.err
+        assert done.err.count("no longer used") == 1
     assert records("run") == records("single")
     assert load_run(Path("run")).info.spec == load_run(Path("single")).info.spec
 

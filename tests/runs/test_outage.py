@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from autocoa_bench.runs.run_folder import load_run
-from autocoa_bench.util import http_retry
+from autocoa_bench.util import http_client
 from support.commands import Cli, caller
 from support.mock_server import MockServer
 from support.search_server import Scripted, as_json
@@ -21,8 +21,8 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """Runs sixty towns into the folder `run`; an outage is found out in half a second."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(http_retry, "BACKOFF_BASE", 0.01)
-    monkeypatch.setattr(http_retry, "OUTAGE_WAITS", (0.0, 0.1, 0.2))
+    monkeypatch.setattr(http_client, "BACKOFF_BASE", 0.01)
+    monkeypatch.setattr(http_client, "OUTAGE_WAITS", (0.0, 0.1, 0.2))
     tasks, corpus = write_task(tmp_path, QUESTIONS)
     words = ["run", "--solver", "agent:shots=0", "--tasks", tasks, "--corpus", corpus]
     return caller(monkeypatch, capsys, *words, "--model", "mock", "--out", "run")

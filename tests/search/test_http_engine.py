@@ -17,14 +17,14 @@ from autocoa_bench.search.factory import has_own_corpus, open_engine
 from autocoa_bench.search.remote import client
 from autocoa_bench.search.remote.client import HTTPSearch
 from autocoa_bench.types import Passage
-from autocoa_bench.util import http_retry
+from autocoa_bench.util import http_client
 from support.search_server import Scripted, Served, as_json, served
 from support.towns import write_task
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_retry, "BACKOFF_BASE", 0.0)
+    monkeypatch.setattr(http_client, "BACKOFF_BASE", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -292,7 +292,7 @@ class Down:
 
 @pytest.mark.parametrize("name", ["an error", "too many requests", "hangs", "drops", "HTML"])
 def test_a_search_server_that_answers_nobody(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_retry, "OUTAGE_WAITS", (0.0, 0.01))
+    monkeypatch.setattr(http_client, "OUTAGE_WAITS", (0.0, 0.01))
     script = Down(WRONG[name][0])
     with Scripted(script) as foreign:
         engine = HTTPSearch(url=foreign.url, timeout=patience(name), retries=1)
@@ -314,7 +314,7 @@ def test_a_search_server_that_answers_nobody(name: str, monkeypatch: pytest.Monk
 
 
 def test_a_search_server_that_comes_back_within_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_retry, "OUTAGE_WAITS", (0.0, 0.01, 0.01))
+    monkeypatch.setattr(http_client, "OUTAGE_WAITS", (0.0, 0.01, 0.01))
     script = Down(WRONG["an error"][0], requests=4)  # two tries and two probes
     with Scripted(script) as foreign:
         found = searched(HTTPSearch(url=foreign.url, retries=1), QUERY, "town 5")
@@ -324,7 +324,7 @@ def test_a_search_server_that_comes_back_within_a_minute(monkeypatch: pytest.Mon
 def test_a_search_server_that_comes_back_later_is_asked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http_retry, "OUTAGE_WAITS", (0.0, 0.01))
+    monkeypatch.setattr(http_client, "OUTAGE_WAITS", (0.0, 0.01))
     script = Down(WRONG["an error"][0], requests=4)  # two tries and both probes
     with Scripted(script) as foreign:
         engine = HTTPSearch(url=foreign.url, retries=1)
@@ -355,14 +355,14 @@ def test_retry_after_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
         waited.append(seconds)
 
     async def work() -> list[int]:
-        replies = [http_retry.Failure("http-429", "", 7.0)]
+        replies = [http_client.TransientError("http-429", "", 7.0)]
 
         async def attempt() -> int:
             if replies:
                 raise replies.pop()
             return 1
 
-        return [await http_retry.retrying(attempt, 1, sleep)]
+        return [await http_client.retry(attempt, 1, sleep)]
 
     assert asyncio.run(work()) == [1]
     assert waited == [7.0]
@@ -390,7 +390,7 @@ def test_a_server_of_another_kind_is_said_with_what_it_replied() -> None:
 
 @pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://a", "http://", "http://a:x"])
 def test_an_address_that_is_none_is_refused(url: str) -> None:
-    assert "needs a server's address" in refusal(url=url)
+    assert "is not an http:// or https:// address; give one such as --search" in refusal(url=url)
 
 
 def test_credentials_in_an_address_are_refused_and_not_repeated() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from autocoa_bench.tasks import resolve
-from autocoa_bench.util import http_retry
+from autocoa_bench.util import http_client
 from support.commands import Cli, Done, caller, refused
 from support.mock_server import Body, MockServer
 from tasks.temporal.chains import HOPS, NewsReport, ReportedFact, chains_of, composed, facts_in
@@ -57,7 +57,7 @@ Build = Callable[..., Done]
 @pytest.fixture
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(http_retry, "BACKOFF_BASE", 0.0)
+    monkeypatch.setattr(http_client, "BACKOFF_BASE", 0.0)
     rows = [{"title": title, "text": text, "date": "2026-03-01"} for title, text, _ in REPORTS]
     Path("reports.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     words = ["tasks", "build-temporal", "reports.jsonl", "--out", "season", "--model", "mock"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from autocoa_bench.engines.engine import Abilities, EngineConfig, with_abilities
+from autocoa_bench.engines.engine import EngineCapabilities, EngineConfig, with_capabilities
 from autocoa_bench.engines.openai.client import OpenAIEngine
 from autocoa_bench.engines.weights import models
 from autocoa_bench.errors import MissingExtra, UserError
@@ -119,8 +119,8 @@ class EmbeddedEngine:
         return parameters
 
 
-@with_abilities(
-    Abilities(
+@with_capabilities(
+    EngineCapabilities(
         continuation="yes",
         ids="both ways",
         logprobs="yes",

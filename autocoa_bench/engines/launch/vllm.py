@@ -16,7 +16,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct
 
-from autocoa_bench.engines.engine import Abilities, EngineConfig, with_abilities
+from autocoa_bench.engines.engine import EngineCapabilities, EngineConfig, with_capabilities
 from autocoa_bench.engines.launch.subprocess_server import SubprocessServer
 from autocoa_bench.engines.openai import protocol as wire
 from autocoa_bench.engines.openai.client import OpenAIEngine
@@ -194,8 +194,8 @@ class VLLMEngine:
                 await asyncio.wait((child.ended,), timeout=_POLL_SECONDS)
 
 
-@with_abilities(
-    Abilities(
+@with_capabilities(
+    EngineCapabilities(
         continuation="yes",
         ids="come back",
         logprobs="yes",

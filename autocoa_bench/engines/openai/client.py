@@ -1,7 +1,7 @@
-"""The client of OpenAI-compatible model servers: one asyncio engine for all of them.
+"""The engine for OpenAI-compatible model servers.
 
-It speaks HTTP over aiohttp rather than through the openai package, whose client costs several
-times the CPU of a request (benchmarks/client_speed.py measures ours).
+It speaks HTTP over aiohttp rather than through the openai package, whose client needs several
+times the CPU time per request (benchmarks/client_speed.py measures ours).
 """
 
 from __future__ import annotations
@@ -16,20 +16,35 @@ from typing import Literal, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
-from autocoa_bench.engines.engine import Abilities, Engine, EngineConfig, with_abilities
+from autocoa_bench.engines.engine import (
+    Engine,
+    EngineCapabilities,
+    EngineConfig,
+    with_capabilities,
+)
 from autocoa_bench.engines.openai import context_errors
 from autocoa_bench.engines.openai import protocol as wire
-from autocoa_bench.engines.openai.addresses import (
-    Key,
+from autocoa_bench.engines.openai.model_server import (
+    LONGEST_REPLY,
+    ModelServerClient,
     key_from_environment,
     key_from_file,
     normalised_url,
 )
-from autocoa_bench.engines.openai.transport import NO_SUCH_PATH, PROBE_SECONDS, Status, Transport
+from autocoa_bench.engines.openai.replicas import ReplicatedEngine
 from autocoa_bench.errors import UNREADABLE, EngineFault, UserError
 from autocoa_bench.registry import unknown
 from autocoa_bench.types import Completion, EngineSpec, Generate, Message, Prompt, Sampling
-from autocoa_bench.util.http_retry import Failure, Sleep, excerpt
+from autocoa_bench.util.http_client import (
+    NO_SUCH_PATH,
+    PROBE_TIMEOUT,
+    APIKey,
+    BadReply,
+    Sleep,
+    StatusError,
+    TransientError,
+    excerpt,
+)
 
 _RENDERED_OPENINGS = 1024
 _MOST_LISTED = 12
@@ -41,7 +56,6 @@ _PROTOCOL_OF: dict[wire.Server, wire.Protocol] = {
     "sglang": "continue",
     "other": "chat",
 }
-
 
 T = TypeVar("T")
 
@@ -60,12 +74,10 @@ class _ModelList(Struct):
 class OpenAIEngine:
     """A model on an OpenAI-compatible server; satisfies `autocoa_bench.engines.Engine`.
 
-    `protocol` is one of `wire.Protocol`, or `auto`: llama.cpp is driven by `template`, vLLM and
-    SGLang by `continue`, any other server by `chat`. `timeout` is seconds a request, `retries` how
-    often a failed one is tried again (see `transport`). `api_key` None takes the key from
-    `key_file`, else from the environment (AUTOCOA_BENCH_API_KEY, OPENAI_API_KEY).
-    `context_tokens` is what a run may need room for. `spared` says whether other servers can take
-    over: then an outage is not waited out. `sleep` is for tests.
+    With the protocol `auto`, llama.cpp is driven by `template`, vLLM and SGLang by `continue`, and
+    any other server by `chat`. `timeout` (seconds a request), `retries` and `has_replacement` are
+    those of `HTTPClient`; `sleep` is for tests. `api_key` None takes the key from the environment.
+    `context_tokens` is the room that a run may need.
     """
 
     def __init__(
@@ -77,33 +89,31 @@ class OpenAIEngine:
         concurrency: int = 64,
         timeout: float = 600.0,
         retries: int = 5,
-        api_key: str | None = None,
-        key_file: str = "",
+        api_key: APIKey | None = None,
         context_tokens: int = 0,
-        spared: Callable[[], bool] = lambda: False,
+        has_replacement: Callable[[], bool] = lambda: False,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.model = model
         self.base_url = normalised_url(base_url)
         self.concurrency = concurrency
         self._root = self.base_url.removesuffix("/v1")
-        self._asked_protocol = protocol
+        self._configured_protocol = protocol
         self._protocol: wire.Protocol = "chat"
         self._server: wire.Server = "other"
         self._context_tokens = context_tokens
-        self._refused: frozenset[str] = frozenset()
+        self._refused_fields: frozenset[str] = frozenset()
         self._rendered: dict[tuple[Message, ...], str] = {}
-        if api_key is not None:
-            key = Key(api_key)
-        else:
-            key = key_from_file(Path(key_file)) if key_file else key_from_environment()
-        self._transport = Transport(
+        self._http = ModelServerClient(
             self._root,
-            key,
+            "the model server",
+            EngineFault,
             concurrency=concurrency,
             timeout=timeout,
             retries=retries,
-            spared=spared,
+            longest_reply=LONGEST_REPLY,
+            key=key_from_environment() if api_key is None else api_key,
+            has_replacement=has_replacement,
             sleep=sleep,
         )
 
@@ -111,61 +121,70 @@ class OpenAIEngine:
         return f"OpenAIEngine(model={self.model!r}, base_url={self.base_url!r})"
 
     async def start(self) -> EngineSpec:
-        """Find out what answers at the base URL, and how it wants to be asked.
+        """Identify the server and the protocol that it needs. Raises UserError.
 
-        `settings` say what differs from what was asked for: `context_tokens`, the server's own
-        where it is less, and `refused_fields`, what its model does not take in a request.
-        Raises UserError when it cannot be used.
+        The spec's `settings` contain what differs from the configuration: `context_tokens`, if the
+        server has less room, and `refused_fields`, the fields that its model does not take.
         """
-        self._transport.open()
         try:
-            cards = await self._models()
-            self._server = await self._recognise(cards)
-            asked = self._asked_protocol
-            self._protocol = _PROTOCOL_OF[self._server] if asked == "auto" else asked
+            cards = await self._list_models()
+            self._server = await self._identify(cards)
+            is_auto = self._configured_protocol == "auto"
+            self._protocol = _PROTOCOL_OF[self._server] if is_auto else self._configured_protocol
             if self._server == "other":
-                await self._learn_what_is_refused()
+                await self._find_refused_fields()
         except BaseException:
             await self.close()
             raise
         settings: dict[str, str | int | float] = {}
-        rooms = {card.id: card.max_model_len for card in cards}
-        parents = {card.id: card.parent for card in cards}  # of a LoRA: the model that it is on
-        room = rooms.get(self.model) or rooms.get(parents.get(self.model) or "")
-        if room is not None and room < self._context_tokens:
-            settings["context_tokens"] = room
-        if self._refused:
-            settings["refused_fields"] = ", ".join(sorted(self._refused))
+        lengths = {card.id: card.max_model_len for card in cards}
+        # The card of a LoRA adapter has no length, but names the model that it belongs to.
+        parents = {card.id: card.parent for card in cards}
+        length = lengths.get(self.model) or lengths.get(parents.get(self.model) or "")
+        if length is not None and length < self._context_tokens:
+            settings["context_tokens"] = length
+        if self._refused_fields:
+            settings["refused_fields"] = ", ".join(sorted(self._refused_fields))
         return EngineSpec("openai", self.model, self._protocol, settings)
 
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
         """Return `n` completions.
 
-        Raises EngineFault once the retries are spent or when the server rejects the request (of
-        the kind `context` where the prompt is too long), UserError when it rejects the key, the
-        model or the path, and ServerDown when it answers nobody any more.
+        Raises EngineFault once the retries are spent or if the server rejects the request (of the
+        kind `context` for a prompt that is too long), UserError if it rejects the key, the model or
+        the path, and ServerDown if it no longer answers at all.
         """
         opening = ""
         if self._protocol == "template":
             opening = await self._render(request.prompt.opening)
-            request = msgspec.structs.replace(request, prompt=await self._as_ids(request.prompt))
+            request = msgspec.structs.replace(request, prompt=await self._with_ids(request.prompt))
         try:
-            completions = await self._transport.enduring(
-                lambda: self._once(request, sampling, n, opening), self._probe
+            completions = await self._http.retry_through_outage(
+                lambda: self._post(request, sampling, n, opening), self._probe
             )
-        except Status as error:
+        except StatusError as error:
             raise self._rejection(error, self._url) from None
         if self._protocol == "template":
-            return [await self._checked(completion) for completion in completions]
+            return [await self._with_checked_ids(completion) for completion in completions]
         if self._server == "llama.cpp" and self._protocol == "continue":
-            # llama.cpp repeats the turn that it continued; vLLM and SGLang don't.
+            # llama.cpp repeats the turn that it continued; vLLM and SGLang do not.
             continued = request.prompt.continuation
             return [
-                msgspec.structs.replace(c, text=c.text.removeprefix(continued)) for c in completions
+                msgspec.structs.replace(completion, text=completion.text.removeprefix(continued))
+                for completion in completions
             ]
         return completions
 
-    async def _once(
+    async def close(self) -> None:
+        """Close the connections; safe to call twice."""
+        await self._http.close()
+
+    @property
+    def _url(self) -> str:
+        root = self._root if self._protocol == "template" else self.base_url
+        return root + wire.PATHS[self._protocol]
+
+    async def _post(
         self,
         request: Generate,
         sampling: Sampling,
@@ -173,57 +192,56 @@ class OpenAIEngine:
         opening: str,
         timeout: float | None = None,
     ) -> list[Completion]:
+        """One attempt at a request for completions."""
         body = wire.request_body(
-            self._protocol, self._server, self.model, request, sampling, n, opening, self._refused
+            self._protocol,
+            self._server,
+            self.model,
+            request,
+            sampling,
+            n,
+            opening,
+            self._refused_fields,
         )
-        started = time.perf_counter()
-        data = await self._transport.exchange("POST", self._url, body, timeout)
-        return wire.read_reply(self._protocol, data, n, time.perf_counter() - started)
+        start = time.perf_counter()
+        data = await self._http.send("POST", self._url, body, timeout)
+        return wire.read_reply(self._protocol, data, n, time.perf_counter() - start)
 
-    @property
-    def _url(self) -> str:
-        root = self._root if self._protocol == "template" else self.base_url
-        return root + wire.PATHS[self._protocol]
-
-    async def _probe(self, timeout: float | None = PROBE_SECONDS) -> None:
-        """Ask for next to nothing: what any server that is up can answer."""
+    async def _probe(self, timeout: float | None = PROBE_TIMEOUT) -> None:
+        """Send a tiny request, which any server that is up can answer."""
         opening = wire.PROBE.prompt.opening[0].content
-        await self._once(wire.PROBE, Sampling(), 1, opening, timeout)
+        await self._post(wire.PROBE, Sampling(), 1, opening, timeout)
 
-    async def _learn_what_is_refused(self) -> None:
+    async def _find_refused_fields(self) -> None:
         """Find the fields of a request that a hosted model does not take. Raises UserError."""
         while True:
             try:
-                await self._transport.retrying(lambda: self._probe(None))
+                await self._http.retry(lambda: self._probe(None))
                 return
-            except Status as error:
+            except StatusError as error:
                 if error.status in NO_SUCH_PATH:
                     raise self._rejection(error, self._url) from None
-                field = context_errors.unsupported_field(str(error))
-                if field is None or field in self._refused:
-                    return  # perhaps so short an answer; a run's own requests will tell
-                self._refused |= {field}
+                field = context_errors.unsupported_field(error.message)
+                if field is None or field in self._refused_fields:
+                    # The refusal may concern the probe alone (such as its short answer), so the
+                    # run's own requests decide.
+                    return
+                self._refused_fields |= {field}
             except EngineFault as fault:
                 raise UserError(f"{self._root} lists models, but answers none: {fault}") from None
 
-    async def close(self) -> None:
-        """Close the connections; safe to call twice."""
-        await self._transport.close()
-
-    async def _models(self) -> list[_ModelCard]:
-        """The models that the server lists, ours among them; none where it lists none."""
+    async def _list_models(self) -> list[_ModelCard]:
+        """The models that the server lists, among them ours; none if it has no list."""
         url = f"{self.base_url}/models"
-
-        async def attempt() -> bytes:
-            return await self._transport.exchange("GET", url, timeout=PROBE_SECONDS)
-
         try:
-            data = await self._transport.retrying(attempt, retries=1)
+            data = await self._http.retry(
+                lambda: self._http.send("GET", url, timeout=PROBE_TIMEOUT), retries=1
+            )
             cards = msgspec.json.decode(data, type=_ModelList).data
-        except Status as error:
-            if error.status in (404, 405):  # some servers don't list their models
+        except StatusError as error:
+            if error.status in (404, 405):  # some servers do not list their models
                 return []
-            raise UserError(f"{url}: HTTP {error.status}: {error}") from None
+            raise UserError(f"{url}: {error}") from None
         except UNREADABLE:
             raise UserError(
                 f"{self._root} answers, but not as an OpenAI-compatible server; check --base-url"
@@ -232,19 +250,19 @@ class OpenAIEngine:
             raise UserError(
                 f"no model server at {self._root}: {fault}; start one or check --base-url"
             ) from None
-        known = sorted(card.id for card in cards)
+        names = sorted(card.id for card in cards)
         if not self.model:
             raise UserError(
-                f"no model named; {self._root} serves: {', '.join(known[:_MOST_LISTED])}"
+                f"no model named; {self._root} serves: {', '.join(names[:_MOST_LISTED])}"
             )
-        if self.model not in known:
-            if len(known) > _MOST_LISTED:  # a hosted API may have hundreds
-                known = difflib.get_close_matches(self.model, known, n=_MOST_LISTED, cutoff=0.0)
-            raise unknown(f"model at {self._root}", self.model, known)
+        if self.model not in names:
+            if len(names) > _MOST_LISTED:  # a hosted API may have hundreds
+                names = difflib.get_close_matches(self.model, names, n=_MOST_LISTED, cutoff=0.0)
+            raise unknown(f"model at {self._root}", self.model, names)
         return cards
 
-    async def _recognise(self, cards: list[_ModelCard]) -> wire.Server:
-        """The server software, by what it calls itself in its list, else by its own endpoints."""
+    async def _identify(self, cards: list[_ModelCard]) -> wire.Server:
+        """The server software, by the owner in its list of models, else by its endpoints."""
         for card in cards:
             if card.id == self.model and card.owned_by in _OWNERS:
                 return _OWNERS[card.owned_by]
@@ -256,74 +274,75 @@ class OpenAIEngine:
 
     async def _has_endpoint(self, path: str, field: str) -> bool:
         try:
-            url = self._root + path
-            data = await self._transport.exchange("GET", url, timeout=PROBE_SECONDS)
-            found = msgspec.json.decode(data)
-        except (Status, Failure, EngineFault, UserError, *UNREADABLE):
+            data = await self._http.send("GET", self._root + path, timeout=PROBE_TIMEOUT)
+            content = msgspec.json.decode(data)
+        except (StatusError, TransientError, EngineFault, UserError, *UNREADABLE):
             return False
-        return isinstance(found, dict) and field in found
+        return isinstance(content, dict) and field in content
 
     async def _render(self, opening: tuple[Message, ...]) -> str:
-        """The opening through the model's chat template, by llama.cpp itself."""
+        """The opening as llama.cpp renders it with the model's chat template."""
         text = self._rendered.get(opening)
-        if text is not None:
-            return text
-        text = (await self._ask("/apply-template", {"messages": opening}, wire.Rendered)).prompt
-        while len(self._rendered) >= _RENDERED_OPENINGS:
-            del self._rendered[next(iter(self._rendered))]
-        self._rendered[opening] = text
+        if text is None:
+            reply = await self._call("/apply-template", {"messages": opening}, wire.TemplateReply)
+            text = reply.prompt
+            while len(self._rendered) >= _RENDERED_OPENINGS:
+                del self._rendered[next(iter(self._rendered))]
+            self._rendered[opening] = text
         return text
 
-    async def _as_ids(self, prompt: Prompt) -> Prompt:
-        """A prompt whose every model turn has token ids: sampled, or of its text on its own."""
+    async def _with_ids(self, prompt: Prompt) -> Prompt:
+        """A prompt whose every model turn has token ids: the sampled ones, or those of its text."""
         turns = []
         for turn in prompt.turns:
             if turn.source == "model" and turn.token_ids is None:
-                found = await self._ask("/tokenize", {"content": turn.text}, wire.Tokenized)
-                turn = msgspec.structs.replace(turn, token_ids=found.tokens)
+                reply = await self._call("/tokenize", {"content": turn.text}, wire.TokenizeReply)
+                turn = msgspec.structs.replace(turn, token_ids=reply.tokens)
             turns.append(turn)
         return msgspec.structs.replace(prompt, turns=tuple(turns))
 
-    async def _checked(self, completion: Completion) -> Completion:
-        """A completion without its token ids where they spell more than its text.
+    async def _with_checked_ids(self, completion: Completion) -> Completion:
+        """A completion without its token ids if they spell more than its text.
 
-        The last sampled token may reach beyond a stop string, or break off within a letter.
+        The last sampled token may reach beyond a stop string, or end within a character.
         """
-        ended = completion.stop_reason == "stop" and completion.stop_string is None
-        if completion.token_ids is None or ended:
+        at_end_of_turn = completion.stop_reason == "stop" and completion.stop_string is None
+        if completion.token_ids is None or at_end_of_turn:
             return completion
-        found = await self._ask("/detokenize", {"tokens": completion.token_ids}, wire.Detokenized)
-        if found.content == completion.text + (completion.stop_string or ""):
+        reply = await self._call(
+            "/detokenize", {"tokens": completion.token_ids}, wire.DetokenizeReply
+        )
+        if reply.content == completion.text + (completion.stop_string or ""):
             return completion
         return msgspec.structs.replace(completion, token_ids=None)
 
-    async def _ask(self, path: str, content: object, kind: type[T]) -> T:
-        """A reply of one of llama.cpp's own endpoints."""
+    async def _call(self, path: str, content: object, reply_type: type[T]) -> T:
+        """The reply of one of llama.cpp's own endpoints."""
         url, body = self._root + path, msgspec.json.encode(content)
 
         async def attempt() -> T:
-            data = await self._transport.exchange("POST", url, body)
+            data = await self._http.send("POST", url, body)
             try:
-                return msgspec.json.decode(data, type=kind)
+                return msgspec.json.decode(data, type=reply_type)
             except UNREADABLE:
-                raise wire.BadReply(f"not a reply of {path}: {excerpt(data)}") from None
+                raise BadReply(f"not a reply of {path}: {excerpt(data)}") from None
 
         try:
-            return await self._transport.enduring(attempt, self._probe)
-        except Status as error:
+            return await self._http.retry_through_outage(attempt, self._probe)
+        except StatusError as error:
             raise self._rejection(error, url) from None
 
-    def _rejection(self, error: Status, url: str) -> Exception:
+    def _rejection(self, error: StatusError, url: str) -> Exception:
         if error.status in NO_SUCH_PATH:
             return UserError(
-                f"{url} or the model '{self.model}' does not exist there "
-                f"(HTTP {error.status}: {error}); check --base-url and --model"
+                f"{url} or the model '{self.model}' does not exist there ({error}); check "
+                "--base-url and --model"
             )
-        return EngineFault(f"http-{error.status}", f"HTTP {error.status}: {error}")
+        return EngineFault(error.kind, str(error))
 
 
-@with_abilities(
-    Abilities(
+@with_capabilities(
+    EngineCapabilities(
         continuation="vLLM, SGLang, llama.cpp; others: chat turns",
         ids="from vLLM; with llama.cpp both ways",
         logprobs="where the server has them",
@@ -340,25 +359,22 @@ def from_options(options: EngineConfig) -> Engine:
         raise unknown("protocol", options.protocol, sorted(protocols))
     if options.adapter:
         raise UserError(
-            f"the adapter '{options.adapter}' is the server's to load: vLLM takes a PEFT folder by "
-            "--enable-lora --lora-modules NAME=FOLDER and llama.cpp a GGUF by --lora; then give "
-            "--model NAME (vLLM) and no --adapter"
+            f"the server itself must load the adapter '{options.adapter}': start vLLM with "
+            "--enable-lora --lora-modules NAME=FOLDER, or llama.cpp with --lora FILE; then leave "
+            "out --adapter and give --model NAME (vLLM)"
         )
+    api_key = key_from_file(Path(options.key_file)) if options.key_file else None
 
-    def at(address: str, spared: Callable[[], bool] = lambda: False) -> OpenAIEngine:
+    def create(address: str, has_replacement: Callable[[], bool] = lambda: False) -> OpenAIEngine:
         return OpenAIEngine(
             options.model,
             address,
             protocol=cast("wire.Protocol", options.protocol),
             concurrency=options.concurrency,
-            key_file=options.key_file,
+            api_key=api_key,
             context_tokens=options.context_tokens,
-            spared=spared,
+            has_replacement=has_replacement,
         )
 
-    found = {normalised_url(each) for each in options.base_url.split(",")}
-    if len(found) == 1:
-        return at(found.pop())
-    from autocoa_bench.engines.openai.replicas import ReplicatedEngine
-
-    return ReplicatedEngine(sorted(found), at)
+    addresses = sorted({normalised_url(address) for address in options.base_url.split(",")})
+    return create(addresses[0]) if len(addresses) == 1 else ReplicatedEngine(addresses, create)

@@ -1,12 +1,12 @@
-"""The wire forms of the model engines' client: request bodies and replies, without I/O.
+"""The request and reply bodies of model servers, without I/O.
 
-A *protocol* is how a prompt reaches a model (recorded in `EngineSpec.protocol`):
+A *protocol* is the form in which a prompt reaches a model (recorded in `EngineSpec.protocol`):
 
 - `continue`: chat completions with the assistant's turn so far as a trailing assistant message
   that the server continues (vLLM, SGLang).
-- `template`: llama.cpp renders the opening with the model's chat template once, the turn is
-  appended piece by piece (see `pieces`), and the native completion endpoint continues it: what was
-  sampled goes back as the sampled token ids, and the prefix stays cached.
+- `template`: llama.cpp renders the opening once with the model's chat template, the turn is
+  appended piece by piece (see `prompt_pieces`), and the native completion endpoint continues it.
+  Sampled text goes back as the sampled token ids, and the prefix stays cached.
 - `chat`: for hosted APIs that cannot continue a turn. Model text becomes assistant messages and
   environment text user messages; the prefill is dropped.
 - `completions`: for base models. The opening's contents and the turn, joined by blank lines.
@@ -21,12 +21,12 @@ from msgspec import Struct
 
 from autocoa_bench.errors import UNREADABLE, EngineFault
 from autocoa_bench.types import Completion, Generate, Message, Prompt, Sampling
-from autocoa_bench.util.http_retry import excerpt
+from autocoa_bench.util.http_client import BadReply, excerpt
 
 Protocol = Literal["continue", "template", "chat", "completions"]
 
 Server = Literal["llama.cpp", "vllm", "sglang", "other"]
-"""The server software, as far as it decides which fields a request may carry."""
+"""The server software, as far as it determines the fields of a request."""
 
 PATHS: dict[Protocol, str] = {
     "continue": "/chat/completions",
@@ -34,9 +34,9 @@ PATHS: dict[Protocol, str] = {
     "completions": "/completions",
     "template": "/completion",
 }
-"""Below the base URL, but for `template`, whose endpoint is below the server's root."""
+"""Relative to the base URL; for `template`, to the server's root."""
 
-# llama.cpp repeats the prompt and all settings in a native reply unless told what to return.
+# By default llama.cpp repeats the prompt and all settings in a native reply.
 _NATIVE_FIELDS = (
     "content",
     "tokens",
@@ -48,13 +48,8 @@ _NATIVE_FIELDS = (
 
 _ROLES: dict[str, Literal["assistant", "user"]] = {"model": "assistant", "environment": "user"}
 
-
 PROBE = Generate(Prompt((Message("user", "Hi"),)), stop=("###",), max_tokens=16)
-"""Next to nothing, but with every field of a request: what it is answered says what is refused."""
-
-
-class BadReply(Exception):
-    """A reply that is not what the protocol promises; another try may do better."""
+"""A tiny request with every field, so that its refusal names a field that the model rejects."""
 
 
 def chat_messages(prompt: Prompt) -> list[Message]:
@@ -70,7 +65,7 @@ def chat_messages(prompt: Prompt) -> list[Message]:
 
 
 def plain_text(prompt: Prompt) -> str:
-    """A prompt as the text that a base model continues."""
+    """A prompt as one text for a base model to continue."""
     return "\n\n".join([*(message.content for message in prompt.opening), prompt.continuation])
 
 
@@ -84,10 +79,10 @@ def request_body(
     opening_text: str = "",
     refused: frozenset[str] = frozenset(),
 ) -> bytes:
-    """The JSON body of a generation.
+    """The JSON body of a generation request.
 
-    `opening_text` is the opening rendered for `template`. The fields `refused` are left out, but
-    `max_tokens` goes by the name that OpenAI's reasoning models want.
+    `opening_text` is the opening rendered for `template`. The fields `refused` are left out;
+    `max_tokens` is then sent as `max_completion_tokens`, its name for OpenAI's reasoning models.
     """
     prompt = request.prompt
     body: dict[str, Any] = {
@@ -109,7 +104,7 @@ def request_body(
     elif protocol == "completions":
         body["prompt"] = plain_text(prompt)
     else:
-        body["prompt"] = pieces(opening_text, prompt)
+        body["prompt"] = prompt_pieces(opening_text, prompt)
         body["return_tokens"] = True
         body["response_fields"] = _NATIVE_FIELDS
     if "max_tokens" in refused:
@@ -117,33 +112,33 @@ def request_body(
     return msgspec.json.encode({name: body[name] for name in body if name not in refused})
 
 
-def open_turn(opening_text: str, prefill: str) -> str:
-    """A rendered opening and the prefill, once even if the template has written it too."""
+def join_prefill(opening_text: str, prefill: str) -> str:
+    """A rendered opening with the prefill at its end, once even if the template adds it too."""
     written = prefill.strip()
     if written and opening_text.rstrip().endswith(written):
         opening_text = opening_text.rstrip().removesuffix(written)
     return opening_text + prefill
 
 
-def pieces(opening_text: str, prompt: Prompt) -> str | list[str | int]:
-    """A prompt for llama.cpp, cut where a trajectory is cut when it is trained on.
+def prompt_pieces(opening_text: str, prompt: Prompt) -> str | list[str | int]:
+    """A prompt for llama.cpp, cut into pieces exactly as training cuts a trajectory.
 
-    The opening with the prefill is one text, each stretch of environment text another, tokenised
-    on its own, and between them stand the ids of the model's turns. llama.cpp would read an array
-    of texts alone as several prompts, so every model turn must come with its ids.
+    The opening with the prefill is one text, each stretch of environment text another; each is
+    tokenised on its own, and between them stand the ids of the model's turns. Every model turn must
+    have ids, because llama.cpp reads an array of texts alone as several prompts.
     """
-    found: list[str | int] = []
-    text = open_turn(opening_text, prompt.prefill)
+    pieces: list[str | int] = []
+    text = join_prefill(opening_text, prompt.prefill)
     for turn in prompt.turns:
         if turn.source == "environment":
             text += turn.text
             continue
         assert turn.token_ids is not None, "a model's turn is sent as ids"
-        found += [text, *turn.token_ids] if text else turn.token_ids
+        pieces += [text, *turn.token_ids] if text else turn.token_ids
         text = ""
-    if not found:
+    if not pieces:
         return text
-    return [*found, text] if text else found
+    return [*pieces, text] if text else pieces
 
 
 def _add_continued_turn(body: dict[str, Any], prompt: Prompt) -> None:
@@ -157,10 +152,10 @@ def _add_continued_turn(body: dict[str, Any], prompt: Prompt) -> None:
 
 
 def _add_sampling(body: dict[str, Any], server: Server, sampling: Sampling) -> None:
-    """Add what the server calls the repetition penalty, and switch its own defaults off.
+    """Add the repetition penalty under the server's name, and switch off the server's defaults.
 
-    Left unsaid, llama.cpp samples with top-k 40 and min-p 0.05, and vLLM and SGLang take top-k and
-    repetition penalty from the model's generation_config.json.
+    By default llama.cpp samples with top-k 40 and min-p 0.05, and vLLM and SGLang take top-k and
+    the repetition penalty from the model's generation_config.json.
     """
     penalty = sampling.repetition_penalty
     if server == "llama.cpp":
@@ -205,7 +200,7 @@ class _Reply(Struct):
     error: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class _Native(Struct):
+class _NativeReply(Struct):
     content: str
     tokens: tuple[int, ...] | None = None
     stop_type: str = ""
@@ -214,47 +209,45 @@ class _Native(Struct):
     tokens_predicted: int | None = None
 
 
-class Rendered(Struct):
-    """llama.cpp's reply of /apply-template."""
+class TemplateReply(Struct):
+    """llama.cpp's reply to /apply-template."""
 
     prompt: str
 
 
-class Tokenized(Struct):
-    """llama.cpp's reply of /tokenize."""
+class TokenizeReply(Struct):
+    """llama.cpp's reply to /tokenize."""
 
     tokens: tuple[int, ...]
 
 
-class Detokenized(Struct):
-    """llama.cpp's reply of /detokenize."""
+class DetokenizeReply(Struct):
+    """llama.cpp's reply to /detokenize."""
 
     content: str
 
 
-_reply = msgspec.json.Decoder(_Reply)
-_native = msgspec.json.Decoder(_Native | list[_Native])
+_reply_decoder = msgspec.json.Decoder(_Reply)
+_native_decoder = msgspec.json.Decoder(_NativeReply | list[_NativeReply])
 
 
 def read_reply(protocol: Protocol, data: bytes, n: int, seconds: float) -> list[Completion]:
-    """The completions in a reply's body. Raises BadReply, or EngineFault where no retry helps."""
+    """The completions in a reply's body. Raises BadReply, or EngineFault if no retry can help."""
     try:
         if protocol == "template":
-            found = _native.decode(data)
-            completions = [
-                _from_native(reply, seconds)
-                for reply in (found if isinstance(found, list) else [found])
-            ]
+            reply = _native_decoder.decode(data)
+            replies = reply if isinstance(reply, list) else [reply]
+            completions = [_from_native(native, seconds) for native in replies]
         else:
-            completions = _from_openai(protocol, _reply.decode(data), seconds)
+            completions = _from_openai(protocol, _reply_decoder.decode(data), seconds)
     except UNREADABLE as error:
         raise BadReply(f"not the reply of a model server ({error}): {excerpt(data)}") from None
     if len(completions) != n:
-        raise BadReply(f"{len(completions)} completions where {n} were asked for: {excerpt(data)}")
+        raise BadReply(f"{len(completions)} completions where {n} were requested: {excerpt(data)}")
     return completions
 
 
-def _from_native(reply: _Native, seconds: float) -> Completion:
+def _from_native(reply: _NativeReply, seconds: float) -> Completion:
     return Completion(
         text=reply.content,
         stop_reason="length" if reply.stop_type == "limit" else "stop",
@@ -286,14 +279,14 @@ def _from_openai(protocol: Protocol, reply: _Reply, seconds: float) -> list[Comp
 
 
 def _completion_tokens(choice: _Choice, usage: _Usage, n: int) -> int | None:
-    # Usage counts all choices together, so it says nothing of one among several.
+    # Usage is the sum over all choices, so it does not apply to one of several.
     if n == 1 and usage.completion_tokens is not None:
         return usage.completion_tokens
     return len(choice.token_ids) if choice.token_ids is not None else None
 
 
 def _text(protocol: Protocol, choice: _Choice) -> str:
-    """A choice's text; in `chat`, reasoning from a field of its own is put back before it."""
+    """A choice's text; in `chat`, reasoning from a separate field is put back before it."""
     message = choice.message
     if message is None:
         if choice.text is None:
@@ -305,7 +298,7 @@ def _text(protocol: Protocol, choice: _Choice) -> str:
     if protocol == "continue":
         raise EngineFault(
             "bad-reply",
-            "the server takes the model's reasoning out of its turn, which then cannot be "
+            "the server removes the model's reasoning from its turn, which then cannot be "
             "continued: start it without a reasoning parser, or use the protocol 'chat'",
         )
     return f"<think>\n{reasoning}\n</think>\n\n{message.content or ''}"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from autocoa_bench.engines.engine import Abilities, EngineConfig, with_abilities
+from autocoa_bench.engines.engine import EngineCapabilities, EngineConfig, with_capabilities
 from autocoa_bench.engines.launch.embedded import idle_cores
 from autocoa_bench.engines.openai import protocol
 from autocoa_bench.engines.weights import huggingface, models
@@ -122,7 +122,7 @@ class TransformersEngine:
             else turn
             for turn in prompt.turns
         )
-        pieces = protocol.pieces(text, msgspec.structs.replace(prompt, turns=turns))
+        pieces = protocol.prompt_pieces(text, msgspec.structs.replace(prompt, turns=turns))
         ids: list[int] = []
         for piece in [pieces] if isinstance(pieces, str) else pieces:
             ids += self._ids(piece) if isinstance(piece, str) else [piece]
@@ -364,8 +364,8 @@ def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(found - {None})
 
 
-@with_abilities(
-    Abilities(
+@with_capabilities(
+    EngineCapabilities(
         continuation="yes",
         ids="both ways",
         logprobs="no",

@@ -1,0 +1,113 @@
+"""The HTTP client of a model server: its address, its API key, and the meaning of its errors."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+from autocoa_bench.engines.openai import context_errors
+from autocoa_bench.errors import CONTEXT, EngineFault, UserError
+from autocoa_bench.util.http_client import (
+    APIKey,
+    ErrorReply,
+    HTTPClient,
+    printable,
+    server_address,
+)
+
+KEY_VARIABLES = ("AUTOCOA_BENCH_API_KEY", "OPENAI_API_KEY")
+LONGEST_REPLY = 64 << 20
+
+_REDIRECTS = {301, 302, 303, 307, 308}
+_LONGEST_KEY = 4096
+
+
+class ModelServerClient(HTTPClient):
+    """An HTTPClient that raises UserError for a refused key and for a redirect.
+
+    A prompt that is too long is an EngineFault of the kind `context`.
+    """
+
+    def error_of(self, reply: ErrorReply) -> Exception:
+        """The exception to raise for a reply with an error status."""
+        status, message = reply.status, reply.message
+        if status in (401, 402, 403):
+            problem = "refuses the key" if self.key else "asks for a key"
+            return UserError(
+                f"{self.root} {problem} (HTTP {status}: {message}); set {KEY_VARIABLES[0]} or "
+                f"{KEY_VARIABLES[1]} to a valid one, or give --key-file"
+            )
+        if status in _REDIRECTS:
+            return UserError(
+                f"{reply.url} redirects to {_redirect_target(reply)} (HTTP {status}); redirects "
+                "are not followed: give the address as --base-url"
+            )
+        if context_errors.too_long(status, message):
+            sizes = context_errors.counts(reply.body)
+            return EngineFault(CONTEXT, f"HTTP {status}: {message}{sizes}")
+        return super().error_of(reply)
+
+
+def normalised_url(base_url: str) -> str:
+    """A base URL without trailing slash, with `/v1` if it has no path. Raises UserError."""
+    parts = server_address(
+        base_url,
+        "the base URL",
+        "http://127.0.0.1:8000/v1",
+        f"a key belongs in {KEY_VARIABLES[0]}",
+    )
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}"
+
+
+def key_from_environment() -> APIKey:
+    """The API key of the environment, or an empty one.
+
+    Raises UserError, without repeating the key, if it cannot be sent in a header.
+    """
+    for name in KEY_VARIABLES:
+        if os.environ.get(name, "").strip():
+            return _checked_key(os.environ[name], f"the key in {name}")
+    return APIKey()
+
+
+def key_from_file(path: Path) -> APIKey:
+    """The API key in a file that contains nothing else.
+
+    Raises UserError, without repeating the key. Like ssh, it refuses a file that anybody but its
+    owner can read.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read(_LONGEST_KEY + 1)
+    except OSError as error:
+        raise UserError(f"cannot read the key file '{path}': {error.strerror}") from None
+    if mode & 0o077:
+        raise UserError(
+            f"the key file '{path}' is open to other users (mode {mode & 0o777:04o}): "
+            f"chmod 600 '{path}'"
+        )
+    if len(content) > _LONGEST_KEY or not content.strip():
+        problem = "is empty" if not content.strip() else f"is longer than {_LONGEST_KEY} bytes"
+        raise UserError(f"the key file '{path}' {problem}; put the key in it, and nothing else")
+    return _checked_key(content.decode("utf-8", "replace"), f"the key in '{path}'")
+
+
+def _checked_key(text: str, name: str) -> APIKey:
+    text = text.strip()
+    if not (text.isascii() and text.isprintable()):
+        raise UserError(
+            f"{name} contains a line break, a control character or a letter beyond ASCII; "
+            "copy it again"
+        )
+    return APIKey(text)
+
+
+def _redirect_target(reply: ErrorReply) -> str:
+    """The scheme, host and path of a redirect's target; its query may hold secrets."""
+    try:
+        parts = urlsplit(urljoin(reply.url, reply.location))
+    except ValueError:
+        return "an unreadable address"
+    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:200])

@@ -1,0 +1,479 @@
+"""The HTTP client of model servers and search servers: one session with one retry policy.
+
+docs/faults.md describes what happens on every fault, row by row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import json
+import math
+import os
+import random
+import re
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from urllib.parse import SplitResult, quote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import msgspec
+
+from autocoa_bench.errors import UNREADABLE, Fault, ServerDown, UserError
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
+
+T = TypeVar("T")
+
+Attempt = Callable[[], Awaitable[T]]
+"""One try of a request; it can be repeated."""
+Sleep = Callable[[float], Awaitable[None]]
+
+# All times are in seconds.
+RETRY_AFTER_CAP = 60.0
+BACKOFF_BASE = 0.5
+BACKOFF_CAP = 20.0
+PROBE_TIMEOUT = 20.0
+"""The longest wait for the reply to a probe, or to a question about the server itself."""
+
+OUTAGE_WAITS = (0, 1, 2, 4, 8, 15, 15, 15)
+"""The waits before each probe of a server that seems to be down. They add up to a minute: long
+enough for a restart of llama.cpp, or of vLLM without compilation."""
+
+PROBES_WITH_REPLACEMENT = 3
+"""The number of those probes (3 s of waiting) if other servers can take over the work."""
+
+NO_SUCH_PATH = frozenset({404, 405, 501})
+
+_CONNECT_TIMEOUT = 10.0
+# Servers close idle connections after 5 s (uvicorn, llama.cpp). The client must close them first,
+# or a request meets a connection that is just being closed.
+_KEEPALIVE = 4.0
+_RETRIED = frozenset({408, 409, 429})
+_SHORTEST_SECRET = 8
+"""A shorter key is a placeholder such as `EMPTY`, which a reply may contain by chance."""
+_USERINFO = re.compile(r"//[^/\s@]*@")
+
+
+class TransientError(Exception):
+    """A failed attempt that may succeed when it is repeated.
+
+    `kind` is the kind of the fault (`timeout`, `connection`, `http-500`, `bad-reply`);
+    `retry_after` is the wait in seconds that the server asked for, if it did.
+    """
+
+    def __init__(self, kind: str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.retry_after = retry_after
+
+
+class BadReply(TransientError):
+    """A reply that is not what the protocol promises."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("bad-reply", message)
+
+
+class StatusError(Exception):
+    """A reply with an error status that will not change when the request is repeated."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"HTTP {status}: {message}")
+        self.status = status
+        self.message = message
+        self.kind = f"http-{status}"
+
+
+class ErrorReply(NamedTuple):
+    """A reply with another status than 200. The API key is redacted in all texts."""
+
+    url: str
+    status: int
+    message: str
+    body: bytes
+    location: str
+    retry_after: str | None
+
+
+class APIKey:
+    """An API key, possibly empty, that is visible nowhere but in the header of a request."""
+
+    def __init__(self, text: str = "") -> None:
+        self._text = key = text.strip()
+        encodings = {
+            key,
+            json.dumps(key)[1:-1],
+            key.replace("/", "\\/"),
+            html.escape(key),
+            quote(key, ""),
+        }
+        # The longest comes first, because one spelling may contain another.
+        spellings = sorted(encodings, key=len, reverse=True) if len(key) >= _SHORTEST_SECRET else []
+        self._spellings = [(spelling, spelling.encode()) for spelling in spellings]
+
+    def __repr__(self) -> str:
+        return "APIKey(***)" if self else "APIKey()"
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def headers(self) -> dict[str, str]:
+        """The header that carries the key; none for an empty key."""
+        return {"Authorization": f"Bearer {self._text}"} if self._text else {}
+
+    def redact(self, text: str) -> str:
+        """A text without the key, as it is or as JSON, HTML and URLs spell it."""
+        for spelling, _ in self._spellings:
+            text = text.replace(spelling, "***")
+        return text
+
+    def redact_bytes(self, data: bytes) -> bytes:
+        """A body without the key, likewise."""
+        for _, spelling in self._spellings:
+            data = data.replace(spelling, b"***")
+        return data
+
+
+class HTTPClient:
+    """Requests to one server, at most `concurrency` at once, each of at most `timeout` seconds.
+
+    A failed request is repeated at most `retries` times, with exponential backoff and full jitter,
+    or after the server's Retry-After. Redirects are not followed, replies of more than
+    `longest_reply` bytes are cut off, and the key is redacted in everything that comes back.
+    Requests whose retries are spent end with a `fault_type`. Connections belong to the running
+    event loop and are opened by its first request.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        server: str,
+        fault_type: type[Fault],
+        *,
+        concurrency: int,
+        timeout: float,
+        retries: int,
+        longest_reply: int,
+        key: APIKey | None = None,
+        has_replacement: Callable[[], bool] = lambda: False,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        """`server` is the noun for messages, such as "the search server".
+
+        `has_replacement` tells whether another server can take over; then an outage is not waited
+        out. `sleep` is for tests.
+        """
+        self.root = root
+        self.key = key or APIKey()
+        self._server = f"{server} at {root}"
+        self._fault_type = fault_type
+        self._concurrency = concurrency
+        self._timeout = timeout
+        self._retries = retries
+        self._longest_reply = longest_reply
+        self._has_replacement = has_replacement
+        self._sleep = sleep
+        self._proxy = _proxy_for(root)
+        self._connections: _Connections | None = None
+
+    async def close(self) -> None:
+        """Close the connections; safe to call twice."""
+        connections, self._connections = self._connections, None
+        if connections is not None:
+            await connections.session.close()
+
+    async def send(
+        self, method: str, url: str, body: bytes | None = None, timeout: float | None = None
+    ) -> bytes:
+        """Send one request and return the body of its reply.
+
+        `timeout` may shorten the client's own. Raises TransientError, StatusError, or what
+        `error_of` returns.
+        """
+        from aiohttp import ClientError, ClientTimeout
+
+        total = min(self._timeout, timeout or self._timeout)
+        try:
+            async with self._open().session.request(
+                method,
+                url,
+                data=body,
+                proxy=self._proxy,
+                allow_redirects=False,
+                timeout=ClientTimeout(total=total, sock_connect=_CONNECT_TIMEOUT),
+            ) as response:
+                data = self.key.redact_bytes(await _read_body(response, self._longest_reply))
+                if response.status == 200:
+                    return data
+                error = self.error_of(
+                    ErrorReply(
+                        url,
+                        response.status,
+                        self.key.redact(server_message(data)),
+                        data,
+                        self.key.redact(response.headers.get("Location", "")),
+                        response.headers.get("Retry-After"),
+                    )
+                )
+        except TimeoutError:
+            raise TransientError("timeout", f"no reply within {total:g} s") from None
+        except (ClientError, OSError, UnicodeError) as problem:
+            raise TransientError("connection", _description(problem, self.key)) from None
+        raise error
+
+    def error_of(self, reply: ErrorReply) -> Exception:
+        """The exception to raise for a reply with an error status."""
+        status, message = reply.status, reply.message
+        if status in _RETRIED or (status >= 500 and status not in NO_SUCH_PATH):
+            wait = retry_seconds(reply.retry_after) if status in (429, 503) else None
+            return TransientError(f"http-{status}", f"HTTP {status}: {message}", wait)
+        return StatusError(status, message)
+
+    async def retry(self, attempt: Attempt[T], retries: int | None = None) -> T:
+        """The first success of `attempt`. Raises a fault once the retries are spent.
+
+        `retries` may lower the client's own.
+        """
+        most = self._retries if retries is None else min(retries, self._retries)
+        try:
+            return await retry(lambda: self._in_turn(attempt), most, self._sleep)
+        except TransientError as error:
+            raise self._fault_type(error.kind, str(error)) from None
+
+    async def retry_through_outage(self, attempt: Attempt[T], probe: Attempt[object]) -> T:
+        """The first success of `attempt`, even if the server is down for up to a minute.
+
+        Once the retries are spent, `probe` requests what any server that is up can answer. If the
+        server was up all the time, one more attempt decides; if it was down and comes back, the
+        request has all its retries once more. Raises a fault if the request itself is at fault, and
+        ServerDown if the server stays down.
+        """
+        outage = self._open().outage
+        retries, is_last, has_recovered = self._retries, False, False
+        while True:
+            recoveries = outage.recoveries
+            try:
+                result = await retry(lambda: self._in_turn(attempt), retries, self._sleep)
+            except TransientError as error:
+                fault = self._fault_type(error.kind, str(error))
+                if is_last:
+                    raise fault from None
+                came_back = await outage.await_recovery(
+                    recoveries, lambda: self._is_up(probe), str(error)
+                )
+                # A request that fails again after a recovery may itself bring the server down.
+                if came_back and has_recovered:
+                    raise fault from None
+                if came_back:
+                    retries, has_recovered = self._retries, True
+                else:
+                    retries, is_last = 0, True
+            except Exception:  # the server answered, even if with a refusal
+                outage.note_answer()
+                raise
+            else:
+                outage.note_answer()
+                return result
+
+    def _open(self) -> _Connections:
+        """The connections of the running event loop."""
+        loop = asyncio.get_running_loop()
+        if self._connections is None or self._connections.loop is not loop:
+            from aiohttp import ClientSession, DummyCookieJar, TCPConnector
+
+            session = ClientSession(
+                connector=TCPConnector(limit=self._concurrency, keepalive_timeout=_KEEPALIVE),
+                headers={"Content-Type": "application/json", **self.key.headers()},
+                cookie_jar=DummyCookieJar(),
+            )
+            slots = asyncio.Semaphore(self._concurrency)
+            outage = _Outage(self._server, self._has_replacement, self._sleep)
+            self._connections = _Connections(loop, session, slots, outage)
+        return self._connections
+
+    async def _in_turn(self, attempt: Attempt[T]) -> T:
+        """Run an attempt once a slot is free, so that its timeout does not include the wait."""
+        async with self._open().slots:
+            return await attempt()
+
+    async def _is_up(self, probe: Attempt[object]) -> bool:
+        try:
+            await self._in_turn(probe)
+        except StatusError:  # a refusal is an answer
+            return True
+        except (TransientError, Fault):
+            return False
+        return True
+
+
+class _Outage:
+    """Distinguishes the failures of single requests from an outage of their server."""
+
+    def __init__(self, server: str, has_replacement: Callable[[], bool], sleep: Sleep) -> None:
+        self.recoveries = 0
+        self._server = server
+        self._has_replacement = has_replacement
+        self._sleep = sleep
+        self._down_message = ""
+        self._answers = 0
+        self._probing = asyncio.Lock()
+
+    def note_answer(self) -> None:
+        """Record that the server answered a request."""
+        self._answers += 1
+        self._down_message = ""
+
+    async def await_recovery(
+        self, recoveries: int, is_up: Callable[[], Awaitable[bool]], problem: str
+    ) -> bool:
+        """Probe the server: True if it was down and is back, False if it was up all the time.
+
+        `recoveries` is the count when the failed request began, and `problem` its failure. Raises
+        ServerDown. One request probes at a time; the others that failed meanwhile wait for its
+        result.
+        """
+        async with self._probing:
+            if self.recoveries != recoveries:
+                return True
+            if not self._down_message:
+                answers = self._answers
+                for number, wait in enumerate(OUTAGE_WAITS):
+                    if number == PROBES_WITH_REPLACEMENT and self._has_replacement():
+                        break
+                    await self._sleep(wait)
+                    if await is_up():
+                        self.recoveries += number > 0
+                        return number > 0
+                    if self._answers != answers:
+                        # Other requests are answered: the server is too busy for the probe.
+                        return False
+                self._down_message = (
+                    f"{self._server} has answered nothing for a minute or more ({problem}); "
+                    "all recorded results are safe, and the same command resumes once it is back"
+                )
+            raise ServerDown(self._down_message)
+
+
+class _Connections(NamedTuple):
+    """The part of a client that is bound to one event loop."""
+
+    loop: asyncio.AbstractEventLoop
+    session: ClientSession
+    slots: asyncio.Semaphore
+    outage: _Outage
+
+
+async def retry(
+    attempt: Callable[[], Awaitable[T]], retries: int, sleep: Sleep = asyncio.sleep
+) -> T:
+    """The first success of `attempt`, with exponential backoff and full jitter between tries.
+
+    Raises the last TransientError once the retries are spent.
+    """
+    tries = 0
+    while True:
+        try:
+            return await attempt()
+        except TransientError as error:
+            tries += 1
+            if tries > retries:
+                raise
+            wait = error.retry_after
+        if wait is None:
+            # Full jitter: many requests that failed together must not come back together.
+            wait = random.uniform(0, min(BACKOFF_CAP, BACKOFF_BASE * 2 ** (tries - 1)))
+        await sleep(wait)
+
+
+def retry_seconds(retry_after: str | None) -> float | None:
+    """A Retry-After header (seconds or an HTTP date) as seconds from now, capped."""
+    if retry_after is None:
+        return None
+    try:
+        wait = float(retry_after)
+    except ValueError:
+        try:
+            wait = parsedate_to_datetime(retry_after).timestamp() - time.time()
+        except (ValueError, OverflowError, TypeError):
+            return None
+    if not math.isfinite(wait):
+        return None
+    return max(0.0, min(wait, RETRY_AFTER_CAP))
+
+
+def server_address(url: str, name: str, example: str, hint: str = "") -> SplitResult:
+    """The parts of an http or https address that has a host and a path, but no more.
+
+    `name` is what messages call the address, and `hint` what to do with anything else in it.
+    Raises UserError, without repeating credentials.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        is_usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # an unreadable port or bracket
+        is_usable = False
+    if not is_usable:
+        raise UserError(
+            f"{name} '{url.rpartition('@')[2]}' is not an http:// or https:// address; give one "
+            f"such as {example}"
+        )
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise UserError(
+            f"{name} ({parts.hostname}) has more than host, port and path; "
+            f"{hint or 'leave the rest out'}"
+        )
+    return parts
+
+
+def server_message(data: bytes) -> str:
+    """The message in the body of an error, as one line of at most 300 characters."""
+    try:
+        content = msgspec.json.decode(data)
+    except UNREADABLE:
+        return excerpt(data)
+    for key in ("error", "message", "detail"):
+        if isinstance(content, dict) and content.get(key):
+            content = cast("dict[str, Any]", content)[key]
+    return excerpt(content.encode() if isinstance(content, str) else msgspec.json.encode(content))
+
+
+def excerpt(data: bytes | Sequence[int]) -> str:
+    """The first 300 characters of a body, as one line."""
+    return printable(" ".join(bytes(data[:1200]).decode("utf-8", "replace").split())[:300])
+
+
+def printable(text: str) -> str:
+    """A text with `?` for characters that a terminal might obey rather than show."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+async def _read_body(response: ClientResponse, longest: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > longest:
+            raise BadReply(f"a reply of more than {longest >> 20} MiB")
+    return b"".join(chunks)
+
+
+def _proxy_for(root: str) -> str | None:
+    """The proxy that the environment names for a host; never one for this machine itself."""
+    parts = urlsplit(root)
+    host = parts.hostname or ""
+    if host == "localhost" or host.startswith("127.") or host == "::1" or proxy_bypass(host):
+        return None
+    return getproxies().get(parts.scheme)
+
+
+def _description(error: Exception, key: APIKey) -> str:
+    """A connection error in a few words, without credentials."""
+    number = getattr(error, "errno", None)
+    text = os.strerror(number) if number and number > 0 else str(error) or type(error).__name__
+    text = _USERINFO.sub("//", key.redact(" ".join(text.split())))[:200]
+    return text[:1].lower() + text[1:]
