@@ -1,9 +1,8 @@
-"""The policy in a vLLM server: rollouts are written there, and learned from here.
+"""The policy on a vLLM server, which samples the rollouts while training updates its adapter.
 
-What learns is an adapter: it goes by vLLM's own loading of adapters while it serves
-(`--enable-lora`, VLLM_ALLOW_RUNTIME_LORA_UPDATING=1), from a folder that the server can read. Left
-out: whole models. vLLM's reload_weights, tried with 0.32 on a CPU, leaves neither the old model nor
-the new one.
+The server loads each new adapter while it runs (`--enable-lora`,
+VLLM_ALLOW_RUNTIME_LORA_UPDATING=1), from a folder that it can read. Whole models are not supported:
+vLLM's reload_weights, tried with 0.32 on a CPU, leaves neither the old model nor the new one.
 """
 
 from __future__ import annotations
@@ -19,15 +18,20 @@ from msgspec import Struct
 
 from agent_model.rollout.sampler import Slot, completion
 from agent_model.tokens import Tokenizer, encode_prompt, end_of_turn
-from autocoa_bench.engines.openai.addresses import key_from_environment, normalised_url
-from autocoa_bench.engines.openai.transport import Status, Transport
+from autocoa_bench.engines.openai.model_server import (
+    LONGEST_REPLY,
+    ModelServerClient,
+    key_from_environment,
+    normalised_url,
+)
 from autocoa_bench.errors import UNREADABLE, EngineFault, UserError
 from autocoa_bench.types import Completion, Generate
+from autocoa_bench.util.http_client import StatusError
 
-_TIMEOUT = 3600.0  # seconds: a completion may wait for many others
+_TIMEOUT = 3600.0  # seconds: a request may wait for many others
 _RETRIES = 5
-_STARTED = "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 vllm serve MODEL --enable-lora --max-lora-rank RANK"
-_EXACT = {
+_COMMAND = "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 vllm serve MODEL --enable-lora --max-lora-rank RANK"
+_SAMPLING = {
     "top_p": 1.0,
     "top_k": 0,
     "min_p": 0.0,
@@ -35,7 +39,7 @@ _EXACT = {
     "return_token_ids": True,
     "skip_special_tokens": False,
 }
-"""Draws from all tokens, whatever generation_config.json says, and returns their ids."""
+"""Samples from the full distribution, whatever generation_config.json says, and returns ids."""
 
 T = TypeVar("T")
 
@@ -48,42 +52,43 @@ class _Completions(Struct):
     choices: list[_Choice]
 
 
-class _Card(Struct):
+class _ModelCard(Struct):
     id: str
     parent: str | None = None
 
 
-class _Models(Struct):
-    data: list[_Card]
+class _ModelList(Struct):
+    data: list[_ModelCard]
 
 
 class PolicyServer:
-    """A vLLM server of the policy's base, which is given the adapter as it learns.
+    """A vLLM server of the policy's base model, on which each new adapter is loaded.
 
-    The API key is the environment's (AUTOCOA_BENCH_API_KEY, OPENAI_API_KEY). Methods raise
-    UserError where the server does not do what is asked of it, ServerDown where it is gone.
+    The API key comes from the environment (AUTOCOA_BENCH_API_KEY, OPENAI_API_KEY). Methods raise
+    UserError if the server refuses a request, and ServerDown if it no longer answers.
     """
 
     def __init__(self, address: str, tokenizer: Tokenizer, slots: int) -> None:
-        """`slots` is how many requests are under way at most. Raises UserError."""
+        """`slots` is the greatest number of requests in flight. Raises UserError."""
         self.tokenizer = tokenizer
         self.model = ""
         self._root = normalised_url(address).removesuffix("/v1")
         self._runner = asyncio.Runner()
         self._adapter = ""
-        self._transport = Transport(
+        self._http = ModelServerClient(
             self._root,
-            key_from_environment(),
+            "the model server",
+            EngineFault,
             concurrency=slots,
             timeout=_TIMEOUT,
             retries=_RETRIES,
-            spared=lambda: False,
-            sleep=asyncio.sleep,
+            longest_reply=LONGEST_REPLY,
+            key=key_from_environment(),
         )
 
     def __enter__(self) -> PolicyServer:
         try:
-            self._runner.run(self._open())
+            self._runner.run(self._find_base())
         except BaseException:
             self._close()
             raise
@@ -93,70 +98,68 @@ class PolicyServer:
         self._close()
 
     def _close(self) -> None:
-        self._runner.run(self._transport.close())
+        self._runner.run(self._http.close())
         self._runner.close()
 
     def load_adapter(self, folder: Path, name: str) -> None:
-        """Serve the adapter in a PEFT folder, by a name that the server has not had yet; the one
-        before is dropped."""
+        """Replace the server's adapter by the one in a PEFT folder; `name` must be new to it."""
         if self._adapter:
-            self._change("/v1/unload_lora_adapter", {"lora_name": self._adapter})
-        given = {"lora_name": name, "lora_path": str(folder.resolve())}
-        self._change("/v1/load_lora_adapter", given)
+            self._update_adapters("/v1/unload_lora_adapter", {"lora_name": self._adapter})
+        content = {"lora_name": name, "lora_path": str(folder.resolve())}
+        self._update_adapters("/v1/load_lora_adapter", content)
         self.use(name)
         self._adapter = name
 
     def use(self, name: str) -> None:
-        """Ask for what the server has by a name, from now on."""
+        """Send all further requests to the server's model or adapter of this name."""
         self.model = name
 
     def run(self, work: Awaitable[T]) -> T:
         """Wait for a piece of work on the server."""
 
-        async def waited() -> T:
+        async def wait() -> T:
             return await work
 
-        return self._runner.run(waited())
+        return self._runner.run(wait())
 
     def begin(self, work: Awaitable[T]) -> asyncio.Future[T]:
-        """Begin a piece of work; it goes on while any is waited for."""
+        """Begin a piece of work; it advances whenever `run` waits for any."""
 
-        async def begun() -> asyncio.Future[T]:
+        async def schedule() -> asyncio.Future[T]:
             return asyncio.ensure_future(work)
 
-        return self._runner.run(begun())
+        return self._runner.run(schedule())
 
     async def complete(
         self, ids: list[int], request: Generate, temperature: float, seed: int
     ) -> list[int]:
-        """The ids that follow `ids`."""
-        given = {
+        """Sample the ids that follow `ids`."""
+        content = {
             "model": self.model,
             "prompt": ids,
             "max_tokens": request.max_tokens,
             "temperature": temperature,
             "seed": seed,
             "stop": list(request.stop),
-            **_EXACT,
+            **_SAMPLING,
         }
-        found = await self._enduring(lambda: self._post("/v1/completions", given), "sample")
+        data = await self._request(lambda: self._post("/v1/completions", content), "sample")
         try:
-            choices = msgspec.json.decode(found, type=_Completions).choices
+            choices = msgspec.json.decode(data, type=_Completions).choices
         except UNREADABLE as error:
             raise UserError(f"{self._root} sent no completion: {error}") from None
         if not choices or not choices[0].token_ids:
             raise UserError(
-                f"{self._root} sent no token ids, which rollouts are learned from; the server must "
-                "be a vLLM that knows return_token_ids (0.10.2 or newer)"
+                f"{self._root} sent no token ids, which training needs; the server must be a vLLM "
+                "that knows return_token_ids (0.10.2 or newer)"
             )
         return choices[0].token_ids
 
-    async def _open(self) -> None:
-        self._transport.open()
-        url = f"{self._root}/v1/models"
-        found = await self._enduring(lambda: self._transport.exchange("GET", url), "list models")
+    async def _find_base(self) -> None:
+        """Use the first model that the server lists and that is not an adapter."""
+        data = await self._request(self._list_models, "list models")
         try:
-            cards = msgspec.json.decode(found, type=_Models).data
+            cards = msgspec.json.decode(data, type=_ModelList).data
         except UNREADABLE as error:
             raise UserError(f"{self._root} sent no list of models: {error}") from None
         bases = [card.id for card in cards if card.parent is None]
@@ -166,38 +169,44 @@ class PolicyServer:
             )
         self.use(bases[0])
 
-    def _change(self, path: str, given: dict[str, Any]) -> None:
-        """Tell the server to change its adapters."""
+    def _update_adapters(self, path: str, content: dict[str, Any]) -> None:
         self.run(
-            self._enduring(lambda: self._post(path, given), f"take adapters at {path}", _STARTED)
+            self._request(
+                lambda: self._post(path, content), f"take adapters at {path}", command=_COMMAND
+            )
         )
 
-    async def _post(self, path: str, given: dict[str, Any]) -> bytes:
-        body = msgspec.json.encode(given)
-        return await self._transport.exchange("POST", f"{self._root}{path}", body)
+    async def _list_models(self) -> bytes:
+        return await self._http.send("GET", f"{self._root}/v1/models")
 
-    async def _enduring(
-        self, attempt: Callable[[], Awaitable[bytes]], what: str, started: str = ""
+    async def _post(self, path: str, content: dict[str, Any]) -> bytes:
+        body = msgspec.json.encode(content)
+        return await self._http.send("POST", f"{self._root}{path}", body)
+
+    async def _request(
+        self, attempt: Callable[[], Awaitable[bytes]], task: str, command: str = ""
     ) -> bytes:
-        """A reply, through outages. Raises UserError."""
-        probe = f"{self._root}/v1/models"
+        """A reply, even through an outage of about a minute. Raises UserError.
+
+        `task` completes the message "... does not", and `command` is the one to start the server
+        with if it refuses.
+        """
         try:
-            return await self._transport.enduring(
-                attempt, lambda: self._transport.exchange("GET", probe)
-            )
-        except (Status, EngineFault) as error:
-            hint = f"; start it as: {started}" if started and isinstance(error, Status) else ""
+            return await self._http.retry_through_outage(attempt, self._list_models)
+        except (StatusError, EngineFault) as error:
+            is_refusal = command and isinstance(error, StatusError)
+            hint = f"; start it as: {command}" if is_refusal else ""
             raise UserError(
-                f"{self._root} does not {what} ({error}){hint}. The last checkpoint stands, and "
-                "the same command goes on from it"
+                f"{self._root} does not {task} ({error}){hint}. The last checkpoint is safe, and "
+                "the same command continues from it"
             ) from None
 
 
 class ServerSampler:
-    """A server as a sampler: each request is one call, and many are under way at once.
+    """A sampler whose requests run on a server, many at a time; greedy at temperature 0.
 
-    Greedy at temperature 0. Seeds follow from the slots' dice, but sums vary with what else a
-    server computes, so that a rollout is not repeated exactly.
+    Seeds come from the random generators of the slots, but sums vary with what else the server
+    computes, so that a rollout cannot be repeated exactly.
     """
 
     def __init__(self, server: PolicyServer, slots: int, temperature: float) -> None:
@@ -205,14 +214,14 @@ class ServerSampler:
         self._server = server
         self._temperature = temperature
         self._end = end_of_turn(server.tokenizer)
-        self._asked: dict[asyncio.Future[list[int]], Slot] = {}
+        self._slot_of: dict[asyncio.Future[list[int]], Slot] = {}
 
     def acquire(self, rng: Random) -> Slot:
         """A slot for a new episode."""
         return Slot(rng)
 
     def release(self, slot: Slot) -> None:
-        """A slot holds nothing on the server."""
+        """Do nothing: a slot occupies nothing on the server."""
 
     def submit(self, slot: Slot, request: Generate) -> None:
         """Send a request."""
@@ -220,13 +229,13 @@ class ServerSampler:
         slot.prompt, slot.request = len(slot.ids), request
         seed = slot.rng.getrandbits(31)
         work = self._server.complete(slot.ids, request, self._temperature, seed)
-        self._asked[self._server.begin(work)] = slot
+        self._slot_of[self._server.begin(work)] = slot
 
     def step(self) -> list[tuple[Slot, Completion]]:
-        """Wait until a reply is there, and take all that are. Raises UserError."""
-        waiting = asyncio.wait(self._asked, return_when=asyncio.FIRST_COMPLETED)
+        """Wait for at least one reply, and return all that have arrived. Raises UserError."""
+        waiting = asyncio.wait(self._slot_of, return_when=asyncio.FIRST_COMPLETED)
         done, _ = self._server.run(waiting)
-        return [self._completed(self._asked.pop(each), each.result()) for each in done]
+        return [self._completed(self._slot_of.pop(future), future.result()) for future in done]
 
     def _completed(self, slot: Slot, sampled: list[int]) -> tuple[Slot, Completion]:
         assert slot.request is not None

@@ -243,7 +243,7 @@ def test_the_official_client_is_served_and_prefixes_are_cached(session: Session)
 def test_ctrl_c_in_the_middle_of_eight_generations_ends_cleanly(closes: bool) -> None:
     program = f"""
         import asyncio
-        from autocoa_bench.engines.embedded import EmbeddedEngine
+        from autocoa_bench.engines.launch.embedded import EmbeddedEngine
         from autocoa_bench.types import Generate, Message, Prompt, Sampling
 
         async def main():

@@ -193,8 +193,8 @@ worker = subprocess.Popen([sys.executable, "-c", {child!r}])
 open({str(tmp_path / "pid")!r}, "w").write(f"{{worker.pid}}\\n")
 time.sleep(600)
 """
-    keep = "from autocoa_bench.engines import keeper; keeper.STOP_SECONDS = 0.2; "
-    keep += f"import sys; sys.exit(keeper.keep([sys.executable, '-c', {server!r}]))"
+    keep = "from autocoa_bench.engines.launch import supervisor; supervisor.STOP_SECONDS = 0.2; "
+    keep += f"import sys; sys.exit(supervisor.supervise([sys.executable, '-c', {server!r}]))"
     process = subprocess.Popen([sys.executable, "-c", keep], stdin=subprocess.PIPE)
     wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
     process.communicate(timeout=PATIENCE)

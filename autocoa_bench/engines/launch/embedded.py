@@ -16,6 +16,7 @@ from autocoa_bench.engines.openai.client import OpenAIEngine
 from autocoa_bench.engines.weights import models
 from autocoa_bench.errors import MissingExtra, UserError
 from autocoa_bench.types import Completion, EngineSpec, Generate, Sampling
+from autocoa_bench.util.http_client import APIKey
 
 
 class EmbeddedEngine:
@@ -77,7 +78,7 @@ class EmbeddedEngine:
             self._server.listening_address,
             protocol="template",
             concurrency=self._parallel,
-            api_key="",
+            api_key=APIKey(),
         )
         self.base_url = self._client.base_url
         spec = await self._client.start()

@@ -23,6 +23,7 @@ from autocoa_bench.engines.openai.client import OpenAIEngine
 from autocoa_bench.engines.weights import huggingface
 from autocoa_bench.errors import UNREADABLE, ServerDown, UserError
 from autocoa_bench.types import Completion, EngineSpec, Generate, Sampling
+from autocoa_bench.util.http_client import APIKey
 from autocoa_bench.util.paths import user_path
 
 INTERPRETER = "AUTOCOA_BENCH_VLLM"
@@ -152,7 +153,7 @@ class VLLMEngine:
             f"http://{_HOST}:{port}",
             protocol=cast("wire.Protocol", self._protocol),
             concurrency=self._concurrency,
-            api_key=self._key,
+            api_key=APIKey(self._key),
             context_tokens=self._context_tokens,
         )
         self.base_url = self._client.base_url

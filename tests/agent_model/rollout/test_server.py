@@ -118,7 +118,7 @@ def test_a_server_that_cannot_is_told_of(
 
 
 def test_a_server_that_is_not_there_is_told_of(place: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no http:// or https:// address"):
+    with pytest.raises(UserError, match="is not an http:// or https:// address"):
         train(recipe(place, server="nowhere", max_steps=1), tmp_path)
 
 
