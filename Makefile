@@ -52,6 +52,7 @@ house: ## figures of the code: sizes, packages, imports, names
 	$(PYTHON) benchmarks/house.py
 
 mutants: $(VENV)/.dev ## break the code in a hundred places and see whether the tests notice
+	$(BIN)/pip install --quiet cosmic-ray==8.7.0
 	$(BIN)/python benchmarks/mutants.py
 
 constraints: ## test with the newest versions that pyproject.toml allows; pin them if they pass
