@@ -27,6 +27,17 @@ def test_uniform_logits_give_minus_the_logarithm_of_the_vocabulary() -> None:
     assert mean_logp(logps, rows, 2).tolist() == pytest.approx([-math.log(50)] * 2, abs=1e-5)
 
 
+def test_log_probabilities_are_those_of_the_temperature() -> None:
+    head = nn.Linear(1, 2, bias=False)
+    head.weight.data = torch.tensor([[1.0], [0.0]])  # logits (1, 0) of a hidden state of 1
+    ids, keep = torch.tensor([[0, 0]]), torch.tensor([[False, True]])
+    hidden = torch.ones(1, 2, 1)
+    for temperature in (0.5, 1.0, 2.0):
+        expected = -math.log(1 + math.exp(-1 / temperature))
+        logp = token_logps(hidden, head, ids, keep, temperature).item()
+        assert logp == pytest.approx(expected, abs=1e-6)
+
+
 def test_a_mean_is_over_the_tokens_of_its_own_row() -> None:
     logps = torch.tensor([-1.0, -3.0, -5.0])
     assert mean_logp(logps, torch.tensor([0, 0, 1]), 2).tolist() == [-2.0, -5.0]
