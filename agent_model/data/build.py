@@ -9,11 +9,11 @@ import msgspec
 from msgspec import Struct
 from rich.console import Console
 
-from agent_model.data import contrast, folder
-from agent_model.data.filters import Counts, Limits, filter_records, random_order
+from agent_model.data import folder
+from agent_model.data.filters import Counts, Limits, draw_sample, filter_records
 from agent_model.data.folder import DataKind, GoldSpec, SynthInfo, SynthSpec
 from agent_model.data.model_teacher import SampledEpisodes, TeacherConfig, sample, teach
-from agent_model.data.pairs import Pair
+from agent_model.data.pairs import Pair, draw_evenly, gold_pairs, sampled_pairs
 from agent_model.dialects.cot import CoT
 from autocoa_bench import scoring
 from autocoa_bench.runs import config
@@ -99,8 +99,7 @@ def _taught(
         dropped=untaught | kept.counts.dropped,
     )
     if order.kind == "cot+a":
-        pairs = contrast.gold_pairs(kept.records, order.seed)
-        return _write_pairs(order, spec, counts, pairs)
+        return _write_pairs(order, spec, counts, gold_pairs(kept.records, order.seed))
     return _write_records(order, spec, counts, kept.records)
 
 
@@ -112,7 +111,7 @@ def _sampled(
 ) -> SynthInfo:
     if order.kind == "cot+a":
         cot, coa = runs["cot"].records, runs["coa"].records
-        made = contrast.sampled_pairs(cot, coa, scorer, order.limits.least)
+        made = sampled_pairs(cot, coa, scorer, order.limits.least)
         dropped = dict(sorted(made.dropped.items()))
         counts = Counts(len(made.pairs) + made.dropped.total(), len(made.pairs), dropped)
         return _write_pairs(order, spec, counts, made.pairs)
@@ -124,7 +123,7 @@ def _sampled(
 def _write_records(
     order: DataConfig, spec: SynthSpec, counts: Counts, records: Sequence[Record]
 ) -> SynthInfo:
-    drawn = random_order(
+    drawn = draw_sample(
         records, lambda record: ":".join(map(str, record.key)), order.count, order.seed
     )
     return _write(order, spec, counts, len(records), drawn)
@@ -133,7 +132,7 @@ def _write_records(
 def _write_pairs(
     order: DataConfig, spec: SynthSpec, counts: Counts, pairs: Sequence[Pair]
 ) -> SynthInfo:
-    drawn = contrast.draw_evenly(pairs, order.count, order.seed)
+    drawn = draw_evenly(pairs, order.count, order.seed)
     return _write(order, spec, counts, len(pairs), drawn)
 
 

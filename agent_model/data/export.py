@@ -1,13 +1,13 @@
 """Synthesised data in the formats of LLaMA-Factory, TRL and verl.
 
-None of the three is imported: their version pins exclude each other, so files are exchanged.
-Every format holds the turn's text whole, so that a trajectory can be rebuilt from it.
+None of the three is imported, because their version pins exclude each other. Every format holds
+the whole text of the turn, so that a trajectory can be rebuilt from it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,7 +37,7 @@ _SHAREGPT_TAGS = {
 _SHAREGPT_ROLES = {"system": "system", "user": "human", "assistant": "gpt"}
 
 IGNORED = -100
-"""The label of a token that enters no loss."""
+"""The label of a token that is not in the loss."""
 
 
 def export(
@@ -49,36 +49,37 @@ def export(
     tokenizer: Tokenizer | None = None,
     observations: bool = False,
 ) -> list[Path]:
-    """Write data for another trainer into a folder; returns the files.
+    """Write data for another trainer into a folder; return the files.
 
-    `tokenizer` makes TRL's rows pre-tokenised (pairs: plain text that begins at the point where
-    they part); `observations` then puts observation tokens into the loss (stage 3). Raises
-    UserError for what the target has no format for, and when the disk refuses.
+    With a `tokenizer`, TRL's rows are token ids, or plain text that is split at the point of choice
+    for pairs; `observations` then puts observation tokens into the loss (stage 3). Raises UserError
+    if the target has no format for the data, or a file cannot be written.
     """
-    writers: dict[Target, Callable[[], list[Path]]] = {
-        "llamafactory": lambda: _llamafactory(data, out, name),
-        "trl": lambda: _trl(data, out, name, tokenizer, observations=observations),
-        "verl": lambda: _verl(data, out, name),
-    }
     if tokenizer is not None and target != "trl":
-        raise UserError(f"a tokenizer is of use for trl alone, and --to is {target}")
+        raise UserError(f"--tokenizer is only for --to trl, not for {target}")
     if observations and data.pairs:
-        raise UserError("pairs part before any observation enters a loss: leave --observations out")
+        raise UserError("--observations has no effect on pairs; leave it out")
     if not (data.records or data.pairs):
-        raise UserError("there is nothing to export: synth kept no data there")
+        raise UserError("nothing to export: synth kept no data in that folder")
     if Path(name).name != name:
-        raise UserError(f"--name is a file's name without its ending, not '{name}'")
+        raise UserError(f"--name must be a file name without extension, not '{name}'")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        return writers[target]()
+        if target == "llamafactory":
+            return _write_llamafactory(data, out, name)
+        if target == "verl":
+            return _write_verl(data, out, name)
+        file = out / f"{name}.jsonl"
+        write_lines(file, _trl_rows(data, tokenizer, observations=observations))
+        return [file]
     except OSError as error:
         raise UserError(f"cannot write to '{out}': {error.strerror or error}") from None
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer of a model's folder; nothing is downloaded. Raises UserError."""
+    """The tokenizer of a model folder; downloads nothing. Raises UserError."""
     if not folder.is_dir():
-        raise UserError(f"there is no folder '{folder}'; give that of a model or its tokenizer")
+        raise UserError(f"there is no folder '{folder}'; give that of a model or a tokenizer")
     try:
         from transformers import AutoTokenizer
     except ImportError as error:
@@ -86,16 +87,15 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
-        raise UserError(f"no tokenizer can be read from '{folder}': {error}") from None
+        raise UserError(f"cannot read a tokenizer from '{folder}': {error}") from None
 
 
 def sharegpt(record: Record) -> Row:
     """A trajectory as LLaMA-Factory's turns: human, gpt, observation, gpt, ... gpt.
 
-    Its loader wants human or observation in odd places and gpt in even ones; a trajectory whose
-    steps all are searches but the last is of that form by itself. It keeps observations out of
-    the loss; its templates write chat markers around every turn unless one with bare slots and
-    `efficient_eos=False` is registered.
+    Its loader requires human or observation in odd places and gpt in even ones, and keeps
+    observations out of the loss. Its templates write chat markers around every turn, unless a
+    template with bare slots and `efficient_eos=False` is registered.
     """
     assert record.trajectory is not None
     turns = [Turn("model", record.trajectory.prefill)]
@@ -108,15 +108,15 @@ def sharegpt(record: Record) -> Row:
 def sharegpt_pair(pair: Pair) -> Row:
     """A pair as LLaMA-Factory's ranking data: the conversation, then chosen and rejected.
 
-    The conversation has to end with human or observation. A thought (or the prefill) that both
-    sides share after that opens either side: its log-probability is nearly the same for both.
+    The conversation must end with human or observation, so a thought (or prefill) after that is
+    moved to the start of both sides. Its log-probability is nearly the same on both.
     """
-    said = _alternating([Turn("model", pair.prefill), *pair.turns])
-    begun = said.pop()["value"] if said and said[-1]["from"] == "gpt" else ""
+    turns = _alternating([Turn("model", pair.prefill), *pair.turns])
+    start = turns.pop()["value"] if turns and turns[-1]["from"] == "gpt" else ""
     return {
-        "conversations": _sharegpt_opening(pair.opening) + said,
-        "chosen": {"from": "gpt", "value": begun + pair.chosen},
-        "rejected": {"from": "gpt", "value": begun + pair.rejected},
+        "conversations": _sharegpt_opening(pair.opening) + turns,
+        "chosen": {"from": "gpt", "value": start + pair.chosen},
+        "rejected": {"from": "gpt", "value": start + pair.rejected},
     }
 
 
@@ -130,20 +130,22 @@ def trl_messages(record: Record) -> Row:
 
 
 def trl_tokens(record: Record, tokenizer: Tokenizer, *, observations: bool = False) -> Row:
-    """A trajectory as TRL's `input_ids` and `labels`: the loss is over the model's own tokens,
-    and over those of observations where asked."""
+    """A trajectory as TRL's `input_ids` and `labels`: the loss is over the model's own tokens, and
+    with `observations` over those of observations too."""
     from agent_model.tokens import Kind, encode
 
     assert record.trajectory is not None
     encoded = encode(record.trajectory, tokenizer)
     masked = {Kind.PROMPT} if observations else {Kind.PROMPT, Kind.OBSERVATION, Kind.SIMULATED}
-    pairs = zip(encoded.ids, encoded.kinds, strict=True)
-    labels = [IGNORED if kind in masked else token for token, kind in pairs]
+    labels = [
+        IGNORED if kind in masked else token
+        for token, kind in zip(encoded.ids, encoded.kinds, strict=True)
+    ]
     return {"input_ids": list(encoded.ids), "labels": labels}
 
 
 def trl_pair(pair: Pair) -> Row:
-    """A pair as TRL's messages: what both sides share of the turn opens either side."""
+    """A pair as TRL's messages; both sides start with the shared part of the turn."""
     shared = pair.context.continuation
     return {
         "prompt": _messages(pair.opening),
@@ -153,9 +155,9 @@ def trl_pair(pair: Pair) -> Row:
 
 
 def trl_pair_text(pair: Pair, tokenizer: Tokenizer) -> Row:
-    """A pair as TRL's plain text, in which the prompt reaches to the point of parting.
+    """A pair as TRL's plain text; the prompt ends where chosen and rejected begin to differ.
 
-    TRL puts an end of turn after either side, an action's too.
+    TRL appends an end of turn to both sides, even to a search.
     """
     rendered = tokenizer.apply_chat_template(
         _messages(pair.opening), add_generation_prompt=True, tokenize=False
@@ -165,9 +167,9 @@ def trl_pair_text(pair: Pair, tokenizer: Tokenizer) -> Row:
 
 
 def verl_prompt(question: Question, opening: Sequence[Message], index: int, split: str) -> Row:
-    """A question as a row of verl's reinforcement learning, in the columns of the paper's files.
+    """A question as a row of verl's RL data, with the columns of the paper's files.
 
-    `ground_truth` is always a list; verl runs the agent loop that `agent_name` names.
+    `ground_truth` is always a list; `agent_name` names the agent loop that verl runs.
     """
     return {
         "id": question.id,
@@ -186,56 +188,61 @@ def verl_prompt(question: Question, opening: Sequence[Message], index: int, spli
 
 
 def verl_messages(record: Record) -> Row:
-    """A trajectory as a row of verl's supervised fine-tuning: its whole turn is one message."""
+    """A trajectory as a row of verl's SFT data; the whole turn is one message."""
     row = trl_messages(record)
     return {"messages": row["prompt"] + row["completion"]}
 
 
-def _llamafactory(data: SynthData, out: Path, name: str) -> list[Path]:
-    """One data file, and its entry in dataset_info.json beside those that are there."""
+def _write_llamafactory(data: SynthData, out: Path, name: str) -> list[Path]:
+    """Write one data file, and add its entry to dataset_info.json."""
     columns = {"messages": "conversations"}
     entry: Row = {"file_name": f"{name}.json", "formatting": "sharegpt"}
     if data.pairs:
         columns |= {"chosen": "chosen", "rejected": "rejected"}
         entry["ranking"] = True
-    index = out / "dataset_info.json"
-    known = _read_index(index) if index.exists() else {}
     entry |= {"columns": columns, "tags": _SHAREGPT_TAGS}
-    if known.setdefault(name, entry) != entry:
-        raise UserError(f"'{index}' has another data set of the name '{name}'; give another --name")
-    rows = [*map(sharegpt, data.records), *map(sharegpt_pair, data.pairs)]
-    file = out / f"{name}.json"
-    _write_json(file, rows)
-    _write_json(index, known)
+    file, index = out / f"{name}.json", out / "dataset_info.json"
+    entries = _read_index(index)
+    if entries.setdefault(name, entry) != entry:
+        raise UserError(f"'{index}' has another data set named '{name}'; give another --name")
+    _write_json(file, [*map(sharegpt, data.records), *map(sharegpt_pair, data.pairs)])
+    _write_json(index, entries)
     return [file, index]
 
 
-def _trl(
-    data: SynthData, out: Path, name: str, tokenizer: Tokenizer | None, *, observations: bool
-) -> list[Path]:
+def _read_index(file: Path) -> Row:
+    if not file.exists():
+        return {}
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"'{file}' is not JSON ({error}); fix it or give another --out") from None
+    if not isinstance(entries, dict):
+        raise UserError(f"'{file}' is not an index of data sets; give another --out")
+    return entries
+
+
+def _trl_rows(data: SynthData, tokenizer: Tokenizer | None, *, observations: bool) -> list[Row]:
     if tokenizer is None:
-        rows = [*map(trl_messages, data.records), *map(trl_pair, data.pairs)]
-    else:
-        rows = [trl_tokens(each, tokenizer, observations=observations) for each in data.records]
-        rows += [trl_pair_text(pair, tokenizer) for pair in data.pairs]
-    file = out / f"{name}.jsonl"
-    write_lines(file, rows)
-    return [file]
+        return [*map(trl_messages, data.records), *map(trl_pair, data.pairs)]
+    return [
+        *(trl_tokens(record, tokenizer, observations=observations) for record in data.records),
+        *(trl_pair_text(pair, tokenizer) for pair in data.pairs),
+    ]
 
 
-def _verl(data: SynthData, out: Path, name: str) -> list[Path]:
-    """`-rl`: the questions, each once. `-sft`: the trajectories."""
+def _write_verl(data: SynthData, out: Path, name: str) -> list[Path]:
+    """Write `NAME-rl.parquet` with each question once, and `NAME-sft.parquet` with the records."""
     if data.pairs:
         raise UserError("verl has no format for pairs; export them to llamafactory or trl")
-    asked = {
-        (record.question.task, record.question.id): (record.question, record.trajectory.opening)
+    openings = {
+        record.key[:2]: (record.question, record.trajectory.opening)
         for record in data.records
         if record.trajectory
     }
-    split = data.info.spec.split
     prompts = [
-        verl_prompt(question, opening, index, split)
-        for index, (question, opening) in enumerate(asked.values())
+        verl_prompt(question, opening, index, data.info.spec.split)
+        for index, (question, opening) in enumerate(openings.values())
     ]
     files = [out / f"{name}-rl.parquet", out / f"{name}-sft.parquet"]
     write_parquet(files[0], prompts)
@@ -250,7 +257,7 @@ def write_lines(file: Path, rows: Iterable[Row]) -> None:
 
 
 def write_parquet(file: Path, rows: Sequence[Row]) -> None:
-    """Write rows whole or not at all. Raises MissingExtra."""
+    """Write rows as Parquet, whole or not at all. Raises MissingExtra."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -265,33 +272,23 @@ def _write_json(file: Path, content: object) -> None:
     replace_file(file, (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode())
 
 
-def _read_index(file: Path) -> Row:
-    try:
-        known = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(
-            f"'{file}' is not JSON ({error}); mend it or choose another --out"
-        ) from None
-    if not isinstance(known, dict):
-        raise UserError(f"'{file}' is no index of data sets; choose another --out")
-    return known
-
-
 def _messages(opening: Iterable[Message]) -> list[dict[str, str]]:
     return [{"role": message.role, "content": message.content} for message in opening]
 
 
 def _sharegpt_opening(opening: Iterable[Message]) -> list[dict[str, str]]:
-    return [{"from": _SHAREGPT_ROLES[each.role], "value": each.content} for each in opening]
+    return [
+        {"from": _SHAREGPT_ROLES[message.role], "value": message.content} for message in opening
+    ]
 
 
 def _alternating(turns: Iterable[Turn]) -> list[dict[str, str]]:
-    """gpt, observation, gpt, ...: neighbours by the same writer are one."""
-    said: list[dict[str, str]] = []
+    """Turns as gpt, observation, gpt, ...; neighbours of the same author are joined."""
+    joined: list[dict[str, str]] = []
     for turn in turns:
-        who = "gpt" if turn.source == "model" else "observation"
-        if said and said[-1]["from"] == who:
-            said[-1]["value"] += turn.text
+        author = "gpt" if turn.source == "model" else "observation"
+        if joined and joined[-1]["from"] == author:
+            joined[-1]["value"] += turn.text
         elif turn.text:
-            said.append({"from": who, "value": turn.text})
-    return said
+            joined.append({"from": author, "value": turn.text})
+    return joined

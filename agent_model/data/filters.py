@@ -1,4 +1,4 @@
-"""Which episodes become training data, and why the others do not."""
+"""Chooses the episodes that become training data, and counts why the others do not."""
 
 from __future__ import annotations
 
@@ -30,13 +30,12 @@ REASONS = (
     "duplicate",
     "surplus",
 )
-"""Why an episode is dropped, in the order in which it is asked."""
+"""The reasons for dropping an episode, in the order in which they are checked."""
 
 STUDENT = Agent(shots=0)
-"""The dialect in which a trained agent is asked, and so the one that data is written in."""
+"""The dialect of the trained agent, in which all data is written."""
 
-_OPENED, _CLOSED = STUDENT.prefill.strip(), "</think>"
-
+_OPEN, _CLOSE = STUDENT.prefill.strip(), "</think>"
 _AFTER_ANSWER = " \t\n.$*"
 
 
@@ -55,9 +54,9 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class Counts(Struct, frozen=True):
-    """How many episodes there were, how many were kept, and why the others were not.
+    """The numbers of episodes that were seen and kept, and of those dropped, by reason.
 
-    For pairs from sampled episodes it is questions that are counted.
+    For pairs from sampled episodes, questions are counted.
     """
 
     seen: int
@@ -66,7 +65,7 @@ class Counts(Struct, frozen=True):
 
 
 class FilterResult(Struct, frozen=True):
-    """Training data, and the counts of what it was chosen from."""
+    """Training data, and the counts of the episodes it was chosen from."""
 
     records: tuple[Record, ...]
     counts: Counts
@@ -75,43 +74,42 @@ class FilterResult(Struct, frozen=True):
 def filter_records(
     records: Iterable[Record], scorer: TextScorer, limits: Limits, *, searching: bool | None
 ) -> FilterResult:
-    """The records fit for training, as the student is asked, in the order of their questions.
+    """The records fit for training, in the student's prompt and in the order of their questions.
 
-    `searching` says which kind is wanted: trajectories that search (CoA), that do not (CoT), or
-    None for both.
-    Of one question's, those with the fewest searches come first, then the shortest.
+    `searching` selects trajectories that search (CoA), that do not (CoT), or both (None). Of one
+    question's trajectories, those with the fewest searches come first, then the shortest.
     """
     dropped: Counter[str] = Counter()
-    fit: dict[tuple[str, str], list[Record]] = {}
-    total = 0
+    by_question: dict[tuple[str, str], list[Record]] = {}
+    n_seen = 0
     for record in records:
-        total += 1
+        n_seen += 1
         reason = why_dropped(record, scorer, limits, searching=searching)
         if reason:
             dropped[reason] += 1
         else:
-            fit.setdefault((record.question.task, record.question.id), []).append(record)
+            by_question.setdefault(record.key[:2], []).append(record)
     chosen: list[Record] = []
-    seen: set[tuple[str, str]] = set()
-    for group in fit.values():
-        different = []
-        for record in sorted(group, key=_shortest_first):
-            mark = (record.question.text, turn_text(record))
-            if mark not in seen:
-                different.append(record)
-            seen.add(mark)
-        dropped["duplicate"] += len(group) - len(different)
-        dropped["surplus"] += max(0, len(different) - limits.per_question)
-        chosen += different[: limits.per_question]
+    texts: set[tuple[str, str]] = set()
+    for candidates in by_question.values():
+        unique = []
+        for record in sorted(candidates, key=_shortest_first):
+            text = (record.question.text, turn_text(record))
+            if text not in texts:
+                unique.append(record)
+            texts.add(text)
+        dropped["duplicate"] += len(candidates) - len(unique)
+        dropped["surplus"] += max(0, len(unique) - limits.per_question)
+        chosen += unique[: limits.per_question]
     reasons = {reason: dropped[reason] for reason in REASONS if dropped[reason]}
-    counts = Counts(total, len(chosen), reasons)
-    return FilterResult(tuple(map(as_taught, chosen)), counts)
+    counts = Counts(n_seen, len(chosen), reasons)
+    return FilterResult(tuple(map(student_record, chosen)), counts)
 
 
 def why_dropped(
     record: Record, scorer: TextScorer, limits: Limits, *, searching: bool | None
 ) -> str:
-    """The first of REASONS that speaks against one record by itself; empty where none does."""
+    """The first of REASONS that applies to a record by itself; empty if none does."""
     trajectory = record.trajectory
     if trajectory is None:
         return "fault"
@@ -121,59 +119,61 @@ def why_dropped(
         return "malformed"
     if not is_right(record, scorer, limits.least):
         return "wrong"
-    searches = n_actions(trajectory)
-    if searching is not None and searching != bool(searches):
+    n_searches = n_actions(trajectory)
+    if searching is not None and searching != bool(n_searches):
         return "no search" if searching else "searched"
-    if searches < limits.min_actions:
+    if n_searches < limits.min_actions:
         return "too few searches"
-    if searches > limits.actions:
+    if n_searches > limits.actions:
         return "too many searches"
     return "too long" if n_tokens(record) > limits.tokens else ""
 
 
-def is_right(record: Record, scorer: TextScorer, least: float = 1.0) -> bool:
-    """Whether a record's answer scores at least so much."""
+def is_right(record: Record, scorer: TextScorer, min_score: float = 1.0) -> bool:
+    """Whether a record's answer scores at least `min_score`."""
     value = score_record(record, {"": scorer})[""].value
-    return value is not None and value >= least
+    return value is not None and value >= min_score
 
 
 def is_well_formed(trajectory: Trajectory) -> bool:
-    """Whether the agent's form is kept: answered unforced, no malformed step, the reasoning
-    opened and closed once, closed before the answer, and nothing said after it."""
+    """Whether a trajectory has the agent's form.
+
+    It ends with an answer that was not forced and has no malformed step; the reasoning is opened
+    and closed once and before the answer; nothing follows the answer.
+    """
     if trajectory.ending != "answered" or n_malformed(trajectory):
         return False
     *earlier, last = (step.text for step in trajectory.steps)
-    written = "".join((*earlier, last)).lstrip().removeprefix(_OPENED)
-    if _OPENED in written or written.count(_CLOSED) != 1 or _CLOSED not in last:
+    sampled = "".join((*earlier, last)).lstrip().removeprefix(_OPEN)
+    if _OPEN in sampled or sampled.count(_CLOSE) != 1 or _CLOSE not in last:
         return False
     _, boxed, answer = last.rpartition("\\boxed")
     return bool(boxed) and answer.rstrip(_AFTER_ANSWER).endswith("}") and "\n" not in answer.strip()
 
 
 def turn_text(record: Record) -> str:
-    """The assistant's whole turn, observations included; empty for a fault."""
+    """The whole turn of the assistant with its observations; empty for a fault."""
     trajectory = record.trajectory
     return "".join(turn.text for turn in turns_of(trajectory)) if trajectory else ""
 
 
 def n_tokens(record: Record) -> int:
-    """Tokens of the student's prompt and the turn, estimated."""
+    """An estimate of the tokens of the student's prompt and the turn."""
     opening = STUDENT.opening(record.question)
-    return estimate_tokens("".join(part.content for part in opening) + turn_text(record))
+    return estimate_tokens("".join(message.content for message in opening) + turn_text(record))
 
 
-def as_taught(record: Record) -> Record:
-    """A record as the student is to meet it, in the trained agent's own prompt.
+def student_record(record: Record) -> Record:
+    """A record as the student learns from it: in the trained agent's own prompt.
 
-    The teacher's examples, tokens (ids of another vocabulary, of text that was cut) and times
-    are left out. A server whose turns cannot be opened has the model open its reasoning itself;
-    that is not said twice.
+    The teacher's examples, token ids (of another vocabulary) and times are removed, as is a
+    `<think>` that the model wrote itself because its server could not prefill one.
     """
     assert record.trajectory is not None
-    first, *others = map(_bare, record.trajectory.steps)
-    begun = first.text.lstrip()
-    if begun.startswith(_OPENED):
-        first = msgspec.structs.replace(first, text=begun.removeprefix(_OPENED).lstrip("\n"))
+    first, *others = map(_without_tokens, record.trajectory.steps)
+    text = first.text.lstrip()
+    if text.startswith(_OPEN):
+        first = msgspec.structs.replace(first, text=text.removeprefix(_OPEN).lstrip("\n"))
     trajectory = msgspec.structs.replace(
         record.trajectory,
         solver=STUDENT.name,
@@ -183,14 +183,14 @@ def as_taught(record: Record) -> Record:
     return msgspec.structs.replace(record, trajectory=trajectory, seconds=0.0)
 
 
-def random_order(items: Sequence[T], mark: Callable[[T], str], count: int, seed: int) -> list[T]:
-    """At most `count` items in their own order, drawn by the hash of the seed and their mark."""
-    lots = [hashlib.sha256(f"{seed}:{mark(item)}".encode()).digest() for item in items]
-    drawn = sorted(range(len(items)), key=lambda place: (lots[place], place))[:count]
-    return [items[place] for place in sorted(drawn)]
+def draw_sample(items: Sequence[T], label: Callable[[T], str], count: int, seed: int) -> list[T]:
+    """At most `count` items in their own order, drawn by the hash of the seed and their label."""
+    hashes = [hashlib.sha256(f"{seed}:{label(item)}".encode()).digest() for item in items]
+    drawn = sorted(range(len(items)), key=lambda index: (hashes[index], index))[:count]
+    return [items[index] for index in sorted(drawn)]
 
 
-def _bare(step: Step) -> Step:
+def _without_tokens(step: Step) -> Step:
     return msgspec.structs.replace(
         step,
         prompt_tokens=None,

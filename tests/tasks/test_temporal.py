@@ -13,8 +13,7 @@ import bm25s
 import pytest
 import Stemmer
 
-from agent_model.data.gold_teacher import gold_episodes
-from agent_model.data.names import names_in
+from agent_model.data.gold_teacher import gold_episodes, names_in
 from autocoa_bench.errors import UserError
 from autocoa_bench.search.bm25 import BM25
 from autocoa_bench.tasks import Split, questions_sha256, sample

@@ -7,11 +7,10 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from agent_model.data.contrast import gold_pairs
 from agent_model.data.export import export
-from agent_model.data.filters import Counts, Limits, as_taught, turn_text
+from agent_model.data.filters import Counts, Limits, student_record, turn_text
 from agent_model.data.folder import SynthData, SynthInfo, SynthSpec
-from agent_model.data.pairs import Pair
+from agent_model.data.pairs import Pair, gold_pairs
 from agent_model.dialects.agent import Agent
 from autocoa_bench import tasks
 from autocoa_bench.errors import UserError
@@ -21,7 +20,7 @@ from support.shared_data import SHARED_DATA, needs_shared_data
 
 SEARCH = "Who built “it”?\n<begin_search> tower </end_search>"
 RECORDS = tuple(
-    as_taught(Record(question, 0, play(Agent(shots=0), texts)[0]))
+    student_record(Record(question, 0, play(Agent(shots=0), texts)[0]))
     for question, texts in (
         (QUESTION, (SEARCH, SEARCH, "Anna did.\n</think>\n\n\\boxed{Anna}")),
         (
@@ -225,24 +224,28 @@ def test_verls_columns_are_of_the_types_of_the_papers_own_file(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("given", "options", "said"),
+    ("synthesised", "options", "message"),
     [
         (data(pairs=True), {"target": "verl"}, "no format for pairs"),
-        (data(), {"target": "verl", "tokenizer": Letters()}, "for trl alone"),
+        (data(), {"target": "verl", "tokenizer": Letters()}, "only for --to trl"),
         (SynthData(data().info), {"target": "trl"}, "nothing to export"),
-        (data(), {"target": "trl", "name": "a/b"}, "not 'a/b'"),
+        (
+            data(),
+            {"target": "trl", "name": "a/b"},
+            "without extension, not 'a/b'",
+        ),
         (
             data(pairs=True),
             {"target": "trl", "tokenizer": Letters(), "observations": True},
-            "leave --observations out",
+            "--observations has no effect on pairs; leave it out",
         ),
     ],
 )
-def test_what_cannot_be_exported_is_said(
-    tmp_path: Path, given: SynthData, options: dict[str, Any], said: str
+def test_data_that_cannot_be_exported_is_refused(
+    tmp_path: Path, synthesised: SynthData, options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(UserError, match=said):
-        export(given, **{"out": tmp_path, "name": "data", **options})
+    with pytest.raises(UserError, match=message):
+        export(synthesised, **{"out": tmp_path, "name": "data", **options})
 
 
 def test_another_data_set_of_the_same_name_is_not_replaced(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ import pytest
 
 from agent_model.data.filters import (
     Limits,
-    as_taught,
+    draw_sample,
     filter_records,
     is_well_formed,
-    random_order,
+    student_record,
     turn_text,
 )
 from agent_model.dialects.agent import Agent
@@ -118,7 +118,7 @@ def test_an_answer_that_leaves_the_form_is_malformed(last: str) -> None:
 
 def test_data_is_written_in_the_prompt_that_the_trained_agent_is_asked_in() -> None:
     said = Completion(RIGHT, token_ids=(1, 2), prompt_tokens=9, completion_tokens=2, seconds=1.5)
-    taught = as_taught(coa(SEARCH, said))
+    taught = student_record(coa(SEARCH, said))
     assert taught.trajectory is not None
     assert taught.trajectory.opening == Agent(shots=0).opening(QUESTION)
     last = taught.trajectory.steps[-1]
@@ -133,11 +133,11 @@ def test_reasoning_that_the_model_opened_itself_is_not_opened_twice() -> None:
 
 def test_a_smaller_draw_is_part_of_a_larger_one_and_keeps_the_order() -> None:
     items = list(range(100))
-    small, large = (random_order(items, str, count, seed=1) for count in (5, 20))
+    small, large = (draw_sample(items, str, count, seed=1) for count in (5, 20))
     assert len(small) == 5
     assert set(small) < set(large)
     assert large == sorted(large)
-    assert random_order(items, str, 200, seed=1) == items
+    assert draw_sample(items, str, 200, seed=1) == items
 
 
 def test_equal_episodes_make_equal_data_whatever_their_times() -> None:

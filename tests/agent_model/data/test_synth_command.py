@@ -176,7 +176,7 @@ def test_gold_data_of_other_questions_is_refused_before_anything_is_taught(
     cli: Cli, own_cache: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cli("coa", *TOWNS, "--out", "gold")
-    monkeypatch.setattr("agent_model.data.gold_teacher.lesson", None)
+    monkeypatch.setattr("agent_model.data.gold_teacher.gold_episode", None)
     refused(cli("coa", *TOWNS, "--limit", "5", "--out", "gold"), "made from something else")
 
 

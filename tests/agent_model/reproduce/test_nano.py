@@ -41,7 +41,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
     ("better", "worse"),
     [
         (REACT, MODEL_ONLY),
-        ("SFT-stage1&2", REACT),
+        ("SFT-stage1&2+RL-stage2", REACT),
         ("SFT-stage1&2+RL-stage2", "SFT-stage1&2"),
     ],
 )

@@ -4,8 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from agent_model.data.contrast import draw_evenly, gold_pairs, sampled_pairs
-from agent_model.data.pairs import Pair
+from agent_model.data.pairs import Pair, draw_evenly, gold_pairs, sampled_pairs
 from agent_model.dialects.agent import Agent
 from agent_model.dialects.cot import CoT
 from autocoa_bench.episode import turns_of
