@@ -61,6 +61,8 @@ _STYLE: dict[Any, Any] = {
     "grid.color": RULE,
     "grid.linewidth": 0.5,
     "hatch.linewidth": 0.5,
+    "lines.linewidth": 1,
+    "lines.markersize": 4,
     "figure.constrained_layout.w_pad": 0.08,
     "legend.frameon": False,
     "legend.columnspacing": 1.2,
@@ -152,13 +154,9 @@ def _style(salt: str) -> Iterator[None]:
 
 
 def _draw(plot: Plot) -> Drawing:
-    match plot:
-        case IntervalPlot():
-            return _draw_intervals(plot)
-        case ActionPlot():
-            return _draw_actions(plot)
-        case StackPlot():
-            return _draw_stacks(plot)
+    if isinstance(plot, IntervalPlot):
+        return _draw_intervals(plot)
+    return _draw_actions(plot) if isinstance(plot, ActionPlot) else _draw_stacks(plot)
 
 
 def _draw_intervals(plot: IntervalPlot) -> Drawing:
@@ -173,8 +171,7 @@ def _draw_intervals(plot: IntervalPlot) -> Drawing:
     drawing = Drawing(_PANEL * columns, rows * (height + 0.45))
     all_axes = drawing.figure.subplots(rows, columns, squeeze=False).flat
     for axes, (caption, intervals) in zip(all_axes, plot.panels.items(), strict=False):
-        axes.set_title(caption)
-        _prepare_lines(axes, height)
+        _prepare_lines(axes, caption, height)
         for interval, end in zip(intervals, ends[caption], strict=True):
             _draw_interval(drawing, axes, interval, end - 0.12)
     for axes in all_axes[len(plot.panels) :]:
@@ -185,16 +182,10 @@ def _draw_intervals(plot: IntervalPlot) -> Drawing:
 def _draw_interval(drawing: Drawing, axes: Axes, interval: Interval, y: float) -> None:
     """An interval under its run's name and its mean."""
     value = f"{100 * interval.mean:.1f}"
-    axes.errorbar(
-        100 * interval.mean,
-        y,
-        xerr=_reach(interval.mean, interval.low, interval.high),
-        fmt=_marker(interval.number),
-        color=_colour(interval.number),
-        markersize=4.5,
-        clip_on=False,
-        gid=drawing.mark(f"{interval.name}: {value} ({_bounds(interval)})"),
-    )
+    gid = drawing.mark(f"{interval.name}: {value} ({_bounds(interval.low, interval.high)})")
+    reach = _reach(interval.mean, interval.low, interval.high)
+    look = _line_look(interval.number)
+    axes.errorbar(100 * interval.mean, y, xerr=reach, elinewidth=1.5, gid=gid, **look)
     _write_above(axes, 0, y - 0.06, "\n".join(fold(interval.name, 27)))
     _write_above(axes, 100, y - 0.06, value, horizontalalignment="right")
 
@@ -204,9 +195,9 @@ def _line_ends(labels: Sequence[Sequence[str]], space: float) -> list[float]:
     return list(accumulate(_LINE * len(label) + space for label in labels))
 
 
-def _prepare_lines(axes: Axes, height: float) -> None:
+def _prepare_lines(axes: Axes, title: str, height: float) -> None:
     """Give axes a scale of percents from left to right and one of inches from the top down."""
-    axes.set(xlim=(0, 100), ylim=(height, 0), xticks=range(0, 101, 25), yticks=[])
+    axes.set(title=title, xlim=(0, 100), ylim=(height, 0), xticks=range(0, 101, 25), yticks=[])
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(length=0)
 
@@ -222,16 +213,15 @@ def _draw_actions(plot: ActionPlot) -> Drawing:
     labels = [fold(series.name, 48) for series in plot.series]
     # Two columns of short names, else one: names of runs are too long to stand beside the axes.
     columns = 2 if len(labels) > 3 and max(len(label[0]) for label in labels) <= 20 else 1
-    lines = sum(map(len, labels)) / columns
-    drawing = Drawing(_COLUMN, 0.72 * _COLUMN + (_LINE + 0.03) * lines)
+    height = 0.72 * _COLUMN + (_LINE + 0.03) * sum(map(len, labels)) / columns
+    drawing = Drawing(_COLUMN, height)
     axes = drawing.figure.subplots()
     draw = _draw_bars if plot.bars else _draw_curve
     keys = [
         draw(drawing, axes, series, at - (len(plot.series) - 1) / 2, 1 / len(plot.series))
         for at, series in enumerate(plot.series)
     ]
-    axes.set(xlabel=plot.x_title, ylim=(0, None))
-    axes.set_title("\n".join(fold(plot.caption, 50)))
+    axes.set(title="\n".join(fold(plot.caption, 50)), xlabel=plot.x_title, ylim=(0, None))
     axes.grid(visible=False, axis="x")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     texts = ["\n".join(label) for label in labels]
@@ -240,41 +230,26 @@ def _draw_actions(plot: ActionPlot) -> Drawing:
 
 
 def _draw_bars(drawing: Drawing, axes: Axes, series: Series, place: float, share: float) -> Artist:
-    """Bars of a series, `place` bars right of the middle; returns what its legend shows."""
+    """The bars of a series, `place` bars right of the middle; returns one for the legend."""
     width = 0.8 * share
-    for point in series.points:
-        bar = axes.bar(
-            point.x + place * width,
-            100 * point.share,
-            width,
-            color=_colour(series.number),
-            hatch=_hatch(series.number),
-            edgecolor=PAPER,
-            linewidth=0.3,
-        )
-        bar[0].set_gid(drawing.mark(_point_text(series.name, point)))
-    return bar[0]
+    places = [point.x + place * width for point in series.points]
+    heights = [100 * point.share for point in series.points]
+    bars = axes.bar(places, heights, width, **_area_look(series.number))
+    for bar, point in zip(bars, series.points, strict=True):
+        bar.set_gid(drawing.mark(_point_text(series.name, point)))
+    return bars.patches[0]
 
 
 def _draw_curve(drawing: Drawing, axes: Axes, series: Series, place: float, share: float) -> Artist:
-    """A curve with its intervals, moved a little aside; returns what its legend shows."""
-    look = {"color": _colour(series.number), "marker": _marker(series.number), "markersize": 4}
+    """A curve with its intervals, moved a little aside; returns the curve for the legend."""
+    look = _line_look(series.number)
     places = [point.x + place * min(0.08, 0.7 * share) for point in series.points]
-    (curve,) = axes.plot(
-        places, [100 * point.share for point in series.points], linewidth=1, clip_on=False, **look
-    )
+    (curve,) = axes.plot(places, [100 * point.share for point in series.points], **look)
     for x, point in zip(places, series.points, strict=True):
         low = point.share if point.low is None else point.low
-        axes.errorbar(
-            x,
-            100 * point.share,
-            yerr=_reach(point.share, low, point.high or point.share),
-            capsize=1.5,
-            elinewidth=0.8,
-            clip_on=False,
-            gid=drawing.mark(_point_text(series.name, point)),
-            **look,
-        )
+        reach = _reach(point.share, low, point.high or point.share)
+        gid = drawing.mark(_point_text(series.name, point))
+        axes.errorbar(x, 100 * point.share, yerr=reach, capsize=1.5, gid=gid, **look)
     return curve
 
 
@@ -287,17 +262,13 @@ def _draw_stacks(plot: StackPlot) -> Drawing:
     ends = _line_ends(labels, 0.3)
     drawing = Drawing(_COLUMN, 1.0 + ends[-1])
     axes = drawing.figure.subplots()
-    _prepare_lines(axes, ends[-1])
-    axes.grid(visible=False)
+    _prepare_lines(axes, "\n".join(fold(plot.caption, 50)), ends[-1])
     axes.set(xlabel="% of a run's wrong answers")
-    axes.set_title("\n".join(fold(plot.caption, 50)))
+    axes.grid(visible=False)
     for (run, numbers), label, end in zip(plot.stacks.items(), labels, ends, strict=True):
         _write_above(axes, 0, end - 0.29, "\n".join(label))
         _draw_stack(drawing, axes, end - 0.18, run, numbers)
-    keys = [
-        Patch(facecolor=_colour(number), hatch=_hatch(number), edgecolor=PAPER)
-        for number in range(len(CAUSE_ORDER))
-    ]
+    keys = [Patch(**_area_look(number)) for number in range(len(CAUSE_ORDER))]
     drawing.figure.legend(keys, CAUSE_ORDER, loc="outside lower left", ncols=3)
     return drawing
 
@@ -308,42 +279,29 @@ def _draw_stack(
     """A run's wrong answers as parts of a bar, each with its number where that fits."""
     total, left = sum(numbers.values()), 0.0
     for place, cause in enumerate(CAUSE_ORDER):
-        number, colour = numbers.get(cause, 0), _colour(place)
-        if not number:
+        share = 100 * numbers.get(cause, 0) / total
+        if not share:
             continue
+        (part,) = axes.barh(y, share, 0.2, left=left, **_area_look(place))
         query = urlencode({"run": run, "outcome": "wrong", "cause": cause}, quote_via=quote)
-        gid = drawing.mark(f"{cause}: {number:,} of {total:,}", query)
-        share = 100 * number / total
-        bar = axes.barh(
-            y, share, 0.2, left=left, color=colour, hatch=_hatch(place), edgecolor=PAPER
-        )
-        bar[0].set(gid=gid, linewidth=0.6)
-        text = f"{number:,}"
+        part.set_gid(drawing.mark(f"{cause}: {numbers[cause]:,} of {total:,}", query))
+        text = f"{numbers[cause]:,}"
         if share > 3 + 2.2 * len(text):
-            axes.text(
-                left + share / 2,
-                y,
-                text,
-                color=PAPER,
-                weight="bold",
-                horizontalalignment="center",
-                verticalalignment="center_baseline",
-                bbox={"facecolor": colour, "edgecolor": "none", "pad": 1},
-            )
+            label = axes.text(left + share / 2, y, text, color=PAPER, weight="bold", ha="center")
+            label.set(va="center_baseline", bbox={"color": part.get_facecolor(), "pad": 1})
         left += share
 
 
-def _colour(number: int) -> str:
-    return COLOURS[number % len(COLOURS)]
-
-
 # From the seventh run on colours repeat, with another marker and hatch.
-def _marker(number: int) -> str:
-    return _MARKERS[(number + number // len(COLOURS)) % len(_MARKERS)]
+def _line_look(number: int) -> dict[str, Any]:
+    marker = _MARKERS[(number + number // len(COLOURS)) % len(_MARKERS)]
+    return {"color": COLOURS[number % len(COLOURS)], "marker": marker, "clip_on": False}
 
 
-def _hatch(number: int) -> str:
-    return _HATCHES[(number + number // len(COLOURS)) % len(_HATCHES)]
+def _area_look(number: int) -> dict[str, Any]:
+    hatch = _HATCHES[(number + number // len(COLOURS)) % len(_HATCHES)]
+    colour = COLOURS[number % len(COLOURS)]
+    return {"facecolor": colour, "hatch": hatch, "edgecolor": PAPER, "linewidth": 0.4}
 
 
 def _reach(mean: float, low: float, high: float) -> list[list[float]]:
@@ -351,12 +309,12 @@ def _reach(mean: float, low: float, high: float) -> list[list[float]]:
     return [[100 * max(0.0, mean - low)], [100 * max(0.0, high - mean)]]
 
 
-def _bounds(shares: Interval | Point) -> str:
-    return f"{100 * (shares.low or 0):.0f} % to {100 * (shares.high or 0):.0f} %"
+def _bounds(low: float, high: float) -> str:
+    return f"{100 * low:.0f} % to {100 * high:.0f} %"
 
 
 def _point_text(name: str, point: Point) -> str:
     text = f"{name}, {point.x}: {100 * point.share:.0f} %"
     if point.low is not None and point.high is not None:
-        text += f" ({_bounds(point)})"
+        text += f" ({_bounds(point.low, point.high)})"
     return text if point.n is None else f"{text}, n = {point.n:,}"
