@@ -74,6 +74,13 @@ def wilson(successes: float, n: int, confidence: float = 0.95) -> Interval:
     return Interval(low, high)
 
 
+def proportion(successes: float, n: int) -> Estimate:
+    """A share of `n` questions with Wilson's interval; without a mean if there are none."""
+    if n == 0:
+        return Estimate(None, None, None, 0, 0)
+    return Estimate(successes / n, *wilson(successes, n), n, n)
+
+
 def bootstrap(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """The percentile bootstrap interval of the mean of one value a question.
 

@@ -39,11 +39,11 @@ from autocoa_bench.report.model import (
     Table,
     count,
     data_point,
+    p_text,
     percent,
     score_cell,
 )
 from autocoa_bench.report.published import Claim
-from autocoa_bench.report.tables.compare import p_text
 from autocoa_bench.runs import scores
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, estimate, macro_average

@@ -1,9 +1,9 @@
-"""Reports: from runs to tables (pure functions), from tables to a page (renderers)."""
+"""Reports over runs: the tables by name, with the checks and notes that all of them share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
@@ -12,22 +12,24 @@ from autocoa_bench.judge import SCORER
 from autocoa_bench.judge.agreement import SavedAudit
 from autocoa_bench.registry import unknown
 from autocoa_bench.report.comparison.comparability import check_comparable
-from autocoa_bench.report.entries import Catalogue, deciding_scorer, make_catalogue, make_entries
+from autocoa_bench.report.entries import (
+    Catalogue,
+    deciding_scorer,
+    make_catalogue,
+    make_entries,
+)
 from autocoa_bench.report.model import Report, Table
 from autocoa_bench.report.notes import footer, judge_notes
 from autocoa_bench.report.render.csv_json import csv, json
 from autocoa_bench.report.render.latex import latex
 from autocoa_bench.report.render.markdown import markdown
-from autocoa_bench.report.render.terminal import print_terminal
 from autocoa_bench.report.tables.actions import action_counts
 from autocoa_bench.report.tables.claims import claims
-from autocoa_bench.report.tables.compare import compare, records_by_outcome
+from autocoa_bench.report.tables.compare import compare
 from autocoa_bench.report.tables.costs import costs
 from autocoa_bench.report.tables.evidence import evidence
 from autocoa_bench.report.tables.faults import faults
-from autocoa_bench.report.tables.judge_agreement import judge_agreement
 from autocoa_bench.report.tables.judge_correction import judge_correction
-from autocoa_bench.report.tables.judge_probes import judge_probes
 from autocoa_bench.report.tables.kinds import kinds
 from autocoa_bench.report.tables.leaderboard import leaderboard
 from autocoa_bench.report.tables.paper import paper
@@ -38,69 +40,54 @@ from autocoa_bench.report.tables.when_to_act import KINDS, when_to_act
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.tasks.subquestions import asks_subquestions
 
-__all__ = [
-    "DEFAULT_TABLES",
-    "FORMATS",
-    "TABLES",
-    "Catalogue",
-    "Report",
-    "Table",
-    "action_counts",
-    "build",
-    "claims",
-    "compare",
-    "compare_runs",
-    "costs",
-    "default_tables",
-    "evidence",
-    "faults",
-    "judge_agreement",
-    "judge_probes",
-    "kinds",
-    "leaderboard",
-    "make_catalogue",
-    "paper",
-    "print_terminal",
-    "records_by_outcome",
-    "render",
-    "samples",
-    "search_effect",
-    "temporal",
-    "when_to_act",
-]
 
-TABLES = (
-    "leaderboard",
-    "actions",
-    "evidence",
-    "cost",
-    "faults",
-    "kinds",
-    "acting",
-    "samples",
-    "temporal",
-    "paper",
-    "claims",
-)
+class _Inputs(NamedTuple):
+    """The arguments of the tables; `correct` is the scorer that decides which answers are."""
+
+    runs: Sequence[Run]
+    metrics: Sequence[str]
+    correct: str
+    catalogue: Catalogue
+    paper_rows: Mapping[str, str]
+
+
+_MAKERS: dict[str, Callable[[_Inputs], Table]] = {
+    "leaderboard": lambda i: leaderboard(i.runs, i.metrics, i.catalogue),
+    "actions": lambda i: action_counts(i.runs, i.correct, i.catalogue),
+    "evidence": lambda i: evidence(i.runs, i.correct, i.catalogue),
+    "cost": lambda i: costs(i.runs, i.catalogue),
+    "faults": lambda i: faults(i.runs, i.catalogue),
+    "kinds": lambda i: kinds(i.runs, i.metrics, i.catalogue),
+    "acting": lambda i: when_to_act(i.runs, i.correct, i.catalogue),
+    "samples": lambda i: samples(i.runs, i.correct, i.catalogue),
+    "temporal": lambda i: temporal(i.runs, i.metrics, i.correct, i.catalogue),
+    "paper": lambda i: paper(i.runs, i.catalogue, i.paper_rows),
+    "claims": lambda i: claims(i.runs, i.correct, i.catalogue, i.paper_rows),
+}
+
+TABLES = tuple(_MAKERS)
 DEFAULT_TABLES = TABLES[:5]
-"""Tables that every run has."""
+"""The tables that fit every run."""
 
+_UNSCORED = {"cost", "faults"}
 _ALL_SCORERS = {"leaderboard", "kinds", "temporal", "paper", "corrected"}
-"""Tables of every scorer; others are of the one that says which answers are correct."""
+"""Tables of every scorer; those in neither set are of the scorer that decides."""
 
 
 def default_tables(runs: Sequence[Run]) -> tuple[str, ...]:
-    """The tables that fit the runs: those that every run has, `acting` where a run has questions
-    of its kinds, `samples` where one has several a question, `temporal` where one asks
-    sub-questions."""
+    """The tables that fit the runs.
+
+    These are DEFAULT_TABLES, `acting` if a run has questions of its kinds, `samples` if one has
+    several samples per question, and `temporal` if one asks sub-questions.
+    """
     records = (record for run in runs for record in run.records)
-    samples = (sample for run in runs for sample in run.info.spec.tasks)
-    fits = {
+    tasks = (sample.task for run in runs for sample in run.info.spec.tasks)
+    optional = {
         "acting": any(record.question.kind in KINDS for record in records),
         "samples": any(run.info.spec.samples > 1 for run in runs),
-        "temporal": any(asks_subquestions(sample.task) for sample in samples),
+        "temporal": any(map(asks_subquestions, tasks)),
     }
-    return (*DEFAULT_TABLES, *(name for name, fit in fits.items() if fit))
+    return (*DEFAULT_TABLES, *(name for name, fits in optional.items() if fits))
 
 
 Format = Literal["markdown", "latex", "csv", "json"]
@@ -134,49 +121,25 @@ def build(
     Raises UserError for an unknown table or scorer and, unless `allow_differences`, for runs that
     are not comparable (`comparability.check_comparable`).
     """
-    tables = list(dict.fromkeys(tables))
-    if not tables:
-        raise UserError(f"no table was asked for (known: {', '.join(TABLES)})")
+    names = list(dict.fromkeys(tables))
+    _check_names(names, paper_rows)
     if not runs:
         raise UserError("no runs to report on: give at least one run folder")
-    for name in tables:
-        if name not in TABLES:
-            raise unknown("table", name, list(TABLES))
-    scored = list(dict.fromkeys(name for run in runs for name in run.info.scorers))
-    metrics = list(scorers or scored)
-    for name in metrics:
-        _check_scorer(name, scored)
-    if not metrics:
-        raise UserError("the runs have no scorers: score them first, then report")
-    if paper_rows and not {"paper", "claims"} & set(tables):
-        raise UserError(f"--as names rows for --by paper or claims, not for {', '.join(tables)}")
+    metrics = _metrics(runs, scorers)
     catalogue = make_catalogue(runs) if catalogue is None else catalogue
-    found = make_entries(runs, catalogue)
+    entries = make_entries(runs, catalogue)
     if not allow_differences:
-        check_comparable(found, metrics)
-    correct = deciding_scorer(metrics)
-    make: dict[str, Callable[[], Table]] = {
-        "leaderboard": lambda: leaderboard(runs, metrics, catalogue),
-        "actions": lambda: action_counts(runs, correct, catalogue),
-        "evidence": lambda: evidence(runs, correct, catalogue),
-        "cost": lambda: costs(runs, catalogue),
-        "faults": lambda: faults(runs, catalogue),
-        "kinds": lambda: kinds(runs, metrics, catalogue),
-        "acting": lambda: when_to_act(runs, correct, catalogue),
-        "samples": lambda: samples(runs, correct, catalogue),
-        "temporal": lambda: temporal(runs, metrics, correct, catalogue),
-        "paper": lambda: paper(runs, catalogue, paper_rows),
-        "claims": lambda: claims(runs, correct, catalogue, paper_rows),
-    }
-    made = [make[name]() for name in tables]
+        check_comparable(entries, metrics)
+    inputs = _Inputs(runs, metrics, deciding_scorer(metrics), catalogue, paper_rows or {})
+    made = [_MAKERS[name](inputs) for name in names]
     if correction_audit is not None:
         made.append(judge_correction(runs, correction_audit, catalogue))
         audits = (correction_audit, *audits)
     if SCORER in metrics:
-        judged = _ALL_SCORERS if correct != SCORER else {*TABLES, "corrected"} - {"cost", "faults"}
-        notes = judge_notes(found, audits)
-        made = [_noted(each, notes) if each.name in judged else each for each in made]
-    return Report(tuple(made), footer(found))
+        judged = {*TABLES, "corrected"} - _UNSCORED if inputs.correct == SCORER else _ALL_SCORERS
+        notes = judge_notes(entries, audits)
+        made = [_add_notes(table, notes) if table.name in judged else table for table in made]
+    return Report(tuple(made), footer(entries))
 
 
 def compare_runs(
@@ -186,24 +149,49 @@ def compare_runs(
     allow_differences: bool = False,
     audits: Sequence[SavedAudit] = (),
 ) -> Report:
-    """Two runs side by side, and what searching changes where one of them does not search.
+    """Two runs side by side, and the effect of searching if one of them does not search.
 
-    Raises UserError for a scorer that one does not have, and as `build` does for differences.
+    Raises UserError for a scorer that one of them lacks and, like `build`, for runs that are not
+    comparable.
     """
     for run in (first, second):
         _check_scorer(scorer, run.info.scorers)
-    known = make_catalogue([first, second])
-    found = make_entries([first, second], known)
+    catalogue = make_catalogue([first, second])
+    entries = make_entries([first, second], catalogue)
     if not allow_differences:
-        check_comparable(found, [scorer])
-    tables = (compare(first, second, scorer, known), search_effect(first, second, scorer, known))
-    notes = judge_notes(found, audits) if scorer == SCORER else ()
-    shown = tuple(_noted(table, notes) for table in tables if table is not None)
-    return Report(shown, footer(found))
+        check_comparable(entries, [scorer])
+    tables = (
+        compare(first, second, scorer, catalogue),
+        search_effect(first, second, scorer, catalogue),
+    )
+    notes = judge_notes(entries, audits) if scorer == SCORER else ()
+    made = tuple(_add_notes(table, notes) for table in tables if table is not None)
+    return Report(made, footer(entries))
 
 
-def _noted(table: Table, notes: tuple[str, ...]) -> Table:
+def _add_notes(table: Table, notes: tuple[str, ...]) -> Table:
     return replace(table, notes=(*table.notes, *notes))
+
+
+def _check_names(names: Sequence[str], paper_rows: Mapping[str, str] | None) -> None:
+    if not names:
+        raise UserError(f"no table was requested (known: {', '.join(TABLES)})")
+    for name in names:
+        if name not in TABLES:
+            raise unknown("table", name, list(TABLES))
+    if paper_rows and not {"paper", "claims"} & set(names):
+        raise UserError(f"--as names rows for --by paper or claims, not for {', '.join(names)}")
+
+
+def _metrics(runs: Sequence[Run], scorers: Sequence[str] | None) -> list[str]:
+    """The scorers given, or all of the runs', each checked to have scored a run."""
+    scored = list(dict.fromkeys(name for run in runs for name in run.info.scorers))
+    metrics = list(scorers or scored)
+    for name in metrics:
+        _check_scorer(name, scored)
+    if not metrics:
+        raise UserError("the runs have no scorers: score them first, then report")
+    return metrics
 
 
 def _check_scorer(name: str, scored: Sequence[str]) -> None:

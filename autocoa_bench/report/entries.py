@@ -1,10 +1,10 @@
-"""Runs as tables see them: named apart, put in sections, their planned questions accounted for."""
+"""Runs as the entries of a table: with distinct names, in sections, with all planned answers."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -14,23 +14,31 @@ from msgspec import Struct
 from autocoa_bench.engines import model_name
 from autocoa_bench.report.model import DataPoint, printable
 from autocoa_bench.runs.run_folder import Run
-from autocoa_bench.stats import Estimate, Paired, estimate
+from autocoa_bench.stats import Estimate, estimate
 from autocoa_bench.tasks import find_task
-from autocoa_bench.types import Record, RunSpec, TaskInfo, TaskSample
+from autocoa_bench.types import Question, Record, RunSpec, TaskInfo, TaskSample, Trajectory
 
 OTHER = "Other"
 _SECTIONS = ("Model only (w/o action)", "Agentic workflow", "Agent model")
-"""The headings of Table 1, in its order; others follow, and OTHER is last."""
+"""The section headings of Table 1, in its order; others follow, and OTHER is last."""
 
 Missing = Counter[str]
-"""How many planned answers have no score, by reason."""
+"""The number of planned answers without a score, by reason."""
+
+QuestionKey = tuple[str, str]
+"""A question's task and id."""
 
 
 class Catalogue(Struct, frozen=True):
-    """Each solver's section of Table 1, and what is known of each task."""
+    """The section of Table 1 of each solver, and the registry's information on each task."""
 
     sections: dict[str, str] = {}
     tasks: dict[str, TaskInfo] = {}
+
+    def title(self, task: str) -> str:
+        """A task's title, or its name if the registry does not have it."""
+        info = self.tasks.get(task)
+        return info.title if info else task
 
 
 EMPTY_CATALOGUE = Catalogue()
@@ -38,53 +46,70 @@ EMPTY_CATALOGUE = Catalogue()
 
 
 def make_catalogue(runs: Sequence[Run]) -> Catalogue:
-    """The runs' sections, and their tasks from the registry; one not installed is left out."""
+    """The runs' sections, and their tasks from the registry; tasks not installed are left out."""
     sections: dict[str, str] = {}
     tasks: dict[str, TaskInfo] = {}
     for run in runs:
         sections[run.info.spec.solver] = run.info.section or OTHER
         for sample in run.info.spec.tasks:
             task = find_task(sample.task)
-            if task is not None:  # a run outlives the package that made it
+            # A run can outlive the package that its task came from.
+            if task is not None:
                 tasks[sample.task] = task.info
     return Catalogue(sections, tasks)
 
 
 class Entry(Struct, frozen=True):
-    """A run in a table. `name` is unique in the table, `model` is short where that is clear."""
+    """A run in a table. `name` is unique in the table; `model` is shortened where that is clear."""
 
     run: Run
     name: str
     label: str
     model: str
     section: str
-    answers: dict[tuple[str, str], list[Record]]
+    answers: dict[QuestionKey, list[Record]]
 
     @property
     def spec(self) -> RunSpec:
-        """What the run did."""
+        """The run's specification."""
         return self.run.info.spec
 
-    def trajectories(self) -> Iterator[Record]:
-        """The records that hold a trajectory."""
-        return (record for record in self.run.records if record.trajectory is not None)
+    @property
+    def title(self) -> str:
+        """The heading of a section about this run alone."""
+        return f"{self.label}, {self.model}"
+
+    def trajectories(self) -> Iterator[tuple[Record, Trajectory]]:
+        """The records that have a trajectory, with it."""
+        for record in self.run.records:
+            if record.trajectory is not None:
+                yield record, record.trajectory
 
     def score(self, record: Record, scorer: str) -> float | None:
         """A record's score; None where it has none."""
         score = self.run.scores.get(scorer, {}).get(record.key)
         return score.value if score else None
 
-    def by_question(self, scorer: str) -> dict[tuple[str, str], float]:
-        """The mean score of each question's samples, by task and id; the unscored are left out."""
-        scores: dict[tuple[str, str], list[float]] = {}
-        for record in self.run.records:
-            value = self.score(record, scorer)
-            if value is not None:
-                scores.setdefault((record.question.task, record.question.id), []).append(value)
-        return {question: fmean(each) for question, each in scores.items()}
+    def scores_by_question(self, scorer: str) -> dict[QuestionKey, float]:
+        """The mean score of each question's samples; questions without a score are left out."""
+        scores = ((record, self.score(record, scorer)) for record in self.run.records)
+        return mean_by_question(
+            (question_key(record.question), score) for record, score in scores if score is not None
+        )
 
-    def fact(self, table: str, metric: str, **fields: Any) -> DataPoint:
-        """A fact about this run."""
+    def scores_by_sample(self, sample: TaskSample, scorer: str) -> dict[str, dict[int, float]]:
+        """For each planned question of a task, its scores by sample number."""
+        return {
+            question: {
+                record.sample: score
+                for record in self.answers.get((sample.task, question), [])
+                if (score := self.score(record, scorer)) is not None
+            }
+            for question in sample.question_ids
+        }
+
+    def data_point(self, table: str, metric: str, **fields: Any) -> DataPoint:
+        """A data point of this run."""
         return DataPoint(
             table,
             self.name,
@@ -96,41 +121,62 @@ class Entry(Struct, frozen=True):
             **fields,
         )
 
-    def estimated(
-        self, table: str, metric: str, found: Estimate | Paired, **fields: Any
-    ) -> DataPoint:
-        """A mean of this run with its interval, as a fact."""
-        return self.fact(
-            table, metric, mean=found.mean, low=found.low, high=found.high, n=found.n, **fields
-        )
+
+def question_key(question: Question) -> QuestionKey:
+    """The task and id of a question."""
+    return question.task, question.id
+
+
+def estimate_over_questions(values: Iterable[tuple[QuestionKey, float]]) -> Estimate:
+    """The mean over questions of the values of their samples."""
+    return estimate(list(_group_by_question(values).values()))
+
+
+def mean_by_question(values: Iterable[tuple[QuestionKey, float]]) -> dict[QuestionKey, float]:
+    """The mean value of each question's samples."""
+    return {question: fmean(group) for question, group in _group_by_question(values).items()}
+
+
+def _group_by_question(
+    values: Iterable[tuple[QuestionKey, float]],
+) -> dict[QuestionKey, list[float]]:
+    groups: dict[QuestionKey, list[float]] = {}
+    for question, value in values:
+        groups.setdefault(question, []).append(value)
+    return groups
 
 
 def make_entries(runs: Sequence[Run], catalogue: Catalogue) -> list[Entry]:
-    """Name the runs apart, by solver and model, then by what differs, then by folder.
+    """The runs' entries in the order of Table 1's sections, and as given within a section.
 
-    They stand in the order of Table 1's sections, and within a section as given.
+    Names tell runs apart by solver and model, then by the settings that differ, then by folder.
     """
     models = _short_models([model_name(run.info.spec.engine) for run in runs])
     pairs = [(run.info.spec.solver, models[model_name(run.info.spec.engine)]) for run in runs]
     labels = []
     for pair, run in zip(pairs, runs, strict=True):
-        rivals = [other for name, other in zip(pairs, runs, strict=True) if name == pair]
-        labels.append(pair[0] if len(rivals) == 1 else f"{pair[0]} ({_apart(run, rivals)})")
-    found = []
+        rivals = [
+            rival for rival_pair, rival in zip(pairs, runs, strict=True) if rival_pair == pair
+        ]
+        labels.append(pair[0] if len(rivals) == 1 else f"{pair[0]} ({_distinction(run, rivals)})")
+    entries = []
     for (solver, model), label, run in zip(pairs, labels, runs, strict=True):
         name = label if labels.count(label) == 1 else f"{label}, {model}"
         section = catalogue.sections.get(solver, OTHER)
-        found.append(
-            Entry(run, printable(name), printable(label), printable(model), section, _answers(run))
+        answers: dict[QuestionKey, list[Record]] = {}
+        for record in run.records:
+            answers.setdefault(question_key(record.question), []).append(record)
+        entries.append(
+            Entry(run, printable(name), printable(label), printable(model), section, answers)
         )
-    others = [entry.section for entry in found if entry.section not in (*_SECTIONS, OTHER)]
-    order = [*_SECTIONS, *dict.fromkeys(others), OTHER]
-    return sorted(found, key=lambda entry: order.index(entry.section))
+    own_sections = [entry.section for entry in entries if entry.section not in (*_SECTIONS, OTHER)]
+    order = [*_SECTIONS, *dict.fromkeys(own_sections), OTHER]
+    return sorted(entries, key=lambda entry: order.index(entry.section))
 
 
-def task_titles(found: Sequence[Entry], catalogue: Catalogue) -> dict[str, str]:
+def task_titles(entries: Sequence[Entry], catalogue: Catalogue) -> dict[str, str]:
     """The titles of the runs' tasks, by name."""
-    titles = {sample.task: sample.task for entry in found for sample in entry.spec.tasks}
+    titles = {sample.task: sample.task for entry in entries for sample in entry.spec.tasks}
     return titles | {name: info.title for name, info in catalogue.tasks.items()}
 
 
@@ -141,43 +187,39 @@ def _short_models(models: Sequence[str]) -> dict[str, str]:
     return {model: model if shared[name] > 1 else name for model, name in short.items()}
 
 
-def _apart(run: Run, rivals: Sequence[Run]) -> str:
-    """What tells a run from others of the same solver and model."""
+def _distinction(run: Run, rivals: Sequence[Run]) -> str:
+    """The words that tell a run apart from others with the same solver and model."""
     fields = {id(rival): comparable_fields(rival.info.spec) for rival in rivals}
-    mine = fields.pop(id(run))
+    own = fields.pop(id(run))
     differing = [
-        key for key in mine if any(other.get(key) != mine[key] for other in fields.values())
+        name for name in own if any(rival.get(name) != own[name] for rival in fields.values())
     ]
-    words = ", ".join(
-        f"{key.rpartition('.')[2].replace('_', ' ')} {mine[key]}" for key in differing
+    text = ", ".join(
+        f"{name.rpartition('.')[2].replace('_', ' ')} {own[name]}" for name in differing
     )
-    unique = all(any(other.get(key) != mine[key] for key in differing) for other in fields.values())
-    if unique and 1 <= len(differing) <= 2 and len(words) <= 32:
-        return words
+    # One or two short settings make a name; beyond that the folder is easier to read.
+    unique = all(
+        any(rival.get(name) != own[name] for name in differing) for rival in fields.values()
+    )
+    if unique and 1 <= len(differing) <= 2 and len(text) <= 32:
+        return text
     folders = [rival.path.name for rival in rivals]
     return run.path.name if folders.count(run.path.name) == 1 else str(run.path)
 
 
-def _answers(run: Run) -> dict[tuple[str, str], list[Record]]:
-    answers: dict[tuple[str, str], list[Record]] = {}
-    for record in run.records:
-        answers.setdefault((record.question.task, record.question.id), []).append(record)
-    return answers
-
-
 def comparable_fields(spec: RunSpec) -> dict[str, str]:
-    """A spec's fields by dotted name, less those that rows may differ in: solver, prompt, model.
+    """A spec's fields by dotted name, without those that rows may differ in: solver, prompt, model.
 
     A run that never searches has no search fields: that is its method, not a difference. The
-    field `tasks` says which tasks, `tasks.NAME` which questions.
+    field `tasks` lists the tasks, `tasks.NAME` identifies a task's questions.
     """
-    built: dict[str, Any] = msgspec.to_builtins(spec)
+    tree: dict[str, Any] = msgspec.to_builtins(spec)
     for field in ("solver", "prompt_sha256", "tasks"):
-        del built[field]
-    del built["engine"]["model"]
-    if built["search"] is None:
-        del built["search"]
-    fields = dict(_flat(built))
+        del tree[field]
+    del tree["engine"]["model"]
+    if tree["search"] is None:
+        del tree["search"]
+    fields = dict(_flatten(tree))
     fields["tasks"] = ", ".join(sample.task for sample in spec.tasks)
     for sample in spec.tasks:
         parts = "\n".join((sample.sha256, *sample.question_ids))
@@ -187,48 +229,49 @@ def comparable_fields(spec: RunSpec) -> dict[str, str]:
     return fields
 
 
-_PLAIN = {
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, "none" if value is None else str(value)
+
+
+_FIELD_NAMES = {
     "search.engine": "search engine",
     "search.corpus": "corpus",
     "search.corpus_sha256": "corpus hash",
     "search.passages": "passages of the corpus",
-    "search.top_k": "top-k (passages a search)",
+    "search.top_k": "top-k (passages per search)",
     "engine.engine": "model engine",
     "engine.protocol": "protocol to the model",
     "sampling.temperature": "temperature",
     "sampling.top_p": "top-p",
     "sampling.repetition_penalty": "repetition penalty",
     "sampling.seed": "seed",
-    "samples": "samples a question",
+    "samples": "samples per question",
     "budget.max_actions": "budget of searches",
     "budget.context_tokens": "budget of context tokens",
-    "budget.step_tokens": "budget of tokens a completion",
+    "budget.step_tokens": "budget of tokens per completion",
     "budget.answer_tokens": "budget of tokens of a forced answer",
+}
+_FIELD_PREFIXES = {
+    "search.settings.": "search setting",
+    "engine.settings.": "model setting",
+    "tasks.": "questions of",
 }
 
 
-def plain_field(field: str) -> str:
+def field_name(field: str) -> str:
     """A field of `comparable_fields` in words."""
-    for prefix, words in (
-        ("search.settings.", "search setting"),
-        ("engine.settings.", "model setting"),
-        ("tasks.", "questions of"),
-    ):
+    for prefix, words in _FIELD_PREFIXES.items():
         if field.startswith(prefix):
             return f"{words} {field.removeprefix(prefix)}"
-    return _PLAIN.get(field, field)
-
-
-def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in fields.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, "none" if value is None else str(value)
+    return _FIELD_NAMES.get(field, field)
 
 
 def deciding_scorer(scorers: Sequence[str]) -> str:
-    """The scorer that says which answers are correct: exact match, else the first."""
+    """The scorer that decides which answers are correct: exact match, else the first."""
     return "em" if "em" in scorers else scorers[0]
 
 
@@ -238,22 +281,21 @@ def measure(entry: Entry, sample: TaskSample, scorer: str) -> tuple[Estimate, Mi
     missing: Missing = Counter()
     for question in sample.question_ids:
         records = entry.answers.get((sample.task, question), [])
-        unasked = max(0, entry.spec.samples - len(records))
-        if unasked:
-            missing["not asked yet"] += unasked
+        unanswered = max(0, entry.spec.samples - len(records))
+        if unanswered:
+            missing["not asked yet"] += unanswered
         scores = []
         for record in records:
-            value = entry.score(record, scorer)
-            if value is None:
-                missing[why_unscored(entry, record, scorer)] += 1
+            score = entry.score(record, scorer)
+            if score is None:
+                missing[_reason_unscored(entry, record, scorer)] += 1
             else:
-                scores.append(value)
+                scores.append(score)
         by_question.append(scores)
     return estimate(by_question), missing
 
 
-def why_unscored(entry: Entry, record: Record, scorer: str) -> str:
-    """The reason, in a few words, that a record has no score."""
+def _reason_unscored(entry: Entry, record: Record, scorer: str) -> str:
     if record.fault is not None:
         return printable(record.fault.kind, 40)
     if record.key in entry.run.scores.get(scorer, {}):

@@ -1,24 +1,22 @@
-"""What a report is made of: tables of text for readers, facts (raw numbers) for machines."""
+"""The parts of a report: tables of text for readers, data points (raw numbers) for programs."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
-
-from autocoa_bench.stats import Estimate
 
 NOTHING = "–"
 """Stands where there is no number."""
 
 MARK = "†"
-"""Marks a number that rests on fewer questions than planned."""
+"""Marks a number that rests on fewer answers than planned."""
 
 
 class Cell(Struct, frozen=True, omit_defaults=True):
-    """A text, a lesser text that goes under it, and a share in [0, 1] to draw as a bar.
+    """A text, a smaller text under it, and a share in [0, 1] to draw as a bar.
 
-    A `strong` text is set bold: it differs from others by more than chance.
+    A `strong` text is set bold: its difference from others is significant.
     """
 
     text: str
@@ -30,8 +28,8 @@ class Cell(Struct, frozen=True, omit_defaults=True):
 class Column(Struct, frozen=True):
     """A column by its headings, outermost first; equal neighbours are drawn as one heading.
 
-    All columns of a table have as many headings; an empty one is a gap. `wide` columns hold
-    prose: they are set left and may be folded.
+    All columns of a table have the same number of headings; an empty one is a gap. `wide` columns
+    hold prose: they are aligned left and may be folded.
     """
 
     headings: tuple[str, ...]
@@ -39,14 +37,14 @@ class Column(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True):
-    """A row: its label and one cell a column."""
+    """A row: its label and one cell per column."""
 
     label: Cell
     cells: tuple[Cell, ...]
 
 
 class Section(Struct, frozen=True):
-    """Rows under a title of their own (empty: no title)."""
+    """Rows under a common title (empty: no title)."""
 
     title: str
     rows: tuple[Row, ...]
@@ -55,16 +53,16 @@ class Section(Struct, frozen=True):
 class DataPoint(Struct, frozen=True):
     """One raw number behind a table: a line of the CSV. Shares are in [0, 1].
 
-    `p` is a paired test's, `p_holm` the same corrected for the table's other tests.
+    `p` is the p-value of a paired test, `p_holm` the same corrected for the table's other tests.
     """
 
     table: str
-    run: str
-    folder: str
-    solver: str
-    model: str
-    section: str
-    metric: str
+    run: str = ""
+    folder: str = ""
+    solver: str = ""
+    model: str = ""
+    section: str = ""
+    metric: str = ""
     task: str = ""
     edition: str = ""
     actions: int | None = None
@@ -80,15 +78,15 @@ class DataPoint(Struct, frozen=True):
 
 
 def data_point(table: str, metric: str, **fields: Any) -> DataPoint:
-    """A fact about something else than a run."""
-    return DataPoint(table, "", "", "", "", "", metric, **fields)
+    """A data point that belongs to no run."""
+    return DataPoint(table, metric=metric, **fields)
 
 
 class Table(Struct, frozen=True):
-    """A table, whatever it is drawn with.
+    """A table, independent of the format that it is written in.
 
     `name` is a short word for labels and files; `stub` heads the column of row labels. The first
-    `lead` columns belong to the label and go with it wherever a narrow page splits the table.
+    `lead` columns belong to the label and stay with it where a narrow page splits the table.
     """
 
     name: str
@@ -102,16 +100,39 @@ class Table(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """Tables over the same runs, and how these were made."""
+    """Tables over the same runs, and a footer that says how the runs were made."""
 
     tables: tuple[Table, ...]
     footer: tuple[str, ...]
 
 
+class HasInterval(Protocol):
+    """A mean with its 95 % interval; None where nothing was measured."""
+
+    @property
+    def mean(self) -> float | None: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
+def columns(*headings: str | tuple[str, ...]) -> tuple[Column, ...]:
+    """Columns by their headings; a plain string is a single heading."""
+    return tuple(
+        Column((heading,) if isinstance(heading, str) else heading) for heading in headings
+    )
+
+
 def printable(text: str, limit: int = 200) -> str:
-    """Foreign text on one line, without control characters, cut to `limit` characters."""
+    """Untrusted text on one line, without control characters, cut to `limit` characters."""
     flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def metric_title(name: str) -> str:
+    """A scorer's name as a heading."""
+    return name.upper() if len(name) <= 3 else name.replace("_", " ")
 
 
 def percent(share: float) -> str:
@@ -119,14 +140,9 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
-def score_cell(found: Estimate, marked: bool = False) -> Cell:
-    """A mean in percent over its interval, the limits rounded to whole percents."""
-    if found.mean is None or found.low is None or found.high is None:
-        return Cell(NOTHING)
-    return Cell(
-        percent(found.mean) + (MARK if marked else ""),
-        f"{100 * found.low:.0f}–{100 * found.high:.0f}",
-    )
+def p_text(p: float) -> str:
+    """A p-value with three decimals."""
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
 def count(number: float) -> str:
@@ -135,7 +151,30 @@ def count(number: float) -> str:
 
 
 def rate(number: float) -> str:
-    """A number a question: two decimals below ten, one below a hundred, none above."""
+    """A number per question: two decimals below ten, one below a hundred, none above."""
     if number == 0:
         return "0"
     return f"{number:,.{2 if number < 10 else 1 if number < 100 else 0}f}"
+
+
+def integer_cell(number: int) -> Cell:
+    """A whole number with thousands separated."""
+    return Cell(f"{number:,}")
+
+
+def score_cell(score: HasInterval, marked: bool = False, strong: bool = False) -> Cell:
+    """A mean in percent over its interval, whose limits are rounded to whole percents."""
+    if score.mean is None or score.low is None or score.high is None:
+        return Cell(NOTHING)
+    interval = f"{100 * score.low:.0f}–{100 * score.high:.0f}"
+    return Cell(percent(score.mean) + (MARK if marked else ""), interval, strong=strong)
+
+
+def difference_cell(
+    change: HasInterval | None, strong: bool = False, interval_digits: int = 0
+) -> Cell:
+    """A signed difference in points over its interval."""
+    if change is None or change.mean is None or change.low is None or change.high is None:
+        return Cell(NOTHING)
+    low, high = (f"{100 * limit:+z.{interval_digits}f}" for limit in (change.low, change.high))
+    return Cell(f"{100 * change.mean:+z.1f}", f"{low} to {high}", strong=strong)

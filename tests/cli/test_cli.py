@@ -233,7 +233,7 @@ def test_a_table_of_runs_that_differ_is_refused_unless_allowed(cli: Cli, towns: 
         for k in ("2", "3"):
             cli(*towns, *AGENT, "--base-url", server.url, "--top-k", k, "--out", k)
     for command in (("report", "2", "3", "--by", "leaderboard"), ("compare", "2", "3")):
-        said = ("top-k (passages a search): 2 [", "--allow-differences")
+        said = ("top-k (passages per search): 2 [", "--allow-differences")
         refused(cli(*command), "not comparable in one table", *said)
         allowed = cli(*command, "--allow-differences")
         assert allowed.code == 0

@@ -45,7 +45,7 @@ def test_runs_that_agree_share_a_table(make_run: Make) -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"top_k": 3}, "top-k (passages a search): 5 [react]; 3 [agent]"),
+        ({"top_k": 3}, "top-k (passages per search): 5 [react]; 3 [agent]"),
         (
             {"corpus_sha256": "f" * 16, "passages": 9},
             "corpus: wiki (2,412 passages, 01234567) [react]; wiki (9 passages, ffffffff) [agent]",
@@ -69,9 +69,9 @@ def test_another_search_is_refused_with_each_runs_value(
     [
         ({"sampling": Sampling(temperature=0.7)}, "temperature: 0.0 [react]; 0.7 [agent]"),
         ({"sampling": Sampling(repetition_penalty=1.05)}, "repetition penalty: 1.0 [react]; 1.05"),
-        ({"samples": 3}, "samples a question: 1 [react]; 3 [agent]"),
+        ({"samples": 3}, "samples per question: 1 [react]; 3 [agent]"),
         ({"budget": Budget(max_actions=3)}, "budget of searches: 10 [react]; 3 [agent]"),
-        ({"budget": Budget(step_tokens=9)}, "budget of tokens a completion: 2048 [react]; 9"),
+        ({"budget": Budget(step_tokens=9)}, "budget of tokens per completion: 2048 [react]; 9"),
     ],
 )
 def test_other_sampling_and_budgets_are_refused(
@@ -200,7 +200,7 @@ def test_a_corpus_that_a_server_does_not_name_is_another(make_run: Make) -> None
 def test_allowed_differences_stand_under_the_table(make_run: Make) -> None:
     runs = [searching(make_run), searching(make_run, "agent", top_k=3)]
     (table,) = build(runs, ["leaderboard"], catalogue=Catalogue(), allow_differences=True).tables
-    assert "runs differ in top-k (passages a search): 5 [react]; 3 [agent]" in table.notes
+    assert "runs differ in top-k (passages per search): 5 [react]; 3 [agent]" in table.notes
 
 
 def test_a_comparison_of_two_is_refused_alike(make_run: Make) -> None:

@@ -55,5 +55,5 @@ def test_tasks_have_an_average(make_run: Make) -> None:
 
 
 def test_runs_of_one_sample_are_refused(make_run: Make) -> None:
-    with pytest.raises(UserError, match="no run has several samples a question"):
+    with pytest.raises(UserError, match="no run has several samples per question"):
         samples([make_run({"t": [(0, 1.0)]})])

@@ -102,7 +102,7 @@ def test_the_change_is_paired_with_the_run_that_never_searches(agent: Run, alone
     assert cells(table, "known")["change"].text == "-25.0"
     assert cells(table, "given")["change"].text == "+50.0"
     assert cells(table, "known", section=0)["change"].text == "–"
-    assert "agent: change beside model-only, which never searches" in table.notes
+    assert "agent: change from model-only, which never searches" in table.notes
 
 
 def test_the_change_is_over_questions_that_both_runs_have(agent: Run, alone: Run) -> None:
@@ -125,7 +125,7 @@ def test_the_same_models_run_is_compared_with_before_another_models(
 ) -> None:
     other = run_of(make_run, {"known": [(0, 0.0)] * 4}, "model-only", search=None, model="other")
     notes = when_to_act([other, alone, agent]).notes
-    assert any("agent: change beside model-only, DeepSeek" in note for note in notes), notes
+    assert any("agent: change from model-only, DeepSeek" in note for note in notes), notes
 
 
 def test_runs_without_such_kinds_are_named_and_alone_refused(make_run: Make, agent: Run) -> None:

@@ -1,1 +1,1 @@
-"""Statistical presentation: which runs are comparable, and which differences are significant."""
+"""Comparison of runs: with one another, with the paper's rows, and the tests of differences."""

@@ -1,13 +1,19 @@
-"""How a claim of the paper is decided from the runs of its rows."""
+"""The statistical tests that decide the paper's claims from the runs of its rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import NormalDist, fmean
+from statistics import NormalDist
 from typing import NamedTuple
 
 from autocoa_bench.episode import n_actions
-from autocoa_bench.report.entries import Entry
+from autocoa_bench.report.entries import (
+    Entry,
+    QuestionKey,
+    estimate_over_questions,
+    mean_by_question,
+    question_key,
+)
 from autocoa_bench.report.published import Claim, paper_tables
 from autocoa_bench.stats import (
     LEVEL,
@@ -16,26 +22,24 @@ from autocoa_bench.stats import (
     Estimate,
     Paired,
     difference,
-    estimate,
     paired,
     paired_average,
     paired_test,
 )
 
-Question = tuple[str, str]
-"""Its task and id."""
-
 Rows = Mapping[str, Sequence[Entry]]
-"""The runs of each row of Table 1: several are its seeds."""
+"""The runs of each row of Table 1; several runs are its seeds."""
+
+_Scores = Mapping[QuestionKey, float]
 
 
 class Contrast(NamedTuple):
-    """What the runs say of a claim: a difference in [-1, 1], of which more is in its favour.
+    """The difference that decides a claim, in [-1, 1]; the claim is true where it is above `bound`.
 
-    It is in favour where it is above `bound`; `p` is two-sided, of a true difference at the bound,
-    before correction. `detectable`: how far from the bound a true one would have to be. `of` names
-    the row that the figures are of, where the claim is of several, `n` counts questions and
-    `datasets` what was averaged over (0: nothing was).
+    `p` is two-sided, for a true difference at the bound, before correction. `detectable` is the
+    least distance from the bound that the test would find with power 0.8. `row` is the row that
+    the numbers belong to if the claim is about several, `n` counts questions and `datasets` the
+    datasets averaged over (0: no average).
     """
 
     mean: float
@@ -46,83 +50,84 @@ class Contrast(NamedTuple):
     detectable: float | None
     n: int
     datasets: int = 0
-    of: str = ""
+    row: str = ""
 
     @property
     def favours(self) -> bool:
-        """Whether the difference found speaks for the claim."""
+        """True if the measured difference speaks for the claim."""
         return self.mean > self.bound
 
 
 def contrast(claim: Claim, rows: Rows, scorer: str) -> Contrast | str:
     """The claim's contrast, or why there is none, in a few words. `rows` has all of its rows.
 
-    A claim of several rows is true where it is of each. Where all are in favour, the one with the
-    largest p stands for them (an intersection-union test), otherwise the one with the smallest p
-    of those against it, times the number of rows (Bonferroni).
+    A claim about several rows is true if it is true of each. If all are in favour, the one with
+    the largest p stands for them (an intersection-union test); otherwise the one with the smallest
+    p of those against it, times the number of rows (Bonferroni).
     """
-    found = []
+    contrasts = []
     for row in claim.first:
-        one = _one(claim, row, rows, scorer)
-        if isinstance(one, str):
-            return one
-        found.append(one._replace(of=row) if len(claim.first) > 1 else one)
-    against = [each for each in found if not each.favours]
+        result = _row_contrast(claim, row, rows, scorer)
+        if isinstance(result, str):
+            return result
+        contrasts.append(result._replace(row=row) if len(claim.first) > 1 else result)
+    against = [result for result in contrasts if not result.favours]
     if not against:
-        return max(found, key=lambda each: each.p)
-    worst = min(against, key=lambda each: each.p)
-    return worst._replace(p=min(1.0, worst.p * len(found)))
+        return max(contrasts, key=lambda result: result.p)
+    strongest = min(against, key=lambda result: result.p)
+    return strongest._replace(p=min(1.0, strongest.p * len(contrasts)))
 
 
-def _one(claim: Claim, row: str, rows: Rows, scorer: str) -> Contrast | str:
+def _row_contrast(claim: Claim, row: str, rows: Rows, scorer: str) -> Contrast | str:
     if claim.kind == "most":
-        return _most(rows[row], claim.first_actions, scorer)
+        return _majority(rows[row], claim.first_actions, scorer)
     if claim.kind == "success":
         return _success(claim, rows[row], rows[claim.second], scorer)
-    ours, theirs = (
-        _by_dataset(rows[each], scorer, claim.from_actions) for each in (row, claim.second)
-    )
+    ours = _scores_by_task(rows[row], scorer, claim.from_actions)
+    theirs = _scores_by_task(rows[claim.second], scorer, claim.from_actions)
     common = [task for task, scores in ours.items() if scores.keys() & theirs.get(task, {}).keys()]
     pair = [ours[task] for task in common], [theirs[task] for task in common]
-    found = paired_average(*pair)
-    if found is None:
+    average = paired_average(*pair)
+    if average is None:
         return "no question in common"
-    made = _of_paired(found)._replace(datasets=len(common))
-    if not claim.margin:
-        return made
-    made = made._replace(bound=-claim.margin / 100)
-    return made._replace(p=_beyond(*pair, made))
+    result = _of_paired(average)._replace(datasets=len(common))
+    if claim.margin:
+        result = result._replace(bound=-claim.margin / 100)
+        result = result._replace(p=_p_at_bound(*pair, result))
+    return result
 
 
-def _of_paired(found: Paired) -> Contrast:
-    return Contrast(found.mean, found.low, found.high, 0.0, found.p, found.detectable, found.n)
+def _of_paired(result: Paired) -> Contrast:
+    return Contrast(
+        result.mean, result.low, result.high, 0.0, result.p, result.detectable, result.n
+    )
 
 
-def _beyond(
-    ours: Sequence[Mapping[Question, float]],
-    theirs: Sequence[Mapping[Question, float]],
-    found: Contrast,
-) -> float:
-    """The p of a true difference of just the bound.
+def _p_at_bound(ours: Sequence[_Scores], theirs: Sequence[_Scores], result: Contrast) -> float:
+    """The p for a true difference that equals the bound.
 
-    In favour of no loss never less than the chance that no question is lost where as many are as
-    the margin says: few questions that all tie say little of a small margin.
+    In favour of no loss it is at least the chance that n questions show no loss when the share
+    lost is the margin: a few questions that all tie say little about a small margin.
     """
     shifted = [
-        [(mine[each] - found.bound, other[each]) for each in mine if each in other]
-        for mine, other in zip(ours, theirs, strict=True)
+        [
+            (our_scores[question] - result.bound, their_scores[question])
+            for question in our_scores
+            if question in their_scores
+        ]
+        for our_scores, their_scores in zip(ours, theirs, strict=True)
     ]
     p = paired_test(shifted)
-    return max(p, (1 + found.bound) ** found.n) if found.favours else p
+    return max(p, (1 + result.bound) ** result.n) if result.favours else p
 
 
-def _most(found: Sequence[Entry], actions: tuple[int, ...], scorer: str) -> Contrast | str:
-    """How much more than half of the right answers take so many actions."""
-    within: dict[Question, list[float]] = {}
-    for question, taken, score in _answers(found, scorer):
-        if score >= 1:
-            within.setdefault(question, []).append(float(_in(taken, actions)))
-    shares = {question: fmean(each) for question, each in within.items()}
+def _majority(entries: Sequence[Entry], actions: tuple[int, ...], scorer: str) -> Contrast | str:
+    """The share of right answers after these numbers of actions, less one half."""
+    shares = mean_by_question(
+        (question, float(_is_in(number, actions)))
+        for question, number, score in _scored_answers(entries, scorer)
+        if score >= 1
+    )
     against_half = paired(shares, dict.fromkeys(shares, 0.5))
     return "no right answers" if against_half is None else _of_paired(against_half)
 
@@ -130,74 +135,76 @@ def _most(found: Sequence[Entry], actions: tuple[int, ...], scorer: str) -> Cont
 def _success(
     claim: Claim, first: Sequence[Entry], second: Sequence[Entry], scorer: str
 ) -> Contrast | str:
-    """Success at some numbers of actions less success at others, as of independent samples."""
-    ours = _at(first, claim.first_actions, scorer)
-    theirs = _at(second, claim.second_actions, scorer)
-    found = difference(ours, theirs)
-    if found is None:
+    """Success after some numbers of actions less success after others, as independent samples."""
+    ours = _success_after(first, claim.first_actions, scorer)
+    theirs = _success_after(second, claim.second_actions, scorer)
+    result = difference(ours, theirs)
+    if result is None:
         actions = claim.second_actions if ours.n else claim.first_actions
-        return f"no answers after {in_words(actions)}"
+        return f"no answers after {actions_text(actions)}"
     bound = -claim.margin / 100
-    p, detectable = _independent(found, bound)
-    return Contrast(*found, bound, p, detectable, ours.n + theirs.n)
+    p, detectable = _test_independent(result, bound)
+    return Contrast(*result, bound, p, detectable, ours.n + theirs.n)
 
 
-def _independent(found: Difference, bound: float) -> tuple[float, float | None]:
-    """The p that is 0.05 where the interval ends at the bound, and the detectable distance."""
+def _test_independent(result: Difference, bound: float) -> tuple[float, float | None]:
+    """The p-value and the detectable distance, both derived from the interval.
+
+    The p is 0.05 exactly where the interval ends at the bound.
+    """
     normal = NormalDist()
     z = normal.inv_cdf(1 - LEVEL / 2)
-    away = found.mean - bound
-    reach = found.mean - found.low if away > 0 else found.high - found.mean
-    p = 1.0 if not away else 2 * (1 - normal.cdf(z * abs(away) / reach))
-    widest = max(found.mean - found.low, found.high - found.mean)
+    distance = result.mean - bound
+    reach = result.mean - result.low if distance > 0 else result.high - result.mean
+    p = 1.0 if not distance else 2 * (1 - normal.cdf(z * abs(distance) / reach))
+    widest = max(result.mean - result.low, result.high - result.mean)
     detectable = widest * (z + normal.inv_cdf(POWER)) / z
     return p, detectable if detectable <= 1 else None
 
 
-def _at(found: Sequence[Entry], actions: tuple[int, ...], scorer: str) -> Estimate:
-    """Success over the questions whose answers took so many actions."""
-    scores: dict[Question, list[float]] = {}
-    for question, taken, score in _answers(found, scorer):
-        if _in(taken, actions):
-            scores.setdefault(question, []).append(float(score >= 1))
-    return estimate(list(scores.values()))
+def _success_after(entries: Sequence[Entry], actions: tuple[int, ...], scorer: str) -> Estimate:
+    """Success over the questions whose answers took these numbers of actions."""
+    return estimate_over_questions(
+        (question, float(score >= 1))
+        for question, number, score in _scored_answers(entries, scorer)
+        if _is_in(number, actions)
+    )
 
 
-def _by_dataset(
-    found: Sequence[Entry], scorer: str, from_actions: int
-) -> dict[str, dict[Question, float]]:
+def _scores_by_task(
+    entries: Sequence[Entry], scorer: str, from_actions: int
+) -> dict[str, dict[QuestionKey, float]]:
     """Each question's mean score over all samples of all runs, by task.
 
     An answer that took fewer actions than `from_actions` counts 0.
     """
-    scores: dict[str, dict[Question, list[float]]] = {}
-    for question, taken, score in _answers(found, scorer):
-        counted = score if taken >= from_actions else 0.0
-        scores.setdefault(question[0], {}).setdefault(question, []).append(counted)
-    return {
-        task: {question: fmean(each) for question, each in several.items()}
-        for task, several in scores.items()
-    }
+    means = mean_by_question(
+        (question, score if number >= from_actions else 0.0)
+        for question, number, score in _scored_answers(entries, scorer)
+    )
+    by_task: dict[str, dict[QuestionKey, float]] = {}
+    for question, mean in means.items():
+        by_task.setdefault(question[0], {})[question] = mean
+    return by_task
 
 
-def _answers(found: Sequence[Entry], scorer: str) -> Iterator[tuple[Question, int, float]]:
+def _scored_answers(
+    entries: Sequence[Entry], scorer: str
+) -> Iterator[tuple[QuestionKey, int, float]]:
     """Question, actions and score of each scored trajectory on Table 1's datasets."""
     table, _ = paper_tables()
-    for entry in found:
-        for record in entry.trajectories():
+    for entry in entries:
+        for record, trajectory in entry.trajectories():
             score = entry.score(record, scorer)
-            question = record.question.task, record.question.id
-            if score is None or question[0].partition("@")[0] not in table.sets:
-                continue
-            assert record.trajectory is not None, "Entry.trajectories has those alone"
-            yield question, n_actions(record.trajectory), score
+            if score is not None and record.question.task.partition("@")[0] in table.sets:
+                yield question_key(record.question), n_actions(trajectory), score
 
 
-def _in(taken: int, actions: tuple[int, ...]) -> bool:
-    return taken >= actions[0] if len(actions) == 1 else taken in actions
+def _is_in(number: int, actions: tuple[int, ...]) -> bool:
+    return number >= actions[0] if len(actions) == 1 else number in actions
 
 
-def in_words(actions: tuple[int, ...]) -> str:
+def actions_text(actions: tuple[int, ...]) -> str:
     """A claim's range of actions in words."""
     if len(actions) == 1:
         return f"{actions[0]} or more actions"

@@ -1,4 +1,4 @@
-"""Which runs may stand in one table, and the refusal of those that may not."""
+"""The check that runs are comparable in one table."""
 
 from __future__ import annotations
 
@@ -6,56 +6,60 @@ from collections.abc import Collection, Sequence
 
 from autocoa_bench.errors import Incomparable
 from autocoa_bench.judge import SCORER
-from autocoa_bench.report.entries import Entry, comparable_fields, plain_field
+from autocoa_bench.report.entries import Entry, comparable_fields, field_name
 from autocoa_bench.report.model import printable
-from autocoa_bench.report.notes import grouped, judge_of
+from autocoa_bench.report.notes import group_by_value, judge_text
 from autocoa_bench.types import SearchSpec
 
 OPTION = "--allow-differences"
-_SETTINGS = "search.settings."
+_SEARCH_SETTINGS = "search.settings."
 
 
-def check_comparable(found: Sequence[Entry], scorers: Collection[str]) -> None:
-    """Raises Incomparable for runs that differ in what makes `scorers`' numbers comparable.
+def check_comparable(entries: Sequence[Entry], scorers: Collection[str]) -> None:
+    """Raises Incomparable for runs that differ in settings that the numbers of `scorers` depend on.
 
-    That is corpus, index, top-k, questions, scorers, judge, sampling and budget. Solver, prompt
-    and model, with how it is served and what adapter it has, are what a table compares.
+    These are corpus, index, top-k, questions, scorers, judge, sampling and budget. Solver, prompt
+    and model, with its server and adapter, are what a table compares.
     """
     corpora: dict[str, str] = {}
-    fields = [_binding(entry, scorers, corpora) for entry in found]
-    said = []
-    for name in dict.fromkeys(name for each in fields for name in each):
+    fields = [_binding_fields(entry, scorers, corpora) for entry in entries]
+    differences = []
+    for name in dict.fromkeys(name for own in fields for name in own):
         values = {
-            entry.name: printable(each.get(name, "absent"))
-            for entry, each in zip(found, fields, strict=True)
-            if name in each or (name.startswith(_SETTINGS) and entry.spec.search)
+            entry.name: printable(own.get(name, "absent"))
+            for entry, own in zip(entries, fields, strict=True)
+            if name in own or (name.startswith(_SEARCH_SETTINGS) and entry.spec.search)
         }
         if len(set(values.values())) > 1:
-            said.append(f"\n  {plain_field(name)}: {grouped(values)}")
-    if said:
+            differences.append(f"\n  {field_name(name)}: {group_by_value(values)}")
+    if differences:
         raise Incomparable(
-            f"these runs are not comparable in one table, for they differ in{''.join(said)}\n"
+            f"these runs are not comparable in one table: they differ in{''.join(differences)}\n"
             f"Give runs that agree in these, or {OPTION} to have them listed under the table."
         )
 
 
-def _binding(entry: Entry, scorers: Collection[str], corpora: dict[str, str]) -> dict[str, str]:
-    """The fields that must be equal, less those that cannot matter to this run."""
+def _binding_fields(
+    entry: Entry, scorers: Collection[str], corpora: dict[str, str]
+) -> dict[str, str]:
+    """The fields that must be equal, without those that cannot matter to this run."""
     spec = entry.spec
     fields = {
         name: value
         for name, value in comparable_fields(spec).items()
         if not name.startswith("engine.")
     }
-    del fields["sampling.seed"]  # another draw, not another setting
+    # Another seed is another sample of the same distribution, not another setting.
+    del fields["sampling.seed"]
     if spec.sampling.temperature == 0:
         del fields["sampling.top_p"]
     if spec.search:
         del fields["search.corpus_sha256"], fields["search.passages"]
-        fields["search.corpus"] = _corpus(spec.search, corpora)
+        fields["search.corpus"] = _corpus_by_content(spec.search, corpora)
     else:
         del fields["budget.max_actions"]
-    if spec.engine.engine == "none":  # a solver with a loop of its own
+    # A solver with a loop of its own reads neither sampling nor budget.
+    if spec.engine.engine == "none":
         fields = {
             name: value
             for name, value in fields.items()
@@ -63,13 +67,13 @@ def _binding(entry: Entry, scorers: Collection[str], corpora: dict[str, str]) ->
         }
     fields["tasks"] = ", ".join(sorted(sample.task for sample in spec.tasks))
     if SCORER in scorers:
-        fields["judge"] = judge_of(entry) or "none"
+        fields["judge"] = judge_text(entry) or "none"
     fields["scorers"] = ", ".join(sorted(set(entry.run.info.scorers) & set(scorers))) or "none"
     return fields
 
 
-def _corpus(search: SearchSpec, corpora: dict[str, str]) -> str:
-    """A corpus by its content: the same one is the same under another name."""
+def _corpus_by_content(search: SearchSpec, corpora: dict[str, str]) -> str:
+    """A corpus with its hash, under the name by which its content was first met in `corpora`."""
     if not search.corpus_sha256:
         return search.corpus or "one that the server does not name"
     name = corpora.setdefault(search.corpus_sha256, search.corpus)

@@ -1,4 +1,4 @@
-"""Which run of a column is better than all others by more than chance."""
+"""The best run of each column, and whether it is significantly better than all others."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from autocoa_bench.stats import LEVEL, holm, in_common, paired_test
 Key = TypeVar("Key")
 
 Scores = Sequence[Mapping[tuple[str, str], float]]
-"""A run's scores by question, one mapping a dataset; none is empty."""
+"""A run's scores by question, one mapping per dataset; none is empty."""
 
 
 class Contest(NamedTuple):
-    """A column's best run, and the largest p of it against each other run, corrected.
+    """A column's best run, and the largest p of its tests against the other runs, corrected.
 
-    Where a test finds no difference, its p: no further one is made.
+    Where a test finds no difference, its p: the remaining tests are not made.
     """
 
     run: str
@@ -25,42 +25,42 @@ class Contest(NamedTuple):
 
     @property
     def decided(self) -> bool:
-        """Whether the best is better than each other by more than chance."""
+        """True if the best run is significantly better than each other run."""
         return self.p < LEVEL
 
 
-def contests(columns: Mapping[Key, Mapping[str, Scores]]) -> dict[Key, Contest]:
-    """The contest of each column that has several runs, by run, Holm-corrected over the columns.
+def best_runs(columns: Mapping[Key, Mapping[str, Scores]]) -> dict[Key, Contest]:
+    """The contest of each column with several runs, Holm-corrected over the columns.
 
-    A run is better than all others only if it is so in each of its paired tests, so the largest p
-    of them stands for the column, and columns are all that there is to correct for.
+    A run is better than all others only if it is so in each of its paired tests. The largest p of
+    them therefore stands for the column, and only the number of columns calls for correction.
     """
-    found = {key: _contest(runs) for key, runs in columns.items() if len(runs) > 1}
-    corrected = holm([contest.p for contest in found.values()])
+    contests = {column: _contest(runs) for column, runs in columns.items() if len(runs) > 1}
+    corrected = holm([contest.p for contest in contests.values()])
     return {
-        key: contest._replace(p=p)
-        for (key, contest), p in zip(found.items(), corrected, strict=True)
+        column: contest._replace(p=p)
+        for (column, contest), p in zip(contests.items(), corrected, strict=True)
     }
 
 
 def _contest(runs: Mapping[str, Scores]) -> Contest:
-    best, *others = sorted(runs, key=lambda run: _mean(runs[run]), reverse=True)
-    worst = 0.0
-    for other in others:
-        worst = max(worst, _p(runs[best], runs[other]))
-        if worst >= LEVEL:  # no correction makes it smaller
+    best, *rivals = sorted(runs, key=lambda run: _mean(runs[run]), reverse=True)
+    largest = 0.0
+    for rival in rivals:
+        largest = max(largest, _p_value(runs[best], runs[rival]))
+        if largest >= LEVEL:  # no correction makes it smaller
             break
-    return Contest(best, worst)
+    return Contest(best, largest)
 
 
 def _mean(scores: Scores) -> float:
-    return fmean(fmean(each.values()) for each in scores)
+    return fmean(fmean(dataset.values()) for dataset in scores)
 
 
-def _p(best: Scores, other: Scores) -> float:
-    """The test's p; 1 where the best is not better on the questions that both have, or none is."""
-    pairs = [in_common(mine, others) for mine, others in zip(best, other, strict=True)]
+def _p_value(best: Scores, rival: Scores) -> float:
+    """The test's p; 1 if there are no common questions or the best is not better on them."""
+    pairs = [in_common(ours, theirs) for ours, theirs in zip(best, rival, strict=True)]
     if not all(pairs):
         return 1.0
-    ahead = fmean(fmean(mine - others for mine, others in each) for each in pairs)
-    return paired_test(pairs) if ahead > 0 else 1.0
+    lead = fmean(fmean(our - their for our, their in dataset) for dataset in pairs)
+    return paired_test(pairs) if lead > 0 else 1.0

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from autocoa_bench.report.model import DataPoint, Table
-from autocoa_bench.report.tables.leaderboard import metric_title
+from autocoa_bench.report.model import DataPoint, Table, metric_title
 from autocoa_bench.scoring.evidence import CAUSES
 
 CAUSE_ORDER = (*CAUSES, "not traced")

@@ -1,1 +1,1 @@
-"""One module for each table of a report."""
+"""The tables of reports, one module each: a function from runs to a `Table`."""

@@ -1,4 +1,4 @@
-"""What answers cost: calls, tokens, searches, seconds, and how often the harness had to step in."""
+"""The cost of answers: calls, tokens, searches, seconds, and how often an answer was forced."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ from collections.abc import Callable, Sequence
 from statistics import fmean, median
 
 from autocoa_bench.episode import n_actions, n_malformed
+from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
-    Column,
-    DataPoint,
-    Row,
-    Section,
     Table,
+    columns,
     count,
+    integer_cell,
     percent,
     rate,
 )
-from autocoa_bench.report.notes import shared_notes, title_with_model
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.types import Ending, Step, Trajectory
 
@@ -28,6 +26,15 @@ _FORCED: dict[Ending, str] = {
     "forced-context": "context",
     "forced-malformed": "malformed",
 }
+
+
+def _reported(trajectory: Trajectory, tokens: Callable[[Step], int | None]) -> int | None:
+    """A trajectory's tokens, or None if the server did not report those of every call."""
+    numbers = [tokens(step) for step in trajectory.steps]
+    reported = [number for number in numbers if number is not None]
+    return sum(reported) if len(reported) == len(numbers) else None
+
+
 _QUANTITIES: dict[str, tuple[tuple[str, str], Callable[[Trajectory], int | None]]] = {
     "model_calls": (("", "model calls"), lambda t: len(t.steps)),
     "prompt_tokens": (("Tokens", "prompt"), lambda t: _reported(t, lambda s: s.prompt_tokens)),
@@ -46,118 +53,101 @@ _QUANTITIES: dict[str, tuple[tuple[str, str], Callable[[Trajectory], int | None]
         lambda t: sum(step.dropped_passages for step in t.steps),
     ),
 }
-
-
-def _reported(trajectory: Trajectory, tokens: Callable[[Step], int | None]) -> int | None:
-    """A trajectory's tokens, or None where the server did not report each call's."""
-    numbers = [tokens(step) for step in trajectory.steps]
-    known = [number for number in numbers if number is not None]
-    return sum(known) if len(known) == len(numbers) else None
-
-
-def _well_formed(trajectory: Trajectory) -> bool:
-    """Whether a model kept the form by itself: it answered unforced, with nothing malformed."""
-    return trajectory.ending == "answered" and not n_malformed(trajectory)
+"""Each quantity's headings and its amount in a trajectory."""
 
 
 def costs(runs: Sequence[Run], catalogue: Catalogue = EMPTY_CATALOGUE) -> Table:
-    """Costs a trajectory (one question, one sample), with the run's totals under them."""
-    found = make_entries(runs, catalogue)
-    columns = [Column(("", "trajectories"))]
-    columns += [Column(headings) for headings, _ in _QUANTITIES.values()]
-    columns += [Column(("Forced answers %", word)) for word in _FORCED.values()]
-    columns.append(Column(("", "well-formed %")))
-    columns += [Column(("Seconds", word)) for word in ("median", "mean")]
-    return Table(
-        name="cost",
-        title=title_with_model("Cost a question", found),
+    """Costs per trajectory (one question, one sample), over the run's totals."""
+    builder = TableBuilder("cost", make_entries(runs, catalogue))
+    builder.start_section()
+    for entry in builder.entries:
+        _add_run(builder, entry)
+    return builder.build(
+        title="Cost per question",
         stub="Method",
-        columns=tuple(columns),
-        sections=(Section("", tuple(_row(entry) for entry in found)),),
-        notes=(
-            "numbers a trajectory (one question, one sample), each with the run's total",
-            "prompt tokens count the whole prompt of each call, also what a server had cached; "
-            "observation tokens are estimates; seconds are an episode's own, with others in flight",
-            "well-formed: answered unforced, and no completion malformed",
-            *_notes(found),
-            *shared_notes(found),
+        columns=columns(
+            ("", "trajectories"),
+            *(headings for headings, _ in _QUANTITIES.values()),
+            *(("Forced answers %", limit) for limit in _FORCED.values()),
+            ("", "well-formed %"),
+            ("Seconds", "median"),
+            ("Seconds", "mean"),
         ),
-        data_points=tuple(fact for entry in found for fact in _facts(entry)),
-        lead=1,
+        notes=(
+            "numbers per trajectory (one question, one sample), each over the run's total",
+            "prompt tokens count the whole prompt of each call, including what a server had "
+            "cached; observation tokens are estimates; seconds are those of an episode while "
+            "others run beside it",
+            "well-formed: answered unforced, and no completion malformed",
+        ),
     )
 
 
+def _add_run(builder: TableBuilder, entry: Entry) -> None:
+    amounts = _amounts(entry)
+    shares = _shares(entry)
+    seconds = [record.seconds for record, _ in entry.trajectories()]
+    cells = [integer_cell(len(seconds))]
+    for numbers in amounts.values():
+        cell = Cell(rate(fmean(numbers)), _total(sum(numbers))) if numbers else Cell(NOTHING)
+        cells.append(cell)
+    for number in shares.values():
+        share = Cell(percent(number / len(seconds)), _total(number)) if seconds else Cell(NOTHING)
+        cells.append(share)
+    cells += [Cell(rate(mean(seconds)) if seconds else NOTHING) for mean in (median, fmean)]
+    builder.add_row(Cell(entry.label, entry.model), cells)
+    _add_notes(builder, entry, len(seconds), amounts)
+
+    numbers_by_metric: dict[str, Sequence[float]] = {
+        **amounts,
+        **{name: [1] * number + [0] * (len(seconds) - number) for name, number in shares.items()},
+        "seconds": seconds,
+    }
+    for metric, values in numbers_by_metric.items():
+        if values:
+            builder.add_point(entry, metric, mean=fmean(values), n=len(values), total=sum(values))
+    if seconds:
+        builder.add_point(entry, "seconds_median", mean=median(seconds), n=len(seconds))
+
+
 def _amounts(entry: Entry) -> dict[str, list[int]]:
-    """Each quantity's known amounts, one a trajectory."""
-    trajectories = [r.trajectory for r in entry.trajectories() if r.trajectory is not None]
+    """Each quantity's known amounts, at most one per trajectory."""
+    trajectories = [trajectory for _, trajectory in entry.trajectories()]
     return {
-        name: [amount for t in trajectories if (amount := of(t)) is not None]
-        for name, (_, of) in _QUANTITIES.items()
+        name: [number for t in trajectories if (number := amount(t)) is not None]
+        for name, (_, amount) in _QUANTITIES.items()
     }
 
 
 def _shares(entry: Entry) -> dict[str, int]:
-    """How many trajectories ended each way by force, and how many were well-formed."""
-    trajectories = [r.trajectory for r in entry.trajectories() if r.trajectory is not None]
+    """The number of trajectories with each forced ending, and of those that are well-formed."""
+    trajectories = [trajectory for _, trajectory in entry.trajectories()]
     endings = [trajectory.ending for trajectory in trajectories]
     forced: dict[str, int] = {ending: endings.count(ending) for ending in _FORCED}
-    return forced | {"well_formed": sum(map(_well_formed, trajectories))}
-
-
-def _row(entry: Entry) -> Row:
-    seconds = [record.seconds for record in entry.trajectories()]
-    cells = [Cell(f"{len(seconds):,}")]
-    cells += [
-        Cell(rate(fmean(amounts)), _total(sum(amounts))) if amounts else Cell(NOTHING)
-        for amounts in _amounts(entry).values()
-    ]
-    cells += [
-        Cell(percent(number / len(seconds)), _total(number)) if seconds else Cell(NOTHING)
-        for number in _shares(entry).values()
-    ]
-    cells += [Cell(rate(of(seconds)) if seconds else NOTHING) for of in (median, fmean)]
-    return Row(Cell(entry.label, entry.model), tuple(cells))
+    well_formed = sum(t.ending == "answered" and not n_malformed(t) for t in trajectories)
+    return forced | {"well_formed": well_formed}
 
 
 def _total(number: int) -> str:
     return count(number) if number else ""
 
 
-def _notes(found: Sequence[Entry]) -> list[str]:
-    notes = []
-    for entry in found:
-        trajectories = sum(1 for _ in entry.trajectories())
-        amounts = _amounts(entry)
-        for name in ("prompt_tokens", "completion_tokens"):
-            silent = trajectories - len(amounts[name])
-            if silent:
-                words = name.replace("_", " ")
-                notes.append(
-                    f"{entry.name}: trajectories left out of {words}, not reported: {silent:,}"
-                )
-        shortened = sum(bool(r.trajectory and r.trajectory.refusals) for r in entry.trajectories())
-        if shortened:
-            notes.append(
-                f"{entry.name}: trajectories shortened, as the server refused a prompt for its "
-                f"length: {shortened:,}"
+def _add_notes(
+    builder: TableBuilder, entry: Entry, n_trajectories: int, amounts: dict[str, list[int]]
+) -> None:
+    for metric in ("prompt_tokens", "completion_tokens"):
+        unreported = n_trajectories - len(amounts[metric])
+        if unreported:
+            builder.add_note(
+                f"{entry.name}: trajectories left out of {metric.replace('_', ' ')}, not "
+                f"reported: {unreported:,}"
             )
-        faulted = sum(record.fault is not None for record in entry.run.records)
-        if faulted:
-            notes.append(f"{entry.name}: faults left out, see their table: {faulted:,}")
-    return notes
-
-
-def _facts(entry: Entry) -> list[DataPoint]:
-    amounts: dict[str, Sequence[float]] = dict(_amounts(entry))
-    seconds = [record.seconds for record in entry.trajectories()]
-    for name, number in _shares(entry).items():
-        amounts[name] = [1] * number + [0] * (len(seconds) - number)
-    amounts["seconds"] = seconds
-    facts = [
-        entry.fact("cost", name, mean=fmean(each), n=len(each), total=sum(each))
-        for name, each in amounts.items()
-        if each
-    ]
-    if seconds:
-        facts.append(entry.fact("cost", "seconds_median", mean=median(seconds), n=len(seconds)))
-    return facts
+    shortened = sum(bool(trajectory.refusals) for _, trajectory in entry.trajectories())
+    if shortened:
+        builder.add_note(
+            f"{entry.name}: trajectories shortened because the server refused a prompt for its "
+            f"length: {shortened:,}"
+        )
+    n_faults = sum(record.fault is not None for record in entry.run.records)
+    if n_faults:
+        builder.add_note(f"{entry.name}: faults left out (see the table of faults): {n_faults:,}")

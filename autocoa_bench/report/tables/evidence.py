@@ -1,189 +1,156 @@
-"""Evidence and wrong answers: what the searches brought, and where wrong answers come from."""
+"""The gold passages that searches found, and the causes of wrong answers."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries
+from autocoa_bench.report.builder import TableBuilder
+from autocoa_bench.report.entries import (
+    EMPTY_CATALOGUE,
+    Catalogue,
+    Entry,
+    QuestionKey,
+    estimate_over_questions,
+    make_entries,
+    question_key,
+)
 from autocoa_bench.report.model import (
     NOTHING,
     Cell,
-    Column,
-    DataPoint,
-    Row,
-    Section,
     Table,
+    columns,
+    integer_cell,
+    metric_title,
     percent,
     score_cell,
 )
-from autocoa_bench.report.notes import shared_notes, title_with_model
-from autocoa_bench.report.tables.leaderboard import metric_title
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.scoring.evidence import CAUSES, Evidence, cause, trace
-from autocoa_bench.stats import Estimate, estimate
+from autocoa_bench.stats import Estimate
 
 AFTER = (1, 2, 3, 4)
 """The numbers of actions after which recall is shown."""
 
 _RECALL = "Gold passages shown %"
 _WRONG = "Wrong answers"
-_NOT_TRACED = "not traced"
+_ALL_CAUSES = (*CAUSES, "not traced")
+
+_NOTES = (
+    "gold passages shown: the mean share of a question's gold passages (by title, where only "
+    "titles are known) among those shown after so many searches; answer shown: questions with a "
+    "gold answer, in words, in a passage; both with 95 % intervals",
+    "wrong answers, by what they needed (gold passages, else the answer's words): under-search: "
+    "not all shown, fewer searches than pieces; retrieval miss: not all shown in spite of as many "
+    "searches; over-search: all shown, then searched on; reading miss: all shown by the last "
+    "search; not traced: no gold passage, and an answer such as yes or no",
+)
 
 
 class _Outcome(Struct, frozen=True):
-    """A trajectory: what its searches brought, and whether its answer is right (None: unscored)."""
+    """A trajectory's evidence, and whether its answer is correct (None: unscored)."""
 
-    question: tuple[str, str]
+    question: QuestionKey
     evidence: Evidence
-    right: bool | None
+    correct: bool | None
 
 
-class _Line(Struct, frozen=True):
-    """The trajectories of one task of a run, or of all."""
-
-    label: str
-    outcomes: tuple[_Outcome, ...]
-
-    def recall(self, actions: int | None) -> Estimate:
-        """Over questions with gold passages: the share shown after so many searches."""
-        return _mean(
-            (each.question, each.evidence.recall(actions))
-            for each in self.outcomes
-            if each.evidence.passages
-        )
-
-    @property
-    def answer_shown(self) -> Estimate:
-        """Over questions whose golds can be found by their words: whether one was shown."""
-        return _mean(
-            (each.question, float(each.evidence.answer is not None))
-            for each in self.outcomes
-            if each.evidence.by_answer
-        )
-
-    @property
-    def questions(self) -> int:
-        return len({each.question for each in self.outcomes})
-
-    @property
-    def causes(self) -> Counter[str]:
-        """Wrong answers by where they come from."""
-        wrong = (each for each in self.outcomes if each.right is False)
-        return Counter(cause(each.evidence) or _NOT_TRACED for each in wrong)
+_Outcomes = Sequence[_Outcome]
 
 
 def evidence(
     runs: Sequence[Run], scorer: str = "em", catalogue: Catalogue = EMPTY_CATALOGUE
 ) -> Table:
-    """What the runs' searches brought: a section a run that searches, a row a task.
+    """The evidence that searches found: a section per run that searches, a row per task.
 
-    Wrong means a score below 1; trajectories without a score count for what was shown alone.
+    Wrong means a score below 1; trajectories without a score count only for the passages shown.
     """
-    found = make_entries(runs, catalogue)
-    sections, facts, notes = [], [], []
-    for entry in found:
+    builder = TableBuilder("evidence", make_entries(runs, catalogue))
+    for entry in builder.entries:
         if entry.spec.search is None:
-            notes.append(f"{entry.name}: never searches, so it is left out")
+            builder.add_note(f"{entry.name}: never searches, so it is left out")
             continue
-        lines = _lines(entry, scorer, catalogue)
-        sections.append(Section(f"{entry.label}, {entry.model}", tuple(map(_row, lines))))
-        facts += [fact for line in lines for fact in _facts(entry, line, scorer)]
-    return Table(
-        name="evidence",
-        title=title_with_model(f"Evidence and {metric_title(scorer)}", found),
+        builder.start_section(entry.title)
+        for label, outcomes in _outcomes_by_row(entry, scorer, catalogue):
+            _add_task(builder, entry, scorer, label, outcomes)
+    return builder.build(
+        title=f"Evidence and {metric_title(scorer)}",
         stub="Task",
-        columns=(
-            Column(("", "n")),
-            *(Column((_RECALL, f"after {number}")) for number in AFTER),
-            Column((_RECALL, "in all")),
-            Column(("", "answer shown %")),
-            Column((_WRONG, "number")),
-            *(Column((_WRONG, f"{name} %")) for name in (*CAUSES, _NOT_TRACED)),
+        columns=columns(
+            ("", "n"),
+            *((_RECALL, f"after {number}") for number in AFTER),
+            (_RECALL, "in all"),
+            ("", "answer shown %"),
+            (_WRONG, "number"),
+            *((_WRONG, f"{name} %") for name in _ALL_CAUSES),
         ),
-        sections=tuple(sections),
-        notes=(
-            "gold passages shown: the mean share of a question's gold passages (by title, where "
-            "only titles are known) among those shown after so many searches; answer shown: "
-            "questions with a gold answer, in words, in a passage; both with 95 % intervals",
-            "wrong answers, by what they needed (gold passages, else the answer's words): "
-            "under-search: not all shown, fewer searches than pieces; retrieval miss: not all "
-            "shown in spite of as many searches; over-search: all shown, then searched on; reading "
-            "miss: all shown by the last search; not traced: no gold passage, and an answer such "
-            "as yes or no",
-            *notes,
-            *shared_notes(found),
-        ),
-        data_points=tuple(facts),
-        lead=1,
+        notes=_NOTES,
     )
 
 
-def _lines(entry: Entry, scorer: str, catalogue: Catalogue) -> list[_Line]:
-    outcomes: dict[str, list[_Outcome]] = {sample.task: [] for sample in entry.spec.tasks}
-    for record in entry.trajectories():
-        if record.trajectory is None:
-            continue
+def _outcomes_by_row(
+    entry: Entry, scorer: str, catalogue: Catalogue
+) -> list[tuple[str, list[_Outcome]]]:
+    """The title and outcomes of each task, and with several tasks those of all."""
+    by_task: dict[str, list[_Outcome]] = {sample.task: [] for sample in entry.spec.tasks}
+    for record, trajectory in entry.trajectories():
         score = entry.score(record, scorer)
-        key = (record.question.task, record.question.id)
-        right = None if score is None else score >= 1
-        outcomes.setdefault(key[0], []).append(
-            _Outcome(key, trace(record.question, record.trajectory), right)
+        outcome = _Outcome(
+            question_key(record.question),
+            trace(record.question, trajectory),
+            None if score is None else score >= 1,
         )
-    titles = {name: info.title for name, info in catalogue.tasks.items()}
-    lines = [_Line(titles.get(task, task), tuple(each)) for task, each in outcomes.items()]
-    if len(lines) > 1:
-        lines.append(_Line("all", tuple(one for line in lines for one in line.outcomes)))
-    return lines
+        by_task.setdefault(record.question.task, []).append(outcome)
+    rows = [(catalogue.title(task), outcomes) for task, outcomes in by_task.items()]
+    if len(rows) > 1:
+        rows.append(("all", [outcome for _, outcomes in rows for outcome in outcomes]))
+    return rows
 
 
-def _mean(values: Iterable[tuple[tuple[str, str], float]]) -> Estimate:
-    """The mean over questions of their samples' values."""
-    by_question: dict[tuple[str, str], list[float]] = {}
-    for question, value in values:
-        by_question.setdefault(question, []).append(value)
-    return estimate(list(by_question.values()))
-
-
-def _row(line: _Line) -> Row:
-    causes = line.causes
-    wrong = causes.total()
-    return Row(
-        Cell(line.label),
-        (
-            Cell(f"{line.questions:,}"),
-            *(score_cell(line.recall(number)) for number in (*AFTER, None)),
-            score_cell(line.answer_shown),
-            Cell(f"{wrong:,}"),
-            *(_share(causes[name], wrong) for name in (*CAUSES, _NOT_TRACED)),
-        ),
+def _recall(outcomes: _Outcomes, actions: int | None) -> Estimate:
+    """Over questions with gold passages: the share shown after this many searches (None: all)."""
+    return estimate_over_questions(
+        (outcome.question, outcome.evidence.recall(actions))
+        for outcome in outcomes
+        if outcome.evidence.passages
     )
 
 
-def _share(number: int, wrong: int) -> Cell:
-    return Cell(percent(number / wrong), f"{number:,}") if wrong else Cell(NOTHING)
+def _answer_shown(outcomes: _Outcomes) -> Estimate:
+    """Over questions whose gold answers can be found by their words: whether one was shown."""
+    return estimate_over_questions(
+        (outcome.question, float(outcome.evidence.answer is not None))
+        for outcome in outcomes
+        if outcome.evidence.by_answer
+    )
 
 
-def _facts(entry: Entry, line: _Line, scorer: str) -> list[DataPoint]:
-    shown: list[tuple[str, int | None, Estimate]] = [
-        ("answer_shown", None, line.answer_shown),
-        *(("gold_passages_shown", number, line.recall(number)) for number in (*AFTER, None)),
-    ]
-    facts = [
-        entry.estimated("evidence", metric, found, task=line.label, actions=actions)
-        for metric, actions, found in shown
-    ]
-    causes = line.causes
-    facts += [
-        entry.fact(
-            "evidence",
-            f"{scorer}:wrong:{name.replace(' ', '_')}",
-            task=line.label,
-            n=causes.total(),
-            total=causes[name],
-        )
-        for name in (*CAUSES, _NOT_TRACED)
-    ]
-    return facts
+def _add_task(
+    builder: TableBuilder, entry: Entry, scorer: str, label: str, outcomes: _Outcomes
+) -> None:
+    recall = {actions: _recall(outcomes, actions) for actions in (*AFTER, None)}
+    answer_shown = _answer_shown(outcomes)
+    wrong = [outcome for outcome in outcomes if outcome.correct is False]
+    causes = Counter(cause(outcome.evidence) or "not traced" for outcome in wrong)
+    builder.add_row(
+        label,
+        (
+            integer_cell(len({outcome.question for outcome in outcomes})),
+            *map(score_cell, recall.values()),
+            score_cell(answer_shown),
+            integer_cell(len(wrong)),
+            *(_share_cell(causes[name], len(wrong)) for name in _ALL_CAUSES),
+        ),
+    )
+    builder.add_estimate(entry, "answer_shown", answer_shown, task=label)
+    for actions, share in recall.items():
+        builder.add_estimate(entry, "gold_passages_shown", share, task=label, actions=actions)
+    for name in _ALL_CAUSES:
+        metric = f"{scorer}:wrong:{name.replace(' ', '_')}"
+        builder.add_point(entry, metric, task=label, n=len(wrong), total=causes[name])
+
+
+def _share_cell(number: int, total: int) -> Cell:
+    return Cell(percent(number / total), f"{number:,}") if total else Cell(NOTHING)

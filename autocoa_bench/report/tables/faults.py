@@ -1,64 +1,51 @@
-"""The harness's failures, itemised: faults, and answers that a scorer could not score."""
+"""Failures of the harness: faults, and answers that a scorer could not score."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries
-from autocoa_bench.report.model import NOTHING, Cell, Column, Row, Section, Table, printable
-from autocoa_bench.report.notes import shared_notes, title_with_model
+from autocoa_bench.report.model import NOTHING, Cell, Column, Table, integer_cell, printable
 from autocoa_bench.runs.run_folder import Run
 
 
 def faults(runs: Sequence[Run], catalogue: Catalogue = EMPTY_CATALOGUE) -> Table:
-    """Faults by kind, with their number and the first one's message; "none" where there are none.
+    """Faults by kind, with their number and the first message; "none" for a run without faults.
 
-    An answer that a scorer left without a number is listed as `unscored (scorer)` and why.
+    An answer that a scorer left without a number is listed as `unscored (scorer)` and the reason.
     """
-    found = make_entries(runs, catalogue)
-    kinds = {entry.name: _kinds(entry) for entry in found}
-    return Table(
-        name="faults",
-        title=title_with_model("Faults", found),
+    builder = TableBuilder("faults", make_entries(runs, catalogue))
+    for entry in builder.entries:
+        builder.start_section(entry.title)
+        messages_by_kind = _messages_by_kind(entry)
+        for kind, messages in messages_by_kind.items():
+            builder.add_row(kind, (integer_cell(len(messages)), Cell(messages[0])))
+            builder.add_point(entry, kind, total=len(messages))
+        if not messages_by_kind:
+            builder.add_row("none", (Cell("0"), Cell(NOTHING)))
+    return builder.build(
+        title="Faults",
         stub="Kind",
         columns=(Column(("number",)), Column(("first message",), wide=True)),
-        sections=tuple(
-            Section(f"{entry.label}, {entry.model}", _rows(kinds[entry.name])) for entry in found
-        ),
-        notes=(
-            "faults are the harness's failures: never a score of 0, never dropped",
-            *shared_notes(found),
-        ),
-        data_points=tuple(
-            entry.fact("faults", kind, total=len(messages))
-            for entry in found
-            for kind, messages in kinds[entry.name].items()
-        ),
+        notes=("faults are failures of the harness: never a score of 0, never dropped",),
+        lead=0,
     )
 
 
-def _kinds(entry: Entry) -> dict[str, list[str]]:
-    """Messages by kind, most frequent kind first."""
-    kinds: dict[str, list[str]] = {}
+def _messages_by_kind(entry: Entry) -> dict[str, list[str]]:
+    """Messages by kind, the most frequent kind first."""
+    messages: dict[str, list[str]] = {}
     for record in entry.run.records:
-        where = f" ({record.question.task}, {record.question.id})"
+        place = f" ({record.question.task}, {record.question.id})"
         if record.fault is not None:
-            message = printable(record.fault.message) + where
-            kinds.setdefault(printable(record.fault.kind, 40), []).append(message)
+            message = printable(record.fault.message) + place
+            messages.setdefault(printable(record.fault.kind, 40), []).append(message)
             continue
         for scorer, scores in entry.run.scores.items():
             score = scores.get(record.key)
             if score is not None and score.value is None:
-                message = printable(score.reason) + where
-                why = printable(score.reason.partition(":")[0], 40)
-                kinds.setdefault(f"unscored ({scorer}): {why}", []).append(message)
-    return dict(sorted(kinds.items(), key=lambda item: -len(item[1])))
-
-
-def _rows(kinds: dict[str, list[str]]) -> tuple[Row, ...]:
-    if not kinds:
-        return (Row(Cell("none"), (Cell("0"), Cell(NOTHING))),)
-    return tuple(
-        Row(Cell(kind), (Cell(f"{len(messages):,}"), Cell(messages[0])))
-        for kind, messages in kinds.items()
-    )
+                message = printable(score.reason) + place
+                reason = printable(score.reason.partition(":")[0], 40)
+                messages.setdefault(f"unscored ({scorer}): {reason}", []).append(message)
+    return dict(sorted(messages.items(), key=lambda item: -len(item[1])))

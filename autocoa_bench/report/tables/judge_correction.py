@@ -1,4 +1,4 @@
-"""A judge's means beside what they would be if the judge did not err, by its audit."""
+"""A judge's means, and what they would be without the judge's errors, according to its audit."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from autocoa_bench.errors import UserError
 from autocoa_bench.judge import SCORER
 from autocoa_bench.judge.agreement import SavedAudit
+from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries, measure
-from autocoa_bench.report.model import Cell, Column, Row, Section, Table, percent, score_cell
-from autocoa_bench.report.notes import no_verdict, shared_notes, title_with_model
+from autocoa_bench.report.model import Table, columns, integer_cell, percent, score_cell
+from autocoa_bench.report.notes import no_verdict
 from autocoa_bench.runs.run_folder import Run, differing
 from autocoa_bench.scoring import answer_of
 from autocoa_bench.stats import Estimate, corrected, estimate, macro_average, scaled
@@ -22,67 +23,66 @@ _AVERAGE = "average"
 def judge_correction(
     runs: Sequence[Run], audit: SavedAudit, catalogue: Catalogue = EMPTY_CATALOGUE
 ) -> Table:
-    """A section a judged run, a row a task and one for their average: as judged, and corrected.
+    """A section per judged run, a row per task and one for their average: judged and corrected.
 
     Raises UserError for runs that another judge judged, or none, and for an audit in which the
     judge is no better than chance.
     """
-    found = [entry for entry in make_entries(runs, catalogue) if SCORER in entry.run.info.scorers]
-    _check(found, audit)
-    sections, facts = [], []
-    for entry in found:
-        rows = []
+    entries = make_entries(runs, catalogue)
+    judged_entries = [entry for entry in entries if SCORER in entry.run.info.scorers]
+    _check_audit(judged_entries, audit)
+    builder = TableBuilder("corrected", judged_entries)
+    for entry in builder.entries:
+        builder.start_section(entry.title)
         for task, (judged, true) in _means(entry, audit).items():
-            info = catalogue.tasks.get(task)
-            label = "Average" if task == _AVERAGE else info.title if info else task
-            cells = (Cell(f"{judged.n:,}"), score_cell(judged), score_cell(true))
-            rows.append(Row(Cell(label), cells))
-            of = {"task": task, "planned": true.planned, "coverage": true.coverage}
-            facts.append(entry.estimated("corrected", f"{SCORER}:corrected", true, **of))
-        sections.append(Section(f"{entry.label}, {entry.model}", tuple(rows)))
-    return Table(
-        name="corrected",
-        title=title_with_model("The judge's means, corrected for its errors", found),
+            label = "Average" if task == _AVERAGE else catalogue.title(task)
+            builder.add_row(label, (integer_cell(judged.n), score_cell(judged), score_cell(true)))
+            fields = {"task": task, "planned": true.planned, "coverage": true.coverage}
+            builder.add_estimate(entry, f"{SCORER}:corrected", true, **fields)
+    return builder.build(
+        title="The judge's means, corrected for its errors",
         stub="Task",
-        columns=(Column(("n",)), Column(("judge %",)), Column(("corrected %",))),
-        sections=tuple(sections),
-        notes=(_method(audit), *shared_notes(found)),
-        data_points=tuple(facts),
-        lead=1,
+        columns=columns("n", "judge %", "corrected %"),
+        notes=(_method_note(audit),),
     )
 
 
 def _means(entry: Entry, audit: SavedAudit) -> dict[str, tuple[Estimate, Estimate]]:
-    """Each task's mean as judged and as corrected, then their average, where it is one of datasets.
+    """Each task's mean as judged and as corrected, and their average if the tasks are datasets.
 
-    A question without an answer is wrong without asking: the judge erred on the others alone.
+    A question without an answer is wrong without asking the judge, who errs only on the others.
     """
     means = {}
     for sample in entry.spec.tasks:
-        answered, given = _by_question(entry, sample)
-        true = scaled(_corrected(estimate(answered), audit), estimate(given))
+        scores, answered = _by_question(entry, sample)
+        true = scaled(_correct(estimate(scores), audit), estimate(answered))
         means[sample.task] = (measure(entry, sample, SCORER)[0], true)
     if len(means) > 1 and not any(map(asks_subquestions, means)):
-        judged, corrected_ = zip(*means.values(), strict=True)
-        means[_AVERAGE] = (macro_average(judged), macro_average(corrected_))
+        judged_means, true_means = zip(*means.values(), strict=True)
+        means[_AVERAGE] = (macro_average(judged_means), macro_average(true_means))
     return means
 
 
 def _by_question(entry: Entry, sample: TaskSample) -> tuple[list[list[float]], list[list[float]]]:
-    """By planned question: the judge's scores of its answers, and of each sample whether it has
-    an answer."""
+    """Per planned question: the judge's scores of its answers, and 1.0 or 0.0 for each sample that
+    has an answer or none."""
+    scores_by_question: list[list[float]] = []
     answered: list[list[float]] = []
-    given: list[list[float]] = []
     for question in sample.question_ids:
-        records = entry.answers.get((sample.task, question), [])
-        scored = [each for each in records if entry.score(each, SCORER) is not None]
-        asked = [each for each in scored if isinstance(answer_of(each), str)]
-        answered.append([entry.score(each, SCORER) or 0.0 for each in asked])
-        given.append([float(each in asked) for each in scored])
-    return answered, given
+        scores, has_answer = [], []
+        for record in entry.answers.get((sample.task, question), []):
+            score = entry.score(record, SCORER)
+            if score is None:
+                continue
+            has_answer.append(float(isinstance(answer_of(record), str)))
+            if has_answer[-1]:
+                scores.append(score)
+        scores_by_question.append(scores)
+        answered.append(has_answer)
+    return scores_by_question, answered
 
 
-def _corrected(judged: Estimate, audit: SavedAudit) -> Estimate:
+def _correct(judged: Estimate, audit: SavedAudit) -> Estimate:
     counts = audit.counts
     return corrected(
         judged,
@@ -91,10 +91,10 @@ def _corrected(judged: Estimate, audit: SavedAudit) -> Estimate:
     )
 
 
-def _check(found: Sequence[Entry], audit: SavedAudit) -> None:
-    if not found:
+def _check_audit(entries: Sequence[Entry], audit: SavedAudit) -> None:
+    if not entries:
         raise UserError("no run here has a judge's scores to correct: score with --judge first")
-    for entry in found:
+    for entry in entries:
         judge = entry.run.info.judge
         if judge is not None and judge != audit.judge:
             raise UserError(
@@ -109,14 +109,14 @@ def _check(found: Sequence[Entry], audit: SavedAudit) -> None:
         )
 
 
-def _method(audit: SavedAudit) -> str:
+def _method_note(audit: SavedAudit) -> str:
     sensitivity, specificity = audit.counts.sensitivity, audit.counts.specificity
     return (
-        "corrected: the share of right answers from the judge's, its sensitivity "
+        "corrected: the share of right answers computed from the judge's share, its sensitivity "
         f"({percent(sensitivity.mean or 0)} % of {sensitivity.n:,}) and specificity "
         f"({percent(specificity.mean or 0)} % of {specificity.n:,}) in the audit on "
-        f"{audit.labels}{no_verdict(audit)} (Rogan and Gladen 1978), with a 95 % interval that has "
-        "the audit's uncertainty in it (Lang and Reiczigel 2014); questions without an answer are "
-        "wrong without asking. It holds as far as the judge errs on these answers as it did on the "
-        "audited ones"
+        f"{audit.labels}{no_verdict(audit)} (Rogan and Gladen 1978), with a 95 % interval that "
+        "includes the audit's uncertainty (Lang and Reiczigel 2014); questions without an answer "
+        "are wrong without asking. It is valid as far as the judge errs on these answers as it did "
+        "on the audited ones"
     )

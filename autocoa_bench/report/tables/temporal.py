@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from autocoa_bench.errors import UserError
+from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.entries import (
     EMPTY_CATALOGUE,
     Catalogue,
@@ -18,19 +20,15 @@ from autocoa_bench.report.entries import (
     measure,
 )
 from autocoa_bench.report.model import (
-    MARK,
     NOTHING,
     Cell,
-    Column,
-    DataPoint,
-    Row,
-    Section,
     Table,
+    columns,
+    metric_title,
     printable,
     score_cell,
 )
-from autocoa_bench.report.notes import shared_notes, title_with_model
-from autocoa_bench.report.tables.leaderboard import metric_title
+from autocoa_bench.report.notes import missing_note, reasons_text
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, estimate
 from autocoa_bench.tasks.subquestions import (
@@ -49,25 +47,27 @@ _GAP = "All sub right"
 
 
 class _Set(NamedTuple):
-    """Main questions and their sub-questions, by the name that both are known by."""
+    """Main questions and their sub-questions under their common name."""
 
     name: str
     edition: str
     title: str
 
     def sample(self, entry: Entry, part: str) -> TaskSample | None:
-        """The main questions ("") or sub-questions (SUB) that a run was to ask."""
+        """A run's sample of the main questions (part "") or the sub-questions (part "-sub")."""
         wanted = (self.name + part, self.edition)
         samples = entry.spec.tasks
         return next((s for s in samples if (dataset_name(s.task), s.edition) == wanted), None)
 
 
 class _Gap(NamedTuple):
-    """Of `asked` main questions with all their sub-questions scored, those with all right, and of
-    these the share that is wrong."""
+    """Main questions whose sub-questions are all right, and the share of them that is wrong.
+
+    `scored` counts the main questions that have a score themselves and for all sub-questions.
+    """
 
     wrong: Estimate
-    asked: int
+    scored: int
 
 
 class _Line(NamedTuple):
@@ -84,51 +84,43 @@ def temporal(
 ) -> Table:
     """Runs by main question and sub-question of `recent` and `known` (paper, Table 2).
 
-    The gap is told by `scorer`: an answer is right at a score of 1. Raises UserError where no run
-    asks sub-questions.
+    The gap is measured with `scorer`: an answer is right at a score of 1. Raises UserError if no
+    run asks sub-questions.
     """
-    found = make_entries(runs, catalogue)
-    sets = _sets(found, catalogue)
+    builder = TableBuilder("temporal", make_entries(runs, catalogue))
+    sets = _sets(builder.entries, catalogue)
     if not sets:
         raise UserError(
             "no run asks sub-questions; `autocoa-bench run --tasks temporal` asks recent, known "
             "and the sub-questions of both"
         )
-    lines = [_line(entry, sets, metrics, scorer) for entry in found]
-    return Table(
-        name="temporal",
-        title=title_with_model("Temporal knowledge", found),
+    lines = [_line(entry, sets, metrics, scorer) for entry in builder.entries]
+    for section, group in groupby(lines, key=lambda line: line.entry.section):
+        builder.start_section(section)
+        for line in group:
+            label = Cell(line.entry.label, line.entry.model)
+            builder.add_row(label, _cells(line, sets, metrics))
+    for line in lines:
+        _add_points(builder, line, scorer)
+    _add_notes(builder, lines, sets)
+    return builder.build(
+        title="Temporal knowledge",
         stub="Method",
-        columns=tuple(column for each in sets for column in _columns(each, metrics)),
-        sections=_sections(lines, sets, metrics),
-        notes=(_READING, _how(scorer), *_notes(lines, sets), *shared_notes(found)),
-        data_points=tuple(fact for line in lines for fact in _facts(line, scorer)),
+        columns=columns(*(column for own in sets for column in _headings(own, metrics))),
+        notes=(
+            "percent, each with its 95 % interval, rounded; intervals for sub-questions are over "
+            "main questions, because the sub-questions of one are not independent",
+            "gap: the compositionality gap (Press et al. 2023): of the main questions whose "
+            "sub-questions are all right (n, of those with all answers scored), the share that is "
+            f"wrong, both by {metric_title(scorer)}",
+        ),
+        lead=0,
     )
 
 
-_READING = (
-    "percent, each with its 95 % interval, rounded; a main question's sub-questions stand or fall "
-    "together, so intervals for sub-questions are drawn over main questions"
-)
-
-
-_EMBEDDED = (
-    "embedded: recent asks about a generated season, known about facts tabled by this project; "
-    "neither is the paper's own set"
-)
-
-
-def _how(scorer: str) -> str:
-    return (
-        "gap: the compositionality gap (Press et al. 2023): of the main questions whose "
-        f"sub-questions are all right (n, of those with all answers scored), the share that is "
-        f"wrong, both by {metric_title(scorer)}"
-    )
-
-
-def _sets(found: Sequence[Entry], catalogue: Catalogue) -> list[_Set]:
-    """All that a run asks sub-questions of, in Table 2's order and then by name."""
-    samples = [sample for entry in found for sample in entry.spec.tasks]
+def _sets(entries: Sequence[Entry], catalogue: Catalogue) -> list[_Set]:
+    """The sets that a run asks sub-questions of, in Table 2's order and then by name."""
+    samples = [sample for entry in entries for sample in entry.spec.tasks]
     pairs = {
         (dataset_name(s.task).removesuffix(SUBQUESTION_SUFFIX), s.edition)
         for s in samples
@@ -137,8 +129,7 @@ def _sets(found: Sequence[Entry], catalogue: Catalogue) -> list[_Set]:
     names = Counter(name for name, _ in pairs)
     sets = []
     for name, edition in pairs:
-        info = catalogue.tasks.get(name)
-        title = _TITLES.get(name) or printable(info.title if info else name, 40)
+        title = _TITLES.get(name) or printable(catalogue.title(name), 40)
         sets.append(_Set(name, edition, f"{title}, {edition}" if names[name] > 1 else title))
     order = list(_TITLES)
     return sorted(
@@ -146,148 +137,118 @@ def _sets(found: Sequence[Entry], catalogue: Catalogue) -> list[_Set]:
     )
 
 
-def _columns(each: _Set, metrics: Sequence[str]) -> list[Column]:
-    return [
-        *(
-            Column((each.title, part, metric_title(metric)))
-            for part in _PARTS.values()
-            for metric in metrics
-        ),
-        Column((each.title, _GAP, "n")),
-        Column((each.title, _GAP, "gap")),
-    ]
+def _headings(own: _Set, metrics: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    for part in _PARTS.values():
+        for metric in metrics:
+            yield own.title, part, metric_title(metric)
+    yield own.title, _GAP, "n"
+    yield own.title, _GAP, "gap"
 
 
 def _line(entry: Entry, sets: Sequence[_Set], metrics: Sequence[str], scorer: str) -> _Line:
-    scores, gaps = {}, {}
-    for each in sets:
-        samples = {part: each.sample(entry, part) for part in _PARTS}
+    line = _Line(entry, {}, {})
+    for own in sets:
+        samples = {part: own.sample(entry, part) for part in _PARTS}
         for part, sample in samples.items():
-            for metric in metrics if sample else ():
-                assert sample is not None
-                scores[each, part, metric] = _measured(entry, sample, metric)
+            if sample is not None:
+                for metric in metrics:
+                    line.scores[own, part, metric] = _measure(entry, sample, metric)
         main, sub = samples[""], samples[SUBQUESTION_SUFFIX]
         if main is not None and sub is not None:
-            gaps[each] = _gap(entry, main, sub, scorer)
-    return _Line(entry, scores, gaps)
+            line.gaps[own] = _gap(entry, main, sub, scorer)
+    return line
 
 
-def _measured(entry: Entry, sample: TaskSample, metric: str) -> tuple[Estimate, Missing]:
-    """The mean over questions, its interval over main questions, and what has no score."""
-    found, missing = measure(entry, sample, metric)
-    if found.mean is None or not asks_subquestions(sample.task):
-        return found, missing
-    together: dict[str, list[float]] = {}
-    for question, scores in _by_sample(entry, sample, metric).items():
-        together.setdefault(main_question_id(question), []).extend(scores.values())
-    over = estimate(list(together.values()))
-    assert over.low is not None and over.high is not None  # noqa: PT018 - both or neither
-    low, high = min(over.low, found.mean), max(over.high, found.mean)
-    return Estimate(found.mean, low, high, found.n, found.planned), missing
-
-
-def _by_sample(entry: Entry, sample: TaskSample, scorer: str) -> dict[str, dict[int, float]]:
-    """The scores of each planned question by the number of the sample; the unscored are left out.
-
-    Sub-questions that belong together are compared within a sample: the same draw of the model.
-    """
-    return {
-        question: {
-            record.sample: score
-            for record in entry.answers.get((sample.task, question), [])
-            if (score := entry.score(record, scorer)) is not None
-        }
-        for question in sample.question_ids
-    }
+def _measure(entry: Entry, sample: TaskSample, metric: str) -> tuple[Estimate, Missing]:
+    """The mean over questions, its interval over main questions, and the missing scores."""
+    result, missing = measure(entry, sample, metric)
+    if result.mean is None or not asks_subquestions(sample.task):
+        return result, missing
+    by_main: dict[str, list[float]] = {}
+    for question, scores in entry.scores_by_sample(sample, metric).items():
+        by_main.setdefault(main_question_id(question), []).extend(scores.values())
+    over_main = estimate(list(by_main.values()))
+    assert over_main.low is not None and over_main.high is not None  # noqa: PT018 - both or neither
+    # The two means weight questions differently, so the interval is widened to hold ours.
+    low, high = min(over_main.low, result.mean), max(over_main.high, result.mean)
+    return Estimate(result.mean, low, high, result.n, result.planned), missing
 
 
 def _gap(entry: Entry, main: TaskSample, sub: TaskSample, scorer: str) -> _Gap:
-    wholes = _by_sample(entry, main, scorer)
-    parts: dict[str, list[Mapping[int, float]]] = {}
-    for question, scores in _by_sample(entry, sub, scorer).items():
-        parts.setdefault(main_question_id(question), []).append(scores)
-    wrong, asked = [], 0
-    for question, answers in wholes.items():
-        own = parts.get(question, [])
-        if not own or len(own) < _hops(entry, main.task, question):
+    sub_scores: dict[str, list[Mapping[int, float]]] = {}
+    for question, scores in entry.scores_by_sample(sub, scorer).items():
+        sub_scores.setdefault(main_question_id(question), []).append(scores)
+    wrong, scored = [], 0
+    for question, answers in entry.scores_by_sample(main, scorer).items():
+        own = sub_scores.get(question, [])
+        if not own or len(own) < _n_hops(entry, main.task, question):
             continue
-        complete = [each for each in answers if all(each in scores for scores in own)]
-        asked += bool(complete)
-        solved = [each for each in complete if all(scores[each] >= 1 for scores in own)]
+        # Main question and sub-questions are compared within a sample of the model's answers.
+        complete = [sample for sample in answers if all(sample in scores for scores in own)]
+        scored += bool(complete)
+        solved = [sample for sample in complete if all(scores[sample] >= 1 for scores in own)]
         if solved:
-            wrong.append([float(answers[each] < 1) for each in solved])
-    return _Gap(estimate(wrong), asked)
+            wrong.append([float(answers[sample] < 1) for sample in solved])
+    return _Gap(estimate(wrong), scored)
 
 
-def _hops(entry: Entry, task: str, question: str) -> int:
-    """How many sub-questions a main question has, as far as its record tells."""
-    return max((len(r.question.hops) for r in entry.answers.get((task, question), [])), default=0)
+def _n_hops(entry: Entry, task: str, question: str) -> int:
+    """The number of sub-questions of a main question, as far as its records tell."""
+    records = entry.answers.get((task, question), [])
+    return max((len(record.question.hops) for record in records), default=0)
 
 
-def _sections(
-    lines: Sequence[_Line], sets: Sequence[_Set], metrics: Sequence[str]
-) -> tuple[Section, ...]:
-    rows: dict[str, list[Row]] = {}
-    for line in lines:
-        label = Cell(line.entry.label, line.entry.model)
-        cells = tuple(cell for each in sets for cell in _cells(line, each, metrics))
-        rows.setdefault(line.entry.section, []).append(Row(label, cells))
-    return tuple(Section(title, tuple(found)) for title, found in rows.items())
+def _cells(line: _Line, sets: Sequence[_Set], metrics: Sequence[str]) -> Iterator[Cell]:
+    for own in sets:
+        for part in _PARTS:
+            for metric in metrics:
+                score = line.scores.get((own, part, metric))
+                yield score_cell(score[0], bool(score[1])) if score else Cell(NOTHING)
+        gap = line.gaps.get(own)
+        if gap is None:
+            yield from (Cell(NOTHING), Cell(NOTHING))
+        else:
+            yield Cell(f"{gap.wrong.n:,}", f"of {gap.scored:,}")
+            yield score_cell(gap.wrong)
 
 
-def _cells(line: _Line, each: _Set, metrics: Sequence[str]) -> list[Cell]:
-    cells = []
-    for part in _PARTS:
-        for metric in metrics:
-            found = line.scores.get((each, part, metric))
-            cells.append(score_cell(found[0], bool(found[1])) if found else Cell(NOTHING))
-    gap = line.gaps.get(each)
-    if gap is None:
-        return [*cells, Cell(NOTHING), Cell(NOTHING)]
-    return [*cells, Cell(f"{gap.wrong.n:,}", f"of {gap.asked:,}"), score_cell(gap.wrong)]
+def _add_points(builder: TableBuilder, line: _Line, scorer: str) -> None:
+    estimates = [
+        (own, own.name + part, metric, score)
+        for (own, part, metric), (score, _) in line.scores.items()
+    ]
+    estimates += [
+        (own, own.name, f"{scorer}:gap", replace(gap.wrong, planned=gap.scored))
+        for own, gap in line.gaps.items()
+    ]
+    for own, task, metric, score in estimates:
+        builder.add_estimate(
+            line.entry, metric, score, task=task, edition=own.edition, planned=score.planned
+        )
 
 
-def _notes(lines: Sequence[_Line], sets: Sequence[_Set]) -> list[str]:
-    """What each run was asked, and why planned answers have no score."""
-    notes = []
-    if any(each.edition == "embedded" and each.name in _TITLES for each in sets):
-        notes.append(_EMBEDDED)
-    for each in sets:
-        asked = {
-            line.entry.name: " + ".join(
-                f"{len(sample.question_ids):,}"
-                for part in _PARTS
-                if (sample := each.sample(line.entry, part)) is not None
-            )
-            for line in lines
-        }
-        said = {name: number or "none" for name, number in asked.items()}
-        if len(set(said.values())) == 1:
-            said = {"": next(iter(said.values()))}
-        told = ", ".join(f"{name} {number}".strip() for name, number in said.items())
-        notes.append(f"{each.title}: main questions and sub-questions asked: {told}")
+def _add_notes(builder: TableBuilder, lines: Sequence[_Line], sets: Sequence[_Set]) -> None:
+    """Note what each run was asked, and why planned answers have no score."""
+    if any(own.edition == "embedded" and own.name in _TITLES for own in sets):
+        builder.add_note(
+            "embedded: recent asks about a generated season, known about facts collected by this "
+            "project; neither is the paper's own set"
+        )
+    for own in sets:
+        numbers = {line.entry.name: _n_questions(line.entry, own) for line in lines}
+        if len(set(numbers.values())) == 1:
+            text = next(iter(numbers.values()))
+        else:
+            text = ", ".join(f"{name} {number}" for name, number in numbers.items())
+        builder.add_note(f"{own.title}: main questions and sub-questions asked: {text}")
     for line in lines:
         missing: Missing = Counter()
-        for _, found in line.scores.values():
-            missing |= found
+        for _, reasons in line.scores.values():
+            missing |= reasons
         if missing:
-            why = ", ".join(f"{reason} {number}" for reason, number in missing.most_common())
-            notes.append(f"{MARK} {line.entry.name}: fewer answers than planned: {why}")
-    return notes
+            builder.add_note(missing_note(line.entry, reasons_text(missing)))
 
 
-def _facts(line: _Line, scorer: str) -> list[DataPoint]:
-    facts = [
-        _fact(line.entry, each, metric, each.name + part, found)
-        for (each, part, metric), (found, _) in line.scores.items()
-    ]
-    return facts + [
-        _fact(line.entry, each, f"{scorer}:gap", each.name, replace(gap.wrong, planned=gap.asked))
-        for each, gap in line.gaps.items()
-    ]
-
-
-def _fact(entry: Entry, each: _Set, metric: str, task: str, found: Estimate) -> DataPoint:
-    return entry.estimated(
-        "temporal", metric, found, task=task, edition=each.edition, planned=found.planned
-    )
+def _n_questions(entry: Entry, own: _Set) -> str:
+    samples = (own.sample(entry, part) for part in _PARTS)
+    return " + ".join(f"{len(s.question_ids):,}" for s in samples if s is not None) or "none"

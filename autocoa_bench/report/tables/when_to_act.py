@@ -1,7 +1,7 @@
-"""When a solver acts: how often it searches where it must and where it need not, and at what cost.
+"""When a solver searches: how often where it must and where it need not, and at what cost.
 
-Read from the kinds of the task `when-to-act`, or of any task that uses the same words: `known`
-and `given` questions need no search, `unknown` ones do.
+The kinds of question are those of the task `when-to-act`, or of any task that uses the same names:
+`known` and `given` questions need no search, `unknown` ones do.
 """
 
 from __future__ import annotations
@@ -13,248 +13,200 @@ from msgspec import Struct
 
 from autocoa_bench.episode import estimate_tokens, n_actions
 from autocoa_bench.errors import UserError
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries
+from autocoa_bench.report.builder import TableBuilder
+from autocoa_bench.report.entries import (
+    EMPTY_CATALOGUE,
+    Catalogue,
+    Entry,
+    QuestionKey,
+    estimate_over_questions,
+    make_entries,
+    mean_by_question,
+    question_key,
+)
 from autocoa_bench.report.model import (
-    NOTHING,
     Cell,
-    Column,
-    DataPoint,
-    Row,
-    Section,
     Table,
+    columns,
     count,
+    difference_cell,
+    integer_cell,
+    metric_title,
     rate,
     score_cell,
 )
-from autocoa_bench.report.notes import shared_notes, title_with_model
-from autocoa_bench.report.tables.leaderboard import metric_title
 from autocoa_bench.runs.run_folder import Run
-from autocoa_bench.stats import Estimate, Paired, estimate, paired
+from autocoa_bench.stats import Estimate, Paired, paired
 from autocoa_bench.types import Record, Trajectory
 
 KINDS = ("known", "given", "unknown")
 _NEEDLESS = ("known", "given")
 
+_NOTES = (
+    "known: facts that a language model has seen in training; given: the question states the "
+    "answer; unknown: only the corpus has it",
+    "searched: questions with at least one search, with its 95 % interval; searches, tokens and "
+    "seconds: per question, over the run's total; tokens: those sampled up to the end of a search "
+    "and those of the observations (estimates where the server counted none)",
+    "change: in points, from a run of the same questions without search, if this report has one "
+    "(preferably of the same model); its 95 % interval is over pairs",
+)
+
 
 class _Outcome(Struct, frozen=True):
-    """A trajectory: its searches, its score, and the tokens and seconds that went into them."""
+    """A trajectory: its searches, its score, and the tokens and seconds spent on searching."""
 
-    question: tuple[str, str]
+    question: QuestionKey
     searches: int
     score: float | None
     tokens: int
     seconds: float
 
 
-class _Line(Struct, frozen=True):
-    """One kind of a run's questions."""
-
-    kind: str
-    outcomes: tuple[_Outcome, ...]
-    change: Paired | None
-
-    def share(self, keep: Callable[[_Outcome], float | None]) -> Estimate:
-        """The mean over questions of what `keep` says of their trajectories; None is left out."""
-        values: dict[tuple[str, str], list[float]] = {}
-        for outcome in self.outcomes:
-            value = keep(outcome)
-            if value is not None:
-                values.setdefault(outcome.question, []).append(value)
-        return estimate(list(values.values()))
-
-    @property
-    def questions(self) -> int:
-        return len({outcome.question for outcome in self.outcomes})
-
-    @property
-    def amounts(self) -> dict[str, list[float]]:
-        """What searching took, one number a trajectory."""
-        return {
-            "searches": [each.searches for each in self.outcomes],
-            "search_tokens": [each.tokens for each in self.outcomes],
-            "search_seconds": [each.seconds for each in self.outcomes],
-        }
-
-    @property
-    def searched(self) -> Estimate:
-        return self.share(lambda each: float(each.searches > 0))
-
-    @property
-    def right(self) -> Estimate:
-        return self.share(lambda each: each.score)
-
-    @property
-    def right_with(self) -> Estimate:
-        return self.share(lambda each: each.score if each.searches else None)
-
-    @property
-    def right_without(self) -> Estimate:
-        return self.share(lambda each: None if each.searches else each.score)
+_Outcomes = Sequence[_Outcome]
 
 
 def when_to_act(
     runs: Sequence[Run], scorer: str = "em", catalogue: Catalogue = EMPTY_CATALOGUE
 ) -> Table:
-    """When the runs search, by kind of question: a section a run, a row a kind.
+    """When the runs search, by kind of question: a section per run, a row per kind.
 
-    Raises UserError where no run has a question of these kinds.
+    Raises UserError if no run has a question of these kinds.
     """
-    found = make_entries(runs, catalogue)
-    sections, facts, notes = [], [], []
-    for entry in found:
-        base = _without_search(entry, found)
-        lines = _lines(entry, base, scorer)
-        if not lines:
-            notes.append(f"{entry.name}: no question of the kinds {', '.join(KINDS)}")
-            continue
-        sections.append(
-            Section(f"{entry.label}, {entry.model}", tuple(_row(line) for line in lines))
-        )
-        facts += [fact for line in lines for fact in _facts(entry, line, scorer)]
-        notes += _needless(entry, lines)
-        if base is not None:
-            notes.append(f"{entry.name}: change beside {base.name}, which never searches")
-    if not sections:
+    builder = TableBuilder("acting", make_entries(runs, catalogue))
+    metric = metric_title(scorer)
+    kinds = {entry.name: _outcomes_by_kind(entry, scorer) for entry in builder.entries}
+    if not any(kinds.values()):
         raise UserError(
             f"no run has questions of the kinds {', '.join(KINDS)}; the task when-to-act has them"
         )
-    metric = metric_title(scorer)
-    return Table(
-        name="acting",
-        title=title_with_model(f"When to act and {metric}", found),
+    for entry in builder.entries:
+        if kinds[entry.name]:
+            _add_run(builder, entry, scorer, kinds)
+        else:
+            builder.add_note(f"{entry.name}: no question of the kinds {', '.join(KINDS)}")
+    return builder.build(
+        title=f"When to act and {metric}",
         stub="Kind",
-        columns=(
-            Column(("", "n")),
-            Column(("Searching", "searched %")),
-            Column(("Searching", "searches")),
-            Column(("Searching", "tokens")),
-            Column(("Searching", "seconds")),
-            Column((f"{metric} %", "all")),
-            Column((f"{metric} %", "with search")),
-            Column((f"{metric} %", "without")),
-            Column((f"{metric} %", "change")),
+        columns=columns(
+            ("", "n"),
+            ("Searching", "searched %"),
+            *(("Searching", name) for name in ("searches", "tokens", "seconds")),
+            *((f"{metric} %", name) for name in ("all", "with search", "without", "change")),
         ),
-        sections=tuple(sections),
-        notes=(
-            "known: facts that a language model has met; given: the question states the answer; "
-            "unknown: only the corpus has it",
-            "searched: questions with a search at least, with its 95 % interval; searches, tokens "
-            "and seconds: a question, with the run's total; tokens: sampled up to a search's end "
-            "and the observations' (estimates where the server counted none)",
-            "change: in points, beside a run of the same questions without search, where one "
-            "stands in this report (the same model's first); its 95 % interval is over pairs",
-            *notes,
-            *shared_notes(found),
-        ),
-        data_points=tuple(facts),
-        lead=1,
+        notes=_NOTES,
     )
 
 
-def _lines(entry: Entry, base: Entry | None, scorer: str) -> list[_Line]:
-    lines = []
-    for kind in KINDS:
-        outcomes = _outcomes(entry, kind, scorer)
-        if outcomes:
-            change = None
-            if base is not None:
-                change = paired(_by_question(outcomes), _by_question(_outcomes(base, kind, scorer)))
-            lines.append(_Line(kind, outcomes, change))
-    return lines
-
-
-def _outcomes(entry: Entry, kind: str, scorer: str) -> tuple[_Outcome, ...]:
-    return tuple(
-        _outcome(record, record.trajectory, entry.score(record, scorer))
-        for record in entry.trajectories()
-        if record.question.kind == kind and record.trajectory is not None
-    )
+def _outcomes_by_kind(entry: Entry, scorer: str) -> dict[str, list[_Outcome]]:
+    """The outcomes of each kind that the run has questions of."""
+    outcomes: dict[str, list[_Outcome]] = {kind: [] for kind in KINDS}
+    for record, trajectory in entry.trajectories():
+        if record.question.kind in outcomes:
+            outcome = _outcome(record, trajectory, entry.score(record, scorer))
+            outcomes[record.question.kind].append(outcome)
+    return {kind: group for kind, group in outcomes.items() if group}
 
 
 def _outcome(record: Record, trajectory: Trajectory, score: float | None) -> _Outcome:
-    acts = [step for step in trajectory.steps if step.kind == "search"]
+    searches = [step for step in trajectory.steps if step.kind == "search"]
     sampled = [
         estimate_tokens(step.text) if step.completion_tokens is None else step.completion_tokens
-        for step in acts
+        for step in searches
     ]
     return _Outcome(
-        (record.question.task, record.question.id),
+        question_key(record.question),
         n_actions(trajectory),
         score,
-        sum(sampled) + sum(step.observation_tokens for step in acts),
-        sum(step.generate_seconds + step.search_seconds for step in acts),
+        sum(sampled) + sum(step.observation_tokens for step in searches),
+        sum(step.generate_seconds + step.search_seconds for step in searches),
     )
 
 
-def _without_search(entry: Entry, found: Sequence[Entry]) -> Entry | None:
-    """The run without search that a run is compared with, the same model's before any other's."""
+def _add_run(
+    builder: TableBuilder, entry: Entry, scorer: str, kinds: dict[str, dict[str, list[_Outcome]]]
+) -> None:
+    builder.start_section(entry.title)
+    baseline = _run_without_search(entry, builder.entries)
+    for kind, outcomes in kinds[entry.name].items():
+        change = None
+        if baseline is not None:
+            without = kinds[baseline.name].get(kind, [])
+            change = paired(_mean_scores(outcomes), _mean_scores(without))
+        _add_kind(builder, entry, scorer, kind, outcomes, change)
+    _note_needless_searches(builder, entry, kinds[entry.name])
+    if baseline is not None:
+        builder.add_note(f"{entry.name}: change from {baseline.name}, which never searches")
+
+
+def _run_without_search(entry: Entry, entries: Sequence[Entry]) -> Entry | None:
+    """The run without search that a run is compared with, preferably of the same model."""
     if entry.spec.search is None:
         return None
-    silent = [other for other in found if other.spec.search is None]
-    silent.sort(key=lambda other: other.spec.engine.model != entry.spec.engine.model)
-    return silent[0] if silent else None
+    candidates = [candidate for candidate in entries if candidate.spec.search is None]
+    candidates.sort(key=lambda run: run.spec.engine.model != entry.spec.engine.model)
+    return candidates[0] if candidates else None
 
 
-def _by_question(outcomes: Sequence[_Outcome]) -> dict[tuple[str, str], float]:
-    scores: dict[tuple[str, str], list[float]] = {}
-    for outcome in outcomes:
-        if outcome.score is not None:
-            scores.setdefault(outcome.question, []).append(outcome.score)
-    return {question: fmean(each) for question, each in scores.items()}
-
-
-def _row(line: _Line) -> Row:
-    amounts = line.amounts.values()
-    return Row(
-        Cell(line.kind),
-        (
-            Cell(f"{line.questions:,}"),
-            score_cell(line.searched),
-            *(Cell(rate(fmean(each)), count(sum(each)) if any(each) else "") for each in amounts),
-            score_cell(line.right),
-            score_cell(line.right_with),
-            score_cell(line.right_without),
-            _change_cell(line.change),
-        ),
+def _mean_scores(outcomes: _Outcomes) -> dict[QuestionKey, float]:
+    return mean_by_question(
+        (outcome.question, outcome.score) for outcome in outcomes if outcome.score is not None
     )
 
 
-def _change_cell(change: Paired | None) -> Cell:
-    if change is None:
-        return Cell(NOTHING)
-    low, high = 100 * change.low, 100 * change.high
-    return Cell(f"{100 * change.mean:+z.1f}", f"{low:+z.0f} to {high:+z.0f}")
+def _mean(outcomes: _Outcomes, value: Callable[[_Outcome], float | None]) -> Estimate:
+    """The mean over questions of a value of their trajectories; None is left out."""
+    values = ((outcome.question, value(outcome)) for outcome in outcomes)
+    return estimate_over_questions((key, number) for key, number in values if number is not None)
 
 
-def _needless(entry: Entry, lines: Sequence[_Line]) -> list[str]:
-    """What searching cost where it was not needed, in one sentence."""
-    spent = [each for line in lines if line.kind in _NEEDLESS for each in line.outcomes]
-    acted = [each for each in spent if each.searches]
-    if not acted:
-        return []
-    return [
-        f"{entry.name}: needless searching (known and given): {len(acted):,} of {len(spent):,} "
-        f"trajectories, {count(sum(each.searches for each in acted))} searches, "
-        f"{count(sum(each.tokens for each in acted))} tokens, "
-        f"{rate(sum(each.seconds for each in acted))} seconds"
-    ]
-
-
-def _facts(entry: Entry, line: _Line, scorer: str) -> list[DataPoint]:
+def _add_kind(
+    builder: TableBuilder,
+    entry: Entry,
+    scorer: str,
+    kind: str,
+    outcomes: _Outcomes,
+    change: Paired | None,
+) -> None:
     shares = {
-        "searched": line.searched,
-        scorer: line.right,
-        f"{scorer}:with_search": line.right_with,
-        f"{scorer}:without_search": line.right_without,
+        "searched": _mean(outcomes, lambda outcome: float(outcome.searches > 0)),
+        scorer: _mean(outcomes, lambda outcome: outcome.score),
+        f"{scorer}:with_search": _mean(outcomes, lambda o: o.score if o.searches else None),
+        f"{scorer}:without_search": _mean(outcomes, lambda o: None if o.searches else o.score),
     }
-    facts = [
-        entry.estimated("acting", f"{line.kind}:{name}", each) for name, each in shares.items()
+    amounts: dict[str, list[float]] = {
+        "searches": [outcome.searches for outcome in outcomes],
+        "search_tokens": [outcome.tokens for outcome in outcomes],
+        "search_seconds": [outcome.seconds for outcome in outcomes],
+    }
+    searched, *scores = map(score_cell, shares.values())
+    spent = [
+        Cell(rate(fmean(amount)), count(sum(amount)) if any(amount) else "")
+        for amount in amounts.values()
     ]
-    facts += [
-        entry.fact("acting", f"{line.kind}:{name}", mean=fmean(each), n=len(each), total=sum(each))
-        for name, each in line.amounts.items()
-    ]
-    if (change := line.change) is not None:
-        metric = f"{line.kind}:{scorer}:change"
-        facts.append(entry.estimated("acting", metric, change))
-    return facts
+    n = integer_cell(len({outcome.question for outcome in outcomes}))
+    builder.add_row(kind, (n, searched, *spent, *scores, difference_cell(change)))
+    for name, share in shares.items():
+        builder.add_estimate(entry, f"{kind}:{name}", share)
+    for name, amount in amounts.items():
+        builder.add_point(
+            entry, f"{kind}:{name}", mean=fmean(amount), n=len(amount), total=sum(amount)
+        )
+    if change is not None:
+        builder.add_estimate(entry, f"{kind}:{scorer}:change", change)
+
+
+def _note_needless_searches(
+    builder: TableBuilder, entry: Entry, kinds: dict[str, list[_Outcome]]
+) -> None:
+    """Add up what searching cost where it was not needed."""
+    outcomes = [outcome for kind in _NEEDLESS for outcome in kinds.get(kind, [])]
+    searched = [outcome for outcome in outcomes if outcome.searches]
+    if searched:
+        builder.add_note(
+            f"{entry.name}: needless searching (known and given): {len(searched):,} of "
+            f"{len(outcomes):,} trajectories, "
+            f"{count(sum(outcome.searches for outcome in searched))} searches, "
+            f"{count(sum(outcome.tokens for outcome in searched))} tokens, "
+            f"{rate(sum(outcome.seconds for outcome in searched))} seconds"
+        )

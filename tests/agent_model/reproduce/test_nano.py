@@ -10,7 +10,7 @@ from agent_model.reproduce.experiment import UNTRAINED_ROWS, table_rows
 from agent_model.reproduce.scale import load_scale
 from agent_model.reproduce.table1 import reproduce_table1
 from autocoa_bench.report.comparison.claim_tests import Contrast, Rows, contrast
-from autocoa_bench.report.comparison.paper_rows import runs_of_rows
+from autocoa_bench.report.comparison.paper_rows import runs_by_row
 from autocoa_bench.report.entries import EMPTY_CATALOGUE, make_entries
 from autocoa_bench.report.published import paper_claims
 from autocoa_bench.runs.scores import load_scored
@@ -33,7 +33,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
     assert "Claims of the paper's section 4.3" in (out / "table1.md").read_text()
     table = table_rows(SCALE, out)
     entries = make_entries([load_scored(row.folder) for row in table], EMPTY_CATALOGUE)
-    return runs_of_rows(entries, {row.folder.name: row.row for row in table})
+    return runs_by_row(entries, {row.folder.name: row.row for row in table})
 
 
 @pytest.mark.slow

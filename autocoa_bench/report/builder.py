@@ -1,0 +1,85 @@
+"""The builder of tables: collects rows by section, the numbers behind them, and notes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from autocoa_bench.report.comparison.claim_tests import Contrast
+from autocoa_bench.report.entries import Entry
+from autocoa_bench.report.model import (
+    Cell,
+    Column,
+    DataPoint,
+    Row,
+    Section,
+    Table,
+    data_point,
+)
+from autocoa_bench.report.notes import shared_notes, title_with_edition
+from autocoa_bench.stats import Estimate, Paired
+
+
+class TableBuilder:
+    """A table under construction. `entries` is empty for a table that is not about runs."""
+
+    def __init__(self, name: str, entries: Sequence[Entry] = ()) -> None:
+        self.entries = entries
+        self._name = name
+        self._sections: list[tuple[str, list[Row]]] = []
+        self._notes: list[str] = []
+        self._data_points: list[DataPoint] = []
+
+    def start_section(self, title: str = "") -> None:
+        """Begin a section; the rows added from now on belong to it."""
+        self._sections.append((title, []))
+
+    def add_row(self, label: str | Cell, cells: Iterable[Cell]) -> None:
+        """Add a row to the current section."""
+        label = Cell(label) if isinstance(label, str) else label
+        self._sections[-1][1].append(Row(label, tuple(cells)))
+
+    def add_point(self, entry: Entry | None, metric: str, **fields: Any) -> None:
+        """Add a data point of a run, or of none."""
+        make_point = data_point if entry is None else entry.data_point
+        self._data_points.append(make_point(self._name, metric, **fields))
+
+    def add_estimate(
+        self,
+        entry: Entry | None,
+        metric: str,
+        estimate: Estimate | Paired | Contrast,
+        **fields: Any,
+    ) -> None:
+        """Add a mean with its interval as a data point."""
+        interval = {"mean": estimate.mean, "low": estimate.low, "high": estimate.high}
+        self.add_point(entry, metric, **interval, n=estimate.n, **fields)
+
+    def add_note(self, note: str) -> None:
+        """Add a note that goes below the table's general notes."""
+        self._notes.append(note)
+
+    def build(
+        self,
+        title: str,
+        stub: str,
+        columns: Sequence[Column],
+        notes: Sequence[str] = (),
+        lead: int = 1,
+        last_notes: Sequence[str] | None = None,
+    ) -> Table:
+        """The table, with its general `notes` first, those added next and the runs' own last.
+
+        `last_notes` replaces the notes that tables of runs share.
+        """
+        last_notes = shared_notes(self.entries) if last_notes is None else last_notes
+        return Table(
+            name=self._name,
+            title=title_with_edition(title, self.entries),
+            stub=stub,
+            columns=tuple(columns),
+            sections=tuple(Section(title, tuple(rows)) for title, rows in self._sections),
+            notes=(*notes, *self._notes, *last_notes),
+            data_points=tuple(self._data_points),
+            lead=lead,
+        )
