@@ -155,7 +155,7 @@ def average_score(runs: Sequence[Entry]) -> Estimate:
     """The mean over datasets of their mean score; a question's score is its mean over the runs."""
     by_task: dict[str, dict[str, list[float]]] = {}
     for run in runs:
-        for (task, question), score in run.by_question(SCORER).items():
+        for (task, question), score in run.scores_by_question(SCORER).items():
             by_task.setdefault(task, {}).setdefault(question, []).append(score)
     return macro_average([estimate(list(questions.values())) for questions in by_task.values()])
 
