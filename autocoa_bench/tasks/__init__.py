@@ -1,24 +1,24 @@
-"""Tasks: named sets of questions, groups of them, and files of a user.
+"""Tasks: named sets of questions, groups of them, and a user's own files.
 
-`task` is the protocol, `resolve` turns names into tasks, `sampling` reads `NAME@500:seed=3`,
-`formats` reads rows of data files, `subquestions` relates questions to their parts, and `corpora`
-finds the corpus that tasks share. The datasets themselves are in the package `tasks` beside this
-one.
+This package holds the machinery; the datasets themselves are in the package `tasks` beside
+`autocoa_bench`. `task` defines the protocol and the task of a local file, `formats` reads the rows
+of data files, `sampling` draws questions and reads `NAME@500:seed=3`, `resolve` turns names into
+tasks, `corpora` finds the corpus that tasks share, and `subquestions` relates main questions to
+their sub-questions.
 
 May import: `types`, `errors`, `registry`, `util`."""
 
 from autocoa_bench.tasks.corpora import no_shared_corpus, shared_corpus
 from autocoa_bench.tasks.resolve import catalogue, find_task, resolve
+from autocoa_bench.tasks.sampling import SampledTask, sample
 from autocoa_bench.tasks.task import (
     PAPER_ORDER,
     FileTask,
     NamedSamples,
-    SampledTask,
     Split,
     Task,
     load_warnings,
     questions_sha256,
-    sample,
 )
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""A row of a data file as a question: FlashRAG's format, verl's (with their metadata), MINTQA's."""
+"""Rows of data files as questions: FlashRAG's format, verl's (with their metadata) and MINTQA's."""
 
 from __future__ import annotations
 
@@ -18,131 +18,132 @@ _FORMATS = (
 
 
 def read_question(row: Row, number: int, task: str) -> Question:
-    """A row of a file, counted from 1, as a question. Raises ValueError: what is wrong with it."""
+    """The question in a row of a file; rows are counted from 1.
+
+    Raises ValueError saying what is wrong with the row.
+    """
     if "question" in row and "subquestion" in row:
-        return _mintqa(row, number, task)
+        return _read_mintqa(row, number, task)
     if "question" in row:
-        read = _flashrag
-    elif "prompt" in row and "reward_model" in row:
-        read = _verl
-    else:
-        raise ValueError(
-            f"neither FlashRAG, verl nor MINTQA: {_FORMATS}; found {', '.join(row) or '{}'}"
-        )
-    return read(row, task)
-
-
-def _flashrag(row: Row, task: str) -> Question:
-    metadata = row.get("metadata")
-    kind = metadata.get("type") if isinstance(metadata, dict) else None
-    return Question(
-        id=_id(row.get("id")),
-        text=_text(row["question"], "'question'"),
-        golden_answers=_golds(row.get("golden_answers"), "'golden_answers'"),
-        task=task,
-        kind=kind if isinstance(kind, str) else "",
-        gold_titles=_gold_titles(metadata) if isinstance(metadata, dict) else (),
+        return _read_flashrag(row, task)
+    if "prompt" in row and "reward_model" in row:
+        return _read_verl(row, task)
+    raise ValueError(
+        f"neither FlashRAG, verl nor MINTQA: {_FORMATS}; found {', '.join(row) or '{}'}"
     )
 
 
-def _mintqa(row: Row, number: int, task: str) -> Question:
-    """A row of MINTQA-POP or MINTQA-TI (He et al. 2024), which have sub-questions and no ids.
+def _read_flashrag(row: Row, task: str) -> Question:
+    metadata = _dict(row.get("metadata"))
+    kind = metadata.get("type")
+    return Question(
+        id=_id(row.get("id")),
+        text=_text(row["question"], "'question'"),
+        golden_answers=_golden_answers(row.get("golden_answers"), "'golden_answers'"),
+        task=task,
+        kind=kind if isinstance(kind, str) else "",
+        gold_titles=_gold_titles(metadata),
+    )
 
-    Its `type` labels each hop (popular or not; new or old); together they are the question's kind.
-    Files of ours add `subpassage`, the id of the passage that answers each hop.
+
+def _read_mintqa(row: Row, number: int, task: str) -> Question:
+    """Read a row of MINTQA-POP or MINTQA-TI (He et al. 2024), which has sub-questions and no id.
+
+    Its `type` labels each hop (popular or not; new or old); together the labels are the question's
+    kind. Files of ours add `subpassage`, the id of the passage that answers each hop.
     """
-    asked, answered = row["subquestion"], row.get("subanswer")
-    for given, name in ((asked, "'subquestion'"), (answered, "'subanswer'")):
-        if not isinstance(given, list) or not given:
-            raise ValueError(f"{name} must be a list, one entry a hop, not {given!r:.80}")
-    assert isinstance(answered, list)
-    if len(asked) != len(answered):
-        raise ValueError(f"{len(asked)} sub-questions, but {len(answered)} answers to them")
-    labels = row.get("type")
-    golds = [_golds(_as_list(each), "'subanswer'") for each in answered]
-    passages = _list(row.get("subpassage")) or [""] * len(asked)
-    if len(passages) != len(asked) or not all(isinstance(each, str) for each in passages):
-        raise ValueError(f"'subpassage' must be a list of {len(asked)} ids, one a hop")
+    questions, answers = row["subquestion"], row.get("subanswer")
+    for value, name in ((questions, "'subquestion'"), (answers, "'subanswer'")):
+        if not isinstance(value, list) or not value:
+            raise ValueError(f"{name} must be a list, one entry per hop, not {value!r:.80}")
+    assert isinstance(answers, list)
+    if len(questions) != len(answers):
+        raise ValueError(f"{len(questions)} sub-questions, but {len(answers)} answers to them")
+    golds = [_golden_answers(_as_list(answer), "'subanswer'") for answer in answers]
+    passages = _list(row.get("subpassage")) or [""] * len(questions)
+    if len(passages) != len(questions) or not all(isinstance(id_, str) for id_ in passages):
+        raise ValueError(f"'subpassage' must be a list of {len(questions)} ids, one per hop")
+    labels = _as_list(row.get("type"))
     return Question(
         id=f"row-{number}" if row.get("id") is None else _id(row["id"]),
         text=_text(row["question"], "'question'"),
-        golden_answers=_golds(_as_list(row.get("answer")), "'answer'"),
+        golden_answers=_golden_answers(_as_list(row.get("answer")), "'answer'"),
         task=task,
-        kind=", ".join(str(label) for label in _as_list(labels) if label is not None),
+        kind=", ".join(str(label) for label in labels if label is not None),
         hops=tuple(
-            Hop(_text(sub, "'subquestion'"), first, passage, aliases=tuple(others))
-            for sub, (first, *others), passage in zip(asked, golds, passages, strict=True)
+            Hop(_text(question, "'subquestion'"), answer, passage, aliases=tuple(aliases))
+            for question, (answer, *aliases), passage in zip(
+                questions, golds, passages, strict=True
+            )
         ),
     )
 
 
-def _as_list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+def _read_verl(row: Row, task: str) -> Question:
+    """Read a verl row.
+
+    Where the file joins several datasets, ids are unique only within each of them: the column
+    `source_file` then becomes the question's kind and starts its id.
+    """
+    extra = _dict(row.get("extra_info"))
+    ids = (row.get("id"), row.get("_id"), extra.get("index"))
+    identifier = _id(next((value for value in ids if value is not None), None))
+    source_file = row.get("source_file")
+    source = file_stem(source_file) if isinstance(source_file, str) else ""
+    truth = _dict(row["reward_model"]).get("ground_truth")
+    if isinstance(truth, str):
+        truth = truth.split(_ANSWER_SEPARATOR)
+    return Question(
+        id=f"{source}:{identifier}" if source else identifier,
+        text=_text(extra.get("question") or _question_in_prompt(row["prompt"]), "the question"),
+        golden_answers=_golden_answers(truth, "'reward_model.ground_truth'"),
+        task=task,
+        kind=source,
+    )
+
+
+def _question_in_prompt(prompt: object) -> str:
+    """The question in a verl prompt: the last user message, without AutoCoA's instructions."""
+    messages = map(_dict, _list(prompt))
+    contents = [message.get("content") for message in messages if message.get("role") == "user"]
+    if not contents or not isinstance(contents[-1], str):
+        raise ValueError("'prompt' has no user message with text")
+    return contents[-1].rpartition(_TEMPLATE_END)[2]
 
 
 def _gold_titles(metadata: Row) -> tuple[str, ...]:
-    """The titles of the pages that answer a question, each once; what is not understood is left.
+    """The titles of the pages that answer a question, each once; other metadata is ignored.
 
     HotpotQA and 2WikiMultihopQA have `supporting_facts` ({title: [...]}, or [[title, sentence]] in
     their own releases), MuSiQue `question_decomposition` with a `support_paragraph` each, or
     `paragraphs` marked `is_supporting`; a plain list is `supporting_titles`.
     """
-    titles = (title for title in _named_titles(metadata) if isinstance(title, str))
+    titles = (title for title in _title_values(metadata) if isinstance(title, str))
     return tuple(dict.fromkeys(title for title in map(str.strip, titles) if title))
 
 
-def _named_titles(metadata: Row) -> Iterator[object]:
+def _title_values(metadata: Row) -> Iterator[object]:
     yield from _list(metadata.get("supporting_titles"))
     facts = metadata.get("supporting_facts")
-    if isinstance(facts, dict):
-        yield from _list(facts.get("title"))
+    yield from _list(_dict(facts).get("title"))
     yield from (fact[0] for fact in _list(facts) if isinstance(fact, list) and fact)
     for part in _list(metadata.get("question_decomposition")):
-        page = part.get("support_paragraph") if isinstance(part, dict) else None
-        if isinstance(page, dict):
+        yield _dict(_dict(part).get("support_paragraph")).get("title")
+    for page in map(_dict, _list(metadata.get("paragraphs"))):
+        if page.get("is_supporting") is True:
             yield page.get("title")
-    for page in _list(metadata.get("paragraphs")):
-        if isinstance(page, dict) and page.get("is_supporting") is True:
-            yield page.get("title")
+
+
+def _dict(value: object) -> Row:
+    return value if isinstance(value, dict) else {}
 
 
 def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _verl(row: Row, task: str) -> Question:
-    """A verl row. Where the file joins several datasets, ids are unique only in each of them:
-    the column `source_file` then becomes the question's kind and opens its id."""
-    extra = row.get("extra_info")
-    extra = extra if isinstance(extra, dict) else {}
-    given = next((value for value in (row.get("id"), row.get("_id")) if value is not None), None)
-    identifier = _id(extra.get("index") if given is None else given)
-    source = row.get("source_file")
-    source = file_stem(source) if isinstance(source, str) else ""
-    reward = row["reward_model"]
-    truth = reward.get("ground_truth") if isinstance(reward, dict) else None
-    if isinstance(truth, str):
-        truth = truth.split(_ANSWER_SEPARATOR)
-    return Question(
-        id=f"{source}:{identifier}" if source else identifier,
-        text=_text(extra.get("question") or _asked(row["prompt"]), "the question"),
-        golden_answers=_golds(truth, "'reward_model.ground_truth'"),
-        task=task,
-        kind=source,
-    )
-
-
-def _asked(prompt: object) -> str:
-    """The question in a verl prompt: the last user message, less AutoCoA's instructions."""
-    turns = prompt if isinstance(prompt, list) else []
-    contents = [
-        turn.get("content")
-        for turn in turns
-        if isinstance(turn, dict) and turn.get("role") == "user"
-    ]
-    if not contents or not isinstance(contents[-1], str):
-        raise ValueError("'prompt' has no user message with text")
-    return contents[-1].rpartition(_TEMPLATE_END)[2]
+def _as_list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _id(value: object) -> str:
@@ -152,16 +153,16 @@ def _id(value: object) -> str:
     return identifier
 
 
-def _text(value: object, what: str) -> str:
+def _text(value: object, field: str) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{what} is no text or empty")
+        raise ValueError(f"{field} must be a text that is not empty, not {value!r:.80}")
     return value.strip()
 
 
-def _golds(value: Any, what: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(gold, str) for gold in value):
-        raise ValueError(f"{what} must be a list of texts, not {value!r:.80}")
-    golds = tuple(gold for gold in value if gold.strip())
-    if not golds:
-        raise ValueError(f"{what} has no answer")
-    return golds
+def _golden_answers(value: Any, field: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(answer, str) for answer in value):
+        raise ValueError(f"{field} must be a list of texts, not {value!r:.80}")
+    answers = tuple(answer for answer in value if answer.strip())
+    if not answers:
+        raise ValueError(f"{field} has no answer; give at least one")
+    return answers

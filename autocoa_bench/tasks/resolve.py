@@ -1,4 +1,4 @@
-"""From a name, a group or a file on the command line to tasks."""
+"""Tasks from the names, groups and files of the command line."""
 
 from __future__ import annotations
 
@@ -9,94 +9,94 @@ from pathlib import Path
 from autocoa_bench import registry
 from autocoa_bench.errors import UserError
 from autocoa_bench.tasks import sampling
-from autocoa_bench.tasks.task import _WHOLE, PAPER_ORDER, FileTask, SampledTask, Task
+from autocoa_bench.tasks.sampling import REAL_SUFFIX, SampledTask
+from autocoa_bench.tasks.task import PAPER_ORDER, FileTask, Task
 from autocoa_bench.types import TaskInfo
 from autocoa_bench.util.paths import user_path
 from autocoa_bench.util.row_reader import SUFFIXES
 
 
-def resolve(spec: str) -> list[Task]:
+def resolve(text: str) -> list[Task]:
     """The tasks of a comma-separated list of names, groups and files, each once, in order.
 
-    A group holds the registered tasks that name it, in the paper's column order. With an `@`, a
-    name or a group is of real datasets, and what follows says which of their questions (see
-    `draws`). Two tasks of one name are told apart by the file's folder (`closed-hotpotqa`).
-    Raises UserError for an unknown name and for an empty list.
+    A group holds the registered tasks that name it, in the paper's column order. A name or a group
+    with an `@` is of real datasets, and the rest is the sample of their questions (see `sampling`).
+    A file whose name another task has is named with its folder (`closed-hotpotqa`). Raises
+    UserError for an unknown name and for an empty list.
     """
-    found: list[Task] = []
+    tasks: list[Task] = []
     files: set[Path] = set()
-    for word in (part.strip() for part in spec.split(",")):
-        if not word:
+    for name in filter(None, (part.strip() for part in text.split(","))):
+        names = {task.info.name for task in tasks}
+        if not _is_path(name):
+            tasks += (task for task in _tasks_named(name) if task.info.name not in names)
             continue
-        if not _is_path(word):
-            found += (task for task in _named(word) if task.info.name not in _names(found))
-            continue
-        path = user_path(word)
+        path = user_path(name)
         if path.resolve() not in files:
             files.add(path.resolve())
-            found.append(_file_task(path, taken=_names(found)))
-    if not found:
+            tasks.append(_file_task(path, names))
+    if not tasks:
         raise UserError("no task was given; `autocoa-bench tasks` lists them")
-    return found
+    return tasks
 
 
 def catalogue() -> list[TaskInfo]:
-    """What is known of every registered task: in the paper's order, then by name, then the real."""
+    """The infos of all registered tasks: those of the paper, the others, then the real datasets."""
     return [task.info for task in _registered()]
 
 
 def find_task(name: str) -> Task | None:
-    """The task that a run calls by this name, if it is registered or drawn from one that is."""
+    """The task that runs record under a name: a registered one or a sample of one, or None."""
     try:
-        found = _named(name)
+        tasks = _tasks_named(name)
     except UserError:
         return None
-    return found[0] if [task.info.name for task in found] == [name] else None
+    return tasks[0] if [task.info.name for task in tasks] == [name] else None
 
 
 def _registered() -> list[Task]:
-    order = {name: place for place, name in enumerate(PAPER_ORDER)}
+    def sort_key(name: str) -> tuple[bool, int, str]:
+        dataset, _, label = name.partition("@")
+        column = PAPER_ORDER.index(dataset) if dataset in PAPER_ORDER else len(PAPER_ORDER)
+        return label == sampling.ALL, column, name
 
-    def place(name: str) -> tuple[bool, int, str]:
-        dataset, _, draw = name.partition("@")
-        return draw == sampling.ALL, order.get(dataset, len(order)), name
-
-    return [registry.load("tasks", name) for name in sorted(registry.names("tasks"), key=place)]
+    return [registry.load("tasks", name) for name in sorted(registry.names("tasks"), key=sort_key)]
 
 
-def _named(word: str) -> list[Task]:
-    known = registry.names("tasks")
-    if word in known:
-        return [registry.load("tasks", word)]
-    if "@" in word:
-        return _drawn(word)
-    if word + _WHOLE in known:
+def _tasks_named(name: str) -> list[Task]:
+    registered = registry.names("tasks")
+    if name in registered:
+        return [registry.load("tasks", name)]
+    if "@" in name:
+        return _samples_named(name)
+    if name + REAL_SUFFIX in registered:
         raise UserError(
-            f"'{word}' has no embedded edition; the real dataset is '{word}{_WHOLE}', or a sample "
-            f"of it, such as {word}@500:seed=3"
+            f"'{name}' has no embedded edition; give the real dataset '{name}{REAL_SUFFIX}', or a "
+            f"sample of it, such as {name}@500:seed=3"
         )
-    tasks = [task for task in _registered() if not task.info.name.endswith(_WHOLE)]
-    if members := _members(tasks, word):
+    tasks = [task for task in _registered() if not task.info.name.endswith(REAL_SUFFIX)]
+    if members := _members(tasks, name):
         return members
-    names = [task.info.name for task in tasks]
+    names = [*sorted(task.info.name for task in tasks), *_groups(tasks)]
     raise UserError(
-        f"{registry.unknown('task', word, [*sorted(names), *_groups(tasks)])}, or give the path "
-        f"of a {', '.join(SUFFIXES)} file; of a real dataset, {sampling.WRITTEN}"
+        f"{registry.unknown('task', name, names)}, or give the path of a {', '.join(SUFFIXES)} "
+        f"file; of a real dataset, {sampling.SYNTAX}"
     )
 
 
-def _drawn(word: str) -> list[Task]:
+def _samples_named(text: str) -> list[Task]:
     """The tasks of `NAME@...`, where the name is of a real dataset or of a group of them."""
-    name, draw = sampling.parse_sample(word)
-    whole = {
-        task.info.name.removesuffix(_WHOLE): task
+    name, spec = sampling.parse_sample(text)
+    datasets = {
+        task.info.name.removesuffix(REAL_SUFFIX): task
         for task in _registered()
-        if task.info.name.endswith(_WHOLE)
+        if task.info.name.endswith(REAL_SUFFIX)
     }
-    members = [whole[name]] if name in whole else _members(list(whole.values()), name)
+    tasks = list(datasets.values())
+    members = [datasets[name]] if name in datasets else _members(tasks, name)
     if not members:
-        raise registry.unknown("real dataset", name, [*whole, *_groups(list(whole.values()))])
-    return members if draw.name == sampling.ALL else [SampledTask(task, draw) for task in members]
+        raise registry.unknown("real dataset", name, [*datasets, *_groups(tasks)])
+    return members if spec.name == sampling.ALL else [SampledTask(task, spec) for task in members]
 
 
 def _members(tasks: Sequence[Task], group: str) -> list[Task]:
@@ -107,18 +107,14 @@ def _groups(tasks: Sequence[Task]) -> list[str]:
     return sorted({group for task in tasks for group in task.info.groups})
 
 
-def _names(tasks: Sequence[Task]) -> set[str]:
-    return {task.info.name for task in tasks}
+def _is_path(name: str) -> bool:
+    return os.sep in name or "/" in name or name.lower().endswith(SUFFIXES)
 
 
-def _is_path(word: str) -> bool:
-    return os.sep in word or "/" in word or word.lower().endswith(SUFFIXES)
-
-
-def _file_task(path: Path, taken: set[str]) -> FileTask:
+def _file_task(path: Path, names: set[str]) -> FileTask:
     task = FileTask(path)
-    if task.info.name in taken:
+    if task.info.name in names:
         task = FileTask(path, f"{path.resolve().parent.name}-{task.info.name}")
-    if task.info.name in taken:
+    if task.info.name in names:
         raise UserError(f"'{path}' is the second task named '{task.info.name}'; rename the file")
     return task

@@ -1,26 +1,36 @@
-"""How `hotpotqa@paper` or `multihop@500:seed=3` is written: whose questions, and which of them."""
+"""Samples of questions: seeded draws, and names such as `hotpotqa@paper` or `nq@500:seed=3`."""
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from autocoa_bench import registry
 from autocoa_bench.errors import UserError
+from autocoa_bench.tasks.subquestions import main_question_id
+from autocoa_bench.tasks.task import NamedSamples, Split, Task, load_warnings
+from autocoa_bench.types import Question, TaskInfo
 
 ALL = "all"
 
-WRITTEN = (
+REAL_SUFFIX = f"@{ALL}"
+"""The end of a real dataset's registered name."""
+
+SYNTAX = (
     f"write NAME@{ALL}, NAME@paper (the paper's own sample), NAME@500 or, drawn by another seed, "
     "NAME@500:seed=3"
 )
 
-_NAMED = re.compile(r"[a-z][a-z0-9-]*")
-_SIZED = re.compile(r"([0-9]{1,9})(?::seed=(-?[0-9]{1,18}))?")
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
+_SIZE_AND_SEED = re.compile(r"([0-9]{1,9})(?::seed=(-?[0-9]{1,18}))?")
 
 
 class SampleSpec(Struct, frozen=True):
-    """The questions of a dataset that a name stands for (`all`: every one), or `size` by `seed`."""
+    """A sample of a dataset: one with a name (`all`: every question), or `size` drawn by `seed`."""
 
     name: str = ""
     size: int = 0
@@ -28,21 +38,96 @@ class SampleSpec(Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """What stands after the `@`, in one way only: seed 0 is not written."""
+        """The text after the `@`, the same for equal samples: seed 0 is not written."""
         if self.name:
             return self.name
         return f"{self.size}:seed={self.seed}" if self.seed else str(self.size)
 
 
-def parse_sample(word: str) -> tuple[str, SampleSpec]:
-    """The name before the `@`, and what is drawn. Raises UserError that says how it is written."""
-    name, _, text = word.partition("@")
-    if _NAMED.fullmatch(text):
-        return name, SampleSpec(text)
-    match = _SIZED.fullmatch(text)
+def parse_sample(text: str) -> tuple[str, SampleSpec]:
+    """The name before the `@` of a task's name, and the sample after it. Raises UserError."""
+    dataset, _, label = text.partition("@")
+    if _NAME.fullmatch(label):
+        return dataset, SampleSpec(label)
+    match = _SIZE_AND_SEED.fullmatch(label)
     if not match or not int(match[1]):
         raise UserError(
-            f"task '{word:.80}': what follows the @ is no sample's name and no number from 1 with "
-            f"a seed; {WRITTEN}"
+            f"task '{text:.80}': the text after the @ is neither a sample's name nor a number from "
+            f"1, with or without a seed; {SYNTAX}"
         )
-    return name, SampleSpec(size=int(match[1]), seed=int(match[2] or 0))
+    return dataset, SampleSpec(size=int(match[1]), seed=int(match[2] or 0))
+
+
+def sample(questions: Sequence[Question], limit: int | None, seed: int) -> list[Question]:
+    """Draw at most `limit` questions by a seed, in their own order; all of them if it is None.
+
+    A question's place in the draw is the hash of seed and id. The draw therefore depends on neither
+    order nor machine, and a smaller sample is part of every larger one of the same seed.
+    Sub-questions are drawn together with their main question.
+    """
+    if limit is None or limit >= len(questions):
+        return list(questions)
+    if limit < 1:
+        raise UserError(f"the number of questions must be at least 1, not {limit}")
+    keys = [f"{seed}:{main_question_id(question.id)}".encode() for question in questions]
+    hashes = [hashlib.sha256(key).digest() for key in keys]
+    order = sorted(range(len(questions)), key=lambda position: (hashes[position], position))
+    return [questions[position] for position in sorted(order[:limit])]
+
+
+class SampledTask:
+    """A sample of a real dataset: a named one, or a seeded one of any size."""
+
+    def __init__(self, dataset: Task, spec: SampleSpec) -> None:
+        """Raises UserError where the dataset has no sample of the spec's name."""
+        self._dataset = dataset
+        self._spec = spec
+        self._shortage = ""
+        self._name = dataset.info.name.removesuffix(REAL_SUFFIX)
+        self._samples = dataset.samples if isinstance(dataset, NamedSamples) else {}
+        if spec.name and spec.name not in self._samples:
+            unknown = registry.unknown(f"sample of {self._name}", spec.name, [ALL, *self._samples])
+            raise UserError(f"{unknown}; or give a number, such as {self._name}@500:seed=3")
+
+    @property
+    def info(self) -> TaskInfo:
+        """The dataset's, under the sample's name; the count is that of the test split."""
+        info, spec = self._dataset.info, self._spec
+        size = spec.size if info.count is None else min(spec.size, info.count)
+        return replace(
+            info,
+            name=f"{self._name}@{spec.label}",
+            title=f"{info.title.removesuffix(REAL_SUFFIX)}@{spec.label}",
+            count=self._samples[spec.name] if spec.name else size,
+            sha256=None,
+        )
+
+    def load(self, split: Split = "test") -> Sequence[Question]:
+        """The questions of the sample, a named sample in its own order. Raises UserError."""
+        name = self.info.name
+        questions = self._load_named(split) if self._spec.name else self._load_seeded(split)
+        return [replace(question, task=name) for question in questions]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The dataset's warnings, and one if it has fewer questions than the sample's size."""
+        return (*load_warnings(self._dataset), *filter(None, [self._shortage]))
+
+    def _load_named(self, split: Split) -> Sequence[Question]:
+        assert isinstance(self._dataset, NamedSamples)
+        if split != "test":
+            raise UserError(
+                f"'{self.info.name}' is a sample of test questions; for the {split} split give "
+                f"{self._name}{REAL_SUFFIX}, or a number such as {self._name}@500"
+            )
+        return self._dataset.load_sample(self._spec.name)
+
+    def _load_seeded(self, split: Split) -> Sequence[Question]:
+        questions = self._dataset.load(split)
+        self._shortage = ""
+        if len(questions) < self._spec.size:
+            self._shortage = (
+                f"{self.info.name}: the dataset has only {len(questions):,} questions; the sample "
+                "is all of them"
+            )
+        return sample(questions, self._spec.size, self._spec.seed)

@@ -90,7 +90,7 @@ def test_several_answers_and_an_id_of_its_own_are_kept(tmp_path: Path) -> None:
         (row(subanswer=["a"]), "3 sub-questions, but 1 answers"),
         (row(subanswer=["a", "b", None]), "'subanswer' must be a list of texts"),
         (row(answer=None), "'answer' must be a list of texts"),
-        (row(question=" "), "'question' is no text"),
+        (row(question=" "), "'question' must be a text"),
     ],
 )
 def test_a_malformed_row_is_named(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:

@@ -137,10 +137,10 @@ def test_a_report_finds_what_a_run_asked() -> None:
     [
         ("hotpotqaa@paper", "unknown real dataset 'hotpotqaa'; did you mean 'hotpotqa'"),
         ("hotpotqa@papper", "unknown sample of hotpotqa 'papper'; did you mean 'paper'"),
-        ("popqa@paper", r"unknown sample of popqa 'paper' \(known: all\); or a number"),
-        ("popqa", "'popqa' has no embedded edition; the real dataset is 'popqa@all'"),
+        ("popqa@paper", r"unknown sample of popqa 'paper' \(known: all\); or give a number"),
+        ("popqa", "'popqa' has no embedded edition; give the real dataset 'popqa@all'"),
         ("hotpotqa@", "NAME@500:seed=3"),
-        ("hotpotqa@0", "no number from 1"),
+        ("hotpotqa@0", "nor a number from 1"),
         ("hotpotqa@-5", "NAME@500:seed=3"),
         ("hotpotqa@5.5", "NAME@500:seed=3"),
         ("hotpotqa@٥", "NAME@500:seed=3"),
@@ -226,7 +226,7 @@ def test_a_mirror_that_is_not_whole_is_said(mirror: Path) -> None:
     assert len(task.load()) == 3
     short, few = load_warnings(task)
     assert "bamboogle/test.jsonl holds 3 questions, not 125" in short
-    assert "bamboogle@20: there are only 3 questions" in few
+    assert "bamboogle@20: the dataset has only 3 questions" in few
 
 
 def test_the_repositorys_own_folder_comes_first(mirror: Path) -> None:
@@ -285,7 +285,9 @@ def test_a_cache_that_cannot_be_written_is_said(
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "write_bytes", refuse)
-    with pytest.raises(UserError, match=r"cannot be written \(Permission denied\).* or set AUTOCOA_BENCH_CACHE"):
+    with pytest.raises(
+        UserError, match=r"cannot be written \(Permission denied\).* or set AUTOCOA_BENCH_CACHE"
+    ):
         ids("nq@all")
 
 

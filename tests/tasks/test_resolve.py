@@ -246,7 +246,7 @@ def test_metadata_of_another_shape_is_left(tmp_path: Path, metadata: object) -> 
         (row(2, golden_answers="A"), "'golden_answers' must be a list of texts"),
         (row(2, golden_answers=[1]), "'golden_answers' must be a list of texts"),
         (row(2, golden_answers=None), "'golden_answers' must be a list of texts"),
-        (row(2, question=" "), "'question' is no text or empty"),
+        (row(2, question=" "), "'question' must be a text that is not empty, not ' '"),
         (row(2, id=None), "no 'id'"),
         ({"query": "Who?"}, "neither FlashRAG, verl nor MINTQA.*found query"),
         (verl(prompt=[]), "'prompt' has no user message with text"),
