@@ -60,7 +60,8 @@ def fidelity(
 ) -> None:
     """At each search of recorded trajectories, let the model write the results, and check them."""
     from agent_model.fidelity import measure
-    from agent_model.fidelity.facts import report, searches_of
+    from agent_model.fidelity.facts import searches_of
+    from agent_model.fidelity.report import report
     from autocoa_bench.engines import EngineConfig, open_engine
     from autocoa_bench.types import Sampling
 

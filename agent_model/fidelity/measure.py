@@ -1,11 +1,13 @@
-"""A measurement of fidelity: records in, verdicts out, kept as they come so that it resumes."""
+"""Measures fidelity: a model writes the results of recorded searches, and each is judged.
+
+Verdicts can be stored as they are made, so that the same command resumes.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -14,22 +16,24 @@ import msgspec
 
 from agent_model.data import folder
 from agent_model.dialects.tags import TagDialect
-from agent_model.fidelity.facts import FactSearch, FactVerdict, simulate, verdict
+from agent_model.fidelity.facts import FactSearch, FactVerdict, verdict
 from autocoa_bench import registry
 from autocoa_bench.engines import Engine, model_name
-from autocoa_bench.errors import UNREADABLE, UserError
+from autocoa_bench.errors import UNREADABLE, Fault, UserError
 from autocoa_bench.runs import run_folder
 from autocoa_bench.runs.solvers import load_solver
 from autocoa_bench.search.simulated import ResultFormat, SimulatedResults, simulate_search
 from autocoa_bench.tasks import Split
 from autocoa_bench.types import EngineSpec, FaultNote, Prompt, Question, Record, Sampling
+from autocoa_bench.util.json_lines import LineFile, read_lines
 from autocoa_bench.util.progress import DelayedProgressBar
 
-TRAIN, UNSEEN, OTHER = "train world", "unseen world", "of no registered task"
+_ORIGINS: dict[Split, str] = {"train": "train world", "test": "unseen world"}
+_UNREGISTERED = "of no registered task"
 
 
 class FidelityRun(NamedTuple):
-    """What was measured of which model; searches at which its server failed are left out."""
+    """The verdicts on a model; searches for which its server failed are left out."""
 
     model: str
     verdicts: list[FactVerdict]
@@ -37,7 +41,7 @@ class FidelityRun(NamedTuple):
 
 
 class FidelitySettings(NamedTuple):
-    """How a model writes search results: at most `top_k`, in at most `max_tokens` tokens."""
+    """The form of the results that a model writes: at most `top_k`, in at most `max_tokens`."""
 
     dialect: TagDialect
     sampling: Sampling
@@ -46,9 +50,9 @@ class FidelitySettings(NamedTuple):
 
 
 def read_records(path: Path) -> Iterable[Record]:
-    """The records of a run folder, a folder that synth made, or a file; one a key, the latest.
+    """The records of a run folder, a folder of synth, or a file; of equal keys, the latest.
 
-    Raises UserError if it is none of these or is damaged; a torn last line is left out.
+    Leaves out a torn last line. Raises UserError if there are no records or they are damaged.
     """
     if (path / "synth.json").exists():
         return folder.read(path).records
@@ -59,178 +63,185 @@ def read_records(path: Path) -> Iterable[Record]:
     except OSError as error:
         raise UserError(f"cannot read '{path}': {error.strerror}") from None
     decoder = msgspec.json.Decoder(Record)
-    *lines, last = content.split(b"\n")
+    *lines, last_line = content.split(b"\n")
     try:
         records = [decoder.decode(line) for line in lines if line.strip()]
     except UNREADABLE as error:
         raise UserError(
             f"'{path}' holds no records ({error}); give a run's records.jsonl"
         ) from None
-    with suppress(*UNREADABLE):  # nothing, or a line that a kill has torn
-        records.append(decoder.decode(last))
+    with suppress(*UNREADABLE):  # empty, or torn by a kill
+        records.append(decoder.decode(last_line))
     return {record.key: record for record in records}.values()
 
 
 def dialect_of(records: Iterable[Record]) -> TagDialect:
-    """The dialect of the records that search: one, with tags around its results.
-
-    Raises UserError where it is none such.
-    """
+    """The dialect of the records that search. Raises UserError unless all share a tag dialect."""
     names = {
         record.trajectory.solver
         for record in records
         if record.trajectory and any(step.kind == "search" for step in record.trajectory.steps)
     }
     if len(names) > 1:
-        raise UserError(f"records of several solvers were given ({', '.join(sorted(names))})")
+        raise UserError(
+            f"the records are of several solvers ({', '.join(sorted(names))}); give those of one"
+        )
     name = names.pop()
     plugin = load_solver(name).plugin
     if not isinstance(plugin, TagDialect):
-        raise UserError(f"'{name}' writes no tags around search results; give records of the agent")
+        raise UserError(f"'{name}' has no tags around search results; give records of the agent")
     return plugin
 
 
 def measure(
-    found: Sequence[FactSearch],
+    searches: Sequence[FactSearch],
     limit: int | None,
     engine: Engine,
     settings: FidelitySettings,
     concurrency: int,
-    written: Path | None,
+    stored: Path | None,
 ) -> FidelityRun:
-    """Have the model write the results of `found`, or of an even spread of `limit`, and judge them.
+    """Let the model write the results of the searches, or of `limit` of them, and judge these.
 
-    Every verdict is appended to `written` as it comes, and none that is there already is asked
-    for again. Raises UserError where that file holds something else, or every search failed; and
-    KeyboardInterrupt after everything written is safe.
+    Verdicts are appended to the file `stored`, and those that it holds are not made again. Raises
+    UserError if that file holds something else, or if every search failed; KeyboardInterrupt leaves
+    all finished verdicts stored.
     """
-    kept = _Kept(written)
-    origins = _origins(look_up.question for look_up in found)
+    store = _VerdictStore(stored)
+    origins = _origins(search.question for search in searches)
     faults: list[FaultNote] = []
 
     async def work() -> FidelityRun:
         try:
             spec = await engine.start()
-            marks = {_mark(look_up, spec, settings): look_up for look_up in found}
-            kept.check(marks)
-            chosen = [_mark(look_up, spec, settings) for look_up in _spread(found, limit)]
+            fingerprints = {_fingerprint(search, spec, settings): search for search in searches}
+            store.open(fingerprints)
+            chosen = [_fingerprint(search, spec, settings) for search in _evenly(searches, limit)]
+            missing = {key: fingerprints[key] for key in chosen if key not in store.verdicts}
 
-            def on_done(mark: str, result: SimulatedResults | FaultNote) -> None:
-                if isinstance(result, FaultNote):
-                    faults.append(result)
+            def on_done(key: str, results: SimulatedResults | FaultNote) -> None:
+                bar.update(next(n_done) / len(missing))
+                if isinstance(results, FaultNote):
+                    faults.append(results)
                     return
-                question = marks[mark].question
+                question = fingerprints[key].question
                 origin = origins[question.task, question.id]
-                kept.add(verdict(mark, marks[mark], result, origin))
+                store.add(verdict(key, fingerprints[key], results, origin))
 
-            waiting = {mark: marks[mark] for mark in chosen if mark not in kept.verdicts}
-            await _simulate(waiting, engine, settings, concurrency, on_done)
-            verdicts = [kept.verdicts[mark] for mark in chosen if mark in kept.verdicts]
+            n_done = iter(range(1, len(missing) + 1))
+            with DelayedProgressBar("simulating searches") as bar:
+                await simulate(missing, _writer(engine, settings), concurrency, on_done)
+            verdicts = [store.verdicts[key] for key in chosen if key in store.verdicts]
             return FidelityRun(model_name(spec), verdicts, faults)
         finally:
+            store.close()
             await engine.close()
 
-    measured = asyncio.run(work())
-    if faults and not measured.verdicts:
+    run = asyncio.run(work())
+    if faults and not run.verdicts:
         raise UserError(
             f"every search failed, the first with {faults[0].kind}: {faults[0].message}; nothing "
             "was measured"
         )
-    return measured
+    return run
 
 
-async def _simulate(
-    waiting: dict[str, FactSearch],
-    engine: Engine,
-    settings: FidelitySettings,
+async def simulate(
+    searches: Mapping[str, FactSearch],
+    write: Callable[[Prompt], Awaitable[SimulatedResults]],
     concurrency: int,
     on_done: Callable[[str, SimulatedResults | FaultNote], None],
 ) -> None:
-    form = ResultFormat(settings.dialect)
+    """Let a model write the results of every search, `concurrency` at a time.
+
+    `on_done` is called with each key and its results, or the fault; a fault stops no other search.
+    Whatever `on_done` raises stops all of them.
+    """
+    slots = asyncio.Semaphore(concurrency)
+
+    async def simulate_one(key: str, search: FactSearch) -> None:
+        async with slots:
+            try:
+                results: SimulatedResults | FaultNote = await write(search.before)
+            except Fault as fault:
+                results = FaultNote(fault.kind, str(fault))
+        on_done(key, results)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for key, search in searches.items():
+                group.create_task(simulate_one(key, search))
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+
+
+def _writer(
+    engine: Engine, settings: FidelitySettings
+) -> Callable[[Prompt], Awaitable[SimulatedResults]]:
+    result_format = ResultFormat(settings.dialect)
 
     async def write(before: Prompt) -> SimulatedResults:
         return await simulate_search(
-            engine, form, before, settings.sampling, settings.top_k, settings.max_tokens
+            engine, result_format, before, settings.sampling, settings.top_k, settings.max_tokens
         )
 
-    with DelayedProgressBar("simulating searches") as bar:
-        ended = iter(range(1, len(waiting) + 1))
-
-        def told(mark: str, result: SimulatedResults | FaultNote) -> None:
-            on_done(mark, result)
-            bar.update(next(ended) / len(waiting))
-
-        await simulate(waiting, write, concurrency, told)
+    return write
 
 
-def _mark(look_up: FactSearch, spec: EngineSpec, settings: FidelitySettings) -> str:
-    """A fingerprint of a look-up and of who is asked how: equal ones have equal verdicts."""
+def _fingerprint(search: FactSearch, spec: EngineSpec, settings: FidelitySettings) -> str:
+    """A hash of a search, the model and the settings: equal ones have equal verdicts."""
     _, *numbers = settings
-    return hashlib.sha256(msgspec.json.encode((look_up, spec, *numbers))).hexdigest()[:16]
+    return hashlib.sha256(msgspec.json.encode((search, spec, *numbers))).hexdigest()[:16]
 
 
-def _spread(found: Sequence[FactSearch], limit: int | None) -> Sequence[FactSearch]:
-    """At most `limit` of the look-ups, evenly spread."""
-    if limit is None or limit >= len(found):
-        return found
-    return [found[at * len(found) // limit] for at in range(limit)]
+def _evenly(searches: Sequence[FactSearch], limit: int | None) -> Sequence[FactSearch]:
+    """At most `limit` of the searches, evenly spread."""
+    if limit is None or limit >= len(searches):
+        return searches
+    return [searches[number * len(searches) // limit] for number in range(limit)]
 
 
-class _Kept:
-    """Verdicts by their marks, in a file too where one is given."""
+class _VerdictStore:
+    """Verdicts by fingerprint, in memory and in a file if there is one."""
 
-    def __init__(self, file: Path | None) -> None:
-        """Read the file, and cut a torn last line from it. Raises UserError."""
-        self._file = file
+    def __init__(self, path: Path | None) -> None:
+        """Read the verdicts of the file. Raises UserError."""
+        self._path = path
+        self._file: LineFile | None = None
         self.verdicts: dict[str, FactVerdict] = {}
-        if file is None or not file.exists():
-            return
-        try:
-            content = file.read_bytes()
-            whole = content.rfind(b"\n") + 1
-            read = msgspec.json.Decoder(FactVerdict).decode_lines(content[:whole])
-            if whole < len(content):
-                os.truncate(file, whole)
-        except OSError as error:
-            raise UserError(f"cannot read '{file}': {error.strerror}") from None
-        except UNREADABLE as error:
-            raise UserError(
-                f"'{file}' holds something else than fidelity writes ({error}); choose another "
-                "--written"
-            ) from None
-        self.verdicts = {each.mark: each for each in read}
+        if path is not None:
+            decoder = msgspec.json.Decoder(FactVerdict)
+            advice = "it is not a file that fidelity wrote; choose another --written"
+            self.verdicts = {item.fingerprint: item for item in read_lines(path, decoder, advice)}
 
-    def check(self, marks: Collection[str]) -> None:
-        """Refuse verdicts of other marks. Raises UserError."""
-        if not self.verdicts.keys() <= set(marks):
+    def open(self, fingerprints: Collection[str]) -> None:
+        """Open the file for writing. Raises UserError if it holds other fingerprints."""
+        if not self.verdicts.keys() <= set(fingerprints):
             raise UserError(
-                f"'{self._file}' holds what was written for other records, by another model or "
-                "with other settings; choose another --written"
+                f"'{self._path}' was written for other records, for another model or with other "
+                "settings; choose another --written"
             )
+        self._file = LineFile(self._path) if self._path else None
 
-    def add(self, made: FactVerdict) -> None:
-        """Keep a verdict. Raises UserError when the disk refuses."""
-        self.verdicts[made.mark] = made
-        if self._file is None:
-            return
-        try:
-            with self._file.open("ab") as stream:
-                stream.write(msgspec.json.encode(made) + b"\n")
-        except OSError as error:
-            raise UserError(
-                f"cannot write '{self._file}': {error.strerror}; what is there is safe, and the "
-                "same command resumes"
-            ) from None
+    def add(self, verdict: FactVerdict) -> None:
+        """Store a verdict. Raises UserError if it cannot be written."""
+        self.verdicts[verdict.fingerprint] = verdict
+        if self._file is not None:
+            self._file.add(verdict)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
 
 
 def _origins(questions: Iterable[Question]) -> dict[tuple[str, str], str]:
-    """Which split of its registered task each question is of: the train world, or an unseen one."""
-    splits: dict[Split, str] = {"train": TRAIN, "test": UNSEEN}
-    found = {(question.task, question.id): OTHER for question in questions}
-    for name in {task for task, _ in found} & set(registry.names("tasks")):
+    """The world of each question, by task and id: the split of its registered task."""
+    origins = {(question.task, question.id): _UNREGISTERED for question in questions}
+    for name in {task for task, _ in origins} & set(registry.names("tasks")):
         task = registry.load("tasks", name)
-        for split, origin in splits.items():
+        for split, origin in _ORIGINS.items():
             for question in task.load(split):
-                if (name, question.id) in found:
-                    found[name, question.id] = origin
-    return found
+                if (name, question.id) in origins:
+                    origins[name, question.id] = origin
+    return origins

@@ -20,13 +20,12 @@ from agent_model.dialects.agent import Agent
 from agent_model.fidelity.facts import (
     FactVerdict,
     facts_stated,
-    report,
     searches_of,
-    simulate,
     states,
     verdict,
 )
-from agent_model.fidelity.measure import read_records
+from agent_model.fidelity.measure import read_records, simulate
+from agent_model.fidelity.report import report
 from autocoa_bench import registry
 from autocoa_bench.engines import EngineConfig
 from autocoa_bench.engines.scripted import ScriptedEngine
@@ -62,15 +61,15 @@ HOPS = (
 QUESTION = Question("q1", "Where was the builder of the Tower born?", ("Rome",), "toy", hops=HOPS)
 
 
-def record(*found: tuple[Passage, ...], question: Question = QUESTION) -> Record:
-    """A trajectory that searches once for each of the given results, then answers."""
-    turns = [f"Thought {n}.\n<begin_search> query {n} </end_search>" for n in range(len(found))]
-    made, _ = play(DIALECT, [*turns, "So.\n</think>\n\n\\boxed{Rome}"], passages=())
+def record(*results: tuple[Passage, ...], question: Question = QUESTION) -> Record:
+    """A trajectory with one search for each of the results, and an answer."""
+    turns = [f"Thought {n}.\n<begin_search> query {n} </end_search>" for n in range(len(results))]
+    played, _ = play(DIALECT, [*turns, "So.\n</think>\n\n\\boxed{Rome}"], passages=())
     steps = [
         msgspec.structs.replace(step, passages=passages, observation=DIALECT.show(passages))
-        for step, passages in zip(made.steps, found, strict=False)
+        for step, passages in zip(played.steps, results, strict=False)
     ]
-    return Record(question, 0, msgspec.structs.replace(made, steps=(*steps, made.steps[-1])))
+    return Record(question, 0, msgspec.structs.replace(played, steps=(*steps, played.steps[-1])))
 
 
 def hops_of(one: Record) -> list[int]:
@@ -362,7 +361,7 @@ def test_what_was_written_for_another_command_is_refused(
     asked, before = served.asked, kept.read_bytes()
     with pytest.raises(UserError, match="other settings; choose another --written"):
         fidelity.fidelity([file], limit=2, written=kept, out=out, temperature=0.5)
-    with pytest.raises(UserError, match="something else than fidelity writes"):
+    with pytest.raises(UserError, match="not a file that fidelity wrote; choose another --written"):
         fidelity.fidelity([file], written=file, out=out)
     assert (served.asked, kept.read_bytes()) == (asked, before)
 
