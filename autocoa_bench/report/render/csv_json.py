@@ -1,4 +1,4 @@
-"""A report's facts as a tidy frame, as CSV and as JSON."""
+"""A report's data points as a data frame, as CSV and as JSON."""
 
 from __future__ import annotations
 
@@ -14,43 +14,45 @@ if TYPE_CHECKING:
 
 
 def frame(report: Report) -> pd.DataFrame:
-    """One row a fact: run, task, metric, mean, low, high, n, planned, coverage; shares in [0, 1].
+    """One row per data point: run, task, metric, mean, low, high, n, planned, coverage.
 
-    `total` is the sum or number behind a mean, `actions` the bin of Figure 3's rows.
+    Shares are in [0, 1]. `total` is the sum or number behind a mean, `actions` the bin of the rows
+    of Figure 3.
     """
     import pandas as pd
 
-    facts = [msgspec.structs.asdict(fact) for table in report.tables for fact in table.data_points]
-    data = pd.DataFrame(facts, columns=list(DataPoint.__struct_fields__))
+    points = [point for table in report.tables for point in table.data_points]
+    columns = list(DataPoint.__struct_fields__)
+    data = pd.DataFrame([msgspec.structs.asdict(point) for point in points], columns=columns)
     return data.astype(dict.fromkeys(("actions", "n", "planned"), "Int64"))
 
 
 def csv(report: Report) -> str:
-    """The facts as CSV; an empty field where there is no number."""
+    """The data points as CSV; a field without a number is empty."""
     text: str = frame(report).to_csv(index=False, lineterminator="\n")
     return text
 
 
 def json(report: Report) -> str:
-    """The facts by table with their notes, and how the runs were made, for publishing.
+    """The data points by table with their notes, and how the runs were made, for publishing.
 
-    Fields of a fact that say nothing are left out.
+    Empty fields of a data point are left out.
     """
     tables = [
         {
             "name": table.name,
             "title": table.title,
-            "notes": list(table.notes),
-            "facts": [
-                {
-                    name: value
-                    for name, value in msgspec.structs.asdict(fact).items()
-                    if value not in (None, "") and name != "table"
-                }
-                for fact in table.data_points
-            ],
+            "notes": table.notes,
+            "facts": [_filled_fields(point) for point in table.data_points],
         }
         for table in report.tables
     ]
-    made = {"autocoa_bench": __version__, "tables": tables, "runs_made": list(report.footer)}
-    return msgspec.json.format(msgspec.json.encode(made), indent=2).decode() + "\n"
+    content = {"autocoa_bench": __version__, "tables": tables, "runs_made": report.footer}
+    return msgspec.json.format(msgspec.json.encode(content), indent=2).decode() + "\n"
+
+
+def _filled_fields(point: DataPoint) -> dict[str, object]:
+    fields = msgspec.structs.asdict(point)
+    return {
+        name: value for name, value in fields.items() if name != "table" and value not in (None, "")
+    }

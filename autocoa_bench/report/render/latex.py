@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import groupby
-
 from autocoa_bench.report.model import Cell, Report, Row, Table
+from autocoa_bench.report.render.layout import spans
 
 _ESCAPES = str.maketrans(
     {
         "\\": r"\textbackslash{}",
         "{": r"\{",
         "}": r"\}",
-        "[": "{[}",  # else the argument of the line break before it
+        "[": "{[}",  # an optional argument of the line break before it otherwise
         "&": r"\&",
         "%": r"\%",
         "$": r"\$",
@@ -31,7 +30,7 @@ _ESCAPES = str.maketrans(
 
 
 def latex(report: Report) -> str:
-    """The whole report: a table* a table; how the runs were made, as a paragraph at the end."""
+    """The report: a `table*` per table, and a paragraph on how the runs were made."""
     head = "% Needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}.\n"
     parts = [_table(table) for table in report.tables]
     if report.footer:
@@ -41,12 +40,12 @@ def latex(report: Report) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that LaTeX prints as it is."""
+    """Text with LaTeX's special characters escaped."""
     return text.translate(_ESCAPES)
 
 
 def _table(table: Table) -> str:
-    align = "l" + "".join("p{0.5\\textwidth}" if c.wide else "r" for c in table.columns)
+    widths = ["p{0.5\\textwidth}" if column.wide else "r" for column in table.columns]
     lines = [
         "\\begin{table*}[t]",
         "\\centering",
@@ -54,7 +53,7 @@ def _table(table: Table) -> str:
         "\\setlength{\\tabcolsep}{3pt}",
         f"\\caption{{{escape(table.title)}.}}",
         f"\\label{{tab:{table.name}}}",
-        f"\\begin{{tabular}}{{{align}}}",
+        f"\\begin{{tabular}}{{l{''.join(widths)}}}",
         "\\toprule",
         *_head(table),
     ]
@@ -71,27 +70,26 @@ def _table(table: Table) -> str:
 
 
 def _head(table: Table) -> list[str]:
-    """Heading lines, outermost first, with a rule under each heading that spans columns."""
+    """The lines of headings, outermost first, with a rule under each that spans columns."""
     lines: list[str] = []
     depth = len(table.columns[0].headings)
     for level in range(depth):
-        last = level == depth - 1
-        cells, rules, at = [escape(table.stub) if last else ""], [], 2
-        for path, group in groupby(table.columns, key=lambda c: c.headings[: level + 1]):
-            width = len(list(group))
-            if last or not path[-1]:
-                cells += [escape(path[-1])] * width if last else [""] * width
-            else:
-                cells.append(f"\\multicolumn{{{width}}}{{c}}{{{escape(path[-1])}}}")
-                rules.append(f"\\cmidrule(lr){{{at}-{at + width - 1}}}")
-            at += width
+        innermost = level == depth - 1
+        cells, rules = [escape(table.stub) if innermost else ""], []
+        for span in spans(table, level):
+            text = escape(span.title)
+            if text and not innermost:
+                # The label is the first column of the tabular.
+                rules.append(f"\\cmidrule(lr){{{span.start + 2}-{span.stop + 1}}}")
+                text = f"\\multicolumn{{{span.stop - span.start}}}{{c}}{{{text}}}"
+            cells.append(text)
         if any(cells):
             lines += [" & ".join(cells) + " \\\\", *([" ".join(rules)] if rules else [])]
     return lines
 
 
 def _row(row: Row) -> list[str]:
-    """The row, and its details as a second, smaller line."""
+    """The row, with its details on a second, smaller line."""
     cells = (row.label, *row.cells)
     lines = [" & ".join(_text(cell) for cell in cells) + " \\\\"]
     if any(cell.detail for cell in cells):

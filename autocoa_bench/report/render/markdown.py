@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 
 from autocoa_bench.report.model import Cell, Report, Table
+from autocoa_bench.report.render.layout import spans
 
 _SPECIAL = re.compile(r"([\\`*_|<>\[\]])")
 _WORD_UNDERSCORE = re.compile(r"(?<=\w)\\_(?=\w)")
 
 
 def markdown(report: Report) -> str:
-    """The whole report, each table under a heading, notes as a list under it."""
+    """The report: each table under a heading, with its notes as a list under it."""
     parts = [_table(table) for table in report.tables]
     if report.footer:
         lines = "\n".join(f"- {escape(line)}" for line in report.footer)
@@ -20,7 +21,7 @@ def markdown(report: Report) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that Markdown shows as it is and that cannot end a table's cell."""
+    """Text with Markdown's special characters escaped, so that it cannot end a table's cell."""
     # An underscore within a word is literal in GitHub's Markdown; names stay legible in the source.
     return _WORD_UNDERSCORE.sub("_", _SPECIAL.sub(r"\\\1", text))
 
@@ -28,27 +29,24 @@ def escape(text: str) -> str:
 def _table(table: Table) -> str:
     from tabulate import tabulate
 
-    groups = [""] * (len(table.columns) + 1)
-    if len(table.columns[0].headings) > 2:
-        outer = [column.headings[0] for column in table.columns]
-        groups = [
-            "",
-            *(title if at == 0 or outer[at - 1] != title else "" for at, title in enumerate(outer)),
-        ]
     names = [table.stub, *(_heading(column.headings) for column in table.columns)]
     head = [escape(name) for name in names]
     rows: list[list[str]] = []
-    if any(groups):
+    # A Markdown table has one line of headings: the outermost take it, the others the first row.
+    groups = spans(table, 0) if len(table.columns[0].headings) > 2 else []
+    if any(span.title for span in groups):
         rows.append([f"**{name}**" for name in head])
-        head = [escape(name) for name in groups]
+        head = [""] * len(head)
+        for span in groups:
+            head[span.start + 1] = escape(span.title)
     for section in table.sections:
         if section.title:
             rows.append([f"*{escape(section.title)}*", *[""] * len(table.columns)])
         rows += [[_cell(cell) for cell in (row.label, *row.cells)] for row in section.rows]
     align = ["left", *("left" if column.wide else "right" for column in table.columns)]
-    drawn = tabulate(rows, headers=head, tablefmt="pipe", disable_numparse=True, colalign=align)
+    grid = tabulate(rows, headers=head, tablefmt="pipe", disable_numparse=True, colalign=align)
     notes = "".join(f"- {escape(note)}\n" for note in table.notes)
-    return f"## {escape(table.title)}\n\n{drawn}\n\n{notes}"
+    return f"## {escape(table.title)}\n\n{grid}\n\n{notes}"
 
 
 def _heading(headings: tuple[str, ...]) -> str:
