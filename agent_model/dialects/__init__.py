@@ -1,1 +1,5 @@
-"""Dialects of agent models: how each is prompted, read and shown passages."""
+"""Dialects of models that have learned to search: the agent's, and two published ones.
+
+`tags` holds their common base classes, for dialects of third parties too. Imports nothing else of
+`agent_model`.
+"""

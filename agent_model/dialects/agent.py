@@ -1,7 +1,8 @@
-"""The agent's dialect (paper 2.1, 3.1): thought and search in one turn, then a boxed answer."""
+"""The agent's dialect (paper 2.1, 3.1): thoughts and searches in one turn, then a boxed answer."""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -11,66 +12,21 @@ from autocoa_bench.episode.answer_text import after_reasoning, forced_boxed, las
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Message, Passage, Question
 
-EXAMPLES = (
-    (
-        "Did Ada Lovelace and George Boole die in the same year?",
-        """\
-<think>
-I need the year in which each of them died. First Ada Lovelace.
-<begin_search> Ada Lovelace death </end_search>
-
-<search_result>
-result 1: "Ada Lovelace"
-English mathematician known for her notes on the Analytical Engine. She died on 27 November 1852.
-</search_result>
-
-Ada Lovelace died in 1852. Now George Boole.
-<begin_search> George Boole death </end_search>
-
-<search_result>
-result 1: "George Boole"
-English logician, professor at Queen's College, Cork. He died of pneumonia in December 1864.
-</search_result>
-
-George Boole died in 1864, so the years differ.
-</think>
-
-\\boxed{no}""",
-    ),
-    (
-        "In which country was the architect of the Sydney Opera House born?",
-        """\
-<think>
-I need the architect of the Sydney Opera House first.
-<begin_search> Sydney Opera House architect </end_search>
-
-<search_result>
-result 1: "Sydney Opera House"
-A performing arts centre on Sydney Harbour, designed by Jørn Utzon and opened in 1973.
-</search_result>
-
-The architect is Jørn Utzon. Now I need the place where he was born.
-<begin_search> Jørn Utzon birthplace </end_search>
-
-<search_result>
-result 1: "Jørn Utzon"
-Utzon (1918-2008) was born in Copenhagen, Denmark, and studied at the Royal Danish Academy.
-</search_result>
-
-Jørn Utzon was born in Copenhagen, which is in Denmark.
-</think>
-
-\\boxed{Denmark}""",
-    ),
+EXAMPLES = tuple(
+    (example["question"], example["turn"])
+    for example in tomllib.loads(
+        Path(__file__).with_name("agent_examples.toml").read_text(encoding="utf-8")
+    )["example"]
 )
+"""Worked examples: a question, and the turn that answers it."""
 
 
 class Agent(TagDialect):
     """`<think>` ... `<begin_search> query </end_search>` ... `</think>` `\\boxed{answer}`.
 
-    `shots` worked examples stand before the question, as earlier turns of the chat: in-context
-    learning for a model that was not trained to act (paper 4.2, RL-stage2). A trained one, such as
-    the embedded default with the adapter that ships, needs none.
+    `shots` worked examples come before the question as earlier turns of the chat: in-context
+    learning for a model that has not learned to act (paper 4.2, RL-stage2). A trained model, such
+    as the embedded default with the adapter that ships, needs none.
     """
 
     name = "agent"
@@ -103,7 +59,7 @@ Question: {question}"""
     def __init__(self, shots: int = 0, prompt: str | None = None) -> None:
         super().__init__(prompt)
         if not 0 <= shots <= len(EXAMPLES):
-            raise UserError(f"agent takes shots from 0 to {len(EXAMPLES)}, not {shots}")
+            raise UserError(f"agent has 0 to {len(EXAMPLES)} shots, not {shots}")
         self.shots = shots
 
     def opening(self, question: Question) -> tuple[Message, ...]:
@@ -113,8 +69,8 @@ Question: {question}"""
         return (*messages, self.ask(question.text))
 
     def find_answer(self, text: str, *, cut: bool) -> tuple[str | None, int]:
-        """The last box after the reasoning; where that is never closed and nothing is searched,
-        the last box of all."""
+        """The last box after the reasoning, or the last box at all if the reasoning is never closed
+        and has no search."""
         if "</think>" not in text and self.query_tags[0] in text:
             return None, -1
         answer = last_boxed(after_reasoning(text), cut=cut)

@@ -1,4 +1,4 @@
-"""Reasoning without tools: how CoT data is sampled from a teacher (paper 3.2.1)."""
+"""Reasoning without tools, in which CoT data is sampled from a teacher (paper 3.2.1)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from autocoa_bench.types import Completion
 
 
 class CoT(Agent):
-    """The agent's turn, less its searches: `<think>` ... `</think>` `\\boxed{answer}`.
+    """The agent's turn without searches: `<think>` ... `</think>` `\\boxed{answer}`.
 
-    A completion that searches all the same is malformed, and nothing is nudged: the episode then
-    ends with a forced answer, which synthesis does not keep.
+    A completion that searches anyway is malformed and gets no nudge: the episode then ends with a
+    forced answer, which data synthesis drops.
     """
 
     name = "cot"
@@ -28,7 +28,7 @@ follows. After </think>, give the answer alone, as few words as possible, inside
 Question: {question}"""
     nudge = None
     adapters: Mapping[str, Path] = MappingProxyType({})
-    """None: what the agent ships learned to search."""
+    """Empty, because the agent's adapters have learned to search."""
 
     def __init__(self, prompt: str | None = None) -> None:
         super().__init__(shots=0, prompt=prompt)

@@ -13,7 +13,7 @@ _RANK = re.compile(r"^\(\d+\)\s*")
 class R1Searcher(AnswerTagDialect):
     """`<|begin_of_query|>`, `<|begin_of_documents|>`, `<answer>`, in a prefilled `<think>`.
 
-    The published models were trained with a prompt of their own: pass it as
+    The published models were trained with another prompt: pass it as
     `r1-searcher:prompt=FILE` to reproduce them.
     """
 
@@ -39,7 +39,7 @@ Question: {question}"""
 
 
 def read_turn(question: Question, text: str) -> Trajectory:
-    """A trajectory from the flat text of one of the published runs."""
+    """A trajectory from the text of one of the published runs."""
     return replay(
         question, R1Searcher(), text, lambda hit: Passage(id="", title="", text=_RANK.sub("", hit))
     )

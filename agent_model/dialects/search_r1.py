@@ -9,7 +9,7 @@ from autocoa_bench.types import Passage
 class SearchR1(AnswerTagDialect):
     """`<think>`, `<search>`, `<information>`, `<answer>`; the model opens its own turn.
 
-    The published models were trained with a prompt of their own: pass it as
+    The published models were trained with another prompt: pass it as
     `search-r1:prompt=FILE` to reproduce them.
     """
 

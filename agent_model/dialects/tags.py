@@ -1,4 +1,4 @@
-"""Dialects of models that search by writing tags inside one continued turn."""
+"""Base classes for dialects of models that search by writing tags inside one continued turn."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from autocoa_bench.types import (
 
 
 class TagDialect(ABC):
-    """What tag dialects share; a subclass states its tags, its prompt and its answer form.
+    """The base of all tag dialects; a subclass gives its tags, its prompt and its form of answer.
 
-    Only what the model sampled is ever parsed, so a passage cannot act; the model's own search
-    results are cut, and malformed where no action comes before them. `prompt` names a text file
-    with `{question}` in it that replaces the instruction, for models that were trained with a
-    wording of their own.
+    Only text that the model sampled is parsed, so a passage cannot act. Search results that the
+    model writes itself are cut off; without an action before them the step is malformed. `prompt`
+    names a text file with `{question}` in it that replaces the instruction, for models that were
+    trained with another wording.
     """
 
     name: str
@@ -41,7 +41,7 @@ class TagDialect(ABC):
     force_stop: tuple[str, ...]
     nudge: str | None
     answer_close: str | None = None
-    """A tag that ends the episode, where the answer has one."""
+    """The tag after an answer, if there is one; it ends the episode."""
 
     def __init__(self, prompt: str | None = None) -> None:
         self._template = self.instruction if prompt is None else _read_prompt(prompt)
@@ -58,53 +58,54 @@ class TagDialect(ABC):
     def parse(self, completion: Completion) -> Action:
         text, open_results, _ = completion.text.partition(self.result_tags[0])
         wrote_results = bool(open_results) or completion.stop_string == self.result_tags[0]
-        search = text.find(self.query_tags[0])
+        query_start = text.find(self.query_tags[0])
         cut = completion.stop_reason == "length"
-        answer, end = self.find_answer(text, cut=cut)
-        if answer and not 0 <= search < end:
-            kept = text + self.result_tags[0] if wrote_results else self._closed(text)
-            return Action("answer", kept, answer)
-        if search < 0:
+        answer, answer_end = self.find_answer(text, cut=cut)
+        if answer and not 0 <= query_start < answer_end:
+            sampled = text + self.result_tags[0] if wrote_results else self._closed(text)
+            return Action("answer", sampled, answer)
+        if query_start < 0:
             problem = "wrote a search result itself" if wrote_results else "no search, no answer"
             return Action("malformed", text, problem=problem)
-        query, closed, _ = text[search + len(self.query_tags[0]) :].partition(self.query_tags[1])
-        if not closed and cut:
+        before, tail = text[:query_start], text[query_start + len(self.query_tags[0]) :]
+        query, closing_tag, _ = tail.partition(self.query_tags[1])
+        if not closing_tag and cut:
             return Action("malformed", text, problem="the query ran out of step tokens")
-        kept = text[:search] + self.query_tags[0] + query + self.query_tags[1]
+        sampled = before + self.query_tags[0] + query + self.query_tags[1]
         query = " ".join(query.partition("<")[0].split())
         if not query:
-            return Action("malformed", kept, problem="a search without a query")
-        return Action("search", kept, query)
+            return Action("malformed", sampled, problem="a search without a query")
+        return Action("search", sampled, query)
 
     def _closed(self, text: str) -> str:
-        """Text with the answer's closing tag put back where a server took it as a stop string."""
+        """The text with the answer's closing tag, which a server may have cut off as a stop."""
         if self.answer_close and self.answer_close not in text:
             return text + self.answer_close
         return text
 
     @abstractmethod
     def find_answer(self, text: str, *, cut: bool) -> tuple[str | None, int]:
-        """The answer in sampled text and where it ends, or (None, -1).
+        """The answer in sampled text and the position where it ends, or (None, -1).
 
-        `cut`: a token limit ended the text, so an answer that is still open is none.
+        `cut` tells that a token limit ended the text; an answer that is still open then is none.
         """
 
     def show(self, passages: Sequence[Passage]) -> str:
-        found = "\n".join(self.show_one(i, p) for i, p in enumerate(passages, 1))
-        body = found or "No passage was found."
+        results = "\n".join(self.show_one(rank, item) for rank, item in enumerate(passages, 1))
+        body = results or "No passage was found."
         return f"\n\n{self.result_tags[0]}\n{body}\n{self.result_tags[1]}\n\n"
 
     @abstractmethod
     def show_one(self, rank: int, passage: Passage) -> str:
-        """One hit as the model is shown it; `rank` counts from 1."""
+        """One passage as the model sees it; `rank` counts from 1."""
 
     @abstractmethod
     def parse_forced(self, text: str) -> str | None:
-        """The answer in a forced completion's text, or None where there is none."""
+        """The answer in the text of a forced completion, or None."""
 
 
 class AnswerTagDialect(TagDialect):
-    """A tag dialect whose answer stands between `<answer>` and `</answer>`."""
+    """A tag dialect with its answer between `<answer>` and `</answer>`."""
 
     answer_close = "</answer>"
     force = "\n\n<answer>"
@@ -112,8 +113,8 @@ class AnswerTagDialect(TagDialect):
 
     def find_answer(self, text: str, *, cut: bool) -> tuple[str | None, int]:
         start = text.rfind("<answer>")
-        answer, closed, _ = text[start + len("<answer>") :].partition("</answer>")
-        if start < 0 or (cut and not closed):
+        answer, closing_tag, _ = text[start + len("<answer>") :].partition("</answer>")
+        if start < 0 or (cut and not closing_tag):
             return None, -1
         return answer.strip() or None, start + len("<answer>") + len(answer)
 
@@ -124,18 +125,18 @@ class AnswerTagDialect(TagDialect):
 def replay(
     question: Question, dialect: TagDialect, text: str, read_hit: Callable[[str], Passage]
 ) -> Trajectory:
-    """A trajectory from a finished turn's flat text, by driving the episode over it.
+    """A trajectory from the text of a finished turn, by running the episode over it.
 
-    `read_hit` turns one line of a result block into a passage. What follows the text's end (a
-    forced answer) is empty, so a turn without an answer has none.
+    `read_hit` turns one line of a result block into a passage. Text after the end is empty, so a
+    turn without an answer gets none by force.
     """
     opening, closing = (re.escape(tag) for tag in dialect.result_tags)
     pieces = re.split(rf"{opening}(.*?)(?:{closing}|\Z)", text, flags=re.DOTALL)
     completions = iter(pieces[0::2])
     results = iter(pieces[1::2])
     budget = Budget(max_actions=len(pieces), context_tokens=10**9)
-    run = episode(question, dialect, budget)
-    event = next(run)
+    events = episode(question, dialect, budget)
+    event = next(events)
     while True:
         if isinstance(event, Generate):
             reply: Completion | Observation = Completion(next(completions, ""))
@@ -143,7 +144,7 @@ def replay(
             lines = [line for line in next(results, "").splitlines() if line.strip()]
             reply = Observation(tuple(read_hit(line) for line in lines))
         try:
-            event = run.send(reply)
+            event = events.send(reply)
         except StopIteration as end:
             trajectory: Trajectory = end.value
             return trajectory
@@ -152,11 +153,11 @@ def replay(
 def _read_prompt(path: str) -> str:
     file = Path(path)
     if not file.is_file():
-        raise UserError(f"the prompt file '{path}' is not there, or is no regular file")
+        raise UserError(f"the prompt file '{path}' does not exist or is not a regular file")
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the prompt file '{path}': {error}") from None
     if "{question}" not in text:
-        raise UserError(f"the prompt file '{path}' has no {{question}} in it")
+        raise UserError(f"the prompt file '{path}' does not contain {{question}}; add it")
     return text

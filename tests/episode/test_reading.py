@@ -1,4 +1,4 @@
-"""How each dialect reads completions."""
+"""Completions as each dialect parses them."""
 
 import re
 from pathlib import Path
@@ -103,7 +103,7 @@ def test_a_stop_string_is_put_back_whether_or_not_the_server_returned_it(
         (X, "Action: Search[who built"),
     ],
 )
-def test_what_the_token_limit_cut_is_malformed(dialect: Dialect, text: str) -> None:
+def test_an_action_that_the_token_limit_cut_is_malformed(dialect: Dialect, text: str) -> None:
     assert dialect.parse(Completion(text, "length")).kind == "malformed"
 
 
@@ -152,7 +152,7 @@ def test_the_agents_examples_are_turns_that_its_own_dialect_reads(shots: int) ->
     assert kinds == ["search", "search", "answer"]
 
 
-def test_a_tag_dialect_takes_a_prompt_of_the_users(tmp_path: Path) -> None:
+def test_a_tag_dialect_accepts_the_users_prompt(tmp_path: Path) -> None:
     file = tmp_path / "prompt.txt"
     file.write_text("My own words. {question}")
     assert SearchR1(prompt=str(file)).opening(QUESTION)[0].content == (
@@ -163,5 +163,5 @@ def test_a_tag_dialect_takes_a_prompt_of_the_users(tmp_path: Path) -> None:
 def test_a_prompt_without_a_place_for_the_question_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "prompt.txt"
     file.write_text("My own words.")
-    with pytest.raises(UserError, match=r"has no \{question\} in it"):
+    with pytest.raises(UserError, match=r"does not contain \{question\}"):
         Agent(prompt=str(file))
