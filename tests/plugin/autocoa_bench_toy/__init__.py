@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import typer
 
-from autocoa_bench.engines import EngineConfig
-from autocoa_bench.episode import Action
-from autocoa_bench.tasks import Split, questions_sha256
-from autocoa_bench.types import (
+from autocoa_bench import (
+    Action,
     Completion,
+    EngineConfig,
     EngineSpec,
     Generate,
     Message,
@@ -18,9 +17,11 @@ from autocoa_bench.types import (
     Question,
     Sampling,
     SearchSpec,
+    Split,
     Step,
     TaskInfo,
     Trajectory,
+    questions_sha256,
 )
 
 QUESTIONS = (
