@@ -1,8 +1,8 @@
-"""The episode: one question, one dialect, one budget, and the loop that they share.
+"""The episode: one question, one dialect and one budget become a trajectory.
 
 `loop` is the paper's Algorithm 1 as a generator without I/O, `dialect` the protocol that a solver
-implements, `neutralise` makes search results safe to show, `answer_text` reads answers out of
-model text, and `trajectory` counts actions and tokens.
+implements, `neutralise` makes search results safe to show, `answer_text` parses answers in model
+text, and `trajectory` counts actions and tokens.
 
 May import: `types`, `errors`."""
 

@@ -1,4 +1,4 @@
-"""Reading answers out of model text: the pieces that several dialects share."""
+"""Parsing of answers in model text, shared by several dialects."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ _WRAPPER = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
 
 
 def after_reasoning(text: str) -> str:
-    """What follows the last `</think>`; all of the text where there is none."""
+    """The text after the last `</think>`; all of it where there is none."""
     return text.rpartition("</think>")[2]
 
 
 def last_boxed(text: str, *, cut: bool = False) -> str | None:
     """The content of the last `\\boxed{...}`, braces balanced and `\\text{}` unwrapped.
 
-    A last box that is never closed reads to its end (a stop string took the brace), unless the
-    text was `cut` by a token limit. None where there is no box.
+    A last box that is never closed extends to the end of the text (a stop string took the brace),
+    unless a token limit `cut` the text. None where there is no box.
     """
     starts = [match.end() for match in _BOX.finditer(text)]
     if not starts:
@@ -27,7 +27,7 @@ def last_boxed(text: str, *, cut: bool = False) -> str | None:
 
 
 def unwrap(text: str) -> str:
-    """An answer without surrounding white space, `$` or LaTeX text commands."""
+    """An answer without surrounding white space, `$` and LaTeX text commands."""
     text = text.strip().strip("$").strip()
     while (plain := _WRAPPER.sub(r"\1", text)) != text:
         text = plain.strip()
@@ -43,7 +43,7 @@ def forced_boxed(text: str) -> str | None:
 
 
 def balanced(text: str, opening: str, closing: str) -> tuple[str, bool]:
-    """Text up to the bracket that closes one opened before it, and whether that was found."""
+    """The text up to the bracket that closes an earlier one, and True where there is one."""
     depth = 1
     for i, char in enumerate(text):
         if char == opening:

@@ -1,7 +1,7 @@
 """The episode: the paper's Algorithm 1 for any dialect, as a generator without I/O.
 
 Evaluation, data synthesis and reinforcement learning all drive this one loop. The generator
-yields `Generate` or `Search`; whoever drives it sends back a `Completion` or an `Observation`, or
+yields `Generate` or `Search`; its driver sends back a `Completion` or an `Observation`, or
 `Refused` where the server has no room for the prompt; it returns the `Trajectory`.
 """
 
@@ -40,179 +40,223 @@ Episode = Generator[Event, Reply, Trajectory]
 def episode(question: Question, dialect: Dialect, budget: Budget) -> Episode:
     """Run one question (paper, Algorithm 1).
 
-    The loop ends when the model answers, or is made to: after `max_actions` searches, when the
+    The loop ends when the model answers, or is forced to: after `max_actions` searches, when the
     context has no room for another step, or at the second malformed completion (the first is
     nudged, where the dialect has a nudge). A forced answer appends the dialect's `force` to the
     turn and samples at most `answer_tokens`.
 
-    A server may have less room than the budget. Where its refusal says how much, that becomes the
+    A server may have less room than the budget. If its refusal names its size, that becomes the
     budget's `context_tokens`; else the answer is forced. A forced answer that is refused too is
-    asked for again with one passage fewer of the last observation each time. Raises EngineFault
+    requested again with one passage fewer of the last observation each time. Raises EngineFault
     once there is none left.
     """
-    opening = dialect.opening(question)
-    prefill = dialect.prefill
-    steps: list[Step] = []
-    searches = 0
+    state = _State(question, dialect, budget)
     nudged = False
-    used = sum(estimate_tokens(message.content) for message in opening) + estimate_tokens(prefill)
-    # Room is kept back for what the environment may have to say last: a nudge or an empty
-    # observation, then the opening of a forced answer, and the answer itself.
-    last_words = max(estimate_tokens(dialect.nudge or ""), estimate_tokens(dialect.show([])))
-    kept_back = budget.answer_tokens + last_words + estimate_tokens(dialect.force)
-    context = budget.context_tokens
-    refusals = 0
-
-    while True:
-        limit = context - kept_back
-        if dialect.searches and searches >= budget.max_actions:
-            ending: Ending = "forced-actions"
-            break
-        if used >= limit:
-            ending = "forced-context"
-            break
-        completion = yield Generate(
-            prompt=Prompt(opening, turns_of_steps(steps), prefill),
-            stop=dialect.stop,
-            max_tokens=min(budget.step_tokens, limit - used),
-        )
+    # The loop of Algorithm 1: think and act until the model answers or its budget is spent.
+    while (ending := state.exhausted()) is None:
+        completion = yield state.request()
         if isinstance(completion, Refused):
-            refusals += 1
-            if completion.context_tokens is None or completion.context_tokens >= context:
+            if not state.shrink(completion):
                 ending = "forced-context"
                 break
-            context, used = completion.context_tokens, completion.prompt_tokens or used
             continue
         assert isinstance(completion, Completion)
         action = dialect.parse(completion)
-        used = _tokens_after(used, completion, action.text)
+        state.count(completion, action)
+
         if action.kind == "answer":
-            steps.append(_step(action, completion))
-            return Trajectory(
-                dialect.name, opening, prefill, tuple(steps), action.argument, "answered", refusals
-            )
+            state.add(action, completion)
+            return state.trajectory(action.argument, "answered")
         if action.kind == "search":
-            searches += 1
-            said = Turn("model", action.text, _kept_ids(action, completion))
-            found = yield Search(
-                action.argument, Prompt(opening, (*turns_of_steps(steps), said), prefill)
-            )
-            assert isinstance(found, Observation)
-            text, kept = _observe(found, dialect, limit - used)
+            observation = yield state.search(action, completion)
+            assert isinstance(observation, Observation)
+            state.observe(action, completion, observation)
         elif dialect.nudge is not None and not nudged:
             nudged = True
-            text, kept, found = dialect.nudge, (), Observation(())
+            state.add(action, completion, dialect.nudge)
         else:
-            steps.append(_step(action, completion))
+            state.add(action, completion)
             ending = "forced-malformed"
             break
-        steps.append(_step(action, completion, text, found, kept))
-        used += estimate_tokens(text)
 
-    forced = Turn("environment", dialect.force)
-    while True:
-        completion = yield Generate(
-            prompt=Prompt(opening, (*turns_of_steps(steps), forced), prefill),
-            stop=dialect.force_stop,
-            max_tokens=budget.answer_tokens,
+    # Past the budget, the model completes an opened answer instead of acting.
+    while isinstance(completion := (yield state.forced_request()), Refused):
+        state.drop_passage(completion)
+    assert isinstance(completion, Completion)
+    answer = dialect.parse_forced(after_reasoning(completion.text))
+    state.add_forced(completion, answer)
+    return state.trajectory(answer, ending)
+
+
+class _State:
+    """The steps of an episode so far, and the room that they leave in the context."""
+
+    def __init__(self, question: Question, dialect: Dialect, budget: Budget) -> None:
+        self.dialect = dialect
+        self.budget = budget
+        self.opening = dialect.opening(question)
+        self.prefill = dialect.prefill
+        self.steps: list[Step] = []
+        self.searches = 0
+        self.refusals = 0
+        self.context = budget.context_tokens
+        self.used = estimate_tokens(self.prefill)
+        self.used += sum(estimate_tokens(message.content) for message in self.opening)
+        # Reserve room for the environment's last text, a nudge or an empty observation, then for
+        # the opening of a forced answer, and for the answer itself.
+        last_text = max(estimate_tokens(dialect.nudge or ""), estimate_tokens(dialect.show([])))
+        self.reserved = budget.answer_tokens + last_text + estimate_tokens(dialect.force)
+
+    @property
+    def room(self) -> int:
+        """The tokens that are left for completions and observations."""
+        return self.context - self.reserved - self.used
+
+    def exhausted(self) -> Ending | None:
+        """The part of the budget that is spent, if any: actions (T) or context (N)."""
+        if self.dialect.searches and self.searches >= self.budget.max_actions:
+            return "forced-actions"
+        return "forced-context" if self.room <= 0 else None
+
+    def request(self) -> Generate:
+        """The next step of the model."""
+        return Generate(
+            prompt=self._prompt(),
+            stop=self.dialect.stop,
+            max_tokens=min(self.budget.step_tokens, self.room),
+        )
+
+    def search(self, action: Action, completion: Completion) -> Search:
+        """The search that an action asks for."""
+        self.searches += 1
+        turn = Turn("model", action.text, _token_ids(action, completion))
+        return Search(action.argument, self._prompt(turn))
+
+    def forced_request(self) -> Generate:
+        """The forced answer, after the dialect's `force`."""
+        return Generate(
+            prompt=self._prompt(Turn("environment", self.dialect.force)),
+            stop=self.dialect.force_stop,
+            max_tokens=self.budget.answer_tokens,
             forced=True,
         )
-        if not isinstance(completion, Refused):
-            break
-        refusals += 1
-        if not (steps and steps[-1].passages):
-            raise EngineFault(CONTEXT, completion.message)
-        steps.append(_with_a_passage_fewer(steps.pop(), dialect))
-    assert isinstance(completion, Completion)
-    if steps:
-        steps.append(_followed_by(steps.pop(), dialect.force))
-    else:
-        prefill += dialect.force
-    answer = dialect.parse_forced(after_reasoning(completion.text))
-    action = Action("answer", completion.text, answer or "")
-    steps.append(_step(action, completion, forced=True))
-    return Trajectory(dialect.name, opening, prefill, tuple(steps), answer, ending, refusals)
+
+    def _prompt(self, *turns: Turn) -> Prompt:
+        return Prompt(self.opening, (*turns_of_steps(self.steps), *turns), self.prefill)
+
+    def shrink(self, refusal: Refused) -> bool:
+        """Take over the server's context size; False where that leaves the prompt as it is."""
+        self.refusals += 1
+        if refusal.context_tokens is None or refusal.context_tokens >= self.context:
+            return False
+        self.context = refusal.context_tokens
+        self.used = refusal.prompt_tokens or self.used
+        return True
+
+    def count(self, completion: Completion, action: Action) -> None:
+        """Count the tokens in the context: the server's figures, or an estimate."""
+        if completion.prompt_tokens is not None and completion.completion_tokens is not None:
+            self.used = completion.prompt_tokens + completion.completion_tokens
+        else:
+            self.used += estimate_tokens(action.text)
+
+    def observe(self, action: Action, completion: Completion, observation: Observation) -> None:
+        """Append a search with as many of its passages, best first, as there is room for."""
+        passages = tuple(observation.passages)
+        text = observation.text
+        if not text or estimate_tokens(text) > self.room:
+            text = _show(passages, self.dialect)
+            while passages and estimate_tokens(text) > self.room:
+                passages = passages[:-1]
+                text = _show(passages, self.dialect)
+        self.add(action, completion, text, observation, passages)
+
+    def add(
+        self,
+        action: Action,
+        completion: Completion,
+        text: str = "",
+        observation: Observation | None = None,
+        passages: tuple[Passage, ...] = (),
+    ) -> None:
+        """Append a step and the environment's text after it."""
+        # A model that played the search engine sampled ids only for its own, uncut text.
+        ids = observation.token_ids if observation and text == observation.text else None
+        self.steps.append(
+            Step(
+                kind=action.kind,
+                text=action.text,
+                argument=action.argument,
+                problem=action.problem,
+                observation=text,
+                passages=passages,
+                dropped_passages=len(observation.passages) - len(passages) if observation else 0,
+                stop_reason=completion.stop_reason,
+                prompt_tokens=completion.prompt_tokens,
+                completion_tokens=completion.completion_tokens,
+                observation_tokens=estimate_tokens(text),
+                observation_ids=ids,
+                token_ids=_token_ids(action, completion),
+                generate_seconds=completion.seconds,
+                search_seconds=observation.seconds if observation else 0.0,
+            )
+        )
+        self.used += estimate_tokens(text)
+
+    def drop_passage(self, refusal: Refused) -> None:
+        """Drop the last passage of the last step. Raises EngineFault where it has none."""
+        self.refusals += 1
+        step = self.steps[-1] if self.steps else None
+        if step is None or not step.passages:
+            raise EngineFault(CONTEXT, refusal.message)
+        passages = step.passages[:-1]
+        text = _show(passages, self.dialect)
+        self.steps[-1] = msgspec.structs.replace(
+            step,
+            observation=text,
+            observation_tokens=estimate_tokens(text),
+            observation_ids=None,
+            passages=passages,
+            dropped_passages=step.dropped_passages + 1,
+        )
+
+    def add_forced(self, completion: Completion, answer: str | None) -> None:
+        """Append `force`, as the environment's text, and the answer that the model gave to it."""
+        force = self.dialect.force
+        if self.steps:
+            last = self.steps[-1]
+            self.steps[-1] = msgspec.structs.replace(
+                last,
+                observation=last.observation + force,
+                observation_tokens=last.observation_tokens + estimate_tokens(force),
+            )
+        else:
+            self.prefill += force
+        self.add(Action("answer", completion.text, answer or ""), completion)
+        self.steps[-1] = msgspec.structs.replace(self.steps[-1], forced=True)
+
+    def trajectory(self, answer: str | None, ending: Ending) -> Trajectory:
+        """The finished episode."""
+        steps = tuple(self.steps)
+        name = self.dialect.name
+        return Trajectory(name, self.opening, self.prefill, steps, answer, ending, self.refusals)
 
 
-def _with_a_passage_fewer(step: Step, dialect: Dialect) -> Step:
-    kept = step.passages[:-1]
-    text = _shown(kept, dialect)
-    return msgspec.structs.replace(
-        step,
-        observation=text,
-        observation_tokens=estimate_tokens(text),
-        observation_ids=None,
-        passages=kept,
-        dropped_passages=step.dropped_passages + 1,
-    )
+def _show(passages: Sequence[Passage], dialect: Dialect) -> str:
+    """The observation of passages; their text is untrusted, so it is neutralised first."""
+    safe = [
+        msgspec.structs.replace(
+            passage,
+            id=neutralise(passage.id),
+            title=neutralise(passage.title),
+            text=neutralise(passage.text),
+        )
+        for passage in passages
+    ]
+    return dialect.show(safe)
 
 
-def _followed_by(step: Step, text: str) -> Step:
-    return msgspec.structs.replace(
-        step,
-        observation=step.observation + text,
-        observation_tokens=step.observation_tokens + estimate_tokens(text),
-    )
-
-
-def _tokens_after(used: int, completion: Completion, text: str) -> int:
-    """Tokens in the context after a completion: the server's count, or our estimate."""
-    if completion.prompt_tokens is not None and completion.completion_tokens is not None:
-        return completion.prompt_tokens + completion.completion_tokens
-    return used + estimate_tokens(text)
-
-
-def _observe(found: Observation, dialect: Dialect, room: int) -> tuple[str, tuple[Passage, ...]]:
-    """The observation, and the passages that fit into `room` tokens, best first."""
-    kept = tuple(found.passages)
-    if found.text and estimate_tokens(found.text) <= room:
-        return found.text, kept
-    while True:
-        text = _shown(kept, dialect)
-        if not kept or estimate_tokens(text) <= room:
-            return text, kept
-        kept = kept[:-1]
-
-
-def _shown(passages: Sequence[Passage], dialect: Dialect) -> str:
-    return dialect.show(
-        [
-            Passage(neutralise(p.id), neutralise(p.title), neutralise(p.text), p.score)
-            for p in passages
-        ]
-    )
-
-
-def _step(
-    action: Action,
-    completion: Completion,
-    observation: str = "",
-    found: Observation | None = None,
-    kept: tuple[Passage, ...] = (),
-    *,
-    forced: bool = False,
-) -> Step:
-    return Step(
-        kind=action.kind,
-        text=action.text,
-        argument=action.argument,
-        problem=action.problem,
-        forced=forced,
-        observation=observation,
-        passages=kept,
-        dropped_passages=len(found.passages) - len(kept) if found else 0,
-        stop_reason=completion.stop_reason,
-        prompt_tokens=completion.prompt_tokens,
-        completion_tokens=completion.completion_tokens,
-        observation_tokens=estimate_tokens(observation) if observation else 0,
-        observation_ids=found.token_ids if found and observation == found.text else None,
-        token_ids=_kept_ids(action, completion),
-        generate_seconds=completion.seconds,
-        search_seconds=found.seconds if found else 0.0,
-    )
-
-
-def _kept_ids(action: Action, completion: Completion) -> tuple[int, ...] | None:
+def _token_ids(action: Action, completion: Completion) -> tuple[int, ...] | None:
     """The sampled ids, if all that they spell is the action's text.
 
     A token that ends the model's turn stays only with an answer: other steps go on in the turn.

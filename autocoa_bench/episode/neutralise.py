@@ -1,24 +1,22 @@
-"""Search results made safe: no passage can act as a tag, a token or a command."""
+"""Neutralising search results, so that no passage can act as a tag, a token or a command."""
 
 from __future__ import annotations
 
 import re
 
 _BRACKET_TOKEN = re.compile(r"\[(/?[A-Za-z][A-Za-z_0-9 ]*)\]")
-
-
-_KEPT_INVISIBLE = "\u200c\u200d"  # joiners that some scripts are spelled with
+_ALLOWED_INVISIBLE = "\u200c\u200d"  # joiners, which some scripts need for spelling
 
 
 def neutralise(text: str) -> str:
-    """Untrusted text made unable to act in any dialect, still legible.
+    """Untrusted text without the characters that act in a dialect; it stays legible.
 
-    No `<` or `>` (every tag and most chat templates' special tokens), no `[INST]`-like token,
-    no backslash (`\\boxed`), no line breaks, so that no line can begin with `Action:`, and no
-    control characters, so that no terminal obeys it.
+    It has no `<` or `>` (every tag, and the special tokens of most chat templates), no token like
+    `[INST]`, no backslash (`\\boxed`), no line breaks, so that no line can begin with `Action:`,
+    and no control characters, which a terminal would obey.
     """
     flat = " ".join(text.split())
     if not flat.isprintable():
-        flat = "".join(char for char in flat if char.isprintable() or char in _KEPT_INVISIBLE)
+        flat = "".join(char for char in flat if char.isprintable() or char in _ALLOWED_INVISIBLE)
     flat = flat.replace("<", "‹").replace(">", "›").replace("\\", "/")
     return _BRACKET_TOKEN.sub(r"(\1)", flat)

@@ -1,38 +1,35 @@
-"""Reading a trajectory: its number of actions, its turns, and a cautious count of tokens."""
+"""Derived from a trajectory: its number of actions, its turns, and an estimate of its tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autocoa_bench.types import (
-    Step,
-    Trajectory,
-    Turn,
-)
+from autocoa_bench.types import Step, Trajectory, Turn
 
 
 def estimate_tokens(text: str) -> int:
-    """Tokens of a text where no server has counted them: a cautious 2.5 characters a token."""
+    """The tokens of a text that no server has counted, at a cautious 2.5 characters per token."""
     return -(-2 * len(text) // 5)
 
 
 def n_actions(trajectory: Trajectory) -> int:
-    """The number of actions of a trajectory: the searches it made (#action of Figure 3)."""
+    """The number of actions of a trajectory, which are its searches (#action of Figure 3)."""
     return sum(step.kind == "search" for step in trajectory.steps)
 
 
 def n_malformed(trajectory: Trajectory) -> int:
-    """How many completions could be read as neither a search nor an answer."""
+    """The number of completions that were neither a search nor an answer."""
     return sum(step.kind == "malformed" for step in trajectory.steps)
 
 
 def turns_of(trajectory: Trajectory) -> tuple[Turn, ...]:
-    """The assistant's turn of a trajectory, piece by piece in order, by who wrote it."""
+    """The assistant's turn of a trajectory as pieces, in order, by their source."""
     prefill = (Turn("environment", trajectory.prefill),) if trajectory.prefill else ()
     return prefill + turns_of_steps(trajectory.steps)
 
 
 def turns_of_steps(steps: Sequence[Step]) -> tuple[Turn, ...]:
+    """The pieces of the assistant's turn that steps consist of; empty texts are left out."""
     turns: list[Turn] = []
     for step in steps:
         turns += [
