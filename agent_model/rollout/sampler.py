@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from agent_model.tokens import Tokenizer, decode, encode_prompt, end_of_turn
-from autocoa_bench.engines.transformers.kv_cache import KVCache, alike
+from autocoa_bench.engines.transformers.kv_cache import KVCache, common_prefix
 from autocoa_bench.types import Completion, Generate
 
 if TYPE_CHECKING:
@@ -128,7 +128,9 @@ class PolicySampler:
         """The length of the longest cached prefix of a prompt (without its last token), and the
         row that holds it: the prompt's own row if no other holds more."""
         rows = sorted(range(len(self._active)), key=lambda other: other != row)  # own row first
-        shared = [alike(ids[:-1], self._active[i].ids[: self._active[i].cached]) for i in rows]
+        shared = [
+            common_prefix(ids[:-1], self._active[i].ids[: self._active[i].cached]) for i in rows
+        ]
         return max(shared), rows[shared.index(max(shared))]
 
     def _completed(self, slot: Slot) -> Completion | None:

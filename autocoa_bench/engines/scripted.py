@@ -1,4 +1,4 @@
-"""An engine that replays given text: for tests, without a model or a socket."""
+"""An engine that replays a script: for tests, without a model or a socket."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Reply = Callable[[Generate, Sampling], str | Completion]
 
 
 class ScriptedEngine:
-    """Completions by a function of the request, or texts in order.
+    """Completions from a function of the request, or from texts in order.
 
-    Text is cut at the first stop string, which comes back only if `keep_stop`, and at
+    A text is cut at the first stop string, which is part of it only with `keep_stop`, and at
     `max_tokens`; a token is a run of text between spaces. A `Completion` is returned as it is.
-    `requests` records what was asked.
+    `requests` records all requests.
     """
 
     def __init__(self, reply: Reply | Iterable[str], *, keep_stop: bool = False) -> None:
@@ -24,11 +24,11 @@ class ScriptedEngine:
         self.requests: list[Generate] = []
 
     async def start(self) -> EngineSpec:
-        """Nothing to make ready."""
+        """Return the spec; there is nothing to prepare."""
         return EngineSpec(engine="scripted", model="scripted", protocol="scripted")
 
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
-        """Ask the script `n` times."""
+        """Return the script's next `n` replies. Raises EngineFault at the end of the script."""
         self.requests.append(request)
         replies = [self._reply(request, sampling) for _ in range(n)]
         return [
@@ -37,37 +37,32 @@ class ScriptedEngine:
         ]
 
     async def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing; there is nothing to release."""
 
     def _complete(self, text: str, request: Generate) -> Completion:
-        text, met = _cut(text, request.stop, keep_stop=self._keep_stop)
-        words = text.split(" ")
-        long = len(words) > request.max_tokens
+        matches = [(text.find(stop), stop) for stop in request.stop if stop in text]
+        position, stop_string = min(matches, default=(len(text), None))
+        if stop_string is not None and self._keep_stop:
+            position += len(stop_string)
+        tokens = text[:position].split(" ")
+        is_too_long = len(tokens) > request.max_tokens
         opening = " ".join(message.content for message in request.prompt.opening)
         return Completion(
-            text=" ".join(words[: request.max_tokens]),
-            stop_reason="length" if long else "stop",
-            stop_string=None if long else met,
+            text=" ".join(tokens[: request.max_tokens]),
+            stop_reason="length" if is_too_long else "stop",
+            stop_string=None if is_too_long else stop_string,
             prompt_tokens=len(f"{opening} {request.prompt.continuation}".split()),
-            completion_tokens=min(len(words), request.max_tokens),
+            completion_tokens=min(len(tokens), request.max_tokens),
         )
 
 
 def _in_order(texts: Iterable[str]) -> Reply:
-    left = list(reversed(list(texts)))
+    remaining = iter(list(texts))
 
     def reply(*_: Generate | Sampling) -> str:
-        if not left:
-            raise EngineFault("script-ended", "the script has no text left")
-        return left.pop()
+        try:
+            return next(remaining)
+        except StopIteration:
+            raise EngineFault("script-ended", "the script has no text left") from None
 
     return reply
-
-
-def _cut(text: str, stops: tuple[str, ...], *, keep_stop: bool) -> tuple[str, str | None]:
-    """The text up to the first stop string, and that string."""
-    places = [(text.find(stop), stop) for stop in stops if stop in text]
-    if not places:
-        return text, None
-    at, stop = min(places)
-    return text[: at + len(stop)] if keep_stop else text[:at], stop

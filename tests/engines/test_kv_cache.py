@@ -28,15 +28,15 @@ def made(folder: Path, kind: str) -> Any:
 @pytest.mark.parametrize("kind", ["llama", "mistral", "gemma2", "gemma3_text", "cohere"])
 def test_logits_are_those_of_the_whole_sequence(tmp_path: Path, kind: str) -> None:
     model = made(tmp_path, kind)
-    arena = KVCache(model, 3)
+    cache = KVCache(model, 3)
     for row, ids in enumerate(IDS):
-        arena.extend(row, 0, ids[:5])
-        arena.extend(row, 5, ids[5:-2])
-    arena.copy(0, 2, len(IDS[0]) - 2)
+        cache.extend(row, 0, ids[:5])
+        cache.extend(row, 5, ids[5:-2])
+    cache.copy(0, 2, len(IDS[0]) - 2)
     rows = [*IDS, IDS[0]]
     for behind in (2, 1):
         tokens = [ids[-behind] for ids in rows]
-        found = arena.logits(tokens, [len(ids) - behind for ids in rows])
+        found = cache.logits(tokens, [len(ids) - behind for ids in rows])
         for ids, row in zip(rows, found, strict=True):
             read = ids[: len(ids) - behind + 1]
             whole = model(input_ids=torch.tensor([read]), use_cache=False).logits[0, -1]
@@ -47,32 +47,32 @@ def test_logits_are_those_of_the_whole_sequence(tmp_path: Path, kind: str) -> No
 def test_a_window_hides_what_lies_before_it(tmp_path: Path) -> None:
     said = []
     for first in (3, 4):
-        arena = KVCache(made(tmp_path, "mistral"), 1)
-        arena.extend(0, 0, [first, *range(5, 5 + 2 * WINDOW)])  # two layers of windows
-        said.append(arena.logits([30], [1 + 2 * WINDOW]))
+        cache = KVCache(made(tmp_path, "mistral"), 1)
+        cache.extend(0, 0, [first, *range(5, 5 + 2 * WINDOW)])  # two layers of windows
+        said.append(cache.logits([30], [1 + 2 * WINDOW]))
     torch.testing.assert_close(*said, rtol=0, atol=0)
 
 
 @torch.no_grad()
 def test_a_row_that_was_saved_is_gone_on_from(tmp_path: Path) -> None:
-    arena = KVCache(made(tmp_path, "llama"), 2)
-    arena.extend(0, 0, IDS[0])
-    expected = arena.logits([9], [len(IDS[0])])
-    saved = arena.save(0, len(IDS[0]))
-    arena.extend(0, 0, IDS[1])
-    arena.load(0, saved, 7)
-    arena.extend(0, 7, IDS[0][7:])
-    torch.testing.assert_close(arena.logits([9], [len(IDS[0])]), expected)
+    cache = KVCache(made(tmp_path, "llama"), 2)
+    cache.extend(0, 0, IDS[0])
+    expected = cache.logits([9], [len(IDS[0])])
+    saved = cache.save(0, len(IDS[0]))
+    cache.extend(0, 0, IDS[1])
+    cache.load(0, saved, 7)
+    cache.extend(0, 7, IDS[0][7:])
+    torch.testing.assert_close(cache.logits([9], [len(IDS[0])]), expected)
 
 
 @torch.no_grad()
 def test_memory_that_runs_out_as_it_grows_breaks_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arena = KVCache(made(tmp_path, "llama"), 1)
-    arena.extend(0, 0, IDS[0])
-    expected = arena.logits([9], [len(IDS[0])])
-    room, asked = arena._room, []
+    cache = KVCache(made(tmp_path, "llama"), 1)
+    cache.extend(0, 0, IDS[0])
+    expected = cache.logits([9], [len(IDS[0])])
+    room, asked = cache._zeros_like, []
 
     def short(like: torch.Tensor, length: int) -> torch.Tensor:
         asked.append(length)
@@ -80,11 +80,11 @@ def test_memory_that_runs_out_as_it_grows_breaks_nothing(
             raise RuntimeError("out of memory")
         return room(like, length)
 
-    monkeypatch.setattr(arena, "_room", short)
+    monkeypatch.setattr(cache, "_zeros_like", short)
     with pytest.raises(RuntimeError, match="out of memory"):
-        arena.logits([9], [400])
-    arena.logits([9], [300])  # less than what was asked for before, more than what there was
-    torch.testing.assert_close(arena.logits([9], [len(IDS[0])]), expected)
+        cache.logits([9], [400])
+    cache.logits([9], [300])  # less than what was asked for before, more than what there was
+    torch.testing.assert_close(cache.logits([9], [len(IDS[0])]), expected)
 
 
 def test_a_window_of_no_size_is_refused(tmp_path: Path) -> None:

@@ -181,13 +181,13 @@ def test_a_model_is_refused_for_other_logits_and_not_for_rounding(
 ) -> None:
     logits = KVCache.logits
 
-    def noisy(arena: KVCache, tokens: list[int], starts: list[int]) -> torch.Tensor:
+    def noisy(cache: KVCache, tokens: list[int], starts: list[int]) -> torch.Tensor:
         torch.manual_seed(0)
-        found = logits(arena, tokens, starts)
+        found = logits(cache, tokens, starts)
         return found + noise * found.std() * torch.randn(found.shape)
 
     monkeypatch.setattr(KVCache, "logits", noisy)
-    with pytest.raises(UserError, match="its logits are others") if refused else nullcontext():
+    with pytest.raises(UserError, match="its logits differ") if refused else nullcontext():
         Session(model).close()
 
 
