@@ -46,8 +46,8 @@ from agent_model.training.config import GRPOConfig, LoraConfig
 from agent_model.training.grpo import train
 from agent_model.training.grpo.learner import Learner
 from agent_model.training.grpo.reward import Reward
-from agent_model.training.grpo.rollouts import Group, StepRollouts
-from agent_model.training.model import at_rest, dtype_of, load_policy
+from agent_model.training.grpo.rollouts import Group, ScoredRollout
+from agent_model.training.model import eval_mode, dtype_of, load_policy
 from autocoa_bench.episode import episode, n_actions
 from autocoa_bench.types import Budget, Completion, Generate, Record
 
@@ -131,7 +131,7 @@ def _rollouts(recipe: GRPOConfig, records: Path, seed: int) -> Figures:
     def sampler() -> Sampler:
         return PolicySampler(policy, tokenizer, recipe.seats, recipe.temperature)
 
-    with at_rest(policy):
+    with eval_mode(policy):
         figures, played = _played(recipe, sampler, seed)
     records.write_bytes(b"".join(msgspec.json.encode(each) + b"\n" for each in played))
     return figures
@@ -215,7 +215,7 @@ def _played(
     recipe: GRPOConfig, sampler: Callable[[], Sampler], seed: int
 ) -> tuple[Figures, list[Record]]:
     """A step's episodes and what they cost."""
-    scene, _ = train.scenes(recipe)
+    scene = train.load_training(recipe, None)
     members = [(question, k) for question in scene.questions for k in range(recipe.group)]
 
     def rollouts(budget: Budget) -> list[Rollout]:
@@ -252,10 +252,10 @@ def _step(recipe: GRPOConfig, records: Path, _: int) -> Figures:
     found = _read(records)[: recipe.batch * recipe.group]
     groups = _groups(found, recipe.group)
     learner.learn([groups[0][:1]])
-    learner.masters.step(recipe.lr)
+    learner.optimizer.step(recipe.lr)
     start = time.process_time()
     learner.learn(groups)
-    norm = learner.masters.step(recipe.lr)
+    norm = learner.optimizer.step(recipe.lr)
     seconds = time.process_time() - start
     return {"seconds": seconds, "norm": norm, "tokens": sum(map(_written, found))}
 
@@ -267,7 +267,7 @@ def _groups(records: Sequence[Record], size: int) -> list[Group]:
         value = _earned(record)
         assert record.trajectory is not None
         reward = Reward(value, value, formed=True)
-        played.append(StepRollouts(record, record.trajectory, reward, value - 1 / size))
+        played.append(ScoredRollout(record, record.trajectory, reward, value - 1 / size))
     return [played[i : i + size] for i in range(0, len(played), size)]
 
 

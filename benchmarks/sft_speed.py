@@ -123,7 +123,7 @@ def _trl(model: str, records: Path, batch: int) -> None:
     from trl import SFTConfig, SFTTrainer
 
     from agent_model.tokens import encode
-    from agent_model.training.losses import TRAINS
+    from agent_model.training.losses import TRAINED_KINDS
     from agent_model.training.model import checkpoint_of
     from autocoa_bench.types import Record
 
@@ -136,7 +136,7 @@ def _trl(model: str, records: Path, batch: int) -> None:
         assert trajectory is not None
         encoded = encode(trajectory, tokenizer)
         pairs = zip(encoded.ids, encoded.kinds, strict=True)
-        labels = [token if kind in TRAINS["sft2"] else -100 for token, kind in pairs]
+        labels = [token if kind in TRAINED_KINDS["sft2"] else -100 for token, kind in pairs]
         rows.append({"input_ids": list(encoded.ids), "labels": labels})
     with tempfile.TemporaryDirectory() as scratch:
         settings = SFTConfig(

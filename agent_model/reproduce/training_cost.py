@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from agent_model.reproduce.experiment import Variant, variants
 from agent_model.reproduce.scale import ScaleConfig
-from agent_model.training.curves import read_rows
+from agent_model.training.metrics import read_rows
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.report.model import (
     NOTHING,

@@ -16,7 +16,7 @@ import msgspec
 from agent_model.tokens import Kind, Tokenizer, audit, encode
 from agent_model.training.config import GRPOConfig
 from agent_model.training.grpo.reward import Reward, rewarded
-from agent_model.training.losses import TRAINS
+from agent_model.training.losses import TRAINED_KINDS
 from autocoa_bench import scoring
 from autocoa_bench.episode import Dialect
 from autocoa_bench.errors import UNREADABLE, UserError
@@ -29,7 +29,7 @@ from autocoa_bench.types import Question, Record, Trajectory
 RECIPE = "recipe.json"
 """The file of an exported folder that holds its recipe."""
 
-_TRAINED_KINDS = TRAINS["sft2"]
+_TRAINED_KINDS = TRAINED_KINDS["sft2"]
 _OPENING = Lock()
 
 

@@ -20,8 +20,8 @@ from agent_model.rollout.search_client import SearchClient
 from agent_model.tokens import Tokenizer
 from agent_model.trainer_export.folder import open_export, question_of, reward_of, tokens_of
 from agent_model.training.config import GRPOConfig
-from agent_model.training.distributed import share_of_process
-from agent_model.training.model import Policy, at_rest, dtype_of, load_policy
+from agent_model.training.distributed import batch_per_process
+from agent_model.training.model import Policy, eval_mode, dtype_of, load_policy
 from autocoa_bench.episode import episode, n_actions
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Question, Record, Trajectory
@@ -94,11 +94,11 @@ class RolloutWorkers:
             )
             for number, question in enumerate(questions)
         ]
-        self._search.forget()
+        self._search.clear()
         model = accelerator.unwrap_model(trainer.model)
         policy = Policy(model).train(model.training)
         n_slots = min(recipe.seats, len(rollouts))
-        with at_rest(policy), accelerator.autocast():
+        with eval_mode(policy), accelerator.autocast():
             sampler = PolicySampler(policy, self._tokenizer, n_slots, trainer.temperature)
             return rollout(rollouts, sampler, self._search)
 
@@ -118,7 +118,7 @@ def _prompt_key(prompt: Sequence[Mapping[str, str]]) -> str:
 
 def _settings(recipe: GRPOConfig, folder: Path) -> dict[str, Any]:
     """The recipe as values of TRL's GRPOConfig."""
-    n_rollouts = recipe.group * share_of_process(
+    n_rollouts = recipe.group * batch_per_process(
         recipe.batch, int(os.environ.get("WORLD_SIZE", "1"))
     )
     # The largest micro-batch that divides the step and stays within the recipe's tokens.

@@ -13,7 +13,7 @@ import msgspec
 from agent_model.data.export import Row, verl_prompt, write_lines, write_parquet
 from agent_model.trainer_export.folder import RECIPE
 from agent_model.training.config import GRPOConfig
-from agent_model.training.evaluation import EvalSetup
+from agent_model.training.evaluation import EpisodeSetup, load_evaluation
 from agent_model.training.grpo import train
 from agent_model.training.model import checkpoint_of
 from autocoa_bench.episode import estimate_tokens
@@ -28,7 +28,8 @@ _MESSAGE_TOKENS = 16  # of a chat template around each message, at most
 def export_recipe(recipe: GRPOConfig, to: str, out: Path) -> list[Path]:
     """Write the folder `out` for `to`, "trl" or "verl"; return its files. Raises UserError."""
     _check(recipe, to)
-    training, evaluation = train.scenes(recipe)
+    evaluation = load_evaluation(recipe.live)
+    training = train.load_training(recipe, evaluation)
     recipe = msgspec.structs.replace(recipe, corpus=training.corpus)
     rows = _rows(training, "train")
     test_rows = _rows(evaluation, recipe.live.split) if evaluation else rows[:1]
@@ -68,7 +69,7 @@ def _check(recipe: GRPOConfig, to: str) -> None:
         )
 
 
-def _rows(setup: EvalSetup, split: str) -> list[Row]:
+def _rows(setup: EpisodeSetup, split: str) -> list[Row]:
     return [
         verl_prompt(question, setup.dialect.opening(question), index, split)
         for index, question in enumerate(setup.questions)

@@ -1,11 +1,11 @@
-"""Attention in bf16 on a CPU: causal by blocks of queries in training, packed in sampling.
+"""Attention in bf16 on a CPU: causal in blocks of queries for training, packed for sampling.
 
 PyTorch's fused kernel is slow there: on 4 x 454 tokens of a 135M model (9 query heads, 3 key
 heads, one thread of an EPYC with avx512_bf16) forward and backward of all layers took 3.15 s,
-and these few lines 1.22 s; at 2 x 1000 tokens 4.22 s and 2.33 s. Nothing is computed right of a
-block's last query, and query heads that share keys are one matrix. That alone makes the kernel
-4.6 times as fast where each row has one query, as in sampling (30 rows of 700 positions, one layer,
-on an EPYC that was busy: 27.8 ms and 6.0 ms); it gives the same to rounding.
+against 1.22 s with this module; at 2 x 1000 tokens 4.22 s and 2.33 s. Nothing is computed to the
+right of a block's last query, and query heads that share keys form one matrix. The latter alone
+makes the kernel 4.6 times as fast when each row has one query, as in sampling (30 rows of 700
+positions, one layer, on a busy EPYC: 27.8 ms and 6.0 ms). Results are the same to rounding.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from transformers.masking_utils import sdpa_mask
 NAME = "autocoa_blocked"
 
 _BLOCK = 128
-_LONGEST = 2048  # beyond it, the stored probabilities cost more memory than the time is worth
+_MAX_KEYS = 2048  # beyond it, storing the probabilities costs more memory than the time is worth
 
 
 def register() -> str:
-    """Make it known to transformers; returns the name to load a model with."""
+    """Register this attention with transformers; returns the name to load a model with."""
     AttentionInterface.register(NAME, forward)
     AttentionMaskInterface.register(NAME, masks)
     return NAME
 
 
-def masks(**given: Any) -> Tensor | None:
-    """None where every query looks at all that stands before it, behind a cache as well; else
-    transformers' own mask."""
-    skips = given.get("allow_is_causal_skip", True) and given.get("local_size") is None
-    if skips and given.get("attention_mask") is None:
+def masks(**options: Any) -> Tensor | None:
+    """Transformers' own mask, or None if every query attends to all positions up to its own, which
+    holds after a cache as well."""
+    causal_only = options.get("allow_is_causal_skip", True) and options.get("local_size") is None
+    if causal_only and options.get("attention_mask") is None:
         return None
-    mask: Tensor | None = sdpa_mask(**given)
+    mask: Tensor | None = sdpa_mask(**options)
     return mask
 
 
@@ -52,23 +52,23 @@ def forward(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attention as transformers calls it; (B, H, T, D) in, (B, T, H, D) out.
+    """Attention with transformers' signature; (B, H, T, D) in, (B, T, H, D) out.
 
-    Without a mask, queries are those of the last positions. What is no plain causal self-attention
-    (a mask, a bias, a cap) goes to PyTorch's kernel, or is refused there. Raises ValueError for
-    sinks, which neither computes.
+    Without a mask, queries are those of the last positions. Anything but plain causal self-attention
+    (a mask, a bias, a cap) goes to PyTorch's kernel. Raises ValueError for attention sinks, which
+    neither supports.
     """
     if kwargs.get("s_aux") is not None:
         raise ValueError("attention sinks are not computed on a CPU in bf16")
     length = query.shape[2]
-    asked = any(kwargs.get(name) is not None for name in ("position_bias", "softcap"))
-    alike = attention_mask is None or attention_mask.shape[1] == 1  # for all heads
-    if length == 1 and alike and dropout == 0.0 and not asked:
-        return one_each(query, key, value, attention_mask, scaling).transpose(1, 2), None
-    plain = attention_mask is None and dropout == 0.0 and length > 1 and key.shape[2] <= _LONGEST
-    free = kwargs.get("is_causal") is False
-    if not plain or asked or free:
-        if attention_mask is None and length < key.shape[2] and not free:
+    modified = any(kwargs.get(name) is not None for name in ("position_bias", "softcap"))
+    same_for_heads = attention_mask is None or attention_mask.shape[1] == 1
+    if length == 1 and same_for_heads and dropout == 0.0 and not modified:
+        return single_query(query, key, value, attention_mask, scaling).transpose(1, 2), None
+    plain = attention_mask is None and dropout == 0.0 and length > 1 and key.shape[2] <= _MAX_KEYS
+    not_causal = kwargs.get("is_causal") is False
+    if not plain or modified or not_causal:
+        if attention_mask is None and length < key.shape[2] and not not_causal:
             attention_mask = _mask(length, key.shape[2], query)
         out, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, **kwargs
@@ -79,33 +79,35 @@ def forward(
 
 
 def causal(query: Tensor, key: Tensor, value: Tensor, block: int = _BLOCK) -> Tensor:
-    """Causal attention of scaled queries (B, H, T, D), of the last T positions, on keys and values
+    """Causal attention of scaled queries (B, H, T, D), of the last T positions, to keys and values
     (B, K, P + T, D)."""
     rows, heads, length, size = query.shape
     groups, before = key.shape[1], key.shape[2] - length
     query = query.view(rows, groups, heads // groups, length, size)
     outputs = []
     for start in range(0, length, block):
-        asked = query[:, :, :, start : start + block]  # (B, K, G, n, D)
-        shape, end = asked.shape, before + min(length, start + block)
-        scores = asked.reshape(rows, groups, -1, size) @ key[:, :, :end].transpose(-1, -2)
+        queries = query[:, :, :, start : start + block]  # (B, K, G, n, D)
+        shape, end = queries.shape, before + min(length, start + block)
+        scores = queries.reshape(rows, groups, -1, size) @ key[:, :, :end].transpose(-1, -2)
         scores = scores.view(*shape[:-1], end) + _mask(shape[3], end, query)
         weights = scores.softmax(-1).view(rows, groups, -1, end)
         outputs.append((weights @ value[:, :, :end]).view(*shape[:-1], value.shape[-1]))
     return torch.cat(outputs, 3).flatten(1, 2)
 
 
-def one_each(
+def single_query(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None = None
 ) -> Tensor:
-    """Attention of one query a row, (B, H, 1, D), on keys and values (B, K, T, D): the heads that
-    share keys stand as queries of one head. `mask` is the same for all of a row's heads."""
+    """Attention of one query per row, (B, H, 1, D), to keys and values (B, K, T, D).
+
+    Heads that share keys become queries of one head. `mask` is the same for all heads of a row.
+    """
     packed = query.view(len(key), key.shape[1], -1, query.shape[-1])
     out = functional.scaled_dot_product_attention(packed, key, value, attn_mask=mask, scale=scale)
     return out.reshape(*query.shape[:-1], value.shape[-1])
 
 
 def _mask(queries: int, keys: int, like: Tensor) -> Tensor:
-    """Zero where one of the last `queries` positions may look among `keys`, else -inf."""
+    """Zeros where each of the last `queries` positions may attend among `keys`, else -inf."""
     full = torch.full((queries, keys), float("-inf"), dtype=like.dtype, device=like.device)
     return full.triu(keys - queries + 1)

@@ -1,4 +1,4 @@
-"""Checkpoints: written aside and renamed, so that a kill leaves the one before whole."""
+"""Checkpoints: written aside and renamed, so that a kill leaves the previous one intact."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ import torch
 from msgspec import Struct
 
 from agent_model.tokens import Tokenizer
+from agent_model.training.distributed import gather_weights
 from agent_model.training.files import first_line, writing
 from agent_model.training.model import Policy
 from agent_model.training.optimiser import FP32Optimizer
-from agent_model.training.sharding import whole_weights
 from autocoa_bench.errors import UserError
 
-KEPT = 2
-
+_RETAINED = 2  # checkpoints of a run
 _NAME = re.compile(r"step-\d+")
 
 
 class Progress(Struct, frozen=True):
-    """How far a run is: steps done, and the tokens and seconds that they took.
+    """The steps done so far, and the tokens and seconds that they took.
 
-    No random state and no data position are kept: both follow from seed and step.
+    Random state and data position are not stored: both follow from seed and step.
     """
 
     step: int = 0
@@ -37,88 +36,87 @@ class Progress(Struct, frozen=True):
     seconds: float = 0.0
 
 
-class Trainable(Struct, frozen=True):
-    """What is saved as the model: its weights, its tokenizer, and the name of its base.
+class ModelWriter(Struct, frozen=True):
+    """Saves the policy as a model folder; `base` is the name of its base model.
 
-    `keeps` is true of the one process that writes.
+    `writes` is true in the main process only.
     """
 
     policy: Policy
     tokenizer: Tokenizer
     base: str
-    keeps: bool
+    writes: bool
 
     def save(self, folder: Path) -> None:
-        """Write `folder`. All processes must call it. Raises UserError where the disk refuses."""
-        state = whole_weights(self.policy, keep=self.keeps)
-        if self.keeps:
+        """Write `folder`. All processes must call this. Raises UserError if the disk refuses."""
+        state = gather_weights(self.policy, keep=self.writes)
+        if self.writes:
             with writing(folder):
                 self.policy.save(folder, self.base, self.tokenizer, state)
 
 
-def save(folder: Path, progress: Progress, masters: FP32Optimizer, model: Trainable) -> None:
-    """Write `folder/step-N`: the optimiser's state, and the model as it would be published.
+def save(folder: Path, progress: Progress, optimizer: FP32Optimizer, model: ModelWriter) -> None:
+    """Write `folder/step-N`: the optimiser's state, and a model that can be served as it is.
 
-    All processes must call it. Raises UserError where the disk refuses.
+    All processes must call this. Raises UserError if the disk refuses.
     """
-    made = folder / name_of(progress.step)
-    part = folder / f"{made.name}.part"
-    state = masters.state(keep=model.keeps)
-    facts = {"step": progress.step, "tokens": progress.tokens, "seconds": progress.seconds}
-    if model.keeps:
+    target = folder / step_name(progress.step)
+    part = folder / f"{target.name}.part"
+    state = optimizer.state(keep=model.writes)
+    if model.writes:
         with writing(part):
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
-            torch.save({"progress": facts, **state}, part / "state.pt")
-    del state
+            progress_values = msgspec.structs.asdict(progress)
+            torch.save({"progress": progress_values, **state}, part / "state.pt")
+    del state  # a full copy of the weights and moments, which `model.save` needs the memory for
     model.save(part / "model")
-    if model.keeps:
-        with writing(made):
-            if made.exists():
-                shutil.rmtree(made)
-            part.rename(made)
-            for old in _all(folder)[:-KEPT]:
+    if model.writes:
+        with writing(target):
+            if target.exists():
+                shutil.rmtree(target)
+            part.rename(target)
+            for old in _checkpoints(folder)[:-_RETAINED]:
                 shutil.rmtree(old)
 
 
-def restore(folder: Path, masters: FP32Optimizer) -> Progress:
-    """Load the newest checkpoint, where there is one; says how far it was. Raises UserError."""
-    found = _all(folder)
-    if not found:
+def restore(folder: Path, optimizer: FP32Optimizer) -> Progress:
+    """Load the newest checkpoint, if there is one; returns its progress. Raises UserError."""
+    checkpoints = _checkpoints(folder)
+    if not checkpoints:
         return Progress()
-    with _reading(found[-1]):
-        state, progress = _read(found[-1])
-        masters.restore(state)
+    with _reading(checkpoints[-1]):
+        state, progress = _read(checkpoints[-1])
+        optimizer.restore(state)
     return progress
 
 
-def name_of(step: int) -> str:
-    """How what belongs to a step is named; names sort as steps do."""
+def step_name(step: int) -> str:
+    """The name of a step's files; names sort as steps do."""
     return f"step-{step:06d}"
 
 
-def any_in(folder: Path) -> bool:
+def has_checkpoint(folder: Path) -> bool:
     """Whether a run has a checkpoint."""
-    return bool(_all(folder))
+    return bool(_checkpoints(folder))
 
 
-def shared_step(folder: Path, last: int) -> int:
-    """The newest step up to `last` that there is a checkpoint of, or 0."""
-    found = [int(each.name.removeprefix("step-")) for each in _all(folder)]
-    return max((step for step in found if step <= last), default=0)
+def newest_step(folder: Path, last: int) -> int:
+    """The newest step up to `last` that has a checkpoint, or 0."""
+    steps = [int(checkpoint.name.removeprefix("step-")) for checkpoint in _checkpoints(folder)]
+    return max((step for step in steps if step <= last), default=0)
 
 
 def copy(source: Path, target: Path, step: int) -> None:
-    """Put a step's checkpoint into another run's folder. Raises UserError, also where it is
-    damaged."""
-    made = target / name_of(step)
-    with _reading(source / made.name):
-        _read(source / made.name)
-    part = target / f"{made.name}.part"
-    with writing(made):
+    """Copy a step's checkpoint to another run. Raises UserError, also if it is damaged."""
+    name = step_name(step)
+    with _reading(source / name):
+        _read(source / name)
+    part = target / f"{name}.part"
+    with writing(target / name):
         shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(source / made.name, part)
-        part.rename(made)
+        shutil.copytree(source / name, part)
+        part.rename(target / name)
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], Progress]:
@@ -141,9 +139,9 @@ def _reading(folder: Path) -> Iterator[None]:
     ) as error:
         raise UserError(
             f"the checkpoint '{folder}' is damaged ({first_line(error)}); delete that folder to "
-            "go on from the one before it"
+            "resume from the previous one"
         ) from None
 
 
-def _all(folder: Path) -> list[Path]:
-    return sorted(each for each in folder.glob("step-*") if _NAME.fullmatch(each.name))
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("step-*") if _NAME.fullmatch(path.name))

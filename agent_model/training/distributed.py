@@ -1,66 +1,163 @@
-"""The processes that train: how they are set up, and settings that make them faster."""
+"""Training on several processes, with weights copied to each or sharded over them (FSDP).
+
+With sharding, each process holds a part of every weight, gradient and optimiser state, and weights
+are gathered layer by layer for computing. Checkpoints hold full tensors, so a run may resume on
+another number of processes, or without sharding.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import platform
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 
 import torch
 from accelerate import Accelerator, DistributedType, InitProcessGroupKwargs
 from accelerate.utils import parse_flag_from_env
+from torch import Tensor, nn
+from torch.distributed import ReduceOp, all_reduce, broadcast, get_world_size, is_initialized
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
 
+from agent_model.training.model import Policy, trainable
 from autocoa_bench.errors import UserError
 
 _PLUG_INS = ("DEEPSPEED", "FSDP", "MEGATRON_LM", "PARALLELISM_CONFIG")
-_KINDS = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_KEPT_BYTES = 2**31 - 1
+_SUPPORTED = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
+_TIMEOUT = timedelta(hours=6)  # the main process evaluates alone while the others wait
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_THRESHOLD_BYTES = 2**31 - 1
 
 
-def speed_up(threads: int) -> None:
-    """Fix the number of threads (0: PyTorch's choice), and let the C library keep its memory.
+def create_accelerator(threads: int) -> Accelerator:
+    """Set up this process and join the others. `threads` 0 leaves their number to PyTorch.
 
-    By default glibc hands every freed activation back to the kernel and gets it anew, page by
-    page: measured, a quarter of the time of a step.
+    Raises UserError for a distribution strategy that is not supported.
     """
     if threads:
         torch.set_num_threads(threads)
+    # By default glibc returns every freed activation to the kernel and requests it again page by
+    # page, which took a quarter of a step's time.
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
-        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
-
-
-def start_processes(threads: int) -> Accelerator:
-    """Settle this process, and meet the others, if there are any. Raises UserError for a way to
-    distribute that is not ours."""
-    speed_up(threads)
+        libc.mallopt(_M_MMAP_THRESHOLD, _THRESHOLD_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _THRESHOLD_BYTES)
     for plug_in in _PLUG_INS:
         if parse_flag_from_env(f"ACCELERATE_USE_{plug_in}"):
-            raise _not_ours(plug_in)
-    wait = InitProcessGroupKwargs(timeout=timedelta(hours=6))  # one process plays live episodes
+            raise _unsupported(plug_in)
     accelerator = Accelerator(
-        cpu=not torch.cuda.is_available(), mixed_precision="no", kwargs_handlers=[wait]
+        cpu=not torch.cuda.is_available(),
+        mixed_precision="no",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_TIMEOUT)],
     )
-    if accelerator.distributed_type not in _KINDS:
-        raise _not_ours(accelerator.distributed_type.value)
+    if accelerator.distributed_type not in _SUPPORTED:
+        raise _unsupported(accelerator.distributed_type.value)
     return accelerator
 
 
-def share_of_process(batch: int, processes: int) -> int:
-    """Each process's part of a batch. Raises UserError where parts would not be equal."""
+def batch_per_process(batch: int, processes: int) -> int:
+    """The part of a batch that each process gets. Raises UserError if it cannot be equal."""
     if batch % processes:
         raise UserError(
-            f"batch = {batch} cannot be dealt to {processes} processes evenly; make it a multiple "
-            "of their number"
+            f"batch = {batch} cannot be divided evenly among {processes} processes; make it a "
+            "multiple of their number"
         )
     return batch // processes
 
 
-def _not_ours(way: str) -> UserError:
+def _unsupported(strategy: str) -> UserError:
     return UserError(
-        f"accelerate was told to distribute by {way}, which this trainer does not do; launch it "
-        "with --multi_gpu, and for sliced weights give sharding = 'fsdp' in the recipe"
+        f"accelerate was told to distribute by {strategy}, which this trainer does not support; "
+        "launch it with --multi_gpu, and for sharded weights set sharding = 'fsdp' in the recipe"
     )
+
+
+def shard(policy: Policy, device: torch.device) -> None:
+    """Shard the policy's weights over all processes, decoder layer by decoder layer."""
+    policy.shares_prefix = False  # a layer's weights are gathered for one pass only
+    mesh = init_device_mesh(device.type, (get_world_size(),))
+    precision = MixedPrecisionPolicy(reduce_dtype=torch.float32)
+    layers = set(policy.inner._no_split_modules or ())
+    for module in list(policy.modules()):
+        if type(module).__name__ in layers:
+            fully_shard(module, mesh=mesh, mp_policy=precision)
+    fully_shard(policy, mesh=mesh, mp_policy=precision, reshard_after_forward=True)
+
+
+def broadcast_weights(policy: Policy) -> None:
+    """Copy the trainable weights of the first process to all others."""
+    if is_initialized():
+        for _, weight in trainable(policy):
+            broadcast(weight.data, src=0)
+
+
+def sum_gradients(grads: Sequence[Tensor], weights: Sequence[nn.Parameter]) -> None:
+    """Replace gradients of copied weights by their sums over all processes.
+
+    FSDP has already summed those of sharded weights.
+    """
+    if is_initialized() and not any(isinstance(weight, DTensor) for weight in weights):
+        for work in [all_reduce(grad, ReduceOp.SUM, async_op=True) for grad in grads]:
+            work.wait()
+
+
+def global_norm(norm: Tensor, weights: list[nn.Parameter]) -> Tensor:
+    """The norm of the full gradient from the norm of this process's part."""
+    if not any(isinstance(weight, DTensor) for weight in weights):
+        return norm
+    square = norm.square()
+    all_reduce(square, ReduceOp.SUM)
+    return square.sqrt()
+
+
+def local_shard(tensor: Tensor) -> Tensor:
+    """This process's shard of a tensor, or all of one that is not sharded."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def shard_of(full: Tensor, weight: Tensor) -> Tensor:
+    """The part of a full tensor that corresponds to this process's shard of a weight."""
+    if not isinstance(weight, DTensor):
+        return full
+    mesh, source = weight.device_mesh, full.to(weight.device_mesh.device_type)
+    return distribute_tensor(source, mesh, weight.placements, src_data_rank=None).to_local()
+
+
+def full_tensor(part: Tensor, weight: Tensor) -> Tensor:
+    """The full tensor of which every process has the part matching its shard of a weight.
+
+    All processes must call this.
+    """
+    if not isinstance(weight, DTensor):
+        return part
+    sharded = DTensor.from_local(
+        part,
+        weight.device_mesh,
+        weight.placements,
+        shape=weight.shape,
+        stride=weight.stride(),
+    )
+    return sharded.full_tensor().cpu()
+
+
+def gather_weights(policy: Policy, *, keep: bool) -> dict[str, Tensor] | None:
+    """The model's full weights by name, empty without `keep`; None if no weight is sharded.
+
+    All processes must call this. A weight with two names is listed once; a base model below an
+    adapter is left out, since it is not saved.
+    """
+    weights: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    sharded = False
+    for name, tensor in policy.model.state_dict(keep_vars=True).items():
+        if id(tensor) in seen or (policy.adapted and not tensor.requires_grad):
+            continue
+        seen.add(id(tensor))
+        sharded = sharded or isinstance(tensor, DTensor)
+        full = full_tensor(local_shard(tensor.detach()), tensor)
+        if keep:
+            weights[name] = full
+    return weights if sharded else None

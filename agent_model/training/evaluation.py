@@ -1,4 +1,4 @@
-"""Live episodes: every so often the model in training plays the benchmark's own episodes."""
+"""Evaluation during training: every so often the model runs the benchmark's own episodes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from pathlib import Path
 from random import Random
 from typing import Literal, NamedTuple
 
-from msgspec import Struct
-
 from agent_model.data.filters import STUDENT, is_well_formed
 from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler
 from agent_model.rollout.search_client import SearchClient
 from agent_model.tokens import Tokenizer
-from agent_model.training.config import EvalConfig
+from agent_model.training.config import EvalConfig, GRPOConfig
 from agent_model.training.files import write_records
-from agent_model.training.model import Policy, at_rest
+from agent_model.training.model import Policy, eval_mode
 from autocoa_bench import scoring, tasks
 from autocoa_bench.episode import Dialect, episode, n_actions
 from autocoa_bench.errors import UserError
@@ -25,21 +23,21 @@ from autocoa_bench.search import SearchEngine
 from autocoa_bench.search.factory import has_own_corpus, open_engine
 from autocoa_bench.types import Budget, Question, Record, Score
 
-_SEATS = 32  # episodes at once
+_SLOTS = 32  # episodes at once
 
 
-class Scores(NamedTuple):
-    """Of the episodes: mean exact match, the share that keeps the agent's form (None for another
-    solver's), and the mean number of searches."""
+class EvalScores(NamedTuple):
+    """Mean exact match, the share of well-formed trajectories (None if the solver is not the
+    agent), and the mean number of searches."""
 
     em: float
     formed: float | None
     searches: float
 
 
-class EvalSetup(NamedTuple):
-    """What live episodes are played with, made once; `corpus` is what `search` was opened over,
-    and empty where that brings its own."""
+class EpisodeSetup(NamedTuple):
+    """Everything that episodes need besides the model. `corpus` is empty if the search engine has
+    its own."""
 
     questions: list[Question]
     dialect: Dialect
@@ -48,77 +46,67 @@ class EvalSetup(NamedTuple):
     corpus: str = ""
 
 
-def prepare(live: EvalConfig) -> EvalSetup | None:
-    """Load questions, corpus and solver; None where no tasks are named. Raises UserError."""
-    if not live.tasks:
-        return None
-    budget = Budget(live.max_actions, live.context_tokens, live.step_tokens)
-    cast = EpisodeConfig(
-        live.tasks, live.split, live.count, live.corpus, "bm25", live.top_k, live.solver
-    )
-    return prepare_episodes(cast, budget, "live.")
+def load_evaluation(config: EvalConfig) -> EpisodeSetup | None:
+    """The evaluation of a recipe's `[live]`, or None if it names no tasks. Raises UserError."""
+    return load_episodes(config, config.split, "bm25", "live.") if config.tasks else None
 
 
-class EpisodeConfig(Struct, frozen=True):
-    """What is played: at most `count` questions, from each of the tasks as many."""
+def load_episodes(
+    config: EvalConfig | GRPOConfig, split: Literal["test", "train"], search: str, table: str = ""
+) -> EpisodeSetup:
+    """Load up to `config.count` questions, equally many per task, with solver and search engine.
 
-    tasks: str
-    split: Literal["test", "train"]
-    count: int
-    corpus: str
-    search: str
-    top_k: int
-    solver: str
-
-
-def prepare_episodes(cast: EpisodeConfig, budget: Budget, table: str = "") -> EvalSetup:
-    """Load all of it; `table` is where the recipe names it. Raises UserError."""
-    solver = load_solver(cast.solver)
+    `table` prefixes the recipe's keys in errors. Raises UserError.
+    """
+    solver = load_solver(config.solver)
     if isinstance(solver.plugin, DirectSolver):
         raise UserError(
-            f"episodes in process need a solver with a dialect, and '{cast.solver}' has none"
+            f"training needs a solver with a dialect; {table}solver = '{config.solver}' has none"
         )
-    chosen = tasks.resolve(cast.tasks)
-    share = -(-cast.count // len(chosen))
-    questions = [q for task in chosen for q in tasks.sample(task.load(cast.split), share, 0)]
-    corpus = cast.corpus or tasks.shared_corpus(chosen, cast.split)
-    if not (corpus or has_own_corpus(cast.search)):
-        raise UserError(f"{table}tasks '{cast.tasks}' name no one corpus; give {table}corpus")
-    search = open_engine(cast.search, corpus, cast.top_k)
-    return EvalSetup(questions[: cast.count], solver.plugin, search, budget, corpus)
+    selected = tasks.resolve(config.tasks)
+    share = -(-config.count // len(selected))
+    questions = [q for task in selected for q in tasks.sample(task.load(split), share, 0)]
+    corpus = config.corpus or tasks.shared_corpus(selected, split)
+    if not (corpus or has_own_corpus(search)):
+        raise UserError(f"the tasks '{config.tasks}' do not share a corpus; give {table}corpus")
+    engine = open_engine(search, corpus, config.top_k)
+    return EpisodeSetup(questions[: config.count], solver.plugin, engine, config.budget, corpus)
 
 
-def evaluate(scene: EvalSetup, policy: Policy, tokenizer: Tokenizer, file: Path) -> list[Record]:
-    """Play every question greedily, and write the records to `file`."""
-    episodes = [episode(question, scene.dialect, scene.budget) for question in scene.questions]
-    rollouts = [Rollout(each, Random(0)) for each in episodes]
-    with at_rest(policy), SearchClient(scene.search) as finder:
-        sampler = PolicySampler(policy, tokenizer, min(_SEATS, len(rollouts)), temperature=0)
-        trajectories = rollout(rollouts, sampler, finder)
-    if finder.faults:
-        raise UserError(f"the live episodes' search failed: {finder.faults[0]}")
-    records = [Record(q, 0, t) for q, t in zip(scene.questions, trajectories, strict=True)]
+def evaluate(setup: EpisodeSetup, policy: Policy, tokenizer: Tokenizer, file: Path) -> list[Record]:
+    """Answer every question greedily, and write the records to `file`.
+
+    Raises UserError if a search fails.
+    """
+    episodes = [episode(question, setup.dialect, setup.budget) for question in setup.questions]
+    rollouts = [Rollout(generator, Random(0)) for generator in episodes]
+    with eval_mode(policy), SearchClient(setup.search) as search:
+        sampler = PolicySampler(policy, tokenizer, min(_SLOTS, len(rollouts)), temperature=0)
+        trajectories = rollout(rollouts, sampler, search)
+    if search.faults:
+        raise UserError(f"a search of the evaluation failed: {search.faults[0]}")
+    records = [Record(q, 0, t) for q, t in zip(setup.questions, trajectories, strict=True)]
     write_records(file, records)
     return records
 
 
-def scores(records: Sequence[Record]) -> Scores:
-    """The scores of finished episodes."""
-    exact = scoring.load_scorers(("em",))
-    values = [_value(record, scoring.score_record(record, exact)["em"]) for record in records]
-    played = [record.trajectory for record in records if record.trajectory]
-    formed = [is_well_formed(each) for each in played if each.solver == STUDENT.name]
-    return Scores(
-        em=sum(values) / len(values),
+def mean_scores(records: Sequence[Record]) -> EvalScores:
+    """The scores of finished episodes. Raises UserError if one has no score."""
+    scorers = scoring.load_scorers(("em",))
+    scores = [_value(record, scoring.score_record(record, scorers)["em"]) for record in records]
+    trajectories = [record.trajectory for record in records if record.trajectory]
+    formed = [is_well_formed(t) for t in trajectories if t.solver == STUDENT.name]
+    return EvalScores(
+        em=sum(scores) / len(scores),
         formed=sum(formed) / len(formed) if formed else None,
-        searches=sum(map(n_actions, played)) / len(played),
+        searches=sum(map(n_actions, trajectories)) / len(trajectories),
     )
 
 
 def _value(record: Record, score: Score) -> float:
     if score.value is None:
         raise UserError(
-            f"the live episode of question '{record.question.id}' cannot be scored "
-            f"({score.reason}); name other tasks under live.tasks"
+            f"question '{record.question.id}' of the evaluation cannot be scored "
+            f"({score.reason}); give other live.tasks"
         )
     return score.value

@@ -1,4 +1,4 @@
-"""Doors to the disk, where what goes wrong is said in a sentence."""
+"""Writing a run's files, with errors in one sentence."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-from safetensors import SafetensorError
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Record
 
 
 @contextmanager
-def writing(place: Path) -> Iterator[None]:
-    """Raise UserError where the disk refuses; PyTorch and safetensors have errors of their own."""
+def writing(path: Path) -> Iterator[None]:
+    """Raise UserError if the disk refuses a write, in whichever library."""
+    from safetensors import SafetensorError  # metrics.csv is read where it is not installed
+
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
         full = getattr(error, "errno", 0) == errno.ENOSPC or "No space left" in str(error)
         problem = "the disk is full" if full else first_line(error)
         raise UserError(
-            f"cannot write '{place}': {problem}. The last checkpoint is whole; make room and run "
-            "the same command again to go on from it"
+            f"cannot write '{path}': {problem}. The last checkpoint is intact: make room, then run "
+            "the same command again to resume"
         ) from None
 
 
 def write_records(file: Path, records: Sequence[Record]) -> None:
-    """Write records as JSON lines, to be read; the folder is made where it is not there."""
+    """Write records as JSON lines, creating the folder. Raises UserError."""
     with writing(file):
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
 
 
 def first_line(error: Exception) -> str:
-    """What an error says first, or what it is called."""
+    """The first line of an error's message, or its type if it has none."""
     return str(error).strip().partition("\n")[0][:200] or type(error).__name__

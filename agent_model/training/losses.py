@@ -1,4 +1,4 @@
-"""The losses of the three supervised stages (paper 3.2.2), as functions of log-probabilities.
+"""The losses of the supervised stages (paper 3.2.2), as functions of log-probabilities.
 
 Shapes: B rows of a batch, T tokens, D hidden size, V vocabulary, N trained tokens.
 """
@@ -19,7 +19,7 @@ ALPHA = 0.2
 
 _OWN = frozenset({Kind.THOUGHT, Kind.ACTION, Kind.ANSWER})
 
-TRAINS: Mapping[str, frozenset[Kind]] = MappingProxyType(
+TRAINED_KINDS: Mapping[str, frozenset[Kind]] = MappingProxyType(
     {
         "pretrain": _OWN,
         "sft1": _OWN,
@@ -27,41 +27,42 @@ TRAINS: Mapping[str, frozenset[Kind]] = MappingProxyType(
         "sft3": _OWN | {Kind.OBSERVATION},
     }
 )
-"""The kinds of tokens that enter a stage's loss: stage 3 learns observations too (paper 3.2.2)."""
+"""The kinds of tokens in each stage's loss: stage 3 trains observations too (paper 3.2.2)."""
 
 
 def token_logps(
     hidden: Tensor,
     head: Callable[[Tensor], Tensor],
     ids: Tensor,
-    keep: Tensor,
+    mask: Tensor,
     temperature: float = 1.0,
 ) -> Tensor:
-    """Log-probabilities of the tokens at `keep`, (N,), in row order.
+    """Log-probabilities (N,) of the tokens at `mask`, in row order.
 
-    `hidden` (B, T, D) are a decoder's last states, `ids` (B, T) its input, and `keep` (B, T)
-    says which tokens are scored, each from the position before it; a row's first token cannot
-    be. The head, the dearest matrix of a small model, sees those N positions alone, and its logits
-    are divided by `temperature`.
+    `hidden` (B, T, D) are a decoder's last states, `ids` (B, T) its input, and `mask` (B, T)
+    selects the tokens to score, each from the position before it; a row's first token cannot be
+    scored. Logits are divided by `temperature`.
     """
-    wanted = keep[:, 1:]
-    logits = head(hidden[:, :-1][wanted]).float()
-    if temperature != 1:  # a copy of the largest tensor of all
+    # The head is the largest matrix of a small model, so only the N states before scored tokens
+    # go through it. Dividing by 1 would copy the logits, the largest tensor of all.
+    selected = mask[:, 1:]
+    logits = head(hidden[:, :-1][selected]).float()
+    if temperature != 1:
         logits = logits / temperature
-    return -F.cross_entropy(logits, ids[:, 1:][wanted], reduction="none")
+    return -F.cross_entropy(logits, ids[:, 1:][selected], reduction="none")
 
 
 def mean_logp(logps: Tensor, rows: Tensor, count: int) -> Tensor:
-    """The mean log-probability of each of `count` rows, (count,): P, normalised for length.
+    """P of each of `count` rows, (count,): the mean log-probability of its tokens.
 
-    `rows` (N,) says which row each log-probability belongs to.
+    `rows` (N,) is the row of each log-probability.
     """
     total = logps.new_zeros(count).index_add(0, rows, logps)
     return total / torch.bincount(rows, minlength=count).clamp(min=1)
 
 
 def contrastive(chosen: Tensor, rejected: Tensor, alpha: float = ALPHA) -> Tensor:
-    """Stage 1, by pair: -log sigmoid(P(chosen|c) - P(rejected|c)) - alpha P(chosen|c).
+    """Stage 1, per pair: -log sigmoid(P(chosen|c) - P(rejected|c)) - alpha P(chosen|c).
 
     Both are length-normalised log-probabilities (`mean_logp`) given the shared context c.
     """
@@ -69,7 +70,7 @@ def contrastive(chosen: Tensor, rejected: Tensor, alpha: float = ALPHA) -> Tenso
 
 
 def nll(logps: Tensor) -> Tensor:
-    """Stages 2 and 3: the summed negative log-likelihood of what is trained.
+    """Stages 2 and 3: the summed negative log-likelihood of the trained tokens.
 
     It is a sum so that a step over many batches and processes can divide by all its tokens.
     """

@@ -1,4 +1,4 @@
-"""A training run's folder: who holds it, and run.json, which says all that decided the result."""
+"""A training run's folder: its lock, and run.json with everything that determines the result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Generic
 import msgspec
 from msgspec import Struct
 
-from agent_model.training.checkpoints import Progress, any_in
+from agent_model.training.checkpoints import Progress, has_checkpoint
 from agent_model.training.config import AnyConfig, TrainingConfig, as_resumed
 from agent_model.training.data import DriftCounts
 from agent_model.training.files import writing
@@ -30,7 +30,7 @@ _PACKAGES = ("accelerate", "autocoa-bench", "peft", "torch", "transformers")
 
 
 class Session(Struct, frozen=True):
-    """One start of a run."""
+    """One start of the training command for a run."""
 
     started: str
     processes: int
@@ -40,10 +40,10 @@ class Session(Struct, frozen=True):
 
 
 class Start(Struct, frozen=True):
-    """What a run started from and computes in: the type of the weights, and which these were.
+    """The weights that a run started from, and their dtype.
 
-    `base` and `adapter` are SHA-256 of the weights (of a Hub model its revision); empty where
-    there is none or, in a run of an earlier version, none was recorded.
+    `base` and `adapter` are SHA-256 of the weights (the revision of a Hub model); empty if there
+    are none, or if an earlier version recorded none.
     """
 
     dtype: str = ""
@@ -52,11 +52,11 @@ class Start(Struct, frozen=True):
 
 
 class TrainingRun(Struct, Generic[AnyConfig], frozen=True):
-    """run.json. `data_sha256` is by file, or by task and corpus; hours are of training steps alone,
-    over all sessions. `last` is the last row of metrics.csv.
+    """The content of run.json.
 
-    `retokenised` says of a sample of the data how its tokens would differ if it were not encoded
-    by pieces.
+    `data_sha256` is by file, or by task and corpus. `retokenised` counts the tokens of a sample
+    that would differ if the text were encoded at once. `hours` covers the training steps of all
+    sessions, and `last` is the last row of metrics.csv.
     """
 
     recipe: AnyConfig
@@ -73,19 +73,22 @@ class TrainingRun(Struct, Generic[AnyConfig], frozen=True):
     last: dict[str, Any] | None = None
 
 
-def start(recipe: TrainingConfig, policy: Policy) -> Start:
-    """What a loaded policy is."""
+def starting_point(config: TrainingConfig, policy: Policy) -> Start:
+    """The identity of a loaded policy."""
     return Start(
         dtype=str(next(policy.parameters()).dtype).removeprefix("torch."),
-        base=base_identity(recipe.model, policy),
-        adapter=fingerprint(recipe.adapter) if recipe.adapter else "",
+        base=base_identity(config.model, policy),
+        adapter=fingerprint(config.adapter) if config.adapter else "",
     )
 
 
 @contextmanager
-def lock_folder(out: Path, *, alone: bool) -> Iterator[None]:
-    """Hold a run's folder against other runs; of many processes, one (`alone`) does."""
-    if not alone:
+def lock_folder(out: Path, *, main: bool) -> Iterator[None]:
+    """Lock a run's folder against other runs. Of several processes, only the main one does.
+
+    Raises UserError if the folder is locked or cannot be written.
+    """
+    if not main:
         yield
         return
     try:
@@ -98,15 +101,17 @@ def lock_folder(out: Path, *, alone: bool) -> Iterator[None]:
         yield
     except BlockingIOError:
         raise UserError(
-            f"'{out}' is being trained in by another process; wait for it, or give another --out"
+            f"another process is training in '{out}'; wait for it, or give another --out"
         ) from None
     finally:
         os.close(file)
 
 
 def open_run(out: Path, run: TrainingRun[AnyConfig], processes: int, device: str) -> None:
-    """Write run.json, or add this session to it. Raises UserError where it is another run's, or
-    gone from a run that was begun."""
+    """Write run.json, or add a session to it.
+
+    Raises UserError if it belongs to another run, or is missing although there are checkpoints.
+    """
     versions = {name: version(name) for name in _PACKAGES}
     session = Session(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -117,26 +122,30 @@ def open_run(out: Path, run: TrainingRun[AnyConfig], processes: int, device: str
     )
     file = out / "run.json"
     sessions: tuple[Session, ...] = (session,)
-    if not file.exists() and any_in(out / "checkpoints"):
+    if not file.exists() and has_checkpoint(out / "checkpoints"):
         raise UserError(
-            f"'{out}' has checkpoints and no run.json, which says what they learned from; put it "
-            "back, or give another --out"
+            f"'{out}' has checkpoints but no run.json, which records what they were trained on; "
+            "restore it, or give another --out"
         )
     if file.exists():
-        found: TrainingRun[AnyConfig] = read(file, type(run.recipe))
-        _refuse_other(out, found, run)
-        sessions = (*found.sessions, session)
+        old: TrainingRun[AnyConfig] = read_run(file, type(run.recipe))
+        if changes := differences(old, run):
+            raise UserError(
+                f"'{out}' holds another training run, which differs in {'; '.join(changes)}. Give "
+                "another --out, or the same settings to resume it."
+            )
+        sessions = (*old.sessions, session)
         run = msgspec.structs.replace(
-            run, steps=found.steps, tokens=found.tokens, hours=found.hours, last=found.last
+            run, steps=old.steps, tokens=old.tokens, hours=old.hours, last=old.last
         )
     _write(file, msgspec.structs.replace(run, sessions=sessions))
 
 
 def close_run(out: Path, kind: type[AnyConfig], progress: Progress, last: Struct | None) -> None:
-    """Add to run.json how the run ended."""
+    """Record the end of a run in run.json."""
     file = out / "run.json"
     run = msgspec.structs.replace(
-        read(file, kind),
+        read_run(file, kind),
         steps=progress.step,
         tokens=progress.tokens,
         hours=progress.seconds / 3600,
@@ -145,29 +154,21 @@ def close_run(out: Path, kind: type[AnyConfig], progress: Progress, last: Struct
     _write(file, run)
 
 
-def _refuse_other(out: Path, found: TrainingRun[AnyConfig], run: TrainingRun[AnyConfig]) -> None:
-    if changes := differences(found, run):
-        raise UserError(
-            f"'{out}' holds another training run, which differs in {'; '.join(changes)}. Give "
-            "another --out, or the same settings to resume it."
-        )
-
-
-def differences(found: TrainingRun[AnyConfig], run: TrainingRun[AnyConfig]) -> list[str]:
-    """What a run differs in from another one, of that which decides what is learned."""
-    changes = list(differing(as_resumed(found.recipe, run.recipe), run.recipe))
-    if not changes and found.data_sha256 != run.data_sha256:
-        others = dict(found.data_sha256.items() ^ run.data_sha256.items())
-        changes = [f"the content of {name}" for name in sorted(others)]
-    if found.start != Start():
-        changes += differing(found.start, run.start)
+def differences(old: TrainingRun[AnyConfig], new: TrainingRun[AnyConfig]) -> list[str]:
+    """The differences between two runs that affect what is learned."""
+    changes = list(differing(as_resumed(old.recipe, new.recipe), new.recipe))
+    if not changes and old.data_sha256 != new.data_sha256:
+        changed = dict(old.data_sha256.items() ^ new.data_sha256.items())
+        changes = [f"the content of {name}" for name in sorted(changed)]
+    if old.start != Start():
+        changes += differing(old.start, new.start)
     return changes
 
 
-def read(
+def read_run(
     file: Path, kind: type[AnyConfig], advice: str = "give another --out"
 ) -> TrainingRun[AnyConfig]:
-    """A run's run.json. Raises UserError, which ends in the advice."""
+    """Read a run.json. Raises UserError, ending in the advice."""
     try:
         run: TrainingRun[AnyConfig] = msgspec.json.decode(
             file.read_bytes(),

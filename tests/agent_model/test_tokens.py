@@ -22,7 +22,7 @@ from agent_model.tokens import (
     end_of_turn,
     retokenisation_drift,
 )
-from agent_model.training.losses import TRAINS
+from agent_model.training.losses import TRAINED_KINDS
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Generate, Message, Prompt, Step, Trajectory, Turn
 from support.play import play
@@ -41,7 +41,7 @@ def spelled(encoded: Encoded, kind: Kind, tokenizer: Any) -> str:
 
 
 def trained(encoded: Encoded, stage: str) -> list[bool]:
-    return [kind in TRAINS[stage] for kind in encoded.kinds]
+    return [kind in TRAINED_KINDS[stage] for kind in encoded.kinds]
 
 
 def test_every_kind_of_token_spells_what_its_author_wrote(tokenizer: Any) -> None:
@@ -210,14 +210,14 @@ def test_drift_counts_tokens_that_one_string_would_not_give(tokenizer: Any) -> N
 def test_the_audit_passes_what_the_encoder_makes(make: Any, stage: str, tokenizer: Any) -> None:
     trajectory = make()
     encoded = encode(trajectory, tokenizer)
-    audit(encoded, trained(encoded, stage), TRAINS[stage], trajectory, tokenizer)
+    audit(encoded, trained(encoded, stage), TRAINED_KINDS[stage], trajectory, tokenizer)
 
 
 def test_the_audit_stops_an_observation_that_would_be_learned(tokenizer: Any) -> None:
     trajectory = searched()
     encoded = encode(trajectory, tokenizer)
     with pytest.raises(MaskLeak, match="observation and would enter"):
-        audit(encoded, trained(encoded, "sft3"), TRAINS["sft2"], trajectory, tokenizer)
+        audit(encoded, trained(encoded, "sft3"), TRAINED_KINDS["sft2"], trajectory, tokenizer)
 
 
 def test_the_audit_stops_kinds_that_are_off_by_one_token(tokenizer: Any) -> None:
@@ -225,7 +225,7 @@ def test_the_audit_stops_kinds_that_are_off_by_one_token(tokenizer: Any) -> None
     encoded = encode(trajectory, tokenizer)
     shifted = Encoded(encoded.ids, (Kind.PROMPT, *encoded.kinds[:-1]))
     with pytest.raises(MaskLeak, match="an observation spell"):
-        audit(shifted, trained(shifted, "sft2"), TRAINS["sft2"], trajectory, tokenizer)
+        audit(shifted, trained(shifted, "sft2"), TRAINED_KINDS["sft2"], trajectory, tokenizer)
 
 
 @pytest.mark.parametrize("shift", [0, 1])
@@ -237,7 +237,7 @@ def test_what_a_tokenizer_loses_is_no_leak_and_hides_none(shift: int) -> None:
     kinds = (*[Kind.PROMPT] * shift, *encoded.kinds[: len(encoded.kinds) - shift])
     shifted = Encoded(encoded.ids, kinds)
     with pytest.raises(MaskLeak, match="an observation spell") if shift else nullcontext():
-        audit(shifted, trained(shifted, "sft2"), TRAINS["sft2"], trajectory, lossy)
+        audit(shifted, trained(shifted, "sft2"), TRAINED_KINDS["sft2"], trajectory, lossy)
 
 
 @pytest.mark.parametrize("shift", [0, 1])
@@ -254,7 +254,7 @@ def test_a_space_that_a_tokenizer_puts_before_every_text_is_no_leak_and_hides_no
     kinds = (*[Kind.PROMPT] * shift, *encoded.kinds[: len(encoded.kinds) - shift])
     shifted = Encoded(encoded.ids, kinds)
     with pytest.raises(MaskLeak, match="an observation spell") if shift else nullcontext():
-        audit(shifted, trained(shifted, "sft2"), TRAINS["sft2"], trajectory, spaced)
+        audit(shifted, trained(shifted, "sft2"), TRAINED_KINDS["sft2"], trajectory, spaced)
 
 
 def test_a_single_reply_is_trained_whole_whatever_its_solver(tokenizer: Any) -> None:

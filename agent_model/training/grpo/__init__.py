@@ -1,1 +1,1 @@
-"""GRPO in a simulated and in the real environment (paper, section 3.3)."""
+"""GRPO in a simulated and a real environment (paper 3.3): rollouts, rewards, learning."""

@@ -1,61 +1,89 @@
-"""What a step of GRPO learns from what it played."""
+"""Gradients of the GRPO objective from the rollouts of a step."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 
 from agent_model.tokens import Kind, Tokenizer, audit, encode
 from agent_model.training.config import GRPOConfig
-from agent_model.training.data import Batch, TokenRow, collate, micro_batches, shared_tokens
+from agent_model.training.data import Batch, TokenRow, collate, micro_batches, shared_prefix
 from agent_model.training.grpo.objective import k3, objective
-from agent_model.training.grpo.reference import Reference
 from agent_model.training.grpo.rollouts import Group, has_signal
-from agent_model.training.losses import TRAINS
-from agent_model.training.model import Policy
+from agent_model.training.losses import TRAINED_KINDS
+from agent_model.training.model import Policy, trainable
 from agent_model.training.optimiser import FP32Optimizer
 from autocoa_bench.types import Trajectory
 
-_OWN = TRAINS["sft2"]
+_OWN = TRAINED_KINDS["sft2"]
 
 
-def trained_token_kinds(recipe: GRPOConfig) -> frozenset[Kind]:
-    """The kinds of tokens that are learned from: the policy's own, and what it wrote as search
-    results where the recipe says so."""
-    return _OWN | {Kind.SIMULATED} if recipe.learn_simulated else _OWN
+def trained_token_kinds(config: GRPOConfig) -> frozenset[Kind]:
+    """The kinds of tokens that are trained: the policy's own, and with `learn_simulated` the search
+    results that it wrote."""
+    return _OWN | {Kind.SIMULATED} if config.learn_simulated else _OWN
+
+
+class Reference:
+    """A copy of the trainable weights, from which the policy's divergence is measured.
+
+    Weights that are not trained are the policy's own.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._weights = dict(trainable(policy))
+        self._stored = {name: weight.detach().clone() for name, weight in self._weights.items()}
+
+    @contextmanager
+    def swapped_in(self) -> Iterator[None]:
+        """Let the policy compute with the copied weights, without gradients."""
+        self._swap()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self._swap()
+
+    def _swap(self) -> None:
+        for name, weight in self._weights.items():
+            weight.data, self._stored[name] = self._stored[name], weight.data
 
 
 class Learner:
-    """The policy that learns, what it is held close to, and where its gradients add up."""
+    """The policy with its optimiser, and the reference that it is regularised towards."""
 
-    def __init__(self, recipe: GRPOConfig, policy: Policy, tokenizer: Tokenizer) -> None:
-        """The policy as it is becomes the reference."""
-        self.masters = FP32Optimizer(policy)
+    def __init__(self, config: GRPOConfig, policy: Policy, tokenizer: Tokenizer) -> None:
+        """Copy the current policy as the reference."""
+        self.optimizer = FP32Optimizer(policy)
         self._reference = Reference(policy)
-        self._recipe = recipe
+        self._config = config
         self._policy = policy
         self._tokenizer = tokenizer
 
     def learn(self, groups: Sequence[Group]) -> dict[str, float]:
-        """Collect gradients of groups; sums over the tokens learned from.
+        """Accumulate the gradients of groups; returns sums over the trained tokens.
 
-        A group of equal rewards teaches nothing and is not computed, so that it has no part in the
-        divergence from the reference either; in the loss's denominator it counts.
+        A group of equal rewards has no gradient and is not computed, so it does not count in the
+        divergence from the reference; it does count in the loss's denominator.
         """
-        recipe = self._recipe
-        chosen = [each for group in groups if has_signal(group) for each in group]
-        kinds = trained_token_kinds(recipe)
-        examples = [(row_of(each.trajectory, kinds, self._tokenizer),) for each in chosen]
-        lengths = [int(row.keep.sum()) for (row,) in examples]
+        config = self._config
+        rollouts = [rollout for group in groups if has_signal(group) for rollout in group]
+        kinds = trained_token_kinds(config)
+        examples = [(token_row(r.trajectory, kinds, self._tokenizer),) for r in rollouts]
+        lengths = [int(row.mask.sum()) for (row,) in examples]
         sums = dict.fromkeys(("loss", "kl", "entropy", "learned"), 0.0)
-        shared = shared_tokens(examples) if examples and self._policy.shares else 0
-        [dealt] = micro_batches(examples, recipe.micro_tokens, shared=shared) if examples else [[]]
-        for part in dealt:
+        if not examples:
+            return sums
+        shared = shared_prefix(examples) if self._policy.shares_prefix else 0
+        [parts] = micro_batches(examples, config.micro_tokens, shared=shared)
+        device = next(self._policy.parameters()).device
+        for part in parts:
             self._learn_batch(
-                collate([examples[i] for i in part], next(self._policy.parameters()).device),
-                [chosen[i].advantage for i in part],
+                collate([examples[i] for i in part], device),
+                [rollouts[i].advantage for i in part],
                 [lengths[i] for i in part],
                 sums,
             )
@@ -64,29 +92,29 @@ class Learner:
     def _learn_batch(
         self, batch: Batch, advantages: list[float], lengths: list[int], sums: dict[str, float]
     ) -> None:
-        recipe, device = self._recipe, batch.ids.device
-        with self._reference.standing_in():
-            reference = self._policy(batch.ids, batch.keep, recipe.temperature)
-        logps = self._policy(batch.ids, batch.keep, recipe.temperature)
+        config, device = self._config, batch.ids.device
+        with self._reference.swapped_in():
+            reference = self._policy(batch.ids, batch.mask, config.temperature)
+        logps = self._policy(batch.ids, batch.mask, config.temperature)
         loss = objective(
             logps,
             torch.tensor(advantages, device=device),
             batch.rows,
             torch.tensor(lengths, device=device),
             reference,
-            recipe.kl,
-        ) / (recipe.batch * recipe.group)
+            config.kl,
+        ) / (config.batch * config.group)
         torch.autograd.backward(loss)
-        self.masters.collect()
+        self.optimizer.accumulate()
         sums["loss"] += float(loss.detach())
         sums["kl"] += float(k3(logps.detach(), reference).sum())
         sums["entropy"] -= float(logps.detach().sum())
         sums["learned"] += len(logps)
 
 
-def row_of(trajectory: Trajectory, kinds: frozenset[Kind], tokenizer: Tokenizer) -> TokenRow:
-    """A rollout's tokens, of which those of some kinds are learned from, and no other."""
+def token_row(trajectory: Trajectory, kinds: frozenset[Kind], tokenizer: Tokenizer) -> TokenRow:
+    """The tokens of a rollout, with those of the given kinds in the mask."""
     encoded = encode(trajectory, tokenizer, ends=False)
-    keep = np.array([kind in kinds for kind in encoded.kinds], np.bool_)
-    audit(encoded, keep.tolist(), kinds, trajectory, tokenizer)
-    return TokenRow(np.array(encoded.ids, np.int32), keep)
+    mask = np.array([kind in kinds for kind in encoded.kinds], np.bool_)
+    audit(encoded, mask.tolist(), kinds, trajectory, tokenizer)
+    return TokenRow(np.array(encoded.ids, np.int32), mask)

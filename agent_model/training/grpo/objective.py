@@ -9,28 +9,29 @@ import torch
 from torch import Tensor
 
 _EPSILON = 1e-6
-_MOST = 10.0  # log-ratios to the reference are kept within this, as in the released code
+_MAX_LOG_RATIO = 10.0  # log-ratios to the reference are clamped, as in the released code
 
 
 def advantages(rewards: Tensor, *, by_std: bool) -> Tensor:
-    """Each rollout's reward less its group's mean, (P, K) of (P, K).
+    """Each rollout's reward minus its group's mean, (P, K) of (P, K).
 
-    `by_std` divides by the group's standard deviation (of a sample, plus 1e-6) as the released
-    code does; the paper's formula has no such division. A group of equal rewards gets zeros.
+    `by_std` divides by the group's sample standard deviation plus 1e-6, as the released code does;
+    the paper's formula has no such division. A group of equal rewards gets zeros.
     """
     centred = rewards - rewards.mean(1, keepdim=True)
     if by_std and rewards.shape[1] > 1:
         centred = centred / (rewards.std(1, keepdim=True) + _EPSILON)
-    alike = rewards.amax(1, keepdim=True) == rewards.amin(1, keepdim=True)  # a mean may be rounded
-    return centred.masked_fill(alike, 0.0)
+    # The mean of equal rewards may be rounded, so that they would not cancel exactly.
+    equal = rewards.amax(1, keepdim=True) == rewards.amin(1, keepdim=True)
+    return centred.masked_fill(equal, 0.0)
 
 
 def k3(logps: Tensor, reference: Tensor) -> Tensor:
-    """The estimate of the KL divergence from the reference, token by token, (N,): never below 0.
+    """The per-token estimate (N,) of the KL divergence from the reference, which is never negative.
 
     With d = reference - logps it is exp(d) - d - 1.
     """
-    difference = (reference - logps).clamp(-_MOST, _MOST)
+    difference = (reference - logps).clamp(-_MAX_LOG_RATIO, _MAX_LOG_RATIO)
     return difference.exp() - difference - 1
 
 
@@ -42,15 +43,15 @@ def objective(
     reference: Tensor | None = None,
     kl: float = 0.0,
 ) -> Tensor:
-    """The loss, summed over rollouts: each one's mean over its own trained tokens.
+    """The loss summed over rollouts, of each the mean over its own trained tokens.
 
     `logps` (N,) are the policy's, at the sampling temperature; `advantage` (R,) is each rollout's,
-    `rows` (N,) says which rollout a token is of, and `lengths` (R,) how many tokens each trains.
-    A token's loss is its advantage times minus its ratio to the policy that sampled it, plus `kl`
-    times k3. Every batch is sampled anew and used for one step, so the ratio is 1 and its
-    gradient that of log pi times the advantage, which is the paper's objective; it is never
-    clipped.
+    `rows` (N,) the rollout of each token, and `lengths` (R,) the number of tokens that each trains.
+    A token's loss is minus its advantage times its ratio to the policy that sampled it, plus `kl`
+    times k3.
     """
+    # Every batch is sampled anew and used for one step, so the ratio is 1 and its gradient that of
+    # log pi: this is the paper's objective, and nothing is ever clipped.
     ratio = (logps - logps.detach()).exp()
     loss = -ratio * advantage[rows]
     if reference is not None and kl:

@@ -1,4 +1,4 @@
-"""What a rollout earns (paper 3.3.1): exact match, less a penalty where the form is not kept."""
+"""The reward of a rollout (paper 3.3.1): exact match, or a penalty if it is malformed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Reward(Struct, frozen=True):
-    """One rollout's: `value` is what is learned from; `score` is the scorer's, out of form too."""
+    """The reward `value` of a rollout, and the scorer's `score` whether or not it is well-formed."""
 
     value: float
     score: float
@@ -26,8 +26,8 @@ class Reward(Struct, frozen=True):
 def reward(record: Record, scorer: TextScorer, penalty: float) -> Reward | None:
     """The score of a well-formed rollout; minus the penalty for any other, right or wrong.
 
-    Forced and cut answers are not well-formed. None where there is nothing to score by: the
-    harness's fault, not the policy's.
+    Forced and cut answers are not well-formed. None if there is no score, which is the harness's
+    fault and not the policy's.
     """
     score = score_record(record, {"": scorer})[""].value
     if score is None or record.trajectory is None:
@@ -36,12 +36,12 @@ def reward(record: Record, scorer: TextScorer, penalty: float) -> Reward | None:
     return Reward(score if formed else -penalty, score, formed)
 
 
-def rewarded(record: Record, recipe: GRPOConfig, scorer: TextScorer) -> Reward:
-    """What a record earns by a recipe. Raises UserError where nothing can be scored."""
-    found = reward(record, scorer, recipe.format_penalty)
-    if found is None:
+def rewarded(record: Record, config: GRPOConfig, scorer: TextScorer) -> Reward:
+    """The reward of a record by a config. Raises UserError if it cannot be scored."""
+    result = reward(record, scorer, config.format_penalty)
+    if result is None:
         raise UserError(
-            f"the question '{record.question.id}' cannot be scored by '{recipe.scorer}'; "
-            f"leave it out of '{recipe.tasks}', or name another scorer"
+            f"the question '{record.question.id}' cannot be scored by '{config.scorer}'; "
+            f"remove it from '{config.tasks}', or give another scorer"
         )
-    return found
+    return result

@@ -1,4 +1,4 @@
-"""What a step of GRPO plays, and what that earns."""
+"""The rollouts of a GRPO step, with their rewards and advantages."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from agent_model.rollout.simulator import Simulator
 from agent_model.tokens import Tokenizer
 from agent_model.training.config import GRPOConfig
 from agent_model.training.data import examples_of_step
-from agent_model.training.distributed import share_of_process
-from agent_model.training.evaluation import EvalSetup
+from agent_model.training.distributed import batch_per_process
+from agent_model.training.evaluation import EpisodeSetup
 from agent_model.training.grpo.objective import advantages
 from agent_model.training.grpo.reward import Reward, rewarded
-from agent_model.training.model import Policy, at_rest
+from agent_model.training.model import Policy, eval_mode
 from autocoa_bench.episode import episode, n_actions
 from autocoa_bench.scoring import TextScorer
 from autocoa_bench.types import Question, Record, Trajectory
 
 
 class RolloutContext(NamedTuple):
-    """Who plays, in what, who scores it, and what samples in the policy's place, if anything."""
+    """Everything that the rollouts of a run need; with a `server`, it samples for the policy."""
 
-    recipe: GRPOConfig
+    config: GRPOConfig
     policy: Policy
     tokenizer: Tokenizer
-    scene: EvalSetup
+    setup: EpisodeSetup
     scorer: TextScorer
     server: PolicyServer | None = None
 
     def sampler(self, episodes: int) -> Sampler:
-        """What samples a step's episodes: a server that has the policy's weights, or the policy."""
-        seats, temperature = min(self.recipe.seats, episodes), self.recipe.temperature
+        """A sampler for a step's episodes: the server, or the policy in process."""
+        slots, temperature = min(self.config.seats, episodes), self.config.temperature
         if self.server is not None:
-            return ServerSampler(self.server, seats, temperature)
-        return PolicySampler(self.policy, self.tokenizer, seats, temperature)
+            return ServerSampler(self.server, slots, temperature)
+        return PolicySampler(self.policy, self.tokenizer, slots, temperature)
 
 
-class StepRollouts(NamedTuple):
-    """One rollout, and what it earned, alone and beside its group."""
+class ScoredRollout(NamedTuple):
+    """A rollout with its reward, and its advantage within its group."""
 
     record: Record
     trajectory: Trajectory
@@ -54,84 +54,88 @@ class StepRollouts(NamedTuple):
     advantage: float
 
 
-Group = Sequence[StepRollouts]
+Group = Sequence[ScoredRollout]
 """The rollouts of one question."""
 
 
 def rollouts_of_step(
-    stage: RolloutContext, world: SearchClient | Simulator, step: int, index: int, processes: int
+    context: RolloutContext,
+    search: SearchClient | Simulator,
+    step: int,
+    index: int,
+    processes: int,
 ) -> list[Group]:
-    """The groups of a step (from 0) that fall to process `index`, played in a world.
+    """Run the groups of a step (from 0) that belong to process `index`.
 
-    Its questions and its dice follow from seed and step. Raises UserError where a question cannot
-    be scored, or where every search fails.
+    Questions and random numbers follow from seed and step. Raises UserError if a question cannot be
+    scored.
     """
-    recipe = stage.recipe
-    part = share_of_process(recipe.batch, processes)
-    drawn = examples_of_step(len(stage.scene.questions), recipe.batch, recipe.seed, step)
-    # Dice go by the place in the batch: where an epoch ends within it, a question has two groups.
-    places = range(index * part, (index + 1) * part)
-    dealt = [(place, k) for place in places for k in range(recipe.group)]
-    members = [(stage.scene.questions[drawn[place]], k) for place, k in dealt]
+    config, setup = context.config, context.setup
+    part = batch_per_process(config.batch, processes)
+    questions = examples_of_step(len(setup.questions), config.batch, config.seed, step)
+    # The generator is seeded by the position in the batch and not by the question: if an epoch ends
+    # within the batch, a question may have two groups, which must differ.
+    members = [(i, k) for i in range(index * part, (index + 1) * part) for k in range(config.group)]
+    samples = [(setup.questions[questions[i]], k) for i, k in members]
     rollouts = [
         Rollout(
-            episode(question, stage.scene.dialect, stage.scene.budget),
-            Random(f"{recipe.seed}:{step}:{place}:{k}"),
+            episode(question, setup.dialect, setup.budget),
+            Random(f"{config.seed}:{step}:{i}:{k}"),
         )
-        for (question, _), (place, k) in zip(members, dealt, strict=True)
+        for (question, _), (i, k) in zip(samples, members, strict=True)
     ]
-    with at_rest(stage.policy):
-        trajectories = rollout(rollouts, stage.sampler(len(rollouts)), world)
-    return _grouped(stage, members, trajectories)
+    with eval_mode(context.policy):
+        trajectories = rollout(rollouts, context.sampler(len(rollouts)), search)
+    return _score(context, samples, trajectories)
 
 
-def _grouped(
-    stage: RolloutContext,
-    members: Sequence[tuple[Question, int]],
+def _score(
+    context: RolloutContext,
+    samples: Sequence[tuple[Question, int]],
     trajectories: Sequence[Trajectory],
 ) -> list[Group]:
-    """Each question's rollouts with what they earned."""
-    size = stage.recipe.group
+    """The trajectories in groups, with rewards and advantages."""
+    size = context.config.group
     records = [
         Record(question, k, trajectory)
-        for (question, k), trajectory in zip(members, trajectories, strict=True)
+        for (question, k), trajectory in zip(samples, trajectories, strict=True)
     ]
-    rewards = [rewarded(record, stage.recipe, stage.scorer) for record in records]
-    values = torch.tensor([each.value for each in rewards], dtype=torch.float64).view(-1, size)
-    gained = advantages(values, by_std=stage.recipe.by_std).flatten().tolist()
-    played = list(map(StepRollouts, records, trajectories, rewards, gained))
-    return [played[i : i + size] for i in range(0, len(played), size)]
+    rewards = [rewarded(record, context.config, context.scorer) for record in records]
+    values = torch.tensor([reward.value for reward in rewards], dtype=torch.float64)
+    relative = advantages(values.view(-1, size), by_std=context.config.by_std).flatten().tolist()
+    rollouts = list(map(ScoredRollout, records, trajectories, rewards, relative))
+    return [rollouts[i : i + size] for i in range(0, len(rollouts), size)]
 
 
-def sums_of(groups: Sequence[Group]) -> dict[str, float]:
-    """Sums over rollouts, for the step's row."""
-    played = [each for group in groups for each in group]
-    steps = [step for each in played for step in each.trajectory.steps]
-    facts = [each for one in played for each in facts_stated(one.record)]
+def sum_metrics(groups: Sequence[Group]) -> dict[str, float]:
+    """Sums over rollouts, for `grpo.metrics.step_metrics`."""
+    rollouts = [rollout for group in groups for rollout in group]
+    steps = [step for rollout in rollouts for step in rollout.trajectory.steps]
+    facts = [stated for rollout in rollouts for stated in facts_stated(rollout.record)]
     return {
-        "rollouts": len(played),
+        "rollouts": len(rollouts),
         "groups": len(groups),
         "skipped": sum(not has_signal(group) for group in groups),
-        "reward": sum(each.reward.value for each in played),
-        "em": sum(each.reward.score for each in played),
-        "formed": sum(each.reward.formed for each in played),
-        "cut": sum(each.trajectory.ending != "answered" for each in played),
+        "reward": sum(rollout.reward.value for rollout in rollouts),
+        "em": sum(rollout.reward.score for rollout in rollouts),
+        "formed": sum(rollout.reward.formed for rollout in rollouts),
+        "cut": sum(rollout.trajectory.ending != "answered" for rollout in rollouts),
         "facts": sum(facts),
         "facts_sought": len(facts),
-        "searches": sum(n_actions(each.trajectory) for each in played),
+        "searches": sum(n_actions(rollout.trajectory) for rollout in rollouts),
         "rewritten": sum(step.token_ids is None for step in steps),
         "sampled": sum((step.completion_tokens or 0) for step in steps)
         + sum(len(step.observation_ids or ()) for step in steps),
-        "tokens": sum(_length(each.trajectory) for each in played),
+        "tokens": sum(_length(rollout.trajectory) for rollout in rollouts),
     }
 
 
 def has_signal(group: Group) -> bool:
     """Whether a group's rewards differ, so that there is something to learn from."""
-    return any(each.advantage for each in group)
+    return any(rollout.advantage for rollout in group)
 
 
 def _length(trajectory: Trajectory) -> int:
-    """Tokens of prompt and turn, as the sampler counted them."""
+    """The tokens of prompt and turn, as the sampler counted them."""
     last = trajectory.steps[-1]
     return (last.prompt_tokens or 0) + (last.completion_tokens or 0)

@@ -11,7 +11,8 @@ from agent_model.reproduce import experiment
 from agent_model.reproduce.commands import Command
 from agent_model.reproduce.scale import load_scale
 from agent_model.training.config import load_grpo_config, load_sft_config
-from agent_model.training.grpo.train import scenes
+from agent_model.training.evaluation import load_evaluation
+from agent_model.training.grpo.train import load_training
 from autocoa_bench.errors import UserError
 from autocoa_bench.report.published import paper_tables
 from autocoa_bench.tasks import resolve
@@ -105,7 +106,8 @@ def test_no_command_trains_on_test_questions() -> None:
     assert all("--split" not in command.arguments for command in commands().values())
     assert signature(synth.make).parameters["split"].default == "train"
     config = load_grpo_config(SCALE.recipes / "grpo.toml")
-    scene, watched = scenes(config)
+    watched = load_evaluation(config.live)
+    scene = load_training(config, watched)
     asked = {"scene": scene.questions, "watched": watched.questions if watched else []}
     tested = {question.text for task in resolve(SCALE.tasks) for question in task.load("test")}
     assert all(questions for questions in asked.values())

@@ -16,7 +16,7 @@ from agent_model.trainer_export.write import export_recipe
 from agent_model.training.config import LoraConfig
 from agent_model.training.grpo.learner import Learner
 from agent_model.training.grpo.objective import advantages
-from agent_model.training.grpo.rollouts import StepRollouts
+from agent_model.training.grpo.rollouts import ScoredRollout
 from agent_model.training.model import load_policy
 from autocoa_bench.episode import n_actions
 from autocoa_bench.types import Passage, Record
@@ -76,12 +76,12 @@ def test_trls_first_step_has_the_gradient_that_ours_would_have(
     policy, tokenizer = load_policy(given)
     learner = Learner(given, policy, tokenizer)
     learner.learn(groups(records, given.group))
-    assert found.log[0]["grad_norm"] == pytest.approx(learner.masters.step(0.0), rel=1e-3)
+    assert found.log[0]["grad_norm"] == pytest.approx(learner.optimizer.step(0.0), rel=1e-3)
     assert any(n_actions(each.trajectory) for each in records)
     assert found.log[0]["searches"] == sum(n_actions(each.trajectory) for each in records) / 32
 
 
-def groups(records: list[Record], size: int) -> list[list[StepRollouts]]:
+def groups(records: list[Record], size: int) -> list[list[ScoredRollout]]:
     """Groups as `train grpo` makes them: rewarded by the recipe's scorer, beside their question's
     others."""
     from agent_model.training.grpo.reward import reward
@@ -92,7 +92,7 @@ def groups(records: list[Record], size: int) -> list[list[StepRollouts]]:
     values = torch.tensor([each.value for each in rewards if each]).view(-1, size)
     gained = advantages(values, by_std=False).flatten().tolist()
     played = [
-        StepRollouts(record, record.trajectory, earned, advantage)
+        ScoredRollout(record, record.trajectory, earned, advantage)
         for record, earned, advantage in zip(records, rewards, gained, strict=True)
         if record.trajectory and earned
     ]

@@ -21,6 +21,7 @@ from agent_model.trainer_export.folder import (
 )
 from agent_model.trainer_export.write import export_recipe
 from agent_model.training.config import EvalConfig
+from agent_model.training.evaluation import load_evaluation
 from agent_model.training.grpo import train
 from autocoa_bench import tasks
 from autocoa_bench.errors import UserError
@@ -55,7 +56,8 @@ def test_verls_rows_are_the_questions_that_train_grpo_learns_from(
     place: Path, tmp_path: Path
 ) -> None:
     config = watching(place)
-    scene, watched = train.scenes(config)
+    watched = load_evaluation(config.live)
+    scene = train.load_training(config, watched)
     export_recipe(config, "verl", tmp_path)
     for name, setup in (("train", scene), ("test", watched)):
         assert setup is not None
@@ -68,7 +70,7 @@ def test_trls_rows_have_the_prompts_that_the_episodes_open_with(
     place: Path, tmp_path: Path
 ) -> None:
     config = watching(place)
-    scene, _ = train.scenes(config)
+    scene = train.load_training(config, load_evaluation(config.live))
     export_recipe(config, "trl", tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
     assert [question_of(row) for row in rows] == scene.questions

@@ -116,4 +116,4 @@ def test_a_full_disk_is_said_in_one_sentence(
 
 def test_no_room_for_a_row_is_said_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot write '.*metrics.csv'"), room_for(64):
-        metrics.Metrics(tmp_path / "metrics.csv", 0, metrics.MetricsRow)
+        metrics.Metrics(tmp_path / "metrics.csv", 0, metrics.SFTStep)

@@ -18,7 +18,7 @@ from agent_model.training.data import (
     examples_of_step,
     load_data,
     micro_batches,
-    shared_tokens,
+    shared_prefix,
     trained_tokens,
 )
 from autocoa_bench.errors import UserError
@@ -108,7 +108,7 @@ def test_shared_tokens_are_those_that_all_rows_begin_with(alike: int, shared: in
     lengths = (50, 60, 70)
     ids = [[*range(alike), *[100 + i] * (n - alike)] for i, n in enumerate(lengths)]
     made = tuple(TokenRow(np.array(each, np.int32), np.ones(len(each), np.bool_)) for each in ids)
-    assert shared_tokens([made]) == shared_tokens([(row,) for row in made]) == shared
+    assert shared_prefix([made]) == shared_prefix([(row,) for row in made]) == shared
 
 
 def test_an_example_above_the_budget_is_alone() -> None:

@@ -11,7 +11,7 @@ from agent_model.dialects.search_r1 import SearchR1
 from agent_model.rollout import sampler as sampling
 from agent_model.tokens import encode, end_of_turn
 from agent_model.training.config import EvalConfig, SFTConfig
-from agent_model.training.evaluation import EvalSetup, evaluate, prepare, scores
+from agent_model.training.evaluation import EpisodeSetup, evaluate, prepare, scores
 from agent_model.training.model import Policy, load_policy
 from autocoa_bench.episode import Dialect
 from autocoa_bench.errors import SearchFault, UserError
@@ -27,10 +27,10 @@ SEARCH = "<begin_search> tower </end_search>"
 
 
 @pytest.fixture
-def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EvalSetup:
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EpisodeSetup:
     monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(tmp_path / "cache"))
     _, corpus = write_task(tmp_path, 20)
-    return EvalSetup(QUESTIONS, Agent(shots=0), BM25(corpus, top_k=1), Budget())
+    return EpisodeSetup(QUESTIONS, Agent(shots=0), BM25(corpus, top_k=1), Budget())
 
 
 def said(*texts: str, dialect: Dialect | None = None) -> Record:
@@ -68,7 +68,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Policy, Any]:
 
 
 def test_a_played_answer_is_encoded_as_it_was_sampled(
-    model: tuple[Policy, Any], scene: EvalSetup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: tuple[Policy, Any], scene: EpisodeSetup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy, tokenizer = model
     text = "I know it.\n</think>\n\n\\boxed{Anna}"
@@ -87,7 +87,7 @@ def test_a_played_answer_is_encoded_as_it_was_sampled(
 
 
 def test_a_search_that_fails_ends_the_run_with_its_reason(
-    model: tuple[Policy, Any], scene: EvalSetup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: tuple[Policy, Any], scene: EpisodeSetup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fails(_: str) -> None:
         raise SearchFault("connection", "the server is gone")
@@ -102,6 +102,6 @@ def test_no_tasks_no_episodes() -> None:
     assert prepare(EvalConfig()) is None
 
 
-def test_a_solver_without_a_dialect_of_its_own_name_is_refused(scene: EvalSetup) -> None:
+def test_a_solver_without_a_dialect_of_its_own_name_is_refused(scene: EpisodeSetup) -> None:
     with pytest.raises(UserError, match="unknown solver"):
         prepare(EvalConfig(tasks="bamboogle", solver="agnet"))

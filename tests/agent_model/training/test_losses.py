@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from agent_model.tokens import Kind
-from agent_model.training.losses import TRAINS, contrastive, mean_logp, nll, token_logps
+from agent_model.training.losses import TRAINED_KINDS, contrastive, mean_logp, nll, token_logps
 
 
 def test_the_contrastive_loss_is_the_hand_worked_value() -> None:
@@ -68,7 +68,7 @@ class Toy(nn.Module):
 @pytest.mark.parametrize(("stage", "same"), [("sft2", True), ("sft3", False)])
 def test_observation_labels_reach_stage_3_alone(stage: str, same: bool) -> None:
     kinds = [Kind.PROMPT, Kind.THOUGHT, Kind.ACTION, *[Kind.OBSERVATION] * 3, Kind.ANSWER]
-    keep = torch.tensor([[kind in TRAINS[stage] for kind in kinds]])
+    keep = torch.tensor([[kind in TRAINED_KINDS[stage] for kind in kinds]])
     ids = torch.tensor([[1, 2, 3, 4, 5, 6, 7]])
     other = torch.tensor([[1, 2, 3, 14, 15, 16, 7]])
     found = []

@@ -22,7 +22,7 @@ from agent_model.training.data import Batch, TokenRow, collate
 from agent_model.training.model import (
     Policy,
     checkpoint_of,
-    common_beginning,
+    common_prefix,
     load_policy,
     trainable,
 )
@@ -132,7 +132,7 @@ def test_a_shared_beginning_is_read_in_one_row(
     [([[1, 2, 3], [1, 2, 4]], 2), ([[1, 2], [1, 2]], 1), ([[1, 2], [2, 2]], 0), ([[1, 2]], 0)],
 )
 def test_a_common_beginning_leaves_a_token_of_each_row(ids: list[list[int]], shared: int) -> None:
-    assert common_beginning(torch.tensor(ids)) == shared
+    assert common_prefix(torch.tensor(ids)) == shared
 
 
 @pytest.mark.parametrize("kind", ["lfm2", "openai-gpt"])

@@ -70,7 +70,7 @@ def write_recipe(given: SFTConfig, file: Path) -> Path:
 def curve(out: Path) -> list[tuple[int, float, float, float]]:
     return [
         (row.step, row.loss, row.grad_norm, row.held_out or 0.0)
-        for row in metrics.read(out / "metrics.csv", metrics.MetricsRow)
+        for row in metrics.read(out / "metrics.csv", metrics.SFTStep)
     ]
 
 
@@ -99,7 +99,7 @@ def start(place: Path, out: Path, given: SFTConfig) -> "subprocess.Popen[bytes]"
 @pytest.mark.parametrize("stage", ["sft1", "sft2", "sft3"])
 def test_every_stage_learns(place: Path, tmp_path: Path, stage: str) -> None:
     said = run(recipe(place, stage=stage), tmp_path / "out")
-    rows = metrics.read(tmp_path / "out" / "metrics.csv", metrics.MetricsRow)
+    rows = metrics.read(tmp_path / "out" / "metrics.csv", metrics.SFTStep)
     assert rows[-1].loss < rows[0].loss - 0.05
     assert rows[-1].held_out is not None
     assert (rows[-1].ranked is not None) is (stage == "sft1")
@@ -143,7 +143,7 @@ def test_live_episodes_give_columns_and_trajectories(
     tasks, corpus = write_task(tmp_path, 6)
     short = EvalConfig(tasks, count=3, every=2, corpus=corpus, max_actions=1, step_tokens=8)
     run(recipe(place, max_steps=3, live=short), tmp_path / "out")
-    rows = metrics.read(tmp_path / "out" / "metrics.csv", metrics.MetricsRow)
+    rows = metrics.read(tmp_path / "out" / "metrics.csv", metrics.SFTStep)
     assert [row.live_em is not None for row in rows] == [False, True, True]
     assert (rows[2].live_em, rows[2].live_formed, rows[2].live_searches) == (0.0, 0.0, 0.0)
     for step in (2, 3):
@@ -324,7 +324,7 @@ def test_held_out_examples_meet_no_dropout(place: Path, tmp_path: Path) -> None:
         given = recipe(place, adapter=str(tmp_path / "adapter"), lr=0.0, max_steps=1)
         run(given, tmp_path / f"out-{share}")
         found.append(
-            metrics.read(tmp_path / f"out-{share}" / "metrics.csv", metrics.MetricsRow)[0].held_out
+            metrics.read(tmp_path / f"out-{share}" / "metrics.csv", metrics.SFTStep)[0].held_out
         )
     assert found[0] == found[1]
 
@@ -351,7 +351,7 @@ def test_what_is_not_finite_ends_the_run_before_weights_change(
     given = recipe(place, lr=1e-2, schedule="constant")
     with pytest.raises(UserError, match=rf"the {what} of step 3 is not finite \(lr 0.01\)"):
         run(given, out)
-    assert [row.step for row in metrics.read(out / "metrics.csv", metrics.MetricsRow)] == [1, 2]
+    assert [row.step for row in metrics.read(out / "metrics.csv", metrics.SFTStep)] == [1, 2]
     assert [each.name for each in (out / "checkpoints").iterdir()] == ["step-000002"]
     for weight in weights(out / "checkpoints" / "step-000002" / "model").values():
         assert weight.isfinite().all()

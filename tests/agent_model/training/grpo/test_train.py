@@ -25,7 +25,7 @@ from agent_model.training.grpo.learner import Learner, row_of, trained_token_kin
 from agent_model.training.grpo.metrics import GRPOStep
 from agent_model.training.grpo.reference import Reference
 from agent_model.training.grpo.reward import Reward
-from agent_model.training.grpo.rollouts import StepRollouts
+from agent_model.training.grpo.rollouts import ScoredRollout
 from agent_model.training.model import load_policy, trainable
 from agent_model.training.optimiser import FP32Optimizer
 from autocoa_bench.errors import SearchFault, UserError
@@ -310,10 +310,10 @@ def test_what_the_policy_wrote_as_results_is_learned_from_where_the_recipe_says_
         assert "<search_result>" not in learned
 
 
-def group(*trajectories: Trajectory) -> list[StepRollouts]:
+def group(*trajectories: Trajectory) -> list[ScoredRollout]:
     """Rollouts of a question, the first of which was right."""
     return [
-        StepRollouts(Record(QUESTION, i, each), each, Reward(0.0, 0.0, True), -0.5 if i else 0.5)
+        ScoredRollout(Record(QUESTION, i, each), each, Reward(0.0, 0.0, True), -0.5 if i else 0.5)
         for i, each in enumerate(trajectories)
     ]
 

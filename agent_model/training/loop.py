@@ -1,0 +1,193 @@
+"""The training loop that all stages share: resume, step, evaluate, log, checkpoint."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Generic
+
+import msgspec
+import rich.progress
+from accelerate import Accelerator
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+from agent_model.training import checkpoints, evaluation, run_folder
+from agent_model.training.checkpoints import ModelWriter, Progress
+from agent_model.training.config import AnyConfig
+from agent_model.training.distributed import batch_per_process
+from agent_model.training.metrics import MetricsFile, Row
+from agent_model.training.model import load_policy
+from agent_model.training.optimiser import FP32Optimizer
+from agent_model.training.run_folder import TrainingRun
+from autocoa_bench.types import Record
+
+
+class TrainingLoop(ABC, Generic[AnyConfig, Row]):
+    """One run of training in the folder `out`.
+
+    Subclasses load model and data in `__init__`, where they also place the policy on its devices
+    and set `optimizer` and `steps`.
+    """
+
+    row_type: type[Row]
+    optimizer: FP32Optimizer
+    steps: int
+
+    def __init__(self, config: AnyConfig, out: Path, accelerator: Accelerator) -> None:
+        """Load the evaluation. Raises UserError."""
+        self.config = config
+        self.out = out
+        self.accelerator = accelerator
+        self.evaluation = evaluation.load_evaluation(config.live)
+
+    def load_model(self) -> None:
+        """Load the model. Raises UserError."""
+        self.policy, self.tokenizer = load_policy(self.config)
+        main = self.accelerator.is_main_process
+        self.writer = ModelWriter(self.policy, self.tokenizer, self.config.model, main)
+
+    @abstractmethod
+    def facts(self) -> TrainingRun[AnyConfig]:
+        """The facts for run.json."""
+
+    @abstractmethod
+    def summary(self) -> str:
+        """The run in one line, printed before it starts."""
+
+    @abstractmethod
+    def step(self, progress: Progress) -> tuple[Row, Progress]:
+        """Take one optimiser step. Raises UserError if it diverges."""
+
+    @abstractmethod
+    def plot(self, rows: Sequence[Row]) -> None:
+        """Draw curves.png."""
+
+    def prepare(self, console: Console) -> None:
+        """Prepare a new run's folder, in the main process, after run.json was written."""
+
+    def on_start(self, progress: Progress) -> None:
+        """Check the state of all processes before the first step. Raises UserError."""
+
+    def check(self, rows: Sequence[Row]) -> None:
+        """Check the main process's rows before the first and after every step.
+
+        Raises UserError, in all processes, to stop the run.
+        """
+
+    def evaluate(self, row: Row) -> Row:
+        """The row, with evaluation scores if they are due after this step."""
+        if self.evaluation is None or not self.is_due(row.step, self.config.live.every):
+            return row
+        if self.accelerator.is_main_process:
+            file = self.out / "live" / f"{checkpoints.step_name(row.step)}.jsonl"
+            records = evaluation.evaluate(self.evaluation, self.policy, self.tokenizer, file)
+            row = msgspec.structs.replace(row, **self.evaluation_columns(records))
+        self.accelerator.wait_for_everyone()
+        return row
+
+    def evaluation_columns(self, records: Sequence[Record]) -> Mapping[str, float | None]:
+        """The columns of metrics.csv for the records of an evaluation."""
+        scores = evaluation.mean_scores(records)
+        return {
+            "live_em": scores.em,
+            "live_formed": scores.formed,
+            "live_searches": scores.searches,
+        }
+
+    def is_due(self, step: int, every: int) -> bool:
+        """Whether something is due after this step: every so many steps, and after the last."""
+        return step % every == 0 or step == self.steps
+
+    def run(self, console: Console) -> None:
+        """Train from the last checkpoint, if there is one, to the last step."""
+        main = self.accelerator.is_main_process
+        progress = checkpoints.restore(self.out / "checkpoints", self.optimizer)
+        self.on_start(progress)
+        log = MetricsFile(self.out / "metrics.csv", progress.step, self.row_type) if main else None
+        rows = log.rows if log else []
+        self.check(rows)
+        with Bar(console, progress.step, self.steps, quiet=not main) as bar:
+            while progress.step < self.steps:
+                row, progress = self.step(progress)
+                row = self.evaluate(row)
+                if log is not None:
+                    log.append(row)
+                    bar.add(row.step, row.summary(), shown=row.evaluated)
+                if self.is_due(progress.step, self.config.checkpoint_every):
+                    self._checkpoint(progress, log)
+                self.check(rows)
+        self.writer.save(self.out / "model")
+        if main:
+            last = rows[-1] if rows else None
+            run_folder.close_run(self.out, type(self.config), progress, last)
+            console.print(f"trained: {self.out / 'model'}", highlight=False)
+
+    def _checkpoint(self, progress: Progress, log: MetricsFile[Row] | None) -> None:
+        if log is not None:
+            log.sync()
+        checkpoints.save(self.out / "checkpoints", progress, self.optimizer, self.writer)
+        if log is not None:
+            self.plot(log.rows)
+        self.accelerator.wait_for_everyone()
+
+
+class Bar:
+    """The progress bar: loss, tokens a second and time left."""
+
+    def __init__(self, console: Console, done: int, steps: int, quiet: bool) -> None:
+        self._progress = rich.progress.Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=console,
+            disable=quiet,
+            speed_estimate_period=600,
+        )
+        self._task = self._progress.add_task("", total=steps, completed=done, text="")
+        self._lines = not (quiet or console.is_terminal)
+        self._console = console
+        self._steps = steps
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def add(self, step: int, text: str, *, shown: bool = False) -> None:
+        """Show one more step; where no terminal shows a bar, every tenth and those to be `shown` as
+        a line."""
+        self._progress.update(self._task, completed=step, text=text)
+        if self._lines and (step % 10 == 0 or shown):
+            self._console.print(f"step {step}/{self._steps} · {text}", highlight=False)
+
+
+def train(
+    kind: type[TrainingLoop[AnyConfig, Row]],
+    config: AnyConfig,
+    out: Path,
+    accelerator: Accelerator,
+    console: Console,
+) -> Path:
+    """Run or resume a training in the folder `out`; returns the model's folder, `out/model`."""
+    main = accelerator.is_main_process
+    batch_per_process(config.batch, accelerator.num_processes)
+    with run_folder.lock_folder(out, main=main):
+        loop = kind(config, out, accelerator)
+        if main:
+            run_folder.open_run(
+                out, loop.facts(), accelerator.num_processes, accelerator.device.type
+            )
+            console.print(loop.summary(), highlight=False)
+            loop.prepare(console)
+        accelerator.wait_for_everyone()
+        try:
+            loop.run(console)
+        finally:
+            accelerator.end_training()
+    return out / "model"
