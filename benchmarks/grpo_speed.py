@@ -47,7 +47,7 @@ from agent_model.training.grpo import train
 from agent_model.training.grpo.learner import Learner
 from agent_model.training.grpo.reward import Reward
 from agent_model.training.grpo.rollouts import Group, ScoredRollout
-from agent_model.training.model import eval_mode, dtype_of, load_policy
+from agent_model.training.model import dtype_of, eval_mode, load_policy
 from autocoa_bench.episode import episode, n_actions
 from autocoa_bench.types import Budget, Completion, Generate, Record
 

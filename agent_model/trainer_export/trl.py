@@ -21,7 +21,7 @@ from agent_model.tokens import Tokenizer
 from agent_model.trainer_export.folder import open_export, question_of, reward_of, tokens_of
 from agent_model.training.config import GRPOConfig
 from agent_model.training.distributed import batch_per_process
-from agent_model.training.model import Policy, eval_mode, dtype_of, load_policy
+from agent_model.training.model import Policy, dtype_of, eval_mode, load_policy
 from autocoa_bench.episode import episode, n_actions
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Question, Record, Trajectory

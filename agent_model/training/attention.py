@@ -54,8 +54,8 @@ def forward(
 ) -> tuple[Tensor, None]:
     """Attention with transformers' signature; (B, H, T, D) in, (B, T, H, D) out.
 
-    Without a mask, queries are those of the last positions. Anything but plain causal self-attention
-    (a mask, a bias, a cap) goes to PyTorch's kernel. Raises ValueError for attention sinks, which
+    Without a mask, queries are those of the last positions. Anything but plain causal attention (a
+    mask, a bias, a cap) goes to PyTorch's kernel. Raises ValueError for attention sinks, which
     neither supports.
     """
     if kwargs.get("s_aux") is not None:

@@ -50,10 +50,11 @@ def plot_grpo(rows: Sequence[GRPOStep], path: Path, title: str) -> None:
     lower.plot(steps, [row.searches for row in rows], color="#d94801", label="searches an episode")
     _plot_measured(lower, rows, "entropy", "-", color="#737373", label="entropy")
     lower.set(xlabel="step")
-    right = lower.twinx()
-    _plot_measured(right, rows, "kl", "-", color="#ce1256", label="KL (right)")
     lower.legend(loc="upper left", frameon=False)
-    right.legend(loc="upper right", frameon=False)
+    if any(row.kl is not None for row in rows):
+        right = lower.twinx()
+        _plot_measured(right, rows, "kl", "-", color="#ce1256", label="KL (right)")
+        right.legend(loc="upper right", frameon=False)
     _save(figure, path)
 
 

@@ -143,11 +143,10 @@ def load_policy(config: TrainingConfig) -> tuple[Policy, Tokenizer]:
     _disable_dropout(model)
     policy = Policy(model).eval()
     _check_head(policy, config.model)
-    # Checkpointed activations have no cache; elsewhere the mask would disable PyTorch's fast kernel.
-    policy.shares_prefix = (
-        blocked and not config.gradient_checkpointing and _can_share_prefix(policy)
-    )
-    if config.gradient_checkpointing:
+    if not config.gradient_checkpointing:  # which leaves no cache to share
+        # With any other attention, the mask of a shared prefix disables PyTorch's fast kernel.
+        policy.shares_prefix = blocked and _can_share_prefix(policy)
+    else:
         policy.inner.activation_checkpointing_enable({"use_reentrant": False})
     policy.train()
     return policy, tokenizer

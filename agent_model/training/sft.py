@@ -217,6 +217,6 @@ def _pair_logps(logps: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
 
 def _diverged(quantity: str, step: int, lr: float) -> UserError:
     return UserError(
-        f"the {quantity} of step {step} is not finite (lr {lr:g}); it was not applied, and the last "
-        "checkpoint is intact. Give a smaller lr or a longer warmup, and another --out"
+        f"the {quantity} of step {step} is not finite (lr {lr:g}); it was not applied, and the "
+        "last checkpoint is intact. Give a smaller lr or a longer warmup, and another --out"
     )

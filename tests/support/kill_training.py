@@ -12,7 +12,7 @@ from agent_model.training import metrics, model
 
 at, stage = sys.argv.pop(1).split("-")
 reached = [0]
-add, save = metrics.Metrics.add, model.Policy.save
+add, save = metrics.MetricsFile.append, model.Policy.save
 
 def added(self, row):
     add(self, row)
@@ -29,7 +29,7 @@ def wait():
     print("reached", flush=True)
     signal.pause()
 
-metrics.Metrics.add, model.Policy.save = added, saved
+metrics.MetricsFile.append, model.Policy.save = added, saved
 from autocoa_bench.cli import main
 main()
 """

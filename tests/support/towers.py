@@ -92,4 +92,4 @@ def recipe(place: Path, **changes: Any) -> GRPOConfig:
 def train(given: GRPOConfig, out: Path) -> list[GRPOStep]:
     """Run it; the rows of its metrics."""
     rl.train(given, out, Console(file=io.StringIO()))
-    return metrics.read(out / "metrics.csv", GRPOStep)
+    return metrics.read_metrics(out / "metrics.csv", GRPOStep)

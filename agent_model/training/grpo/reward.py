@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Reward(Struct, frozen=True):
-    """The reward `value` of a rollout, and the scorer's `score` whether or not it is well-formed."""
+    """The reward `value` of a rollout, and the scorer's `score` even if it is malformed."""
 
     value: float
     score: float

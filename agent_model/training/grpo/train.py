@@ -94,7 +94,9 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
         self.load_model()
         self.policy.to(accelerator.device)
         broadcast_weights(self.policy)
-        server = PolicyServer(config.server, self.tokenizer, config.seats) if config.server else None
+        server = (
+            PolicyServer(config.server, self.tokenizer, config.seats) if config.server else None
+        )
         self.context = RolloutContext(config, self.policy, self.tokenizer, setup, scorer, server)
         self.learner = Learner(config, self.policy, self.tokenizer)
         self.optimizer = self.learner.optimizer
@@ -118,9 +120,9 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
 
     def run(self, console: Console) -> None:
         """Train to the last step, with the search engine and the server open."""
-        with SearchClient(self.context.setup.search) as self.search:
-            with self.context.server or nullcontext():
-                super().run(console)
+        server = self.context.server or nullcontext()
+        with SearchClient(self.context.setup.search) as self.search, server:
+            super().run(console)
 
     def check(self, rows: Sequence[GRPOStep]) -> None:
         """Raises UserError, in all processes, if the main one's rows show a collapse."""

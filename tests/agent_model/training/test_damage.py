@@ -49,7 +49,7 @@ def test_a_damaged_checkpoint_says_what_to_delete(place: Path, tmp_path: Path, j
 def test_checkpoints_without_their_run_are_not_gone_on_with(place: Path, tmp_path: Path) -> None:
     run(place, tmp_path / "out")
     (tmp_path / "out" / "run.json").unlink()
-    with pytest.raises(UserError, match=r"has checkpoints and no run\.json"):
+    with pytest.raises(UserError, match=r"has checkpoints but no run\.json"):
         run(place, tmp_path / "out", steps=3)
 
 
@@ -75,7 +75,7 @@ def test_a_checkpoint_of_another_form_says_what_to_delete(place: Path, tmp_path:
     [
         (b"1,", b"one,", "metrics.csv' is damaged"),
         (b"1,", b"\xff,", "metrics.csv' is damaged"),
-        (b"\r\n2,", b"\r\n3,", "does not hold the 2 steps"),
+        (b"\r\n2,", b"\r\n3,", "does not contain the 2 steps"),
     ],
 )
 def test_damaged_metrics_are_not_gone_on_with(
@@ -116,4 +116,4 @@ def test_a_full_disk_is_said_in_one_sentence(
 
 def test_no_room_for_a_row_is_said_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot write '.*metrics.csv'"), room_for(64):
-        metrics.Metrics(tmp_path / "metrics.csv", 0, metrics.SFTStep)
+        metrics.MetricsFile(tmp_path / "metrics.csv", 0, metrics.SFTStep)

@@ -118,7 +118,7 @@ def test_an_example_above_the_budget_is_alone() -> None:
 def test_rows_are_padded_on_the_right_where_nothing_is_trained() -> None:
     batch = collate(examples([3, 5]))
     assert batch.ids.shape == (2, 5)
-    assert batch.keep[0].tolist() == [True] * 3 + [False] * 2
+    assert batch.mask[0].tolist() == [True] * 3 + [False] * 2
     assert batch.rows.tolist() == [0] * 3 + [1] * 5
 
 
@@ -190,7 +190,7 @@ def test_a_file_that_gives_no_example_is_refused(tmp_path: Path) -> None:
     empty = tmp_path / "empty.jsonl"
     empty.touch()
     both = msgspec.structs.replace(recipe(file), data=(str(file), str(empty)))
-    with pytest.raises(UserError, match=r"empty.jsonl' gives no example"):
+    with pytest.raises(UserError, match=r"empty.jsonl' yields no example"):
         load_data(both, make_tokenizer())
 
 
@@ -262,7 +262,7 @@ def test_the_drift_of_a_sample_is_counted(tmp_path: Path) -> None:
 
 def test_a_file_of_another_kind_is_refused_by_line(tmp_path: Path) -> None:
     file = write_pairs(tmp_path / "pairs.jsonl", 2)
-    with pytest.raises(UserError, match="line 1 is no record"):
+    with pytest.raises(UserError, match="line 1 is not a record"):
         load_data(recipe(file), make_tokenizer())
 
 
@@ -274,7 +274,7 @@ def test_of_a_text_every_second_part_is_learned(tmp_path: Path) -> None:
     [(row,)] = data.train
     parts = [tokenizer(part).input_ids for part in ("ab", "cd", "e", "f<|end|>")]
     assert row.ids.tolist() == [token for part in parts for token in part]
-    assert row.keep.tolist() == [bool(i % 2) for i, part in enumerate(parts) for _ in part]
+    assert row.mask.tolist() == [bool(i % 2) for i, part in enumerate(parts) for _ in part]
 
 
 def test_a_text_that_is_learned_whole_opens_with_an_empty_part(tmp_path: Path) -> None:
@@ -282,4 +282,4 @@ def test_a_text_that_is_learned_whole_opens_with_an_empty_part(tmp_path: Path) -
     file.write_text('{"parts": ["", "abc"]}\n')
     tokenizer = make_tokenizer()
     [(row,)] = load_data(recipe(file, stage="pretrain", held_out=0.0), tokenizer).train
-    assert row.keep.tolist() == [False, *[True] * (len(tokenizer("abc").input_ids) - 1)]
+    assert row.mask.tolist() == [False, *[True] * (len(tokenizer("abc").input_ids) - 1)]

@@ -11,7 +11,7 @@ from agent_model.dialects.search_r1 import SearchR1
 from agent_model.rollout import sampler as sampling
 from agent_model.tokens import encode, end_of_turn
 from agent_model.training.config import EvalConfig, SFTConfig
-from agent_model.training.evaluation import EpisodeSetup, evaluate, prepare, scores
+from agent_model.training.evaluation import EpisodeSetup, evaluate, load_evaluation, mean_scores
 from agent_model.training.model import Policy, load_policy
 from autocoa_bench.episode import Dialect
 from autocoa_bench.errors import SearchFault, UserError
@@ -42,22 +42,22 @@ def test_scores_are_exact_match_form_and_searches() -> None:
     right = said(SEARCH, "</think>\n\\boxed{Anna}")
     wrong = said("</think>\n\\boxed{Bert}")
     lost = said("Hm.", "Hm.", "Hm.")
-    assert scores([right, right, wrong, lost]) == (0.5, 0.75, 0.5)
+    assert mean_scores([right, right, wrong, lost]) == (0.5, 0.75, 0.5)
 
 
 def test_reasoning_that_is_never_closed_is_not_well_formed_live_either() -> None:
-    assert scores([said("I know it. \\boxed{Anna}")]) == (1.0, 0.0, 0.0)
+    assert mean_scores([said("I know it. \\boxed{Anna}")]) == (1.0, 0.0, 0.0)
 
 
 def test_a_form_is_judged_of_the_agent_alone() -> None:
     record = said("<answer>Anna</answer>", dialect=SearchR1())
-    assert scores([record]) == (1.0, None, 0.0)
+    assert mean_scores([record]) == (1.0, None, 0.0)
 
 
 def test_an_episode_without_a_score_is_no_silent_zero() -> None:
     record = Record(QUESTIONS[0], 0, fault=FaultNote("timeout", "no reply"))
-    with pytest.raises(UserError, match=r"'q10' cannot be scored \(fault: timeout\)"):
-        scores([record])
+    with pytest.raises(UserError, match=r"'q10' of .* cannot be scored \(fault: timeout\)"):
+        mean_scores([record])
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_a_played_answer_is_encoded_as_it_was_sampled(
     text = "I know it.\n</think>\n\n\\boxed{Anna}"
     monkeypatch.setattr(sampling, "sample_token", saying(tokenizer, text))
     file = tmp_path / "live" / "step-000001.jsonl"
-    assert scores(evaluate(scene, policy, tokenizer, file)) == (1.0, 1.0, 0.0)
+    assert mean_scores(evaluate(scene, policy, tokenizer, file)) == (1.0, 1.0, 0.0)
     assert policy.training
     records = msgspec.json.Decoder(Record).decode_lines(file.read_bytes())
     assert [record.question for record in records] == QUESTIONS
@@ -94,14 +94,14 @@ def test_a_search_that_fails_ends_the_run_with_its_reason(
 
     monkeypatch.setattr(sampling, "sample_token", saying(model[1], SEARCH))
     monkeypatch.setattr(scene.search, "search", fails)
-    with pytest.raises(UserError, match=r"search failed: .*the server is gone"):
+    with pytest.raises(UserError, match=r"a search of the evaluation failed: .*the server is gone"):
         evaluate(scene, *model, tmp_path / "live.jsonl")
 
 
 def test_no_tasks_no_episodes() -> None:
-    assert prepare(EvalConfig()) is None
+    assert load_evaluation(EvalConfig()) is None
 
 
 def test_a_solver_without_a_dialect_of_its_own_name_is_refused(scene: EpisodeSetup) -> None:
     with pytest.raises(UserError, match="unknown solver"):
-        prepare(EvalConfig(tasks="bamboogle", solver="agnet"))
+        load_evaluation(EvalConfig(tasks="bamboogle", solver="agnet"))

@@ -1,4 +1,4 @@
-"""The model in training: its forward pass, its masters, and what it is saved as."""
+"""The model in training: its forward pass, its optimizer, and what it is saved as."""
 
 import contextlib
 import math
@@ -54,8 +54,8 @@ def test_a_row_scores_the_same_alone_and_padded_beside_a_longer_one(model: Path)
     both = collate(rows(30, 70))
     alone = collate(rows(30, 70)[:1])
     with torch.no_grad():
-        together = policy(both.ids, both.keep)[both.rows == 0]
-        expected = policy(alone.ids, alone.keep)
+        together = policy(both.ids, both.mask)[both.rows == 0]
+        expected = policy(alone.ids, alone.mask)
     torch.testing.assert_close(together, expected)
 
 
@@ -105,11 +105,11 @@ def test_what_rows_begin_with_is_computed_once_with_the_same_gradients(
     for shares in (False, True):
         policy = loaded(model, lora=lora)
         policy.inner.set_attn_implementation(register())
-        policy.shares = shares
+        policy.shares_prefix = shares
         for name, weight in trainable(policy):
             if "lora_B" in name:
                 torch.nn.init.normal_(weight, generator=torch.Generator().manual_seed(0))
-        logps = policy(batch.ids, batch.keep)
+        logps = policy(batch.ids, batch.mask)
         (logps * torch.linspace(1, 2, len(logps))).sum().backward()
         found.append((logps, [each.grad for _, each in trainable(policy)]))
     torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-4)
@@ -119,11 +119,11 @@ def test_a_shared_beginning_is_read_in_one_row(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy = loaded(model, dtype="bf16")
-    assert policy.shares
+    assert policy.shares_prefix
     batch, read = begin_alike(40, 70, 48), []
     embed = policy.inner.get_input_embeddings()
     embed.register_forward_hook(lambda *given: read.append(tuple(given[1][0].shape)))
-    policy(batch.ids, batch.keep)
+    policy(batch.ids, batch.mask)
     assert read == [(1, 40), (2, 30)]
 
 
@@ -142,9 +142,9 @@ def test_a_model_that_keeps_more_than_keys_and_values_shares_nothing(
     layers = {"layer_types": ["conv", "full_attention"]} if kind == "lfm2" else {}
     folder = tiny_model(tmp_path, kind, **layers)
     policy = loaded(folder, dtype="bf16", lora=None)
-    assert not policy.shares
+    assert not policy.shares_prefix
     batch = begin_alike(40, 70, 48)
-    assert policy(batch.ids, batch.keep).isfinite().all()
+    assert policy(batch.ids, batch.mask).isfinite().all()
 
 
 def test_a_layer_with_a_window_sees_as_far_behind_a_shared_beginning(tmp_path: Path) -> None:
@@ -154,14 +154,14 @@ def test_a_layer_with_a_window_sees_as_far_behind_a_shared_beginning(tmp_path: P
     for shares in (False, True):
         policy = loaded(folder)
         policy.inner.set_attn_implementation(register())
-        policy.shares = shares
-        said.append(policy(batch.ids, batch.keep))
+        policy.shares_prefix = shares
+        said.append(policy(batch.ids, batch.mask))
     torch.testing.assert_close(*said, rtol=1e-4, atol=1e-4)
 
 
 def test_checkpointed_activations_and_fp32_share_nothing(model: Path) -> None:
-    assert not loaded(model).shares
-    assert not loaded(model, dtype="bf16", gradient_checkpointing=True).shares
+    assert not loaded(model).shares_prefix
+    assert not loaded(model, dtype="bf16", gradient_checkpointing=True).shares_prefix
 
 
 @pytest.mark.parametrize("masked", [True, False])
@@ -180,22 +180,22 @@ def test_attention_of_one_query_a_row_is_pytorchs(masked: bool) -> None:
 def test_bf16_training_scores_as_fp32_does_within_its_precision(model: Path) -> None:
     batch = collate(rows(40, 200))
     with torch.no_grad():
-        exact = loaded(model)(batch.ids, batch.keep)
-        rounded = loaded(model, dtype="bf16")(batch.ids, batch.keep)
+        exact = loaded(model)(batch.ids, batch.mask)
+        rounded = loaded(model, dtype="bf16")(batch.ids, batch.mask)
     torch.testing.assert_close(rounded, exact, rtol=0.02, atol=0.05)
 
 
 def test_a_small_step_moves_masters_that_bf16_weights_could_not_show(model: Path) -> None:
     policy = loaded(model, dtype="bf16", lora=None)
-    masters = FP32Optimizer(policy)
-    before = {k: v.clone() for k, v in masters.state()["weights"].items()}
+    optimizer = FP32Optimizer(policy)
+    before = {k: v.clone() for k, v in optimizer.state()["weights"].items()}
     live = {k: v.detach().clone() for k, v in trainable(policy)}
     batch = collate(rows(60))
-    (-policy(batch.ids, batch.keep).mean()).backward()
-    masters.collect()
-    masters.step(lr=7e-7)
+    (-policy(batch.ids, batch.mask).mean()).backward()
+    optimizer.accumulate()
+    optimizer.step(lr=7e-7)
     name = "model.model.layers.0.mlp.up_proj.weight"
-    moved = (masters.state()["weights"][name] != before[name]).float().mean().item()
+    moved = (optimizer.state()["weights"][name] != before[name]).float().mean().item()
     shown = (dict(trainable(policy))[name] != live[name]).float().mean().item()
     assert moved > 0.95
     assert shown < 0.1
@@ -205,12 +205,12 @@ def test_gradients_of_micro_batches_add_up_to_those_of_the_whole(model: Path) ->
     norms = []
     for groups in ([rows(30, 50)], [rows(30, 50)[:1], rows(30, 50)[1:]]):
         policy = loaded(model)
-        masters = FP32Optimizer(policy)
+        optimizer = FP32Optimizer(policy)
         for group in groups:
             batch = collate(group)
-            (-policy(batch.ids, batch.keep).sum() / 78).backward()
-            masters.collect()
-        norms.append(masters.step(lr=0.0))
+            (-policy(batch.ids, batch.mask).sum() / 78).backward()
+            optimizer.accumulate()
+        norms.append(optimizer.step(lr=0.0))
     assert norms[0] == pytest.approx(norms[1], rel=1e-5)
 
 
@@ -226,7 +226,7 @@ def test_an_adapter_is_saved_in_pefts_format_and_gone_on_from(model: Path, tmp_p
     batch = collate(rows(30))
     with torch.no_grad():
         torch.testing.assert_close(
-            again(batch.ids, batch.keep), policy(batch.ids, batch.keep), rtol=0, atol=0
+            again(batch.ids, batch.mask), policy(batch.ids, batch.mask), rtol=0, atol=0
         )
     assert [name for name, _ in trainable(again)] == [name for name, _ in trainable(policy)]
 
@@ -240,7 +240,7 @@ def test_dropout_that_a_model_and_an_adapter_bring_is_left_out(model: Path, tmp_
     with torch.no_grad():
         for _, weight in trainable(policy):
             weight.add_(0.05)
-        assert policy(batch.ids, batch.keep).equal(policy(batch.ids, batch.keep))
+        assert policy(batch.ids, batch.mask).equal(policy(batch.ids, batch.mask))
 
 
 def an_adapter(model: Path, folder: Path) -> Path:
@@ -253,7 +253,7 @@ def an_adapter(model: Path, folder: Path) -> Path:
     [
         ({"rank": 8}, "has rank 16, alpha 32"),
         ({"alpha": 16}, "has rank 16, alpha 32"),
-        ({"targets": ["q_proj"]}, "recipe's lora has 16, 32 and q_proj"),
+        ({"targets": ["q_proj"]}, "recipe's lora has rank 16, alpha 32 and targets q_proj"),
     ],
 )
 def test_an_adapter_of_another_form_is_refused(
@@ -267,7 +267,7 @@ def test_an_adapter_of_another_form_is_refused(
 def test_an_adapter_of_another_model_is_refused(model: Path, tmp_path: Path) -> None:
     folder = an_adapter(model, tmp_path / "adapter")
     edit_json(folder / "adapter_config.json", base_model_name_or_path="smollm2-135m-instruct")
-    with pytest.raises(UserError, match="was made on the model 'smollm2-135m-instruct'"):
+    with pytest.raises(UserError, match="was trained on the model 'smollm2-135m-instruct'"):
         loaded(model, adapter=str(folder))
 
 
@@ -360,13 +360,13 @@ def test_a_gguf_without_its_reader_names_the_extra(
 
 def test_a_step_on_a_gradient_that_is_not_finite_changes_nothing(model: Path) -> None:
     policy = loaded(model)
-    masters = FP32Optimizer(policy)
-    before = {name: weight.clone() for name, weight in masters.state()["weights"].items()}
+    optimizer = FP32Optimizer(policy)
+    before = {name: weight.clone() for name, weight in optimizer.state()["weights"].items()}
     batch = collate(rows(30))
-    (policy(batch.ids, batch.keep).sum() * float("inf")).backward()
-    masters.collect()
-    assert not math.isfinite(masters.step(lr=1e-2))
-    for name, weight in masters.state()["weights"].items():
+    (policy(batch.ids, batch.mask).sum() * float("inf")).backward()
+    optimizer.accumulate()
+    assert not math.isfinite(optimizer.step(lr=1e-2))
+    for name, weight in optimizer.state()["weights"].items():
         assert torch.equal(weight, before[name])
 
 
@@ -385,7 +385,7 @@ def test_checkpointed_activations_change_no_gradient(model: Path) -> None:
     found = []
     for checkpointing in (False, True):
         policy = loaded(model, gradient_checkpointing=checkpointing)
-        policy(batch.ids, batch.keep).sum().backward()
+        policy(batch.ids, batch.mask).sum().backward()
         found.append([each.grad for _, each in trainable(policy)])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other)
@@ -404,5 +404,5 @@ def test_a_model_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_adapter_for_layers_that_are_not_there_is_refused(model: Path) -> None:
-    with pytest.raises(UserError, match="no adapter can be put on this model"):
+    with pytest.raises(UserError, match="cannot add an adapter to this model"):
         loaded(model, lora={"targets": ["c_attn"]})

@@ -70,7 +70,7 @@ def write_recipe(given: SFTConfig, file: Path) -> Path:
 def curve(out: Path) -> list[tuple[int, float, float, float]]:
     return [
         (row.step, row.loss, row.grad_norm, row.held_out or 0.0)
-        for row in metrics.read(out / "metrics.csv", metrics.SFTStep)
+        for row in metrics.read_metrics(out / "metrics.csv", metrics.SFTStep)
     ]
 
 
@@ -99,7 +99,7 @@ def start(place: Path, out: Path, given: SFTConfig) -> "subprocess.Popen[bytes]"
 @pytest.mark.parametrize("stage", ["sft1", "sft2", "sft3"])
 def test_every_stage_learns(place: Path, tmp_path: Path, stage: str) -> None:
     said = run(recipe(place, stage=stage), tmp_path / "out")
-    rows = metrics.read(tmp_path / "out" / "metrics.csv", metrics.SFTStep)
+    rows = metrics.read_metrics(tmp_path / "out" / "metrics.csv", metrics.SFTStep)
     assert rows[-1].loss < rows[0].loss - 0.05
     assert rows[-1].held_out is not None
     assert (rows[-1].ranked is not None) is (stage == "sft1")
@@ -143,7 +143,7 @@ def test_live_episodes_give_columns_and_trajectories(
     tasks, corpus = write_task(tmp_path, 6)
     short = EvalConfig(tasks, count=3, every=2, corpus=corpus, max_actions=1, step_tokens=8)
     run(recipe(place, max_steps=3, live=short), tmp_path / "out")
-    rows = metrics.read(tmp_path / "out" / "metrics.csv", metrics.SFTStep)
+    rows = metrics.read_metrics(tmp_path / "out" / "metrics.csv", metrics.SFTStep)
     assert [row.live_em is not None for row in rows] == [False, True, True]
     assert (rows[2].live_em, rows[2].live_formed, rows[2].live_searches) == (0.0, 0.0, 0.0)
     for step in (2, 3):
@@ -182,8 +182,8 @@ def test_a_folder_in_use_is_refused(place: Path, tmp_path: Path) -> None:
     from agent_model.training.run_folder import lock_folder
 
     with (
-        lock_folder(tmp_path / "out", alone=True),
-        pytest.raises(UserError, match="is being trained in by another process"),
+        lock_folder(tmp_path / "out", main=True),
+        pytest.raises(UserError, match="another process is training in"),
     ):
         run(recipe(place), tmp_path / "out")
 
@@ -295,7 +295,7 @@ def test_processes_that_went_different_ways_are_refused(place: Path, tmp_path: P
     environment = {**ENVIRONMENT, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(line, env=environment, capture_output=True, timeout=300)
     assert done.returncode != 0
-    assert re.search(rb"error: the processes do not agree .* 4 \w{8}, 0 \w{8}\); give", done.stderr)
+    assert re.search(rb"error: the processes do not agree .*: 4 \w{8}, 0 \w{8}; give", done.stderr)
 
 
 @pytest.mark.parametrize("way", ["FSDP", "DEEPSPEED"])
@@ -308,7 +308,7 @@ def test_a_way_to_distribute_that_is_not_ours_is_refused(
 
 
 def test_slices_over_one_process_are_refused(place: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="and there is one"):
+    with pytest.raises(UserError, match="but there is only one"):
         run(recipe(place, sharding="fsdp"), tmp_path / "out")
 
 
@@ -324,7 +324,9 @@ def test_held_out_examples_meet_no_dropout(place: Path, tmp_path: Path) -> None:
         given = recipe(place, adapter=str(tmp_path / "adapter"), lr=0.0, max_steps=1)
         run(given, tmp_path / f"out-{share}")
         found.append(
-            metrics.read(tmp_path / f"out-{share}" / "metrics.csv", metrics.SFTStep)[0].held_out
+            metrics.read_metrics(tmp_path / f"out-{share}" / "metrics.csv", metrics.SFTStep)[
+                0
+            ].held_out
         )
     assert found[0] == found[1]
 
@@ -346,12 +348,15 @@ def test_what_is_not_finite_ends_the_run_before_weights_change(
             nothing = nothing / nothing if what == "loss" else nothing.sqrt()
         return nothing - logps.sum()
 
-    monkeypatch.setattr(sft, "draw", drawn)
+    monkeypatch.setattr(sft, "examples_of_step", drawn)
     monkeypatch.setattr(sft, "nll", spoilt)
     given = recipe(place, lr=1e-2, schedule="constant")
     with pytest.raises(UserError, match=rf"the {what} of step 3 is not finite \(lr 0.01\)"):
         run(given, out)
-    assert [row.step for row in metrics.read(out / "metrics.csv", metrics.SFTStep)] == [1, 2]
+    assert [row.step for row in metrics.read_metrics(out / "metrics.csv", metrics.SFTStep)] == [
+        1,
+        2,
+    ]
     assert [each.name for each in (out / "checkpoints").iterdir()] == ["step-000002"]
     for weight in weights(out / "checkpoints" / "step-000002" / "model").values():
         assert weight.isfinite().all()
@@ -395,7 +400,7 @@ def test_a_run_of_an_earlier_version_is_gone_on_with(place: Path, tmp_path: Path
 def test_a_missing_extra_shows_at_the_start(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("sft", "metrics"):
+    for name in ("sft", "curves"):
         monkeypatch.delitem(sys.modules, f"agent_model.training.{name}")
         monkeypatch.delattr(f"agent_model.training.{name}")
     for name in [name for name in sys.modules if name.startswith("matplotlib")]:

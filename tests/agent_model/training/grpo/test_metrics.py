@@ -1,10 +1,10 @@
-"""When a run of reinforcement learning has collapsed, by its rows."""
+"""When a run of reinforcement learning has collapse, by its rows."""
 
 from __future__ import annotations
 
 import msgspec
 
-from agent_model.training.grpo.metrics import GRPOStep, collapsed
+from agent_model.training.grpo.metrics import GRPOStep, collapse
 
 GOOD = GRPOStep(
     step=1,
@@ -39,26 +39,26 @@ def rows(*changes: dict[str, float]) -> list[GRPOStep]:
 
 def test_a_fall_below_half_of_the_best_is_a_collapse_and_is_told() -> None:
     fine, bad = {"reward": 0.5}, {"reward": 0.2}
-    assert collapsed(rows(*[fine] * 3, *[bad] * 3), 3) == (
-        "over 3 steps the mean reward was 0.20, where it had been 0.50"
+    assert collapse(rows(*[fine] * 3, *[bad] * 3), 3) == (
+        "over 3 steps the mean reward was 0.20, after a best of 0.50"
     )
-    assert collapsed(rows(*[{"formed": 0.9}] * 3, *[{"formed": 0.3}] * 3), 3) == (
-        "over 3 steps the share of rollouts in form was 0.30, where it had been 0.90"
+    assert collapse(rows(*[{"formed": 0.9}] * 3, *[{"formed": 0.3}] * 3), 3) == (
+        "over 3 steps the share of well-formed rollouts was 0.30, after a best of 0.90"
     )
 
 
 def test_a_fall_of_few_steps_or_by_little_is_none() -> None:
     fine, bad = {"reward": 0.5}, {"reward": 0.2}
-    assert not collapsed(rows(*[fine] * 4, *[bad] * 2), 3)
-    assert not collapsed(rows(*[{"reward": 0.12}] * 3, *[{"reward": 0.03}] * 3), 3)
-    assert not collapsed(rows(*[bad] * 3, *[fine] * 3), 3)
+    assert not collapse(rows(*[fine] * 4, *[bad] * 2), 3)
+    assert not collapse(rows(*[{"reward": 0.12}] * 3, *[{"reward": 0.03}] * 3), 3)
+    assert not collapse(rows(*[bad] * 3, *[fine] * 3), 3)
 
 
 def test_steps_that_teach_nothing_are_a_collapse_unless_all_is_right() -> None:
     idle = {"skipped": 1.0, "reward": -0.2}
-    assert "all rollouts of each question earned alike (-0.20 on average)" in collapsed(
+    assert "all rollouts of each question have had equal rewards (-0.20 on average)" in collapse(
         rows(*[idle] * 3), 3
     )
-    assert not collapsed(rows(*[idle] * 2), 3)
-    assert not collapsed(rows(*[{"skipped": 1.0, "reward": 1.0}] * 3), 3)
-    assert not collapsed(rows(*[idle] * 9), 0)
+    assert not collapse(rows(*[idle] * 2), 3)
+    assert not collapse(rows(*[{"skipped": 1.0, "reward": 1.0}] * 3), 3)
+    assert not collapse(rows(*[idle] * 9), 0)

@@ -21,9 +21,8 @@ from agent_model.training import losses, metrics
 from agent_model.training import model as policy
 from agent_model.training.config import EvalConfig, GRPOConfig, LoraConfig, load_grpo_config
 from agent_model.training.grpo import rollouts as rl_play
-from agent_model.training.grpo.learner import Learner, row_of, trained_token_kinds
+from agent_model.training.grpo.learner import Learner, Reference, token_row, trained_token_kinds
 from agent_model.training.grpo.metrics import GRPOStep
-from agent_model.training.grpo.reference import Reference
 from agent_model.training.grpo.reward import Reward
 from agent_model.training.grpo.rollouts import ScoredRollout
 from agent_model.training.model import load_policy, trainable
@@ -54,7 +53,7 @@ TIMES = ("rollout_seconds", "seconds", "tokens_per_second")
 
 def told(out: Path) -> list[dict[str, Any]]:
     """What steps came to, without the time that they took."""
-    rows = map(msgspec.structs.asdict, metrics.read(out / "metrics.csv", GRPOStep))
+    rows = map(msgspec.structs.asdict, metrics.read_metrics(out / "metrics.csv", GRPOStep))
     return [{name: row[name] for name in row if name not in TIMES} for row in rows]
 
 
@@ -139,13 +138,17 @@ def test_a_policy_that_learns_nothing_any_more_is_stopped_with_the_reason(
     place: Path, tmp_path: Path
 ) -> None:
     given = recipe(place, temperature=1e-3, step_tokens=4, patience=2)  # nothing is ever finished
-    with pytest.raises(UserError, match=r"has collapsed: in 2 steps all rollouts .* earned alike"):
+    with pytest.raises(
+        UserError, match=r"has collapsed: for 2 steps all .* have had equal rewards"
+    ):
         train(given, tmp_path / "out")
-    assert [row.step for row in metrics.read(tmp_path / "out" / "metrics.csv", GRPOStep)] == [1, 2]
+    assert [
+        row.step for row in metrics.read_metrics(tmp_path / "out" / "metrics.csv", GRPOStep)
+    ] == [1, 2]
     assert (tmp_path / "out" / "checkpoints" / "step-000002").is_dir()
     with pytest.raises(UserError, match="has collapsed"):  # again, and nothing more is learned
         train(given, tmp_path / "out")
-    assert len(metrics.read(tmp_path / "out" / "metrics.csv", GRPOStep)) == 2
+    assert len(told(tmp_path / "out")) == 2
     assert not (tmp_path / "out" / "model").exists()
     rows = train(msgspec.structs.replace(given, patience=0), tmp_path / "out")
     assert len(rows) == 6
@@ -162,7 +165,7 @@ def test_every_rollout_of_a_step_has_dice_of_its_own(
         thrown.extend(each.rng.random() for each in rollouts)
         raise UserError("enough was seen")
 
-    monkeypatch.setattr(rl_play, "roll_out", noted)
+    monkeypatch.setattr(rl_play, "rollout", noted)
     with pytest.raises(UserError, match="enough was seen"):
         train(recipe(place, count=3, batch=8, group=2), tmp_path / "out")
     assert len(thrown) == len(set(thrown)) == 16
@@ -260,7 +263,7 @@ def test_the_reference_is_where_the_run_started(place: Path, lora: LoraConfig | 
     for _, weight in trainable(given):
         weight.data = weight.data + 0.1
     moved = given(ids, keep).detach()
-    with reference.standing_in():
+    with reference.swapped_in():
         assert given(ids, keep).equal(before)
         if lora:  # a new adapter's reference is the model without it
             with given.model.disable_adapter():
@@ -273,8 +276,8 @@ def test_only_the_policys_own_tokens_are_learned_from(place: Path) -> None:
     _, tokenizer = load_policy(recipe(place))
     for texts in (SEARCHED, ["Well.", "Well, well.", "Anna}"]):  # nudged, and forced to answer
         made, _ = play(Agent(shots=0), texts)
-        row = row_of(made, trained_token_kinds(recipe(place)), tokenizer)
-        learned = tokenizer.decode(row.ids[row.keep], clean_up_tokenization_spaces=False)
+        row = token_row(made, trained_token_kinds(recipe(place)), tokenizer)
+        learned = tokenizer.decode(row.ids[row.mask], clean_up_tokenization_spaces=False)
         assert learned.removesuffix("<|im_end|>") == "".join(texts)
 
 
@@ -284,8 +287,8 @@ def test_an_answer_that_runs_into_a_stop_string_is_learned_as_it_was_sampled(pla
     ids = tuple(tokenizer(text).input_ids)
     said = Completion(text, stop_string="<search_result>", token_ids=ids)
     made, _ = play(Agent(shots=0), [said])
-    row = row_of(made, trained_token_kinds(recipe(place)), tokenizer)
-    assert tuple(row.ids[row.keep]) == ids
+    row = token_row(made, trained_token_kinds(recipe(place)), tokenizer)
+    assert tuple(row.ids[row.mask]) == ids
 
 
 def simulated(trajectory: Trajectory, tokenizer: Any) -> Trajectory:
@@ -304,8 +307,8 @@ def test_what_the_policy_wrote_as_results_is_learned_from_where_the_recipe_says_
     made = simulated(play(Agent(shots=0), SEARCHED)[0], tokenizer)
     for learn in (False, True):
         kinds = trained_token_kinds(recipe(place, learn_simulated=learn))
-        row = row_of(made, kinds, tokenizer)
-        learned = tokenizer.decode(row.ids[row.keep], clean_up_tokenization_spaces=False)
+        row = token_row(made, kinds, tokenizer)
+        learned = tokenizer.decode(row.ids[row.mask], clean_up_tokenization_spaces=False)
         assert ("Anna built the tower." in learned) is learn
         assert "<search_result>" not in learned
 
@@ -330,7 +333,7 @@ def learned(
         return score(hidden, head, labels, keep, *rest)
 
     monkeypatch.setattr(policy, "token_logps", scored)
-    monkeypatch.setattr(FP32Optimizer, "collect", lambda _: None)
+    monkeypatch.setattr(FP32Optimizer, "accumulate", lambda _: None)
     model, tokenizer = load_policy(given)
     learner = Learner(given, model, tokenizer)
     for _, weight in trainable(model):  # away from the reference, so that it pulls back
@@ -373,7 +376,7 @@ def test_a_question_that_is_watched_is_not_learned_from(place: Path, tmp_path: P
     assert rows[0].live_reward is not None
     assert -0.2 <= rows[0].live_reward <= 1
     everything = msgspec.structs.replace(watched, count=16)
-    with pytest.raises(UserError, match=r"all 16 questions of .* are live episodes' too"):
+    with pytest.raises(UserError, match=r"all 16 questions of .* are used by the evaluation"):
         train(recipe(place, live=everything), tmp_path / "none")
 
 
@@ -385,14 +388,16 @@ def test_another_solvers_form_is_refused(place: Path, tmp_path: Path) -> None:
 def test_a_server_for_all_weights_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "grpo.toml"
     file.write_text('stage = "grpo"\nmodel = "m"\nlora = false\nserver = "http://there:8000"\n')
-    with pytest.raises(UserError, match="a server is given adapters alone: give lora, or leave"):
+    with pytest.raises(UserError, match="a server takes only adapters; give lora, or leave"):
         load_grpo_config(file)
 
 
 def test_more_simulated_steps_than_there_are_steps_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "recipe.toml"
     file.write_text('model = "m"\nmax_steps = 8\nsimulated_steps = 9\n')
-    with pytest.raises(UserError, match="simulated_steps = 9, of max_steps = 8; it takes at most"):
+    with pytest.raises(
+        UserError, match="simulated_steps = 9, which is more than its max_steps = 8"
+    ):
         load_grpo_config(file)
 
 

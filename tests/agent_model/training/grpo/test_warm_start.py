@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from agent_model.training import metrics
 from agent_model.training.config import GRPOConfig
 from agent_model.training.grpo.metrics import GRPOStep
-from agent_model.training.warm_start import first_difference
+from agent_model.training.grpo.warm_start import last_shared_step
 from autocoa_bench.errors import UserError
 from support.towers import recipe, teach_either, train
 
@@ -37,7 +37,7 @@ def given(place: Path, **changes: object) -> GRPOConfig:
 
 
 def told(out: Path) -> list[dict[str, object]]:
-    rows = map(msgspec.structs.asdict, metrics.read(out / "metrics.csv", GRPOStep))
+    rows = map(msgspec.structs.asdict, metrics.read_metrics(out / "metrics.csv", GRPOStep))
     return [{name: row[name] for name in row.keys() - TIMES} for row in rows]
 
 
@@ -52,8 +52,8 @@ def test_a_run_that_begins_as_another_is_the_run_that_computes_all_of_it(
     assert told(begun) == told(whole)
     assert [row["environment"] for row in told(begun)].count("simulated") == switch
     assert {file.name for file in (begun / "rollouts").iterdir()} == before
-    taken = metrics.read(begun / "metrics.csv", GRPOStep)[:read]
-    assert taken == metrics.read(place / "simulated" / "metrics.csv", GRPOStep)[:read]
+    taken = metrics.read_metrics(begun / "metrics.csv", GRPOStep)[:read]
+    assert taken == metrics.read_metrics(place / "simulated" / "metrics.csv", GRPOStep)[:read]
     weights = [load_file(out / "model" / "model.safetensors") for out in (whole, begun)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
@@ -62,19 +62,19 @@ def test_a_run_of_other_settings_is_not_begun_as(place: Path, tmp_path: Path) ->
     other = msgspec.structs.replace(
         given(place, simulated_steps=4, begins=str(place / "simulated")), kl=0.5
     )
-    with pytest.raises(UserError, match=r"does not begin as .* which differs in .*kl"):
+    with pytest.raises(UserError, match=r"cannot start from .* which differs in .*kl"):
         train(other, tmp_path / "out")
 
 
 def test_a_run_that_parts_at_once_is_not_begun_as(place: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="parts from it before step 1"):
+    with pytest.raises(UserError, match="differs from step 1 on"):
         train(given(place, begins=str(place / "simulated")), tmp_path / "out")
 
 
 @pytest.mark.parametrize(
     ("file", "content", "problem"),
     [
-        ("metrics.csv", b"", "does not hold the 4 steps that were trained; leave begins out"),
+        ("metrics.csv", b"", "does not contain the 4 steps of the checkpoint; leave begins out"),
         ("metrics.csv", b"step\none\n", "is damaged .* leave begins out"),
         ("checkpoints/step-000004/state.pt", b"junk", "the checkpoint .*step-000004' is damaged"),
     ],
@@ -111,9 +111,9 @@ def test_runs_part_where_the_first_of_them_leaves_simulation_or_ends(
         GRPOConfig(stage="grpo", model="m", max_steps=steps, simulated_steps=simulated)
         for steps, simulated in (one, other)
     ]
-    assert first_difference(*made) == step
+    assert last_shared_step(*made) == step
 
 
 def test_a_learning_rate_that_falls_over_other_steps_shares_none() -> None:
     made = GRPOConfig(stage="grpo", model="m", schedule="cosine", max_steps=48)
-    assert first_difference(made, msgspec.structs.replace(made, max_steps=24)) == 0
+    assert last_shared_step(made, msgspec.structs.replace(made, max_steps=24)) == 0
