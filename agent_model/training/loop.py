@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Generic
 
 import msgspec
-import rich.progress
 from accelerate import Accelerator
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from agent_model.training import checkpoints, evaluation, run_folder
 from agent_model.training.checkpoints import ModelWriter, Progress
@@ -22,6 +20,7 @@ from agent_model.training.model import load_policy
 from agent_model.training.optimiser import FP32Optimizer
 from agent_model.training.run_folder import TrainingRun
 from autocoa_bench.types import Record
+from autocoa_bench.util.progress import TrainingProgress
 
 
 class TrainingLoop(ABC, Generic[AnyConfig, Row]):
@@ -108,13 +107,13 @@ class TrainingLoop(ABC, Generic[AnyConfig, Row]):
         log = MetricsFile(self.out / "metrics.csv", progress.step, self.row_type) if main else None
         rows = log.rows if log else []
         self.check(rows)
-        with Bar(console, progress.step, self.steps, quiet=not main) as bar:
+        with TrainingProgress(console, progress.step, self.steps, quiet=not main) as bar:
             while progress.step < self.steps:
                 row, progress = self.step(progress)
                 row = self.evaluate(row)
                 if log is not None:
                     log.append(row)
-                    bar.add(row.step, row.summary(), shown=row.evaluated)
+                    bar.update(row.step, row.summary(), always=row.evaluated)
                 if self.is_due(progress.step, self.config.checkpoint_every):
                     self._checkpoint(progress, log)
                 self.check(rows)
@@ -131,40 +130,6 @@ class TrainingLoop(ABC, Generic[AnyConfig, Row]):
         if log is not None:
             self.plot(log.rows)
         self.accelerator.wait_for_everyone()
-
-
-class Bar:
-    """The progress bar: loss, tokens a second and time left."""
-
-    def __init__(self, console: Console, done: int, steps: int, quiet: bool) -> None:
-        self._progress = rich.progress.Progress(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            console=console,
-            disable=quiet,
-            speed_estimate_period=600,
-        )
-        self._task = self._progress.add_task("", total=steps, completed=done, text="")
-        self._lines = not (quiet or console.is_terminal)
-        self._console = console
-        self._steps = steps
-
-    def __enter__(self) -> Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def add(self, step: int, text: str, *, shown: bool = False) -> None:
-        """Show one more step; where no terminal shows a bar, every tenth and those to be `shown` as
-        a line."""
-        self._progress.update(self._task, completed=step, text=text)
-        if self._lines and (step % 10 == 0 or shown):
-            self._console.print(f"step {step}/{self._steps} · {text}", highlight=False)
 
 
 def train(
