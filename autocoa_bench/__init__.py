@@ -40,10 +40,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autocoa_bench.engines import (
-        Abilities,
         Engine,
+        EngineCapabilities,
         EngineConfig,
-        with_abilities,
+        with_capabilities,
     )
     from autocoa_bench.engines.scripted import ScriptedEngine
     from autocoa_bench.episode import Action, Dialect, n_actions, neutralise
@@ -95,7 +95,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Abilities",
     "Action",
     "BatchSearchEngine",
     "BatchedSearch",
@@ -105,6 +104,7 @@ __all__ = [
     "Dialect",
     "DirectSolver",
     "Engine",
+    "EngineCapabilities",
     "EngineConfig",
     "EngineFault",
     "EngineSpec",
@@ -148,7 +148,7 @@ __all__ = [
     "neutralise",
     "questions_sha256",
     "run",
-    "with_abilities",
+    "with_capabilities",
 ]
 
 # The modules that define the public names, the cheapest to import first.

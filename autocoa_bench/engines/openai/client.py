@@ -129,8 +129,8 @@ class OpenAIEngine:
         try:
             cards = await self._list_models()
             self._server = await self._identify(cards)
-            is_auto = self._configured_protocol == "auto"
-            self._protocol = _PROTOCOL_OF[self._server] if is_auto else self._configured_protocol
+            configured = self._configured_protocol
+            self._protocol = _PROTOCOL_OF[self._server] if configured == "auto" else configured
             if self._server == "other":
                 await self._find_refused_fields()
         except BaseException:
