@@ -139,7 +139,7 @@ def test_tables_and_captions_are_the_reports(make_run: Make) -> None:
 def test_every_record_stands_in_its_piece(
     three_runs: list[Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data, "PIECE", 20_000)
+    monkeypatch.setattr(data, "PIECE_BYTES", 20_000)
     elements = Elements(made(three_runs))
     index = elements.content("index")
     pieces = [elements.content(name) for name in elements.scripts if name.startswith("piece-")]

@@ -52,7 +52,7 @@ def told(record: Record) -> Record:
 @pytest.fixture
 def html(make_run: Make, known: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A page of three runs of 120 questions each, in many pieces; one record is a fault."""
-    monkeypatch.setattr(data, "PIECE", 20_000)
+    monkeypatch.setattr(data, "PIECE_BYTES", 20_000)
     runs = []
     for solver, right, searches in (("model-only", 3, 0), ("react", 5, 1), ("agent", 2, 2)):
         scores = [float(number % right == 0) for number in range(60)]

@@ -1,8 +1,10 @@
-"""A report as one page that needs nothing else: tables, plots, and a reader of all trajectories.
+"""A report as one self-contained page: tables, plots, and a reader of all trajectories.
 
-What models, passages and questions say is untrusted. In the tables it is escaped (`markup.tag`);
-in the reader it is base64, which no text can end, and becomes text nodes alone. The page's policy
-lets nothing run but its own script, and nothing be loaded from anywhere.
+Texts of models, passages and questions are untrusted. In the tables they are escaped
+(`markup.tag`); for the reader they are base64, which no text can end, and become text nodes only.
+The page's content security policy allows its own script and style alone, and no loading.
+
+May import: `report.model`, `report.entries`, `report.render`, and everything below `report`.
 """
 
 from __future__ import annotations
@@ -27,13 +29,15 @@ from autocoa_bench.report.model import Report, Table
 from autocoa_bench.report.page.data import TrajectoryIndex, trajectory_data
 from autocoa_bench.report.page.figures import figures
 from autocoa_bench.report.page.markup import Html, joined, tag
-from autocoa_bench.report.page.tables import by_method, notes, table_html
+from autocoa_bench.report.page.tables import is_by_method, notes, table_html
 from autocoa_bench.report.render.plots import plots
 from autocoa_bench.runs.run_folder import Run
 
+__all__ = ["page"]
+
 _SCRIPTS = ("dom.js", "data.js", "tables.js", "filters.js", "trajectory.js", "reader.js", "main.js")
 
-_TITLES = {
+_LINKS = {
     "leaderboard": "Leaderboard",
     "actions": "Actions",
     "evidence": "Evidence",
@@ -46,31 +50,31 @@ _TITLES = {
     "corrected": "Corrected",
     "compare": "Compared",
 }
-"""Tables in the page's navigation."""
+"""The tables' short titles in the page's navigation."""
 
 
-def page(report: Report, runs: Sequence[Run], known: Catalogue | None = None) -> str:
+def page(report: Report, runs: Sequence[Run], catalogue: Catalogue | None = None) -> str:
     """The report and the trajectories of its runs as one HTML file.
 
-    An answer is correct by the scorer that decides in the tables (`reading.deciding`).
-    `known` is looked up in the registry unless given.
+    The scorer that decides in the tables (`entries.deciding_scorer`) decides which answers are
+    correct. `catalogue` is made from the registry by default.
     """
-    known = make_catalogue(runs) if known is None else known
-    found = make_entries(runs, known)
-    names = [entry.name for entry in found]
-    titles = task_titles(found, known)
-    scorers = [name for entry in found for name in entry.run.info.scorers]
-    index, pieces = trajectory_data(found, deciding_scorer(scorers), titles)
-    style = _file("page.css")
-    script = "\n".join(_file(name) for name in _SCRIPTS)
-    return Template(_file("page.html")).substitute(
+    catalogue = make_catalogue(runs) if catalogue is None else catalogue
+    entries = make_entries(runs, catalogue)
+    names = [entry.name for entry in entries]
+    titles = task_titles(entries, catalogue)
+    scorers = [name for entry in entries for name in entry.run.info.scorers]
+    index, pieces = trajectory_data(entries, deciding_scorer(scorers), titles)
+    style = _read("page.css")
+    script = "\n".join(_read(name) for name in _SCRIPTS)
+    return Template(_read("page.html")).substitute(
         policy=f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
         "base-uri 'none'; form-action 'none'",
         title=joined("autocoa-bench: ", ", ".join(names)),
         summary=_summary(index),
         links=joined(*(_link(table) for table in report.tables)),
         tables=joined(*(_section(table, names, titles) for table in report.tables)),
-        made=joined(*(tag("li", line) for line in report.footer)),
+        footer=joined(*(tag("li", line) for line in report.footer)),
         style=style,
         script=script,
         index=_packed(msgspec.json.encode(index), "index"),
@@ -81,35 +85,34 @@ def page(report: Report, runs: Sequence[Run], known: Catalogue | None = None) ->
 def _summary(index: TrajectoryIndex) -> Html:
     faults = sum(line.outcome == "fault" for line in index.lines)
     counts = [
-        (len(index.runs), "run"),
-        (len({question.task for question in index.questions}), "task"),
-        (len(index.questions), "question"),
-        (len(index.lines) - faults, "trajectory"),
-        (faults, "fault"),
+        (len(index.runs), "run", "runs"),
+        (len({question.task for question in index.questions}), "task", "tasks"),
+        (len(index.questions), "question", "questions"),
+        (len(index.lines) - faults, "trajectory", "trajectories"),
+        (faults, "fault", "faults"),
     ]
-    said = [
-        f"{number:,} {word if number == 1 else _plural(word)}" for number, word in counts if number
-    ]
-    return joined(", ".join(said))
-
-
-def _plural(word: str) -> str:
-    return word[:-1] + "ies" if word.endswith("y") else word + "s"
+    return joined(
+        ", ".join(
+            f"{number:,} {singular if number == 1 else plural}"
+            for number, singular, plural in counts
+            if number
+        )
+    )
 
 
 def _link(table: Table) -> Html:
-    return tag("a", _TITLES.get(table.name, table.title), href=f"#{table.name}")
+    return tag("a", _LINKS.get(table.name, table.title), href=f"#{table.name}")
 
 
 def _section(table: Table, runs: Sequence[str], titles: dict[str, str]) -> Html:
-    """A table and its plots. The plots come first, but not of methods by rows."""
+    """A table with its notes and plots; the plots come first unless the rows are methods."""
     parts = (table_html(table), notes(table))
     drawings = figures(plots(table, runs, titles))
-    ordered = (*parts, drawings) if by_method(table) else (drawings, *parts)
+    ordered = (*parts, drawings) if is_by_method(table) else (drawings, *parts)
     return tag("section", tag("h2", table.title), *ordered, id=table.name)
 
 
-def _file(name: str) -> str:
+def _read(name: str) -> str:
     return (files(__package__) / name).read_text(encoding="utf-8").strip()
 
 
@@ -119,6 +122,6 @@ def _hash(content: str) -> str:
 
 
 def _packed(content: bytes, name: str) -> Html:
-    """Data as an element that does nothing: compressed, in letters that close no element."""
+    """Data in an element that does nothing: compressed, in letters that close no element."""
     text = b64encode(zlib.compress(content, 6)).decode()
     return Html(f'<script type="text/plain" id="{name}">{text}</script>')

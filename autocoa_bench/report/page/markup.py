@@ -1,4 +1,4 @@
-"""HTML that cannot be broken out of: all text is escaped, unless it was made here."""
+"""HTML that no text can break out of: all text is escaped except markup made here."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from html import escape
 
 
 class Html(str):
-    """Markup that may stand in a page as it is; any other text is escaped by `tag`."""
+    """Markup that `tag` and `joined` include as it is; they escape any other text."""
 
     __slots__ = ()
 
 
 def tag(name: str, *children: str, **attributes: str | float | None) -> Html:
-    """An element. Attributes that are None are left out; `class_` and `aria_label` are spelt so."""
+    """An element. Attributes that are None are left out; write `class_` and `aria_label`."""
     pairs = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
         for key, value in attributes.items()
@@ -23,4 +23,4 @@ def tag(name: str, *children: str, **attributes: str | float | None) -> Html:
 
 def joined(*children: str) -> Html:
     """Elements and texts one after the other."""
-    return Html("".join(one if isinstance(one, Html) else escape(one) for one in children))
+    return Html("".join(c if isinstance(c, Html) else escape(c) for c in children))

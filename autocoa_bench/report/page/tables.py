@@ -1,4 +1,4 @@
-"""A report's tables as HTML: what the other formats print, with headings that a reader can use."""
+"""A report's tables as HTML, with headings that a reader can sort by."""
 
 from __future__ import annotations
 
@@ -12,45 +12,46 @@ _NUMBER = re.compile(r"[+\-−]?[\d,]*\.?\d+")
 
 
 def table_html(table: Table) -> Html:
-    """The table in a region that scrolls by itself; with a row a method, its columns can be sorted.
+    """The table in a region that scrolls by itself; it can be sorted if each row is a method.
 
-    Each number carries its value (`data-value`), so that whoever sorts need not read it.
+    Each number carries its value in `data-value`, which the sorting reads.
     """
-    bodies = [_section(table, section) for section in table.sections]
     grid = tag(
         "table",
         tag("thead", *_head(table)),
-        *bodies,
-        data_sortable="" if by_method(table) else None,
+        *(_section(table, section) for section in table.sections),
+        data_sortable="" if is_by_method(table) else None,
     )
     return tag("div", grid, class_="scroll", role="region", aria_label=table.title, tabindex="0")
 
 
-def by_method(table: Table) -> bool:
-    """Whether each row is a method, so that rows may stand in any order."""
+def is_by_method(table: Table) -> bool:
+    """Whether each row is a method, so that rows may come in any order."""
     return table.stub == "Method"
 
 
 def notes(table: Table) -> Html:
-    """What stands under a table."""
+    """The notes under a table."""
     return tag("ul", *(tag("li", note) for note in table.notes), class_="notes")
 
 
 def _head(table: Table) -> list[Html]:
-    depth = len(table.columns[0].headings)
     rows = []
-    for level in range(depth - 1):
-        found = spans(table, level)
-        if any(span.title for span in found):
+    for level in range(len(table.columns[0].headings) - 1):
+        headings = spans(table, level)
+        if any(span.title for span in headings):
             cells = [
-                tag("th", span.title, scope="colgroup", colspan=span.stop - span.start)
-                if span.title
-                else tag("td", colspan=span.stop - span.start)
-                for span in found
+                tag(
+                    "th" if span.title else "td",
+                    span.title,
+                    scope="colgroup" if span.title else None,
+                    colspan=span.stop - span.start,
+                )
+                for span in headings
             ]
             rows.append(tag("tr", tag("td", class_="label"), *cells, class_="group"))
     leaves = [
-        tag("th", column.headings[-1], scope="col", class_=_kind(column))
+        tag("th", column.headings[-1], scope="col", class_=_class(column))
         for column in table.columns
     ]
     return [*rows, tag("tr", tag("th", table.stub, scope="col", class_="label"), *leaves)]
@@ -67,39 +68,31 @@ def _section(table: Table, section: Section) -> Html:
 def _row(table: Table, row: Row) -> Html:
     label = tag("th", _content(row.label), scope="row", class_="label")
     cells = [
-        tag("td", _content(cell), class_=_kind(column), data_value=_value(cell.text))
+        tag("td", _content(cell), class_=_class(column), data_value=_value(cell.text))
         for column, cell in zip(table.columns, row.cells, strict=True)
     ]
     return tag("tr", label, *cells)
 
 
-def _kind(column: Column) -> str:
+def _class(column: Column) -> str:
     return "prose" if column.wide else "number"
 
 
 def _content(cell: Cell) -> Html:
     parts = [tag("strong" if cell.strong else "span", cell.text, class_="text")]
     if cell.bar is not None:
-        full = tag("rect", width=f"{100 * cell.bar:.1f}", height="6")
-        parts.append(
-            tag(
-                "svg",
-                full,
-                class_="bar",
-                viewBox="0 0 100 6",
-                preserveAspectRatio="none",
-                aria_hidden="true",
-            )
-        )
+        bar = tag("rect", width=f"{100 * cell.bar:.1f}", height="6")
+        size = {"viewBox": "0 0 100 6", "preserveAspectRatio": "none"}
+        parts.append(tag("svg", bar, class_="bar", **size, aria_hidden="true"))
     if cell.detail:
         parts.append(tag("span", cell.detail, class_="detail"))
     return joined(*parts)
 
 
 def _value(text: str) -> str | None:
-    """The number that a cell shows, to sort by; None where it shows none."""
-    found = _NUMBER.match(text)
-    if found is None:
+    """The number that a cell shows, to sort by; None if it shows none."""
+    match = _NUMBER.match(text)
+    if match is None:
         return None
-    number = float(found.group().replace(",", "").replace("−", "-"))
+    number = float(match.group().replace(",", "").replace("−", "-"))
     return f"{number * 1e6 if text.endswith(' M') else number:g}"

@@ -43,8 +43,8 @@ def print_terminal(report: Report, console: Console) -> None:
                 _print_note(note, console)
         printed.update(table.notes)
         console.print()
-    for line in report.footer:
-        _print_note(line, console)
+    for note in report.footer:
+        _print_note(note, console)
 
 
 def _print(line: Sequence[Piece], console: Console) -> None:
