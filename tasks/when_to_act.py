@@ -1,21 +1,20 @@
 """When to act: questions that need no search beside questions that do.
 
-Three kinds, as many of each: `known` asks what every language model has met, `given` states the
-answer in front of the question, `unknown` asks of the closed world, over its corpus. The first two
-are answered best without a search, the third cannot be. The facts and statements are data, in
-`tasks/facts`. No fact is in both splits, but subjects are: 29 of them, each with another fact.
+Three kinds, as many of each: `known` asks for facts that every language model knows, `given` states
+the answer in front of the question, and `unknown` asks about the closed world, over its corpus. The
+first two are answered best without a search, the third cannot be. The facts and statements are data
+in `tasks/facts`. No fact is in both splits, but 29 subjects are, with different facts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from autocoa_bench.errors import UserError
 from autocoa_bench.tasks import Split, questions_sha256
 from autocoa_bench.types import Question, TaskInfo
 from tasks.closed_world.encyclopedia import Statement, encyclopedia
@@ -29,11 +28,12 @@ from tasks.closed_world.questions.composing import (
     polished,
 )
 from tasks.closed_world.rng import Rng
+from tasks.embedded import check_generated
 
 NAME = "when-to-act"
 
 COUNTS: dict[Split, int] = {"test": 100, "train": 500}
-"""Questions of each kind."""
+"""The number of questions of each kind."""
 
 QUESTIONS_SHA256: dict[Split, str] = {
     "test": "7e66c5508f5614bd1022c2ec533862afcad6601bcd107f080f5abaf7a4625e23",
@@ -43,19 +43,19 @@ QUESTIONS_SHA256: dict[Split, str] = {
 _FACTS = Path(__file__).parent / "facts"
 _GIVEN = "given.tsv"
 _UNKNOWN = {"nq": "single", "triviaqa": "single", "hotpotqa": "bridge", "bamboogle": "2hop"}
-"""Tasks that `unknown` questions are drawn from, as many from each, and of which kind."""
+"""The tasks that `unknown` questions come from, in equal numbers, and their kind in each."""
 
 
 class KnownFact(NamedTuple):
-    """Something well known; `golds` are its answer and other names of that."""
+    """A well-known fact; `golds` are the answer and its other names."""
 
     relation: str
     subject: str
     golds: tuple[str, ...]
     wordings: tuple[str, ...]
 
-    def asked(self, wording: int) -> Question:
-        """The question in one of its wordings; its id is given when the set is complete."""
+    def question(self, wording: int) -> Question:
+        """The question in one of its wordings, without an id until the set is complete."""
         text = self.wordings[wording % len(self.wordings)].format(x=self.subject)
         return Question("", text, self.golds, NAME, "known", "shared")
 
@@ -78,15 +78,13 @@ class WhenToAct:
 
     def load(self, split: Split = "test") -> Sequence[Question]:
         """The questions of a split, in a fixed order. Raises UserError if they changed."""
-        made = _questions(split)
-        found = questions_sha256(made)
-        if found != QUESTIONS_SHA256[split]:
-            raise UserError(
-                f"the questions of '{NAME}' ({split}) have SHA-256 {found[:12]}, not "
-                f"{QUESTIONS_SHA256[split][:12]} as shipped: the installed files of tasks were "
-                "changed; reinstall autocoa-bench"
-            )
-        return made
+        questions = _questions(split)
+        check_generated(
+            f"questions of '{NAME}' ({split})",
+            questions_sha256(questions),
+            QUESTIONS_SHA256[split],
+        )
+        return questions
 
 
 @cache
@@ -96,26 +94,26 @@ def facts() -> tuple[KnownFact, ...]:
         fact
         for path in sorted(_FACTS.glob("*.tsv"))
         if path.name != _GIVEN
-        for fact in _facts_of(path)
+        for fact in _read_facts(path)
     )
 
 
 def facts_of(split: Split) -> list[KnownFact]:
-    """A split's facts, shuffled: as many to test as there are questions, the others to train."""
+    """The facts of a split, shuffled: one per question to test, the others to train."""
     shuffled = Rng(NAME).shuffled(facts())
-    tested = COUNTS["test"]
-    return shuffled[:tested] if split == "test" else shuffled[tested:]
+    test_count = COUNTS["test"]
+    return shuffled[:test_count] if split == "test" else shuffled[test_count:]
 
 
-def _facts_of(path: Path) -> list[KnownFact]:
-    rows = _rows(path)
+def _read_facts(path: Path) -> list[KnownFact]:
+    rows = _read_table(path)
     wordings = tuple(row[1] for row in rows if row[0] == "ask")
     return [
         KnownFact(path.stem, row[1], tuple(row[2:]), wordings) for row in rows if row[0] == "fact"
     ]
 
 
-def _rows(path: Path) -> list[list[str]]:
+def _read_table(path: Path) -> list[list[str]]:
     lines = path.read_text(encoding="utf-8").splitlines()
     return [line.split("\t") for line in lines if line and not line.startswith("#")]
 
@@ -124,105 +122,110 @@ def _rows(path: Path) -> list[list[str]]:
 def _questions(split: Split) -> tuple[Question, ...]:
     composer = Composer(NAME, encyclopedia(split))
     count = COUNTS[split]
-    made = [*_known(split, count), *_given(composer, count), *_unknown(composer, split, count)]
+    questions = [
+        *_known_questions(split, count),
+        *_given_questions(composer, count),
+        *_unknown_questions(composer, split, count),
+    ]
     return tuple(
         replace(question, id=f"embedded-{NAME}-{split}-{number:04d}")
-        for number, question in enumerate(composer.rng.shuffled(made), 1)
+        for number, question in enumerate(composer.rng.shuffled(questions), 1)
     )
 
 
-def _known(split: Split, count: int) -> list[Question]:
+def _known_questions(split: Split, count: int) -> list[Question]:
     """Each fact once to test, so that questions are independent; in all its wordings to train."""
-    found = facts_of(split)
+    split_facts = facts_of(split)
     if split == "test":
-        return [fact.asked(number) for number, fact in enumerate(found[:count])]
-    return [fact.asked(wording) for wording in (0, 1) for fact in found][:count]
+        return [fact.question(number) for number, fact in enumerate(split_facts[:count])]
+    return [fact.question(wording) for wording in (0, 1) for fact in split_facts][:count]
 
 
-def _unknown(composer: Composer, split: Split, count: int) -> list[Question]:
-    each = count // len(_UNKNOWN)
-    return [
-        replace(question, task=NAME, kind="unknown")
-        for task, kind in _UNKNOWN.items()
-        for question in composer.rng.shuffled(
-            [question for question in all_questions(task, split) if question.kind == kind]
-        )[:each]
-    ]
+def _unknown_questions(composer: Composer, split: Split, count: int) -> list[Question]:
+    unknown: list[Question] = []
+    for task, kind in _UNKNOWN.items():
+        candidates = [question for question in all_questions(task, split) if question.kind == kind]
+        unknown += composer.rng.shuffled(candidates)[: count // len(_UNKNOWN)]
+    return [replace(question, task=NAME, kind="unknown") for question in unknown]
 
 
-def _given(composer: Composer, count: int) -> list[Question]:
-    """Half with the one fact; a quarter beside the same fact of another; a quarter in two steps."""
+Compose = Callable[[Composer, Statement, Wording], tuple[str, Statement] | None]
+"""Composes a question's text from a statement, and returns the statement that answers it; None
+where the statement admits no such question."""
+
+
+def _given_questions(composer: Composer, count: int) -> list[Question]:
+    """Half state one fact; a quarter add the same fact of another entity; a quarter take two steps.
+
+    Within each of the three, the relations take turns.
+    """
+    askable = [statement for statement in composer.book.statements if composer.asks(statement)]
     quarter = count // 4
-    sizes = {_stated: count - 2 * quarter, _beside: quarter, _stepwise: quarter}
-    return [question for make, size in sizes.items() for question in _several(composer, make, size)]
+    sizes = {_one_fact: count - 2 * quarter, _with_distractor: quarter, _two_steps: quarter}
+    questions: list[Question] = []
+    for compose, size in sizes.items():
+        groups = by_section(askable)
+        statements = in_turn({key: composer.rng.shuffled(group) for key, group in groups.items()})
+        questions += _compose_several(composer, compose, statements, size)
+    return questions
 
 
-Make = Callable[[Composer, Statement, Wording], tuple[str, Statement] | None]
-"""The whole text asked, starting from a statement, and the statement that answers; None where
-there is no such question."""
-
-
-def _several(composer: Composer, make: Make, count: int) -> list[Question]:
-    """Questions with their relations in turn."""
-    stated = [each for each in composer.book.statements if composer.asks(each)]
-    groups = {key: composer.rng.shuffled(group) for key, group in by_section(stated).items()}
-    waiting = in_turn(groups)
-
-    def one(number: int) -> Question | None:
+def _compose_several(
+    composer: Composer, compose: Compose, statements: Iterator[Statement], count: int
+) -> list[Question]:
+    def question(number: int) -> Question | None:
         wording = composer.wording_of(number)
-        made = make(composer, next(waiting), wording)
-        if made is None:
+        composed = compose(composer, next(statements), wording)
+        if composed is None:
             return None
-        text, answering = made
-        golds = composer.golds(answering)
-        return Question("", text, golds, NAME, "given", wording)
+        text, answer = composed
+        return Question("", text, composer.golds(answer), NAME, "given", wording)
 
-    return collect(one, lambda question: question.text, count)
+    return collect(question, lambda question: question.text, count)
 
 
-def _stated(composer: Composer, statement: Statement, wording: Wording) -> tuple[str, Statement]:
+def _one_fact(composer: Composer, statement: Statement, wording: Wording) -> tuple[str, Statement]:
     """The fact, then the question."""
-    return f"{_sentence(composer, statement)} {_asked(composer, statement, wording)}", statement
+    return f"{_sentence(composer, statement)} {_ask(composer, statement, wording)}", statement
 
 
-def _beside(
+def _with_distractor(
     composer: Composer, statement: Statement, wording: Wording
 ) -> tuple[str, Statement] | None:
-    """The fact and the same of another thing, in either order, then the question about one."""
-    others = [
-        other
-        for other in by_section(composer.book.statements)[statement.section]
-        if other.about != statement.about and other.surface != statement.surface
+    """The fact and the same fact of another entity, in either order, then the question."""
+    distractors = [
+        candidate
+        for candidate in by_section(composer.book.statements)[statement.section]
+        if candidate.about != statement.about and candidate.surface != statement.surface
     ]
-    if not others:
+    if not distractors:
         return None
-    facts = [_sentence(composer, each) for each in (statement, composer.rng.pick(others))]
-    told = " ".join(composer.rng.shuffled(facts))
-    return f"{told} {_asked(composer, statement, wording)}", statement
+    pair = (statement, composer.rng.pick(distractors))
+    sentences = " ".join(composer.rng.shuffled([_sentence(composer, fact) for fact in pair]))
+    return f"{sentences} {_ask(composer, statement, wording)}", statement
 
 
-def _stepwise(
+def _two_steps(
     composer: Composer, statement: Statement, wording: Wording
 ) -> tuple[str, Statement] | None:
-    """Two facts, the second about what the first leads to; asked without naming that."""
-    after = [
-        each
-        for each in composer.book.about.get(statement.target or "", ())
-        if composer.asks(each) and each.target != statement.about
+    """Two facts, the second about the object of the first; the question does not name that."""
+    continuations = [
+        candidate
+        for candidate in composer.book.about.get(statement.target or "", ())
+        if composer.asks(candidate) and candidate.target != statement.about
     ]
-    if not after or "np" not in composer.sections[statement.section]:
+    if not continuations or "np" not in composer.sections[statement.section]:
         return None
-    second = composer.rng.pick(after)
+    second = composer.rng.pick(continuations)
     subject = composer.book.name(statement.about)
     phrase = composer.words(statement.section, "np", wording).format(x=subject)
-    told = " ".join(
-        composer.rng.shuffled([_sentence(composer, statement), _sentence(composer, second)])
-    )
-    asked = composer.words(second.section, "ask", wording).format(x=phrase)
-    return f"{told} {polished(asked)}", second
+    pair = (statement, second)
+    sentences = " ".join(composer.rng.shuffled([_sentence(composer, fact) for fact in pair]))
+    question = composer.words(second.section, "ask", wording).format(x=phrase)
+    return f"{sentences} {polished(question)}", second
 
 
-def _asked(composer: Composer, statement: Statement, wording: Wording) -> str:
+def _ask(composer: Composer, statement: Statement, wording: Wording) -> str:
     subject = composer.book.name(statement.about)
     return polished(composer.words(statement.section, "ask", wording).format(x=subject))
 
@@ -230,15 +233,15 @@ def _asked(composer: Composer, statement: Statement, wording: Wording) -> str:
 def _sentence(composer: Composer, statement: Statement) -> str:
     """A statement as a sentence of its own."""
     subject = composer.book.name(statement.about)
-    return polished(_statements()[statement.section].format(x=subject, y=statement.words))
+    return polished(_sentence_templates()[statement.section].format(x=subject, y=statement.words))
 
 
 @cache
-def _statements() -> dict[str, str]:
-    """How each relation is stated."""
+def _sentence_templates() -> dict[str, str]:
+    """The sentence that states each relation."""
     return {
         section: sentence
-        for sections, sentence in _rows(_FACTS / _GIVEN)
+        for sections, sentence in _read_table(_FACTS / _GIVEN)
         for section in sections.split()
     }
 

@@ -15,11 +15,11 @@ from autocoa_bench.tasks.task import (
     PAPER_ORDER,
     FileTask,
     NamedSamples,
-    Split,
     Task,
     load_warnings,
     questions_sha256,
 )
+from autocoa_bench.types import Split
 
 __all__ = [
     "PAPER_ORDER",

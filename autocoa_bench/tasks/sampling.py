@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from autocoa_bench import registry
 from autocoa_bench.errors import UserError
 from autocoa_bench.tasks.subquestions import main_question_id
-from autocoa_bench.tasks.task import NamedSamples, Split, Task, load_warnings
-from autocoa_bench.types import Question, TaskInfo
+from autocoa_bench.tasks.task import NamedSamples, Task, load_warnings
+from autocoa_bench.types import Question, Split, TaskInfo
 
 ALL = "all"
 

@@ -6,15 +6,13 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from autocoa_bench.tasks.formats import read_question
-from autocoa_bench.types import Question, TaskInfo
+from autocoa_bench.types import Question, Split, TaskInfo
 from autocoa_bench.util.row_reader import file_stem, read_rows, row_error
-
-Split = Literal["test", "train"]
 
 PAPER_ORDER = ("nq", "triviaqa", "hotpotqa", "2wikimultihopqa", "musique", "bamboogle")
 """The columns of the paper's Table 1, in order."""

@@ -1,4 +1,4 @@
-"""Prints the hashes that `tasks/embedded.py` holds, after a deliberate change of the world."""
+"""Prints the hashes that `tasks/embedded.toml` holds, after a deliberate change of the world."""
 
 from hashlib import sha256
 

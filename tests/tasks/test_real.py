@@ -34,7 +34,7 @@ from tasks import real
 
 PAPER = ("nq", "triviaqa", "hotpotqa", "2wikimultihopqa", "musique", "bamboogle")
 REAL: dict[str, Any] = {
-    each.info.name: each for each in vars(real).values() if isinstance(each, real.RealTask)
+    task.info.name: task for task in vars(real).values() if isinstance(task, real.RealTask)
 }
 
 
@@ -173,9 +173,9 @@ def test_the_papers_sample_is_picked_by_id_in_the_papers_order(mirror: Path) -> 
 @pytest.mark.parametrize("name", [*PAPER, "fanoutqa"])
 def test_the_papers_ids_are_each_there_once_and_fit_the_split(name: str) -> None:
     task: real.RealTask = REAL[f"{name}@all"]
-    paper = task._paper
+    paper = task._dataset.paper
     assert paper is not None
-    numbers = [int(each.removeprefix(f"{paper.split}_")) for each in task._ids()]
+    numbers = [int(each.removeprefix(f"{paper.split}_")) for each in task._paper_ids()]
     assert len(set(numbers)) == len(numbers)
     assert max(numbers) < paper.rows
 

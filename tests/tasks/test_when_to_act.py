@@ -67,22 +67,22 @@ def test_a_fact_is_tested_once_and_trained_in_two_wordings() -> None:
     assert len(tested) == len(when_to_act.facts_of("test")) == 100
     trained = {question.text for question in of_kind("train", "known")}
     both = sum(
-        all(fact.asked(wording).text in trained for wording in (0, 1))
+        all(fact.question(wording).text in trained for wording in (0, 1))
         for fact in when_to_act.facts_of("train")
     )
     assert both >= 230
 
 
 def test_facts_are_clean() -> None:
-    found = when_to_act.facts()
-    assert len({(fact.relation, fact.subject) for fact in found}) == len(found)
-    for fact in found:
+    facts = when_to_act.facts()
+    assert len({(fact.relation, fact.subject) for fact in facts}) == len(facts)
+    for fact in facts:
         assert len(fact.wordings) == 2
         for text in (fact.subject, *fact.golds, *fact.wordings):
             assert text == text.strip(), fact
             assert text, fact
         for wording in (0, 1):
-            text = fact.asked(wording).text
+            text = fact.question(wording).text
             assert text.endswith("?"), text
             assert not has_words(text, fact.golds[0]), text
 
