@@ -11,14 +11,8 @@ from tasks.closed_world.entities import Amount, Entity, Ref, Side, Value, World,
 from tasks.closed_world.rng import Rng
 from tasks.closed_world.text.grammar import capitalise, with_articles
 from tasks.closed_world.world.draft import Draft, some_date
-from tasks.closed_world.world.names import (
-    Language,
-    NamePool,
-    Words,
-    languages,
-    name_pool,
-    place_name,
-)
+from tasks.closed_world.world.names import NamePool, Words, name_pool, place_name
+from tasks.closed_world.world.vocabulary import VOCABULARY, Language
 
 YEAR = 2025
 """The season's year: of the reports' dates, and the age of everybody in it."""
@@ -83,7 +77,7 @@ class Season:
         self.coaches: dict[str, Draft] = {}
         self._words = Words(side, "words of the season")
         self._names: set[str] = set()
-        for language in self.rng.shuffled(languages())[:_COUNTRIES]:
+        for language in self.rng.shuffled(VOCABULARY.languages)[:_COUNTRIES]:
             self._settle(language)
 
     def add(self, kind: str, name: str, noun: str) -> Draft:

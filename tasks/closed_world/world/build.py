@@ -1,4 +1,4 @@
-"""A side's whole world, from the seed."""
+"""The world of a side, generated from the seed."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _COUPLES = {"test": 13, "train": 15}
 
 @cache
 def world(side: Side) -> World:
-    """The side's entities by id. The two sides share no entity and no name word."""
+    """The entities of a side by id. The two sides share no entity and no word of a name."""
     atlas = Atlas(side)
-    places.settle(atlas, countries=_COUNTRIES[side], towns=26)
-    organisations.found_universities(atlas, count=5)
-    people.populate(atlas, couples=_COUPLES[side])
-    organisations.found_companies(atlas, trades=9)
-    works.make_works(
+    places.add_countries(atlas, countries=_COUNTRIES[side], towns=26)
+    organisations.add_universities(atlas, count=5)
+    people.add_families(atlas, couples=_COUPLES[side])
+    organisations.add_companies(atlas, trades=9)
+    works.add_works(
         atlas, {"novel": 20, "film": 30, "series": 9, "band": 6, "album": 15, "song": 12}
     )
-    places.build(atlas, buildings=9)
-    organisations.establish_awards(atlas, count=6)
-    events.stage_events(atlas, clubs=7, events=6)
-    places.govern(atlas, mayors=45)
-    people.finish_lives(atlas)
+    places.add_buildings(atlas, buildings=9)
+    organisations.add_awards(atlas, count=6)
+    events.add_events(atlas, clubs=7, events=6)
+    places.add_office_holders(atlas, mayors=45)
+    people.add_careers(atlas)
     return atlas.freeze()

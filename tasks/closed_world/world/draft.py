@@ -1,4 +1,4 @@
-"""A world under construction: mutable drafts, and casting people for parts in it."""
+"""A world under construction: drafts of entities, which may still gain facts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Draft(Struct):
 
 
 class Nation(Struct, frozen=True):
-    """What all of a country's builders need."""
+    """A country, its names, and its places, as all builders need them."""
 
     draft: Draft
     demonym: str
@@ -70,11 +70,11 @@ class Atlas:
         return draft
 
     def reserve(self, name: str, noun: str = "alias") -> None:
-        """Mark a name as taken without an entity of its own."""
+        """Mark a name as taken without adding an entity."""
         self._names[(name, noun)] = None
 
     def taken(self, name: str, noun: str = "") -> bool:
-        """Whether something (of that noun) bears the name."""
+        """Whether an entity, of that noun if one is named, has the name."""
         return (name, noun) in self._names
 
     def kind(self, kind: str) -> list[Draft]:
@@ -101,7 +101,7 @@ class Atlas:
 
 
 def _frozen(draft: Draft, namesakes: Sequence[Draft]) -> Entity:
-    rivals = sum(other.noun == draft.noun for other in namesakes)
+    rivals = sum(namesake.noun == draft.noun for namesake in namesakes)
     noun = f"{_dating_year(draft.facts)} {draft.noun}" if rivals > 1 else draft.noun
     label = f"the {draft.name}" if draft.article else draft.name
     if len(namesakes) > 1 or draft.kind in _WORKS:

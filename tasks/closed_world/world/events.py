@@ -1,4 +1,4 @@
-"""Football clubs and what is played, fought or held: finals, battles and festivals."""
+"""Football clubs and their finals, battles, and festivals."""
 
 from __future__ import annotations
 
@@ -6,31 +6,17 @@ from tasks.closed_world.entities import Amount, Year
 from tasks.closed_world.rng import Rng
 from tasks.closed_world.world.draft import Atlas, Draft, Nation, some_date
 from tasks.closed_world.world.organisations import free_name
-from tasks.closed_world.world.people import cast, office_holder
-from tasks.closed_world.world.wordlists import FESTIVAL_THEMES
-
-_NICKNAMES = (
-    "Herons",
-    "Millers",
-    "Foxes",
-    "Dockers",
-    "Bees",
-    "Tanners",
-    "Swifts",
-    "Badgers",
-    "Lions",
-    "Rovers",
-    "Otters",
-)
+from tasks.closed_world.world.people import active_person, office_holder
+from tasks.closed_world.world.vocabulary import VOCABULARY
 
 
-def stage_events(atlas: Atlas, clubs: int, events: int) -> None:
-    """Clubs with grounds and managers; finals, battles and festivals."""
+def add_events(atlas: Atlas, clubs: int, events: int) -> None:
+    """Add clubs with grounds and managers, then finals, battles and festivals."""
     for nation in atlas.nations:
         rng = Rng(f"{atlas.side}/events/{nation.draft.id}")
-        sides = [_club(atlas, rng, nation) for _ in range(clubs)]
+        teams = [_club(atlas, rng, nation) for _ in range(clubs)]
         for _ in range(events):
-            _final(atlas, rng, nation, sides)
+            _final(atlas, rng, nation, teams)
             _battle(atlas, rng, nation)
             _festival(atlas, rng, nation)
 
@@ -65,7 +51,7 @@ def _club(atlas: Atlas, rng: Rng, nation: Nation) -> Draft:
     if rng.chance(80):
         club.facts["manager"] = office_holder(atlas, rng, nation, ("footballer",)).ref
     if rng.chance(50):
-        club.facts["nickname"] = rng.pick(_NICKNAMES)
+        club.facts["nickname"] = rng.pick(VOCABULARY.nicknames)
     return club
 
 
@@ -82,7 +68,7 @@ def _final(atlas: Atlas, rng: Rng, nation: Nation, clubs: list[Draft]) -> None:
         "loser": loser.ref,
         "venue": host.facts["ground"],
         "date": some_date(rng, year),
-        "scorer": cast(atlas, rng, nation, "footballer", year, cap=2).ref,
+        "scorer": active_person(atlas, rng, nation, "footballer", year, cap=2).ref,
         "attendance": Amount(rng.between(9000, 61000)),
     }
 
@@ -95,8 +81,8 @@ def _battle(atlas: Atlas, rng: Rng, nation: Nation) -> None:
         "battle", free_name(atlas, rng, pattern, nation.pool.places), "battle", nation.draft.id
     )
     battle.article = True
-    victor = cast(atlas, rng, nation, "army officer", year, cap=2)
-    loser = cast(atlas, rng, nation, "army officer", year, cap=2)
+    victor = active_person(atlas, rng, nation, "army officer", year, cap=2)
+    loser = active_person(atlas, rng, nation, "army officer", year, cap=2)
     battle.facts |= {
         "date": some_date(rng, year),
         "place": rng.pick(nation.towns).ref,
@@ -108,7 +94,7 @@ def _battle(atlas: Atlas, rng: Rng, nation: Nation) -> None:
 
 
 def _festival(atlas: Atlas, rng: Rng, nation: Nation) -> None:
-    pattern = f"{{}} {rng.pick(FESTIVAL_THEMES)} Festival"
+    pattern = f"{{}} {rng.pick(VOCABULARY.festival_themes)} Festival"
     name = free_name(atlas, rng, pattern, nation.pool.places)
     year = rng.between(1925, 2005)
     festival = atlas.add("festival", name, "festival", nation.draft.id)
@@ -117,5 +103,5 @@ def _festival(atlas: Atlas, rng: Rng, nation: Nation) -> None:
     festival.facts |= {
         "town": rng.pick(nation.towns).ref,
         "founded": Year(year),
-        "founder": cast(atlas, rng, nation, trade, year, cap=2).ref,
+        "founder": active_person(atlas, rng, nation, trade, year, cap=2).ref,
     }

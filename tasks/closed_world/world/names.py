@@ -1,110 +1,64 @@
 """Names for a side's people, places, works and organisations, from made-up languages.
 
-The two sides share no name word: a word belongs to the side that its checksum says.
+The two sides share no word of a name: the checksum of a word decides which side it belongs to.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
 from tasks.closed_world.entities import Side
 from tasks.closed_world.rng import Rng, bucket
 from tasks.closed_world.text.grammar import plural, with_articles
-from tasks.closed_world.world.wordlists import LANGUAGES, ORDINARY, TITLE_ADJECTIVES, TITLE_NOUNS
+from tasks.closed_world.world.vocabulary import VOCABULARY, Language
 
-_PLACE_PATTERNS = (
-    "{0}",
-    "{0}",
-    "{0}",
-    "{0}",
-    "Upper {0}",
-    "Lower {0}",
-    "Port {0}",
-    "New {0}",
-    "{0} Bay",
-    "{0} Heath",
-)
-
-_TITLE_PATTERNS = (
-    "The {adjective} {noun}",
-    "The {adjective} {noun}",
-    "{adjective} {noun}",
-    "The {noun}'s {other}",
-    "The Last {noun}",
-    "{noun} and {other}",
-    "A {noun} in {place}",
-    "The {noun} of {place}",
-    "Return to {place}",
-    "{given}",
-    "{given}'s {noun}",
-    "Beneath the {noun}",
-    "The Road to {place}",
-    "Seven {nouns}",
-    "{adjective} Is the {noun}",
-    "A {adjective} {noun}",
-    "Letters from {place}",
-    "No {noun} for {given}",
-)
-
-
-class Language(Struct, frozen=True):
-    """How a country's names sound: letter groups and endings, each a choice."""
-
-    onsets: tuple[str, ...]
-    vowels: tuple[str, ...]
-    codas: tuple[str, ...]
-    male: tuple[str, ...]
-    female: tuple[str, ...]
-    surname: tuple[str, ...]
-    place: tuple[str, ...]
-
-
-def languages() -> tuple[Language, ...]:
-    """All made-up languages."""
-    return tuple(Language(*(tuple(part.split()) for part in row.split("|"))) for row in LANGUAGES)
+_ORDINARY = frozenset(VOCABULARY.ordinary.split())
 
 
 class Words:
-    """The words of one side: coined ones never twice, and never one of the other side's."""
+    """The words of one side. No word is coined twice, and none belongs to the other side."""
 
     def __init__(self, side: Side, label: str = "words") -> None:
-        """`label` tells worlds apart that coin their own words."""
+        """`label` seeds the words of a world that coins its own."""
         self._side = 0 if side == "test" else 1
         self._used: dict[str, None] = {}
-        self._dice = Rng(f"{side}/{label}")
-        self.adjectives = [word for word in TITLE_ADJECTIVES if self._owns(word)]
-        self.nouns = [word for word in TITLE_NOUNS if self._owns(word)]
+        self._rng = Rng(f"{side}/{label}")
+        self.adjectives = [word for word in VOCABULARY.title_adjectives.split() if self._owns(word)]
+        self.nouns = [word for word in VOCABULARY.title_nouns.split() if self._owns(word)]
 
-    def coin(self, language: Language, endings: tuple[str, ...], syllables: int = 1) -> str:
+    def coin(self, language: Language, endings: Sequence[str], syllables: int = 1) -> str:
         """A new capitalised word of the language."""
         while True:
-            word = self._sound(language, syllables) + self._dice.pick(endings)
+            word = self._sound(language, syllables) + self._rng.pick(endings)
             word = re.sub(r"(.)\1\1+", r"\1\1", word).capitalize()
             if self._fresh(word):
                 self._used[word] = None
                 return word
 
     def claim(self, word: str) -> bool:
-        """Take a given word if the side may have it and has not used it."""
+        """Reserve a word; False if it is the other side's or in use."""
         if not self._fresh(word):
             return False
         self._used[word] = None
         return True
 
     def _sound(self, language: Language, syllables: int) -> str:
-        rng = self._dice
-        parts = [rng.pick(language.onsets) + rng.pick(language.vowels) for _ in range(syllables)]
-        return "".join(parts) + (rng.pick(language.codas) if rng.chance(55) else "")
+        rng = self._rng
+        parts = [
+            rng.pick(language.onsets.split()) + rng.pick(language.vowels.split())
+            for _ in range(syllables)
+        ]
+        return "".join(parts) + (rng.pick(language.codas.split()) if rng.chance(55) else "")
 
     def _fresh(self, word: str) -> bool:
         return (
             4 <= len(word) <= 12
             and self._owns(word)
             and word not in self._used
-            and word.lower() not in ORDINARY
+            and word.lower() not in _ORDINARY
         )
 
     def _owns(self, word: str) -> bool:
@@ -112,7 +66,7 @@ class Words:
 
 
 class NamePool(Struct, frozen=True):
-    """A country's stock of names; people and places draw from it and so share words."""
+    """The names of a country. People and places draw from them and so share words."""
 
     male: tuple[str, ...]
     female: tuple[str, ...]
@@ -121,10 +75,10 @@ class NamePool(Struct, frozen=True):
 
 
 def name_pool(words: Words, language: Language, people: int, places: int) -> NamePool:
-    """A stock of `people` surnames, half as many given names of each sex, and place words."""
+    """Names for a country: `people` surnames, half as many first names of each sex, and places."""
 
-    def coin(endings: tuple[str, ...], count: int, syllables: int) -> tuple[str, ...]:
-        return tuple(words.coin(language, endings, syllables) for _ in range(count))
+    def coin(endings: str, count: int, syllables: int) -> tuple[str, ...]:
+        return tuple(words.coin(language, endings.split(), syllables) for _ in range(count))
 
     return NamePool(
         male=coin(language.male, people // 2, 1),
@@ -135,21 +89,21 @@ def name_pool(words: Words, language: Language, people: int, places: int) -> Nam
 
 
 def place_name(rng: Rng, pool: NamePool, taken: Callable[[str], bool]) -> str:
-    """A town's name that is not taken: often one that another town's name contains."""
+    """A free name for a town; often another town's name contains it."""
     while True:
-        name = rng.pick(_PLACE_PATTERNS).format(rng.pick(pool.places))
+        name = rng.pick(VOCABULARY.place_patterns).format(rng.pick(pool.places))
         if not taken(name):
             return name
 
 
 def work_title(rng: Rng, words: Words, pool: NamePool) -> str:
-    """A title for a film, novel, album, song or series; not necessarily a new one."""
-    noun, other = rng.pick(words.nouns), rng.pick(words.nouns)
-    title = rng.pick(_TITLE_PATTERNS).format(
+    """A title for a film, novel, album, song or series; other works may have the same."""
+    noun, second = rng.pick(words.nouns), rng.pick(words.nouns)
+    title = rng.pick(VOCABULARY.title_patterns).format(
         adjective=rng.pick(words.adjectives),
         noun=noun,
         nouns=plural(noun),
-        other=other if other != noun else rng.pick(words.adjectives),
+        other=second if second != noun else rng.pick(words.adjectives),
         place=rng.pick(pool.places),
         given=rng.pick(pool.male + pool.female),
     )

@@ -1,27 +1,20 @@
-"""Universities, companies and awards, with the people who found and lead them."""
+"""Universities, companies and awards, and the people who found and lead them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from tasks.closed_world.entities import Amount, Year
 from tasks.closed_world.rng import Rng
 from tasks.closed_world.world.draft import Atlas, Draft, Nation
-from tasks.closed_world.world.people import cast, office_holder
-from tasks.closed_world.world.wordlists import AWARD_FIELDS, TRADES
+from tasks.closed_world.world.people import active_person, office_holder
+from tasks.closed_world.world.vocabulary import VOCABULARY
 
-_MEDIA = (
-    "film studio|Pictures|low-budget films",
-    "film studio|Films|literary adaptations",
-    "publishing house|Press|novels and atlases",
-    "publishing house|Books|paperback fiction",
-    "record label|Records|live recordings",
-    "record label|Sound|vinyl pressings",
-    "television network|Television|drama and news",
-)
 _SCHOLARS = ("physicist", "historian", "mathematician", "geologist", "botanist")
 
 
-def found_universities(atlas: Atlas, count: int) -> None:
-    """`count` universities in every country, without rectors."""
+def add_universities(atlas: Atlas, count: int) -> None:
+    """Add `count` universities, without rectors, in every country."""
     rng = Rng(f"{atlas.side}/universities")
     for nation in atlas.nations:
         regions = rng.shuffled(nation.regions)
@@ -41,11 +34,11 @@ def found_universities(atlas: Atlas, count: int) -> None:
             }
 
 
-def found_companies(atlas: Atlas, trades: int) -> None:
-    """Media houses and `trades` other firms in every country; owners, chiefs and rectors."""
+def add_companies(atlas: Atlas, trades: int) -> None:
+    """Add media companies and `trades` other firms in every country, owners, chiefs and rectors."""
     rng = Rng(f"{atlas.side}/companies")
     for nation in atlas.nations:
-        rows = [*_MEDIA, *(rng.pick(TRADES) for _ in range(trades))]
+        rows = [*VOCABULARY.media, *(rng.pick(VOCABULARY.trades) for _ in range(trades))]
         for row in rows:
             _company(atlas, rng, nation, row)
         for school in atlas.kind("university"):
@@ -57,11 +50,11 @@ def found_companies(atlas: Atlas, trades: int) -> None:
         _acronym(atlas, rng, school)
 
 
-def _company(atlas: Atlas, rng: Rng, nation: Nation, row: str) -> None:
-    noun, suffix, product = row.split("|")
+def _company(atlas: Atlas, rng: Rng, nation: Nation, row: tuple[str, str, str]) -> None:
+    noun, suffix, product = row
     media = noun in ("film studio", "record label", "television network")
     year = rng.between(1922, 1948) if media else rng.between(1875, 1975)
-    founder = cast(atlas, rng, nation, "entrepreneur", year, cap=2)
+    founder = active_person(atlas, rng, nation, "entrepreneur", year, cap=2)
     if rng.chance(35) and not atlas.taken(f"{founder.name.split()[-1]} {suffix}"):
         name = f"{founder.name.split()[-1]} {suffix}"
     else:
@@ -79,9 +72,9 @@ def _company(atlas: Atlas, rng: Rng, nation: Nation, row: str) -> None:
 def _own(atlas: Atlas, rng: Rng, firm: Draft) -> None:
     nation = atlas.nation_of(firm)
     owners = [
-        other
-        for other in atlas.kind("company")
-        if other.country == firm.country and other.id < firm.id and "parent" not in other.facts
+        owner
+        for owner in atlas.kind("company")
+        if owner.country == firm.country and owner.id < firm.id and "parent" not in owner.facts
     ]
     if owners and rng.chance(30):
         firm.facts["parent"] = rng.pick(owners).ref
@@ -99,23 +92,25 @@ def _acronym(atlas: Atlas, rng: Rng, draft: Draft) -> None:
         draft.aliases.append(acronym)
 
 
-def free_name(atlas: Atlas, rng: Rng, pattern: str, stock: tuple[str, ...]) -> str:
-    """A name of the pattern with a word of the stock, which nothing else bears."""
+def free_name(atlas: Atlas, rng: Rng, pattern: str, words: Sequence[str]) -> str:
+    """A name that fills the pattern with one of `words` and is not taken."""
     while True:
-        name = pattern.format(rng.pick(stock))
+        name = pattern.format(rng.pick(words))
         if not atlas.taken(name):
             return name
 
 
-def establish_awards(atlas: Atlas, count: int) -> None:
-    """`count` awards in every country, some named after people, some given by universities."""
+def add_awards(atlas: Atlas, count: int) -> None:
+    """Add `count` awards in every country. Universities or companies present some of them."""
     rng = Rng(f"{atlas.side}/awards")
-    fields = list(AWARD_FIELDS)
+    fields = list(VOCABULARY.award_fields)
     for nation in atlas.nations:
         for index in range(count):
             year = rng.between(1905, 1972)
             field = fields[index % len(fields)]
-            namesake = cast(atlas, rng, nation, rng.pick(AWARD_FIELDS[field]), year - 20)
+            namesake = active_person(
+                atlas, rng, nation, rng.pick(VOCABULARY.award_fields[field]), year - 20
+            )
             words = namesake.name.split()
             name = f"{words[-1]} {rng.pick(('Prize', 'Medal', 'Award'))}"
             if atlas.taken(name):
@@ -125,18 +120,17 @@ def establish_awards(atlas: Atlas, count: int) -> None:
             prize = atlas.add("award", name, "award", nation.draft.id)
             prize.article = True
             prize.facts |= {"field": field, "established": Year(year), "namesake": namesake.ref}
-            givers = atlas.kind("university") if rng.chance(60) else atlas.kind("company")
-            able = [
-                giver
-                for giver in givers
-                if giver.country == nation.draft.id and founded_year(giver) <= year
+            presenters = [
+                presenter
+                for presenter in atlas.kind("university" if rng.chance(60) else "company")
+                if presenter.country == nation.draft.id and founded_year(presenter) <= year
             ]
-            if able:
-                prize.facts["presenter"] = rng.pick(able).ref
+            if presenters:
+                prize.facts["presenter"] = rng.pick(presenters).ref
 
 
 def founded_year(draft: Draft) -> int:
-    """When an organisation was founded."""
+    """The year in which an organisation was founded."""
     value = draft.facts["founded"]
     assert isinstance(value, Year)
     return value.year

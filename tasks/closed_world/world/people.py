@@ -1,4 +1,4 @@
-"""People of a world: families over four generations, and whoever else a part asks for."""
+"""People of a world: families over four generations, and others where the facts need them."""
 
 from __future__ import annotations
 
@@ -7,45 +7,15 @@ from collections.abc import Sequence
 from tasks.closed_world.entities import PRESENT, Ref, Year
 from tasks.closed_world.rng import Rng
 from tasks.closed_world.world.draft import Atlas, Draft, Nation, some_date
-from tasks.closed_world.world.wordlists import AWARD_FIELDS
+from tasks.closed_world.world.vocabulary import VOCABULARY
 
-# occupation, weight, first and last year of birth
-_OCCUPATIONS = (
-    ("director", 9, 1888, 1985),
-    ("actor", 14, 1885, 1995),
-    ("novelist", 12, 1840, 1985),
-    ("poet", 5, 1840, 1985),
-    ("composer", 8, 1840, 1985),
-    ("singer", 9, 1915, 1992),
-    ("screenwriter", 5, 1890, 1985),
-    ("record producer", 5, 1918, 1985),
-    ("songwriter", 5, 1905, 1990),
-    ("architect", 8, 1840, 1980),
-    ("footballer", 7, 1885, 1994),
-    ("politician", 9, 1840, 1985),
-    ("entrepreneur", 9, 1840, 1980),
-    ("physicist", 4, 1840, 1985),
-    ("chemist", 4, 1840, 1985),
-    ("botanist", 4, 1840, 1985),
-    ("historian", 4, 1840, 1980),
-    ("mathematician", 3, 1840, 1985),
-    ("astronomer", 3, 1840, 1985),
-    ("geologist", 3, 1840, 1985),
-    ("painter", 6, 1840, 1985),
-    ("sculptor", 3, 1840, 1985),
-    ("army officer", 8, 1850, 1905),
-    ("mountaineer", 4, 1840, 1975),
-    ("journalist", 5, 1850, 1985),
-    ("engineer", 5, 1840, 1980),
-)
-
-# From and to which age people do the work they are known for.
+# The first and the last age at which people do the work that they are known for.
 _ACTIVE = {"footballer": (19, 34), "army officer": (30, 64), "actor": (20, 74)}
 _GENERATIONS = 4
 
 
-def populate(atlas: Atlas, couples: int) -> None:
-    """Found `couples` families in every country and follow them for four generations."""
+def add_families(atlas: Atlas, couples: int) -> None:
+    """Add `couples` families in every country, over four generations."""
     for nation in atlas.nations:
         rng = Rng(f"{atlas.side}/families/{nation.draft.id}")
         pairs = [_founding_couple(atlas, rng, nation) for _ in range(couples)]
@@ -65,13 +35,13 @@ def person(
     surname: str | None = None,
     living: bool = False,
 ) -> Draft:
-    """A new inhabitant with a life, but no relations yet."""
+    """Add a person with dates and places of birth and death, but no relations yet."""
     if female is None:
         female = rng.chance(20 if noun in ("army officer", "footballer") else 46)
     pool = nation.pool
     while True:
-        given = rng.pick(pool.female if female else pool.male)
-        name = f"{given} {surname or rng.pick(pool.surnames)}"
+        first_name = rng.pick(pool.female if female else pool.male)
+        name = f"{first_name} {surname or rng.pick(pool.surnames)}"
         if not atlas.taken(name, noun) and not (atlas.taken(name) and rng.chance(50)):
             break
     draft = atlas.add("person", name, noun, nation.draft.id)
@@ -90,15 +60,17 @@ def person(
     return draft
 
 
-def cast(atlas: Atlas, rng: Rng, nation: Nation, noun: str, year: int, cap: int = 4) -> Draft:
-    """Somebody of the occupation who is active in the year; a newcomer if nobody is free."""
+def active_person(
+    atlas: Atlas, rng: Rng, nation: Nation, noun: str, year: int, cap: int = 4
+) -> Draft:
+    """A person of the occupation who is active in the year; a new one if all have `cap` roles."""
     low, high = _ACTIVE.get(noun, (25, 72))
     free = [
-        one
-        for one in atlas.noun(noun)
-        if one.roles < cap
-        and one.born + low <= year <= min(one.born + high, one.died - 1)
-        and (one.country == nation.draft.id or rng.chance(8))
+        human
+        for human in atlas.noun(noun)
+        if human.roles < cap
+        and human.born + low <= year <= min(human.born + high, human.died - 1)
+        and (human.country == nation.draft.id or rng.chance(8))
     ]
     if free and rng.chance(88):
         chosen = rng.pick(free)
@@ -110,15 +82,15 @@ def cast(atlas: Atlas, rng: Rng, nation: Nation, noun: str, year: int, cap: int 
 
 
 def office_holder(atlas: Atlas, rng: Rng, nation: Nation, nouns: Sequence[str]) -> Draft:
-    """A living person for an office that only one person holds, and who holds no other."""
+    """A living person for an office that has one holder, who holds no other."""
     noun = rng.pick(nouns)
     free = [
-        one
-        for one in atlas.noun(noun)
-        if one.country == nation.draft.id
-        and one.roles == 0
-        and one.died > PRESENT
-        and PRESENT - 76 <= one.born <= PRESENT - 32
+        human
+        for human in atlas.noun(noun)
+        if human.country == nation.draft.id
+        and human.roles == 0
+        and human.died > PRESENT
+        and PRESENT - 76 <= human.born <= PRESENT - 32
     ]
     if free:
         chosen = rng.pick(free)
@@ -129,19 +101,19 @@ def office_holder(atlas: Atlas, rng: Rng, nation: Nation, nouns: Sequence[str]) 
     return chosen
 
 
-def finish_lives(atlas: Atlas) -> None:
-    """Schools, teachers, employers, awards and stage names for everybody who has none."""
+def add_careers(atlas: Atlas) -> None:
+    """Add schools, teachers, employers, awards and stage names."""
     rng = Rng(f"{atlas.side}/lives")
-    everybody = list(atlas.kind("person"))
-    for one in everybody:
-        _educate(atlas, rng, one)
-        if one.noun in ("chemist", "engineer", "geologist", "journalist", "physicist"):
-            _employ(atlas, rng, one)
+    people = list(atlas.kind("person"))
+    for human in people:
+        _educate(atlas, rng, human)
+        if human.noun in ("chemist", "engineer", "geologist", "journalist", "physicist"):
+            _employ(atlas, rng, human)
         if rng.chance(40):
-            _honour(atlas, rng, one)
-        if one.noun in ("singer", "actor", "novelist", "footballer") and rng.chance(16):
-            _stage_name(atlas, rng, one)
-    _siblings(everybody)
+            _honour(atlas, rng, human)
+        if human.noun in ("singer", "actor", "novelist", "footballer") and rng.chance(16):
+            _stage_name(atlas, rng, human)
+    _siblings(people)
     for kind, relation in _FAME:
         for work in atlas.kind(kind):
             maker = work.facts[relation]
@@ -150,9 +122,9 @@ def finish_lives(atlas: Atlas) -> None:
 
 
 def _occupation(rng: Rng, born: int) -> str:
-    fitting = [row for row in _OCCUPATIONS if row[2] <= born <= row[3]]
-    roll = rng.below(sum(row[1] for row in fitting))
-    for noun, weight, _, _ in fitting:
+    candidates = [row for row in VOCABULARY.occupations if row[2] <= born <= row[3]]
+    roll = rng.below(sum(row[1] for row in candidates))
+    for noun, weight, _, _ in candidates:
         roll -= weight
         if roll < 0:
             return noun
@@ -173,19 +145,19 @@ def _wed(husband: Draft, wife: Draft) -> None:
 
 
 def _children(atlas: Atlas, rng: Rng, nation: Nation, father: Draft, mother: Draft) -> list[Draft]:
-    out = []
+    children = []
     year = max(father.born, mother.born) + rng.between(21, 27)
     for _ in range(rng.pick((1, 1, 2, 2, 2, 3))):
         if year > min(mother.born + 43, 1992):
             break
         noun = father.noun if rng.chance(15) else _occupation(rng, year)
-        if not any(row[0] == noun and row[2] <= year <= row[3] for row in _OCCUPATIONS):
+        if not any(row[0] == noun and row[2] <= year <= row[3] for row in VOCABULARY.occupations):
             noun = _occupation(rng, year)
         child = person(atlas, rng, nation, noun, year, surname=father.name.split()[-1])
         child.facts["father"], child.facts["mother"] = father.ref, mother.ref
-        out.append(child)
+        children.append(child)
         year += rng.between(2, 5)
-    return out
+    return children
 
 
 def _marry(rng: Rng, children: Sequence[Draft]) -> list[tuple[Draft, Draft]]:
@@ -193,8 +165,8 @@ def _marry(rng: Rng, children: Sequence[Draft]) -> list[tuple[Draft, Draft]]:
     pairs = []
     for groom in (child for child in children if not child.female):
         for bride in brides:
-            kin = bride.facts["father"] == groom.facts["father"]
-            if not kin and abs(bride.born - groom.born) <= 9 and rng.chance(92):
+            siblings = bride.facts["father"] == groom.facts["father"]
+            if not siblings and abs(bride.born - groom.born) <= 9 and rng.chance(92):
                 _wed(groom, bride)
                 brides.remove(bride)
                 pairs.append((groom, bride))
@@ -205,65 +177,71 @@ def _marry(rng: Rng, children: Sequence[Draft]) -> list[tuple[Draft, Draft]]:
 _FAME = (("film", "director"), ("film", "star"), ("novel", "author"), ("building", "architect"))
 
 
-def _educate(atlas: Atlas, rng: Rng, one: Draft) -> None:
+def _educate(atlas: Atlas, rng: Rng, human: Draft) -> None:
     schools = [
         school
         for school in atlas.kind("university")
-        if (school.country == one.country or rng.chance(5)) and _year(school) <= one.born + 17
+        if (school.country == human.country or rng.chance(5)) and _year(school) <= human.born + 17
     ]
-    if schools and one.noun not in ("footballer", "army officer") and rng.chance(62):
-        one.facts["alma_mater"] = rng.pick(schools).ref
+    if schools and human.noun not in ("footballer", "army officer") and rng.chance(62):
+        human.facts["alma_mater"] = rng.pick(schools).ref
     teachers = [
-        other
-        for other in atlas.noun(one.noun)
-        if 15 <= one.born - other.born <= 40 and other.died > one.born + 22
+        teacher
+        for teacher in atlas.noun(human.noun)
+        if 15 <= human.born - teacher.born <= 40 and teacher.died > human.born + 22
     ]
-    if teachers and one.noun in _TAUGHT and rng.chance(35):
-        one.facts["mentor"] = rng.pick(teachers).ref
+    if teachers and human.noun in _HAVE_MENTORS and rng.chance(35):
+        human.facts["mentor"] = rng.pick(teachers).ref
 
 
-_TAUGHT = (*AWARD_FIELDS["science"], *AWARD_FIELDS["painting"], "composer", "architect", "singer")
+_HAVE_MENTORS = (
+    *VOCABULARY.award_fields["science"],
+    *VOCABULARY.award_fields["painting"],
+    "composer",
+    "architect",
+    "singer",
+)
 
 
-def _employ(atlas: Atlas, rng: Rng, one: Draft) -> None:
+def _employ(atlas: Atlas, rng: Rng, human: Draft) -> None:
     firms = [
         firm
         for firm in atlas.kind("company")
-        if firm.country == one.country and _year(firm) <= one.born + 25
+        if firm.country == human.country and _year(firm) <= human.born + 25
     ]
     if firms:
-        one.facts["employer"] = rng.pick(firms).ref
+        human.facts["employer"] = rng.pick(firms).ref
 
 
-def _honour(atlas: Atlas, rng: Rng, one: Draft) -> None:
+def _honour(atlas: Atlas, rng: Rng, human: Draft) -> None:
     prizes = [
         prize
         for prize in atlas.kind("award")
-        if one.noun in AWARD_FIELDS[str(prize.facts["field"])]
-        and _year(prize, "established") <= min(one.born + 60, one.died - 2, PRESENT - 5)
-        and prize.facts.get("namesake") != one.ref
+        if human.noun in VOCABULARY.award_fields[str(prize.facts["field"])]
+        and _year(prize, "established") <= min(human.born + 60, human.died - 2, PRESENT - 5)
+        and prize.facts.get("namesake") != human.ref
     ]
-    if prizes and one.born < PRESENT - 32:
-        one.facts["award"] = rng.pick(prizes).ref
+    if prizes and human.born < PRESENT - 32:
+        human.facts["award"] = rng.pick(prizes).ref
 
 
-def _stage_name(atlas: Atlas, rng: Rng, one: Draft) -> None:
-    pool = atlas.nation_of(one).pool
-    given = rng.pick(pool.female if one.female else pool.male)
-    name = f"{rng.pick(atlas.words.adjectives)} {given}"
+def _stage_name(atlas: Atlas, rng: Rng, human: Draft) -> None:
+    pool = atlas.nation_of(human).pool
+    first_name = rng.pick(pool.female if human.female else pool.male)
+    name = f"{rng.pick(atlas.words.adjectives)} {first_name}"
     if not atlas.taken(name, "alias"):
         atlas.reserve(name)
-        one.facts["stage_name"] = name
-        one.aliases.append(name)
+        human.facts["stage_name"] = name
+        human.aliases.append(name)
 
 
-def _siblings(everybody: Sequence[Draft]) -> None:
-    """Brothers and sisters, where there are exactly two children."""
+def _siblings(people: Sequence[Draft]) -> None:
+    """Add brothers and sisters where a family has exactly two children."""
     by_father: dict[Ref, list[Draft]] = {}
-    for one in everybody:
-        father = one.facts.get("father")
+    for human in people:
+        father = human.facts.get("father")
         if isinstance(father, Ref):
-            by_father.setdefault(father, []).append(one)
+            by_father.setdefault(father, []).append(human)
     for children in by_father.values():
         if len(children) == 2:
             first, second = children

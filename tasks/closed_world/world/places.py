@@ -1,33 +1,26 @@
-"""Countries, regions, towns, rivers and mountains; and what stands in them."""
+"""Countries with regions, towns, rivers and mountains, and the buildings in them."""
 
 from __future__ import annotations
 
 from tasks.closed_world.entities import Amount, Year
 from tasks.closed_world.rng import Rng
 from tasks.closed_world.world.draft import Atlas, Draft, Nation
-from tasks.closed_world.world.names import Language, NamePool, languages, name_pool, place_name
-from tasks.closed_world.world.people import cast, office_holder
-from tasks.closed_world.world.wordlists import BUILDINGS, GOODS, LANDMARKS
+from tasks.closed_world.world.names import NamePool, name_pool, place_name
+from tasks.closed_world.world.people import active_person, office_holder
+from tasks.closed_world.world.vocabulary import VOCABULARY, Language
 
-_COUNTRY_ENDINGS = (
-    ("ia", "ian"),
-    ("ova", "ovan"),
-    ("or", "orese"),
-    ("esh", "eshi"),
-    ("una", "unan"),
-)
 _GOVERNMENTS = ("republic", "federal republic", "parliamentary republic", "presidential republic")
 
 
-def settle(atlas: Atlas, countries: int, towns: int) -> None:
-    """Found countries with regions, rivers, mountains and `towns` towns each."""
-    tongues = languages()
+def add_countries(atlas: Atlas, countries: int, towns: int) -> None:
+    """Add countries, each with regions, rivers, mountains and `towns` towns."""
+    languages = VOCABULARY.languages
     for number in range(countries):
         rng = Rng(f"{atlas.side}/country/{number}")
-        _settle_country(atlas, rng, tongues[number % len(tongues)], towns)
+        _add_country(atlas, rng, languages[number % len(languages)], towns)
 
 
-def _settle_country(atlas: Atlas, rng: Rng, language: Language, towns: int) -> None:
+def _add_country(atlas: Atlas, rng: Rng, language: Language, towns: int) -> None:
     pool = name_pool(atlas.words, language, people=46, places=2 * towns)
     name, demonym = _country_name(atlas, rng, language)
     country = atlas.add("country", name, "country")
@@ -46,7 +39,7 @@ def _settle_country(atlas: Atlas, rng: Rng, language: Language, towns: int) -> N
         region.facts["capital"] = nation.towns[index].ref
     country.facts |= {
         "capital": nation.towns[4].ref,
-        "currency": atlas.words.coin(language, language.place).lower(),
+        "currency": atlas.words.coin(language, language.place.split()).lower(),
         "official_language": atlas.words.coin(language, ("ish", "ic", "ese")),
         "independence": Year(rng.between(1790, 1880)),
         "population": Amount(rng.between(2100, 48900) * 1000 + 137 * rng.between(1, 7)),
@@ -56,7 +49,7 @@ def _settle_country(atlas: Atlas, rng: Rng, language: Language, towns: int) -> N
 
 
 def _country_name(atlas: Atlas, rng: Rng, language: Language) -> tuple[str, str]:
-    ending, adjective = rng.pick(_COUNTRY_ENDINGS)
+    ending, adjective = rng.pick(VOCABULARY.country_endings)
     while True:
         name = atlas.words.coin(language, (ending,), 1 + rng.below(2))
         demonym = name[: -len(ending)] + adjective
@@ -69,12 +62,13 @@ def _place(atlas: Atlas, rng: Rng, pool: NamePool) -> str:
 
 
 def _region(atlas: Atlas, rng: Rng, nation: Nation) -> None:
-    name = atlas.words.coin(languages()[rng.below(11)], ("ania", "esse", "oria", "amark", "ovia"))
+    language = VOCABULARY.languages[rng.below(11)]
+    name = atlas.words.coin(language, ("ania", "esse", "oria", "amark", "ovia"))
     region = atlas.add("region", name, "region", nation.draft.id)
     region.facts |= {
         "country": nation.draft.ref,
         "area": Amount(rng.between(1900, 32000), "square kilometres"),
-        "goods": rng.pick(GOODS),
+        "goods": rng.pick(VOCABULARY.goods),
     }
     nation.regions.append(region)
 
@@ -107,7 +101,7 @@ def _river(
         "mouth": rng.pick(rivers).ref if rivers and rng.chance(60) else _sea(rng, nation),
         "length": Amount(rng.between(41, 980), "kilometres"),
         "country": nation.draft.ref,
-        "goods": rng.pick(GOODS),
+        "goods": rng.pick(VOCABULARY.goods),
     }
     return river
 
@@ -122,8 +116,8 @@ def _town(atlas: Atlas, rng: Rng, nation: Nation, region: Draft, rivers: list[Dr
         "region": region.ref,
         "founded": Year(rng.between(1105, 1789)),
         "population": Amount(rng.between(1200, 98000)),
-        "landmark": rng.pick(LANDMARKS),
-        "goods": rng.pick(GOODS),
+        "landmark": rng.pick(VOCABULARY.landmarks),
+        "goods": rng.pick(VOCABULARY.goods),
     }
     if rng.chance(60):
         town.facts["river"] = rng.pick(rivers).ref
@@ -135,8 +129,8 @@ def _town(atlas: Atlas, rng: Rng, nation: Nation, region: Draft, rivers: list[Dr
     nation.towns.append(town)
 
 
-def govern(atlas: Atlas, mayors: int) -> None:
-    """Presidents, mayors of `mayors` in 100 towns, and first ascents of the mountains."""
+def add_office_holders(atlas: Atlas, mayors: int) -> None:
+    """Add presidents, mayors for `mayors` in 100 towns, and first ascents of the mountains."""
     rng = Rng(f"{atlas.side}/offices")
     for nation in atlas.nations:
         nation.draft.facts["head"] = office_holder(atlas, rng, nation, ("politician",)).ref
@@ -149,12 +143,14 @@ def govern(atlas: Atlas, mayors: int) -> None:
     for mountain in atlas.kind("mountain"):
         year = rng.between(1880, 1960)
         nation = atlas.nation_of(mountain)
-        mountain.facts["climber"] = cast(atlas, rng, nation, "mountaineer", year, cap=2).ref
+        mountain.facts["climber"] = active_person(
+            atlas, rng, nation, "mountaineer", year, cap=2
+        ).ref
         mountain.facts["ascent"] = Year(year)
 
 
-def build(atlas: Atlas, buildings: int) -> None:
-    """Museums, bridges, theatres and the like: `buildings` in every country."""
+def add_buildings(atlas: Atlas, buildings: int) -> None:
+    """Add museums, bridges, theatres and the like: `buildings` in every country."""
     rng = Rng(f"{atlas.side}/buildings")
     for nation in atlas.nations:
         for _ in range(buildings):
@@ -162,17 +158,17 @@ def build(atlas: Atlas, buildings: int) -> None:
 
 
 def _building(atlas: Atlas, rng: Rng, nation: Nation) -> None:
-    noun, pattern, article, feature = rng.pick(BUILDINGS).split("|")
+    noun, pattern, article, feature = rng.pick(VOCABULARY.buildings)
     while True:
         name = pattern.format(rng.pick(nation.pool.surnames + nation.pool.places))
         if not atlas.taken(name):
             break
     year = rng.between(1885, 2012)
     draft = atlas.add("building", name, noun, nation.draft.id)
-    draft.article = article == "yes"
+    draft.article = article
     draft.facts |= {
         "town": rng.pick(nation.towns).ref,
-        "architect": cast(atlas, rng, nation, "architect", year, cap=3).ref,
+        "architect": active_person(atlas, rng, nation, "architect", year, cap=3).ref,
         "opened": Year(year),
         "feature": feature,
     }

@@ -1,4 +1,4 @@
-"""Novels, films, series, bands, albums and songs, with the people who make them."""
+"""Novels, films, series, bands, albums and songs, and the people who make them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,13 @@ from tasks.closed_world.text.grammar import plural
 from tasks.closed_world.world.draft import Atlas, Draft, Nation
 from tasks.closed_world.world.names import work_title
 from tasks.closed_world.world.organisations import founded_year
-from tasks.closed_world.world.people import cast
-from tasks.closed_world.world.wordlists import (
-    FILM_GENRES,
-    MUSIC_GENRES,
-    NOVEL_GENRES,
-    SERIES_GENRES,
-)
+from tasks.closed_world.world.people import active_person
+from tasks.closed_world.world.vocabulary import VOCABULARY
 
 
-def make_works(atlas: Atlas, counts: dict[str, int]) -> None:
-    """Novels, films, series, bands, albums and songs: so many of each in every country."""
-    makers = {
+def add_works(atlas: Atlas, counts: dict[str, int]) -> None:
+    """Add novels, films, series, bands, albums and songs: `counts` by kind in every country."""
+    adders = {
         "novel": _novel,
         "film": _film,
         "series": _series,
@@ -27,11 +22,11 @@ def make_works(atlas: Atlas, counts: dict[str, int]) -> None:
         "album": _album,
         "song": _song,
     }
-    for kind, make in makers.items():
+    for kind, add in adders.items():
         rng = Rng(f"{atlas.side}/works/{kind}")
         for nation in atlas.nations:
             for _ in range(counts[kind]):
-                make(atlas, rng, nation)
+                add(atlas, rng, nation)
 
 
 def _work(
@@ -51,24 +46,24 @@ def _work(
     return draft
 
 
-def _house(
+def _add_media_company(
     atlas: Atlas, rng: Rng, nation: Nation, noun: str, work: Draft, relation: str, year: int
 ) -> None:
-    """Give the work a media company: of its country, or of another if it has none so old."""
-    old = [firm for firm in atlas.noun(noun) if founded_year(firm) < year]
-    own = [firm for firm in old if firm.country == nation.draft.id]
-    if old:
-        work.facts[relation] = rng.pick(own or old).ref
+    """Give the work a media company of its country, or of another country if none is old enough."""
+    firms = [firm for firm in atlas.noun(noun) if founded_year(firm) < year]
+    local = [firm for firm in firms if firm.country == nation.draft.id]
+    if firms:
+        work.facts[relation] = rng.pick(local or firms).ref
 
 
 def _novel(atlas: Atlas, rng: Rng, nation: Nation) -> None:
     year = rng.between(1890, 2018)
-    novel = _work(atlas, rng, nation, "novel", "published", year, rng.pick(NOVEL_GENRES))
+    novel = _work(atlas, rng, nation, "novel", "published", year, rng.pick(VOCABULARY.novel_genres))
     novel.facts |= {
-        "author": cast(atlas, rng, nation, "novelist", year).ref,
+        "author": active_person(atlas, rng, nation, "novelist", year).ref,
         "pages": Amount(rng.between(112, 640)),
     }
-    _house(atlas, rng, nation, "publishing house", novel, "publisher", year)
+    _add_media_company(atlas, rng, nation, "publishing house", novel, "publisher", year)
     if rng.chance(60):
         novel.facts["setting"] = rng.pick(nation.towns).ref
 
@@ -78,20 +73,20 @@ def _film(atlas: Atlas, rng: Rng, nation: Nation) -> None:
     source = rng.pick(novels) if rng.chance(22) else None
     low = 1930 if source is None else max(1930, _published(source) + 2)
     year = rng.between(min(low, 2019), 2019)
-    film = _work(atlas, rng, nation, "film", "released", year, rng.pick(FILM_GENRES))
+    film = _work(atlas, rng, nation, "film", "released", year, rng.pick(VOCABULARY.film_genres))
     if source is not None and _published(source) < year:
         film.facts["based_on"] = source.ref
     film.facts |= {
-        "director": cast(atlas, rng, nation, "director", year, cap=5).ref,
-        "star": cast(atlas, rng, nation, "actor", year).ref,
+        "director": active_person(atlas, rng, nation, "director", year, cap=5).ref,
+        "star": active_person(atlas, rng, nation, "actor", year).ref,
         "runtime": Amount(rng.between(71, 168)),
     }
-    _house(atlas, rng, nation, "film studio", film, "studio", year)
+    _add_media_company(atlas, rng, nation, "film studio", film, "studio", year)
     if rng.chance(65):
-        film.facts["composer"] = cast(atlas, rng, nation, "composer", year).ref
+        film.facts["composer"] = active_person(atlas, rng, nation, "composer", year).ref
     if rng.chance(50):
-        film.facts["writer"] = cast(atlas, rng, nation, "screenwriter", year).ref
-    support = cast(atlas, rng, nation, "actor", year)
+        film.facts["writer"] = active_person(atlas, rng, nation, "screenwriter", year).ref
+    support = active_person(atlas, rng, nation, "actor", year)
     if rng.chance(50) and support.ref != film.facts["star"]:
         film.facts["supporting"] = support.ref
 
@@ -104,14 +99,16 @@ def _published(novel: Draft) -> int:
 
 def _series(atlas: Atlas, rng: Rng, nation: Nation) -> None:
     year = rng.between(1956, 2019)
-    series = _work(atlas, rng, nation, "series", "first_aired", year, rng.pick(SERIES_GENRES))
+    series = _work(
+        atlas, rng, nation, "series", "first_aired", year, rng.pick(VOCABULARY.series_genres)
+    )
     series.facts |= {
-        "creator": cast(atlas, rng, nation, "screenwriter", year).ref,
-        "star": cast(atlas, rng, nation, "actor", year).ref,
+        "creator": active_person(atlas, rng, nation, "screenwriter", year).ref,
+        "star": active_person(atlas, rng, nation, "actor", year).ref,
         "episodes": Amount(rng.between(12, 190)),
         "runtime": Amount(rng.between(22, 74)),
     }
-    _house(atlas, rng, nation, "television network", series, "network", year)
+    _add_media_company(atlas, rng, nation, "television network", series, "network", year)
     if rng.chance(50):
         series.facts["setting"] = rng.pick(nation.towns).ref
 
@@ -127,11 +124,11 @@ def _band(atlas: Atlas, rng: Rng, nation: Nation) -> None:
     band.facts |= {
         "formed_in": rng.pick(nation.towns).ref,
         "founded": Year(year),
-        "singer": cast(atlas, rng, nation, "singer", year, cap=2).ref,
-        "genre": rng.pick(MUSIC_GENRES),
+        "singer": active_person(atlas, rng, nation, "singer", year, cap=2).ref,
+        "genre": rng.pick(VOCABULARY.music_genres),
         "nationality": nation.demonym,
     }
-    _house(atlas, rng, nation, "record label", band, "label", year)
+    _add_media_company(atlas, rng, nation, "record label", band, "label", year)
 
 
 def _performer(atlas: Atlas, rng: Rng, nation: Nation, year: int) -> Ref:
@@ -142,17 +139,17 @@ def _performer(atlas: Atlas, rng: Rng, nation: Nation, year: int) -> Ref:
     ]
     if bands and rng.chance(30):
         return rng.pick(bands).ref
-    return cast(atlas, rng, nation, "singer", year, cap=3).ref
+    return active_person(atlas, rng, nation, "singer", year, cap=3).ref
 
 
 def _album(atlas: Atlas, rng: Rng, nation: Nation) -> None:
     year = rng.between(1955, 2019)
-    album = _work(atlas, rng, nation, "album", "released", year, rng.pick(MUSIC_GENRES))
+    album = _work(atlas, rng, nation, "album", "released", year, rng.pick(VOCABULARY.music_genres))
     album.facts |= {
         "performer": _performer(atlas, rng, nation, year),
-        "producer": cast(atlas, rng, nation, "record producer", year).ref,
+        "producer": active_person(atlas, rng, nation, "record producer", year).ref,
     }
-    _house(atlas, rng, nation, "record label", album, "label", year)
+    _add_media_company(atlas, rng, nation, "record label", album, "label", year)
     if rng.chance(55):
         album.facts["recorded_in"] = rng.pick(nation.towns).ref
 
@@ -165,8 +162,8 @@ def _song(atlas: Atlas, rng: Rng, nation: Nation) -> None:
         released = album.facts["released"]
         assert isinstance(released, Year)
         year = released.year
-    song = _work(atlas, rng, nation, "song", "released", year, rng.pick(MUSIC_GENRES))
-    song.facts["songwriter"] = cast(atlas, rng, nation, "songwriter", year).ref
+    song = _work(atlas, rng, nation, "song", "released", year, rng.pick(VOCABULARY.music_genres))
+    song.facts["songwriter"] = active_person(atlas, rng, nation, "songwriter", year).ref
     if album is None:
         song.facts["performer"] = _performer(atlas, rng, nation, year)
     else:
