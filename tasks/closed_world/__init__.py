@@ -1,6 +1,6 @@
 """The closed world: a generated encyclopedia of fictional things, and questions composed over it.
 
-`world` invents entities and their relations, `prose` writes one passage for each, `questions`
-composes questions of six datasets' shapes with their gold chains. All wordings are data:
-`prose.txt` and `questions.txt`. One seed decides everything, on every machine.
+`world/` generates entities and their relations, `text/` writes one passage about each, and
+`questions/` composes questions in the shapes of six datasets with their gold chains. Wordings are
+data: `text/*.txt` and `world/vocabulary.toml`. One seed decides everything, on every machine.
 """

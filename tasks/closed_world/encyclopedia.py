@@ -1,4 +1,4 @@
-"""A side's passages, and an index of what they state for composing questions."""
+"""The passages of a side, and an index of the facts that they state."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from tasks.closed_world.world.build import world
 
 
 class Statement(Struct, frozen=True):
-    """A fact as a passage states it, read in one direction: about one thing, answered by another.
+    """A fact that a passage states, read in one direction: a subject, and an answer about it.
 
-    `surface` is the answer as the passage words it, `words` the same with a word that tells
-    namesakes apart, if it needs one. `section` names its wordings (`film.director`).
+    `about` and `target` are ids of entities. `surface` is the answer as the passage words it, and
+    `words` the same with a word that distinguishes namesakes, if it needs one. `section` names the
+    wordings of the relation (`film.director`).
     """
 
     about: str
@@ -36,7 +37,7 @@ class Statement(Struct, frozen=True):
 
 
 class Encyclopedia(Struct, frozen=True):
-    """All that questions are composed from. `about` and `to` index statements by their ends."""
+    """Passages and statements. `about` and `to` index the statements by subject and by answer."""
 
     side: Side
     world: World
@@ -46,7 +47,7 @@ class Encyclopedia(Struct, frozen=True):
     to: dict[str, tuple[Statement, ...]]
 
     def name(self, entity_id: str) -> str:
-        """How a question names an entity, unmistakably."""
+        """The unambiguous name of an entity in a question."""
         return self.world[entity_id].label
 
     def text(self, passage: str) -> str:
@@ -54,7 +55,7 @@ class Encyclopedia(Struct, frozen=True):
         return self.articles[passage].passage.text
 
 
-# Relations read backwards, where they lead to one thing only: section -> section of the inverse.
+# Relations that are also read backwards, where the inverse has one value: section -> its inverse.
 _INVERSES = {
     "film.director": "person.directed",
     "novel.author": "person.wrote",
@@ -68,7 +69,7 @@ _INVERSES = {
 
 @cache
 def encyclopedia(side: Side) -> Encyclopedia:
-    """The side's passages and what they state."""
+    """The passages of a side and the facts that they state."""
     entities = world(side)
     sections = wordings("prose")
     articles = {entity.id: article(entities, entity, sections) for entity in entities.values()}
@@ -83,7 +84,7 @@ def encyclopedia(side: Side) -> Encyclopedia:
 def indexed(
     side: Side, entities: World, articles: dict[str, Article], statements: Sequence[Statement]
 ) -> Encyclopedia:
-    """Passages and what they state, with the statements' two indexes."""
+    """An encyclopedia of the passages and statements, with both indexes."""
     about: dict[str, list[Statement]] = {}
     to: dict[str, list[Statement]] = {}
     for statement in statements:
@@ -95,14 +96,14 @@ def indexed(
         world=entities,
         articles=articles,
         statements=tuple(statements),
-        about={key: tuple(found) for key, found in about.items()},
-        to={key: tuple(found) for key, found in to.items()},
+        about={key: tuple(group) for key, group in about.items()},
+        to={key: tuple(group) for key, group in to.items()},
     )
 
 
 def corpus_jsonl(side: Side) -> bytes:
     """All passages as FlashRAG's JSON lines."""
-    return jsonl([one.passage for one in encyclopedia(side).articles.values()])
+    return jsonl([article.passage for article in encyclopedia(side).articles.values()])
 
 
 def jsonl(passages: Sequence[Passage]) -> bytes:
@@ -115,7 +116,7 @@ def jsonl(passages: Sequence[Passage]) -> bytes:
 
 
 def forward(entities: World, articles: dict[str, Article]) -> list[Statement]:
-    """What each passage states of its own entity."""
+    """The facts that each passage states about its own entity."""
     return [
         Statement(
             about=entity.id,
@@ -131,7 +132,7 @@ def forward(entities: World, articles: dict[str, Article]) -> list[Statement]:
 
 
 def _spouses(entities: World, articles: dict[str, Article]) -> list[Statement]:
-    """Marriages that only the other's passage states."""
+    """Marriages that only the passage of the spouse states."""
     return [
         _naming(spouse, entity.id, "person.spouse")
         for entity in entities.values()
@@ -156,14 +157,14 @@ def _backward(entities: World, articles: dict[str, Article]) -> list[Statement]:
             if inverse is not None and isinstance(value, Ref):
                 sources.setdefault((value.id, inverse), []).append(entity)
     return [
-        _naming(found[0], about, inverse)
-        for (about, inverse), found in sources.items()
-        if len(found) == 1 and entities[about].name in articles[found[0].id].passage.text
+        _naming(group[0], about, inverse)
+        for (about, inverse), group in sources.items()
+        if len(group) == 1 and entities[about].name in articles[group[0].id].passage.text
     ]
 
 
 def _naming(entity: Entity, about: str, section: str) -> Statement:
-    """What an entity's own passage says of another; the answer is the entity's name."""
+    """A statement of an entity's passage about another entity; the answer is the former's name."""
     words = entity.label
     return Statement(about, section, entity.name, words, entity.id, entity.id)
 

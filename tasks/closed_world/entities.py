@@ -64,12 +64,11 @@ Value = Ref | Date | Year | Amount | str
 
 
 class Entity(Struct, frozen=True):
-    """One thing with one passage.
+    """An entity, about which there is one passage.
 
-    `title` is unique in a world; `name` may be shared; `label` is how running text names it so
-    that nobody takes it for another ("the 1987 film Corvane"). `noun` says what it is in a word
-    or two ("film", "record label", "novelist"). `country` is an id. `facts` are functional: one
-    value a relation.
+    `title` is unique in a world, `name` may be shared, and `label` is an unambiguous name in
+    running text ("the 1987 film Corvane"). `noun` describes the entity in a word or two ("film", "record
+    label", "novelist"). `country` is an id. `facts` has one value for each relation.
     """
 
     id: str
@@ -84,13 +83,13 @@ class Entity(Struct, frozen=True):
     female: bool = False
 
     def ref(self, relation: str) -> str | None:
-        """The id of the entity that a relation leads to, if it leads to one."""
+        """The id of the entity that is a relation's value; None for other values."""
         value = self.facts.get(relation)
         return value.id if isinstance(value, Ref) else None
 
     @property
     def alive(self) -> bool:
-        """Whether prose speaks of it in the present tense."""
+        """Whether prose uses the present tense."""
         return "died" not in self.facts
 
 

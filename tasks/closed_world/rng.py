@@ -1,4 +1,4 @@
-"""The only source of chance: the same rolls on every machine and Python version."""
+"""The random generator of the generated datasets: the same numbers on every machine."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SEED = 2025
 
 
 class Rng:
-    """Rolls that depend on the seed and a label only.
+    """Random numbers that depend on the seed and a label only.
 
-    Uses nothing but `random.Random(int).random()`, whose sequence Python guarantees.
+    They come from `random.Random(int).random()`, whose sequence Python guarantees.
     """
 
     def __init__(self, label: str) -> None:
@@ -30,22 +30,22 @@ class Rng:
         return low + self.below(high - low + 1)
 
     def chance(self, percent: int) -> bool:
-        """True in `percent` of 100 cases."""
+        """True with a probability of `percent` / 100."""
         return self.below(100) < percent
 
     def pick(self, items: Sequence[T]) -> T:
-        """One of the items."""
+        """A random item."""
         return items[self.below(len(items))]
 
     def shuffled(self, items: Sequence[T]) -> list[T]:
         """The items in a random order (Fisher-Yates)."""
         out = list(items)
         for last in range(len(out) - 1, 0, -1):
-            other = self.below(last + 1)
-            out[last], out[other] = out[other], out[last]
+            index = self.below(last + 1)
+            out[last], out[index] = out[index], out[last]
         return out
 
 
 def bucket(key: str, count: int) -> int:
-    """Which of `count` classes a key belongs to, whatever else exists."""
+    """The class of a key, in [0, count), which depends on the key alone."""
     return crc32(key.encode()) % count

@@ -14,8 +14,10 @@ from tasks.nano.world import RELATIONS, NanoFact, NanoSide, NanoWorld, nano
 
 
 class Shape(NamedTuple):
-    """How a dataset asks: over how many hops, in which of a relation's wordings, or by naming the
-    thing (`opening` before its phrase); and how many questions a side has at most."""
+    """The shape of a dataset's questions, and the most questions that each side has.
+
+    A question uses one of a relation's wordings, or `opening` and a noun phrase.
+    """
 
     hops: int
     wording: int | None
@@ -35,33 +37,32 @@ SHAPES = {
 
 @cache
 def questions(name: str, side: NanoSide) -> tuple[Question, ...]:
-    """A dataset's questions of a side, in a fixed order."""
+    """The questions of a dataset and side, in a fixed order."""
     shape, rng = SHAPES[name], Rng(f"nano/{name}/{side}")
     chains = rng.shuffled(list(_chains(nano(side), shape.hops)))
     if shape.hops == 1:
-        chains = _by_turns(chains)
-    made = [_question(name, chain, shape, rng) for chain in chains[: shape.counts[side]]]
+        chains = _alternating(chains)
+    questions = [_question(name, chain, shape, rng) for chain in chains[: shape.counts[side]]]
     return tuple(
         replace(question, id=f"nano-{name}-{side}-{number:04d}")
-        for number, question in enumerate(made, 1)
+        for number, question in enumerate(questions, 1)
     )
 
 
-def _by_turns(chains: list[tuple[NanoFact, ...]]) -> list[tuple[NanoFact, ...]]:
-    """Single facts, known and unknown in turn."""
+def _alternating(chains: list[tuple[NanoFact, ...]]) -> list[tuple[NanoFact, ...]]:
+    """Chains of one fact, known and unknown ones in turn."""
     known = [chain for chain in chains if chain[0].known]
     unknown = [chain for chain in chains if not chain[0].known]
     return [chain for pair in zip(known, unknown, strict=False) for chain in pair]
 
 
 def _chains(world: NanoWorld, hops: int) -> Iterator[tuple[NanoFact, ...]]:
-    """All chains of facts of a length, each about what the one before it leads to, none twice
-    through the same entity."""
+    """All chains of `hops` facts, each about the value of the one before; no entity comes twice."""
     for fact in world.all_facts():
-        yield from _longer(world, (fact,), hops)
+        yield from _extensions(world, (fact,), hops)
 
 
-def _longer(
+def _extensions(
     world: NanoWorld, chain: tuple[NanoFact, ...], hops: int
 ) -> Iterator[tuple[NanoFact, ...]]:
     if len(chain) == hops:
@@ -70,21 +71,21 @@ def _longer(
     seen = {fact.about for fact in chain}
     for fact in world.facts.get(chain[-1].value, ()):
         if fact.about not in seen and fact.value not in seen:
-            yield from _longer(world, (*chain, fact), hops)
+            yield from _extensions(world, (*chain, fact), hops)
 
 
 def _question(name: str, chain: tuple[NanoFact, ...], shape: Shape, rng: Rng) -> Question:
-    """The chain folded into one question, and its hops with what stands for each in it."""
+    """The question that a chain nests into, with its hops and their phrases in the question."""
     subject, phrases = chain[0].about, []
     for fact in chain:
         phrases.append(_phrase(fact, subject, rng))
         subject = phrases[-1]
-    around = phrases[-2] if len(chain) > 1 else chain[0].about
+    subject = phrases[-2] if len(chain) > 1 else chain[0].about
     last = RELATIONS[chain[-1].relation]
     text = (
         f"{shape.opening}{phrases[-1]}{'?' if shape.opening.startswith('What') else '.'}"
         if shape.wording is None
-        else last.asks[shape.wording].format(x=around)
+        else last.asks[shape.wording].format(x=subject)
     )
     hops = tuple(
         Hop(RELATIONS[fact.relation].asks[0].format(x=fact.about), fact.value, fact.passage, phrase)

@@ -1,8 +1,8 @@
-"""Passages with questions that they answer, every time about other facts.
+"""Passages with questions that they answer, about random facts.
 
-A base model that has read these has learned to look an answer up in what stands before it: the
-same names come again and again, of all sides, in the words that tasks ask in, and what is said of
-them is drawn by lot each time. It is true of a world as often as chance has it, and no more.
+A base model that is trained on these learns to look an answer up in the text before the question.
+The names are those of all sides and the wordings are those of the tasks, but the facts are drawn
+anew for every passage, so that they agree with a world only by chance.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ COUNT = 40_000
 
 
 def readings(count: int = COUNT) -> Iterator[Passage]:
-    """Two passages, then a question about each of their facts, with its answer."""
+    """Passages of two texts, then a question about each of their facts with its answer."""
     names = _all_names()
     kinds = {name: kind for kind in names for name in names[kind]}
-    listed = list(kinds)
     rng = Rng("nano/readings")
     for number in range(1, count + 1):
-        subjects = _two(listed, rng)
+        subjects = _two(list(kinds), rng)
         facts = [random_facts(name, kinds[name], names, "", rng) for name in subjects]
-        told = " ".join(worded(each, rng) for each in facts)
-        asked = " ".join(_asked(fact, rng) for fact in rng.shuffled([*facts[0], *facts[1]]))
-        yield Passage(f"nano-reading-{number:05d}", subjects[0], f"{told} {asked}")
+        texts = " ".join(worded(group, rng) for group in facts)
+        answers = " ".join(_question(fact, rng) for fact in rng.shuffled([*facts[0], *facts[1]]))
+        yield Passage(f"nano-reading-{number:05d}", subjects[0], f"{texts} {answers}")
 
 
 def _all_names() -> dict[str, tuple[str, ...]]:
@@ -36,12 +35,13 @@ def _all_names() -> dict[str, tuple[str, ...]]:
     return {kind: tuple(name for names in sides for name in names[kind]) for kind in sides[0]}
 
 
-def _two(listed: list[str], rng: Rng) -> tuple[str, str]:
-    first = rng.pick(listed)
-    return first, rng.pick([name for name in listed if name != first])
+def _two(names: list[str], rng: Rng) -> tuple[str, str]:
+    first = rng.pick(names)
+    return first, rng.pick([name for name in names if name != first])
 
 
-def _asked(fact: NanoFact, rng: Rng) -> str:
+def _question(fact: NanoFact, rng: Rng) -> str:
+    """A question about a fact, with its answer."""
     relation = RELATIONS[fact.relation]
     phrase = rng.pick(relation.phrases).format(x=fact.about)
     asks = [ask.format(x=fact.about) for ask in relation.asks]

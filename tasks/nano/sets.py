@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from autocoa_bench.tasks import Split
 from autocoa_bench.types import Passage, Question, TaskInfo
+from autocoa_bench.util.json_lines import replace_file
 from autocoa_bench.util.paths import cache_dir
 from tasks.closed_world.encyclopedia import jsonl
 from tasks.nano.questions import SHAPES, questions
@@ -15,11 +15,11 @@ from tasks.nano.readings import readings
 from tasks.nano.world import known_passages, passages
 
 VERSION = "1"
-"""Raised whenever a passage or a question changes."""
+"""Increased whenever a passage or a question changes."""
 
 
 class NanoTask:
-    """A dataset's shape over the nano world."""
+    """A task with the shape of a dataset, over the nano world."""
 
     def __init__(self, name: str, title: str, shape: str) -> None:
         self._name = name
@@ -42,8 +42,10 @@ class NanoTask:
 
 
 class BaseTask:
-    """Questions about the entities that are in nobody's test or train world: a base model's text
-    shows on them what an answer and a search look like."""
+    """Questions about the entities of the base side, which no test or train question is about.
+
+    In the text of a base model they show what an answer and a search look like.
+    """
 
     info = TaskInfo(
         name="nano-base",
@@ -63,12 +65,12 @@ class BaseTask:
 
 
 def corpus() -> Path:
-    """The corpus that nano test questions are asked over, as FlashRAG JSONL; written if need be."""
+    """The corpus of the nano test questions, as FlashRAG JSONL; written where it is missing."""
     return _corpus("test", passages("test"))
 
 
 def train_corpus() -> Path:
-    """The corpus of the nano train questions: no entity is in both."""
+    """The corpus of the nano train questions, which shares no entity with the test corpus."""
     return _corpus("train", passages("train"))
 
 
@@ -78,22 +80,20 @@ def base_corpus() -> Path:
 
 
 def known_corpus() -> Path:
-    """What of the test and the train corpus is known: a nano base model's text."""
+    """The known facts of the test and train corpora: text for a nano base model."""
     return _corpus("known", known_passages())
 
 
 def readings_corpus() -> Path:
-    """What teaches a nano base model to read."""
+    """Text from which a nano base model learns to look answers up."""
     return _corpus("readings", list(readings()))
 
 
-def _corpus(name: str, made: Sequence[Passage]) -> Path:
+def _corpus(name: str, content: Sequence[Passage]) -> Path:
     path = cache_dir(f"nano-{VERSION}") / f"{name}.jsonl"
-    content = jsonl(made)
-    if not path.exists() or path.read_bytes() != content:
-        part = path.with_suffix(f".{os.getpid()}.part")  # written aside: nobody reads half of it
-        part.write_bytes(content)
-        part.replace(path)
+    lines = jsonl(content)
+    if not path.exists() or path.read_bytes() != lines:
+        replace_file(path, lines)
     return path
 
 

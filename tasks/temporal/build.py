@@ -1,7 +1,7 @@
-"""A temporal set of a user's own: dated reports in, checked three-hop questions out (Appendix A).
+"""Builds a temporal set from a user's dated reports: checked three-hop questions (Appendix A).
 
-A model writes facts, answers each with its report and without, and words the chains' questions;
-what holds is decided by `chains`. Each reply is kept as it comes, so that a stopped build goes on.
+A model writes facts, answers each with and without its report, and words the questions about the
+chains; `chains` checks the replies. Each reply is stored at once, so that a stopped build resumes.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from tasks.temporal import chains
 from tasks.temporal.chains import Chain, NewsReport, ReportedFact
 
 FACT_TOKENS, ANSWER_TOKENS, QUESTION_TOKENS = 1536, 512, 512
-"""What replies have room for; a reasoning model thinks within it."""
+"""The most tokens of each kind of reply, reasoning included."""
 
 T = TypeVar("T")
 
 Ask = Callable[[str, int], Awaitable[str]]
-"""A prompt and the reply's most tokens -> the reply. Raises EngineFault."""
+"""(prompt, most tokens of the reply) -> reply. Raises EngineFault."""
 
 
 class Rejected(Struct, frozen=True):
-    """What did not become a hop or a question, and why."""
+    """A line, fact or chain that became no hop or question, with the reason."""
 
     stage: str
     reason: str
@@ -45,7 +45,7 @@ class Rejected(Struct, frozen=True):
 
 
 class BuiltSet(Struct, frozen=True):
-    """The questions, and what was rejected on the way; `facts` were usable as hops."""
+    """The questions, the facts that can be hops, and all that was rejected."""
 
     questions: tuple[Question, ...]
     facts: tuple[ReportedFact, ...]
@@ -58,21 +58,21 @@ class _Reply(Struct, frozen=True):
 
 
 def read_reports(path: Path) -> list[NewsReport]:
-    """The reports of a file: rows of title and text, and of id and date where there are any.
+    """The reports of a file: rows with a title and a text, and optionally an id and a date.
 
-    Raises UserError naming the row that is wrong.
+    Raises UserError that names the wrong row.
     """
-    found: dict[str, NewsReport] = {}
+    reports: dict[str, NewsReport] = {}
     for number, row in read_rows(path):
         title, text = row.get("title"), row.get("text")
         if not (isinstance(title, str) and isinstance(text, str) and title.strip()):
-            raise row_error(path, number, "a report has a title and a text, and may have a date")
+            raise row_error(path, number, "a report needs a title and a text, and may have a date")
         identifier = id_as_text(row.get("id")) or f"report-{number}"
-        if identifier in found:
-            raise row_error(path, number, f"the id '{identifier}' is an earlier report's too")
+        if identifier in reports:
+            raise row_error(path, number, f"an earlier report has the id '{identifier}' too")
         date = row.get("date")
-        found[identifier] = NewsReport(identifier, title, text, "" if date is None else str(date))
-    return list(found.values())
+        reports[identifier] = NewsReport(identifier, title, text, "" if date is None else str(date))
+    return list(reports.values())
 
 
 class Replies:
@@ -177,8 +177,8 @@ class Builder:
         return "answered without any report" if has_words(said, answer) else ""
 
     async def _composed(self, chain: Chain) -> tuple[str, str]:
-        reply = await self._ask(chains.composing(chain), QUESTION_TOKENS)
-        question, reason = chains.composed(reply, chain)
+        reply = await self._ask(chains.composing_prompt(chain), QUESTION_TOKENS)
+        question, reason = chains.question_in(reply, chain)
         return question, reason or await self._check_memory(question, chain[-1].answer)
 
     async def _answer(self, prompt: str) -> str:

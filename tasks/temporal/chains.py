@@ -1,7 +1,7 @@
-"""Three-hop questions out of dated reports (Appendix A): what is asked of a model, and what holds.
+"""Three-hop questions from dated reports (Appendix A): prompts for a model, and checks of replies.
 
-Facts of reports become chains where one fact's answer is the next one's subject. Everything here
-is a pure function of reports and of what the model replied.
+Facts form a chain where the answer of one is the subject of the next. Everything here is a pure
+function of the reports and of the model's replies.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ else."""
 
 
 class NewsReport(Struct, frozen=True):
-    """An article; `date` as its source writes it, empty where it does not."""
+    """A news article; `date` is as its source writes it, or empty."""
 
     id: str
     title: str
@@ -63,18 +63,18 @@ class NewsReport(Struct, frozen=True):
 
     @property
     def shown(self) -> str:
-        """As a model sees it: one JSON object, so that no line of it reads as an instruction."""
+        """The report in a prompt: one JSON object, so that no line can read as an instruction."""
         content = {"title": self.title, "date": self.date, "text": self.text}
         return json.dumps({key: value for key, value in content.items() if value})
 
     @property
     def dated(self) -> str:
-        """Its text as a passage: the date before it, where there is one."""
+        """The text of its passage: the date, if there is one, and the text."""
         return f"{self.date}. {self.text}" if self.date else self.text
 
 
 class ReportedFact(Struct, frozen=True):
-    """What a report states of a subject: a question, and the span of the report that answers it."""
+    """A fact about a subject: a question, and the span of the report that answers it."""
 
     report: str
     subject: str
@@ -83,42 +83,39 @@ class ReportedFact(Struct, frozen=True):
 
 
 Chain = tuple[ReportedFact, ...]
-"""Facts of which each but the first is about the answer of the one before."""
+"""Facts, each about the answer of the one before."""
 
 
-class _Written(Struct):
+class _ReplyFact(Struct):
     subject: str
     question: str
     answer: str
 
 
 def facts_in(reply: str, report: NewsReport) -> Iterator[tuple[ReportedFact | None, str, str]]:
-    """Each line of a reply as a fact of the report, or as None with why not; and the line."""
+    """The lines of a reply: (fact or None, reason for rejecting the line or empty, line)."""
     for line in after_reasoning(reply).splitlines():
         if not line.strip().startswith("{"):
             continue
         try:
-            found = msgspec.json.decode(line.strip().rstrip(","), type=_Written)
+            reply_fact = msgspec.json.decode(line.strip().rstrip(","), type=_ReplyFact)
         except UNREADABLE:
             yield None, "not one line of JSON with subject, question and answer", line
             continue
-        made = ReportedFact(report.id, *(" ".join(each.split()) for each in _fields(found)))
-        reason = _wrong_with(made, report)
-        yield None if reason else made, reason, line
+        fields = (" ".join(field.split()) for field in msgspec.structs.astuple(reply_fact))
+        fact = ReportedFact(report.id, *fields)
+        reason = _problem(fact, report)
+        yield None if reason else fact, reason, line
 
 
-def _fields(found: _Written) -> tuple[str, str, str]:
-    return found.subject, found.question, found.answer
-
-
-def _wrong_with(fact: ReportedFact, report: NewsReport) -> str:
-    """Why a fact cannot be a hop; empty where nothing is wrong with it by its words alone."""
-    whole = f"{report.title} {report.date} {report.text}"
+def _problem(fact: ReportedFact, report: NewsReport) -> str:
+    """The reason why the words of a fact rule it out as a hop; empty if they do not."""
+    text = f"{report.title} {report.date} {report.text}"
     if not (normalise(fact.subject) and normalise(fact.question) and normalise(fact.answer)):
         return "a subject, question or answer without words"
     if not has_words(fact.question, fact.subject):
         return "the subject is not in its question"
-    if not has_words(whole, fact.answer):
+    if not has_words(text, fact.answer):
         return "the answer is no span of the report"
     if len(fact.answer.split()) > LONGEST_ANSWER:
         return f"an answer of more than {LONGEST_ANSWER} words"
@@ -128,43 +125,42 @@ def _wrong_with(fact: ReportedFact, report: NewsReport) -> str:
 
 
 def chains_of(facts: Sequence[ReportedFact], count: int, seed: int) -> list[Chain]:
-    """At most `count` chains of three facts, drawn by seed; a fact stands in several only where
-    both others of its chain are new."""
+    """At most `count` random chains of three facts, each with at most one fact of earlier chains."""
     by_subject: dict[str, list[ReportedFact]] = {}
     for fact in facts:
         by_subject.setdefault(normalise(fact.subject), []).append(fact)
-    found = [chain for fact in facts for chain in _longer((fact,), by_subject)]
-    Random(seed).shuffle(found)
+    candidates = [chain for fact in facts for chain in _extensions((fact,), by_subject)]
+    Random(seed).shuffle(candidates)
     used: set[ReportedFact] = set()
     chosen: list[Chain] = []
-    for chain in found:
+    for chain in candidates:
         if len(chosen) < count and sum(fact in used for fact in chain) <= 1:
             chosen.append(chain)
             used.update(chain)
     return chosen
 
 
-def _longer(chain: Chain, by_subject: dict[str, list[ReportedFact]]) -> Iterator[Chain]:
-    """All chains of HOPS facts that begin so and meet nothing twice."""
+def _extensions(chain: Chain, by_subject: dict[str, list[ReportedFact]]) -> Iterator[Chain]:
+    """All chains of HOPS facts that begin with `chain` and have no subject twice."""
     if len(chain) == HOPS:
         yield chain
         return
-    met = {normalise(fact.subject) for fact in chain}
+    subjects = {normalise(fact.subject) for fact in chain}
     for fact in by_subject.get(normalise(chain[-1].answer), []):
-        if normalise(fact.answer) not in met and normalise(fact.subject) not in met:
-            yield from _longer((*chain, fact), by_subject)
+        if normalise(fact.answer) not in subjects and normalise(fact.subject) not in subjects:
+            yield from _extensions((*chain, fact), by_subject)
 
 
-def composing(chain: Chain) -> str:
-    """What asks for a chain's one question."""
+def composing_prompt(chain: Chain) -> str:
+    """The prompt that asks for one question about a chain."""
     hops = "\n".join(
         f"{number}. {fact.question} Answer: {fact.answer}" for number, fact in enumerate(chain, 1)
     )
     return COMPOSE.format(hops=hops, subject=chain[0].subject)
 
 
-def composed(reply: str, chain: Chain) -> tuple[str, str]:
-    """The question of a reply, and why it is none for the chain; empty where it is one."""
+def question_in(reply: str, chain: Chain) -> tuple[str, str]:
+    """The question in a reply, and the reason for rejecting it; empty if it is accepted."""
     lines = [line.strip() for line in after_reasoning(reply).splitlines() if line.strip()]
     question = lines[0] if lines else ""
     if len(lines) != 1 or not question.endswith("?"):
@@ -177,13 +173,13 @@ def composed(reply: str, chain: Chain) -> tuple[str, str]:
 
 
 def as_question(chain: Chain, text: str, number: int, task: str) -> Question:
-    """A chain as the harness asks it."""
+    """The question about a chain, with its hops."""
     hops = tuple(Hop(fact.question, fact.answer, fact.report) for fact in chain)
     return Question(f"{task}-{number:04d}", text, (chain[-1].answer,), task, hops=hops)
 
 
 def as_row(question: Question) -> dict[str, Any]:
-    """A question in the format of MINTQA, with the passage of each hop beside."""
+    """A question as a row in the format of MINTQA, plus the passage of each hop."""
     return {
         "id": question.id,
         "question": question.text,

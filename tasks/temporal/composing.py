@@ -1,4 +1,4 @@
-"""A chain as a question, its hops with every name of their answers."""
+"""Composes a question from a chain; its hops have all names of their answers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tasks.closed_world.questions.composing import Composer, Wording, leaks, pla
 
 
 def compose_question(composer: Composer, chain: Chain, wording: Wording) -> Question | None:
-    """The chain's question; None where its words give away the answer or a bridge to it."""
+    """The question about a chain; None if its text contains the answer of a hop."""
     text, phrases = plain(composer, chain, wording)
     hops = placed(composer.chain_hops(chain), text, phrases)
     golds = [composer.golds(statement) for statement in chain]
     if any(leaks(name, text) for names in golds for name in names):
         return None
-    named = tuple(replace(hop, aliases=names[1:]) for hop, names in zip(hops, golds, strict=True))
-    return composer.question(f"{len(chain)}hop", text, golds[-1], named, wording)
+    hops = tuple(replace(hop, aliases=names[1:]) for hop, names in zip(hops, golds, strict=True))
+    return composer.question(f"{len(chain)}hop", text, golds[-1], hops, wording)

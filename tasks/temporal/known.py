@@ -1,13 +1,14 @@
-"""`known`: three hops over facts that every language model has met, and each hop asked by itself.
+"""`known`: three hops over facts that every language model has read, and each hop by itself.
 
-The facts are tables, most of them shared with `when-to-act`. The passages are made of the tables,
-one for everything that a fact is about, so that a solver that searches can find what it needs: who
-knows the facts needs none of them.
+The facts are tables, most of them shared with `when-to-act`. The passages are generated from the
+tables, one per subject, so that a solver that searches can find each fact. A solver that knows the
+facts needs no passage.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -28,12 +29,12 @@ COUNT = 192
 HOPS = 3
 
 _HERE = Path(__file__).parent
-_EACH = 2
-"""At most so many questions begin with the same fact."""
-_SAME_GOLD = 12
-"""At most so many questions have the same answer."""
+_MOST_PER_FACT = 2
+"""The most questions that begin with the same fact."""
+_MOST_PER_ANSWER = 12
+"""The most questions that have the same answer."""
 
-# Each relation, what its values are, and the tables that hold it.
+# Relation -> the kind of its values, and the name of its tables.
 _TABLES = {
     "work.author": ("person", "authors"),
     "picture.artist": ("person", "artists"),
@@ -51,13 +52,13 @@ _TABLES = {
 }
 _STARTS = ("work", "picture", "music", "discovery", "symbol", "element", "landmark")
 
-# What a question says before a name that could be taken for something else.
+# Words before a name that could be mistaken for something else.
 _LABELS = {"symbol": "the symbol {}"}
 
 
 @cache
 def tables() -> dict[str, tuple[tuple[str, ...], ...]]:
-    """The facts by relation: what each is about, then its value and other names of that."""
+    """The facts by relation: a fact is its subject, its value, and other names of the value."""
     shared = _HERE.parent / "facts"
     return {
         relation: tuple(
@@ -69,20 +70,20 @@ def tables() -> dict[str, tuple[tuple[str, ...], ...]]:
     }
 
 
-def _rows(path: Path, sort: str) -> list[tuple[str, ...]]:
+def _rows(path: Path, first: str) -> list[tuple[str, ...]]:
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").splitlines()
     rows = [tuple(line.split("\t")) for line in lines if line and not line.startswith("#")]
-    return [row[1:] for row in rows if row[0] == sort]
+    return [row[1:] for row in rows if row[0] == first]
 
 
 @cache
 def book() -> Encyclopedia:
-    """The passages and what they state."""
+    """The passages and the facts that they state."""
     world: dict[str, Entity] = {}
     statements: list[Statement] = []
-    told: dict[str, list[str]] = {}
+    sentences: dict[str, list[str]] = {}
     sections = wordings(NAME, _HERE)
     for relation, rows in tables().items():
         for subject, value, *others in rows:
@@ -92,13 +93,13 @@ def book() -> Encyclopedia:
             statements.append(
                 Statement(about.id, relation, target.name, target.label, about.id, target.id)
             )
-            sentence = sections[relation]["say"][0].format(x=about.label, y=target.label)
-            told.setdefault(about.id, []).append(capitalise(with_articles(sentence)))
+            text = sections[relation]["say"][0].format(x=about.label, y=target.label)
+            sentences.setdefault(about.id, []).append(capitalise(with_articles(text)))
     for name, *others in _rows(_HERE / NAME / "aliases.tsv", "alias"):
         _entity(world, "country", name, tuple(others))
     articles = {
-        about: Article(Passage(about, capitalise(world[about].label), " ".join(sentences)), {})
-        for about, sentences in told.items()
+        about: Article(Passage(about, capitalise(world[about].label), " ".join(texts)), {})
+        for about, texts in sentences.items()
     }
     return indexed("test", world, articles, statements)
 
@@ -106,25 +107,24 @@ def book() -> Encyclopedia:
 def _entity(
     world: dict[str, Entity], kind: str, label: str, aliases: tuple[str, ...], of: str = ""
 ) -> Entity:
-    """The thing of that kind and name, entered once; aliases add up.
+    """The entity of that kind and name, added where it is new; aliases accumulate.
 
-    Each country has a currency of its own, whatever its name: Canada's dollar is not Australia's.
+    Every country has a currency of its own: Canada's dollar is not Australia's.
     """
     name = label.removeprefix("the ")
     words = f"{of} {name}" if kind == "currency" else name
     key = f"known-{kind}-{re.sub(r'[^a-z0-9]+', '-', words.lower()).strip('-')}"
-    found = world.get(key)
-    if found is None:
+    entity = world.get(key)
+    if entity is None:
         label = _LABELS.get(kind, "{}").format(label)
-        found = Entity(key, kind, name, label, label, kind, "", {})
-    found = replace(found, aliases=tuple(dict.fromkeys((*found.aliases, *aliases))))
-    world[key] = found
-    return found
+        entity = Entity(key, kind, name, label, label, kind, "", {})
+    world[key] = replace(entity, aliases=tuple(dict.fromkeys((*entity.aliases, *aliases))))
+    return world[key]
 
 
 def passages() -> list[Passage]:
-    """One passage for everything that a fact is about."""
-    return [each.passage for each in book().articles.values()]
+    """One passage per subject of a fact."""
+    return [article.passage for article in book().articles.values()]
 
 
 @cache
@@ -133,23 +133,23 @@ def questions() -> tuple[Question, ...]:
     composer = Composer(NAME, book(), wordings(NAME, _HERE))
     chains = Chains(composer)
     chains.starts = [start for start in chains.starts if start.split(".")[0] in _STARTS]
-    begun: dict[Statement, int] = {}
-    answered: dict[str, int] = {}
+    starts: Counter[Statement] = Counter()
+    answers: Counter[str] = Counter()
 
     def make(_: int) -> Question | None:
         chain = chains.draw(HOPS)
-        if chain is None or begun.get(chain[0], 0) >= _EACH:
+        if chain is None or starts[chain[0]] >= _MOST_PER_FACT:
             return None
-        if answered.get(chain[-1].surface, 0) >= _SAME_GOLD:
+        if answers[chain[-1].surface] >= _MOST_PER_ANSWER:
             return None
         question = compose_question(composer, chain, "shared")
         if question is not None:
-            begun[chain[0]] = begun.get(chain[0], 0) + 1
-            answered[chain[-1].surface] = answered.get(chain[-1].surface, 0) + 1
+            starts[chain[0]] += 1
+            answers[chain[-1].surface] += 1
         return question
 
-    made = collect(make, lambda question: question.text, COUNT)
+    chosen = collect(make, lambda question: question.text, COUNT)
     return tuple(
         replace(question, id=f"embedded-{NAME}-test-{number:04d}", wording="")
-        for number, question in enumerate(composer.rng.shuffled(made), 1)
+        for number, question in enumerate(composer.rng.shuffled(chosen), 1)
     )

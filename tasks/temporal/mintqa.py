@@ -1,7 +1,7 @@
 """`known@all`: MINTQA-POP's three-hop questions about popular things, from a mirror (Appendix A).
 
-The paper draws 192 of them "through stratified sampling" and published neither their ids nor its
-strata: `known@192` with its sub-questions `known-sub@576` is a plain draw of the same size.
+The paper draws 192 of them "through stratified sampling" but publishes neither their ids nor its
+strata. `known@192`, with its sub-questions `known-sub@576`, is a simple random sample of that size.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from autocoa_bench.types import Question, TaskInfo
 from autocoa_bench.util.hub import HubFile, fetch
 
 FILE = HubFile("probe2/multi-hop", "", "MINTQA-POP.json")
-"""The file in its authors' GitHub repository; only a mirror can give it."""
+"""The file in its authors' GitHub repository; it is read from a mirror folder only."""
 
 HOPS = 3
 POPULAR = ("popular", "pop")
@@ -27,7 +27,7 @@ class MintqaPop:
     """The main questions, or their sub-questions."""
 
     def __init__(self, part: str = "") -> None:
-        """`part`: SUB for the sub-questions."""
+        """`part` is empty, or the suffix of sub-questions."""
         self._part = part
         self.info = TaskInfo(
             name=f"known{part}@all",
@@ -42,24 +42,24 @@ class MintqaPop:
         )
 
     def load(self, split: Split = "test") -> Sequence[Question]:
-        """The questions in the file's order. Raises UserError where they cannot be had."""
+        """The questions in the order of the file. Raises UserError if they cannot be loaded."""
         name = self.info.name
         if split != "test":
-            raise UserError(f"'{name}' has no {split} split, only questions to test on")
+            raise UserError(f"'{name}' has no {split} split; it has test questions only")
         path = fetch(FILE).path
-        three = [each for each in FileTask(path, name).load() if len(each.hops) == HOPS]
-        found = [each for each in three if all(map(_is_popular, each.kind.split(", ")))]
-        if not found:
-            kinds = Counter(each.kind for each in three).most_common(4)
-            said = "; ".join(kind or "none" for kind, _ in kinds) or "there are none"
+        questions = [q for q in FileTask(path, name).load() if len(q.hops) == HOPS]
+        popular = [q for q in questions if all(map(_is_popular, q.kind.split(", ")))]
+        if not popular:
+            kinds = Counter(question.kind for question in questions).most_common(4)
+            labels = "; ".join(kind or "none" for kind, _ in kinds) or "there are none"
             raise UserError(
                 f"'{path}' has no question of {HOPS} hops that are all labelled "
-                f"{' or '.join(POPULAR)} (labels of those with {HOPS} hops: {said}); give the path "
-                "of the file to ask all of it"
+                f"{' or '.join(POPULAR)} (labels of those with {HOPS} hops: {labels}); "
+                "give the path of the file to ask all of its questions"
             )
         if self._part:
-            return subquestions_of(found, name)
-        return found
+            return subquestions_of(popular, name)
+        return popular
 
 
 def _is_popular(label: str) -> bool:

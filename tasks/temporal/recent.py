@@ -1,7 +1,8 @@
-"""`recent`: three hops through a season's reports and profiles, and each hop asked by itself."""
+"""`recent`: three hops through a season's reports and profiles, and each hop by itself."""
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -23,10 +24,11 @@ COUNTS: dict[Side, int] = {"test": 192, "train": 576}
 HOPS = 3
 
 _HERE = Path(__file__).parent
-_EACH = 2
-"""At most so many questions begin with the same fact of a report, and end with the same fact."""
+_MOST_PER_FACT = 2
+"""The most test questions that begin, and that end, with the same fact of a report."""
 
-# What a report says of a thing that has a passage of its own: kind -> (of, what, its section).
+# Facts that a report states about an entity with a passage of its own:
+# kind of report -> (role of the entity, relation, section of the wordings).
 _NEWS = {
     "transfer": ("player", "buyer", "person.new_club"),
     "appointment": ("club", "coach", "club.coach"),
@@ -35,27 +37,27 @@ _NEWS = {
 
 @cache
 def book(side: Side) -> Encyclopedia:
-    """The side's reports and profiles, and what they state."""
+    """The reports and profiles of a side, and the facts that they state."""
     entities = world(side)
     sections = wordings("reports", _HERE)
-    articles = {each.id: article(entities, each, sections) for each in entities.values()}
+    articles = {key: article(entities, entity, sections) for key, entity in entities.items()}
     statements = [*forward(entities, articles), *_news(entities, articles)]
     return indexed(side, entities, articles, statements)
 
 
 def passages(side: Side) -> list[Passage]:
     """All reports and profiles."""
-    return [each.passage for each in book(side).articles.values()]
+    return [article.passage for article in book(side).articles.values()]
 
 
 def is_report(entity: Entity) -> bool:
-    """Whether it is a report, not somebody's or something's profile."""
+    """Whether an entity is a report rather than a profile."""
     return entity.kind in REPORTS
 
 
 def _news(entities: World, articles: dict[str, Article]) -> list[Statement]:
-    """What reports say of clubs and players, in the words in which they say it."""
-    found = []
+    """The facts that reports state about clubs and players, in the reports' own words."""
+    statements = []
     for report in entities.values():
         if report.kind not in _NEWS:
             continue
@@ -67,12 +69,12 @@ def _news(entities: World, articles: dict[str, Article]) -> list[Statement]:
         words = stated[relation]
         name = entities[target].name
         surface = name if name in words else words
-        found.append(Statement(about, section, surface, words, report.id, target))
-    return found
+        statements.append(Statement(about, section, surface, words, report.id, target))
+    return statements
 
 
 class _FromReports(Chains):
-    """Chains whose first fact is a report's."""
+    """Chains whose first fact is stated by a report."""
 
     def __init__(self, composer: Composer) -> None:
         super().__init__(composer)
@@ -84,24 +86,23 @@ def questions(side: Side) -> tuple[Question, ...]:
     """The main questions in their fixed order. Ids look like `embedded-recent-test-0001`."""
     composer = Composer(NAME, book(side), wordings("asking", _HERE))
     chains = _FromReports(composer)
-    used: dict[Statement, int] = {}
+    uses: Counter[Statement] = Counter()
 
     def make(number: int) -> Question | None:
         chain = chains.draw(HOPS)
-        if chain is None or any(used.get(end, 0) >= _limit(side) for end in (chain[0], chain[-1])):
+        if chain is None or any(uses[end] >= _limit(side) for end in (chain[0], chain[-1])):
             return None
         question = compose_question(composer, chain, composer.wording_of(number))
         if question is not None:
-            for end in (chain[0], chain[-1]):
-                used[end] = used.get(end, 0) + 1
+            uses.update((chain[0], chain[-1]))
         return question
 
-    made = collect(make, lambda question: question.text, COUNTS[side])
+    chosen = collect(make, lambda question: question.text, COUNTS[side])
     return tuple(
         replace(question, id=f"embedded-{NAME}-{side}-{number:04d}")
-        for number, question in enumerate(composer.rng.shuffled(made), 1)
+        for number, question in enumerate(composer.rng.shuffled(chosen), 1)
     )
 
 
 def _limit(side: Side) -> int:
-    return _EACH * COUNTS[side] // COUNTS["test"]
+    return _MOST_PER_FACT * COUNTS[side] // COUNTS["test"]

@@ -1,8 +1,7 @@
-"""The temporal set's tasks, and the corpus that all four share so that one run can ask them all."""
+"""The tasks of the temporal set, and the corpus that all four share so that one run can ask all."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -11,11 +10,12 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.tasks import Split, questions_sha256
 from autocoa_bench.tasks.subquestions import SUBQUESTION_SUFFIX, subquestions_of
 from autocoa_bench.types import Question, TaskInfo
+from autocoa_bench.util.json_lines import replace_file
 from autocoa_bench.util.paths import cache_dir
 
 VERSION = "1"
-"""Raised whenever a passage or a question changes; `python -m tasks.temporal` then prints the
-hashes for below."""
+"""Increased whenever a passage or a question changes; `python -m tasks.temporal` then prints the
+hashes that follow."""
 
 CORPUS_SHA256: dict[Split, str] = {
     "test": "2733d98844a368c2a4188facc989dda436b9cb6f67d5f77378e984e080d35d63",
@@ -48,7 +48,7 @@ class TemporalTask:
     def __init__(
         self, name: str, title: str, count: int, shape: str, source: str, make: MakeQuestions
     ) -> None:
-        """`make` gives a split's questions; a split whose hash is not pinned there is not."""
+        """`make` returns a split's questions. Only splits with a pinned hash exist."""
         self.make = make
         splits = QUESTIONS_SHA256[name]
         corpora: dict[Split, str] = {"test": _TEST_CORPUS, "train": _TRAIN_CORPUS}
@@ -71,12 +71,12 @@ class TemporalTask:
         pinned = QUESTIONS_SHA256[name].get(split)
         if pinned is None:
             raise UserError(
-                f"'{name}' has no {split} split, only questions to test on; to train on chains of "
-                "such facts, take `when-to-act` or `recent`"
+                f"'{name}' has no {split} split; to train on chains of such facts, use "
+                "`when-to-act` or `recent`"
             )
-        made = self.make(split)
-        _check(f"questions of '{name}'", split, questions_sha256(made), pinned)
-        return made
+        questions = self.make(split)
+        _check(f"questions of '{name}'", split, questions_sha256(questions), pinned)
+        return questions
 
 
 MakeQuestions = Callable[[Split], Sequence[Question]]
@@ -88,22 +88,14 @@ def _recent(split: Split) -> Sequence[Question]:
     return recent.questions(split)
 
 
-def _recent_sub(split: Split) -> Sequence[Question]:
-    from tasks.temporal import recent
-
-    return subquestions_of(recent.questions(split), recent.NAME + SUBQUESTION_SUFFIX)
-
-
 def _known(_: Split) -> Sequence[Question]:
     from tasks.temporal import known
 
     return known.questions()
 
 
-def _known_sub(_: Split) -> Sequence[Question]:
-    from tasks.temporal import known
-
-    return subquestions_of(known.questions(), known.NAME + SUBQUESTION_SUFFIX)
+def _subquestions(make: MakeQuestions, name: str) -> MakeQuestions:
+    return lambda split: subquestions_of(make(split), name + SUBQUESTION_SUFFIX)
 
 
 def corpus() -> Path:
@@ -117,7 +109,7 @@ def train_corpus() -> Path:
 
 
 def corpus_jsonl(split: Split) -> bytes:
-    """A corpus's content: the known facts have no train questions, so are not in that corpus."""
+    """The content of a corpus. The known facts have no train questions: only `test` has them."""
     from tasks.closed_world.encyclopedia import jsonl
     from tasks.temporal import known, recent
 
@@ -130,17 +122,14 @@ def _corpus(split: Split) -> Path:
         return path
     content = corpus_jsonl(split)
     _check("passages", split, sha256(content).hexdigest(), CORPUS_SHA256[split])
-    # Written aside and moved, so that nobody reads half a corpus.
-    part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_bytes(content)
-    part.replace(path)
+    replace_file(path, content)
     return path
 
 
-def _check(what: str, split: Split, found: str, expected: str) -> None:
-    if found != expected:
+def _check(what: str, split: Split, sha: str, expected: str) -> None:
+    if sha != expected:
         raise UserError(
-            f"the temporal set's {what} ({split}) have SHA-256 {found[:12]}, not {expected[:12]} "
+            f"the temporal set's {what} ({split}) have SHA-256 {sha[:12]}, not {expected[:12]} "
             "as shipped: the installed files of tasks/temporal were changed; reinstall "
             "autocoa-bench"
         )
@@ -158,11 +147,16 @@ recent_sub = TemporalTask(
     576,
     "each hop of `recent` by itself",
     _REPORTS,
-    _recent_sub,
+    _subquestions(_recent, "recent"),
 )
 known = TemporalTask(
     "known", "Known", 192, "three hops over facts that every model has met", _FACTS, _known
 )
 known_sub = TemporalTask(
-    "known-sub", "Known, sub-questions", 576, "each hop of `known` by itself", _FACTS, _known_sub
+    "known-sub",
+    "Known, sub-questions",
+    576,
+    "each hop of `known` by itself",
+    _FACTS,
+    _subquestions(_known, "known"),
 )

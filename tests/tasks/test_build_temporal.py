@@ -13,7 +13,7 @@ from autocoa_bench.tasks import resolve
 from autocoa_bench.util import http_client
 from support.commands import Cli, Done, caller, refused
 from support.mock_server import Body, MockServer
-from tasks.temporal.chains import HOPS, NewsReport, ReportedFact, chains_of, composed, facts_in
+from tasks.temporal.chains import HOPS, NewsReport, ReportedFact, chains_of, facts_in, question_in
 
 BERG = ("Anna Berg", "Which club did Anna Berg join?", "Northtown Rovers")
 ROVERS = ("Northtown Rovers", "Where do Northtown Rovers play?", "Hill Stadium")
@@ -197,5 +197,5 @@ def test_a_chain_shares_at_most_one_fact_with_those_before_it() -> None:
     ],
 )
 def test_a_composed_question_names_the_first_subject_alone(reply: str, reason: str) -> None:
-    assert reason in composed(reply, CHAIN)[1]
-    assert bool(composed(reply, CHAIN)[1]) == bool(reason)
+    assert reason in question_in(reply, CHAIN)[1]
+    assert bool(question_in(reply, CHAIN)[1]) == bool(reason)

@@ -1,4 +1,4 @@
-"""The six question sets of a side."""
+"""The question sets of a side, one for each of the six datasets."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ COUNTS: dict[str, dict[Side, int]] = {
 
 @cache
 def all_questions(task: str, side: Side) -> tuple[Question, ...]:
-    """A question set in its fixed order. Ids look like `embedded-hotpotqa-test-0001`."""
+    """The questions of a set in a fixed order, with ids such as `embedded-hotpotqa-test-0001`."""
     composer = Composer(task, encyclopedia(side))
-    made = _SETS[task](composer, COUNTS[task][side])
-    ordered = composer.rng.shuffled(made)
+    ordered = composer.rng.shuffled(_SETS[task](composer, COUNTS[task][side]))
     return tuple(
         replace(question, id=f"embedded-{task}-{side}-{number:04d}")
         for number, question in enumerate(ordered, 1)
@@ -44,12 +43,15 @@ def _hotpotqa(composer: Composer, count: int) -> list[Question]:
 
 def _wikimultihopqa(composer: Composer, count: int) -> list[Question]:
     fifth = count // 5
-    kin = chains.inference(composer, fifth)
+    kinship = chains.inference(composer, fifth)
+    rest = count - 2 * fifth - len(kinship)
     return [
-        *kin,
+        *kinship,
         *comparisons.direct(composer, fifth),
         *comparisons.bridged(composer, fifth),
-        *chains.compose(composer, "compositional", 2, count - 2 * fifth - len(kin), chains.plain),
+        *chains.compose(
+            composer, "compositional", 2, count - 2 * fifth - len(kinship), chains.plain
+        ),
     ]
 
 

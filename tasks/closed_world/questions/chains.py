@@ -1,4 +1,4 @@
-"""Multi-hop questions whose hops follow one another, or join on a third."""
+"""Multi-hop questions: chains of hops, and pairs of hops that join on a third entity."""
 
 from __future__ import annotations
 
@@ -20,72 +20,72 @@ from tasks.closed_world.rng import bucket
 
 Chain = tuple[Statement, ...]
 Phrased = tuple[str, tuple[str, ...]]
-"""A question's text, and the phrase in it for every hop but the last."""
+"""The text of a question, and the phrase in it for every hop but the last."""
 Phrase = Callable[[Composer, Chain, Wording], Phrased]
 
-# The tasks that ask chains of two share them out, so that none is asked twice.
+# The tasks that share the chains of two hops, so that no chain is asked about twice.
 _SHARES = ("hotpotqa", "2wikimultihopqa", "musique", "bamboogle")
 
 
 class Chains:
-    """Draws chains of statements, each about what the one before it answered."""
+    """Draws chains of statements, each about the answer of the one before."""
 
     def __init__(self, composer: Composer) -> None:
         self.composer = composer
         self.book = composer.book
-        asked = [one for one in composer.book.statements if composer.asks(one)]
-        self.groups = by_section(asked)
+        self.groups = by_section([s for s in composer.book.statements if composer.asks(s)])
         self.starts = [section for section in self.groups if "np" in composer.sections[section]]
 
     def draw(self, length: int) -> Chain | None:
-        """A chain, or None where the draw led nowhere."""
+        """A random chain, or None where the random walk ends early or the chain is unsuitable."""
         rng = self.composer.rng
         chain = [rng.pick(self.groups[rng.pick(self.starts)])]
         while len(chain) < length:
             last = chain[-1]
-            follow = [
-                one
-                for one in self.book.about.get(last.target or "", ())
-                if self.composer.asks(one)
-                and (len(chain) == length - 1 or "np" in self.composer.sections[one.section])
+            successors = [
+                statement
+                for statement in self.book.about.get(last.target or "", ())
+                if self.composer.asks(statement)
+                and (len(chain) == length - 1 or "np" in self.composer.sections[statement.section])
             ]
-            if not follow:
+            if not successors:
                 return None
-            sections = by_section(follow)
+            sections = by_section(successors)
             chain.append(rng.pick(sections[rng.pick(list(sections))]))
-        return tuple(chain) if self._sound(chain) and self._own(chain) else None
+        return tuple(chain) if self._suitable(chain) and self._own_share(chain) else None
 
-    def _sound(self, chain: Sequence[Statement]) -> bool:
-        """No passage and no entity twice, and no early passage that gives the answer away."""
+    def _suitable(self, chain: Sequence[Statement]) -> bool:
+        """Whether no passage or entity comes twice and no early passage contains the answer."""
         passages = [statement.passage for statement in chain]
-        entities = [chain[0].about, *(one.target for one in chain if one.target)]
+        entities = [chain[0].about, *(statement.target for statement in chain if statement.target)]
         if len(set(passages)) < len(passages) or len(set(entities)) < len(entities):
             return False
         if not self.composer.connected(chain):
             return False
         golds = self.composer.golds(chain[-1])
-        return not any(leaks(gold, self.book.text(one)) for gold in golds for one in passages[:-1])
+        texts = [self.book.text(passage) for passage in passages[:-1]]
+        return not any(leaks(gold, text) for gold in golds for text in texts)
 
-    def _own(self, chain: Sequence[Statement]) -> bool:
+    def _own_share(self, chain: Sequence[Statement]) -> bool:
         if len(chain) > 2:
             return True
         key = " ".join(statement.key for statement in chain)
-        kin = is_kinship(self.composer, chain)
-        return not kin and _SHARES[bucket(key, len(_SHARES))] == self.composer.task
+        kinship = is_kinship(self.composer, chain)
+        return not kinship and _SHARES[bucket(key, len(_SHARES))] == self.composer.task
 
 
 def is_kinship(composer: Composer, chain: Sequence[Statement]) -> bool:
-    """Whether two relations of family make one that has a name of its own."""
+    """Whether two family relations make one that has a name, such as grandmother."""
     return kinship_section(chain) in composer.sections
 
 
 def kinship_section(chain: Sequence[Statement]) -> str:
-    """Where such a relation's wordings stand."""
+    """The section with the wordings of such a relation."""
     return "kin." + ".".join(statement.section.removeprefix("person.") for statement in chain)
 
 
 def nested(composer: Composer, chain: Chain, subject: str, wording: Wording) -> tuple[str, ...]:
-    """Noun phrases for the chain's answers in turn, each around the one before it."""
+    """Noun phrases for the answers of the chain, each nested around the one before."""
     words = composer.right_branching if len(chain) > 1 else composer.words
     phrases = []
     for statement in chain:
@@ -95,7 +95,7 @@ def nested(composer: Composer, chain: Chain, subject: str, wording: Wording) -> 
 
 
 def plain(composer: Composer, chain: Chain, wording: Wording) -> Phrased:
-    """The last relation asked of a phrase for the rest (2WikiMultihopQA, MuSiQue)."""
+    """A question about a noun phrase for all hops but the last (2WikiMultihopQA, MuSiQue)."""
     name = composer.book.name(chain[0].about)
     if composer.task == "2wikimultihopqa" and composer.rng.chance(60):
         name = name.removeprefix("the ") if name.startswith("the film ") else name
@@ -105,34 +105,34 @@ def plain(composer: Composer, chain: Chain, wording: Wording) -> Phrased:
 
 
 def wordy(composer: Composer, chain: Chain, wording: Wording) -> Phrased:
-    """With what the subject is, and the question word first or last (HotpotQA)."""
+    """A question that describes its subject, with the question word first or last (HotpotQA)."""
     phrases = nested(composer, chain[:-1], described(composer, chain[0].about), wording)
-    return _asked(composer, chain[-1], phrases, wording, tails=45), phrases
+    return _last_question(composer, chain[-1], phrases, wording, tails=45), phrases
 
 
-def _asked(
+def _last_question(
     composer: Composer, last: Statement, phrases: tuple[str, ...], wording: Wording, tails: int
 ) -> str:
-    """The last relation asked of the rest, in `tails` per cent of cases by a question word last."""
+    """The question about the last hop, with the question word last in `tails` per cent of cases."""
     if composer.rng.chance(tails):
         return polished(f"{phrases[-1]} {composer.words(last.section, 'tail', wording)}?")
     return polished(composer.words(last.section, "ask", wording).format(x=phrases[-1]))
 
 
 def terse(composer: Composer, chain: Chain, wording: Wording) -> Phrased:
-    """With bare titles in quotation marks (Bamboogle)."""
+    """A question with bare titles in quotation marks (Bamboogle)."""
     entity = composer.book.world[chain[0].about]
     name = composer.book.name(entity.id)
     if name == f"the {entity.noun} {entity.name}" and entity.title == entity.name:
         name = f'"{entity.name}"'
     phrases = nested(composer, chain[:-1], name, wording)
-    return _asked(composer, chain[-1], phrases, wording, tails=30), phrases
+    return _last_question(composer, chain[-1], phrases, wording, tails=30), phrases
 
 
 def compose(
     composer: Composer, kind: str, length: int, count: int, phrase: Phrase
 ) -> list[Question]:
-    """`count` questions over chains of a length."""
+    """`count` questions over chains of `length` hops."""
     chains = Chains(composer)
 
     def make(number: int) -> Question | None:
@@ -155,7 +155,7 @@ def _chain_key(hops: Sequence[Hop]) -> str:
 
 
 def inference(composer: Composer, count: int) -> list[Question]:
-    """Two relations of family asked as one: a grandmother, a father-in-law."""
+    """Questions about two family relations by one word, such as grandmother or father-in-law."""
     book = composer.book
     pairs = [
         (first, second)
@@ -163,7 +163,7 @@ def inference(composer: Composer, count: int) -> list[Question]:
         if first.section.startswith("person.") and first.target is not None
         for second in book.about.get(first.target, ())
         if is_kinship(composer, (first, second))
-        and _only_kin(composer, first, second)
+        and _is_unique_relative(composer, first, second)
         and composer.connected((first, second))
     ]
     questions: dict[str, Question] = {}
@@ -177,14 +177,14 @@ def inference(composer: Composer, count: int) -> list[Question]:
         golds = composer.golds(chain[-1])
         distinct = chain[0].passage != chain[1].passage and chain[1].target != chain[0].about
         hops = composer.chain_hops(chain)
-        given = (*golds, *(hop.answer for hop in hops))
-        if distinct and not any(leaks(answer, text) for answer in given):
+        answers = (*golds, *(hop.answer for hop in hops))
+        if distinct and not any(leaks(answer, text) for answer in answers):
             questions[text] = composer.question("inference", text, golds, hops, wording)
     return list(questions.values())
 
 
-def _only_kin(composer: Composer, first: Statement, second: Statement) -> bool:
-    """Whether nobody else could be called the same: matters beyond parents."""
+def _is_unique_relative(composer: Composer, first: Statement, second: Statement) -> bool:
+    """Whether the relation has one value only; this is uncertain for siblings."""
     if not second.section.endswith("sibling"):
         return True
     world = composer.book.world
@@ -193,20 +193,20 @@ def _only_kin(composer: Composer, first: Statement, second: Statement) -> bool:
         return False
     if first.section == "person.spouse":
         return not _siblings(composer, person.id)
-    other = person.ref("mother" if first.section == "person.father" else "father")
-    return other is not None and not _siblings(composer, other)
+    parent = person.ref("mother" if first.section == "person.father" else "father")
+    return parent is not None and not _siblings(composer, parent)
 
 
 def _siblings(composer: Composer, person: str) -> bool:
     world = composer.book.world
     father = world[person].ref("father")
     return father is not None and any(
-        one.ref("father") == father and one.id != person for one in world.values()
+        entity.ref("father") == father and entity.id != person for entity in world.values()
     )
 
 
 def joins(composer: Composer, kind: str, count: int) -> list[Question]:
-    """Two chains of one hop whose answers together single out a third thing."""
+    """Questions about an entity that two one-hop chains together identify."""
     sections = [section for section in composer.sections if section.startswith("join.")]
 
     def make(number: int) -> Question | None:
@@ -221,21 +221,23 @@ def _join(
     composer: Composer, kind: str, section: str, noun: str, relations: tuple[str, str], number: int
 ) -> Question | None:
     book, rng = composer.book, composer.rng
-    works = [one for one in book.world.values() if one.kind == noun]
+    works = [entity for entity in book.world.values() if entity.kind == noun]
     work = rng.pick(works)
     goals = [work.ref(relation) for relation in relations]
-    same = [one for one in works if {*goals} <= {one.ref(relation) for relation in one.facts}]
+    same = [w for w in works if {*goals} <= {w.ref(relation) for relation in w.facts}]
     stated = book.articles[work.id].stated
     if None in goals or len(same) > 1 or not all(relation in stated for relation in relations):
         return None
-    branches = [_lead(composer, str(goal), work.id) for goal in goals]
+    branches = [_statement_to(composer, str(goal), work.id) for goal in goals]
     left, right = branches
     if left is None or right is None or left.passage == right.passage:
         return None
     if not all(branch.surface in book.text(work.id) for branch in (left, right)):
         return None
     wording = composer.wording_of(number)
-    ends = [nested(composer, (one,), book.name(one.about), wording)[0] for one in (left, right)]
+    ends = [
+        nested(composer, (branch,), book.name(branch.about), wording)[0] for branch in (left, right)
+    ]
     text = polished(composer.words(section, "ask", wording).format(x=ends[0], z=ends[1]))
     last = composer.words(section, "ask").format(x=left.words, z=right.words)
     hops = (
@@ -249,11 +251,11 @@ def _join(
     return composer.question(kind, text, golds, placed(hops, text, ends), wording)
 
 
-def _lead(composer: Composer, goal: str, avoid: str) -> Statement | None:
-    """A statement whose answer is the goal and which is not about the thing to avoid."""
-    leads = [
-        one
-        for one in composer.book.to.get(goal, ())
-        if one.passage != avoid and "np" in composer.sections.get(one.section, {})
+def _statement_to(composer: Composer, goal: str, avoid: str) -> Statement | None:
+    """A random statement whose answer is `goal`, from a passage other than `avoid`."""
+    statements = [
+        statement
+        for statement in composer.book.to.get(goal, ())
+        if statement.passage != avoid and "np" in composer.sections.get(statement.section, {})
     ]
-    return composer.rng.pick(leads) if leads else None
+    return composer.rng.pick(statements) if statements else None

@@ -1,8 +1,6 @@
-"""Questions that compare two things, directly or through their makers."""
+"""Questions that compare two entities, directly or through their makers."""
 
 from __future__ import annotations
-
-from msgspec import Struct
 
 from autocoa_bench.types import Hop, Question
 from tasks.closed_world.encyclopedia import Statement
@@ -19,7 +17,7 @@ from tasks.closed_world.rng import bucket
 
 _SHARES = ("hotpotqa", "2wikimultihopqa")
 
-# Works whose makers are compared, and the word for the maker.
+# Relations from works to the makers that are compared, and the word for the maker.
 _MAKERS = {
     "film.director": "director",
     "novel.author": "author",
@@ -29,13 +27,6 @@ _MAKERS = {
 }
 
 
-class ComparisonAnswer(Struct, frozen=True):
-    """How a comparison comes out: `winner` is 0 or 1, or None for a yes-or-no question."""
-
-    winner: int | None
-    same: bool
-
-
 class Comparer:
     """Draws pairs of statements of one relation and words their comparison."""
 
@@ -43,40 +34,35 @@ class Comparer:
         self.composer = composer
         self.world = composer.book.world
         self.groups = by_section(composer.book.statements)
-        direct = [
-            one for one in composer.sections if one.split(".")[0] in ("first", "last", "same")
-        ]
-        self.which = [one for one in direct if not one.startswith("same.")]
-        self.whether = [one for one in direct if one.startswith("same.")]
-        self.bridges = [one for one in composer.sections if one.startswith("bridge.")]
-        self.made = [
-            one for section in _MAKERS for one in self.groups[section] if one.target is not None
-        ]
+        sections = list(composer.sections)
+        self.which = [name for name in sections if name.startswith(("first.", "last."))]
+        self.whether = [name for name in sections if name.startswith("same.")]
+        self.bridges = [name for name in sections if name.startswith("bridge.")]
 
     def direct(self, number: int) -> Question | None:
-        """Two things side by side; every other question is answered by yes or no."""
+        """A comparison of two entities; every second question has the answer yes or no."""
         sections = self.whether if number % 2 else self.which
         section = self.composer.rng.pick(sections)
         mode, kind, relation = section.split(".")
         pair = self._pair(self.groups[f"{kind}.{relation}"], mode, relation, number // 2)
-        if pair is None or not self._own(section, pair):
+        if pair is None or not self._own_share(section, pair):
             return None
-        hops = tuple(hop for one in pair for hop in self.composer.chain_hops((one,)))
-        things = (self.world[pair[0].about], self.world[pair[1].about])
-        return self._question("comparison", section, things, pair, hops, number)
+        hops = tuple(hop for fact in pair for hop in self.composer.chain_hops((fact,)))
+        entities = (self.world[pair[0].about], self.world[pair[1].about])
+        return self._question("comparison", section, entities, pair, hops, number)
 
     def bridged(self, number: int) -> Question | None:
-        """Two works by their makers: four hops."""
+        """A comparison of two works through their makers: four hops."""
         rng = self.composer.rng
-        wanted = "bridge.same" if number % 2 else ("bridge.first", "bridge.last")
-        section = rng.pick([one for one in self.bridges if one.startswith(wanted)])
+        modes = "bridge.same" if number % 2 else ("bridge.first", "bridge.last")
+        section = rng.pick([name for name in self.bridges if name.startswith(modes)])
         _, mode, relation = section.split(".")
         role = rng.pick(list(_MAKERS))
         works = self.groups[role]
         by_maker: dict[str, Statement] = {}
         for work in rng.shuffled(works):
             by_maker[work.target or ""] = work
-        facts = [one for one in self.groups[f"person.{relation}"] if one.about in by_maker]
+        facts = [fact for fact in self.groups[f"person.{relation}"] if fact.about in by_maker]
         pair = self._pair(facts, mode, relation, number // 2)
         if pair is None:
             return None
@@ -86,32 +72,32 @@ class Comparer:
             for maker, fact in zip(makers, pair, strict=True)
             for hop in self.composer.chain_hops((maker, fact))
         )
-        things = (self.world[makers[0].about], self.world[makers[1].about])
+        entities = (self.world[makers[0].about], self.world[makers[1].about])
         if len({hop.passage_id for hop in hops}) < 4:
             return None
         ordered = (hops[0], hops[2], hops[1], hops[3])
-        return self._question("bridge_comparison", section, things, pair, ordered, number, role)
+        return self._question("bridge_comparison", section, entities, pair, ordered, number, role)
 
     def _pair(
         self, statements: list[Statement], mode: str, relation: str, turn: int
     ) -> tuple[Statement, Statement] | None:
-        """Two statements whose comparison comes out as this turn wants it."""
+        """Two statements whose comparison has the result that this turn needs for balance."""
         rng = self.composer.rng
         left = rng.pick(statements)
         if mode == "same":
             same = turn % 2 == 0
-            others = [
-                one
-                for one in statements
-                if (one.surface == left.surface) == same
-                and one != left
-                and (relation == "nationality" or self._compatriots(left, one))
+            partners = [
+                fact
+                for fact in statements
+                if (fact.surface == left.surface) == same
+                and fact != left
+                and (relation == "nationality" or self._compatriots(left, fact))
             ]
         else:
-            others = [one for one in statements if self._decided(left, one, relation)]
-        if not others:
+            partners = [fact for fact in statements if self._differ(left, fact, relation)]
+        if not partners:
             return None
-        right = rng.pick(others)
+        right = rng.pick(partners)
         if self.world[left.about].name == self.world[right.about].name:
             return None
         if mode == "same":
@@ -127,13 +113,13 @@ class Comparer:
         return value.number
 
     def _compatriots(self, left: Statement, right: Statement) -> bool:
-        """Names sound of a country: pairs within one give nothing away."""
+        """Whether both subjects are of one country: then their names do not hint at the answer."""
         return self.world[left.about].country == self.world[right.about].country
 
-    def _decided(self, left: Statement, right: Statement, relation: str) -> bool:
+    def _differ(self, left: Statement, right: Statement, relation: str) -> bool:
         return self._rank(left, relation) != self._rank(right, relation)
 
-    def _own(self, section: str, pair: tuple[Statement, Statement]) -> bool:
+    def _own_share(self, section: str, pair: tuple[Statement, Statement]) -> bool:
         relation = section.split(".", 1)[1]
         key = " ".join([relation, *sorted((pair[0].about, pair[1].about))])
         return _SHARES[bucket(key, len(_SHARES))] == self.composer.task
@@ -142,14 +128,14 @@ class Comparer:
         self,
         kind: str,
         section: str,
-        things: tuple[Entity, Entity],
+        entities: tuple[Entity, Entity],
         pair: tuple[Statement, Statement],
         hops: tuple[Hop, ...],
         number: int,
         role: str = "",
     ) -> Question | None:
         wording = self.composer.wording_of(number // 2)
-        left, right = things
+        left, right = entities
         text = self.composer.words(section, "ask", wording).format(
             a=left.label, b=right.label, n=left.noun, r=_MAKERS.get(role, "")
         )
@@ -160,7 +146,7 @@ class Comparer:
             golds: tuple[str, ...] = ("yes" if pair[0].surface == pair[1].surface else "no",)
         else:
             ranks = self._rank(pair[0], relation), self._rank(pair[1], relation)
-            golds = all_names(things[_winner(mode, *ranks)])
+            golds = all_names(entities[_winner(mode, *ranks)])
         return self.composer.question(kind, polished(text), golds, hops, wording)
 
 
@@ -169,12 +155,12 @@ def _winner(mode: str, left: int, right: int) -> int:
 
 
 def direct(composer: Composer, count: int) -> list[Question]:
-    """Comparisons of two things: half which-of-two, half yes-or-no, each side balanced."""
+    """Comparisons of two entities: half which-of-two, half yes-or-no, all answers balanced."""
     return collect(Comparer(composer).direct, _pair_key, count)
 
 
 def bridged(composer: Composer, count: int) -> list[Question]:
-    """Comparisons of two works through their makers, as balanced."""
+    """Comparisons of two works through their makers, with balanced answers."""
     return collect(Comparer(composer).bridged, _pair_key, count)
 
 

@@ -1,4 +1,4 @@
-"""Tools for composing questions: wordings by split, checks against leaks, shares by task."""
+"""Tools for composing questions: wordings by split, gold chains, and checks against leaks."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ T = TypeVar("T")
 
 Wording = Literal["shared", "held-out"]
 
-_ADVANCE = 400
-"""Failed tries in a row after which a composer is taken to have run dry."""
+_MOST_FAILURES = 400
+"""After so many failures in a row, no more questions are expected."""
 
 
 class Composer:
-    """What every question of one task and side is composed with."""
+    """The wordings, passages and random generator for composing the questions of a task."""
 
     def __init__(self, task: str, book: Encyclopedia, sections: Sections | None = None) -> None:
-        """`sections`: the wordings to ask in, where they are not those of the closed world."""
+        """`sections` replaces the wordings of the closed world."""
         self.task = task
         self.book = book
         self.rng = Rng(f"{book.side}/{task}")
         self.sections: Sections = wordings("questions") if sections is None else sections
-        more = book.side == "train" and sections is None
-        self._more: Sections = wordings("training") if more else {}
+        training = book.side == "train" and sections is None
+        self._more: Sections = wordings("training") if training else {}
 
     def wording_of(self, number: int) -> Wording:
-        """A third of the test questions use wordings that no training question uses."""
+        """The kind of wording of a question: every third test question uses a held-out one."""
         return "held-out" if self.book.side == "test" and number % 3 == 2 else "shared"
 
     def words(self, section: str, sort: str, wording: Wording = "shared") -> str:
-        """One of a section's wordings of that sort."""
+        """A random wording of a section."""
         return self.rng.pick(self._options(section, sort, wording))
 
     def right_branching(self, section: str, sort: str, wording: Wording = "shared") -> str:
-        """As `words`, but with the subject last where there is such a wording: nests legibly."""
+        """As `words`, but with the subject last if there is such a wording, so that it nests well."""
         options = self._options(section, sort, wording)
         last = [option for option in options if option.rstrip("?").endswith("{x}")]
         return self.rng.pick(last or options)
@@ -56,11 +56,11 @@ class Composer:
         return self.sections[section][sort] + self._more.get(section, {}).get(sort, ())
 
     def asks(self, statement: Statement) -> bool:
-        """Whether the statement is of a kind that questions ask about."""
+        """Whether questions ask about statements of this kind."""
         return statement.section in self.sections
 
     def chain_hops(self, statements: Sequence[Statement]) -> tuple[Hop, ...]:
-        """The gold chain: each sub-question names what the one before it answered."""
+        """The gold chain: each sub-question names the answer of the one before."""
         hops = []
         subject = self.book.name(statements[0].about)
         for statement in statements:
@@ -69,18 +69,18 @@ class Composer:
         return tuple(hops)
 
     def connected(self, chain: Sequence[Statement]) -> bool:
-        """Whether each passage names the answer before it as the passage before it does."""
+        """Whether each passage contains the answer of the hop before in the same words."""
         return all(
             first.surface in self.book.text(second.passage) for first, second in pairwise(chain)
         )
 
     def hop(self, statement: Statement, subject: str) -> Hop:
-        """One sub-question about a subject, in a shared wording."""
+        """A sub-question about a subject, in a shared wording."""
         text = self.rng.pick(self.sections[statement.section]["ask"]).format(x=subject)
         return Hop(polished(text), statement.surface, statement.passage)
 
     def golds(self, statement: Statement) -> tuple[str, ...]:
-        """The answer as the passage words it, then its other names or spellings."""
+        """The golden answers: the passage's wording first, then other names and spellings."""
         golds = [statement.surface]
         if statement.target is not None:
             golds += all_names(self.book.world[statement.target])
@@ -94,29 +94,29 @@ class Composer:
     def question(
         self, kind: str, text: str, golds: tuple[str, ...], hops: tuple[Hop, ...], wording: Wording
     ) -> Question:
-        """A finished question; its id is given when the set is complete."""
+        """A question without an id; the complete set assigns ids."""
         return Question("", text, golds, self.task, kind, wording, hops)
 
 
 def all_names(entity: Entity) -> tuple[str, ...]:
-    """A thing's name and aliases."""
+    """The name and the aliases of an entity."""
     return (entity.name, *entity.aliases)
 
 
 def polished(text: str) -> str:
-    """A template's result as a sentence."""
+    """A filled template as a sentence."""
     return capitalise(with_articles(text))
 
 
 def placed(hops: Sequence[Hop], text: str, phrases: Sequence[str]) -> tuple[Hop, ...]:
-    """The first hops with their phrases as the text has them; those that it has not stay bare."""
-    found = list(hops)
+    """The hops, the first of them with their phrases as the text spells them, if it has them."""
+    located = list(hops)
     for number, phrase in enumerate(phrases):
         at = text.lower().find(with_articles(phrase).lower())
         if at >= 0:
             written = text[at : at + len(with_articles(phrase))]
-            found[number] = replace(found[number], phrase=written)
-    return tuple(found)
+            located[number] = replace(located[number], phrase=written)
+    return tuple(located)
 
 
 def leaks(answer: str, text: str) -> bool:
@@ -126,21 +126,21 @@ def leaks(answer: str, text: str) -> bool:
 
 
 def collect(make: Callable[[int], T | None], key: Callable[[T], str], count: int) -> list[T]:
-    """`count` different things from a maker that may fail; fewer where it runs dry."""
-    found: dict[str, T] = {}
+    """`count` items with different keys from `make`, which may fail; fewer if it keeps failing."""
+    items: dict[str, T] = {}
     failures = 0
-    while len(found) < count and failures < _ADVANCE:
-        made = make(len(found))
-        if made is None or key(made) in found:
+    while len(items) < count and failures < _MOST_FAILURES:
+        item = make(len(items))
+        if item is None or key(item) in items:
             failures += 1
         else:
-            found[key(made)] = made
+            items[key(item)] = item
             failures = 0
-    return list(found.values())
+    return list(items.values())
 
 
 def by_section(statements: Sequence[Statement]) -> dict[str, list[Statement]]:
-    """Statements grouped by what they say."""
+    """Statements grouped by section."""
     groups: dict[str, list[Statement]] = {}
     for statement in statements:
         groups.setdefault(statement.section, []).append(statement)
@@ -148,7 +148,7 @@ def by_section(statements: Sequence[Statement]) -> dict[str, list[Statement]]:
 
 
 def in_turn(groups: dict[str, list[T]]) -> Iterator[T]:
-    """One from each group in turn until all are used: variety before quantity."""
+    """The items of all groups, one from each group in turn."""
     columns = [iter(group) for group in groups.values()]
     while columns:
         for column in list(columns):

@@ -19,12 +19,12 @@ from tasks.closed_world.text.grammar import capitalise
 
 
 def nq(composer: Composer, count: int) -> list[Question]:
-    """Lower-case, without a question mark, as typed into a search box."""
+    """Questions in lower case without a question mark, as typed into a search box."""
     return _compose(composer, count, 0, _search_box)
 
 
 def triviaqa(composer: Composer, count: int) -> list[Question]:
-    """Full sentences with a clue beside what is asked; golds include aliases."""
+    """Full sentences, most with a clue; the golden answers include aliases."""
     return _compose(composer, count, 1, _quiz)
 
 
@@ -37,7 +37,7 @@ def _compose(composer: Composer, count: int, share: int, phrase: Phrase) -> list
         for statement in composer.book.statements
         if composer.asks(statement) and bucket(statement.key, 2) == share
     ]
-    groups = {section: composer.rng.shuffled(found) for section, found in by_section(own).items()}
+    groups = {section: composer.rng.shuffled(group) for section, group in by_section(own).items()}
     questions: dict[str, Question] = {}
     for statement in in_turn(groups):
         if len(questions) == count:
@@ -80,33 +80,31 @@ def _quiz(composer: Composer, statement: Statement, wording: Wording) -> str:
     return polished(f"{capitalise(clue)}, {subject} {tail}?")
 
 
-def _clue(composer: Composer, asked: Statement) -> str:
-    """Another fact about what is asked about, as a participle phrase."""
-    others = [
-        other
-        for other in composer.book.about[asked.about]
-        if other.section != asked.section
-        and other.surface != asked.surface
-        and "clue" in composer.sections.get(other.section, {})
+def _clue(composer: Composer, statement: Statement) -> str:
+    """Another fact about the subject, as a participle phrase; empty if there is none."""
+    clues = [
+        clue
+        for clue in composer.book.about[statement.about]
+        if clue.section != statement.section
+        and clue.surface != statement.surface
+        and "clue" in composer.sections.get(clue.section, {})
     ]
-    if not others:
+    if not clues:
         return ""
-    other = composer.rng.pick(others)
-    return composer.words(other.section, "clue").format(y=other.words)
+    clue = composer.rng.pick(clues)
+    return composer.words(clue.section, "clue").format(y=clue.words)
 
 
 def described(composer: Composer, entity_id: str) -> str:
-    """A name with a word or two on what it is."""
+    """The name of an entity with a word or two that describe it."""
     entity = composer.book.world[entity_id]
     facts = entity.facts
     name = composer.book.name(entity_id)
-    if entity.kind == "person":
-        return f"the {facts['nationality']} {entity.noun} {entity.name}"
-    if entity.kind == "company":
+    if entity.kind in ("person", "company"):
         return f"the {facts['nationality']} {entity.noun} {entity.name}"
     if "genre" in facts:
-        named = f"{entity.noun} {entity.name}"
-        return name.replace(named, f"{facts['genre']} {named}")
+        phrase = f"{entity.noun} {entity.name}"
+        return name.replace(phrase, f"{facts['genre']} {phrase}")
     if entity.kind in ("town", "region", "country"):
         return f"the {entity.noun} of {entity.name}"
     return name

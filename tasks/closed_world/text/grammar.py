@@ -1,4 +1,4 @@
-"""Small rules of English that templates cannot know."""
+"""Rules of English that templates need: articles, capitals and plurals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _AN = re.compile(r"\b([Aa]) (?=\"?(?:[aeioAEIO]|[uU](?!ni)|8|11\b|18\d\d\b|18\b)
 
 
 def with_articles(text: str) -> str:
-    """`a` becomes `an` where the next word asks for it; a doubled `the` becomes one."""
+    """The text with `an` before vowels, and with a doubled `the` made one."""
     return re.sub(r"\b([Tt])he the ", r"\1he ", _AN.sub(r"\1n ", text))
 
 

@@ -1,4 +1,4 @@
-"""Passages: an entity's facts in varied words and order, padded with facts nobody asks about."""
+"""Passages: the facts of an entity in varied words and order, padded with facts for no question."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ _FEMININE = {
     "sib": "sister",
 }
 
-# Early relations tend to come before late ones; the rest fall in between.
+# Relations with small numbers tend to come early in a passage; others count as 5.
 _ORDER = {"born": 0, "birthplace": 0, "father": 1, "mother": 1, "sibling": 2, "died": 9}
 _ORDER |= {"alma_mater": 3, "mentor": 3, "deathplace": 9, "award": 7}
 
 
 class Article(Struct, frozen=True):
-    """A passage and the facts that it states: relation -> the value as the passage words it."""
+    """A passage and the facts that it states: relation -> the value in the passage's words."""
 
     passage: Passage
     stated: dict[str, str]
 
 
 def article(world: World, entity: Entity, sections: Sections) -> Article:
-    """The entity's passage, in the wordings given."""
+    """The passage about an entity, in the wordings of `sections`."""
     return _Writer(world, entity, sections).write()
 
 
@@ -90,30 +90,29 @@ class _Writer:
             return f"{value.number:,} {value.unit}".strip()
         return value
 
-    def _mention(self, other: Entity) -> str:
-        if other.kind == "person" and other.aliases and self.rng.chance(35):
-            return other.aliases[0]
-        return other.label
+    def _mention(self, entity: Entity) -> str:
+        if entity.kind == "person" and entity.aliases and self.rng.chance(35):
+            return entity.aliases[0]
+        return entity.label
 
     def _state(self, relation: str) -> str:
-        """The value's words, noted as stated."""
+        """Note a relation as stated and return the words for its value."""
         self.stated[relation] = self.values[relation]
         return self.values[relation]
 
     def _opening(self) -> str:
         kind = self.entity.kind
         lines = self.sections[f"{kind}.opening"]
-        own = lines["live" if "live" in lines and self.entity.alive else "open"]
-        known = self._slots()
-        fitting = [line for line in own if all(slot in known for slot in _slots_of(line))]
-        line = self.rng.pick(fitting)
+        wordings = lines["live" if "live" in lines and self.entity.alive else "open"]
+        slots = self._slots()
+        line = self.rng.pick([w for w in wordings if all(slot in slots for slot in _slots_of(w))])
         for slot in _slots_of(line):
             if slot in self.values:
                 self._state(slot)
         return self._fill(line, {})
 
     def _slots(self) -> dict[str, str]:
-        """What a wording may name: the facts, the fixed words, and words that vary each time."""
+        """The slots of a wording: facts, fixed words, and words that vary with each call."""
         surname = self.entity.name.split()[-1]
         return self._fixed | {
             "n": self.rng.pick(_NUMBERS),
@@ -166,7 +165,7 @@ class _Writer:
         return sentences
 
     def _units(self) -> list[str]:
-        """Relations still to be stated, some joined in twos, early ones tending to come first."""
+        """The relations not yet stated, some joined in pairs, in random order biased by `_ORDER`."""
         kind = self.entity.kind
         left = [
             relation
@@ -176,7 +175,7 @@ class _Writer:
         for pair in ("born+birthplace", "father+mother", "died+deathplace"):
             first, second = pair.split("+")
             if first in left and second in left and self.rng.chance(90):
-                left = [*(one for one in left if one not in (first, second)), pair]
+                left = [*(relation for relation in left if relation not in (first, second)), pair]
         keyed = [
             (_ORDER.get(unit.split("+")[0], 5) * 10 + self.rng.below(35), unit) for unit in left
         ]
@@ -213,7 +212,7 @@ class _Writer:
 
 
 def _tells_of_spouse(entity: Entity) -> bool:
-    """Of a couple's two passages, sometimes only one says that they were married."""
+    """Whether a passage states the marriage; for some couples only one of the two passages does."""
     spouse = entity.ref("spouse")
     if spouse is None:
         return False

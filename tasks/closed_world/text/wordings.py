@@ -1,4 +1,4 @@
-"""The wordings in `prose.txt`, `questions.txt` and the like, by section and sort of line."""
+"""The wordings in `prose.txt`, `questions.txt` and similar files, by section and kind of line."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Sections = dict[str, dict[str, tuple[str, ...]]]
 
 @cache
 def wordings(name: str, folder: Path = Path(__file__).parent) -> Sections:
-    """All sections of a wordings file: section -> sort of line -> its wordings.
+    """All sections of a file of wordings: section -> kind of line -> wordings.
 
-    A header that names several sections gives each of them the same lines.
+    A header that names several sections gives all of them the same lines.
     """
     sections: dict[str, dict[str, list[str]]] = {}
     lines: dict[str, list[str]] = {}
@@ -26,6 +26,6 @@ def wordings(name: str, folder: Path = Path(__file__).parent) -> Sections:
             sort, text = row.split(maxsplit=1)
             lines.setdefault(sort, []).append(text)
     return {
-        section: {sort: tuple(texts) for sort, texts in found.items()}
-        for section, found in sections.items()
+        section: {sort: tuple(texts) for sort, texts in groups.items()}
+        for section, groups in sections.items()
     }
