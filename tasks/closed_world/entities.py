@@ -67,8 +67,8 @@ class Entity(Struct, frozen=True):
     """An entity, about which there is one passage.
 
     `title` is unique in a world, `name` may be shared, and `label` is an unambiguous name in
-    running text ("the 1987 film Corvane"). `noun` describes the entity in a word or two ("film", "record
-    label", "novelist"). `country` is an id. `facts` has one value for each relation.
+    running text ("the 1987 film Corvane"). `noun` describes the entity in a word or two ("film",
+    "record label", "novelist"). `country` is an id. `facts` has one value for each relation.
     """
 
     id: str

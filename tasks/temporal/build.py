@@ -17,11 +17,11 @@ from msgspec import Struct
 
 from autocoa_bench.engines import Engine
 from autocoa_bench.episode.answer_text import after_reasoning
-from autocoa_bench.errors import UNREADABLE, EngineFault, UserError
+from autocoa_bench.errors import EngineFault, UserError
 from autocoa_bench.scoring.text import has_words
 from autocoa_bench.types import EngineSpec, Generate, Message, Prompt, Question, Sampling
 from autocoa_bench.util.concurrency import work_through
-from autocoa_bench.util.json_lines import LineFile
+from autocoa_bench.util.json_lines import LineFile, read_lines
 from autocoa_bench.util.progress import DelayedProgressBar
 from autocoa_bench.util.row_reader import id_as_text, read_rows, row_error
 from tasks.temporal import chains
@@ -76,36 +76,26 @@ def read_reports(path: Path) -> list[NewsReport]:
 
 
 class Replies:
-    """An engine whose replies a file keeps: what was asked once is not asked again."""
+    """An engine and the file that stores its replies, so that no prompt is sent twice."""
 
     def __init__(self, engine: Engine, spec: EngineSpec, path: Path) -> None:
         """Raises UserError where the file is damaged, in use, or cannot be written."""
         self._engine = engine
         self._spec = spec
-        try:
-            self._file = LineFile(path)
-            lines = msgspec.json.Decoder(_Reply).decode_lines(path.read_bytes())
-        except BlockingIOError:
-            raise UserError(f"'{path}' is being written by another build") from None
-        except OSError as error:
-            raise UserError(f"cannot write '{path}': {error.strerror}") from None
-        except UNREADABLE as error:
-            raise UserError(f"'{path}' is damaged ({error}); choose another --out") from None
-        self._known = {line.key: line.text for line in lines}
+        self._file = LineFile(path)
+        lines = read_lines(path, msgspec.json.Decoder(_Reply), "choose another --out")
+        self._texts = {line.key: line.text for line in lines}
 
     async def ask(self, prompt: str, most: int) -> str:
-        """The greedy reply. Raises EngineFault, and UserError when the disk refuses."""
+        """The greedy reply to a prompt. Raises EngineFault, and UserError for a write error."""
         content = msgspec.json.encode((self._spec, prompt, most))
         key = hashlib.sha256(content).hexdigest()
-        if key not in self._known:
+        if key not in self._texts:
             request = Generate(Prompt((Message("user", prompt),)), stop=(), max_tokens=most)
             [reply] = await self._engine.generate(request, Sampling())
-            self._known[key] = reply.text
-            try:
-                self._file.add(_Reply(key, reply.text))
-            except OSError as error:
-                raise UserError(f"the replies cannot be kept: {error.strerror}") from None
-        return self._known[key]
+            self._texts[key] = reply.text
+            self._file.add(_Reply(key, reply.text))
+        return self._texts[key]
 
     def close(self) -> None:
         """Release the file."""
@@ -113,7 +103,7 @@ class Replies:
 
 
 class Builder:
-    """Builds a set with a model that is asked by `ask`, `concurrency` questions at a time."""
+    """Builds a set with the replies of `ask`, `concurrency` prompts at a time."""
 
     def __init__(self, ask: Ask, concurrency: int) -> None:
         self._ask = ask
@@ -123,34 +113,34 @@ class Builder:
     async def build(
         self, reports: Sequence[NewsReport], most: int, count: int, seed: int, task: str
     ) -> BuiltSet:
-        """At most `count` questions; at most `most` facts are asked for of a report.
+        """At most `count` questions, from at most `most` facts of each report.
 
-        A question on which the model failed is rejected, and counted, like any other. Raises
-        UserError where it failed on all.
+        An item for which the model server fails is rejected. Raises UserError where it fails for
+        all items of a stage.
         """
         facts = await self._facts(reports, most)
         by_id = {report.id: report for report in reports}
-        facts = await self._kept("hop", facts, lambda fact: self._check_hop(fact, by_id))
+        facts = await self._accepted("hop", facts, lambda fact: self._check_hop(fact, by_id))
         questions: dict[Chain, str] = {}
 
         async def compose(chain: Chain) -> str:
-            question, reason = await self._composed(chain)
+            question, reason = await self._compose(chain)
             questions[chain] = question
             return reason
 
-        made = chains.chains_of(facts, count, seed)
-        kept = await self._kept("question", made, compose)
+        candidates = chains.chains_of(facts, count, seed)
+        accepted = await self._accepted("question", candidates, compose)
         return BuiltSet(
             tuple(
                 chains.as_question(chain, questions[chain], number, task)
-                for number, chain in enumerate(kept, 1)
+                for number, chain in enumerate(accepted, 1)
             ),
             tuple(facts),
             tuple(self._rejected),
         )
 
     async def _facts(self, reports: Sequence[NewsReport], most: int) -> list[ReportedFact]:
-        found: dict[NewsReport, list[ReportedFact]] = {}
+        facts: dict[NewsReport, list[ReportedFact]] = {}
 
         async def write(report: NewsReport) -> str:
             prompt = chains.FACTS.format(report=report.shown, most=most)
@@ -158,25 +148,25 @@ class Builder:
             self._rejected += [
                 Rejected("fact", reason, line) for fact, reason, line in lines if fact is None
             ]
-            found[report] = [fact for fact, _, _ in lines if fact is not None]
+            facts[report] = [fact for fact, _, _ in lines if fact is not None]
             return "" if lines else "no fact was written"
 
-        kept = await self._kept("report", reports, write)
-        return list(dict.fromkeys(fact for report in kept for fact in found[report]))
+        accepted = await self._accepted("report", reports, write)
+        return list(dict.fromkeys(fact for report in accepted for fact in facts[report]))
 
     async def _check_hop(self, fact: ReportedFact, by_id: dict[str, NewsReport]) -> str:
-        """Why a fact is no hop: its report must be needed for it, and be enough."""
-        shown = by_id[fact.report].shown
-        with_report = chains.FROM_REPORT.format(report=shown, question=fact.question)
+        """The reason why a fact is no hop: its report must be necessary and sufficient for it."""
+        report = by_id[fact.report].shown
+        with_report = chains.FROM_REPORT.format(report=report, question=fact.question)
         if not has_words(await self._answer(with_report), fact.answer):
             return "not answered from its report"
         return await self._check_memory(fact.question, fact.answer)
 
     async def _check_memory(self, question: str, answer: str) -> str:
-        said = await self._answer(chains.FROM_MEMORY.format(question=question))
-        return "answered without any report" if has_words(said, answer) else ""
+        reply = await self._answer(chains.FROM_MEMORY.format(question=question))
+        return "answered without any report" if has_words(reply, answer) else ""
 
-    async def _composed(self, chain: Chain) -> tuple[str, str]:
+    async def _compose(self, chain: Chain) -> tuple[str, str]:
         reply = await self._ask(chains.composing_prompt(chain), QUESTION_TOKENS)
         question, reason = chains.question_in(reply, chain)
         return question, reason or await self._check_memory(question, chain[-1].answer)
@@ -184,12 +174,12 @@ class Builder:
     async def _answer(self, prompt: str) -> str:
         return after_reasoning(await self._ask(prompt, ANSWER_TOKENS))
 
-    async def _kept(
+    async def _accepted(
         self, stage: str, items: Sequence[T], check: Callable[[T], Awaitable[str]]
     ) -> list[T]:
-        """The items, in order, of which `check` says nothing; the others are rejected."""
+        """The items for which `check` returns no reason, in order; the others are rejected."""
         reasons: dict[T, str] = {}
-        failed = []
+        faults = []
         with DelayedProgressBar(f"checking each {stage}") as bar:
 
             async def work(item: T) -> None:
@@ -197,14 +187,14 @@ class Builder:
                     reasons[item] = await check(item)
                 except EngineFault as fault:
                     reasons[item] = f"the model failed: {fault.kind}"
-                    failed.append(fault)
+                    faults.append(fault)
                 bar.update(len(reasons) / len(items))
 
             await work_through(items, work, self._concurrency)
-        if items and len(failed) == len(items):
-            raise UserError(f"the model failed on every {stage}, first with: {failed[0]}")
+        if items and len(faults) == len(items):
+            raise UserError(f"the model failed on every {stage}, first with: {faults[0]}")
         self._rejected += [
-            Rejected(stage, reasons[item], _told(item)) for item in items if reasons[item]
+            Rejected(stage, reasons[item], _readable(item)) for item in items if reasons[item]
         ]
         return [item for item in items if not reasons[item]]
 
@@ -212,20 +202,20 @@ class Builder:
 def build(
     reports: Sequence[NewsReport],
     engine: Engine,
-    kept: Path,
+    replies_file: Path,
     concurrency: int,
     shape: tuple[int, int, int, str],
 ) -> tuple[BuiltSet, EngineSpec]:
-    """Build with an engine, which is started and closed; `shape`: most, count, seed, task.
+    """Build a set with an engine, which is started and closed; `shape` is most, count, seed, task.
 
-    `kept` is the file that keeps replies. Raises UserError, and KeyboardInterrupt after every
-    reply is kept.
+    `replies_file` stores the replies. Raises UserError, and KeyboardInterrupt after all replies are
+    stored.
     """
 
     async def work() -> tuple[BuiltSet, EngineSpec]:
         try:
             spec = await engine.start()
-            replies = Replies(engine, spec, kept)
+            replies = Replies(engine, spec, replies_file)
             try:
                 return await Builder(replies.ask, concurrency).build(reports, *shape), spec
             finally:
@@ -241,8 +231,8 @@ def json_lines(rows: Iterable[Any]) -> bytes:
     return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
 
 
-def _told(item: object) -> str:
-    """What was rejected, for a reader."""
+def _readable(item: object) -> str:
+    """A rejected item as text."""
     match item:
         case NewsReport():
             return item.title

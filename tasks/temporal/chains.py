@@ -125,7 +125,7 @@ def _problem(fact: ReportedFact, report: NewsReport) -> str:
 
 
 def chains_of(facts: Sequence[ReportedFact], count: int, seed: int) -> list[Chain]:
-    """At most `count` random chains of three facts, each with at most one fact of earlier chains."""
+    """At most `count` random chains of three facts; each shares at most one with earlier chains."""
     by_subject: dict[str, list[ReportedFact]] = {}
     for fact in facts:
         by_subject.setdefault(normalise(fact.subject), []).append(fact)

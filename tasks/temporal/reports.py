@@ -1,4 +1,4 @@
-"""What happened in the season: 97 reports in the order of their dates, as many as the paper's."""
+"""The events of the season: 97 reports in the order of their dates, as many as in the paper."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tasks.closed_world.world.draft import Draft
 from tasks.temporal.season import YEAR, Season
 
 _FIRST, _LAST = Date(YEAR, 1, 16), Date(YEAR, 3, 7)
-"""The days that the paper's reports are from."""
+"""The first and last dates of the paper's reports."""
 
 COUNTS = {"match": 40, "transfer": 16, "appointment": 11, "final": 10, "race": 10, "meeting": 10}
-"""Reports of each kind: 97 in all."""
+"""The number of reports by kind: 97 in all."""
 
 _SCORES = ("1–0", "2–1", "3–2", "2–0", "3–1", "4–2")
 _SETS = ("6–4, 6–3", "7–6, 6–2", "3–6, 6–4, 7–5", "6–2, 4–6, 6–4", "7–5, 6–4")
@@ -28,7 +28,7 @@ _HEADLINES = {
 
 @cache
 def world(side: Side) -> World:
-    """A side's profiles and reports by id; the two sides share no name word."""
+    """The profiles and reports of a side by id. The two sides share no word of a name."""
     season = Season(side)
     kinds = [kind for kind, count in COUNTS.items() for _ in range(count)]
     tell = {
@@ -45,7 +45,7 @@ def world(side: Side) -> World:
 
 
 def _day(number: int, of: int) -> Date:
-    """The date of a report by its place among all."""
+    """The date of a report, by its position among all reports."""
     days = [
         Date(YEAR, month, day)
         for month, last in ((1, 31), (2, 28), (3, 31))
@@ -56,7 +56,7 @@ def _day(number: int, of: int) -> Date:
 
 
 def written(date: Date) -> str:
-    """A date as questions and titles write it."""
+    """A date in the form that questions and titles use."""
     return f"{date.day} {MONTHS[date.month - 1]} {date.year}"
 
 
@@ -66,11 +66,11 @@ def _title(season: Season, kind: str, date: Date, *names: str) -> str:
 
 
 def _clubs(season: Season) -> list[Draft]:
-    """Two clubs of a country."""
+    """Two random clubs of a country."""
     nation = season.rng.below(len(season.nations))
     clubs = season.of("football club")
-    each = len(clubs) // len(season.nations)
-    return season.rng.shuffled(clubs[nation * each : (nation + 1) * each])[:2]
+    size = len(clubs) // len(season.nations)
+    return season.rng.shuffled(clubs[nation * size : (nation + 1) * size])[:2]
 
 
 def _match(season: Season, date: Date) -> None:
@@ -98,7 +98,7 @@ def _match(season: Season, date: Date) -> None:
 
 
 def _transfer(season: Season, date: Date) -> None:
-    """A player other than the captain goes; nobody moves twice."""
+    """Report the transfer of a player who is not the captain; nobody moves twice."""
     rng = season.rng
     while True:
         buyer, seller = _clubs(season)
@@ -131,14 +131,14 @@ def _transfer(season: Season, date: Date) -> None:
 
 
 def _appointment(season: Season, date: Date) -> None:
-    """A club that has not yet changed its coach does so."""
+    """Report the new coach of a club that has not changed its coach yet."""
     rng = season.rng
     waiting = [club for club in season.of("football club") if club.roles == 0]
     club = rng.pick(waiting)
     club.roles = 1
     clubs = season.of("football club")
     nation = season.nations[clubs.index(club) * len(season.nations) // len(clubs)]
-    rivals = [other for other in clubs if other is not club]
+    rivals = [rival for rival in clubs if rival is not club]
     coach = season.person(nation, "football coach", (39, 66))
     coach.facts["first_club"] = rng.pick(rivals).ref
     season.report(
@@ -158,7 +158,7 @@ def _appointment(season: Season, date: Date) -> None:
 
 
 def _named(season: Season, pattern: str) -> str:
-    """A new name for what is held, after a town."""
+    """A new name for an event, after a town."""
     towns = [town.name for nation in season.nations for town in nation.towns]
     name = season.coined((pattern,), towns)
     season.add_name(name)
@@ -166,9 +166,9 @@ def _named(season: Season, pattern: str) -> str:
 
 
 def _pair(season: Season, noun: str) -> list[Draft]:
-    """Two rivals: they are of one sex."""
-    first, *others = season.rng.shuffled(season.of(noun))
-    return [first, next(other for other in others if other.female == first.female)]
+    """Two rivals of the same sex."""
+    first, *rivals = season.rng.shuffled(season.of(noun))
+    return [first, next(rival for rival in rivals if rival.female == first.female)]
 
 
 def _final(season: Season, date: Date) -> None:

@@ -1,4 +1,4 @@
-"""The world around the reports: four countries' towns, grounds, clubs, firms and people."""
+"""The world of the reports: towns, grounds, clubs, firms and people of four countries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.closed_world.world.names import NamePool, Words, name_pool, place_nam
 from tasks.closed_world.world.vocabulary import VOCABULARY, Language
 
 YEAR = 2025
-"""The season's year: of the reports' dates, and the age of everybody in it."""
+"""The year of the season, which dates of reports and ages refer to."""
 
 _COUNTRIES = 4
 _TOWNS, _CLUBS, _FIRMS, _SQUAD = 8, 6, 4, 4
@@ -57,7 +57,7 @@ _PROFESSIONS = (
 
 
 class SeasonNation(Struct, frozen=True):
-    """What is needed to add to a country."""
+    """A country, with the names and places that builders need."""
 
     pool: NamePool
     demonym: str
@@ -81,7 +81,7 @@ class Season:
             self._settle(language)
 
     def add(self, kind: str, name: str, noun: str) -> Draft:
-        """Start something with a passage of its own."""
+        """Add an entity with a passage of its own."""
         bare = name.removeprefix("the ")
         number = len(self.drafts) + len(self.reports) + 1
         draft = Draft(f"recent-{self.side}-{number:04d}", kind, bare, noun)
@@ -93,7 +93,7 @@ class Season:
     def report(
         self, kind: str, noun: str, title: str, label: str, facts: Mapping[str, Value | Draft]
     ) -> Entity:
-        """Publish a report. `label` is how questions name what it is about."""
+        """Add a report. `label` is the name of its event in questions."""
         number = len(self.drafts) + len(self.reports) + 1
         entity = Entity(
             id=f"recent-{self.side}-{number:04d}",
@@ -112,13 +112,13 @@ class Season:
         return entity
 
     def freeze(self) -> World:
-        """Everything by id: profiles, then reports."""
+        """All entities by id: profiles, then reports."""
         self._abbreviate()
         profiles = {draft.id: _profile(draft) for draft in self.drafts.values()}
         return profiles | {report.id: report for report in self.reports}
 
     def _abbreviate(self) -> None:
-        """A fifth of those whom no one else could be taken for are known by an initial too."""
+        """Give a fifth of the people with an unambiguous initial an alias with that initial."""
         people = [draft for draft in self.drafts.values() if draft.kind == "person"]
         short = {person.id: f"{person.name[0]}. {person.name.split()[1]}" for person in people}
         bearers = Counter(short.values())
@@ -127,30 +127,30 @@ class Season:
                 person.aliases.append(short[person.id])
 
     def of(self, noun: str) -> list[Draft]:
-        """All that a noun describes."""
+        """All drafts that a noun describes."""
         return [draft for draft in self.drafts.values() if draft.noun == noun]
 
     def free(self, make: Callable[[], str]) -> str:
-        """A name that nothing bears yet."""
+        """A name that is not taken yet."""
         while True:
             name = make()
             if name.removeprefix("the ") not in self._names:
                 return name
 
     def add_name(self, name: str) -> None:
-        """Take a name for what has no passage under it."""
+        """Mark a name as taken without adding an entity."""
         self._names.add(name)
 
     def coined(self, patterns: Sequence[str], words: Sequence[str]) -> str:
-        """A free name of a pattern and a word."""
+        """A free name from one of the patterns and one of the words."""
         return self.free(lambda: self.rng.pick(patterns).format(self.rng.pick(words)))
 
     def person(self, nation: SeasonNation, noun: str, ages: tuple[int, int]) -> Draft:
-        """Somebody born in the country."""
+        """Add a person born in the country."""
         rng, pool = self.rng, nation.pool
         female = rng.chance(40)
-        given = pool.female if female else pool.male
-        name = self.free(lambda: f"{rng.pick(given)} {rng.pick(pool.surnames)}")
+        first_names = pool.female if female else pool.male
+        name = self.free(lambda: f"{rng.pick(first_names)} {rng.pick(pool.surnames)}")
         draft = self.add("person", name, noun)
         draft.female = female
         draft.facts["nationality"] = nation.demonym
@@ -199,7 +199,7 @@ class Season:
         town.facts["mayor"] = self._elder(nation, "politician").ref
 
     def _elder(self, nation: SeasonNation, noun: str) -> Draft:
-        """Somebody past playing, with a home."""
+        """Add a person beyond playing age, with a residence."""
         elder = self.person(nation, noun, (38, 69))
         elder.facts["residence"] = self.rng.pick(nation.towns).ref
         return elder
@@ -246,17 +246,17 @@ class Season:
         return club
 
     def _squads(self, nation: SeasonNation, clubs: Sequence[Draft], firms: Sequence[Draft]) -> None:
-        """Coaches and players, whose first clubs and teachers are among those that there are."""
+        """Add coaches and players, with first clubs and teachers among the existing ones."""
         rng = self.rng
         for club in clubs:
             coach = self.person(nation, "football coach", (39, 66))
-            coach.facts["first_club"] = self._other(clubs, club).ref
+            coach.facts["first_club"] = self._another(clubs, club).ref
             self.coaches[club.id] = coach
         coaches = [self.coaches[club.id] for club in clubs]
         for club in clubs:
             squad = [self.person(nation, "footballer", (18, 35)) for _ in range(_SQUAD)]
             for player in squad:
-                player.facts["youth_club"] = self._other(clubs, club).ref
+                player.facts["youth_club"] = self._another(clubs, club).ref
                 if rng.chance(60):
                     player.facts["mentor"] = rng.pick(coaches).ref
                 if rng.chance(50):
@@ -264,11 +264,11 @@ class Season:
             club.facts["captain"] = squad[0].ref
             self.squads[club.id] = squad
 
-    def _other(self, clubs: Sequence[Draft], club: Draft) -> Draft:
-        return self.rng.pick([other for other in clubs if other is not club])
+    def _another(self, clubs: Sequence[Draft], club: Draft) -> Draft:
+        return self.rng.pick([candidate for candidate in clubs if candidate is not club])
 
     def target(self, draft: Draft, relation: str) -> Draft:
-        """What a relation of a draft leads to."""
+        """The draft that is the value of a relation."""
         value = draft.facts[relation]
         assert isinstance(value, Ref)
         return self.drafts[value.id]

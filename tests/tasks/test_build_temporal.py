@@ -137,7 +137,7 @@ def test_a_stopped_build_asks_only_what_it_has_not_asked(build: Build) -> None:
 
 @pytest.mark.parametrize(
     ("row", "said"),
-    [({"title": "x"}, "reports.jsonl:1: a report has a title and a text"), (None, "has no rows")],
+    [({"title": "x"}, "reports.jsonl:1: a report needs a title and a text"), (None, "has no rows")],
 )
 def test_bad_reports_are_named(cli: Cli, row: dict[str, str] | None, said: str) -> None:
     Path("reports.jsonl").write_text(json.dumps(row) + "\n" if row else "")

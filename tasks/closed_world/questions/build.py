@@ -49,9 +49,7 @@ def _wikimultihopqa(composer: Composer, count: int) -> list[Question]:
         *kinship,
         *comparisons.direct(composer, fifth),
         *comparisons.bridged(composer, fifth),
-        *chains.compose(
-            composer, "compositional", 2, count - 2 * fifth - len(kinship), chains.plain
-        ),
+        *chains.compose(composer, "compositional", 2, rest, chains.plain),
     ]
 
 

@@ -45,7 +45,7 @@ class Composer:
         return self.rng.pick(self._options(section, sort, wording))
 
     def right_branching(self, section: str, sort: str, wording: Wording = "shared") -> str:
-        """As `words`, but with the subject last if there is such a wording, so that it nests well."""
+        """As `words`, but with the subject last where possible, so that the phrase nests well."""
         options = self._options(section, sort, wording)
         last = [option for option in options if option.rstrip("?").endswith("{x}")]
         return self.rng.pick(last or options)

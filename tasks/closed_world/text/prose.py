@@ -165,7 +165,7 @@ class _Writer:
         return sentences
 
     def _units(self) -> list[str]:
-        """The relations not yet stated, some joined in pairs, in random order biased by `_ORDER`."""
+        """The relations not yet stated, some joined in pairs, in a random order with a bias."""
         kind = self.entity.kind
         left = [
             relation
