@@ -34,8 +34,12 @@ from autocoa_bench.types import (
 Turn = Generator[str, tuple[Passage, ...], str]
 """Yields texts that end in a search, is sent the passages, and returns the closing text."""
 
-WORDINGS = tomllib.loads(Path(__file__).with_name("wordings.toml").read_text(encoding="utf-8"))
-AT_ONCE: dict[str, list[str]] = WORDINGS["at_once"]
+WORDINGS: dict[str, dict[str, list[str]]] = tomllib.loads(
+    Path(__file__).with_name("wordings.toml").read_text(encoding="utf-8")
+)
+"""Sections of lists; a wording is drawn from a list."""
+
+AT_ONCE = WORDINGS["at_once"]
 """The kinds of questions that are answered without a search, with the wordings of their answer."""
 
 _NAME = re.compile(
@@ -46,6 +50,7 @@ _COMMON = re.compile(
     "what|which|who|whom|whose|when|where|how|that|this|it|its|their|many|much|person|one",
     re.IGNORECASE,
 )
+_GOLD = WORDINGS["gold"]
 
 
 class _GaveUp(Exception):
@@ -142,14 +147,14 @@ def _search_by_name(question: Question, rng: Random) -> Turn:
     ]
     if not golds or not names:
         raise _GaveUp("the question has no name, or its answer is yes, no or in the question")
-    [thought] = WORDINGS["by_name"]
+    [thought] = _GOLD["by_name"]
     for query in (" ".join(names), question.text):
         for passage in (yield _search_text(thought, query)):
             text = f"{passage.title} {passage.text}"
             stated = [gold for gold in golds if _states(text, gold)]
             if stated and any(name in text for name in names):
                 return _closing(_found_text(rng, passage.title, stated[0]), stated[0])
-        thought = rng.choice(WORDINGS["rephrase"])
+        thought = rng.choice(_GOLD["rephrase"])
     raise _GaveUp("no answer in what was found")
 
 
@@ -159,20 +164,20 @@ def _follow_phrases(question: Question, rng: Random) -> Turn:
     *inner, last = question.hops
     remaining = question.text
     answers: list[tuple[str, str]] = []  # (phrase, answer)
-    thought = "" if inner else rng.choice(WORDINGS["one_search"])
+    thought = "" if inner else rng.choice(_GOLD["one_search"])
     for hop in inner:
         phrase = hop.phrase
         for earlier_phrase, answer in answers:
             phrase = _replace(phrase, earlier_phrase, answer)
         if not phrase or phrase.lower() not in remaining.lower():
             raise _GaveUp("the question does not hold the phrase of a hop")
-        wording = ("\n" if answers else "") + rng.choice(WORDINGS["also" if answers else "need"])
+        wording = ("\n" if answers else "") + rng.choice(_GOLD["also" if answers else "need"])
         thought += wording.format(x=_lower_first(phrase))
         yield from reader.look_up(hop, thought, _subject(hop, phrase, answers), phrase)
         answers.append((phrase, hop.answer))
         remaining = _replace(remaining, phrase, hop.answer)
         remaining = remaining[:1].upper() + remaining[1:]
-        thought = f"{reader.found(hop)} {rng.choice(WORDINGS['now']).format(q=remaining)}"
+        thought = f"{reader.found(hop)} {rng.choice(_GOLD['now']).format(q=remaining)}"
     yield from reader.look_up(last, thought, _subject(last, remaining, answers), remaining)
     return reader.closing(question, reader.found(last))
 
@@ -182,7 +187,7 @@ def _follow_sub_questions(question: Question, rng: Random) -> Turn:
     reader = _Reader(rng)
     thought = ""
     for number, hop in enumerate(question.hops):
-        wording = rng.choice(WORDINGS["next_question" if number else "first_question"])
+        wording = rng.choice(_GOLD["next_question" if number else "first_question"])
         thought += wording.format(q=hop.question)
         yield from reader.look_up(hop, thought, names_in(hop.question), hop.question)
         thought = f"{reader.found(hop)} "
@@ -206,14 +211,14 @@ class _Reader:
         thought = self._pending + thought
         self._pending = ""
         if hop.passage_id in self._titles:
-            self._pending = f"{thought}\n{self._rng.choice(WORDINGS['seen'])} "
+            self._pending = f"{thought}\n{self._rng.choice(_GOLD['seen'])} "
             return
         for query in (name, f"{name} {_keywords(question, name)}".strip()):
             passages = yield _search_text(thought, query)
             self._titles |= {passage.id: passage.title for passage in passages}
             if hop.passage_id in self._titles:
                 return
-            thought = self._rng.choice(WORDINGS["rephrase"])
+            thought = self._rng.choice(_GOLD["rephrase"])
         raise _GaveUp("the passage was not found")
 
     def found(self, hop: Hop) -> str:
@@ -232,7 +237,7 @@ def _closing(thought: str, answer: str) -> str:
 
 def _found_text(rng: Random, title: str, answer: str) -> str:
     """Names the passage before the value: the student first selects, then reads."""
-    return rng.choice(WORDINGS["found"]).format(t=neutralise(title), a=answer)
+    return rng.choice(_GOLD["found"]).format(t=neutralise(title), a=answer)
 
 
 def _search_text(thought: str, query: str) -> str:
