@@ -31,7 +31,7 @@ from autocoa_bench.types import (
     Trajectory,
 )
 
-Turn = Generator[str, tuple[Passage, ...], str]
+TurnWriter = Generator[str, tuple[Passage, ...], str]
 """Yields texts that end in a search, is sent the passages, and returns the closing text."""
 
 WORDINGS: dict[str, dict[str, list[str]]] = tomllib.loads(
@@ -109,7 +109,7 @@ def names_in(question: str) -> str:
     return " ".join(all_names_in(question[:1].lower() + question[1:])) or question
 
 
-def _next_text(turn: Turn, passages: tuple[Passage, ...] | None) -> str:
+def _next_text(turn: TurnWriter, passages: tuple[Passage, ...] | None) -> str:
     """The teacher's next text: a thought and a search, or the answer."""
     try:
         return next(turn) if passages is None else turn.send(passages)
@@ -118,7 +118,7 @@ def _next_text(turn: Turn, passages: tuple[Passage, ...] | None) -> str:
         return closing
 
 
-def _write_turn(question: Question, rng: Random) -> Turn:
+def _write_turn(question: Question, rng: Random) -> TurnWriter:
     if question.kind in AT_ONCE:
         return (yield from _answer_at_once(question, rng.choice(AT_ONCE[question.kind])))
     if not question.hops or not question.hops[0].passage_id:
@@ -128,13 +128,13 @@ def _write_turn(question: Question, rng: Random) -> Turn:
     return (yield from _follow_sub_questions(question, rng))
 
 
-def _answer_at_once(question: Question, wording: str) -> Turn:
+def _answer_at_once(question: Question, wording: str) -> TurnWriter:
     yield from ()
     answer = question.golden_answers[0]
     return _closing(wording.format(a=answer), answer)
 
 
-def _search_by_name(question: Question, rng: Random) -> Turn:
+def _search_by_name(question: Question, rng: Random) -> TurnWriter:
     """For questions without a gold chain: search for their names, then for the whole question.
 
     An answer counts only in a passage that also has one of the names; elsewhere it is chance.
@@ -158,7 +158,7 @@ def _search_by_name(question: Question, rng: Random) -> Turn:
     raise _GaveUp("no answer in what was found")
 
 
-def _follow_phrases(question: Question, rng: Random) -> Turn:
+def _follow_phrases(question: Question, rng: Random) -> TurnWriter:
     """Phrase by phrase from the inside, restating the question after each."""
     reader = _Reader(rng)
     *inner, last = question.hops
@@ -182,7 +182,7 @@ def _follow_phrases(question: Question, rng: Random) -> Turn:
     return reader.closing(question, reader.found(last))
 
 
-def _follow_sub_questions(question: Question, rng: Random) -> Turn:
+def _follow_sub_questions(question: Question, rng: Random) -> TurnWriter:
     """Sub-question by sub-question: family relations, and comparisons of two values."""
     reader = _Reader(rng)
     thought = ""
