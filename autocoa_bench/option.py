@@ -18,6 +18,7 @@ class Option(NamedTuple):
 
     A tuple is filled by a repeatable option, or with `commas` by one list separated by commas. A
     string with `repeat` is filled by a repeatable option, whose values are joined by commas.
+    `metavar` is what help calls the value.
     """
 
     help: str
@@ -27,3 +28,4 @@ class Option(NamedTuple):
     needs: str = ""
     commas: bool = False
     repeat: bool = False
+    metavar: str | None = None

@@ -3,43 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 from rich.console import Console
 
 from agent_model.data import folder
-from agent_model.data.filters import Counts, Limits, draw_sample, filter_records
-from agent_model.data.folder import DataKind, GoldSpec, SynthInfo, SynthSpec
-from agent_model.data.model_teacher import SampledEpisodes, TeacherConfig, sample, teach
+from agent_model.data.config import DataConfig, DataKind
+from agent_model.data.filters import Counts, draw_sample, filter_records
+from agent_model.data.folder import GoldSpec, SynthInfo, SynthSpec
+from agent_model.data.model_teacher import SampledEpisodes, sample, teach
 from agent_model.data.pairs import Pair, draw_evenly, gold_pairs, sampled_pairs
 from agent_model.dialects.cot import CoT
 from autocoa_bench import scoring
-from autocoa_bench.runs import config
+from autocoa_bench.runs.config import RunConfig
 from autocoa_bench.types import Record, RunSpec
 
 _SEARCHING: dict[DataKind, bool | None] = {"coa": True, "cot": False, "cot+a": None}
-
-
-class DataConfig(Struct, frozen=True, kw_only=True):
-    """What a person asked `synth` for.
-
-    `teacher` is what the gold teacher is asked, or the plan of a model's run with searches; one
-    without is run by the same plan.
-    At most `count` trajectories or pairs are drawn by `seed`. `runs` is where a model's run
-    folders lie, which several kinds of data may share.
-    """
-
-    kind: DataKind
-    teacher: TeacherConfig | config.RunConfig
-    split: str
-    scorer: str
-    limits: Limits
-    count: int
-    seed: int
-    out: Path
-    runs: Path
 
 
 def build_data(order: DataConfig, console: Console) -> SynthInfo:
@@ -53,27 +32,27 @@ def build_data(order: DataConfig, console: Console) -> SynthInfo:
     scorer = scoring.load_scorers((order.scorer,))[order.scorer]
     spec = SynthSpec(
         kind=order.kind,
-        split=order.split,
+        split=order.run.split,
         scorer=order.scorer,
         limits=order.limits,
-        count=order.count,
+        count=order.most,
         seed=order.seed,
     )
-    if isinstance(order.teacher, TeacherConfig):
-        return _taught(order, order.teacher, spec, scorer, console)
+    if order.teacher == "gold":
+        return _taught(order, spec, scorer, console)
     folder.check_origin(order.out, spec)
     runs: dict[str, SampledEpisodes] = {}
-    for name, plan in _plans(order.kind, order.teacher).items():
+    for name, plan in _plans(order.kind, order.run).items():
 
         def check(run: RunSpec, name: str = name) -> None:
             folder.check_origin(order.out, msgspec.structs.replace(spec, runs={name: run}))
 
-        runs[name] = sample(plan, order.runs / f"run-{name}", console, check)
+        runs[name] = sample(plan, (order.runs or order.out) / f"run-{name}", console, check)
     spec = msgspec.structs.replace(spec, runs={name: run.spec for name, run in runs.items()})
     return _sampled(order, runs, spec, scorer)
 
 
-def _plans(kind: DataKind, plan: config.RunConfig) -> dict[str, config.RunConfig]:
+def _plans(kind: DataKind, plan: RunConfig) -> dict[str, RunConfig]:
     """The runs that a kind of data is chosen from."""
     plans = {"cot": msgspec.structs.replace(plan, solver=CoT.name), "coa": plan}
     return plans if kind == "cot+a" else {kind: plans[kind]}
@@ -81,7 +60,6 @@ def _plans(kind: DataKind, plan: config.RunConfig) -> dict[str, config.RunConfig
 
 def _taught(
     order: DataConfig,
-    ask: TeacherConfig,
     spec: SynthSpec,
     scorer: scoring.TextScorer,
     console: Console,
@@ -89,7 +67,7 @@ def _taught(
     def check(gold: GoldSpec) -> None:
         folder.check_origin(order.out, msgspec.structs.replace(spec, gold=gold))
 
-    taught = teach(ask, _SEARCHING[order.kind], console, check)
+    taught = teach(order, _SEARCHING[order.kind], console, check)
     spec = msgspec.structs.replace(spec, gold=taught.spec)
     kept = filter_records(taught.records, scorer, order.limits, searching=_SEARCHING[order.kind])
     untaught = {f"not taught: {why}": n for why, n in sorted(taught.untaught.items())}
@@ -124,7 +102,7 @@ def _write_records(
     order: DataConfig, spec: SynthSpec, counts: Counts, records: Sequence[Record]
 ) -> SynthInfo:
     drawn = draw_sample(
-        records, lambda record: ":".join(map(str, record.key)), order.count, order.seed
+        records, lambda record: ":".join(map(str, record.key)), order.most, order.seed
     )
     return _write(order, spec, counts, len(records), drawn)
 
@@ -132,7 +110,7 @@ def _write_records(
 def _write_pairs(
     order: DataConfig, spec: SynthSpec, counts: Counts, pairs: Sequence[Pair]
 ) -> SynthInfo:
-    drawn = draw_evenly(pairs, order.count, order.seed)
+    drawn = draw_evenly(pairs, order.most, order.seed)
     return _write(order, spec, counts, len(pairs), drawn)
 
 

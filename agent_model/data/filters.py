@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from agent_model.data.config import Limits
 from agent_model.dialects.agent import Agent
 from autocoa_bench.episode import estimate_tokens, n_actions, n_malformed, turns_of
 from autocoa_bench.scoring import TextScorer, score_record
@@ -37,20 +38,6 @@ STUDENT = Agent(shots=0)
 
 _OPEN, _CLOSE = STUDENT.prefill.strip(), "</think>"
 _AFTER_ANSWER = " \t\n.$*"
-
-
-class Limits(Struct, frozen=True, kw_only=True):
-    """What is short and long enough, and how much of one question is wanted.
-
-    `tokens` counts prompt and turn together, by `estimate_tokens`, so that the same data is kept
-    whatever server counted; `least` is the score from which an answer counts as right.
-    """
-
-    tokens: int = 8192
-    min_actions: int = 0
-    actions: int = 10
-    per_question: int = 1
-    least: float = 1.0
 
 
 class Counts(Struct, frozen=True):

@@ -6,12 +6,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from agent_model.data.filters import Counts, Limits
+from agent_model.data.config import DataKind, Limits
+from agent_model.data.filters import Counts
 from agent_model.data.pairs import Pair
 from autocoa_bench.episode import n_actions
 from autocoa_bench.errors import UNREADABLE, UserError
@@ -21,8 +22,6 @@ from autocoa_bench.util.json_lines import read_versioned, replace_file
 
 FORMAT = 1
 """The version of the folder's layout."""
-
-DataKind = Literal["coa", "cot", "cot+a"]
 
 T = TypeVar("T", Record, Pair)
 

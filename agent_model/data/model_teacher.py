@@ -13,15 +13,15 @@ from rich.console import Console
 from rich.progress import track
 
 from agent_model.data import gold_teacher
+from agent_model.data.config import DataConfig
 from agent_model.data.folder import GoldSpec
 from autocoa_bench import tasks
 from autocoa_bench.errors import SearchFault, UserError
-from autocoa_bench.runs import config
-from autocoa_bench.runs import run as bench
+from autocoa_bench.runs import run as runs
+from autocoa_bench.runs.config import RunConfig
 from autocoa_bench.runs.executor import open_search
 from autocoa_bench.runs.run import sample_questions
 from autocoa_bench.search import SearchEngine
-from autocoa_bench.tasks import Split
 from autocoa_bench.types import FaultNote, Question, Record, RunSpec, TaskSample, Trajectory
 
 Lesson = Trajectory | FaultNote | str
@@ -43,28 +43,15 @@ class TaughtEpisodes(NamedTuple):
     untaught: Counter[str]
 
 
-class TeacherConfig(NamedTuple):
-    """Which questions the gold teacher is asked, over which corpus; None: the tasks' own."""
-
-    tasks: str
-    split: Split
-    limit: int | None
-    sample_seed: int
-    corpus: str | None
-    search: str
-    top_k: tuple[int, ...]
-    seed: int
-
-
 def sample(
-    plan: config.RunConfig, folder: Path, console: Console, check: Callable[[RunSpec], None]
+    plan: RunConfig, folder: Path, console: Console, check: Callable[[RunSpec], None]
 ) -> SampledEpisodes:
     """Run a teacher into a run folder, or finish it there; episodes that failed stay faults.
 
     `check` is shown the run's spec before anything is sampled. Raises UserError for bad input,
     and KeyboardInterrupt after everything recorded is safe.
     """
-    run = bench.run(msgspec.structs.replace(plan, out=folder), console, check)
+    run = runs.run(msgspec.structs.replace(plan, out=folder), console, check)
     places = {
         (task.task, identifier): (number, place)
         for number, task in enumerate(run.info.spec.tasks)
@@ -85,7 +72,7 @@ class _Group(NamedTuple):
 
 
 def teach(
-    ask: TeacherConfig, searching: bool | None, console: Console, check: Callable[[GoldSpec], None]
+    config: DataConfig, searching: bool | None, console: Console, check: Callable[[GoldSpec], None]
 ) -> TaughtEpisodes:
     """Have the gold teacher answer the questions of tasks, each over its task's corpus.
 
@@ -95,15 +82,15 @@ def teach(
     with asyncio.Runner() as runner:
         groups: list[_Group] = []
         try:
-            spec = _open(ask, console, groups)
+            spec = _open(config, console, groups)
             if searching is False and not any(map(_at_once, groups)):
                 raise UserError(
-                    f"the gold teacher searches for every question of '{ask.tasks}': it answers "
-                    f"without only what is {' or '.join(gold_teacher.AT_ONCE)}; give "
+                    f"the gold teacher searches for every question of '{config.run.tasks}': it "
+                    f"answers without only what is {' or '.join(gold_teacher.AT_ONCE)}; give "
                     "--tasks when-to-act, or --teacher model"
                 )
             check(spec)
-            lessons = _lessons(ask, groups, runner)
+            lessons = _lessons(config, groups, runner)
             total = sum(len(each.questions) for each in groups)
             shown = track(
                 lessons, "teaching", total, console=console, disable=not console.is_terminal
@@ -114,19 +101,21 @@ def teach(
                 runner.run(each.search.close())
 
 
-def _open(ask: TeacherConfig, console: Console, opened: list[_Group]) -> GoldSpec:
+def _open(config: DataConfig, console: Console, opened: list[_Group]) -> GoldSpec:
     """Draw the questions, and open the search engine of each corpus, into `opened`."""
+    run = config.run
     by_corpus: dict[str, list[tasks.Task]] = {}
-    for task in tasks.resolve(ask.tasks):
-        by_corpus.setdefault(ask.corpus or tasks.shared_corpus([task], ask.split), []).append(task)
+    for task in tasks.resolve(run.tasks):
+        corpus = run.corpus or tasks.shared_corpus([task], run.split)
+        by_corpus.setdefault(corpus, []).append(task)
     samples: list[TaskSample] = []
     for group in by_corpus.values():
-        questions, drawn = sample_questions(group, ask.split, ask.limit, ask.sample_seed, console)
-        search = open_search(ask.search, group, ask.split, ask.corpus, max(ask.top_k))
+        questions, drawn = sample_questions(group, run.split, run.limit, run.sample_seed, console)
+        search = open_search(run.search, group, run.split, run.corpus, max(config.top_k))
         opened.append(_Group(questions, search))
         samples += drawn
     searches = tuple(each.search.spec for each in opened)
-    return GoldSpec(tuple(samples), searches, ask.top_k, ask.seed)
+    return GoldSpec(tuple(samples), searches, config.top_k, config.seed)
 
 
 def _at_once(each: _Group) -> bool:
@@ -134,13 +123,13 @@ def _at_once(each: _Group) -> bool:
 
 
 def _lessons(
-    ask: TeacherConfig, groups: Iterable[_Group], runner: asyncio.Runner
+    config: DataConfig, groups: Iterable[_Group], runner: asyncio.Runner
 ) -> Iterator[tuple[Question, Lesson]]:
     for questions, search in groups:
         for question in questions:
             try:
                 lesson: Lesson = runner.run(
-                    gold_teacher.gold_episode(question, search, ask.seed, ask.top_k)
+                    gold_teacher.gold_episode(question, search, config.seed, config.top_k)
                 )
             except SearchFault as fault:
                 lesson = FaultNote(fault.kind, str(fault))

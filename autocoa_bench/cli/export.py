@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from autocoa_bench.errors import UserError
+from autocoa_bench.cli.output import cannot_write
 
 
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
     out: Annotated[Path, typer.Option(help="The folder to write to.")],
 ) -> None:
-    """Write a run as logs of Inspect, one a task: `inspect view --log-dir OUT` opens them."""
+    """Write a run as logs of Inspect, one per task: `inspect view --log-dir OUT` opens them."""
     import json
 
     from autocoa_bench.runs.inspect_logs import inspect_logs
@@ -26,5 +26,5 @@ def export(
             out.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(log, ensure_ascii=False), encoding="utf-8")
         except OSError as error:
-            raise UserError(f"cannot write '{file}': {error.strerror}") from None
+            raise cannot_write(file, error) from None
         typer.echo(file)

@@ -1,48 +1,58 @@
-"""`autocoa-bench serve-search`: the engine that runs are evaluated on, for whoever trains on it."""
+"""`autocoa-bench serve-search`: serve the search engine of evaluation to training frameworks."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import typer
+from msgspec import Struct
 
 from autocoa_bench import registry
+from autocoa_bench.cli.config_options import options_from
 from autocoa_bench.errors import UserError
+from autocoa_bench.option import Option
+from autocoa_bench.runs.config import SearchName, TopK
 
 
-def serve_search(
+class ServeConfig(Struct, frozen=True, kw_only=True):
+    """A search engine, and the address that it is served at."""
+
     corpus: Annotated[
-        str, typer.Option(help="A corpus: a name or a file; none for a --search that brings one.")
-    ] = "",
-    search: Annotated[
-        str, typer.Option(help="Search engine, with options as name:option=value.")
-    ] = "bm25",
-    top_k: Annotated[
-        int, typer.Option(min=1, max=100, help="Passages a query, where a request does not say.")
-    ] = 3,
+        str,
+        Option(help="A corpus: a name or a file; not needed where --search has its own."),
+    ] = ""
+    search: SearchName = "bm25"
+    top_k: TopK = 3
     host: Annotated[
-        str, typer.Option(help="Where to listen; anything but loopback serves your network.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any free one.")] = 8000,
-) -> None:
-    """Serve a search engine in the protocols of Search-R1, AutoCoA, FlashRAG and R1-Searcher."""
+        str, Option(help="Address to listen on; anything but loopback serves your network.")
+    ] = "127.0.0.1"
+    port: Annotated[int, Option(help="Port to listen on; 0 is any free one.", min=0, max=65535)] = (
+        8000
+    )
+
+
+@options_from(ServeConfig)
+def serve_search(config: ServeConfig) -> None:
+    """Serve a search engine in the protocols of Search-R1, AutoCoA, FlashRAG and R1-Searcher.
+
+    A request that gives no number of passages gets --top-k.
+    """
     import asyncio
 
     from autocoa_bench.search import factory
-    from autocoa_bench.search.engine import engine_summary
     from autocoa_bench.search.remote import server
     from autocoa_bench.search.remote.protocols import MOST_PASSAGES
 
-    if not corpus and not factory.has_own_corpus(search):
+    if not config.corpus and not factory.has_own_corpus(config.search):
         raise UserError(
             f"nothing to search: give --corpus a name ({', '.join(registry.names('corpora'))}) "
             "or a file (.jsonl, .jsonl.gz, .parquet)"
         )
-    engine = factory.open_engine(search, corpus, MOST_PASSAGES)
+    engine = factory.open_engine(config.search, config.corpus, MOST_PASSAGES)
 
     def ready(url: str) -> None:
-        typer.echo(f"{engine_summary(engine.spec)} at {url}; Ctrl-C stops it")
-        if not server.is_loopback(host):
-            typer.echo(f"warning: whoever reaches {host} can search here", err=True)
+        typer.echo(f"{server.engine_summary(engine.spec)} at {url}; Ctrl-C stops it")
+        if not server.is_loopback(config.host):
+            typer.echo(f"warning: whoever reaches {config.host} can search here", err=True)
 
-    asyncio.run(server.serve(engine, top_k, host, port, ready))
+    asyncio.run(server.serve(engine, config.top_k, config.host, config.port, ready))

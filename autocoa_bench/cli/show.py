@@ -1,183 +1,131 @@
-"""What the `tasks`, `models` and `show` commands print."""
+"""`autocoa-bench show`: trajectories in full, and two of them side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
+import typer
 
-from autocoa_bench.engines import EngineCapabilities
-from autocoa_bench.engines.weights.models import KnownModel
+from autocoa_bench.cli.output import escaped, plain, stdout
+from autocoa_bench.engines import model_name
 from autocoa_bench.episode import n_actions, turns_of
+from autocoa_bench.errors import UserError
 from autocoa_bench.scoring.evidence import cause, trace
-from autocoa_bench.tasks import Split, Task, load_warnings
-from autocoa_bench.types import Question, Record, Score, TaskInfo, Trajectory
+from autocoa_bench.types import Question, Record, Score, Trajectory
 
-MEBIBYTE = 1 << 20
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from autocoa_bench.runs.run_folder import Run
+
+Kind = Literal["correct", "wrong", "fault"]
 
 
-def print_tasks(console: Console, catalogue: Sequence[TaskInfo]) -> None:
-    """A line a dataset, then where each comes from and under what licence."""
-    real = [info for info in catalogue if info.edition == "real"]
-    others = [info for info in catalogue if info.edition != "real"]
-    table = _table("Tasks", ("name", "groups", "questions", "sha256", "shape"))
-    for info in others:
-        table.add_row(
-            info.name, " ".join(info.groups), _count(info), (info.sha256 or "")[:10], info.shape
+def show(
+    folder: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
+    question: Annotated[str | None, typer.Option(help="One question, by its id.")] = None,
+    only: Annotated[
+        Kind | None, typer.Option(help="Trajectories of this kind, by the run's first scorer.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most trajectories.")] = 3,
+) -> None:
+    """Print trajectories in full: what the model wrote, and what the environment replied."""
+    from autocoa_bench.report.model import printable
+    from autocoa_bench.runs.scores import load_scored
+
+    run = load_scored(folder)
+    spec = run.info.spec
+    typer.echo(printable(f"{spec.solver}, {model_name(spec.engine)}"))
+    records = [
+        record
+        for record in run.records
+        if question in (None, record.question.id) and only in (None, _kind(run, record))
+    ]
+    if not records:
+        raise UserError(
+            f"no trajectory in '{folder}' fits the options; {len(run.records)} are recorded"
         )
-    console.print(table)
-    sources: dict[tuple[str, str, str], list[str]] = {}
-    for info in others:
-        sources.setdefault((info.edition, info.source, info.licence), []).append(info.name)
-    for (edition, source, licence), names in sources.items():
-        console.print(f"\n[bold]{edition}[/bold]: {', '.join(names)}")
-        console.print(f"  source: {_safe(source)}; licence: {_safe(licence)}")
-    if real:
-        _print_real(console, real)
-    console.print("\nA path to a file in FlashRAG or verl format is a task too.")
-
-
-def _print_real(console: Console, catalogue: Sequence[TaskInfo]) -> None:
-    """The real datasets, and how their questions are chosen."""
-    console.print()
-    table = _table("Real datasets", ("name", "groups", "questions", "splits", "licence"))
-    for info in catalogue:
-        table.add_row(info.name, " ".join(info.groups), _count(info), info.shape, info.licence)
-    console.print(table)
-    sources: dict[str, list[str]] = {}
-    for info in catalogue:
-        sources.setdefault(info.source, []).append(info.name.partition("@")[0])
-    for source, names in sources.items():
-        console.print(f"  source: {_safe(source)} ({', '.join(names)})")
-    console.print(
-        "Instead of all: NAME@paper (the paper's own sample), NAME@500:seed=3 (any number, any "
-        "seed); a group too: multihop@paper. Fetch ahead: autocoa-bench tasks pull multihop@paper"
-    )
-
-
-def _count(info: TaskInfo) -> str:
-    return "" if info.count is None else str(info.count)
-
-
-def print_pulled(console: Console, task: Task, split: Split) -> None:
-    """Fetch a task's questions, and say how many there are now."""
-    found = task.load(split)
-    for warning in load_warnings(task):
-        console.print(f"[yellow]{_safe(warning)}[/yellow]")
-    name = _safe(task.info.name)
-    console.print(f"{name}, {split} split: {len(found):,} questions are here")
-
-
-def print_questions(console: Console, task: Task, split: Split, limit: int) -> None:
-    """The first questions of a task, with golds and, where known, gold passages."""
-    questions = task.load(split)
-    for warning in load_warnings(task):
-        console.print(f"[yellow]{_safe(warning)}[/yellow]")
-    console.print(f"[bold]{_safe(task.info.title)}[/bold] ({task.info.edition} edition)")
-    for question in questions[:limit]:
-        _print_question(console, question)
-
-
-def _print_question(console: Console, question: Question) -> None:
-    kind = f" [dim]{_safe(question.kind)}[/dim]" if question.kind else ""
-    console.print(f"\n[dim]{_safe(question.id)}[/dim]{kind}")
-    console.print(_safe(question.text))
-    console.print(f"  [green]{_safe(' | '.join(question.golden_answers))}[/green]")
-    for hop in question.hops:
-        stated = f" ({_safe(hop.passage_id)})" if hop.passage_id else ""
-        console.print(f"  [dim]{_safe(hop.question)} → {_safe(hop.answer)}{stated}[/dim]")
-    if question.gold_titles:
-        console.print(f"  [dim]gold pages: {_safe('; '.join(question.gold_titles))}[/dim]")
-
-
-def print_models(console: Console, models: Iterable[KnownModel]) -> None:
-    """The models that install by name."""
-    table = Table(
-        title="Models", title_justify="left", box=None, header_style="bold", pad_edge=False
-    )
-    for column in ("name", "size", "licence", "source", "here"):
-        table.add_column(column)
-    for model in models:
-        size = f"{model.size / MEBIBYTE:.0f} MiB"
-        table.add_row(model.name, size, model.licence, model.source, "yes" if model.path else "no")
-    console.print(table)
-    console.print("Any .gguf file is a model too, and any served name with --base-url.")
-
-
-def print_engines(console: Console, engines: Iterable[tuple[str, EngineCapabilities | None]]) -> None:
-    """What each engine can do; a plug-in that does not say is listed by name."""
-    columns = EngineCapabilities.__struct_fields__
-    heads = [{"ids": "token ids", "lora": "LoRA (--adapter)"}.get(name, name) for name in columns]
-    table = _table("Engines (--engine)", ("name", *heads))
-    for name, capabilities in engines:
-        cells = [_safe(getattr(capabilities, column, "?")) for column in columns]
-        table.add_row(_safe(name), *cells)
-    console.print()
-    console.print(table)
-    console.print(
-        "token ids: what the model sampled comes back, and goes back unchanged in the next prompt. "
-        "logprobs: the server has them; runs ask for none."
-    )
+    for record in records[:limit]:
+        print_record(stdout(), record, _scores(run, record))
 
 
 def print_record(console: Console, record: Record, scores: Mapping[str, Score]) -> None:
-    """A trajectory in full: the model's text plain, the environment's in colour."""
-    question = record.question
-    console.rule(f"[bold]{_safe(question.task)}[/bold] {_safe(question.id)}", align="left")
-    console.print(f"[bold]{_safe(question.text)}[/bold]")
-    console.print(f"gold: [green]{_safe(' | '.join(question.golden_answers))}[/green]\n")
-    if record.trajectory is None:
+    """Print a trajectory in full: the model's text plain, the environment's in colour."""
+    from rich.text import Text
+
+    _print_question(console, record.question)
+    trajectory = record.trajectory
+    if trajectory is None:
         fault = record.fault
-        console.print(f"[red]fault: {_safe(f'{fault.kind}: {fault.message}' if fault else '?')}[/]")
+        message = f"{fault.kind}: {fault.message}" if fault else "?"
+        console.print(f"[red]fault: {escaped(message)}[/]")
         return
-    for turn in turns_of(record.trajectory):
+    for turn in turns_of(trajectory):
         style = "cyan" if turn.source == "environment" else ""
-        console.print(Text(_plain(turn.text), style=style), end="")
-    ended = _ended(record.trajectory, scores)
-    if refusals := record.trajectory.refusals:
-        ended = f"prompts refused for their length: {refusals}; {ended}"
-    answer = _safe(record.trajectory.answer or "none")
-    console.print(f"\n\nanswer: [bold]{answer}[/bold] [dim]({ended})[/dim]")
-    console.print(f"[dim]{_safe(_evidence(question, record.trajectory, scores))}[/dim]\n")
+        console.print(Text(plain(turn.text), style=style), end="")
+    ending = _ending(trajectory, scores)
+    if trajectory.refusals:
+        ending = f"prompts refused for their length: {trajectory.refusals}; {ending}"
+    answer = escaped(trajectory.answer or "none")
+    console.print(f"\n\nanswer: [bold]{answer}[/bold] [dim]({ending})[/dim]")
+    console.print(f"[dim]{escaped(_evidence(record.question, trajectory, scores))}[/dim]\n")
 
 
-def print_pair(
-    console: Console,
-    names: tuple[str, str],
-    pair: tuple[Record, Record],
-    scores: tuple[Mapping[str, Score], Mapping[str, Score]],
-) -> None:
-    """Two records of one question, side by side, a search's passages by their titles."""
-    question = pair[0].question
-    console.rule(f"[bold]{_safe(question.task)}[/bold] {_safe(question.id)}", align="left")
-    console.print(f"[bold]{_safe(question.text)}[/bold]")
-    console.print(f"gold: [green]{_safe(' | '.join(question.golden_answers))}[/green]\n")
+def print_pair(runs: tuple[Run, Run], records: tuple[Record, Record]) -> None:
+    """Print two runs' records of one question side by side, with the titles of each search."""
+    from rich.table import Table
+
+    console = stdout()
+    _print_question(console, records[0].question)
     table = Table(box=None, expand=True, pad_edge=False, padding=(0, 3, 0, 0))
-    for name in names:
-        table.add_column(_safe(name), ratio=1, header_style="bold")
-    table.add_row(*(_told(record, each) for record, each in zip(pair, scores, strict=True)))
+    for position, run in zip(("first", "second"), runs, strict=True):
+        name = f"{position}: {run.info.spec.solver} ({run.path.name})"
+        table.add_column(escaped(name), ratio=1, header_style="bold")
+    pairs = zip(runs, records, strict=True)
+    table.add_row(*(_summary(record, _scores(run, record)) for run, record in pairs))
     console.print(table)
     console.print()
 
 
-def _told(record: Record, scores: Mapping[str, Score]) -> Text:
-    """A trajectory in short: what the model wrote, and the titles that each search brought."""
+def _kind(run: Run, record: Record) -> Kind:
+    """The kind of a record by the run's first scorer."""
+    if record.trajectory is None:
+        return "fault"
+    scores = list(_scores(run, record).values())
+    return "correct" if scores and scores[0].value == 1.0 else "wrong"
+
+
+def _scores(run: Run, record: Record) -> dict[str, Score]:
+    """A record's scores by scorer."""
+    return {name: rows[record.key] for name, rows in run.scores.items() if record.key in rows}
+
+
+def _print_question(console: Console, question: Question) -> None:
+    console.rule(f"[bold]{escaped(question.task)}[/bold] {escaped(question.id)}", align="left")
+    console.print(f"[bold]{escaped(question.text)}[/bold]")
+    console.print(f"gold: [green]{escaped(' | '.join(question.golden_answers))}[/green]\n")
+
+
+def _summary(record: Record, scores: Mapping[str, Score]) -> Text:
+    """A trajectory in short: what the model wrote, and the titles of each search's passages."""
+    from rich.text import Text
+
     if record.trajectory is None:
         return Text(f"fault: {record.fault.kind if record.fault else '?'}", style="red")
-    told = Text()
+    text = Text()
     for step in record.trajectory.steps:
-        told.append(_plain(step.text).strip() + "\n")
+        text.append(plain(step.text).strip() + "\n")
         if step.kind == "search":
             titles = "; ".join(passage.title for passage in step.passages) or "nothing found"
-            told.append(f"→ {_plain(titles)}\n", style="cyan")
-    told.append(f"answer: {_plain(record.trajectory.answer or 'none')}", style="bold")
-    return told.append(f"\n{_ended(record.trajectory, scores)}", style="dim")
+            text.append(f"→ {plain(titles)}\n", style="cyan")
+    text.append(f"answer: {plain(record.trajectory.answer or 'none')}", style="bold")
+    return text.append(f"\n{_ending(record.trajectory, scores)}", style="dim")
 
 
-def _ended(trajectory: Trajectory, scores: Mapping[str, Score]) -> str:
+def _ending(trajectory: Trajectory, scores: Mapping[str, Score]) -> str:
     values = ", ".join(
         f"{name} {'–' if score.value is None else f'{score.value:.2g}'}"
         for name, score in scores.items()
@@ -186,42 +134,16 @@ def _ended(trajectory: Trajectory, scores: Mapping[str, Score]) -> str:
 
 
 def _evidence(question: Question, trajectory: Trajectory, scores: Mapping[str, Score]) -> str:
-    """When a search brought what the question needs, and where a wrong answer comes from."""
-    found = trace(question, trajectory)
-    pieces = [(f"gold passage {name}", at) for name, at in found.passages]
-    if not pieces and found.by_answer:
-        pieces = [("gold answer", found.answer)]
-    told = [f"{name} {f'at search {at}' if at else 'never shown'}" for name, at in pieces]
+    """The searches that returned what the question needs, and the cause of a wrong answer."""
+    evidence = trace(question, trajectory)
+    searches = [(f"gold passage {name}", search) for name, search in evidence.passages]
+    if not searches and evidence.by_answer:
+        searches = [("gold answer", evidence.answer)]
+    notes = [
+        f"{name} at search {search}" if search else f"{name} never shown"
+        for name, search in searches
+    ]
     score = scores.get("em", next(iter(scores.values()), Score(None)))
-    if score.value is not None and score.value < 1 and (why := cause(found)):
-        told.append(why)
-    return "; ".join(told) or "no evidence to trace"
-
-
-def _table(title: str, columns: Iterable[str]) -> Table:
-    table = Table(
-        title=title,
-        title_style="bold",
-        title_justify="left",
-        box=None,
-        header_style="dim",
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-    )
-    for column in columns:
-        table.add_column(
-            column,
-            justify="right" if column in ("questions", "size") else "left",
-            no_wrap=column in ("name", "groups", "sha256"),
-        )
-    return table
-
-
-def _plain(text: str) -> str:
-    """Foreign text without what a terminal would obey."""
-    return "".join(char for char in text if char.isprintable() or char in "\n\t")
-
-
-def _safe(text: str) -> str:
-    """Foreign text that rich prints as it stands."""
-    return escape(_plain(text))
+    if score.value is not None and score.value < 1 and (reason := cause(evidence)):
+        notes.append(reason)
+    return "; ".join(notes) or "no evidence to trace"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from autocoa_bench.cli.output import count_table, stdout
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -21,34 +23,32 @@ app = typer.Typer(
 def verdicts(
     out: Annotated[Path, typer.Option(help="The folder that the data is written to.")],
     tasks: Annotated[
-        str, typer.Option(help="Tasks, groups or files, by commas; the train split's questions.")
+        str,
+        typer.Option(
+            help="Tasks, groups or files, separated by commas; their train split is used."
+        ),
     ] = "multihop,singlehop",
-    count: Annotated[int, typer.Option(min=2, help="At most so many answers.")] = 10000,
-    seed: Annotated[int, typer.Option(help="Draws questions and answers.")] = 0,
+    count: Annotated[int, typer.Option(min=2, help="Most answers.")] = 10000,
+    seed: Annotated[int, typer.Option(help="Seed that draws questions and answers.")] = 0,
     exclude: Annotated[
-        list[Path] | None,
-        typer.Option(help="Leave out questions that stand in this file; repeatable."),
-    ] = None,
+        list[Path], typer.Option(help="Leave out the questions in this file; repeatable.")
+    ] = [],  # noqa: B006 - typer reads the default and never changes it
 ) -> None:
-    """Make a right and a wrong answer to each question, as data for `train sft2`. No model is
-    asked."""
-    from rich.console import Console
+    """Make a right and a wrong answer to each question, as data for `train sft2`.
 
+    The answers are made by rule, without a model.
+    """
     from autocoa_bench.judge.synthesis.build import VerdictDataConfig, build
 
-    order = VerdictDataConfig(tasks=tasks, count=count, seed=seed, exclude=tuple(exclude or ()))
-    info = build(order, out)
-    Console().print(_table(info))
+    config = VerdictDataConfig(tasks=tasks, count=count, seed=seed, exclude=tuple(exclude))
+    info = build(config, out)
+    stdout().print(_table(info))
     typer.echo(f"{sum(info.right.values()) + sum(info.wrong.values())} written to {out}")
 
 
 def _table(info: VerdictDataInfo) -> Table:
-    """What was made, by what made it."""
-    from rich.table import Table
-
-    table = Table(title="labelled answers", title_justify="left")
-    table.add_column("")
-    table.add_column("number", justify="right")
+    """The numbers of right and wrong answers, by the rule that made them."""
+    table = count_table("labelled answers")
     table.add_row("questions", str(info.questions))
     table.add_row("excluded", str(info.excluded))
     for title, counts in (("right", info.right), ("wrong", info.wrong)):

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 
 from agent_model.data import build
+from agent_model.data.config import DataConfig
 from agent_model.data.filters import turn_text
 from agent_model.data.folder import SynthData, read
-from agent_model.data.model_teacher import TeacherConfig
 from agent_model.dialects.agent import Agent
 from agent_model.dialects.cot import CoT
 from autocoa_bench import registry
 from autocoa_bench.episode import n_actions
 from autocoa_bench.errors import SearchFault, UserError
-from autocoa_bench.runs import config
-from autocoa_bench.runs import run as bench
+from autocoa_bench.runs import run as runs
+from autocoa_bench.runs.config import RunConfig
 from autocoa_bench.scoring.text import exact_match
 from autocoa_bench.search.bm25 import BM25
 from autocoa_bench.types import Passage
@@ -232,13 +232,13 @@ def test_a_teacher_that_is_none_is_refused_with_those_that_are(cli: Cli) -> None
 def test_a_teacher_has_the_adapter_that_was_asked_for(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], adapter: str
 ) -> None:
-    plans: list[config.RunConfig] = []
+    plans: list[RunConfig] = []
 
-    def run(plan: config.RunConfig, *_: object) -> Path:
+    def run(plan: RunConfig, *_: object) -> Path:
         plans.append(plan)
         raise UserError("stop here")
 
-    monkeypatch.setattr(bench, "run", run)
+    monkeypatch.setattr(runs, "run", run)
     cli("cot", "--tasks", "towns.jsonl", "--teacher", "model", *given, "--out", "out")
     assert [plan.adapter for plan in plans] == [adapter]
 
@@ -254,17 +254,17 @@ def test_reasoning_without_tools_has_none_of_the_agents_adapters() -> None:
 def test_as_much_is_drawn_as_in_the_paper_from_tasks_that_have_it(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, kind: str, count: int, tasks: str
 ) -> None:
-    orders: list[build.DataConfig] = []
+    configs: list[DataConfig] = []
 
-    def make(order: build.DataConfig, _: object) -> None:
-        orders.append(order)
+    def make(config: DataConfig, _: object) -> None:
+        configs.append(config)
         raise UserError("stop here")
 
     monkeypatch.setattr(build, "build_data", make)
     cli(kind, "--out", "out")
-    (order,) = orders
-    assert isinstance(order.teacher, TeacherConfig)
-    assert (order.count, order.teacher.tasks) == (count, tasks)
+    (config,) = configs
+    assert config.teacher == "gold"
+    assert (config.most, config.run.tasks) == (count, tasks)
 
 
 # The teacher without a model.

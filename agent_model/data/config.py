@@ -1,0 +1,93 @@
+"""The configuration of synthesised training data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Struct
+
+from autocoa_bench.option import Option
+from autocoa_bench.runs.config import RunConfig
+
+DataKind = Literal["coa", "cot", "cot+a"]
+
+COUNTS: dict[DataKind, int] = {"coa": 5000, "cot": 1000, "cot+a": 1500}
+"""How much is drawn by default: what the stages were trained on (paper 3.2.1, 3.2.2)."""
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Bounds on an episode that is kept, and on the episodes kept per question.
+
+    `tokens` counts prompt and turn together, by `estimate_tokens`, so that the same data is kept
+    whatever server counted; `least` is the score from which an answer counts as right.
+    """
+
+    least: Annotated[
+        float,
+        Option(
+            help="The score from which an answer is right.",
+            flags=("--min-score",),
+            min=0.0,
+            max=1.0,
+        ),
+    ] = 1.0
+    tokens: Annotated[
+        int, Option(help="Most tokens of a trajectory.", flags=("--max-tokens",), min=1)
+    ] = 8192
+    min_actions: Annotated[int, Option(help="Fewest searches of a trajectory.", min=0)] = 0
+    actions: Annotated[
+        int, Option(help="Most searches of a trajectory.", flags=("--max-actions",), min=0)
+    ] = 10
+    per_question: Annotated[int, Option(help="Most trajectories per question.", min=1)] = 1
+
+
+class DataConfig(Struct, frozen=True, kw_only=True):
+    """What `synth` writes, and the teacher that it comes from.
+
+    `run` is the teacher model's run with searches; its run without searches has the same
+    configuration. The gold teacher takes questions, corpus, search engine and seed from it, and
+    draws the number of passages of each search from `top_k`. At most `count` trajectories or pairs
+    are drawn by the same seed, or `COUNTS` where `count` is 0. `runs` is the parent of a model's run folders, which several kinds
+    of data may share; by default it is `out`.
+    """
+
+    kind: DataKind = "coa"
+    run: RunConfig = RunConfig(split="train")
+    out: Annotated[Path, Option(help="The folder that the data is written to.")]
+    teacher: Annotated[
+        Literal["gold", "model"], Option(help="gold writes along gold chains, without a model.")
+    ] = "gold"
+    top_k: Annotated[
+        tuple[int, ...],
+        Option(
+            help="Passages per search; from several, separated by commas, gold draws one.",
+            min=1,
+            max=100,
+            commas=True,
+        ),
+    ] = (3,)
+    scorer: Annotated[str, Option(help="The scorer that decides what is right.")] = "em"
+    limits: Limits = Limits()
+    count: Annotated[
+        int,
+        Option(
+            help="Most trajectories or pairs, drawn by --seed; default: 5000 coa, 1000 cot, "
+            "1500 cot+a.",
+            min=1,
+        ),
+    ] = 0
+    runs: Annotated[
+        Path | None,
+        Option(help="Folder of a model's episodes, which coa, cot and cot+a can share."),
+    ] = None
+
+    @property
+    def most(self) -> int:
+        """The number of trajectories or pairs to draw, at most."""
+        return self.count or COUNTS[self.kind]
+
+    @property
+    def seed(self) -> int:
+        """The seed of the teacher and of every draw."""
+        return self.run.sampling.seed

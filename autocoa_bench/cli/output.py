@@ -1,0 +1,158 @@
+"""Output of commands: consoles, tables on them, and files that reports are written to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from autocoa_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from autocoa_bench.report.model import Report
+
+Format = Literal["terminal", "markdown", "latex", "csv", "json"]
+TableFormat = Annotated[
+    Format | None, typer.Option(help="Format of the tables; default: terminal, or by --out.")
+]
+TableFile = Annotated[
+    Path | None, typer.Option(help="Write to a file instead (.md, .tex, .csv or .json).")
+]
+
+_FORMATS: dict[str, Format] = {
+    ".md": "markdown",
+    ".tex": "latex",
+    ".csv": "csv",
+    ".json": "json",
+}
+
+
+def stdout() -> Console:
+    """A console for the result of a command."""
+    from rich.console import Console
+
+    return Console()
+
+
+def stderr() -> Console:
+    """A console for progress and warnings."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+@contextmanager
+def stopped_safely(safe: str = "what was recorded is safe") -> Iterator[None]:
+    """Turn Ctrl-C into a message that nothing is lost, and exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"\nstopped; {safe}, and the same command resumes", err=True)
+        raise typer.Exit(130) from None
+
+
+def plain(text: str) -> str:
+    """Foreign text without the characters that a terminal would obey."""
+    return "".join(char for char in text if char.isprintable() or char in "\n\t")
+
+
+def escaped(text: str) -> str:
+    """Foreign text that rich prints as it stands."""
+    from rich.markup import escape
+
+    return escape(plain(text))
+
+
+def list_table(title: str, columns: Iterable[str]) -> Table:
+    """An empty table without rules, for lists."""
+    from rich.table import Table
+
+    table = Table(
+        title=title,
+        title_style="bold",
+        title_justify="left",
+        box=None,
+        header_style="dim",
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
+    for column in columns:
+        table.add_column(
+            column,
+            justify="right" if column in ("questions", "size") else "left",
+            no_wrap=column in ("name", "groups", "sha256"),
+        )
+    return table
+
+
+def count_table(title: str, *more: str) -> Table:
+    """An empty table of labels and numbers, and of `more` columns of numbers."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for column in ("number", *more):
+        table.add_column(column, justify="right")
+    return table
+
+
+def format_of(out: Path | None) -> Format:
+    """The format that a file's suffix names; terminal without a file. Raises UserError."""
+    if out is None:
+        return "terminal"
+    if out.suffix not in _FORMATS:
+        raise UserError(
+            f"'{out}' does not name its format: end it in .md, .tex, .csv or .json (a page: --html)"
+        )
+    return _FORMATS[out.suffix]
+
+
+def check_file(out: Path, option: str = "--out") -> None:
+    """Refuse a file that cannot be written or that belongs to a run folder; leave it unchanged."""
+    from autocoa_bench.runs import run_folder
+
+    if out.name in run_folder.FILES:
+        raise UserError(f"'{out}' is a name that a run folder uses; choose another {option}")
+    existed = out.exists()
+    try:
+        out.open("ab").close()
+        if not existed:
+            out.unlink()
+    except OSError as error:
+        raise cannot_write(out, error) from None
+
+
+def write_table(out: Path, text: str) -> None:
+    """Write a rendered report. Raises UserError as `check_file` does."""
+    check_file(out)
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise cannot_write(out, error) from None
+
+
+def write_report(report: Report, form: Format, out: Path | None) -> None:
+    """Print a report, or write it to a file. Raises UserError."""
+    from autocoa_bench.report import print_terminal, render
+
+    if form != "terminal":
+        text = render(report, form)
+        if out is None:
+            typer.echo(text)
+        else:
+            write_table(out, text)
+    elif out is not None:
+        raise UserError(f"'{out}' takes --format markdown, latex, csv or json, not terminal")
+    else:
+        print_terminal(report, stdout())
+
+
+def cannot_write(file: Path, error: OSError) -> UserError:
+    """The error of a file that the system refuses to write."""
+    return UserError(f"cannot write '{file}': {error.strerror}")

@@ -1,0 +1,190 @@
+"""`autocoa-bench report` and `compare`: tables of runs, as text, plots or a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from msgspec import Struct
+
+from autocoa_bench.cli.config_options import options_from
+from autocoa_bench.cli.options import RunFolders, names_in
+from autocoa_bench.cli.output import (
+    TableFile,
+    TableFormat,
+    check_file,
+    format_of,
+    write_report,
+    write_table,
+)
+from autocoa_bench.errors import UserError
+from autocoa_bench.option import Option
+
+if TYPE_CHECKING:
+    from autocoa_bench.report.model import Report
+    from autocoa_bench.runs.run_folder import Run
+
+Outcome = Literal["won", "lost", "tied"]
+
+
+class ReportConfig(Struct, frozen=True, kw_only=True):
+    """The tables of a report, and what they are made with."""
+
+    by: Annotated[
+        str | None,
+        Option(
+            help="Tables, separated by commas: leaderboard, actions, evidence, cost, faults, "
+            "kinds, acting, samples, temporal, paper, claims; default: the first five, and acting, "
+            "samples and temporal where they fit."
+        ),
+    ] = None
+    allow_differences: Annotated[
+        bool,
+        Option(
+            help="Put runs of different corpora, top-k, questions, scorers, judge, sampling or "
+            "budgets in one table, and list the differences under it."
+        ),
+    ] = False
+    paper_rows: Annotated[
+        tuple[str, ...],
+        Option(
+            help="The paper's row to compare a run (its name in the table, solver or folder) with "
+            "in --by paper and claims; default: that of its section and model. Repeatable.",
+            flags=("--as",),
+            metavar="RUN=ROW",
+        ),
+    ] = ()
+    judge_audit: Annotated[
+        Path | None,
+        Option(
+            help="An audit of the runs' judge (judge audit --save), by which a table of its means "
+            "is corrected."
+        ),
+    ] = None
+
+
+@options_from(ReportConfig)
+def report(
+    runs: RunFolders,
+    config: ReportConfig,
+    format: TableFormat = None,  # noqa: A002 - the option's name
+    out: TableFile = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write one page instead: tables, plots and a reader of all trajectories, which "
+            "opens from disk in a browser.",
+        ),
+    ] = None,
+    plots: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the tables' plots into this folder instead, as .svg, .pdf and .png.",
+        ),
+    ] = None,
+) -> None:
+    """Print or write the tables of one or more runs."""
+    if html is None and plots is None:
+        form = format or format_of(out)
+        _, tables = load_report(runs, config)
+        write_report(tables, form, out)
+        return
+    if format or out:
+        option = "--plots" if html is None else "--html"
+        raise UserError(f"{option} writes files of its own: leave out --format and --out")
+    if html is not None:
+        check_file(html, "--html")
+    loaded, tables = load_report(runs, config)
+    if html is not None:
+        from autocoa_bench.report.page import page
+
+        write_table(html, page(tables, loaded))
+        typer.echo(f"written to {html}: open it in a browser")
+    if plots is not None:
+        from autocoa_bench.report.render.plot_files import write_plots
+
+        for file in write_plots(tables, loaded, plots):
+            typer.echo(file)
+
+
+@options_from(ReportConfig, only=("allow_differences",))
+def compare(
+    first: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
+    second: Annotated[
+        Path, typer.Argument(help="Another, with the same questions.", metavar="RUN")
+    ],
+    config: ReportConfig,
+    scorer: Annotated[str, typer.Option(help="The scorer that decides what is better.")] = "em",
+    format: TableFormat = None,  # noqa: A002 - the option's name
+    out: TableFile = None,
+    show: Annotated[
+        Outcome | None,
+        typer.Option(help="Print trajectories side by side, of questions that the first run ..."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most questions of --show.")] = 3,
+) -> None:
+    """Compare two runs question by question: won, lost, tied, a paired test, gained by search."""
+    from autocoa_bench.report import compare_runs
+    from autocoa_bench.runs.scores import load_scored, shipped_audits
+
+    form = format or format_of(out)
+    if show and form != "terminal":
+        raise UserError(f"--show {show} prints to the terminal: leave out --format and --out")
+    runs = load_scored(first), load_scored(second)
+    audits = shipped_audits(runs)
+    write_report(compare_runs(*runs, scorer, config.allow_differences, audits), form, out)
+    if show:
+        _show_pairs(runs, scorer, show, limit)
+
+
+def _show_pairs(runs: tuple[Run, Run], scorer: str, outcome: Outcome, limit: int) -> None:
+    """Print the trajectories of the questions with this outcome side by side."""
+    from autocoa_bench.cli.show import print_pair
+    from autocoa_bench.report import records_by_outcome
+
+    pairs = records_by_outcome(*runs, scorer, outcome)
+    for pair in pairs[:limit]:
+        print_pair(runs, pair)
+    if len(pairs) > limit:
+        typer.echo(f"{limit} of {len(pairs)} {outcome} questions; more with --limit")
+    elif not pairs:
+        typer.echo(f"no question is {outcome}")
+
+
+def print_report(folders: list[Path], config: ReportConfig) -> None:
+    """Print the tables of runs to the terminal. Raises UserError."""
+    write_report(load_report(folders, config)[1], "terminal", None)
+
+
+def load_report(folders: list[Path], config: ReportConfig) -> tuple[list[Run], Report]:
+    """Load runs and build their report, with the tables that fit unless `by` names them."""
+    from autocoa_bench.judge.agreement import read_audit
+    from autocoa_bench.report import build, default_tables
+    from autocoa_bench.runs.scores import load_scored, shipped_audits
+
+    correction = read_audit(config.judge_audit) if config.judge_audit is not None else None
+    paper_rows = rows_by_run(config.paper_rows)
+    runs = [load_scored(folder) for folder in folders]
+    return runs, build(
+        runs,
+        by=default_tables(runs) if config.by is None else names_in(config.by),
+        allow_differences=config.allow_differences,
+        paper_rows=paper_rows,
+        audits=shipped_audits(runs),
+        correcting=correction,
+    )
+
+
+def rows_by_run(texts: tuple[str, ...]) -> dict[str, str]:
+    """The rows of the paper by run, from texts RUN=ROW. Raises UserError."""
+    rows: dict[str, str] = {}
+    for text in texts:
+        # The name of a run may contain "=", that of a row does not.
+        run, equals, row = text.rpartition("=")
+        if not (run and equals and row):
+            raise UserError(f"--as takes RUN=ROW, such as 'agent=SFT-stage2', not '{text}'")
+        if run in rows:
+            raise UserError(f"--as is given twice for '{run}'")
+        rows[run] = row
+    return rows

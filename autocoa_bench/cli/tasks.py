@@ -1,0 +1,140 @@
+"""`autocoa-bench tasks`: list tasks, show their questions, and fetch real datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autocoa_bench.cli.output import escaped, list_table, stdout
+from autocoa_bench.errors import UserError
+from autocoa_bench.types import Question, Split, TaskInfo
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from autocoa_bench.tasks import Task
+
+app = typer.Typer(
+    help="List the tasks, show questions of one, and fetch real datasets.",
+    invoke_without_command=True,
+)
+
+SplitOption = Annotated[Split, typer.Option(help="The split of the tasks.")]
+
+
+@app.callback()
+def tasks(context: typer.Context) -> None:
+    """List the tasks with source, licence, count and hash."""
+    if context.invoked_subcommand is not None:
+        return
+    from autocoa_bench.tasks import catalogue
+
+    infos = catalogue()
+    console = stdout()
+    embedded = [info for info in infos if info.edition != "real"]
+    table = list_table("Tasks", ("name", "groups", "questions", "sha256", "shape"))
+    for info in embedded:
+        groups, sha256 = " ".join(info.groups), (info.sha256 or "")[:10]
+        table.add_row(info.name, groups, _count(info), sha256, info.shape)
+    console.print(table)
+    for (edition, source, licence), names in _names_by(
+        embedded, lambda info: (info.edition, info.source, info.licence)
+    ).items():
+        console.print(f"\n[bold]{edition}[/bold]: {', '.join(names)}")
+        console.print(f"  source: {escaped(source)}; licence: {escaped(licence)}")
+    _print_real(console, [info for info in infos if info.edition == "real"])
+    console.print("\nA path to a file in FlashRAG or verl format is a task too.")
+
+
+@app.command("show")
+def show_tasks(
+    names: Annotated[list[str], typer.Argument(help="Tasks, groups or files.")],
+    split: SplitOption = "test",
+    limit: Annotated[int, typer.Option(min=1, help="Most questions.")] = 3,
+) -> None:
+    """Print questions with their gold answers and, where known, their gold passages."""
+    from autocoa_bench.tasks import resolve
+
+    console = stdout()
+    for task in resolve(",".join(names)):
+        questions = _load(console, task, split)
+        console.print(f"[bold]{escaped(task.info.title)}[/bold] ({task.info.edition} edition)")
+        for question in questions[:limit]:
+            _print_question(console, question)
+
+
+@app.command("pull")
+def pull_tasks(
+    names: Annotated[list[str], typer.Argument(help="Real tasks or groups: multihop@paper.")],
+    split: SplitOption = "test",
+) -> None:
+    """Fetch and check the files of real datasets, so that runs need no network."""
+    from autocoa_bench.tasks import resolve
+
+    chosen = resolve(",".join(names))
+    for task in chosen:
+        if task.info.edition != "real":
+            raise UserError(
+                f"'{task.info.name}' is of the {task.info.edition} edition and needs no fetching; "
+                "a real dataset has an @, such as hotpotqa@paper"
+            )
+    console = stdout()
+    for task in chosen:
+        count = len(_load(console, task, split))
+        console.print(f"{escaped(task.info.name)}, {split} split: {count:,} questions are here")
+
+
+def _load(console: Console, task: Task, split: Split) -> list[Question]:
+    """Load a task's questions and print its warnings."""
+    from autocoa_bench.tasks import load_warnings
+
+    questions = task.load(split)
+    for warning in load_warnings(task):
+        console.print(f"[yellow]{escaped(warning)}[/yellow]")
+    return list(questions)
+
+
+def _print_real(console: Console, infos: list[TaskInfo]) -> None:
+    """Print the real datasets, and how their questions are chosen."""
+    if not infos:
+        return
+    console.print()
+    table = list_table("Real datasets", ("name", "groups", "questions", "splits", "licence"))
+    for info in infos:
+        table.add_row(info.name, " ".join(info.groups), _count(info), info.shape, info.licence)
+    console.print(table)
+    for (source,), names in _names_by(infos, lambda info: (info.source,)).items():
+        datasets = ", ".join(name.partition("@")[0] for name in names)
+        console.print(f"  source: {escaped(source)} ({datasets})")
+    console.print(
+        "Instead of all: NAME@paper (the paper's own sample), NAME@500:seed=3 (any number, any "
+        "seed); a group too: multihop@paper. Fetch ahead: autocoa-bench tasks pull multihop@paper"
+    )
+
+
+def _names_by(
+    infos: Iterable[TaskInfo], key: Callable[[TaskInfo], tuple[str, ...]]
+) -> dict[tuple[str, ...], list[str]]:
+    """The names of tasks, grouped by a key."""
+    names: dict[tuple[str, ...], list[str]] = {}
+    for info in infos:
+        names.setdefault(key(info), []).append(info.name)
+    return names
+
+
+def _count(info: TaskInfo) -> str:
+    return "" if info.count is None else str(info.count)
+
+
+def _print_question(console: Console, question: Question) -> None:
+    kind = f" [dim]{escaped(question.kind)}[/dim]" if question.kind else ""
+    console.print(f"\n[dim]{escaped(question.id)}[/dim]{kind}")
+    console.print(escaped(question.text))
+    console.print(f"  [green]{escaped(' | '.join(question.golden_answers))}[/green]")
+    for hop in question.hops:
+        passage = f" ({escaped(hop.passage_id)})" if hop.passage_id else ""
+        console.print(f"  [dim]{escaped(hop.question)} → {escaped(hop.answer)}{passage}[/dim]")
+    if question.gold_titles:
+        console.print(f"  [dim]gold pages: {escaped('; '.join(question.gold_titles))}[/dim]")
