@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from agent_model.data.config import DataConfig, DataKind
 from autocoa_bench.cli.config_options import flags_given, options_from
-from autocoa_bench.cli.output import count_table, stdout, stopped_safely, stderr
+from autocoa_bench.cli.output import count_table, stderr, stdout, stopped_safely
 from autocoa_bench.errors import UserError
 from autocoa_bench.runs.config import RunConfig
 
@@ -43,7 +43,7 @@ _SAMPLING = ("samples", "temperature", "top_p", "context_tokens", "step_tokens")
 @app.command("cot+a", help="Contrastive pairs that part at one point: to search or not.")
 @app.command("cot", help="CoT data: right answers by reasoning without tools.")
 @app.command("coa", help="CoA data: right answers by reasoning with searches.")
-@options_from(DataConfig)
+@options_from(DataConfig, without=("run",))
 @options_from(RunConfig, only=(*_QUESTIONS, *_MODEL, *_SAMPLING), defaults=TEACHER_DEFAULTS)
 def make(
     context: typer.Context,
@@ -66,9 +66,7 @@ def make(
     kind = cast("DataKind", context.info_name)
     _refuse_unused(context, kind, config.teacher)
     if config.teacher == "model" and len(config.top_k) > 1:
-        raise UserError(
-            f"--top-k takes one number where a model searches, not {len(config.top_k)}"
-        )
+        raise UserError(f"--top-k takes one number where a model searches, not {len(config.top_k)}")
     if config.limits.min_actions > config.limits.actions:
         raise UserError(
             f"--min-actions {config.limits.min_actions} is more than "
@@ -85,7 +83,7 @@ def make(
             scorers=(config.scorer,),
         ),
     )
-    with stopped_safely("what was sampled is safe"):
+    with stopped_safely("what was sampled is safe, and the same command resumes"):
         info = build_data(config, stderr())
     stdout().print(_table(info))
     if not info.written:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from autocoa_bench.cli.output import stderr, stopped_safely
 from autocoa_bench.errors import MissingExtra, UserError
 
 if TYPE_CHECKING:
@@ -31,23 +31,16 @@ Out = Annotated[
     Path | None, typer.Option(help="Folder of the run; default: results/runs/training/<recipe>.")
 ]
 Changes = Annotated[
-    list[str] | None, typer.Option("--set", help="Change a recipe's key: key=value; repeatable.")
+    list[str] | None,
+    typer.Option("--set", help="Change a key of the recipe: key=value; repeatable."),
 ]
 
-
-class Trainer(StrEnum):
-    """Whose GRPO a recipe is handed over to."""
-
-    TRL = "trl"
-    VERL = "verl"
-
-
-_EXTRA = ("accelerate", "matplotlib", "peft", "safetensors", "torch", "transformers")
+_LIBRARIES = ("accelerate", "matplotlib", "peft", "safetensors", "torch", "transformers")
 
 
 @app.command()
 def pretrain(config: RecipeFile, out: Out = None, changes: Changes = None) -> None:
-    """Before all stages: texts, the parts of them that are marked. The same command resumes."""
+    """Before all stages: texts, with a loss on their marked parts. The same command resumes."""
     _train("pretrain", config, out, changes or [])
 
 
@@ -75,7 +68,7 @@ def grpo(
     out: Out = None,
     changes: Changes = None,
     hand_over: Annotated[
-        Trainer | None,
+        Literal["trl", "verl"] | None,
         typer.Option(help="Train nothing: write what this other trainer starts from to --out."),
     ] = None,
 ) -> None:
@@ -85,43 +78,37 @@ def grpo(
     recipe = load_grpo_config(config, changes or [])
     if hand_over is not None:
         if out is None:
-            raise UserError(f"--hand-over {hand_over.value} writes a folder; name it by --out")
-        with training():
+            raise UserError(f"--hand-over {hand_over} writes a folder; name it by --out")
+        with training_extra():
             from agent_model.trainer_export import write
-        for file in write.export_recipe(recipe, hand_over.value, out):
+        for file in write.export_recipe(recipe, hand_over, out):
             typer.echo(file)
         return
-    with training():
-        from agent_model.training.grpo import train as rl
-    _run(partial(rl.train, recipe), config, out)
+    with training_extra():
+        from agent_model.training.grpo.train import train
+    _run(partial(train, recipe), config, out)
 
 
 def _train(stage: Stage, config: Path, out: Path | None, changes: list[str]) -> None:
     from agent_model.training.config import load_sft_config
 
     recipe = load_sft_config(config, stage, changes)
-    with training():
-        from agent_model.training import sft
-    _run(partial(sft.train, recipe), config, out)
+    with training_extra():
+        from agent_model.training.sft import train
+    _run(partial(train, recipe), config, out)
 
 
 @contextmanager
-def training() -> Iterator[None]:
-    """Name the extra where a library of it is missing."""
+def training_extra() -> Iterator[None]:
+    """Turn the absence of a training library into an error that names the extra to install."""
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
+        if (error.name or "").partition(".")[0] not in _LIBRARIES:
             raise
         raise MissingExtra("training", "train") from None
 
 
 def _run(train: Callable[[Path, Console], object], config: Path, out: Path | None) -> None:
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    try:
-        train(out or Path("results/runs/training") / config.stem, console)
-    except KeyboardInterrupt:
-        console.print("\nstopped; the same command goes on from the last checkpoint")
-        raise typer.Exit(130) from None
+    with stopped_safely("the same command continues from the last checkpoint"):
+        train(out or Path("results/runs/training") / config.stem, stderr())

@@ -48,8 +48,8 @@ class DataConfig(Struct, frozen=True, kw_only=True):
     `run` is the teacher model's run with searches; its run without searches has the same
     configuration. The gold teacher takes questions, corpus, search engine and seed from it, and
     draws the number of passages of each search from `top_k`. At most `count` trajectories or pairs
-    are drawn by the same seed, or `COUNTS` where `count` is 0. `runs` is the parent of a model's run folders, which several kinds
-    of data may share; by default it is `out`.
+    are drawn by the same seed, or `COUNTS` where `count` is 0. `runs` is the parent of a model's
+    run folders, which several kinds of data may share; by default it is `out`.
     """
 
     kind: DataKind = "coa"

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from autocoa_bench.cli.config_options import options_from
-from autocoa_bench.cli.options import JUDGE_OPTIONS, chosen_judge, names_in
+from autocoa_bench.cli.options import chosen_judge, judge_options, names_in
 from autocoa_bench.cli.output import (
     TableFile,
     TableFormat,
@@ -42,7 +41,7 @@ def judge() -> None:
 
 
 @app.command()
-@options_from(JudgeConfig, prefix="judge-", only=JUDGE_OPTIONS)
+@judge_options
 def audit(
     context: typer.Context,
     labels: LabelsFile,
@@ -94,7 +93,7 @@ def audit(
 
 
 @app.command()
-@options_from(JudgeConfig, prefix="judge-", only=JUDGE_OPTIONS)
+@judge_options
 def probe(
     context: typer.Context,
     labels: LabelsFile,

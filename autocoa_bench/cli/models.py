@@ -74,15 +74,15 @@ def _print_models() -> None:
 
 def _print_engines() -> None:
     """Print what each engine can do; an engine of a plug-in may not say."""
-    from autocoa_bench.engines import Abilities, catalogue
+    from autocoa_bench.engines import EngineCapabilities, catalogue
 
-    columns = Abilities.__struct_fields__
+    columns = EngineCapabilities.__struct_fields__
     headings = {"ids": "token ids", "lora": "LoRA (--adapter)"}
     table = list_table(
         "Engines (--engine)", ("name", *(headings.get(column, column) for column in columns))
     )
-    for name, abilities in catalogue():
-        cells = [escaped(getattr(abilities, column, "?")) for column in columns]
+    for name, capabilities in catalogue():
+        cells = [escaped(getattr(capabilities, column, "?")) for column in columns]
         table.add_row(escaped(name), *cells)
     console = stdout()
     console.print()

@@ -48,12 +48,14 @@ def stderr() -> Console:
 
 
 @contextmanager
-def stopped_safely(safe: str = "what was recorded is safe") -> Iterator[None]:
-    """Turn Ctrl-C into a message that nothing is lost, and exit code 130."""
+def stopped_safely(
+    advice: str = "what was recorded is safe, and the same command resumes",
+) -> Iterator[None]:
+    """Turn Ctrl-C into exit code 130 and a message that says how to resume."""
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(f"\nstopped; {safe}, and the same command resumes", err=True)
+        typer.echo(f"\nstopped; {advice}", err=True)
         raise typer.Exit(130) from None
 
 
@@ -137,7 +139,7 @@ def write_table(out: Path, text: str) -> None:
         raise cannot_write(out, error) from None
 
 
-def write_report(report: Report, form: Format, out: Path | None) -> None:
+def write_report(report: Report, form: Format = "terminal", out: Path | None = None) -> None:
     """Print a report, or write it to a file. Raises UserError."""
     from autocoa_bench.report import print_terminal, render
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -43,7 +44,8 @@ class ReportConfig(Struct, frozen=True, kw_only=True):
         bool,
         Option(
             help="Put runs of different corpora, top-k, questions, scorers, judge, sampling or "
-            "budgets in one table, and list the differences under it."
+            "budgets in one table, and list the differences under it.",
+            flags=("--allow-differences",),
         ),
     ] = False
     paper_rows: Annotated[
@@ -85,24 +87,26 @@ def report(
     ] = None,
 ) -> None:
     """Print or write the tables of one or more runs."""
-    if html is None and plots is None:
-        form = format or format_of(out)
-        _, tables = load_report(runs, config)
-        write_report(tables, form, out)
-        return
-    if format or out:
+    from autocoa_bench.runs.scores import load_scored
+
+    text = html is None and plots is None
+    form = format or format_of(out) if text else "terminal"
+    if not text and (format or out):
         option = "--plots" if html is None else "--html"
         raise UserError(f"{option} writes files of its own: leave out --format and --out")
     if html is not None:
         check_file(html, "--html")
-    loaded, tables = load_report(runs, config)
+    loaded = [load_scored(folder) for folder in runs]
+    tables = build_report(loaded, config)
+    if text:
+        write_report(tables, form, out)
     if html is not None:
         from autocoa_bench.report.page import page
 
         write_table(html, page(tables, loaded))
         typer.echo(f"written to {html}: open it in a browser")
     if plots is not None:
-        from autocoa_bench.report.render.plot_files import write_plots
+        from autocoa_bench.report.render.plot_figures import write_plots
 
         for file in write_plots(tables, loaded, plots):
             typer.echo(file)
@@ -152,27 +156,20 @@ def _show_pairs(runs: tuple[Run, Run], scorer: str, outcome: Outcome, limit: int
         typer.echo(f"no question is {outcome}")
 
 
-def print_report(folders: list[Path], config: ReportConfig) -> None:
-    """Print the tables of runs to the terminal. Raises UserError."""
-    write_report(load_report(folders, config)[1], "terminal", None)
-
-
-def load_report(folders: list[Path], config: ReportConfig) -> tuple[list[Run], Report]:
-    """Load runs and build their report, with the tables that fit unless `by` names them."""
+def build_report(runs: Sequence[Run], config: ReportConfig) -> Report:
+    """The report of runs, with the tables that fit unless `by` names them. Raises UserError."""
     from autocoa_bench.judge.agreement import read_audit
     from autocoa_bench.report import build, default_tables
-    from autocoa_bench.runs.scores import load_scored, shipped_audits
+    from autocoa_bench.runs.scores import shipped_audits
 
     correction = read_audit(config.judge_audit) if config.judge_audit is not None else None
-    paper_rows = rows_by_run(config.paper_rows)
-    runs = [load_scored(folder) for folder in folders]
-    return runs, build(
+    return build(
         runs,
-        by=default_tables(runs) if config.by is None else names_in(config.by),
+        default_tables(runs) if config.by is None else names_in(config.by),
         allow_differences=config.allow_differences,
-        paper_rows=paper_rows,
+        paper_rows=rows_by_run(config.paper_rows),
         audits=shipped_audits(runs),
-        correcting=correction,
+        correction_audit=correction,
     )
 
 

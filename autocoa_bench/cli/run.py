@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from msgspec.structs import replace
 
 from autocoa_bench.cli.config_options import options_from
 from autocoa_bench.cli.options import (
-    JUDGE_OPTIONS,
     NO_JUDGE,
     RunFolders,
     chosen_judge,
+    judge_options,
     names_in,
 )
-from autocoa_bench.cli.output import stderr, stopped_safely
-from autocoa_bench.cli.report import ReportConfig, print_report
+from autocoa_bench.cli.output import stderr, stopped_safely, write_report
+from autocoa_bench.cli.report import ReportConfig, build_report
 from autocoa_bench.engines import EMBEDDED
 from autocoa_bench.errors import Incomparable, UserError
 from autocoa_bench.judge import SCORER, JudgeConfig
 from autocoa_bench.runs.config import RunConfig
 
+if TYPE_CHECKING:
+    from autocoa_bench.runs.run_folder import Run
+
 _DEFAULT_SCORERS = ",".join(RunConfig().scorers)
 
 
 @options_from(RunConfig)
-@options_from(JudgeConfig, prefix="judge-", only=JUDGE_OPTIONS)
+@judge_options
 def run(
     context: typer.Context,
     config: RunConfig,
@@ -38,7 +40,7 @@ def run(
     ] = ["agent"],  # noqa: B006 - typer reads the default and never changes it
 ) -> None:
     """Run solvers over tasks, then print the tables. The same command resumes a stopped run."""
-    from autocoa_bench.runs import run as runs
+    from autocoa_bench.runs import run as runner
     from autocoa_bench.runs import scores
 
     chosen = chosen_judge(context, judge)
@@ -48,19 +50,19 @@ def run(
     if chosen:
         scores.check_judge(chosen)
     text_scorers = tuple(scores.text_scorers(config.scorers))
-    folders: list[Path] = []
+    runs: list[Run] = []
     with stopped_safely():
         for name in solver:
             run_config = replace(config, solver=name, scorers=text_scorers)
-            folders.append(runs.run(run_config, stderr()))
+            runs.append(runner.run(run_config, stderr()))
         if chosen:
-            scores.judge_runs(folders, chosen, stderr())
+            runs = scores.judge_runs(runs, chosen, stderr())
         elif shipped:
-            scores.judge_embedded(folders, config.concurrency, stderr())
+            runs = scores.judge_embedded(runs, config.concurrency, stderr())
     tables = ReportConfig(by="leaderboard,actions,cost,faults", allow_differences=True)
-    print_report(folders, tables)
-    for folder in folders:
-        typer.echo(f"recorded in {folder}; read its trajectories: autocoa-bench show {folder}")
+    write_report(build_report(runs, tables))
+    for path in (run.path for run in runs):
+        typer.echo(f"recorded in {path}; read its trajectories: autocoa-bench show {path}")
 
 
 def _check(config: RunConfig, solvers: list[str], has_judge: bool) -> None:
@@ -79,7 +81,7 @@ def _check(config: RunConfig, solvers: list[str], has_judge: bool) -> None:
         raise UserError("--record and --replay exclude one another: a replay is recorded already")
 
 
-@options_from(JudgeConfig, prefix="judge-", only=JUDGE_OPTIONS)
+@judge_options
 @options_from(ReportConfig, only=("judge_audit",))
 def score(
     context: typer.Context,
@@ -97,19 +99,20 @@ def score(
 ) -> None:
     """Score recorded runs anew without generating. With --judge, a model judges them as well."""
     from autocoa_bench.runs import scores
+    from autocoa_bench.runs.run_folder import load_run
 
     chosen = chosen_judge(context, judge)
     names = names_in(_DEFAULT_SCORERS if scorers is None else scorers)
     text_scorers = scores.text_scorers(names)
     # Without --scorers, a run that has verdicts keeps them.
     judged = None if scorers is None and chosen is None else SCORER in names or bool(chosen)
+    recorded = [load_run(folder) for folder in runs]
     if chosen:
         with stopped_safely():
-            scores.judge_runs(runs, chosen, stderr())
-    for folder in runs:
-        scores.score_run(folder, text_scorers, judged)
+            recorded = scores.judge_runs(recorded, chosen, stderr())
+    scored = [scores.score_run(run, text_scorers, judged) for run in recorded]
     try:
-        print_report(runs, replace(report, by="leaderboard,faults"))
+        write_report(build_report(scored, replace(report, by="leaderboard,faults")))
     except Incomparable as error:
         typer.echo(
             f"All runs are scored. A table of them is for report to print: {error}", err=True

@@ -40,6 +40,7 @@ def serve_search(config: ServeConfig) -> None:
     import asyncio
 
     from autocoa_bench.search import factory
+    from autocoa_bench.search.engine import engine_summary
     from autocoa_bench.search.remote import server
     from autocoa_bench.search.remote.protocols import MOST_PASSAGES
 
@@ -51,7 +52,7 @@ def serve_search(config: ServeConfig) -> None:
     engine = factory.open_engine(config.search, config.corpus, MOST_PASSAGES)
 
     def ready(url: str) -> None:
-        typer.echo(f"{server.engine_summary(engine.spec)} at {url}; Ctrl-C stops it")
+        typer.echo(f"{engine_summary(engine.spec)} at {url}; Ctrl-C stops it")
         if not server.is_loopback(config.host):
             typer.echo(f"warning: whoever reaches {config.host} can search here", err=True)
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
+from autocoa_bench.engines.engine import EngineConfig
 from autocoa_bench.option import Option
 
 EMBEDDED = "embedded"
@@ -62,3 +63,17 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
         force_setattr(self, "engine", engine)
         few = engine.partition(":")[0] == EMBEDDED
         force_setattr(self, "concurrency", self.concurrency or (8 if few else 64))
+
+    def engine_config(
+        self, context_tokens: int, protocol: str = "auto", adapter: str = ""
+    ) -> EngineConfig:
+        """The options of the engine's factory; `adapter` is a path, or empty for none."""
+        return EngineConfig(
+            model=self.model,
+            base_url=self.base_url,
+            protocol=protocol,
+            concurrency=self.concurrency,
+            context_tokens=context_tokens,
+            adapter=adapter,
+            key_file=self.key_file,
+        )

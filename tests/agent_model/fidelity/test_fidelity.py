@@ -314,8 +314,9 @@ def test_the_command_tells_the_train_world_from_the_unseen(
     file: Path, served: Served, tmp_path: Path
 ) -> None:
     out, kept = tmp_path / "table.csv", tmp_path / "kept.jsonl"
-    protocol = fidelity.Protocol.CHAT
-    fidelity.fidelity([file], model="m", adapter="a", protocol=protocol, written=kept, out=out)
+    fidelity.fidelity(
+        records=[file], model="m", adapter="a", protocol="chat", written=kept, out=out
+    )
     (options,) = served.options
     assert (options.model, options.adapter, options.protocol) == ("m", "a", "chat")
     lines = out.read_text(encoding="utf-8").splitlines()
@@ -328,13 +329,13 @@ def test_the_command_tells_the_train_world_from_the_unseen(
 
 def test_the_adapter_none_is_none(file: Path, served: Served, tmp_path: Path) -> None:
     for given in ({"adapter": "none"}, {}):
-        fidelity.fidelity([file], limit=1, out=tmp_path / "t.md", **given)
+        fidelity.fidelity(records=[file], limit=1, out=tmp_path / "t.md", **given)
     assert [options.adapter for options in served.options] == ["", ""]
 
 
 def test_a_limit_takes_searches_from_all_over(file: Path, served: Served, tmp_path: Path) -> None:
     kept = tmp_path / "kept.jsonl"
-    fidelity.fidelity([file], limit=4, written=kept, out=tmp_path / "t.md")
+    fidelity.fidelity(records=[file], limit=4, written=kept, out=tmp_path / "t.md")
     assert len(rows(kept)) == 4
     assert {row["origin"] for row in rows(kept)} == {"train world", "unseen world"}
 
@@ -343,11 +344,11 @@ def test_the_same_command_asks_only_what_is_not_written(
     file: Path, served: Served, tmp_path: Path
 ) -> None:
     one, two, kept = tmp_path / "one.md", tmp_path / "two.md", tmp_path / "kept.jsonl"
-    fidelity.fidelity([file], written=kept, out=one)
+    fidelity.fidelity(records=[file], written=kept, out=one)
     asked, before = served.asked, kept.read_bytes()
     first, *_ = before.splitlines(keepends=True)
     kept.write_bytes(before.removeprefix(first) + first[: len(first) // 2])  # one gone, one torn
-    fidelity.fidelity([file], written=kept, out=two)
+    fidelity.fidelity(records=[file], written=kept, out=two)
     assert served.asked == asked + 1
     assert sorted(kept.read_bytes().splitlines()) == sorted(before.splitlines())
     assert two.read_text() == one.read_text()
@@ -357,12 +358,12 @@ def test_what_was_written_for_another_command_is_refused(
     file: Path, served: Served, tmp_path: Path
 ) -> None:
     out, kept = tmp_path / "t.md", tmp_path / "kept.jsonl"
-    fidelity.fidelity([file], limit=2, written=kept, out=out)
+    fidelity.fidelity(records=[file], limit=2, written=kept, out=out)
     asked, before = served.asked, kept.read_bytes()
     with pytest.raises(UserError, match="other settings; choose another --written"):
-        fidelity.fidelity([file], limit=2, written=kept, out=out, temperature=0.5)
+        fidelity.fidelity(records=[file], limit=2, written=kept, out=out, temperature=0.5)
     with pytest.raises(UserError, match="not a file that fidelity wrote; choose another --written"):
-        fidelity.fidelity([file], written=file, out=out)
+        fidelity.fidelity(records=[file], written=file, out=out)
     assert (served.asked, kept.read_bytes()) == (asked, before)
 
 
@@ -371,13 +372,13 @@ def test_a_fault_is_counted_and_asked_again(
 ) -> None:
     served.fails = lambda number: EngineFault("http-500", "sorry") if number == 2 else None
     out, kept = tmp_path / "t.md", tmp_path / "kept.jsonl"
-    fidelity.fidelity([file], limit=4, written=kept, out=out)
+    fidelity.fidelity(records=[file], limit=4, written=kept, out=out)
     assert "failed with http-500: 1" in out.read_text()
     assert "searches left out, the model server failed: 1 (first with http-500: sorry)" in (
         capsys.readouterr().err
     )
     assert len(rows(kept)) == 3
-    fidelity.fidelity([file], limit=4, written=kept, out=out)
+    fidelity.fidelity(records=[file], limit=4, written=kept, out=out)
     assert "http-500" not in out.read_text()
     assert len(rows(kept)) == 4
 
@@ -385,7 +386,7 @@ def test_a_fault_is_counted_and_asked_again(
 def test_nothing_but_faults_has_no_table(file: Path, served: Served, tmp_path: Path) -> None:
     served.fails = lambda _: EngineFault("http-500", "sorry")
     with pytest.raises(UserError, match="every search failed, the first with http-500: sorry"):
-        fidelity.fidelity([file], out=tmp_path / "t.md")
+        fidelity.fidelity(records=[file], out=tmp_path / "t.md")
     assert not (tmp_path / "t.md").exists()
 
 
@@ -401,7 +402,7 @@ def test_an_interrupt_keeps_what_is_written_and_ends_with_a_sentence(
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(typer.Exit) as stop:
-            fidelity.fidelity([file], concurrency=1, written=kept)
+            fidelity.fidelity(records=[file], concurrency=1, written=kept)
     finally:
         signal.signal(signal.SIGINT, before)
     assert stop.value.exit_code == 130
@@ -418,7 +419,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_asked(
 ) -> None:
     given = {"out": tmp_path / "t.md"} | {option: tmp_path / name}
     with pytest.raises(UserError, match=r"run folder uses|cannot write"):
-        fidelity.fidelity([file], **given)
+        fidelity.fidelity(records=[file], **given)
     assert not served.options
 
 
@@ -431,7 +432,7 @@ def test_a_resumed_run_holds_each_record_once(
         run.append(each)
     run.close()
     kept = tmp_path / "kept.jsonl"
-    fidelity.fidelity([tmp_path / "run"], written=kept, out=tmp_path / "t.csv")
+    fidelity.fidelity(records=[tmp_path / "run"], written=kept, out=tmp_path / "t.csv")
     searches = sum(1 for each in taught[:2] for _ in searches_of(each))
     assert len(rows(kept)) == searches
     assert read_count(tmp_path / "run") == 2
@@ -465,7 +466,7 @@ def test_records_without_a_chain_are_refused(tmp_path: Path) -> None:
     bare = record((TOWER,), question=Question("q2", "?", ("Rome",), "toy"))
     file.write_bytes(msgspec.json.encode(bare) + b"\n")
     with pytest.raises(UserError, match="gold chain"):
-        fidelity.fidelity([file])
+        fidelity.fidelity(records=[file])
 
 
 @pytest.mark.parametrize(
@@ -478,9 +479,9 @@ def test_a_file_that_holds_no_records_is_named(
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=problem):
-        fidelity.fidelity([tmp_path / name])
+        fidelity.fidelity(records=[tmp_path / name])
 
 
 def test_a_table_of_no_known_format_is_refused_before_anything_is_generated() -> None:
     with pytest.raises(UserError, match="does not say its format"):
-        fidelity.fidelity([Path("absent.jsonl")], out=Path("table.txt"))
+        fidelity.fidelity(records=[Path("absent.jsonl")], out=Path("table.txt"))
