@@ -483,5 +483,5 @@ def test_a_file_that_holds_no_records_is_named(
 
 
 def test_a_table_of_no_known_format_is_refused_before_anything_is_generated() -> None:
-    with pytest.raises(UserError, match="does not say its format"):
+    with pytest.raises(UserError, match="does not name its format"):
         fidelity.fidelity(records=[Path("absent.jsonl")], out=Path("table.txt"))
