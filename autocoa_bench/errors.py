@@ -1,25 +1,24 @@
-"""Errors that a person or a report reads."""
+"""Errors that a user or a report reads."""
 
 UNREADABLE = (ValueError, RecursionError)
-"""What decoding foreign JSON can raise: bad syntax or types, bytes that are not UTF-8, a depth
-that no honest file has."""
-
+"""The exceptions of decoding untrusted JSON: bad syntax or types, invalid UTF-8, nesting that is
+too deep for any real file."""
 
 CONTEXT = "context"
-"""The kind of an `EngineFault` by which an engine says that a prompt is too long for it."""
+"""The kind of the `EngineFault` of a prompt that is too long for the engine."""
 
 
 class UserError(Exception):
-    """Bad input: says what was given, what is accepted and what to do.
+    """Bad input. The message tells what was given, what is accepted and what to do.
 
-    `exit_code` is what the CLI exits with.
+    `exit_code` is the exit status of the command line.
     """
 
     exit_code = 2
 
 
 class ServerDown(UserError):
-    """A server that answers nobody: a run stops, to be resumed once it is back."""
+    """A server that no longer answers: the run stops, and can be resumed once it is back."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: the same command may succeed later
 
@@ -38,10 +37,10 @@ class Incomparable(UserError):
 
 
 class Fault(Exception):
-    """The harness's own failure on one question (a server, a search engine): never a score of 0.
+    """A failure of the harness on one question (a server, a search engine); never a score of 0.
 
-    `kind` is a short stable word (`timeout`, `connection`, `http-500`, `bad-reply`, ...) by which
-    reports itemise faults.
+    `kind` is a short stable name (`timeout`, `connection`, `http-500`, `bad-reply`, ...), by which
+    reports list faults.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -50,8 +49,8 @@ class Fault(Exception):
 
 
 class EngineFault(Fault):
-    """A model server failed, retries included."""
+    """A failure of a model server, after its retries."""
 
 
 class SearchFault(Fault):
-    """A search engine failed, retries included."""
+    """A failure of a search engine, after its retries."""

@@ -1,7 +1,8 @@
-"""The records that every room shares: frozen, typed, serialisable with msgspec.
+"""The records that all packages share: frozen, typed, serialisable with msgspec.
 
-Nothing here does I/O or knows a solver, a dataset or a server. Text is str, times are seconds,
-counts of tokens are the server's where it reports them and estimates otherwise.
+Nothing here does I/O or knows a solver, a dataset or a server. Times are in seconds; counts of
+tokens are the server's where it reports them, and estimates otherwise. The names of fields are keys
+in the files of run folders.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ Split = Literal["test", "train"]
 
 
 class Passage(Struct, frozen=True, omit_defaults=True):
-    """One unit of a corpus; `score` is the search engine's own (higher is better)."""
+    """A unit of a corpus; `score` is the search engine's (higher is better)."""
 
     id: str
     title: str
@@ -25,10 +26,10 @@ class Passage(Struct, frozen=True, omit_defaults=True):
 
 
 class Hop(Struct, frozen=True, omit_defaults=True):
-    """One link of a gold chain: a sub-question, its answer, and the passage that states it.
+    """A link of a gold chain: a sub-question, its answer, and the passage that states it.
 
-    `passage_id` is empty where a dataset has sub-questions but no passages. `phrase` is the stretch
-    of the question's text that stands for the answer ("the director of ..."), where there is one.
+    `passage_id` is empty where a dataset has sub-questions but no passages. `phrase` is the part of
+    the question's text that stands for the answer ("the director of ..."), where there is one.
     `aliases` are other names of the answer.
     """
 
@@ -40,11 +41,11 @@ class Hop(Struct, frozen=True, omit_defaults=True):
 
 
 class Question(Struct, frozen=True, omit_defaults=True):
-    """A question with its golds. `kind` is the dataset's own type (bridge, comparison, ...).
+    """A question with its gold answers. `kind` is the dataset's type (bridge, comparison, ...).
 
-    `wording` says, for generated questions, whether the training split words any question the
-    same way (`shared`) or none (`held-out`). `gold_titles` are the titles of the pages that
-    answer it, where a dataset names those and no passages of the corpus.
+    `wording`, of a generated question, is `shared` if the training split words some question the
+    same way, and `held-out` if none. `gold_titles` are the titles of the pages that answer the
+    question, where a dataset names pages instead of passages of the corpus.
     """
 
     id: str
@@ -58,20 +59,20 @@ class Question(Struct, frozen=True, omit_defaults=True):
 
 
 class Message(Struct, frozen=True):
-    """A chat message of the opening: what stands before the model's own turn."""
+    """A chat message of the opening, which precedes the model's own turn."""
 
     role: Literal["system", "user", "assistant"]
     content: str
 
 
 class Turn(Struct, frozen=True):
-    """A piece of the episode after the opening, by who wrote it.
+    """A piece of the episode after the opening, with its source.
 
-    The pieces joined in order are the assistant's one continued turn. `environment` is all that
-    the model did not sample: a prefilled tag, an observation, a nudge, a forced answer's opening.
-    `token_ids` of a model's turn are the sampled ids that spell `text`, where they are known; of an
-    environment's those that spell the part of it that the model wrote itself (a simulated
-    observation), and None where there is none.
+    The pieces joined in order are the assistant's one continued turn. `environment` is all text
+    that the model did not sample: a prefilled tag, an observation, a nudge, the opening of a forced
+    answer. `token_ids` of a model's piece are the sampled ids that spell `text`, where known; those
+    of an environment's piece spell the part that the model wrote itself (a simulated observation),
+    and are None where there is none.
     """
 
     source: Literal["model", "environment"]
@@ -80,12 +81,12 @@ class Turn(Struct, frozen=True):
 
 
 class Prompt(Struct, frozen=True):
-    """All that a model is shown; an engine renders it as its server can (continued, chat, text)."""
+    """The whole input of a model; an engine renders it as its server accepts it."""
 
     opening: tuple[Message, ...]
     turns: tuple[Turn, ...] = ()
     prefill: str = ""
-    """Opens the assistant's turn where the server lets the turn be continued."""
+    """The start of the assistant's turn, on servers that can continue a turn."""
 
     @property
     def continuation(self) -> str:
@@ -94,7 +95,7 @@ class Prompt(Struct, frozen=True):
 
 
 class Generate(Struct, frozen=True):
-    """An episode asks for model text: at most `max_tokens`, ending before or with a stop string."""
+    """An episode's request for model text of at most `max_tokens`, up to a stop string."""
 
     prompt: Prompt
     stop: tuple[str, ...]
@@ -103,19 +104,19 @@ class Generate(Struct, frozen=True):
 
 
 class Search(Struct, frozen=True):
-    """An episode asks for passages; `before` is the turn up to the search, itself included."""
+    """An episode's request for passages; `before` is the turn up to and including the search."""
 
     query: str
     before: Prompt
 
 
 class Completion(Struct, frozen=True, omit_defaults=True):
-    """What a model server gave.
+    """The reply of a model server; None in a field means that the server did not report it.
 
-    `text` may or may not end with the stop string: servers differ, so dialects read both.
+    `text` may or may not end with the stop string: servers differ, so dialects parse both.
     `stop_reason` is `stop` (end of turn or a stop string), `length`, or the server's own word.
     `stop_string` is the stop string where the server names it. `token_ids` are the sampled ids,
-    those of a stop string included, where the server offers them. None: not reported.
+    including those of a stop string.
     """
 
     text: str
@@ -128,10 +129,10 @@ class Completion(Struct, frozen=True, omit_defaults=True):
 
 
 class Observation(Struct, frozen=True):
-    """What a search engine gave, best first.
+    """The reply of a search engine: passages, best first.
 
-    Where a model played it, `text` may be the observation as it stands in the turn, and `token_ids`
-    the ids that the model sampled for its own part of that.
+    If a model simulates the search engine, `text` may be the observation as it appears in the turn,
+    and `token_ids` the ids that the model sampled for its part of it.
     """
 
     passages: tuple[Passage, ...]
@@ -141,9 +142,9 @@ class Observation(Struct, frozen=True):
 
 
 class Refused(Struct, frozen=True):
-    """A server's answer to a prompt that is too long for it, with the sizes that it names.
+    """A server's reply to a prompt that is too long for it, with the sizes that it names.
 
-    `context_tokens` is its whole context, prompt and completion together.
+    `context_tokens` is its context size, for prompt and completion together.
     """
 
     message: str
@@ -152,7 +153,7 @@ class Refused(Struct, frozen=True):
 
 
 class Sampling(Struct, frozen=True):
-    """How a model server samples. Temperature 0 is greedy."""
+    """The sampling parameters of a model server. Temperature 0 is greedy."""
 
     temperature: Annotated[float, Option(help="0 is greedy.", min=0.0, max=100.0)] = 0.0
     top_p: Annotated[
@@ -165,7 +166,7 @@ class Sampling(Struct, frozen=True):
 class Budget(Struct, frozen=True):
     """An episode's limits (Algorithm 1: `max_actions` is T, `context_tokens` is N).
 
-    Algorithm 1 has no limit to a single completion; `step_tokens` is one against endless text,
+    Algorithm 1 does not limit a single completion; `step_tokens` does, against endless text, at
     2,048 as in the released code's training. A completion that it cuts before an action or an
     answer is malformed.
     """
@@ -182,15 +183,14 @@ Ending = Literal["answered", "forced-actions", "forced-context", "forced-malform
 
 
 class Step(Struct, frozen=True, omit_defaults=True):
-    """One completion, what it was read as, and what the environment replied.
+    """One completion, the action that it was parsed as, and the environment's reply.
 
-    `text` is what the model sampled, with a stripped stop string put back and what follows the
-    action cut; `token_ids` are the sampled ids where all that they spell is `text`, else None: an
-    answer's may end with the token that ends the turn, no other step's. `observation` is all the
-    environment's text that follows it in the turn, and `observation_ids` the ids of what the model
-    wrote of that itself, playing the search engine. `argument` is the query or the answer.
-    `problem` says why a step is malformed. `dropped_passages` counts passages that the context
-    budget had no room for.
+    `text` is the sampled text, with a stripped stop string put back and anything after the action
+    cut. `token_ids` are the sampled ids if they spell exactly `text`, else None; only an answer's
+    may end with the token that ends the turn. `argument` is the query or the answer, and `problem`
+    says why a step is malformed. `observation` is all the environment's text that follows in the
+    turn; `observation_ids` are the ids of the part that the model wrote, simulating the search
+    engine. `dropped_passages` counts passages for which the context had no room.
     """
 
     kind: StepKind
@@ -212,10 +212,10 @@ class Step(Struct, frozen=True, omit_defaults=True):
 
 
 class Trajectory(Struct, frozen=True, omit_defaults=True):
-    """A finished episode. `answer` None: the model gave none, even when forced.
+    """A finished episode. `answer` is None where the model gave none, even when forced.
 
-    `refusals` counts prompts that the server refused for their length: the episode was then
-    shortened to what the server has room for.
+    `refusals` counts the prompts that the server refused for their length, after which the episode
+    was shortened to the server's context.
     """
 
     solver: str
@@ -228,14 +228,14 @@ class Trajectory(Struct, frozen=True, omit_defaults=True):
 
 
 class FaultNote(Struct, frozen=True):
-    """Why a question has no trajectory: the harness's failure, not the model's."""
+    """The reason for a missing trajectory: a failure of the harness, not of the model."""
 
     kind: str
     message: str
 
 
 class Record(Struct, frozen=True, omit_defaults=True):
-    """One line of records.jsonl: a question, a sample number, and a trajectory or a fault."""
+    """A line of records.jsonl: a question, the number of a sample, and a trajectory or a fault."""
 
     question: Question
     sample: int
@@ -245,12 +245,12 @@ class Record(Struct, frozen=True, omit_defaults=True):
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """(task, question id, sample): unique in a run."""
+        """(task, question id, sample), which is unique in a run."""
         return (self.question.task, self.question.id, self.sample)
 
 
 class Scored(Struct, frozen=True):
-    """One line of scores.jsonl: the scores of one record, by scorer."""
+    """A line of scores.jsonl: the scores of one record, by scorer."""
 
     task: str
     question_id: str
@@ -259,9 +259,9 @@ class Scored(Struct, frozen=True):
 
 
 class Score(Struct, frozen=True, omit_defaults=True):
-    """A number in [0, 1], or None with a reason (the harness's failure, never the model's).
+    """A number in [0, 1], or None with a reason (a failure of the harness, never of the model).
 
-    A model that gave no answer scores 0.0, and `reason` says so.
+    A missing answer scores 0.0, and `reason` says so.
     """
 
     value: float | None
@@ -269,10 +269,10 @@ class Score(Struct, frozen=True, omit_defaults=True):
 
 
 class TaskInfo(Struct, frozen=True):
-    """What is known of a dataset before it is loaded.
+    """The description of a dataset, known before it is loaded.
 
-    `sha256` is of the questions' canonical form (`autocoa_bench.tasks.questions_sha256`); None
-    for a user's own file. `corpora` names, by split, the corpus that its questions are asked over.
+    `sha256` is the hash of the questions (`autocoa_bench.tasks.questions_sha256`), and None for a
+    user's own file. `corpora` names, by split, the corpus that answers its questions.
     """
 
     name: str
@@ -288,7 +288,7 @@ class TaskInfo(Struct, frozen=True):
 
 
 class TaskSample(Struct, frozen=True):
-    """Which questions of a task a run asks: their ids in order."""
+    """The questions of a task that a run asks: their ids in order."""
 
     task: str
     edition: str
@@ -297,7 +297,7 @@ class TaskSample(Struct, frozen=True):
 
 
 class SearchSpec(Struct, frozen=True):
-    """Which passages a run sees. `settings` are the engine's own (k1, b, stemmer, ...)."""
+    """The search of a run: engine, corpus and top-k. `settings` are the engine's (k1, b, ...)."""
 
     engine: str
     corpus: str
@@ -308,7 +308,7 @@ class SearchSpec(Struct, frozen=True):
 
 
 class EngineSpec(Struct, frozen=True):
-    """Which model answers, and how prompts reach it (`protocol`: see engines.wire)."""
+    """The model of a run and the protocol of its server (see `engines.openai.protocol`)."""
 
     engine: str
     model: str
@@ -317,7 +317,7 @@ class EngineSpec(Struct, frozen=True):
 
 
 class RunSpec(Struct, frozen=True):
-    """Everything that makes a run's numbers comparable; equal specs may share a folder."""
+    """All that makes a run's numbers comparable; runs of equal specs can share a folder."""
 
     solver: str
     prompt_sha256: str
@@ -330,10 +330,10 @@ class RunSpec(Struct, frozen=True):
 
 
 class JudgeSpec(Struct, frozen=True):
-    """Which model says whether answers are right, and how it is asked; equal specs are one judge.
+    """The judge of a run: model, prompt and votes; equal specs are the same judge.
 
-    `prompt` names a plug-in, `prompt_sha256` is of all that it shows a judge. `votes` are the
-    replies an answer, each sampled as `sampling` says with a seed of its own.
+    `prompt` names a plug-in, and `prompt_sha256` is the hash of its text. `votes` is the number of
+    replies per answer, each sampled with a seed of its own.
     """
 
     engine: EngineSpec
@@ -344,7 +344,7 @@ class JudgeSpec(Struct, frozen=True):
 
 
 class Environment(Struct, frozen=True):
-    """Where and with what a run was made: recorded, but not part of what must be equal."""
+    """The circumstances of a session of a run, which may differ between comparable runs."""
 
     started: str
     base_url: str
@@ -352,16 +352,16 @@ class Environment(Struct, frozen=True):
     git_revision: str
     versions: dict[str, str]
     search: str = ""
-    """The search engine as `--search` named it: where a server's passages came from."""
+    """The search engine as `--search` named it, which tells where a server's passages came from."""
     engine: str = ""
     """The model engine as `--engine` named it, options included."""
 
 
 class RunInfo(Struct, frozen=True):
-    """The content of run.json. `sessions`: where it was run, one for the start and each resume.
+    """The content of run.json. `sessions` has an entry for the start and for each resume.
 
-    `section` is the heading under which reports list the solver. `judge` is who judged its answers
-    last, if anybody did.
+    `section` is the heading of the solver in reports. `judge` is the last judge of the answers, if
+    there was one.
     """
 
     format: int

@@ -1,7 +1,7 @@
-"""Scoring: a recorded episode becomes a number, or None with a reason.
+"""Scoring: the score of a recorded episode, a number or None with a reason.
 
-`scorer` applies scorers to records, `text` has exact match and F1, `autocoa` the two scorers of
-AutoCoA's released code, and `evidence` traces where an answer came from.
+`scorer` applies scorers to records, `text` defines exact match and F1, `autocoa` the two scorers of
+AutoCoA's released code, and `evidence` traces the passages that answer a question.
 
 May import: `types`, `errors`, `registry`."""
 

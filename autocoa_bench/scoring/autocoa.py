@@ -1,9 +1,9 @@
-"""The two scorers of AutoCoA's released code, quirks included, for numbers to stand beside its own.
+"""The two scorers of AutoCoA's released code, quirks included, for comparison with its numbers.
 
-`reward` scores RL rollouts and the RL evaluation script; `evaluation` is the exact match of the
-other evaluation script. Neither is the strict exact match that the paper states (`em` is). Both
-read the model's response themselves, each its own way. What the released code does with
-scores (a mean that drops all-zero columns, failed questions left out of it) is not taken over.
+`reward` scores RL rollouts, and runs of the RL evaluation script; `evaluation` is the exact match
+of the other evaluation script. Neither is the strict exact match that the paper states (`em` is).
+Each parses the model's response in its own way. The released code's treatment of scores (a mean
+that drops all-zero columns and failed questions) is not adopted.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ _FILLERS = frozenset(
     ["well", "so", "basically", "actually", "literally", "simply", "just", "um", "uh"]
 )
 _WORD = re.compile(r"\w+")
-_ENOUGH = 0.7
-"""The share of a gold's words that makes an answer right."""
+_SUFFICIENT_SHARE = 0.7
+"""The share of a gold's words from which an answer is right."""
 
 
 def _reward(response: str, golds: Sequence[str]) -> float:
     """1.0 where a gold's normalised words are the answer's, or 70 % of them are among its words.
 
-    An answer that holds a gold as a substring, or stands in one, without equalling it scores 0.
+    An answer that contains a gold as a substring, or is contained in one, scores 0 unless equal.
     """
     answer = _reward_answer(response)
     return 0.0 if answer is None else float(any(_rewarded(answer, gold) for gold in golds))
 
 
 def _reward_answer(response: str) -> str | None:
-    """What follows the last `</think>`: its last box, up to the first brace that closes.
+    """The answer after the last `</think>`: the last box, up to its first closing brace.
 
-    Without a box: what is announced ("The answer is ..."), else the last sentence but one. There
-    is none after a search outside the reasoning. The released scorer looks for `</think>` and a
-    box in prompt and response together, and its prompt holds both: so the check for `</think>`
-    never fails, and a response without either is read as the prompt's own placeholder: as none.
+    Without a box it is the announced answer ("The answer is ..."), else the last sentence but one.
+    There is none after a search outside the reasoning. The released scorer looks for `</think>` and
+    a box in prompt and response together, and its prompt contains both: the check for `</think>`
+    never fails, and a response without either is parsed as the prompt's placeholder: as none.
     """
     _, closed, text = response.rpartition("</think>")
     text = text.strip()
@@ -69,7 +69,7 @@ def _reward_answer(response: str) -> str | None:
 
 
 def _reward_normalised(text: str) -> str:
-    """As `normalise`, then no corner brackets, number words as digits, no filler words."""
+    """`normalise`, then without corner brackets and filler words, and number words as digits."""
     plain = normalise(text).translate(_CORNER_BRACKETS)
     plain = _WORD.sub(lambda word: _DIGITS.get(word[0], word[0]), plain)
     plain = _WORD.sub(lambda word: " " if word[0] in _FILLERS else word[0], plain)
@@ -77,13 +77,13 @@ def _reward_normalised(text: str) -> str:
 
 
 def _rewarded(answer: str, gold: str) -> bool:
-    wanted = _reward_normalised(gold)
-    if not gold or answer == wanted:
+    normalised = _reward_normalised(gold)
+    if not gold or answer == normalised:
         return bool(gold)
-    if wanted in answer or answer in wanted:
+    if normalised in answer or answer in normalised:
         return False
-    words = set(wanted.split())
-    return len(words & set(answer.split())) >= len(words) * _ENOUGH
+    words = set(normalised.split())
+    return len(words & set(answer.split())) >= len(words) * _SUFFICIENT_SHARE
 
 
 def _evaluation(response: str, golds: Sequence[str]) -> float:
@@ -96,7 +96,7 @@ def _evaluation(response: str, golds: Sequence[str]) -> float:
 
 
 reward = BoxScorer(_reward)
-"""The RL reward: 1.0 or 0.0; right from 70 % of a gold's words on."""
+"""The RL reward, 1.0 or 0.0: an answer is right from 70 % of a gold's words."""
 
 evaluation = BoxScorer(_evaluation)
-"""The evaluation script's exact match: 1.0 or 0.0."""
+"""The evaluation script's exact match, 1.0 or 0.0."""

@@ -1,9 +1,9 @@
-"""Evidence: when a search brought what answers a question, and where a wrong answer comes from.
+"""Evidence: the search that found the answer to a question, and the cause of a wrong answer.
 
-Two traces, both over the passages that the model was shown. Of questions with gold passages (a
-gold chain, or the titles of gold pages): the action at which each of them first appeared. Of all
-others: the action at which a gold answer, in words, first stood in a passage, which is no proof of
-evidence, only its outer bound. All here are pure functions.
+There are two traces over the passages that the model saw. For questions with gold passages (a gold
+chain, or the titles of gold pages), it is the action at which each of them first appeared. For all
+others, it is the action at which the words of a gold answer first appeared in a passage: no proof
+of evidence, but an upper bound. All functions are pure.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ Cause = Literal["under-search", "retrieval miss", "over-search", "reading miss"]
 CAUSES: tuple[Cause, ...] = get_args(Cause)
 
 Mark = Literal["gold passage", "gold page", "answer words"]
-"""Why a passage is evidence: by its id, by its title, by a gold answer that stands in it."""
+"""The reason that a passage is evidence: its id, its title, or a gold answer in its text."""
 
-_BARE = ("yes", "no")
-"""Answers whose words stand in passages without saying anything."""
+_UNINFORMATIVE = ("yes", "no")
+"""Answers whose words in a passage are no sign of evidence."""
 
 
 class Evidence(Struct, frozen=True):
-    """Where evidence came up in an episode of `actions` searches.
+    """The actions at which evidence appeared, in an episode of `actions` searches.
 
-    Actions count from 1; None: never. `passages` has each gold passage once, by id or title, in
-    the question's order, and is empty where the question names none. `answer` is None too where
-    the golds cannot be traced by their words (`by_answer` says so).
+    Actions count from 1; None means never. `passages` has each gold passage once, by id or title,
+    in the question's order, and is empty where the question names none. `answer` is also None where
+    the golds cannot be traced by their words, and `by_answer` is then false.
     """
 
     actions: int
@@ -41,71 +41,75 @@ class Evidence(Struct, frozen=True):
 
     @property
     def traced(self) -> bool:
-        """Whether anything can be said of this question."""
+        """True where the question can be traced."""
         return bool(self.passages) or self.by_answer
 
     @property
     def needed(self) -> tuple[int | None, ...]:
-        """When each piece that the question needs came up: its gold passages, else its answer."""
-        return tuple(at for _, at in self.passages) or (self.answer,)
+        """The action of each piece that the question needs: its gold passages, else its answer."""
+        return tuple(action for _, action in self.passages) or (self.answer,)
 
     def recall(self, actions: int | None = None) -> float:
-        """The share of the gold passages shown in the first `actions` searches (default: all)."""
+        """The share of the gold passages in the first `actions` searches (default: all)."""
         last = self.actions if actions is None else actions
-        return sum(at is not None and at <= last for _, at in self.passages) / len(self.passages)
+        retrieved = [action is not None and action <= last for _, action in self.passages]
+        return sum(retrieved) / len(retrieved)
 
 
 def trace(question: Question, trajectory: Trajectory) -> Evidence:
-    """What an episode's searches brought of what its question needs.
+    """Trace what a question needs through the searches of an episode.
 
-    Gold passages are told by the ids of the question's hops; without those, by its gold titles:
-    any passage of that title counts, titles compared as answers are (`normalise`).
+    Gold passages are identified by the ids of the question's hops; without those, by its gold
+    titles: any passage with that title counts, and titles are compared as answers (`normalise`).
     """
-    shown = [step.passages for step in trajectory.steps if step.kind == "search"]
+    retrieved = [step.passages for step in trajectory.steps if step.kind == "search"]
     golds = _golds(question)
-    words = _telling(golds)
+    answers = _informative(golds)
+    by_gold = _by_id if _has_passages(question) else _by_title
     return Evidence(
-        actions=len(shown),
-        passages=_by_id(question, shown) if _has_passages(question) else _by_title(question, shown),
-        answer=_first(any(_states(one, words) for one in each) for each in shown),
-        by_answer=bool(words) and len(words) == len(golds),
+        actions=len(retrieved),
+        passages=by_gold(question, retrieved),
+        answer=_first_action(
+            any(_contains(passage, answers) for passage in passages) for passages in retrieved
+        ),
+        by_answer=bool(answers) and len(answers) == len(golds),
     )
 
 
 def cause(evidence: Evidence) -> Cause | None:
-    """Where a wrong answer comes from; None where the question cannot be traced.
+    """The cause of a wrong answer; None where the question cannot be traced.
 
-    With everything that was needed shown: `over-search` if searches followed that were needed
-    neither for that nor by the number of pieces, else `reading miss`. With something never shown:
-    `under-search` if fewer searches were made than there are pieces, else `retrieval miss`.
+    If every needed piece was retrieved: `over-search` where more searches were made than the pieces
+    required, and after the last of them was found; else `reading miss`. If a piece is missing:
+    `under-search` where there were fewer searches than pieces, else `retrieval miss`.
     """
     if not evidence.traced:
         return None
-    needed = evidence.needed
-    found = [at for at in needed if at is not None]
-    if len(found) < len(needed):
-        return "under-search" if evidence.actions < len(needed) else "retrieval miss"
-    return "over-search" if evidence.actions > max(*found, len(needed)) else "reading miss"
+    pieces = evidence.needed
+    actions = [action for action in pieces if action is not None]
+    if len(actions) < len(pieces):
+        return "under-search" if evidence.actions < len(pieces) else "retrieval miss"
+    return "over-search" if evidence.actions > max(*actions, len(pieces)) else "reading miss"
 
 
 def mark(question: Question, passage: Passage) -> Mark | None:
-    """Why a passage is evidence for a question, by the first that holds; None where it is not."""
+    """The first reason that makes a passage evidence for a question; None where it is not."""
     if _has_passages(question):
         if passage.id in {hop.passage_id for hop in question.hops}:
             return "gold passage"
-    elif _same(passage.title) in {_same(title) for title in question.gold_titles}:
+    elif _title_key(passage.title) in map(_title_key, question.gold_titles):
         return "gold page"
-    return "answer words" if _states(passage, _telling(_golds(question))) else None
+    return "answer words" if _contains(passage, _informative(_golds(question))) else None
 
 
 def _golds(question: Question) -> list[str]:
-    """The gold answers as they are compared, those without words left out."""
+    """The gold answers, normalised, without those that have no words."""
     return [words for words in map(normalise, question.golden_answers) if words]
 
 
-def _telling(golds: Sequence[str]) -> list[str]:
-    """The answers whose words say something by standing in a passage."""
-    return [each for each in golds if each not in _BARE]
+def _informative(golds: Sequence[str]) -> list[str]:
+    """The answers whose words in a passage are a sign of evidence."""
+    return [gold for gold in golds if gold not in _UNINFORMATIVE]
 
 
 def _has_passages(question: Question) -> bool:
@@ -113,36 +117,39 @@ def _has_passages(question: Question) -> bool:
 
 
 def _by_id(
-    question: Question, shown: Sequence[Sequence[Passage]]
+    question: Question, retrieved: Sequence[Sequence[Passage]]
 ) -> tuple[tuple[str, int | None], ...]:
-    """When each gold passage was first shown."""
-    gold = dict.fromkeys(hop.passage_id for hop in question.hops)
-    ids = [{passage.id for passage in each} for each in shown]
-    return tuple((wanted, _first(wanted in each for each in ids)) for wanted in gold)
+    """The action at which each gold passage was first retrieved."""
+    golds = dict.fromkeys(hop.passage_id for hop in question.hops)
+    ids_by_action = [{passage.id for passage in passages} for passages in retrieved]
+    return tuple((gold, _first_action(gold in ids for ids in ids_by_action)) for gold in golds)
 
 
 def _by_title(
-    question: Question, shown: Sequence[Sequence[Passage]]
+    question: Question, retrieved: Sequence[Sequence[Passage]]
 ) -> tuple[tuple[str, int | None], ...]:
-    """When a passage of each gold title was first shown."""
-    gold: dict[str, str] = {}
+    """The action at which a passage with each gold title was first retrieved."""
+    golds: dict[str, str] = {}
     for title in question.gold_titles:
-        gold.setdefault(_same(title), title)
-    titles = [{_same(passage.title) for passage in each} for each in shown]
-    return tuple((title, _first(key in each for each in titles)) for key, title in gold.items())
+        golds.setdefault(_title_key(title), title)
+    keys_by_action = [{_title_key(passage.title) for passage in passages} for passages in retrieved]
+    return tuple(
+        (title, _first_action(gold in keys for keys in keys_by_action))
+        for gold, title in golds.items()
+    )
 
 
-def _same(title: str) -> str:
-    """A title as it is compared; one of nothing but articles and punctuation stays itself."""
+def _title_key(title: str) -> str:
+    """A title in comparable form; one of only articles and punctuation stays as it is."""
     return normalise(title) or title
 
 
-def _first(hits: Iterable[bool]) -> int | None:
-    """The number, from 1, of the first hit."""
+def _first_action(hits: Iterable[bool]) -> int | None:
+    """The number, from 1, of the first action that hits; None for none."""
     return next((number for number, hit in enumerate(hits, 1) if hit), None)
 
 
-def _states(passage: Passage, golds: Sequence[str]) -> bool:
-    """Whether a passage has one of the normalised answers as whole words."""
+def _contains(passage: Passage, golds: Sequence[str]) -> bool:
+    """True where a passage contains one of the normalised answers as whole words."""
     text = f" {normalise(f'{passage.title} {passage.text}')} "
     return any(f" {gold} " in text for gold in golds)

@@ -1,4 +1,4 @@
-"""Scoring: a recorded episode becomes a number, or None with a reason."""
+"""Applying scorers to recorded episodes: each score is a number, or None with a reason."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ __all__ = [
 ]
 
 RIGHT = 0.5
-"""From this score on an answer counts as right, where only right and wrong will do."""
+"""The score from which an answer counts as right, where only right and wrong are distinguished."""
 
 TextScorer = Callable[[str, Sequence[str]], float]
 """(prediction, golds) -> a number in [0, 1]."""
 
 
 class BoxScorer(Struct, frozen=True):
-    """A text scorer with a reading of its own of `\\boxed{}`.
+    """A text scorer with its own parsing of `\\boxed{}`.
 
-    `read` is given all that the model wrote in place of the answer that the dialect found.
+    `read` receives all text of the model instead of the answer that the dialect parsed.
     """
 
     read: TextScorer
 
     def __call__(self, prediction: str, golds: Sequence[str]) -> float:
-        """The score of a prediction by itself, as if it stood in a box."""
+        """The score of a prediction alone, as if it were in a box."""
         return self.read(f"\\boxed{{{prediction}}}", golds)
 
 
@@ -45,7 +45,7 @@ _FAULT = "fault: "
 
 
 def load_scorers(names: Iterable[str]) -> dict[str, TextScorer]:
-    """The registered scorers of these names. Raises UserError for none, or an unknown one."""
+    """Load the registered scorers of these names. Raises UserError for none or an unknown one."""
     names = list(names)
     if not names:
         raise UserError(f"no scorer was given (known: {', '.join(registry.names('scorers'))})")
@@ -53,16 +53,17 @@ def load_scorers(names: Iterable[str]) -> dict[str, TextScorer]:
 
 
 def is_current(record: Record, score: Score | None) -> bool:
-    """Whether a score is of this record, not missing or of a fault that was asked again."""
+    """True unless the score is missing, or of a fault that a resumed run has replaced."""
     if score is None:
         return False
     return score.reason.startswith(_FAULT) == (record.trajectory is None)
 
 
 def score_record(record: Record, scorers: Mapping[str, TextScorer]) -> dict[str, Score]:
-    """Every scorer's score of a record.
+    """The scores of a record, by scorer.
 
-    A fault is None (the harness failed, not the model); no answer is 0.0, and says so.
+    A fault scores None (the harness failed, not the model); a missing answer scores 0.0 with a
+    reason.
     """
     answer = answer_of(record)
     if isinstance(answer, Score):
@@ -81,7 +82,7 @@ def score_record(record: Record, scorers: Mapping[str, TextScorer]) -> dict[str,
 
 
 def answer_of(record: Record) -> str | Score:
-    """A record's answer, or what every scorer says where there is none."""
+    """A record's answer, or the score that every scorer gives where there is none."""
     if record.trajectory is None:
         kind = record.fault.kind if record.fault else "unknown"
         return Score(None, f"{_FAULT}{kind}")
@@ -90,7 +91,7 @@ def answer_of(record: Record) -> str | Score:
 
 
 def _boxed_response(trajectory: Trajectory) -> str | None:
-    """All that the model wrote, if it ends with a box of its own: a forced answer does not."""
+    """All text of the model, if it ends with a box of its own; a forced answer does not."""
     last = trajectory.steps[-1] if trajectory.steps else None
     if last is None or last.forced or "\\boxed" not in last.text:
         return None
@@ -99,5 +100,5 @@ def _boxed_response(trajectory: Trajectory) -> str | None:
 
 def _checked(name: str, value: float) -> float:
     if not 0.0 <= value <= 1.0:
-        raise UserError(f"the scorer '{name}' gave {value}; scores are numbers from 0 to 1")
+        raise UserError(f"the scorer '{name}' returned {value}; scores are numbers from 0 to 1")
     return value

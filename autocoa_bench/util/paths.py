@@ -1,4 +1,4 @@
-"""Where downloads, indexes and generated corpora are kept between runs."""
+"""Paths of users, the cache of downloads, indexes and corpora, and file locks."""
 
 from __future__ import annotations
 
@@ -12,36 +12,35 @@ from autocoa_bench.errors import UserError
 
 
 def user_path(text: str) -> Path:
-    """A path that a person gave, `~` expanded. Raises UserError where it can be none."""
+    """The path that a user gave, with `~` expanded. Raises UserError where it is not a path."""
     try:
         path = Path(text).expanduser()
         path.resolve()
     except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"'{text}' is no usable path: {error}") from None
+        raise UserError(f"'{text}' is not a usable path: {error}") from None
     return path
 
 
 def cache_dir(*parts: str) -> Path:
-    """A folder of the cache, made if need be (AUTOCOA_BENCH_CACHE, else the XDG cache).
+    """A folder of the cache, which is created if needed (AUTOCOA_BENCH_CACHE, else the XDG cache).
 
-    Raises UserError where it cannot be made.
+    Raises UserError where it cannot be created.
     """
-    given = os.environ.get("AUTOCOA_BENCH_CACHE")
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autocoa-bench"
-    folder = (Path(given) if given else base).joinpath(*parts)
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autocoa-bench"
+    folder = Path(os.environ.get("AUTOCOA_BENCH_CACHE") or default).joinpath(*parts)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"cannot make the cache folder '{folder}' ({error.strerror}); "
-            "set AUTOCOA_BENCH_CACHE to a folder that can be written"
+            f"cannot create the cache folder '{folder}' ({error.strerror}); "
+            "set AUTOCOA_BENCH_CACHE to a writable folder"
         ) from None
     return folder
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a file's lock; whoever comes second waits."""
+    """Hold the lock of a file, waiting for it while another process has it."""
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
