@@ -1,1 +1,3 @@
-"""Solvers that learned nothing: a model alone, and a model steered by a ReAct prompt."""
+"""Baselines: solvers without training, namely a model alone and a model with a ReAct prompt.
+
+May import: `autocoa_bench`, which loads the solvers by their entry points."""

@@ -1,4 +1,4 @@
-"""Model only (paper 4.2): the model answers from what it knows; there is nothing to search."""
+"""Model only (paper 4.2): the model answers from its own knowledge, without a search."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Question: {question}"""
 
 
 class ModelOnly:
-    """One completion; an unboxed one is followed by a forced answer."""
+    """A single completion; one without a boxed answer is followed by a forced answer."""
 
     name = "model-only"
     section = "Model only (w/o action)"

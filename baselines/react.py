@@ -1,9 +1,10 @@
-"""ReAct (Yao et al., 2022): a prompt makes the model write Thought, Action, Observation."""
+"""ReAct (Yao et al., 2022): a prompt makes the model write thoughts, actions and observations."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from autocoa_bench.episode import Action
 from autocoa_bench.episode.answer_text import balanced
@@ -18,46 +19,21 @@ Finish[answer] gives the final answer, as few words as possible, and ends the ta
 Write one Thought and one Action at a time; never write an Observation yourself.
 """
 
-EXAMPLES = (
-    """\
-Question: What is the chemical symbol for gold?
-Thought: I know this: the symbol for gold is Au.
-Action: Finish[Au]
-""",
-    """\
-Question: Did Ada Lovelace and George Boole die in the same year?
-Thought: I need the year of death of each.
-Action: Search[Ada Lovelace death]
-Observation: [1] Ada Lovelace: English mathematician known for her notes on the Analytical \
-Engine. She died on 27 November 1852.
-Thought: Ada Lovelace died in 1852. Now George Boole.
-Action: Search[George Boole death]
-Observation: [1] George Boole: English logician, professor at Queen's College, Cork. He died of \
-pneumonia in December 1864.
-Thought: 1852 and 1864 differ.
-Action: Finish[no]
-""",
-    """\
-Question: In which country was the architect of the Sydney Opera House born?
-Thought: I need the architect of the Sydney Opera House, then where that person was born.
-Action: Search[architect of the Sydney Opera House]
-Observation: [1] Sydney Opera House: A performing arts centre on Sydney Harbour, designed by \
-Jørn Utzon and opened in 1973.
-Thought: The architect is Jørn Utzon. Now I need his birthplace.
-Action: Search[Jørn Utzon birthplace]
-Observation: [1] Jørn Utzon: Utzon (1918-2008) was born in Copenhagen, Denmark, and studied at \
-the Royal Danish Academy.
-Thought: Jørn Utzon was born in Copenhagen, which is in Denmark.
-Action: Finish[Denmark]
-""",
-)
+_EXAMPLE_FILE = Path(__file__).with_name("react_examples.txt")
+EXAMPLES = [
+    f"{example}\n"
+    for example in _EXAMPLE_FILE.read_text(encoding="utf-8").strip("\n").split("\n\n")
+]
 
 _ACTION = re.compile(r"^[ \t]*Action[ \t]*\d*[ \t]*:[ \t]*(search|finish)[ \t]*\[", re.I | re.M)
 _FORCED_LEAD = re.compile(r"^\s*(?:action\s*:)?\s*finish\s*\[", re.I)
 
 
 class ReAct:
-    """Few-shot by default; `shots=0` is zero-shot. Works as chat turns and as plain text."""
+    """The ReAct workflow, few-shot by default; `shots=0` is zero-shot.
+
+    The prompt works as chat turns and as plain text.
+    """
 
     name = "react"
     section = "Agentic workflow"
@@ -73,7 +49,7 @@ class ReAct:
 
     def __init__(self, shots: int = len(EXAMPLES)) -> None:
         if not 0 <= shots <= len(EXAMPLES):
-            raise UserError(f"react takes shots from 0 to {len(EXAMPLES)}, not {shots}")
+            raise UserError(f"react takes 0 to {len(EXAMPLES)} shots, not {shots}")
         self.shots = shots
 
     def opening(self, question: Question) -> tuple[Message, ...]:
@@ -82,7 +58,7 @@ class ReAct:
 
     def parse(self, completion: Completion) -> Action:
         text = completion.text.split("\nObservation", 1)[0]
-        # An action that was only drafted in a reasoning model's thoughts is not one.
+        # Actions drafted in a reasoning model's thoughts do not count.
         match = _ACTION.search(text, max(0, text.rfind("</think>")))
         if match is None:
             return Action("malformed", text, problem="no Action: Search[...] or Finish[...]")
@@ -90,17 +66,18 @@ class ReAct:
         argument, closed = balanced(line, "[", "]")
         if not closed and completion.stop_reason == "length":
             return Action("malformed", text, problem="the action ran out of step tokens")
-        kept = text[: match.end()] + argument.rstrip() + "]"
+        # Text after the action is cut: the model would continue with an observation of its own.
+        text = text[: match.end()] + argument.rstrip() + "]"
         if not argument.strip():
-            return Action("malformed", kept, problem="an action without a query or an answer")
+            return Action("malformed", text, problem="an action without a query or an answer")
         kind: StepKind = "search" if match[1].lower() == "search" else "answer"
-        return Action(kind, kept, argument.strip())
+        return Action(kind, text, argument.strip())
 
     def show(self, passages: Sequence[Passage]) -> str:
-        found = " ".join(f"[{i}] {p.title}: {p.text}" for i, p in enumerate(passages, 1))
-        return f"\nObservation: {found or 'No passage was found.'}\nThought:"
+        results = " ".join(f"[{i}] {p.title}: {p.text}" for i, p in enumerate(passages, 1))
+        return f"\nObservation: {results or 'No passage was found.'}\nThought:"
 
     def parse_forced(self, text: str) -> str | None:
-        lead = _FORCED_LEAD.match(text)
-        line = text[lead.end() if lead else 0 :].strip().split("\n", 1)[0]
+        repeated_lead = _FORCED_LEAD.match(text)
+        line = text[repeated_lead.end() if repeated_lead else 0 :].strip().split("\n", 1)[0]
         return balanced(line, "[", "]")[0].strip() or None

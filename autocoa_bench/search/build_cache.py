@@ -17,8 +17,8 @@ _SIZES = "sizes.json"
 _ATTEMPTS = 3
 
 
-class _Damaged(Exception):
-    """A cached folder is missing, incomplete or unreadable."""
+# A missing, torn or foreign file makes msgspec, numpy, mmap and bm25s raise any of these.
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError)
 
 
 def open_or_build(folder: Path, build: Callable[[Path], None], open_: Callable[[Path], T]) -> T:
@@ -31,25 +31,17 @@ def open_or_build(folder: Path, build: Callable[[Path], None], open_: Callable[[
     for _ in range(_ATTEMPTS):
         existed = folder.exists()
         try:
-            return _open(folder, open_)
-        except _Damaged as error:
+            sizes = msgspec.json.decode((folder / _SIZES).read_bytes(), type=dict[str, int])
+            if sizes != {name: (folder / name).stat().st_size for name in sizes}:
+                raise ValueError("a file has another size than when it was built")
+            return open_(folder)
+        except _DAMAGE as error:
             cause = error
         _build(folder, build, replace=existed)
     raise UserError(
         f"the cached folder '{folder}' cannot be read even after it was rebuilt ({cause}); "
         "delete it and run the command again"
     ) from cause
-
-
-def _open(folder: Path, open_: Callable[[Path], T]) -> T:
-    try:
-        sizes = msgspec.json.decode((folder / _SIZES).read_bytes(), type=dict[str, int])
-        if any((folder / name).stat().st_size != size for name, size in sizes.items()):
-            raise _Damaged(f"{folder} is incomplete")
-        return open_(folder)
-    # A torn or foreign file makes msgspec, numpy, mmap and bm25s raise any of these.
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise _Damaged(str(error)) from error
 
 
 def _build(folder: Path, build: Callable[[Path], None], *, replace: bool) -> None:

@@ -134,7 +134,7 @@ def test_react_shows_as_many_examples_as_asked() -> None:
 
 
 def test_react_refuses_more_examples_than_it_has() -> None:
-    with pytest.raises(UserError, match="shots from 0 to 3, not 4"):
+    with pytest.raises(UserError, match="takes 0 to 3 shots, not 4"):
         ReAct(shots=4)
 
 

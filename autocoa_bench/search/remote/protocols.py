@@ -130,10 +130,18 @@ def request_body(protocol: Protocol, query: str, top_k: int) -> bytes:
 def read_reply(protocol: Protocol, data: bytes, top_k: int) -> tuple[Passage, ...]:
     """The passages in the reply to `request_body`, at most `top_k`. Raises BadSearchReply."""
     try:
-        documents = _REPLY_READERS[protocol](data)
+        reply = msgspec.json.decode(data, type=_REPLIES[protocol])
     except UNREADABLE as error:
         raise BadSearchReply(f"expected {_EXPECTED[protocol]}: {error}") from None
-    return tuple(_passage(document, score) for document, score in documents[:top_k])
+    if isinstance(reply, _SearchR1Reply):
+        [items] = reply.result
+        return tuple(_passage(item.document or item, item.score) for item in items[:top_k])
+    documents, scores = reply.documents, reply.scores
+    if len(documents) != len(scores):
+        raise BadSearchReply(
+            f"expected as many scores ({len(scores)}) as documents ({len(documents)})"
+        )
+    return tuple(map(_passage, documents[:top_k], scores))
 
 
 def read_info(data: bytes) -> SearchSpec | None:
@@ -172,13 +180,24 @@ class _AutoCoAReply(Struct):
     scores: list[float]
 
 
-_ScoredDocuments = list[tuple[_Document, float | None]]
+class _FlashRAGReply(_AutoCoAReply, array_like=True, forbid_unknown_fields=True):
+    """The same two lists, in an array instead of an object."""
+
 
 _decode_body = msgspec.json.Decoder(RequestBody, strict=False).decode  # "3" is 3, as to FastAPI
 _decode_info = msgspec.json.Decoder(ServerInfo).decode
-_decode_search_r1 = msgspec.json.Decoder(_SearchR1Reply).decode
-_decode_autocoa = msgspec.json.Decoder(_AutoCoAReply).decode
-_decode_flashrag = msgspec.json.Decoder(tuple[list[_Document], list[float]]).decode
+
+_REPLIES: dict[Protocol, type[_SearchR1Reply | _AutoCoAReply]] = {
+    "search-r1": _SearchR1Reply,
+    "autocoa": _AutoCoAReply,
+    "flashrag": _FlashRAGReply,
+}
+
+_EXPECTED: dict[Protocol, str] = {
+    "search-r1": 'Search-R1\'s {"result": [[{"document": {"id", "contents"}, "score"}, ...]]}',
+    "autocoa": 'AutoCoA\'s {"documents": [{"id", "contents"}, ...], "scores": [...]}',
+    "flashrag": 'FlashRAG\'s [[{"id", "contents"}, ...], [score, ...]]',
+}
 
 
 def _passage(document: _Document, score: float | None) -> Passage:
@@ -194,41 +213,6 @@ def _passage(document: _Document, score: float | None) -> Passage:
     if identifier is None:
         identifier = hashlib.sha256(f"{title}\n{text}".encode()).hexdigest()[:16]
     return Passage(str(identifier), title.strip(), text.strip(), score)
-
-
-def _read_search_r1(data: bytes) -> _ScoredDocuments:
-    [items] = _decode_search_r1(data).result
-    return [(item.document or item, item.score) for item in items]
-
-
-def _read_autocoa(data: bytes) -> _ScoredDocuments:
-    reply = _decode_autocoa(data)
-    return _scored(reply.documents, reply.scores)
-
-
-def _read_flashrag(data: bytes) -> _ScoredDocuments:
-    return _scored(*_decode_flashrag(data))
-
-
-def _scored(documents: list[_Document], scores: list[float]) -> _ScoredDocuments:
-    if len(documents) != len(scores):
-        raise BadSearchReply(
-            f"expected as many scores ({len(scores)}) as documents ({len(documents)})"
-        )
-    return list(zip(documents, scores, strict=True))
-
-
-_REPLY_READERS: dict[Protocol, Callable[[bytes], _ScoredDocuments]] = {
-    "search-r1": _read_search_r1,
-    "autocoa": _read_autocoa,
-    "flashrag": _read_flashrag,
-}
-
-_EXPECTED: dict[Protocol, str] = {
-    "search-r1": 'Search-R1\'s {"result": [[{"document": {"id", "contents"}, "score"}, ...]]}',
-    "autocoa": 'AutoCoA\'s {"documents": [{"id", "contents"}, ...], "scores": [...]}',
-    "flashrag": 'FlashRAG\'s [[{"id", "contents"}, ...], [score, ...]]',
-}
 
 
 # Requests, as our server reads and answers them
