@@ -14,6 +14,8 @@ from autocoa_bench.report.model import (
     Row,
     Section,
     Table,
+    Value,
+    as_cell,
     data_point,
 )
 from autocoa_bench.report.notes import shared_notes, title_with_edition
@@ -30,14 +32,21 @@ class TableBuilder:
         self._notes: list[str] = []
         self._data_points: list[DataPoint] = []
 
-    def start_section(self, title: str = "") -> None:
+    def start_section(self, title: str) -> None:
         """Begin a section; the rows added from now on belong to it."""
         self._sections.append((title, []))
 
-    def add_row(self, label: str | Cell, cells: Iterable[Cell]) -> None:
-        """Add a row to the current section."""
-        label = Cell(label) if isinstance(label, str) else label
-        self._sections[-1][1].append(Row(label, tuple(cells)))
+    def add_method(self, entry: Entry, values: Iterable[Value]) -> None:
+        """Add a run as a row, under the heading of its section of Table 1."""
+        if not self._sections or self._sections[-1][0] != entry.section:
+            self.start_section(entry.section)
+        self.add_row(Cell(entry.label, entry.model), values)
+
+    def add_row(self, label: Cell | str, values: Iterable[Value]) -> None:
+        """Add a row to the current section, which has no title unless one was started."""
+        if not self._sections:
+            self.start_section("")
+        self._sections[-1][1].append(Row(as_cell(label), tuple(map(as_cell, values))))
 
     def add_point(self, entry: Entry | None, metric: str, **fields: Any) -> None:
         """Add a data point of a run, or of none."""

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from autocoa_bench.stats import Estimate
+
 NOTHING = "–"
 """Stands where there is no number."""
 
@@ -157,9 +159,22 @@ def rate(number: float) -> str:
     return f"{number:,.{2 if number < 10 else 1 if number < 100 else 0}f}"
 
 
-def integer_cell(number: int) -> Cell:
-    """A whole number with thousands separated."""
-    return Cell(f"{number:,}")
+Value = Cell | Estimate | str | int | None
+"""The content of a cell: a cell, a score, a text, a whole number, or nothing."""
+
+
+def as_cell(value: Value) -> Cell:
+    """A value as a cell: a score as `score_cell` has it, thousands separated, None as NOTHING."""
+    match value:
+        case None:
+            return Cell(NOTHING)
+        case int():
+            return Cell(f"{value:,}")
+        case str():
+            return Cell(value)
+        case Estimate():
+            return score_cell(value)
+    return value
 
 
 def score_cell(score: HasInterval, marked: bool = False, strong: bool = False) -> Cell:

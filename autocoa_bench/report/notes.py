@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from autocoa_bench.engines import model_name
 from autocoa_bench.judge import SCORER, judge_description
@@ -36,16 +36,30 @@ def shared_notes(entries: Sequence[Entry]) -> tuple[str, ...]:
 def difference_notes(entries: Sequence[Entry]) -> tuple[str, ...]:
     """One note per setting in which runs differ, apart from solver, prompt and model."""
     fields = [comparable_fields(entry.spec) for entry in entries]
-    notes = []
+    differing = differing_fields(
+        entries, fields, lambda _, name: not name.startswith(("search.", "tasks."))
+    )
+    return tuple(f"runs differ in {difference}" for difference in differing)
+
+
+def differing_fields(
+    entries: Sequence[Entry],
+    fields: Sequence[Mapping[str, str]],
+    counts_absent: Callable[[Entry, str], bool],
+) -> Iterator[str]:
+    """Each field in which runs differ, in words, with the runs of each value.
+
+    `fields` are those of the entries. A run without a field differs from those that have it only
+    if `counts_absent`.
+    """
     for name in dict.fromkeys(name for own in fields for name in own):
         values = {
             entry.name: own.get(name, "absent")
             for entry, own in zip(entries, fields, strict=True)
-            if name in own or not name.startswith(("search.", "tasks."))
+            if name in own or counts_absent(entry, name)
         }
         if len(set(values.values())) > 1:
-            notes.append(f"runs differ in {field_name(name)}: {group_by_value(values)}")
-    return tuple(notes)
+            yield f"{field_name(name)}: {group_by_value(values)}"
 
 
 def footer(entries: Sequence[Entry]) -> tuple[str, ...]:

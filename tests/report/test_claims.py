@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.report import FORMATS, Catalogue, Table, build, claims, render
+from autocoa_bench.report import FORMATS, Catalogue, Table, build, render
 from autocoa_bench.report.model import Cell, DataPoint
 from autocoa_bench.report.published import Claim, paper_claims, paper_tables
+from autocoa_bench.report.tables.claims import claims
 from autocoa_bench.runs.run_folder import Run
 
 Make = Callable[..., Run]

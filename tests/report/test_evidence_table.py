@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import pytest
 from msgspec.structs import replace
 
-from autocoa_bench.report import build, evidence, render
+from autocoa_bench.report import build, render
 from autocoa_bench.report.model import Cell, Table
+from autocoa_bench.report.tables.evidence import evidence
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import wilson
 from autocoa_bench.types import Hop, Passage, Record

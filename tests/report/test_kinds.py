@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from autocoa_bench.report import Catalogue, kinds
+from autocoa_bench.report import Catalogue
 from autocoa_bench.report.model import Table
+from autocoa_bench.report.tables.kinds import kinds
 from autocoa_bench.runs.run_folder import Run
 
 Make = Callable[..., Run]

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.report import Table, samples
+from autocoa_bench.report import Table
+from autocoa_bench.report.tables.samples import samples
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import estimate
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from autocoa_bench.report import Catalogue, Report, Table, leaderboard, render
+from autocoa_bench.report import Catalogue, Report, Table, render
+from autocoa_bench.report.tables.leaderboard import leaderboard
 from autocoa_bench.runs.run_folder import Run
 
 Make = Callable[..., Run]

@@ -10,17 +10,12 @@ import pytest
 from msgspec.structs import replace
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.report import (
-    Catalogue,
-    Table,
-    action_counts,
-    build,
-    costs,
-    faults,
-    leaderboard,
-    make_catalogue,
-)
+from autocoa_bench.report import Catalogue, Table, build, make_catalogue
 from autocoa_bench.report.model import Cell
+from autocoa_bench.report.tables.actions import action_counts
+from autocoa_bench.report.tables.costs import costs
+from autocoa_bench.report.tables.faults import faults
+from autocoa_bench.report.tables.leaderboard import leaderboard
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import wilson
 from autocoa_bench.types import Score

@@ -8,9 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.report import Catalogue, build, leaderboard, render, temporal
+from autocoa_bench.report import Catalogue, build, render
 from autocoa_bench.report.model import Cell, Table
 from autocoa_bench.report.render.layout import fit, measure
+from autocoa_bench.report.tables.leaderboard import leaderboard
+from autocoa_bench.report.tables.temporal import temporal
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import estimate, wilson
 from autocoa_bench.types import Hop, Question

@@ -8,8 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.report import Catalogue, build, render, when_to_act
+from autocoa_bench.report import Catalogue, build, render
 from autocoa_bench.report.model import Cell, Table
+from autocoa_bench.report.tables.when_to_act import when_to_act
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import wilson
 

@@ -6,13 +6,12 @@ from collections.abc import Collection, Sequence
 
 from autocoa_bench.errors import Incomparable
 from autocoa_bench.judge import SCORER
-from autocoa_bench.report.entries import Entry, comparable_fields, field_name
+from autocoa_bench.report.entries import Entry, comparable_fields
 from autocoa_bench.report.model import printable
-from autocoa_bench.report.notes import group_by_value, judge_text
+from autocoa_bench.report.notes import differing_fields, judge_text
 from autocoa_bench.types import SearchSpec
 
 OPTION = "--allow-differences"
-_SEARCH_SETTINGS = "search.settings."
 
 
 def check_comparable(entries: Sequence[Entry], scorers: Collection[str]) -> None:
@@ -23,18 +22,15 @@ def check_comparable(entries: Sequence[Entry], scorers: Collection[str]) -> None
     """
     corpora: dict[str, str] = {}
     fields = [_binding_fields(entry, scorers, corpora) for entry in entries]
-    differences = []
-    for name in dict.fromkeys(name for own in fields for name in own):
-        values = {
-            entry.name: printable(own.get(name, "absent"))
-            for entry, own in zip(entries, fields, strict=True)
-            if name in own or (name.startswith(_SEARCH_SETTINGS) and entry.spec.search)
-        }
-        if len(set(values.values())) > 1:
-            differences.append(f"\n  {field_name(name)}: {group_by_value(values)}")
+    differing = differing_fields(
+        entries,
+        fields,
+        lambda entry, name: name.startswith("search.settings.") and entry.spec.search is not None,
+    )
+    differences = "".join(f"\n  {difference}" for difference in differing)
     if differences:
         raise Incomparable(
-            f"these runs are not comparable in one table: they differ in{''.join(differences)}\n"
+            f"these runs are not comparable in one table: they differ in{differences}\n"
             f"Give runs that agree in these, or {OPTION} to have them listed under the table."
         )
 
@@ -69,7 +65,7 @@ def _binding_fields(
     if SCORER in scorers:
         fields["judge"] = judge_text(entry) or "none"
     fields["scorers"] = ", ".join(sorted(set(entry.run.info.scorers) & set(scorers))) or "none"
-    return fields
+    return {name: printable(value) for name, value in fields.items()}
 
 
 def _corpus_by_content(search: SearchSpec, corpora: dict[str, str]) -> str:

@@ -16,16 +16,16 @@ from autocoa_bench.report.entries import (
     question_key,
 )
 from autocoa_bench.report.model import (
-    NOTHING,
     Cell,
     Table,
+    Value,
     columns,
-    integer_cell,
     metric_title,
     percent,
     score_cell,
 )
 from autocoa_bench.runs.run_folder import Run
+from autocoa_bench.stats import Estimate
 
 _CORRECT = "Correct answers (3a)"
 _SUCCESS = "Success (3b)"
@@ -47,8 +47,7 @@ def action_counts(
     for entry in builder.entries:
         outcomes, unscored = _outcomes_by_actions(entry, scorer)
         builder.start_section(entry.title)
-        _add_rows(builder, outcomes)
-        _add_points(builder, entry, scorer, outcomes)
+        _add_run(builder, entry, scorer, outcomes)
         if unscored:
             builder.add_note(
                 f"{entry.name}: trajectories left out for want of a score: {unscored:,}"
@@ -90,41 +89,29 @@ def _n_correct(outcomes: _Outcomes) -> int:
     return int(sum(correct for _, correct in outcomes))
 
 
-def _add_rows(builder: TableBuilder, outcomes: Sequence[_Outcomes]) -> None:
-    everything = [outcome for row in outcomes for outcome in row]
-    if not outcomes:
-        builder.add_row("none yet", (Cell("0"), *[Cell(NOTHING)] * 4))
-        return
-    total = _n_correct(everything)
-    for actions, row in enumerate(outcomes):
-        if row:
-            share = _n_correct(row) / total if total else None
-            share_cell = Cell(NOTHING) if share is None else Cell(percent(share), bar=share)
-            builder.add_row(str(actions), _cells(row, share_cell))
-    builder.add_row("all", _cells(everything, Cell("")))
-
-
-def _cells(outcomes: _Outcomes, share: Cell) -> tuple[Cell, ...]:
-    success = estimate_over_questions(outcomes)
-    score = score_cell(success)
-    rate, interval = Cell(score.text, bar=success.mean), Cell(score.detail or NOTHING)
-    return (integer_cell(len(outcomes)), integer_cell(_n_correct(outcomes)), share, rate, interval)
-
-
-def _add_points(
+def _add_run(
     builder: TableBuilder, entry: Entry, scorer: str, outcomes: Sequence[_Outcomes]
 ) -> None:
-    total = sum(map(_n_correct, outcomes))
+    everything = [outcome for row in outcomes for outcome in row]
+    n = _n_correct(everything)
     for actions, row in enumerate(outcomes):
         correct = _n_correct(row)
-        builder.add_point(
-            entry,
-            f"{scorer}:share_of_correct",
-            actions=actions,
-            mean=correct / total if total else None,
-            n=total,
-            total=correct,
-        )
+        share = correct / n if n else None
         success = estimate_over_questions(row)
+        if row:
+            share_cell = None if share is None else Cell(percent(share), bar=share)
+            builder.add_row(str(actions), _values(row, share_cell, success))
+        fields = {"actions": actions, "mean": share, "n": n, "total": correct}
+        builder.add_point(entry, f"{scorer}:share_of_correct", **fields)
         metric = f"{scorer}:success_rate"
         builder.add_estimate(entry, metric, success, actions=actions, total=len(row))
+    if outcomes:
+        builder.add_row("all", _values(everything, Cell(""), estimate_over_questions(everything)))
+    else:
+        builder.add_row("none yet", (0, *[None] * 4))
+
+
+def _values(outcomes: _Outcomes, share: Cell | None, success: Estimate) -> tuple[Value, ...]:
+    score = score_cell(success)
+    rate = Cell(score.text, bar=success.mean)
+    return len(outcomes), _n_correct(outcomes), share, rate, score.detail or None

@@ -17,15 +17,15 @@ from autocoa_bench.report.entries import (
     measure,
 )
 from autocoa_bench.report.model import (
-    NOTHING,
     Cell,
     Column,
     Table,
+    Value,
     columns,
     difference_cell,
-    integer_cell,
     metric_title,
     p_text,
+    percent,
 )
 from autocoa_bench.report.published import Claim, paper_claims
 from autocoa_bench.runs.run_folder import Run
@@ -71,7 +71,7 @@ def claims(
         builder.start_section(section)
         for line in lines:
             if line.claim.section == section:
-                builder.add_row(line.claim.id, _cells(line))
+                builder.add_row(line.claim.id, _values(line))
     for line in lines:
         metric = f"{scorer}:{line.claim.id}:{line.verdict}"
         if line.result is None:
@@ -134,17 +134,17 @@ def _count_calls(claim: Claim, calls: Mapping[str, float]) -> _Line:
     return _Line(claim, "holds" if saved > 0.5 else "does not hold", reason=reason)
 
 
-def _cells(line: _Line) -> tuple[Cell, ...]:
-    text = Cell(f"{line.claim.claim}: {_basis(line)}.")
+def _values(line: _Line) -> tuple[Value, ...]:
+    text = f"{line.claim.claim}: {_basis(line)}."
     verdict = Cell(line.verdict, strong=line.verdict in ("holds", "does not hold"))
     result = line.result
     if result is None or line.p_holm is None:
-        return (*[Cell(NOTHING)] * 4, verdict, text)
+        return (*[None] * 4, verdict, text)
     return (
-        integer_cell(result.n),
+        result.n,
         difference_cell(result),
-        Cell(p_text(line.p_holm)),
-        Cell(NOTHING if result.detectable is None else f"{100 * result.detectable:.1f}"),
+        p_text(line.p_holm),
+        None if result.detectable is None else percent(result.detectable),
         verdict,
         text,
     )

@@ -8,12 +8,10 @@ from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.comparison.pairs import common_questions, pair_of_entries
 from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry
 from autocoa_bench.report.model import (
-    NOTHING,
-    Cell,
     Table,
+    Value,
     columns,
     difference_cell,
-    integer_cell,
     metric_title,
     p_text,
     percent,
@@ -40,13 +38,12 @@ def compare(
     corrected = holm([pair.p for pair in pairs.values()])
 
     builder = TableBuilder("compare", [ours, theirs])
-    builder.start_section()
     for (task, pair), p_holm in zip(pairs.items(), corrected, strict=True):
         means = [
             fmean(scores[question] for question in groups[task])
             for scores in (our_scores, their_scores)
         ]
-        builder.add_row(catalogue.title(task), _cells(means, pair, p_holm))
+        builder.add_row(catalogue.title(task), _values(means, pair, p_holm))
         metric = f"{scorer}:difference"
         builder.add_estimate(ours, metric, pair, task=task, p=pair.p, p_holm=p_holm)
     n_common = len(dict.fromkeys(question for group in groups.values() for question in group))
@@ -80,14 +77,12 @@ def _description(entry: Entry) -> str:
     return f"{entry.name}, {entry.model} ({entry.run.path.name})"
 
 
-def _cells(means: list[float], pair: Paired, p_holm: float) -> tuple[Cell, ...]:
-    tied = pair.n - pair.won - pair.lost
+def _values(means: list[float], pair: Paired, p_holm: float) -> tuple[Value, ...]:
     return (
-        integer_cell(pair.n),
-        *(Cell(percent(mean)) for mean in means),
+        pair.n,
+        *map(percent, means),
         difference_cell(pair, strong=p_holm < LEVEL),
-        *map(integer_cell, (pair.won, pair.lost, tied)),
-        Cell(p_text(pair.p)),
-        Cell(p_text(p_holm)),
-        Cell(NOTHING if pair.detectable is None else f"{100 * pair.detectable:.1f}"),
+        *(pair.won, pair.lost, pair.n - pair.won - pair.lost),
+        *(p_text(pair.p), p_text(p_holm)),
+        None if pair.detectable is None else percent(pair.detectable),
     )

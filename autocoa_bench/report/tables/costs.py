@@ -8,16 +8,7 @@ from statistics import fmean, median
 from autocoa_bench.episode import n_actions, n_malformed
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries
-from autocoa_bench.report.model import (
-    NOTHING,
-    Cell,
-    Table,
-    columns,
-    count,
-    integer_cell,
-    percent,
-    rate,
-)
+from autocoa_bench.report.model import Cell, Table, Value, columns, count, percent, rate
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.types import Ending, Step, Trajectory
 
@@ -59,7 +50,6 @@ _QUANTITIES: dict[str, tuple[tuple[str, str], Callable[[Trajectory], int | None]
 def costs(runs: Sequence[Run], catalogue: Catalogue = EMPTY_CATALOGUE) -> Table:
     """Costs per trajectory (one question, one sample), over the run's totals."""
     builder = TableBuilder("cost", make_entries(runs, catalogue))
-    builder.start_section()
     for entry in builder.entries:
         _add_run(builder, entry)
     return builder.build(
@@ -87,15 +77,14 @@ def _add_run(builder: TableBuilder, entry: Entry) -> None:
     amounts = _amounts(entry)
     shares = _shares(entry)
     seconds = [record.seconds for record, _ in entry.trajectories()]
-    cells = [integer_cell(len(seconds))]
+    values: list[Value] = [len(seconds)]
     for numbers in amounts.values():
-        cell = Cell(rate(fmean(numbers)), _total(sum(numbers))) if numbers else Cell(NOTHING)
-        cells.append(cell)
+        values.append(Cell(rate(fmean(numbers)), _total(sum(numbers))) if numbers else None)
     for number in shares.values():
-        share = Cell(percent(number / len(seconds)), _total(number)) if seconds else Cell(NOTHING)
-        cells.append(share)
-    cells += [Cell(rate(mean(seconds)) if seconds else NOTHING) for mean in (median, fmean)]
-    builder.add_row(Cell(entry.label, entry.model), cells)
+        share = Cell(percent(number / len(seconds)), _total(number)) if seconds else None
+        values.append(share)
+    values += [rate(mean(seconds)) if seconds else None for mean in (median, fmean)]
+    builder.add_row(Cell(entry.label, entry.model), values)
     _add_notes(builder, entry, len(seconds), amounts)
 
     numbers_by_metric: dict[str, Sequence[float]] = {

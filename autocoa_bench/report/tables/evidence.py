@@ -18,14 +18,11 @@ from autocoa_bench.report.entries import (
     question_key,
 )
 from autocoa_bench.report.model import (
-    NOTHING,
     Cell,
     Table,
     columns,
-    integer_cell,
     metric_title,
     percent,
-    score_cell,
 )
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.scoring.evidence import CAUSES, Evidence, cause, trace
@@ -133,15 +130,15 @@ def _add_task(
     recall = {actions: _recall(outcomes, actions) for actions in (*AFTER, None)}
     answer_shown = _answer_shown(outcomes)
     wrong = [outcome for outcome in outcomes if outcome.correct is False]
-    causes = Counter(cause(outcome.evidence) or "not traced" for outcome in wrong)
+    causes: Counter[str] = Counter(cause(outcome.evidence) or "not traced" for outcome in wrong)
     builder.add_row(
         label,
         (
-            integer_cell(len({outcome.question for outcome in outcomes})),
-            *map(score_cell, recall.values()),
-            score_cell(answer_shown),
-            integer_cell(len(wrong)),
-            *(_share_cell(causes[name], len(wrong)) for name in _ALL_CAUSES),
+            len({outcome.question for outcome in outcomes}),
+            *recall.values(),
+            answer_shown,
+            len(wrong),
+            *(_share(causes[name], len(wrong)) for name in _ALL_CAUSES),
         ),
     )
     builder.add_estimate(entry, "answer_shown", answer_shown, task=label)
@@ -152,5 +149,5 @@ def _add_task(
         builder.add_point(entry, metric, task=label, n=len(wrong), total=causes[name])
 
 
-def _share_cell(number: int, total: int) -> Cell:
-    return Cell(percent(number / total), f"{number:,}") if total else Cell(NOTHING)
+def _share(number: int, total: int) -> Cell | None:
+    return Cell(percent(number / total), f"{number:,}") if total else None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries
-from autocoa_bench.report.model import NOTHING, Cell, Column, Table, integer_cell, printable
+from autocoa_bench.report.model import Column, Table, printable
 from autocoa_bench.runs.run_folder import Run
 
 
@@ -20,10 +20,10 @@ def faults(runs: Sequence[Run], catalogue: Catalogue = EMPTY_CATALOGUE) -> Table
         builder.start_section(entry.title)
         messages_by_kind = _messages_by_kind(entry)
         for kind, messages in messages_by_kind.items():
-            builder.add_row(kind, (integer_cell(len(messages)), Cell(messages[0])))
+            builder.add_row(kind, (len(messages), messages[0]))
             builder.add_point(entry, kind, total=len(messages))
         if not messages_by_kind:
-            builder.add_row("none", (Cell("0"), Cell(NOTHING)))
+            builder.add_row("none", (0, None))
     return builder.build(
         title="Faults",
         stub="Kind",

@@ -10,19 +10,17 @@ from msgspec.structs import replace
 from autocoa_bench.judge.agreement import Audit, Rate
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.model import (
-    NOTHING,
     Cell,
     Column,
     Report,
     Table,
+    Value,
     columns,
     difference_cell,
-    integer_cell,
     metric_title,
     p_text,
     percent,
     printable,
-    score_cell,
 )
 from autocoa_bench.scoring import RIGHT
 from autocoa_bench.stats import LEVEL, Estimate, holm, paired
@@ -47,7 +45,6 @@ def judge_agreement(
 
 def _agreement(audits: Mapping[str, Audit], source: str, judge: str) -> Table:
     builder = TableBuilder("audit")
-    builder.start_section()
     for name, audit in audits.items():
         _add_scorer(builder, name, audit)
     if judge:
@@ -85,13 +82,13 @@ def _add_scorer(builder: TableBuilder, name: str, audit: Audit) -> None:
     }
     for metric, rate in rates.items():
         builder.add_estimate(None, f"{name}:{metric}", rate, planned=planned)
-    kappa_cell = Cell(NOTHING)
+    kappa_cell: Value = None
     if counts.kappa is not None:
         kappa, (low, high) = counts.kappa
         kappa_cell = Cell(f"{kappa:z.2f}", f"{low:z.2f} to {high:z.2f}")
         estimate = Estimate(kappa, low, high, counts.n, planned)
         builder.add_estimate(None, f"{name}:kappa", estimate, planned=planned)
-    right, agreement, *others = map(score_cell, rates.values())
+    right, agreement, *others = rates.values()
     builder.add_row(name, (right, agreement, kappa_cell, *others))
 
 
@@ -119,14 +116,13 @@ def _pairs(audits: Mapping[str, Audit]) -> Table:
     corrected = holm([result.p for result in results.values()])
     # The data points of both tables are under the name of the first.
     builder = TableBuilder("audit")
-    builder.start_section()
     for (pair, result), p_holm in zip(results.items(), corrected, strict=True):
         cells = (
             difference_cell(result, strong=p_holm < LEVEL, interval_digits=1),
-            integer_cell(result.won),
-            integer_cell(result.lost),
-            Cell(p_text(result.p)),
-            Cell(p_text(p_holm)),
+            result.won,
+            result.lost,
+            p_text(result.p),
+            p_text(p_holm),
         )
         builder.add_row(" − ".join(pair), cells)
         metric = ":".join((*pair, "difference"))
@@ -153,13 +149,10 @@ def _differing(audits: Mapping[str, Audit], limit: int) -> Iterator[Table]:
         if not labels:
             continue
         builder = TableBuilder(f"audit-{name}")
-        builder.start_section()
         for label in labels:
             texts = (label.question, " | ".join(label.golden_answers), label.prediction)
-            cells = [Cell(printable(text, _WIDTH)) for text in texts]
-            if not cells[-1].text:
-                cells[-1] = Cell(NOTHING)
-            builder.add_row("right" if label.verdict else "wrong", cells)
+            values = [printable(text, _WIDTH) or None for text in texts]
+            builder.add_row("right" if label.verdict else "wrong", values)
         yield builder.build(
             title=f"Where {metric_title(name)} differs",
             stub="Label",

@@ -9,7 +9,7 @@ from autocoa_bench.judge import SCORER
 from autocoa_bench.judge.agreement import SavedAudit
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries, measure
-from autocoa_bench.report.model import Table, columns, integer_cell, percent, score_cell
+from autocoa_bench.report.model import Table, columns, percent
 from autocoa_bench.report.notes import no_verdict
 from autocoa_bench.runs.run_folder import Run, differing
 from autocoa_bench.scoring import answer_of
@@ -36,7 +36,7 @@ def judge_correction(
         builder.start_section(entry.title)
         for task, (judged, true) in _means(entry, audit).items():
             label = "Average" if task == _AVERAGE else catalogue.title(task)
-            builder.add_row(label, (integer_cell(judged.n), score_cell(judged), score_cell(true)))
+            builder.add_row(label, (judged.n, judged, true))
             fields = {"task": task, "planned": true.planned, "coverage": true.coverage}
             builder.add_estimate(entry, f"{SCORER}:corrected", true, **fields)
     return builder.build(

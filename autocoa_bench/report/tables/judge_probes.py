@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from autocoa_bench.judge.probes import Pairs, ProbeResults
 from autocoa_bench.report.builder import TableBuilder
-from autocoa_bench.report.model import Report, columns, integer_cell, printable, score_cell
+from autocoa_bench.report.model import Report, columns, printable
 from autocoa_bench.stats import Estimate, proportion
 
 
@@ -22,8 +22,7 @@ def judge_probes(results: ProbeResults, source: str, judge: str) -> Report:
             builder.start_section(title)
         for name, pairs in probes.items():
             shares = dict(_shares(pairs))
-            n = integer_cell(len(_readable(pairs)))
-            builder.add_row(name, (n, *map(score_cell, shares.values())))
+            builder.add_row(name, (len(_readable(pairs)), *shares.values()))
             for metric, share in shares.items():
                 if share.n:
                     builder.add_estimate(None, f"{name}:{metric}", share, planned=len(pairs))

@@ -13,7 +13,7 @@ from autocoa_bench.report.entries import (
     make_entries,
     question_key,
 )
-from autocoa_bench.report.model import Table, columns, integer_cell, metric_title, score_cell
+from autocoa_bench.report.model import Table, Value, columns, metric_title
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import estimate
 
@@ -32,13 +32,13 @@ def kinds(
         builder.start_section(entry.title)
         scores = {scorer: entry.scores_by_question(scorer) for scorer in scorers}
         for label, questions in _questions_by_label(entry, catalogue).items():
-            cells = [integer_cell(len(questions))]
+            values: list[Value] = [len(questions)]
             for scorer in scorers:
                 own = scores[scorer]
                 mean = estimate([[own[key]] if key in own else [] for key in sorted(questions)])
-                cells.append(score_cell(mean))
+                values.append(mean)
                 builder.add_estimate(entry, f"{scorer}:{label}", mean, planned=mean.planned)
-            builder.add_row(label, cells)
+            builder.add_row(label, values)
     return builder.build(
         title="By kind of question",
         stub="Kind",

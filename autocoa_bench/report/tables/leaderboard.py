@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from typing import NamedTuple
 
 from autocoa_bench.report.builder import TableBuilder
@@ -20,11 +19,10 @@ from autocoa_bench.report.entries import (
 )
 from autocoa_bench.report.model import (
     MARK,
-    NOTHING,
     Cell,
     Table,
+    Value,
     columns,
-    integer_cell,
     metric_title,
     printable,
     score_cell,
@@ -89,12 +87,8 @@ def leaderboard(
     layout = _Layout(datasets, metrics, averaged)
     lines = [_line(entry, layout) for entry in builder.entries]
     contests = _contests(lines, layout)
-    for section, group in groupby(lines, key=lambda line: line.entry.section):
-        builder.start_section(section)
-        for line in group:
-            label = Cell(line.entry.label, line.entry.model)
-            builder.add_row(label, _cells(line, layout, contests))
     for line in lines:
+        builder.add_method(line.entry, _values(line, layout, contests))
         _add_points(builder, line)
     _add_notes(builder, lines, layout, contests)
     return builder.build(
@@ -176,7 +170,7 @@ def _contests(lines: Sequence[_Line], layout: _Layout) -> _Contests:
     return best_runs(runs)
 
 
-def _cells(line: _Line, layout: _Layout, contests: _Contests) -> Iterator[Cell]:
+def _values(line: _Line, layout: _Layout, contests: _Contests) -> Iterator[Value]:
     yield _count_cell(line, layout.metrics)
     for dataset, metric in layout.score_columns():
         contest = contests.get((dataset, metric))
@@ -189,7 +183,7 @@ def _cells(line: _Line, layout: _Layout, contests: _Contests) -> Iterator[Cell]:
         else:
             mean, missing = line.scores.get((dataset, metric), (None, None))
             marked = bool(missing)
-        yield score_cell(mean, marked, strong) if mean else Cell(NOTHING)
+        yield score_cell(mean, marked, strong) if mean else None
 
 
 def _count_cell(line: _Line, metrics: Sequence[str]) -> Cell:
@@ -200,7 +194,7 @@ def _count_cell(line: _Line, metrics: Sequence[str]) -> Cell:
     ]
     n = min(sum(mean.n for mean in means) for means in by_metric)
     if not any(missing for _, missing in line.scores.values()):
-        return integer_cell(n)
+        return Cell(f"{n:,}")
     planned = sum(mean.planned for mean in by_metric[0])
     return Cell(f"{n:,}{MARK}", f"{100 * n / max(planned, 1):.1f} %")
 

@@ -12,12 +12,11 @@ from autocoa_bench.report.comparison.paper_rows import Match, match_rows
 from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, make_entries, measure
 from autocoa_bench.report.model import (
     MARK,
-    NOTHING,
     Cell,
     Table,
+    Value,
     columns,
     difference_cell,
-    integer_cell,
     percent,
     score_cell,
 )
@@ -97,7 +96,7 @@ def paper(
         row = f": {match.row.name}" if match.row else ""
         builder.start_section(f"{match.entry.name}, {match.entry.model}; {match.table.table}{row}")
         for line in group:
-            builder.add_row(line.label, _cells(line, metrics, subtracted))
+            builder.add_row(line.label, _values(line, metrics, subtracted))
     _add_points(builder, groups)
     headings = ("ours", "paper", *(["difference"] if subtracted else []))
     return builder.build(
@@ -184,23 +183,23 @@ def _differences(
     return {metric: result for metric, result in pairs.items() if result}
 
 
-def _cells(line: _Line, metrics: Sequence[str], subtracted: bool) -> Iterator[Cell]:
-    yield integer_cell(min((score.n for score in line.ours.values()), default=0))
+def _values(line: _Line, metrics: Sequence[str], subtracted: bool) -> Iterator[Value]:
+    yield min((score.n for score in line.ours.values()), default=0)
     for metric in metrics:
         ours = line.ours.get(metric)
-        yield score_cell(ours, metric in line.marked) if ours else Cell(NOTHING)
-        yield _paper_cell(line.theirs[metric])
+        yield score_cell(ours, metric in line.marked) if ours else None
+        yield _paper_value(line.theirs[metric])
         if subtracted:
             yield difference_cell(line.differences.get(metric))
 
 
-def _paper_cell(scores: Sequence[Estimate]) -> Cell:
+def _paper_value(scores: Sequence[Estimate]) -> Value:
     """One number with its interval, or the range of several."""
     if len(scores) == 1:
-        return score_cell(scores[0])
+        return scores[0]
     means = [score.mean for score in scores if score.mean is not None]
     if not means:
-        return Cell(NOTHING)
+        return None
     return Cell(f"{percent(min(means))}–{percent(max(means))}", f"{len(means)} rows")
 
 

@@ -8,7 +8,7 @@ from statistics import fmean
 from autocoa_bench.errors import UserError
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries
-from autocoa_bench.report.model import Table, columns, integer_cell, metric_title, score_cell
+from autocoa_bench.report.model import Table, columns, metric_title
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, estimate, macro_average, pass_at
 from autocoa_bench.tasks.subquestions import asks_subquestions
@@ -34,8 +34,7 @@ def samples(
     for entry in builder.entries:
         builder.start_section(f"{entry.title}: {entry.spec.samples} samples")
         for task, estimates in _estimates_by_task(entry, scorer, ks).items():
-            cells = (integer_cell(estimates[0].n), *map(score_cell, estimates))
-            builder.add_row(catalogue.title(task), cells)
+            builder.add_row(catalogue.title(task), (estimates[0].n, *estimates))
             for metric, value in zip(metrics, estimates, strict=True):
                 builder.add_estimate(
                     entry, f"{scorer}:{metric}", value, task=task, planned=value.planned

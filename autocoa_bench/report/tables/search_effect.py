@@ -7,15 +7,7 @@ from collections import Counter
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.comparison.pairs import common_questions, pair_of_entries
 from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry
-from autocoa_bench.report.model import (
-    Cell,
-    Table,
-    columns,
-    integer_cell,
-    metric_title,
-    p_text,
-    score_cell,
-)
+from autocoa_bench.report.model import Table, columns, metric_title, p_text, score_cell
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.scoring import RIGHT
 from autocoa_bench.stats import LEVEL, holm, mcnemar, proportion
@@ -51,15 +43,13 @@ def search_effect(
     p_values = holm([mcnemar(effects["gained"], effects["lost"]) for effects in counts.values()])
 
     builder = TableBuilder("search", [alone, searching])
-    builder.start_section()
     for (task, effects), p in zip(counts.items(), p_values, strict=True):
         shares = {name: proportion(effects[name], effects.total()) for name in _EFFECTS.values()}
         larger = "gained" if effects["gained"] > effects["lost"] else "lost"
         cells = [
             score_cell(share, strong=p < LEVEL and name == larger) for name, share in shares.items()
         ]
-        n = integer_cell(effects.total())
-        builder.add_row(catalogue.title(task), (n, *cells, Cell(p_text(p))))
+        builder.add_row(catalogue.title(task), (effects.total(), *cells, p_text(p)))
         for name, share in shares.items():
             builder.add_estimate(searching, f"{scorer}:{name}", share, task=task)
     return builder.build(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -20,9 +19,9 @@ from autocoa_bench.report.entries import (
     measure,
 )
 from autocoa_bench.report.model import (
-    NOTHING,
     Cell,
     Table,
+    Value,
     columns,
     metric_title,
     printable,
@@ -95,12 +94,8 @@ def temporal(
             "and the sub-questions of both"
         )
     lines = [_line(entry, sets, metrics, scorer) for entry in builder.entries]
-    for section, group in groupby(lines, key=lambda line: line.entry.section):
-        builder.start_section(section)
-        for line in group:
-            label = Cell(line.entry.label, line.entry.model)
-            builder.add_row(label, _cells(line, sets, metrics))
     for line in lines:
+        builder.add_method(line.entry, _values(line, sets, metrics))
         _add_points(builder, line, scorer)
     _add_notes(builder, lines, sets)
     return builder.build(
@@ -198,18 +193,18 @@ def _n_hops(entry: Entry, task: str, question: str) -> int:
     return max((len(record.question.hops) for record in records), default=0)
 
 
-def _cells(line: _Line, sets: Sequence[_Set], metrics: Sequence[str]) -> Iterator[Cell]:
+def _values(line: _Line, sets: Sequence[_Set], metrics: Sequence[str]) -> Iterator[Value]:
     for own in sets:
         for part in _PARTS:
             for metric in metrics:
                 score = line.scores.get((own, part, metric))
-                yield score_cell(score[0], bool(score[1])) if score else Cell(NOTHING)
+                yield score_cell(score[0], bool(score[1])) if score else None
         gap = line.gaps.get(own)
         if gap is None:
-            yield from (Cell(NOTHING), Cell(NOTHING))
+            yield from (None, None)
         else:
             yield Cell(f"{gap.wrong.n:,}", f"of {gap.scored:,}")
-            yield score_cell(gap.wrong)
+            yield gap.wrong
 
 
 def _add_points(builder: TableBuilder, line: _Line, scorer: str) -> None:

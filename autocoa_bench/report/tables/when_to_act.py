@@ -30,10 +30,8 @@ from autocoa_bench.report.model import (
     columns,
     count,
     difference_cell,
-    integer_cell,
     metric_title,
     rate,
-    score_cell,
 )
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, Paired, paired
@@ -179,12 +177,12 @@ def _add_kind(
         "search_tokens": [outcome.tokens for outcome in outcomes],
         "search_seconds": [outcome.seconds for outcome in outcomes],
     }
-    searched, *scores = map(score_cell, shares.values())
+    searched, *scores = shares.values()
     spent = [
         Cell(rate(fmean(amount)), count(sum(amount)) if any(amount) else "")
         for amount in amounts.values()
     ]
-    n = integer_cell(len({outcome.question for outcome in outcomes}))
+    n = len({outcome.question for outcome in outcomes})
     builder.add_row(kind, (n, searched, *spent, *scores, difference_cell(change)))
     for name, share in shares.items():
         builder.add_estimate(entry, f"{kind}:{name}", share)
