@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from autocoa_bench.cli.main import app
 from autocoa_bench.engines.weights import convert as conversion
 from autocoa_bench.engines.weights.convert import convert
-from autocoa_bench.engines.weights.safetensors import TensorFile, save
+from autocoa_bench.engines.weights.safetensors import read_tensors, save
 from autocoa_bench.errors import UserError
 from support.tiny import edit_json, numpy_lora
 
@@ -38,6 +38,10 @@ def written(path: Path) -> dict[str, Any]:
     return {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
 
 
+def tensors_of(folder: Path) -> dict[str, Any]:
+    return dict(read_tensors([folder / "adapter_model.safetensors"]))
+
+
 def converted(tmp_path: Path, folder: Path, outtype: conversion.OutType = "f32") -> Path:
     target = str(tmp_path / "adapter.gguf")
     return convert(str(folder), target, base(tmp_path / "base"), outtype)
@@ -48,7 +52,7 @@ def test_an_adapter_comes_back_as_it_was(tmp_path: Path, module: str) -> None:
     folder = lora(tmp_path / "lora", module=module)
     there = converted(tmp_path, folder)
     back = convert(str(there), str(tmp_path / "back"), base(tmp_path / "base"))
-    before, after = (TensorFile([each / "adapter_model.safetensors"]) for each in (folder, back))
+    before, after = tensors_of(folder), tensors_of(back)
     assert before.keys() == after.keys()
     assert all(np.array_equal(before[name], after[name]) for name in before)
     config = json.loads((back / "adapter_config.json").read_text())
@@ -58,23 +62,21 @@ def test_an_adapter_comes_back_as_it_was(tmp_path: Path, module: str) -> None:
 
 def test_rows_of_a_llamas_queries_interleave_the_halves_of_each_head(tmp_path: Path) -> None:
     folder = lora(tmp_path / "lora")
-    [given] = [
-        t
-        for n, t in TensorFile([folder / "adapter_model.safetensors"]).items()
-        if "0.self_attn.q_proj.lora_B" in n
+    [weights] = [
+        tensor for name, tensor in tensors_of(folder).items() if "0.self_attn.q_proj.lora_B" in name
     ]
-    made = written(converted(tmp_path, folder))["blk.0.attn_q.weight.lora_b"].data
+    rows = written(converted(tmp_path, folder))["blk.0.attn_q.weight.lora_b"].data
     order = [head * 8 + at for head in range(4) for pair in range(4) for at in (pair, pair + 4)]
-    assert np.array_equal(made, given[order])
+    assert np.array_equal(rows, weights[order])
 
 
 def test_a_qwens_rows_stay_in_their_order(tmp_path: Path) -> None:
     folder = lora(tmp_path / "lora")
     qwen = base(tmp_path / "base", model_type="qwen2")
     made = convert(str(folder), str(tmp_path / "adapter.gguf"), qwen, "f32")
-    given = TensorFile([folder / "adapter_model.safetensors"])
+    weights = tensors_of(folder)
     name = "base_model.model.model.layers.1.self_attn.q_proj.lora_B.weight"
-    assert np.array_equal(written(made)["blk.1.attn_q.weight.lora_b"].data, given[name])
+    assert np.array_equal(written(made)["blk.1.attn_q.weight.lora_b"].data, weights[name])
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,7 @@ def test_brain_floats_are_read_as_the_numbers_they_are(tmp_path: Path) -> None:
 
     tensor = torch.tensor([[1.0, -2.5e-20, 3.4e30]], dtype=torch.bfloat16)
     save_file({"x": tensor}, tmp_path / "x.safetensors")
-    assert np.array_equal(TensorFile([tmp_path / "x.safetensors"])["x"], tensor.float().numpy())
+    assert np.array_equal(dict(read_tensors([tmp_path / "x.safetensors"]))["x"], tensor.float())
 
 
 def test_what_is_saved_is_read_by_the_safetensors_package(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from autocoa_bench.engines.weights import models
 from autocoa_bench.engines.weights.gguf import close_gguf, library, open_gguf, writer_like
-from autocoa_bench.engines.weights.safetensors import TensorFile, save
+from autocoa_bench.engines.weights.safetensors import read_tensors, save
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.util.paths import user_path
 
@@ -151,15 +151,13 @@ def _adapter_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) ->
     shape = _shape_of(base or config.base_model_name_or_path or "")
     if config.peft_type != "LORA" or config.use_dora or config.lora_alpha <= 0:
         raise UserError(f"'{folder}' is not a plain LoRA adapter, the only kind that is converted")
-    tensors = TensorFile([folder / "adapter_model.safetensors"])
-    if not tensors:
-        raise UserError(f"the adapter '{folder}' has no weights")
     writer = gguf.GGUFWriter(target, shape.architecture)
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", config.lora_alpha)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    for name, tensor in tensors.items():
+    name = ""  # in case the file holds no tensor
+    for name, tensor in read_tensors([folder / "adapter_model.safetensors"]):
         match = _LORA_NAME.fullmatch(name)
         if match is None or match[2] not in _LINEAR:
             raise UserError(
@@ -171,6 +169,8 @@ def _adapter_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) ->
             tensor = tensor * config.rescaling(name, tensor.shape[1])
             tensor = _permuted(tensor, shape.heads_to_permute(module))
         _add_tensor(writer, f"blk.{match[1]}.{module}.weight.lora_{matrix}", tensor, outtype)
+    if not name:
+        raise UserError(f"the adapter '{folder}' has no weights")
     close_gguf(writer)
 
 
@@ -238,14 +238,13 @@ def _model_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) -> N
         raise UserError(f"'{folder}' and the base '{base}' differ in architecture")
     base_shapes = {tensor.name: tuple(map(int, tensor.shape[::-1])) for tensor in reader.tensors}
     writer = writer_like(reader, target, _FILE_TYPES[outtype])
-    tensors = TensorFile(sorted(folder.glob("*.safetensors")))
     tied = _read_json(folder / "config.json").get("tie_word_embeddings", False)
     written = set()
-    for name in tensors:
+    for name, tensor in read_tensors(sorted(folder.glob("*.safetensors"))):
         if tied and name == "lm_head.weight":
             continue
         gguf_name, module = _gguf_name(name)
-        weights = _permuted(tensors[name], shape.heads_to_permute(module))
+        weights = _permuted(tensor, shape.heads_to_permute(module))
         if base_shapes.get(gguf_name, weights.shape) != weights.shape:
             raise UserError(
                 f"'{name}' has shape {weights.shape} in '{folder}' and {base_shapes[gguf_name]} in "
@@ -253,10 +252,10 @@ def _model_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) -> N
             )
         _add_tensor(writer, gguf_name, weights, outtype)
         written.add(gguf_name)
-    for tensor in reader.tensors:
-        if tensor.name == "rope_freqs.weight":
-            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
-            written.add(tensor.name)
+    for extra in reader.tensors:
+        if extra.name == "rope_freqs.weight":
+            writer.add_tensor(extra.name, extra.data, raw_dtype=extra.tensor_type)
+            written.add(extra.name)
     missing = base_shapes.keys() - written - {"output.weight"}
     if missing:
         raise UserError(f"'{folder}' lacks weights of '{base}': {', '.join(sorted(missing))}")

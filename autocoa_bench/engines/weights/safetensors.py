@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,43 +12,39 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_FLOATS = {"F64", "F32", "F16", "BF16"}
+    Array = NDArray[np.floating[Any]]
 
 
-class TensorFile(Mapping[str, "NDArray[np.floating[Any]]"]):
-    """The tensors of one or more safetensors files, each read when it is looked up.
+def read_tensors(files: Iterable[Path]) -> Iterator[tuple[str, Array]]:
+    """The names and tensors in safetensors files, one tensor in memory at a time.
 
     Brain floats (bf16) become 32-bit floats of the same values. Raises UserError for a damaged
     file, and for a tensor that does not hold floats.
     """
+    library = _library()
+    import numpy as np
 
-    def __init__(self, files: list[Path]) -> None:
-        self._file_of: dict[str, Path] = {}
-        for file in files:
-            with _opened(file) as reader:
-                self._file_of |= dict.fromkeys(reader.keys(), file)
-
-    def __getitem__(self, name: str) -> NDArray[np.floating[Any]]:
-        import numpy as np
-
-        file = self._file_of[name]
-        with _opened(file) as reader:
-            dtype = reader.get_slice(name).get_dtype()
-            if dtype not in _FLOATS:
-                raise UserError(
-                    f"the tensor '{name}' in '{file}' has type {dtype}; only floats are converted"
-                )
-            tensor: NDArray[np.floating[Any]] = reader.get_tensor(name)
-        return tensor.astype(np.float32) if dtype == "BF16" else tensor
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._file_of)
-
-    def __len__(self) -> int:
-        return len(self._file_of)
+    for file in files:
+        try:
+            with library.safe_open(file, framework="numpy") as reader:
+                for name in reader.offset_keys():
+                    dtype = reader.get_slice(name).get_dtype()
+                    if dtype not in ("F64", "F32", "F16", "BF16"):
+                        raise UserError(
+                            f"the tensor '{name}' in '{file}' has type {dtype}; only floats are "
+                            "converted"
+                        )
+                    tensor = reader.get_tensor(name)
+                    yield name, tensor.astype(np.float32) if dtype == "BF16" else tensor
+        except OSError as error:
+            raise UserError(f"cannot read '{file}': {error}") from None
+        except library.SafetensorError as error:
+            raise UserError(
+                f"'{file}' is not a safetensors file, or is damaged ({error})"
+            ) from None
 
 
-def save(file: Path, tensors: Mapping[str, NDArray[np.floating[Any]]]) -> None:
+def save(file: Path, tensors: Mapping[str, Array]) -> None:
     """Write float tensors as a safetensors file that PEFT and transformers read."""
     _library()
     import numpy as np
@@ -56,17 +52,6 @@ def save(file: Path, tensors: Mapping[str, NDArray[np.floating[Any]]]) -> None:
 
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     save_file(contiguous, file, metadata={"format": "pt"})
-
-
-def _opened(file: Path) -> Any:
-    """A reader of a safetensors file, to be used in a `with` block. Raises UserError."""
-    safetensors = _library()
-    try:
-        return safetensors.safe_open(file, framework="numpy")
-    except OSError as error:
-        raise UserError(f"cannot read '{file}': {error}") from None
-    except safetensors.SafetensorError as error:
-        raise UserError(f"'{file}' is not a safetensors file, or is damaged ({error})") from None
 
 
 def _library() -> Any:
