@@ -14,10 +14,10 @@ from random import Random
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Struct
 
 from agent_model.rollout.sampler import Slot, completion
 from agent_model.tokens import Tokenizer, encode_prompt, end_of_turn
+from autocoa_bench.engines.openai import protocol as wire
 from autocoa_bench.engines.openai.model_server import (
     LONGEST_REPLY,
     ModelServerClient,
@@ -42,23 +42,6 @@ _SAMPLING = {
 """Samples from the full distribution, whatever generation_config.json says, and returns ids."""
 
 T = TypeVar("T")
-
-
-class _Choice(Struct):
-    token_ids: list[int] | None = None
-
-
-class _Completions(Struct):
-    choices: list[_Choice]
-
-
-class _ModelCard(Struct):
-    id: str
-    parent: str | None = None
-
-
-class _ModelList(Struct):
-    data: list[_ModelCard]
 
 
 class PolicyServer:
@@ -143,23 +126,25 @@ class PolicyServer:
             "stop": list(request.stop),
             **_SAMPLING,
         }
-        data = await self._request(lambda: self._post("/v1/completions", content), "sample")
-        try:
-            choices = msgspec.json.decode(data, type=_Completions).choices
-        except UNREADABLE as error:
-            raise UserError(f"{self._root} sent no completion: {error}") from None
-        if not choices or not choices[0].token_ids:
+
+        async def attempt() -> list[Completion]:
+            return wire.read_reply(
+                "completions", await self._post("/v1/completions", content), 1, 0.0
+            )
+
+        [sampled] = await self._request(attempt, "sample")
+        if not sampled.token_ids:
             raise UserError(
                 f"{self._root} sent no token ids, which training needs; the server must be a vLLM "
                 "that knows return_token_ids (0.10.2 or newer)"
             )
-        return choices[0].token_ids
+        return list(sampled.token_ids)
 
     async def _find_base(self) -> None:
         """Use the first model that the server lists and that is not an adapter."""
         data = await self._request(self._list_models, "list models")
         try:
-            cards = msgspec.json.decode(data, type=_ModelList).data
+            cards = msgspec.json.decode(data, type=wire.ModelList).data
         except UNREADABLE as error:
             raise UserError(f"{self._root} sent no list of models: {error}") from None
         bases = [card.id for card in cards if card.parent is None]
@@ -184,8 +169,8 @@ class PolicyServer:
         return await self._http.send("POST", f"{self._root}{path}", body)
 
     async def _request(
-        self, attempt: Callable[[], Awaitable[bytes]], task: str, command: str = ""
-    ) -> bytes:
+        self, attempt: Callable[[], Awaitable[T]], task: str, command: str = ""
+    ) -> T:
         """A reply, even through an outage of about a minute. Raises UserError.
 
         `task` completes the message "... does not", and `command` is the one to start the server

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal, TypeVar, cast
 
 import msgspec
-from msgspec import Struct
 
 from autocoa_bench.engines.engine import (
     Engine,
@@ -58,17 +57,6 @@ _PROTOCOL_OF: dict[wire.Server, wire.Protocol] = {
 }
 
 T = TypeVar("T")
-
-
-class _ModelCard(Struct):
-    id: str
-    owned_by: str | None = None
-    parent: str | None = None
-    max_model_len: int | None = None
-
-
-class _ModelList(Struct):
-    data: list[_ModelCard]
 
 
 class OpenAIEngine:
@@ -230,14 +218,14 @@ class OpenAIEngine:
             except EngineFault as fault:
                 raise UserError(f"{self._root} lists models, but answers none: {fault}") from None
 
-    async def _list_models(self) -> list[_ModelCard]:
+    async def _list_models(self) -> list[wire.ModelCard]:
         """The models that the server lists, among them ours; none if it has no list."""
         url = f"{self.base_url}/models"
         try:
             data = await self._http.retry(
                 lambda: self._http.send("GET", url, timeout=PROBE_TIMEOUT), retries=1
             )
-            cards = msgspec.json.decode(data, type=_ModelList).data
+            cards = msgspec.json.decode(data, type=wire.ModelList).data
         except StatusError as error:
             if error.status in (404, 405):  # some servers do not list their models
                 return []
@@ -261,7 +249,7 @@ class OpenAIEngine:
             raise unknown(f"model at {self._root}", self.model, names)
         return cards
 
-    async def _identify(self, cards: list[_ModelCard]) -> wire.Server:
+    async def _identify(self, cards: list[wire.ModelCard]) -> wire.Server:
         """The server software, by the owner in its list of models, else by its endpoints."""
         for card in cards:
             if card.id == self.model and card.owned_by in _OWNERS:

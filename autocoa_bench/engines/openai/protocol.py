@@ -209,6 +209,21 @@ class _NativeReply(Struct):
     tokens_predicted: int | None = None
 
 
+class ModelCard(Struct):
+    """An entry of a server's list of models; `parent` is the base of a LoRA adapter."""
+
+    id: str
+    owned_by: str | None = None
+    parent: str | None = None
+    max_model_len: int | None = None
+
+
+class ModelList(Struct):
+    """The reply to /models."""
+
+    data: list[ModelCard]
+
+
 class TemplateReply(Struct):
     """llama.cpp's reply to /apply-template."""
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,12 @@ class PackagedModel(Struct, frozen=True):
     licence: str
     source: str
 
+    @property
+    def path(self) -> Path | None:
+        """The model's file in the cache; None until the model is pulled."""
+        path = _path(self)
+        return path if _is_checked(path, self) else None
+
 
 class ModelFile(Struct, frozen=True):
     """A model's file; `cache_bytes` (see `PackagedModel`) is 0 if unknown."""
@@ -54,16 +61,6 @@ class ModelFile(Struct, frozen=True):
     path: Path
     sha256: str
     cache_bytes: int
-
-
-class KnownModel(Struct, frozen=True):
-    """A model as the `models` command lists it; `path` is None until the model is pulled."""
-
-    name: str
-    size: int
-    licence: str
-    source: str
-    path: Path | None
 
 
 DEFAULT = "smollm2-135m-instruct"
@@ -95,18 +92,9 @@ class _Stamp(Struct):
     mtime_ns: int
 
 
-def known_models() -> list[KnownModel]:
-    """All models that can be pulled by name, each with its path if it is in the cache."""
-    return [
-        KnownModel(
-            name=model.name,
-            size=model.size,
-            licence=model.licence,
-            source=model.source,
-            path=_path(model) if _is_checked(_path(model), model) else None,
-        )
-        for model in _MODELS
-    ]
+def known_models() -> Sequence[PackagedModel]:
+    """All models that can be pulled by name."""
+    return _MODELS
 
 
 def resolve(model: str) -> ModelFile:

@@ -7,6 +7,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -325,7 +326,7 @@ class Converted:
 
 def pull_tiny(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Converted:
     monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(cache))
-    known = models.KnownModel("tiny", 1, "", "", None)
+    known = SimpleNamespace(name="tiny")
     monkeypatch.setattr(models, "known_models", lambda: [known])
     file = models.ModelFile(cache / "tiny.gguf", "0" * 64, 0)
     monkeypatch.setattr(models, "resolve", lambda name: file)
