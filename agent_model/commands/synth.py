@@ -67,10 +67,10 @@ def make(
     _refuse_unused(context, kind, config.teacher)
     if config.teacher == "model" and len(config.top_k) > 1:
         raise UserError(f"--top-k takes one number where a model searches, not {len(config.top_k)}")
-    if config.limits.min_actions > config.limits.actions:
+    if config.limits.min_actions > config.limits.max_actions:
         raise UserError(
             f"--min-actions {config.limits.min_actions} is more than "
-            f"--max-actions {config.limits.actions}"
+            f"--max-actions {config.limits.max_actions}"
         )
     config = replace(
         config,
@@ -161,8 +161,8 @@ def _table(info: SynthInfo) -> Table:
     for label, number in (("seen", counts.seen), *counts.dropped.items(), ("kept", counts.kept)):
         table.add_row(label, str(number), f"{number / counts.seen:.1%}" if counts.seen else "–")
     table.add_section()
-    if info.made != info.written:
-        table.add_row("not drawn", str(info.made - info.written))
+    if info.chosen != info.written:
+        table.add_row("not drawn", str(info.chosen - info.written))
     for label, number in (("written", info.written), *info.shape.items()):
         table.add_row(label, str(number))
     return table

@@ -1,126 +1,121 @@
-"""From what a person asked for to a folder of training data."""
+"""Builds a folder of training data: episodes from a teacher, filtered, drawn and written."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import msgspec
+from msgspec.structs import replace
 from rich.console import Console
 
 from agent_model.data import folder
 from agent_model.data.config import DataConfig, DataKind
 from agent_model.data.filters import Counts, draw_sample, filter_records
 from agent_model.data.folder import GoldSpec, SynthInfo, SynthSpec
-from agent_model.data.model_teacher import SampledEpisodes, sample, teach
 from agent_model.data.pairs import Pair, draw_evenly, gold_pairs, sampled_pairs
+from agent_model.data.teachers import SampledEpisodes, sample_episodes, write_gold_episodes
 from agent_model.dialects.cot import CoT
 from autocoa_bench import scoring
 from autocoa_bench.runs.config import RunConfig
+from autocoa_bench.scoring import TextScorer
 from autocoa_bench.types import Record, RunSpec
 
 _SEARCHING: dict[DataKind, bool | None] = {"coa": True, "cot": False, "cot+a": None}
 
 
-def build_data(order: DataConfig, console: Console) -> SynthInfo:
-    """Make the data, resuming what was sampled already, and write its folder.
+class _Chosen(NamedTuple):
+    """All that is fit for training, records or pairs, and the counts of what it was chosen from."""
 
-    A folder that holds something else is refused before anything is sampled. Where nothing is
-    kept, nothing is written. Raises UserError for bad input, and KeyboardInterrupt after
-    everything recorded is safe.
+    spec: SynthSpec
+    counts: Counts
+    records: Sequence[Record] = ()
+    pairs: Sequence[Pair] = ()
+
+
+def build_data(config: DataConfig, console: Console) -> SynthInfo:
+    """Make the data and write its folder, resuming the teacher's run if it was stopped.
+
+    Refuses a folder that holds something else before anything is sampled, and writes nothing if no
+    data was kept. Raises UserError for bad input, and KeyboardInterrupt once all finished episodes
+    are recorded.
     """
-    folder.check_out(order.out, order.kind)
-    scorer = scoring.load_scorers((order.scorer,))[order.scorer]
+    folder.check_out(config.out, config.kind)
+    scorer = scoring.load_scorers((config.scorer,))[config.scorer]
     spec = SynthSpec(
-        kind=order.kind,
-        split=order.run.split,
-        scorer=order.scorer,
-        limits=order.limits,
-        count=order.most,
-        seed=order.seed,
+        kind=config.kind,
+        split=config.run.split,
+        scorer=config.scorer,
+        limits=config.limits,
+        count=config.most,
+        seed=config.seed,
     )
-    if order.teacher == "gold":
-        return _taught(order, spec, scorer, console)
-    folder.check_origin(order.out, spec)
+    from_teacher = _from_gold if config.teacher == "gold" else _from_model
+    chosen = from_teacher(config, spec, scorer, console)
+    drawn: Sequence[Record] | Sequence[Pair] = (
+        draw_evenly(chosen.pairs, config.most, config.seed)
+        if config.kind == "cot+a"
+        else draw_sample(chosen.records, _record_label, config.most, config.seed)
+    )
+    info = SynthInfo(
+        spec=chosen.spec,
+        counts=chosen.counts,
+        chosen=len(chosen.records) + len(chosen.pairs),
+        written=len(drawn),
+        shape=folder.shape_of(drawn),
+    )
+    return folder.write(config.out, info, drawn) if drawn else info
+
+
+def _record_label(record: Record) -> str:
+    return ":".join(map(str, record.key))
+
+
+def _from_gold(
+    config: DataConfig, spec: SynthSpec, scorer: TextScorer, console: Console
+) -> _Chosen:
+    def check(gold: GoldSpec) -> None:
+        folder.check_origin(config.out, replace(spec, gold=gold))
+
+    searching = _SEARCHING[config.kind]
+    gold = write_gold_episodes(config, searching, console, check)
+    spec = replace(spec, gold=gold.spec)
+    result = filter_records(gold.records, scorer, config.limits, searching=searching)
+    failures = {f"not taught: {reason}": n for reason, n in sorted(gold.failures.items())}
+    counts = replace(
+        result.counts,
+        seen=result.counts.seen + gold.failures.total(),
+        dropped=failures | result.counts.dropped,
+    )
+    if config.kind == "cot+a":
+        return _Chosen(spec, counts, pairs=gold_pairs(result.records, config.seed))
+    return _Chosen(spec, counts, records=result.records)
+
+
+def _from_model(
+    config: DataConfig, spec: SynthSpec, scorer: TextScorer, console: Console
+) -> _Chosen:
+    folder.check_origin(config.out, spec)
     runs: dict[str, SampledEpisodes] = {}
-    for name, plan in _plans(order.kind, order.run).items():
+    for name, run_config in _run_configs(config).items():
 
         def check(run: RunSpec, name: str = name) -> None:
-            folder.check_origin(order.out, msgspec.structs.replace(spec, runs={name: run}))
+            folder.check_origin(config.out, replace(spec, runs={name: run}))
 
-        runs[name] = sample(plan, (order.runs or order.out) / f"run-{name}", console, check)
-    spec = msgspec.structs.replace(spec, runs={name: run.spec for name, run in runs.items()})
-    return _sampled(order, runs, spec, scorer)
-
-
-def _plans(kind: DataKind, plan: RunConfig) -> dict[str, RunConfig]:
-    """The runs that a kind of data is chosen from."""
-    plans = {"cot": msgspec.structs.replace(plan, solver=CoT.name), "coa": plan}
-    return plans if kind == "cot+a" else {kind: plans[kind]}
-
-
-def _taught(
-    order: DataConfig,
-    spec: SynthSpec,
-    scorer: scoring.TextScorer,
-    console: Console,
-) -> SynthInfo:
-    def check(gold: GoldSpec) -> None:
-        folder.check_origin(order.out, msgspec.structs.replace(spec, gold=gold))
-
-    taught = teach(order, _SEARCHING[order.kind], console, check)
-    spec = msgspec.structs.replace(spec, gold=taught.spec)
-    kept = filter_records(taught.records, scorer, order.limits, searching=_SEARCHING[order.kind])
-    untaught = {f"not taught: {why}": n for why, n in sorted(taught.untaught.items())}
-    counts = msgspec.structs.replace(
-        kept.counts,
-        seen=kept.counts.seen + taught.untaught.total(),
-        dropped=untaught | kept.counts.dropped,
-    )
-    if order.kind == "cot+a":
-        return _write_pairs(order, spec, counts, gold_pairs(kept.records, order.seed))
-    return _write_records(order, spec, counts, kept.records)
-
-
-def _sampled(
-    order: DataConfig,
-    runs: Mapping[str, SampledEpisodes],
-    spec: SynthSpec,
-    scorer: scoring.TextScorer,
-) -> SynthInfo:
-    if order.kind == "cot+a":
+        run_folder = (config.runs or config.out) / f"run-{name}"
+        runs[name] = sample_episodes(run_config, run_folder, console, check)
+    spec = replace(spec, runs={name: run.spec for name, run in runs.items()})
+    if config.kind == "cot+a":
         cot, coa = runs["cot"].records, runs["coa"].records
-        made = sampled_pairs(cot, coa, scorer, order.limits.least)
-        dropped = dict(sorted(made.dropped.items()))
-        counts = Counts(len(made.pairs) + made.dropped.total(), len(made.pairs), dropped)
-        return _write_pairs(order, spec, counts, made.pairs)
-    records = runs[order.kind].records
-    kept = filter_records(records, scorer, order.limits, searching=_SEARCHING[order.kind])
-    return _write_records(order, spec, kept.counts, kept.records)
+        pairs, dropped = sampled_pairs(cot, coa, scorer, config.limits.min_score)
+        counts = Counts(len(pairs) + dropped.total(), len(pairs), dict(sorted(dropped.items())))
+        return _Chosen(spec, counts, pairs=pairs)
+    records = runs[config.kind].records
+    searching = _SEARCHING[config.kind]
+    result = filter_records(records, scorer, config.limits, searching=searching)
+    return _Chosen(spec, result.counts, records=result.records)
 
 
-def _write_records(
-    order: DataConfig, spec: SynthSpec, counts: Counts, records: Sequence[Record]
-) -> SynthInfo:
-    drawn = draw_sample(
-        records, lambda record: ":".join(map(str, record.key)), order.most, order.seed
-    )
-    return _write(order, spec, counts, len(records), drawn)
-
-
-def _write_pairs(
-    order: DataConfig, spec: SynthSpec, counts: Counts, pairs: Sequence[Pair]
-) -> SynthInfo:
-    drawn = draw_evenly(pairs, order.most, order.seed)
-    return _write(order, spec, counts, len(pairs), drawn)
-
-
-def _write(
-    order: DataConfig,
-    spec: SynthSpec,
-    counts: Counts,
-    made: int,
-    drawn: Sequence[Record] | Sequence[Pair],
-) -> SynthInfo:
-    shape = folder.shape_of(drawn)
-    info = SynthInfo(spec=spec, counts=counts, made=made, written=len(drawn), shape=shape)
-    return folder.write(order.out, info, drawn) if drawn else info
+def _run_configs(config: DataConfig) -> dict[str, RunConfig]:
+    """The runs of the teacher that a kind of data is chosen from."""
+    configs = {"cot": replace(config.run, solver=CoT.name), "coa": config.run}
+    return configs if config.kind == "cot+a" else {config.kind: configs[config.kind]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from autocoa_bench.option import Option
 from autocoa_bench.runs.config import RunConfig
@@ -13,32 +13,26 @@ from autocoa_bench.runs.config import RunConfig
 DataKind = Literal["coa", "cot", "cot+a"]
 
 COUNTS: dict[DataKind, int] = {"coa": 5000, "cot": 1000, "cot+a": 1500}
-"""How much is drawn by default: what the stages were trained on (paper 3.2.1, 3.2.2)."""
+"""The default amounts: those the paper's stages were trained on (3.2.1, 3.2.2)."""
 
 
-class Limits(Struct, frozen=True, kw_only=True):
-    """Bounds on an episode that is kept, and on the episodes kept per question.
+class FilterConfig(Struct, frozen=True, kw_only=True):
+    """Bounds on the trajectories that are kept, and on their number for each question.
 
-    `tokens` counts prompt and turn together, by `estimate_tokens`, so that the same data is kept
-    whatever server counted; `least` is the score from which an answer counts as right.
+    `max_tokens` counts prompt and turn together, by `estimate_tokens`, so that the same data is
+    kept whichever server sampled it. `min_score` is the score from which an answer is right.
     """
 
-    least: Annotated[
-        float,
-        Option(
-            help="The score from which an answer is right.",
-            flags=("--min-score",),
-            min=0.0,
-            max=1.0,
-        ),
-    ] = 1.0
-    tokens: Annotated[
-        int, Option(help="Most tokens of a trajectory.", flags=("--max-tokens",), min=1)
-    ] = 8192
+    min_score: Annotated[
+        float, Option(help="The score from which an answer is right.", min=0.0, max=1.0)
+    ] = field(default=1.0, name="least")
+    max_tokens: Annotated[int, Option(help="Most tokens of a trajectory.", min=1)] = field(
+        default=8192, name="tokens"
+    )
     min_actions: Annotated[int, Option(help="Fewest searches of a trajectory.", min=0)] = 0
-    actions: Annotated[
-        int, Option(help="Most searches of a trajectory.", flags=("--max-actions",), min=0)
-    ] = 10
+    max_actions: Annotated[int, Option(help="Most searches of a trajectory.", min=0)] = field(
+        default=10, name="actions"
+    )
     per_question: Annotated[int, Option(help="Most trajectories per question.", min=1)] = 1
 
 
@@ -68,7 +62,7 @@ class DataConfig(Struct, frozen=True, kw_only=True):
         ),
     ] = (3,)
     scorer: Annotated[str, Option(help="The scorer that decides what is right.")] = "em"
-    limits: Limits = Limits()
+    limits: FilterConfig = FilterConfig()
     count: Annotated[
         int,
         Option(

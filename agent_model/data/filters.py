@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from agent_model.data.config import Limits
+from agent_model.data.config import FilterConfig
 from agent_model.dialects.agent import Agent
 from autocoa_bench.episode import estimate_tokens, n_actions, n_malformed, turns_of
 from autocoa_bench.scoring import TextScorer, score_record
@@ -59,7 +59,7 @@ class FilterResult(Struct, frozen=True):
 
 
 def filter_records(
-    records: Iterable[Record], scorer: TextScorer, limits: Limits, *, searching: bool | None
+    records: Iterable[Record], scorer: TextScorer, limits: FilterConfig, *, searching: bool | None
 ) -> FilterResult:
     """The records fit for training, in the student's prompt and in the order of their questions.
 
@@ -94,7 +94,7 @@ def filter_records(
 
 
 def why_dropped(
-    record: Record, scorer: TextScorer, limits: Limits, *, searching: bool | None
+    record: Record, scorer: TextScorer, limits: FilterConfig, *, searching: bool | None
 ) -> str:
     """The first of REASONS that applies to a record by itself; empty if none does."""
     trajectory = record.trajectory
@@ -104,16 +104,16 @@ def why_dropped(
         return "forced"
     if not is_well_formed(trajectory):
         return "malformed"
-    if not is_right(record, scorer, limits.least):
+    if not is_right(record, scorer, limits.min_score):
         return "wrong"
     n_searches = n_actions(trajectory)
     if searching is not None and searching != bool(n_searches):
         return "no search" if searching else "searched"
     if n_searches < limits.min_actions:
         return "too few searches"
-    if n_searches > limits.actions:
+    if n_searches > limits.max_actions:
         return "too many searches"
-    return "too long" if n_tokens(record) > limits.tokens else ""
+    return "too long" if n_tokens(record) > limits.max_tokens else ""
 
 
 def is_right(record: Record, scorer: TextScorer, min_score: float = 1.0) -> bool:

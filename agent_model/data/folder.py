@@ -1,4 +1,4 @@
-"""The folder that synthesis leaves: records.jsonl or pairs.jsonl, and synth.json beside it."""
+"""The folder that `synth` writes: records.jsonl or pairs.jsonl, and synth.json."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from agent_model.data.config import DataKind, Limits
+from agent_model.data.config import DataKind, FilterConfig
 from agent_model.data.filters import Counts
 from agent_model.data.pairs import Pair
 from autocoa_bench.episode import n_actions
@@ -25,11 +25,11 @@ FORMAT = 1
 
 T = TypeVar("T", Record, Pair)
 
-_MEND = "the command that made it makes it anew"
+_ADVICE = "run the command that made it again"
 
 
 class GoldSpec(Struct, frozen=True):
-    """What the teacher without a model was given."""
+    """The questions, search engines and seed of the gold teacher."""
 
     tasks: tuple[TaskSample, ...]
     searches: tuple[SearchSpec, ...]
@@ -38,16 +38,16 @@ class GoldSpec(Struct, frozen=True):
 
 
 class SynthSpec(Struct, frozen=True, kw_only=True):
-    """What data is made from. Equal specs make equal data, where `runs` are the same episodes.
+    """What data is made from: equal specs make equal data, if `runs` are the same episodes.
 
-    `runs` names the sampled runs, and is empty where `gold` taught.
-    At most `count` trajectories or pairs are drawn by `seed`.
+    `runs` holds the sampled runs by name, and is empty if the gold teacher wrote the episodes. At
+    most `count` trajectories or pairs are drawn by `seed`.
     """
 
     kind: DataKind
     split: str
     scorer: str
-    limits: Limits
+    limits: FilterConfig
     count: int
     seed: int
     runs: dict[str, RunSpec] = {}
@@ -55,23 +55,23 @@ class SynthSpec(Struct, frozen=True, kw_only=True):
 
 
 class SynthInfo(Struct, frozen=True, kw_only=True):
-    """The content of synth.json; `sha256` is of the data file.
+    """The content of synth.json; `sha256` is the data file's.
 
-    Of the `made` trajectories or pairs so many were `written` as were to be drawn. `shape` counts
-    what was written: trajectories by number of searches, pairs by what is chosen.
+    Of the `chosen` trajectories or pairs, `written` were drawn and written. `shape` counts these:
+    trajectories by number of searches, pairs by what is chosen.
     """
 
     format: int = FORMAT
     spec: SynthSpec
     counts: Counts
-    made: int
+    chosen: int = msgspec.field(name="made")
     written: int
     shape: dict[str, int]
     sha256: str = ""
 
 
 class SynthData(Struct, frozen=True):
-    """A folder as it is read: records or pairs, the other being empty."""
+    """The content of a folder: records or pairs."""
 
     info: SynthInfo
     records: tuple[Record, ...] = ()
@@ -81,19 +81,36 @@ class SynthData(Struct, frozen=True):
 def check_out(path: Path, kind: DataKind) -> None:
     """Refuse a folder that holds files of something else. Raises UserError."""
     if (path / "synth.json").exists():
-        found = _read_info(path).spec.kind
-        if found != kind:
-            raise UserError(f"'{path}' holds {found} data, not {kind}; choose another --out")
+        existing_kind = _read_info(path).spec.kind
+        if existing_kind != kind:
+            raise UserError(f"'{path}' holds {existing_kind} data, not {kind}; give another --out")
         return
     for name in ("records.jsonl", "pairs.jsonl", "run.json"):
         if (path / name).exists():
-            raise UserError(
-                f"'{path}' holds a {name} that synth did not make; choose another --out"
-            )
+            raise UserError(f"'{path}' holds a {name} that is not from synth; give another --out")
+
+
+def check_origin(path: Path, spec: SynthSpec) -> None:
+    """Refuse a folder whose data was made from something else than `spec` says so far.
+
+    The scorer, limits, count and seed of the draw may differ: the same episodes may be chosen from
+    again. So may runs that the spec does not name yet. Raises UserError.
+    """
+    if not (path / "synth.json").exists():
+        return
+    existing = _read_info(path).spec
+    differences = list(differing(_origin(existing), _origin(spec)))
+    for name in existing.runs.keys() & spec.runs.keys():
+        differences += differing(existing.runs[name], spec.runs[name], f"{name}.")
+    if differences:
+        raise UserError(
+            f"'{path}' holds data made from something else, which differs in "
+            f"{'; '.join(differences)}; give another --out"
+        )
 
 
 def shape_of(items: Iterable[Record] | Iterable[Pair]) -> dict[str, int]:
-    """Counts trajectories by their number of searches, and pairs by what is chosen."""
+    """The numbers of trajectories by their number of searches, and of pairs by what is chosen."""
     return dict(Counter(sorted(map(_shape, items))))
 
 
@@ -104,38 +121,19 @@ def _shape(item: Record | Pair) -> str:
     return f"{searches} search" + ("" if searches == 1 else "es")
 
 
-def check_origin(path: Path, spec: SynthSpec) -> None:
-    """Refuse a folder whose data was made from something else, as far as `spec` says from what.
-
-    What is kept of the same episodes may be chosen anew, by other limits. `runs` that the spec
-    does not name yet may be any. Raises UserError.
-    """
-    if not (path / "synth.json").exists():
-        return
-    before = _read_info(path).spec
-    differences = list(differing(_origin(before), _origin(spec)))
-    for name in before.runs.keys() & spec.runs.keys():
-        differences += differing(before.runs[name], spec.runs[name], f"{name}.")
-    if differences:
-        raise UserError(
-            f"'{path}' holds data made from something else, which differs in "
-            f"{'; '.join(differences)}; choose another --out"
-        )
-
-
 def write(path: Path, info: SynthInfo, items: Iterable[Record] | Iterable[Pair]) -> SynthInfo:
-    """Write data and synth.json, each whole; returns the info with the data's hash.
+    """Write the data file and synth.json, each whole; return the info with the data's hash.
 
-    Where a kill leaves new data beside an old synth.json, the hash there refuses it. Data made
-    from something else is never replaced. Raises UserError for that, and when the disk refuses.
+    A kill between the two leaves an old synth.json, whose hash refuses the new data. Raises
+    UserError if the folder holds data made from something else, or cannot be written.
     """
     content = b"".join(msgspec.json.encode(item) + b"\n" for item in items)
     info = msgspec.structs.replace(info, sha256=hashlib.sha256(content).hexdigest())
     check_origin(path, info.spec)
+    text = msgspec.json.format(msgspec.json.encode(info, order="deterministic"), indent=2)
     try:
         path.mkdir(parents=True, exist_ok=True)
         replace_file(path / _data_name(info.spec.kind), content)
-        text = msgspec.json.format(msgspec.json.encode(info, order="deterministic"), indent=2)
         replace_file(path / "synth.json", text + b"\n")
     except OSError as error:
         raise UserError(f"cannot write to '{path}': {error.strerror}") from None
@@ -143,15 +141,15 @@ def write(path: Path, info: SynthInfo, items: Iterable[Record] | Iterable[Pair])
 
 
 def read(path: Path) -> SynthData:
-    """Read a folder that synth wrote. Raises UserError if it is none or is damaged."""
+    """Read a folder that `synth` wrote. Raises UserError if it is not one, or is damaged."""
     info = _read_info(path)
     file = path / _data_name(info.spec.kind)
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read '{file}': {error.strerror}; {_MEND}") from None
+        raise UserError(f"cannot read '{file}': {error.strerror}; {_ADVICE}") from None
     if hashlib.sha256(content).hexdigest() != info.sha256:
-        raise UserError(f"'{file}' is not the data that its synth.json describes; {_MEND}")
+        raise UserError(f"'{file}' is not the data that its synth.json describes; {_ADVICE}")
     if info.spec.kind == "cot+a":
         return SynthData(info, pairs=_decode(file, content, Pair))
     return SynthData(info, records=_decode(file, content, Record))
@@ -161,17 +159,17 @@ def _decode(file: Path, content: bytes, kind: type[T]) -> tuple[T, ...]:
     try:
         return tuple(msgspec.json.Decoder(kind).decode_lines(content))
     except UNREADABLE as error:
-        raise UserError(f"cannot read '{file}': {error}; {_MEND}") from None
+        raise UserError(f"cannot read '{file}': {error}; {_ADVICE}") from None
 
 
 def _read_info(path: Path) -> SynthInfo:
-    missing = f"'{path}' has no synth.json: give a folder that synth made"
+    missing = f"'{path}' has no synth.json; give a folder that synth wrote"
     return read_versioned(path / "synth.json", SynthInfo, FORMAT, missing)
 
 
 def _origin(spec: SynthSpec) -> SynthSpec:
-    """A spec without its runs, and without what only chooses from them."""
-    return msgspec.structs.replace(spec, scorer="", limits=Limits(), count=0, runs={})
+    """A spec without its runs, and without the settings that only choose from episodes."""
+    return msgspec.structs.replace(spec, scorer="", limits=FilterConfig(), count=0, runs={})
 
 
 def _data_name(kind: DataKind) -> str:

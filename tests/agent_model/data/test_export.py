@@ -7,8 +7,9 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
+from agent_model.data.config import FilterConfig
 from agent_model.data.export import export
-from agent_model.data.filters import Counts, Limits, student_record, turn_text
+from agent_model.data.filters import Counts, student_record, turn_text
 from agent_model.data.folder import SynthData, SynthInfo, SynthSpec
 from agent_model.data.pairs import Pair, gold_pairs
 from agent_model.dialects.agent import Agent
@@ -37,11 +38,11 @@ def data(*, pairs: bool = False) -> SynthData:
         kind="cot+a" if pairs else "coa",
         split="train",
         scorer="em",
-        limits=Limits(),
+        limits=FilterConfig(),
         count=9,
         seed=0,
     )
-    info = SynthInfo(spec=spec, counts=Counts(2, 2, {}), made=2, written=2, shape={})
+    info = SynthInfo(spec=spec, counts=Counts(2, 2, {}), chosen=2, written=2, shape={})
     return SynthData(info, pairs=PAIRS) if pairs else SynthData(info, records=RECORDS)
 
 

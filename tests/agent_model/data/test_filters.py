@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
+from agent_model.data.config import FilterConfig
 from agent_model.data.filters import (
-    Limits,
     draw_sample,
     filter_records,
     is_well_formed,
@@ -34,8 +34,10 @@ def cot(*texts: str, sample: int = 0) -> Record:
     return Record(QUESTION, sample, play(CoT(), texts)[0])
 
 
-def reasons(records: Sequence[Record], limits: Limits | None = None) -> dict[str, int]:
-    return filter_records(records, exact_match, limits or Limits(), searching=True).counts.dropped
+def reasons(records: Sequence[Record], limits: FilterConfig | None = None) -> dict[str, int]:
+    return filter_records(
+        records, exact_match, limits or FilterConfig(), searching=True
+    ).counts.dropped
 
 
 @pytest.mark.parametrize(
@@ -51,54 +53,58 @@ def reasons(records: Sequence[Record], limits: Limits | None = None) -> dict[str
     ],
 )
 def test_every_reason_is_counted_under_its_name(record: Record, reason: str) -> None:
-    assert reasons([record], Limits(actions=1, tokens=1000)) == {reason: 1}
+    assert reasons([record], FilterConfig(max_actions=1, max_tokens=1000)) == {reason: 1}
 
 
 def test_fewer_searches_than_asked_for_is_too_few() -> None:
     records = [coa(SEARCH, RIGHT), coa(SEARCH, SEARCH, RIGHT)]
-    assert reasons(records, Limits(min_actions=2)) == {"too few searches": 1}
+    assert reasons(records, FilterConfig(min_actions=2)) == {"too few searches": 1}
 
 
 def test_what_is_right_well_formed_and_short_is_kept() -> None:
-    kept = filter_records([coa(SEARCH, RIGHT)], exact_match, Limits(), searching=True)
-    assert (kept.counts.seen, kept.counts.kept, kept.counts.dropped) == (1, 1, {})
-    assert turn_text(kept.records[0]).endswith("\\boxed{Anna}")
+    result = filter_records([coa(SEARCH, RIGHT)], exact_match, FilterConfig(), searching=True)
+    assert (result.counts.seen, result.counts.kept, result.counts.dropped) == (1, 1, {})
+    assert turn_text(result.records[0]).endswith("\\boxed{Anna}")
 
 
 def test_a_trajectory_that_searches_is_no_cot_data() -> None:
-    kept = filter_records([coa(SEARCH, RIGHT), coa(RIGHT)], exact_match, Limits(), searching=False)
-    assert kept.counts.dropped == {"searched": 1}
-    assert len(kept.records) == 1
+    result = filter_records(
+        [coa(SEARCH, RIGHT), coa(RIGHT)], exact_match, FilterConfig(), searching=False
+    )
+    assert result.counts.dropped == {"searched": 1}
+    assert len(result.records) == 1
 
 
 def test_a_search_without_tools_is_malformed_and_not_kept() -> None:
     record = cot("I look.\n<begin_search> tower </end_search>", "Anna}")
     assert record.trajectory is not None
     assert [step.kind for step in record.trajectory.steps] == ["malformed", "answer"]
-    kept = filter_records([record], exact_match, Limits(), searching=False)
-    assert kept.counts.dropped == {"forced": 1}
+    result = filter_records([record], exact_match, FilterConfig(), searching=False)
+    assert result.counts.dropped == {"forced": 1}
 
 
 def test_the_shortest_of_a_question_are_kept_and_the_others_are_surplus() -> None:
     long = coa(SEARCH, SEARCH, RIGHT, sample=0)
     wordy = coa("Well, " + SEARCH, RIGHT, sample=1)
     short = coa(SEARCH, RIGHT, sample=2)
-    kept = filter_records([long, wordy, short], exact_match, Limits(per_question=2), searching=True)
-    assert [record.sample for record in kept.records] == [2, 1]
-    assert kept.counts.dropped == {"surplus": 1}
+    result = filter_records(
+        [long, wordy, short], exact_match, FilterConfig(per_question=2), searching=True
+    )
+    assert [record.sample for record in result.records] == [2, 1]
+    assert result.counts.dropped == {"surplus": 1}
 
 
 def test_the_same_turn_is_kept_once() -> None:
     twice = [coa(SEARCH, RIGHT, sample=0), coa(SEARCH, RIGHT, sample=1)]
-    kept = filter_records(twice, exact_match, Limits(per_question=2), searching=True)
-    assert kept.counts.dropped == {"duplicate": 1}
+    result = filter_records(twice, exact_match, FilterConfig(per_question=2), searching=True)
+    assert result.counts.dropped == {"duplicate": 1}
 
 
 def test_any_scorer_may_say_what_is_right() -> None:
     record = coa(SEARCH, "</think>\\boxed{Anna Berg}")
     assert reasons([record]) == {"wrong": 1}
-    kept = filter_records([record], f1, Limits(least=0.6), searching=True)
-    assert kept.counts.kept == 1
+    result = filter_records([record], f1, FilterConfig(min_score=0.6), searching=True)
+    assert result.counts.kept == 1
 
 
 @pytest.mark.parametrize(
@@ -127,8 +133,8 @@ def test_data_is_written_in_the_prompt_that_the_trained_agent_is_asked_in() -> N
 
 def test_reasoning_that_the_model_opened_itself_is_not_opened_twice() -> None:
     record = cot("<think>\n" + RIGHT)
-    [kept] = filter_records([record], exact_match, Limits(), searching=False).records
-    assert turn_text(kept) == "<think>\n" + RIGHT
+    [chosen] = filter_records([record], exact_match, FilterConfig(), searching=False).records
+    assert turn_text(chosen) == "<think>\n" + RIGHT
 
 
 def test_a_smaller_draw_is_part_of_a_larger_one_and_keeps_the_order() -> None:
@@ -143,7 +149,7 @@ def test_a_smaller_draw_is_part_of_a_larger_one_and_keeps_the_order() -> None:
 def test_equal_episodes_make_equal_data_whatever_their_times() -> None:
     slow = msgspec.structs.replace(coa(SEARCH, RIGHT), seconds=9.0)
     made = [
-        filter_records([record], exact_match, Limits(), searching=True).records
+        filter_records([record], exact_match, FilterConfig(), searching=True).records
         for record in (coa(SEARCH, RIGHT), slow)
     ]
     assert msgspec.json.encode(made[0]) == msgspec.json.encode(made[1])

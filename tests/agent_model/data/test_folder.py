@@ -1,4 +1,4 @@
-"""The folder of synthesised data: what is damaged or half written is never read as good."""
+"""The folder of synthesised data: damaged or half-written data is never read."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from agent_model.data import folder
-from agent_model.data.filters import Counts, Limits
+from agent_model.data.config import FilterConfig
+from agent_model.data.filters import Counts
 from agent_model.data.folder import GoldSpec, SynthInfo, SynthSpec, read, write
 from autocoa_bench.errors import UserError
 from support.runs import answered
@@ -15,12 +16,12 @@ SPEC = SynthSpec(
     kind="coa",
     split="train",
     scorer="em",
-    limits=Limits(),
+    limits=FilterConfig(),
     count=9,
     seed=0,
     gold=GoldSpec((), (), (), 0),
 )
-INFO = SynthInfo(spec=SPEC, counts=Counts(1, 1, {}), made=1, written=1, shape={})
+INFO = SynthInfo(spec=SPEC, counts=Counts(1, 1, {}), chosen=1, written=1, shape={})
 ONE, TWO = ((answered(number, searches=1),) for number in (1, 2))
 
 
@@ -30,7 +31,7 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_was_written_is_read_back(place: Path) -> None:
+def test_written_data_is_read_back(place: Path) -> None:
     assert read(place).records == ONE
 
 
@@ -41,13 +42,13 @@ def test_data_that_was_changed_is_refused(place: Path) -> None:
         read(place)
 
 
-def test_data_that_is_gone_is_refused(place: Path) -> None:
+def test_missing_data_is_refused(place: Path) -> None:
     (place / "records.jsonl").unlink()
     with pytest.raises(UserError, match="cannot read"):
         read(place)
 
 
-def test_a_kill_between_the_two_files_is_told_and_mended_by_the_same_command(
+def test_a_kill_between_the_two_files_is_noticed_and_repaired_by_the_same_command(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replace_file = folder.replace_file
@@ -61,7 +62,7 @@ def test_a_kill_between_the_two_files_is_told_and_mended_by_the_same_command(
         patch.setattr(folder, "replace_file", killed)
         with pytest.raises(KeyboardInterrupt):
             write(place, INFO, TWO)
-    with pytest.raises(UserError, match="makes it anew"):
+    with pytest.raises(UserError, match="run the command that made it again"):
         read(place)
     write(place, INFO, TWO)
     assert read(place).records == TWO
@@ -75,7 +76,7 @@ def test_another_format_is_refused(place: Path) -> None:
 
 
 def test_other_limits_choose_anew_and_other_seeds_do_not(place: Path) -> None:
-    strict = msgspec.structs.replace(SPEC, limits=Limits(actions=1), count=1)
+    strict = msgspec.structs.replace(SPEC, limits=FilterConfig(max_actions=1), count=1)
     write(place, msgspec.structs.replace(INFO, spec=strict), TWO)
     seeded = msgspec.structs.replace(SPEC, seed=1)
     with pytest.raises(UserError, match="seed: 0 -> 1"):

@@ -183,7 +183,7 @@ def test_gold_data_of_other_questions_is_refused_before_anything_is_taught(
 def test_a_file_that_synth_did_not_make_is_not_overwritten(cli: Cli, own_cache: None) -> None:
     Path("mine").mkdir()
     Path("mine/records.jsonl").write_text("")
-    refused(cli("coa", *TOWNS, "--out", "mine"), "did not make")
+    refused(cli("coa", *TOWNS, "--out", "mine"), "is not from synth")
 
 
 @pytest.mark.parametrize(

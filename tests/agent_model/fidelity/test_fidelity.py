@@ -13,7 +13,8 @@ import typer
 
 from agent_model.commands import fidelity
 from agent_model.data import folder
-from agent_model.data.filters import Counts, Limits
+from agent_model.data.config import FilterConfig
+from agent_model.data.filters import Counts
 from agent_model.data.folder import SynthInfo, SynthSpec
 from agent_model.data.gold_teacher import gold_episodes
 from agent_model.dialects.agent import Agent
@@ -455,8 +456,8 @@ def test_a_file_of_records_counts_the_latest_of_a_key_and_no_torn_line(
 
 
 def test_a_folder_that_synth_made_is_read(tmp_path: Path, taught: list[Record]) -> None:
-    spec = SynthSpec(kind="coa", split="train", scorer="em", limits=Limits(), count=9, seed=0)
-    made = SynthInfo(spec=spec, counts=Counts(8, 8, {}), made=8, written=8, shape={})
+    spec = SynthSpec(kind="coa", split="train", scorer="em", limits=FilterConfig(), count=9, seed=0)
+    made = SynthInfo(spec=spec, counts=Counts(8, 8, {}), chosen=8, written=8, shape={})
     folder.write(tmp_path, made, taught)
     assert list(read_records(tmp_path)) == taught
 
