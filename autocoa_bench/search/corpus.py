@@ -62,6 +62,7 @@ def open_corpus(name: str) -> Corpus:
 
     Raises UserError for an unknown name and for a file that is not a corpus, naming the row.
     """
+    # The copy is cached by content, so that a moved or renamed file is not read again.
     path = corpus_file(name)
     sha256 = fingerprint(path)
     label = name if name in registry.names("corpora") else path.name
@@ -143,6 +144,7 @@ def _write_copy(path: Path, folder: Path) -> None:
     """Write the passages of a file to a cache folder, with the byte offset of each."""
     import numpy as np
 
+    # A packed array, because a list of ints would take several times the memory.
     offsets = array("q", [0])
     encoder = msgspec.json.Encoder()
     with (folder / "passages.jsonl").open("wb") as file:

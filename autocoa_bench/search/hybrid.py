@@ -25,6 +25,7 @@ def fuse(rankings: Sequence[Sequence[Passage]], top_k: int, k: int = RRF_K) -> t
     scores: defaultdict[str, float] = defaultdict(float)
     passages: dict[str, Passage] = {}
     for ranking in rankings:
+        # A passage that a ranking repeats counts once, at its best rank.
         for rank, identifier in enumerate(dict.fromkeys(passage.id for passage in ranking), 1):
             scores[identifier] += 1 / (k + rank)
         for passage in ranking:

@@ -119,6 +119,7 @@ class CachedSearch:
                 "insert or replace into results values (?, ?, ?)",
                 (key, content, zlib.crc32(content)),
             )
+            # Row ids grow with every write, so the largest one tells the age of a row.
             if self._writes % _TRIM_EVERY == 0:
                 self._database.execute(
                     "delete from results where rowid <= (select max(rowid) from results) - ?",

@@ -95,6 +95,7 @@ class ResultFormat:
         self._closing = observation[body_end:]
         before_title, _, rest = body.partition(_TITLES[0])
         between = rest.partition(_TEXTS[0])[0]
+        # The dialect showed the first result, so a 1 before its title is the rank.
         next_result = re.escape(before_title).replace("1", r"\d+", 1)
         head = re.escape(before_title).replace("1", r"(?P<rank>\d+)", 1)
         self._results = re.compile(

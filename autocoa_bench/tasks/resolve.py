@@ -113,6 +113,7 @@ def _is_path(name: str) -> bool:
 
 def _file_task(path: Path, names: set[str]) -> FileTask:
     task = FileTask(path)
+    # Records are keyed by task name, so two tasks of a run cannot share one.
     if task.info.name in names:
         task = FileTask(path, f"{path.resolve().parent.name}-{task.info.name}")
     if task.info.name in names:

@@ -74,6 +74,7 @@ class HNSW:
         return nearest
 
     def _build(self, folder: Path) -> None:
+        # Vectors have length 1, so the inner product orders them as the cosine does.
         metric = self._faiss.METRIC_INNER_PRODUCT
         index = self._faiss.IndexHNSWFlat(self._vectors.shape[1], _LINKS, metric)
         index.hnsw.efConstruction = _BUILD_BREADTH

@@ -87,6 +87,7 @@ class Lucene(BatchedSearch):
         self._searcher.close()
 
     def _hits(self, queries: list[str], top_k: int) -> list[Sequence[Any]]:
+        # Anserini's batch search starts threads, which a single query does not repay.
         if len(queries) == 1:
             return [self._searcher.search(queries[0], top_k)]
         texts, names = (self._java.java_class("java.util.ArrayList")() for _ in range(2))
