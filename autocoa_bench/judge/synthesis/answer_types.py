@@ -1,22 +1,33 @@
-"""What an answer is (a date, a number, yes or no, a person, a place), read from its text."""
+"""The type of an answer (a date, a number, a person, a place) and its meaning."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
 
-Kind = Literal["yes-no", "date", "year", "number", "person", "place", "list", "name", "words"]
+AnswerType = Literal["yes-no", "date", "year", "number", "person", "place", "list", "name", "words"]
 
 MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
     *("August", "September", "October", "November", "December"),
 )
+WORDS = Path(__file__).parent / "words"
+PHRASES: dict[str, list[str]] = tomllib.loads((WORDS / "phrases.toml").read_text(encoding="utf-8"))
+"""The lists of words/phrases.toml."""
 
-_WORDS = Path(__file__).parent / "words"
+YEAR = re.compile(r"1\d{3}|20\d\d")
+
+
+def alternatives(*lists: str) -> str:
+    """A regular expression's alternatives: the words of the lists."""
+    return "|".join(re.escape(word) for name in lists for word in PHRASES[name])
+
+
 _MONTH = "|".join(MONTHS)
 _DATES = (
     re.compile(rf"(?:on )?(?P<day>\d{{1,2}}) (?P<month>{_MONTH}),? (?P<year>\d{{4}})"),
@@ -27,33 +38,15 @@ _NUMBER = re.compile(
     r"(?P<figure>\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?)"
     r"(?P<after>(?: (?:million|billion))?(?: [\w.-]+){0,4})"
 )
-_ONES = (
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
-    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"),
-    *("eighteen", "nineteen"),
-)
-_TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-_ORDINALS = (
-    *("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"),
-    *("tenth", "eleventh", "twelfth"),
-)
-_PEOPLE = re.compile(
+_PERSON = re.compile(
     r"^(who|whom)\b|\b(by|with|to|for|after|under|of|from) whom\b"
-    r"|\b(which|what|name the|this)( [\w'-]+){0,4} (person|man|woman|actor|actress|singer|director"
-    r"|author|writer|player|artist|musician|composer|politician|rapper|comedian|producer|coach"
-    r"|king|queen|president|mayor|poet|novelist|general|founder|senator|architect|footballer)\b",
+    rf"|\b(which|what|name the|this)( [\w'-]+){{0,4}} ({alternatives('person_nouns')})\b",
     re.IGNORECASE,
 )
-_PLACES = re.compile(
-    r"\b(where|city|town|country|state|county|village|province|region|island|location|place of"
-    r"|birthplace|continent)\b",
-    re.IGNORECASE,
-)
+_PLACE = re.compile(rf"\b({alternatives('place_nouns')})\b", re.IGNORECASE)
+_NO_PERSON = re.compile(rf"\b({alternatives('no_person')})\b", re.IGNORECASE)
 _CAPITALISED = re.compile(r"[A-ZÀ-Þ][\w.'’-]*")
-_NO_NAME = re.compile(
-    r"\b(the|of|and|for|in|film|university|company|county|band|club|records|press)\b",
-    re.IGNORECASE,
-)
+_NUMBERS, _ORDINALS = PHRASES["numbers"], PHRASES["ordinals"]
 
 
 class AnswerDate(Struct, frozen=True):
@@ -65,53 +58,54 @@ class AnswerDate(Struct, frozen=True):
 
 
 class Number(Struct, frozen=True):
-    """A number with what stands around it: currency or "about" before, unit and so on after."""
+    """A number with its context: currency or "about" before it, the unit and so on after it."""
 
     before: str
     value: float
     after: str
 
 
-def kind_of(question: str, gold: str) -> Kind:
-    """What a gold is, by its own form and what is asked."""
+def answer_type(question: str, gold: str) -> AnswerType:
+    """The type of a gold, by its own form and by the question."""
     if gold.lower().strip(".") in ("yes", "no"):
         return "yes-no"
     if read_date(gold):
         return "date"
-    if re.fullmatch(r"1\d{3}|20\d\d", gold):
+    if YEAR.fullmatch(gold):
         return "year"
-    if read_number(gold) or gold.lower() in _ONES or gold.lower() in _ORDINALS:
+    if read_number(gold) or gold.lower() in (*_NUMBERS, *_ORDINALS):
         return "number"
-    if len(items(gold)) > 1:
+    if len(list_items(gold)) > 1:
         return "list"
     words = gold.split()
-    named = all(_CAPITALISED.fullmatch(word) for word in words)
-    if gold in nations() or (_PLACES.search(question) and named and not _PEOPLE.search(question)):
+    capitalised = all(_CAPITALISED.fullmatch(word) for word in words)
+    asks_person = _PERSON.search(question)
+    if gold in nations() or (_PLACE.search(question) and capitalised and not asks_person):
         return "place"
-    if named and 2 <= len(words) <= 4 and _PEOPLE.search(question) and not _NO_NAME.search(gold):
+    if capitalised and 2 <= len(words) <= 4 and asks_person and not _NO_PERSON.search(gold):
         return "person"
     return "name" if gold[:1].isupper() or gold[:1] == '"' else "words"
 
 
 def read_date(text: str) -> AnswerDate | None:
-    """The day that a text is."""
+    """The day that a text consists of."""
     for form in _DATES:
-        if found := form.fullmatch(text.strip().rstrip(".")):
-            month = MONTHS.index(found["month"]) + 1
-            return AnswerDate(int(found["day"]), month, int(found["year"]))
+        if match := form.fullmatch(text.strip().rstrip(".")):
+            month = MONTHS.index(match["month"]) + 1
+            return AnswerDate(int(match["day"]), month, int(match["year"]))
     return None
 
 
 def read_number(text: str) -> Number | None:
-    """The number that a text is, with its unit; no year, no date."""
-    found = _NUMBER.fullmatch(text.strip().rstrip("."))
-    if found is None or read_date(text) or re.fullmatch(r"1\d{3}|20\d\d", found["figure"]):
+    """The number, with its unit, that a text consists of; years and dates are none."""
+    match = _NUMBER.fullmatch(text.strip().rstrip("."))
+    if match is None or read_date(text) or YEAR.fullmatch(match["figure"]):
         return None
-    return Number(found["before"], float(found["figure"].replace(",", "")), found["after"])
+    return Number(match["before"], float(match["figure"].replace(",", "")), match["after"])
 
 
 def figure(value: float, separator: str = ",") -> str:
-    """A number in digits, thousands separated."""
+    """A number in digits, with thousands separated."""
     whole = int(value)
     return f"{whole:,}".replace(",", separator) if whole == value else f"{value:g}"
 
@@ -119,21 +113,21 @@ def figure(value: float, separator: str = ",") -> str:
 def spelled(value: int) -> str:
     """A number below 1,000 in words."""
     if value < 20:
-        return _ONES[value]
+        return _NUMBERS[value]
     if value < 100:
         ones = value % 10
-        return _TENS[value // 10] + (f"-{_ONES[ones]}" if ones else "")
+        return PHRASES["tens"][value // 10 - 2] + (f"-{_NUMBERS[ones]}" if ones else "")
     rest = value % 100
-    return f"{_ONES[value // 100]} hundred" + (f" and {spelled(rest)}" if rest else "")
+    return f"{_NUMBERS[value // 100]} hundred" + (f" and {spelled(rest)}" if rest else "")
 
 
 def unspelled(text: str) -> int | None:
-    """The number below 1,000 that words are."""
-    return _by_words().get(text.lower().strip().rstrip("."))
+    """The number below 1,000 that a text gives in words."""
+    return _spelled_numbers().get(text.lower().strip().rstrip("."))
 
 
 @cache
-def _by_words() -> dict[str, int]:
+def _spelled_numbers() -> dict[str, int]:
     return {spelled(value): value for value in range(1000)}
 
 
@@ -144,29 +138,29 @@ def ordinal(value: int) -> str:
 
 
 def ordinal_word(value: int) -> str | None:
-    """First to twelfth."""
+    """First to twelfth; None beyond."""
     return _ORDINALS[value - 1] if 1 <= value <= len(_ORDINALS) else None
 
 
 def read_ordinal(text: str) -> int | None:
-    """What place a text is: "third", "3rd"."""
+    """The value of an ordinal: "third", "3rd"."""
     lower = text.lower().strip().rstrip(".")
     if lower in _ORDINALS:
         return _ORDINALS.index(lower) + 1
-    found = re.fullmatch(r"(\d+)(?:st|nd|rd|th)", lower)
-    return int(found[1]) if found else None
+    match = re.fullmatch(r"(\d+)(?:st|nd|rd|th)", lower)
+    return int(match[1]) if match else None
 
 
-def within(text: str) -> tuple[str, str] | None:
-    """The place and what it lies in that a text is: ("Denver", "Colorado")."""
+def split_place(text: str) -> tuple[str, str] | None:
+    """A place and its surroundings, if these are a known state or country: Denver, Colorado."""
     place, comma, around = text.partition(", ")
     last = around.rpartition(", ")[2]
-    known = last in nations() or any(last in row[1:] for row in table("regions"))
-    return (place, around) if comma and place[:1].isupper() and known else None
+    is_known = last in nations() or any(last in row[1:] for row in table("regions"))
+    return (place, around) if comma and place[:1].isupper() and is_known else None
 
 
-def items(text: str) -> list[str]:
-    """The items of "A, B and C"; the whole text where it is no list of names."""
+def list_items(text: str) -> list[str]:
+    """The items of "A, B and C"; the text itself if it is no list of names."""
     parts = [part.strip() for part in re.split(r", and | and |, ", text)]
     is_list = " and " in text and all(_CAPITALISED.match(part) for part in parts if part)
     short = all(0 < len(part.split()) <= 4 for part in parts)
@@ -175,20 +169,19 @@ def items(text: str) -> list[str]:
 
 @cache
 def table(name: str) -> tuple[tuple[str, ...], ...]:
-    """The rows of one of this package's tables of words."""
-    lines = (_WORDS / f"{name}.tsv").read_text(encoding="utf-8").splitlines()
+    """The rows of a table of words/."""
+    lines = (WORDS / f"{name}.tsv").read_text(encoding="utf-8").splitlines()
     return tuple(tuple(line.split("\t")) for line in lines if line and not line.startswith("#"))
 
 
 @cache
 def nations() -> dict[str, str]:
-    """The country that a name, an adjective or an alias is of."""
+    """The country for each name, adjective and alias."""
     return {word: row[0] for row in table("nations") for word in row}
 
 
 def meaning(text: str) -> str:
-    """A key that is equal for answers that these tables and formats know to be the same."""
-    bare = _bare(text)
+    """A key that is equal for answers that the tables and formats here identify as the same."""
     if date := read_date(text):
         return f"{date.year}-{date.month}-{date.day}"
     if (place := read_ordinal(text)) is not None:
@@ -198,6 +191,7 @@ def meaning(text: str) -> str:
         return f"{number.value:g}"
     if (value := unspelled(text)) is not None:
         return f"{value:g}"
+    bare = _bare(text)
     return _meanings().get(bare, bare)
 
 

@@ -1,4 +1,4 @@
-"""The folder of a judge's training data: records.jsonl, and verdicts.json that says what it is."""
+"""The folder of a judge's training data: records.jsonl, and verdicts.json that describes it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from autocoa_bench.util.json_lines import replace_file
 from autocoa_bench.util.row_reader import read_rows, row_error
 
 SOLVER = "judge"
-"""What the records name as their solver."""
+"""The solver that the records name."""
 
 
 class VerdictDataConfig(Struct, frozen=True, kw_only=True):
-    """What a person asked for: at most `count` answers to questions of the train split of
-    `tasks`, less those that stand in a file of `exclude`."""
+    """At most `count` answers to questions of the train split of `tasks`.
+
+    Questions in a file of `exclude` are left out.
+    """
 
     tasks: str
     count: int
@@ -36,8 +38,8 @@ class VerdictDataConfig(Struct, frozen=True, kw_only=True):
 class VerdictDataInfo(Struct, frozen=True, kw_only=True):
     """The content of verdicts.json.
 
-    Of the tasks' `questions`, `excluded` stand in an excluded file. `right` and `wrong` count the
-    answers by what made them. `sha256` is of records.jsonl.
+    `questions` counts those of the tasks, `excluded` those among them that were left out. `right`
+    and `wrong` count the answers by method. `sha256` is the hash of records.jsonl.
     """
 
     tasks: tuple[str, ...]
@@ -50,73 +52,38 @@ class VerdictDataInfo(Struct, frozen=True, kw_only=True):
     sha256: str
 
 
-def build(order: VerdictDataConfig, out: Path) -> VerdictDataInfo:
-    """Make the data and write its folder, whole.
+def build(config: VerdictDataConfig, out: Path) -> VerdictDataInfo:
+    """Generate the data and write it to the folder `out`.
 
-    Raises UserError for tasks without a train split, for files that cannot be read or written,
-    and where nothing can be made.
+    Raises UserError if a task has no train split, a file cannot be read or written, or no answer
+    can be generated.
     """
     if (out / "records.jsonl").exists() and not (out / "verdicts.json").exists():
-        raise UserError(f"'{out}' holds records that `verdicts` did not make; give another --out")
-    tasks = resolve(order.tasks)
-    questions = [question for task in tasks for question in task.load("train")]
-    kept = apart(questions, (text for file in order.exclude for text in _texts(file)))
-    made = list(labelled_answers(kept, sample(kept, order.count // 2, order.seed), order.seed))
-    if not made:
         raise UserError(
-            f"'{order.tasks}' gives no answer ({len(questions)} questions, "
-            f"{len(questions) - len(kept)} of them excluded); give other --tasks"
+            f"'{out}' holds records that `verdicts` did not make; give another folder as --out"
         )
-    content = b"".join(msgspec.json.encode(each) + b"\n" for each in _records(made))
+    tasks = resolve(config.tasks)
+    questions = [question for task in tasks for question in task.load("train")]
+    texts = (text for file in config.exclude for text in _question_texts(file))
+    included = without_excluded(questions, texts)
+    sampled = sample(included, config.count // 2, config.seed)
+    answers = list(labelled_answers(included, sampled, config.seed))
+    if not answers:
+        raise UserError(
+            f"'{config.tasks}' gives no answer ({len(questions)} questions, "
+            f"{len(questions) - len(included)} of them excluded); give other --tasks"
+        )
+    content = b"".join(msgspec.json.encode(record(answer)) + b"\n" for answer in answers)
     info = VerdictDataInfo(
         tasks=tuple(task.info.name for task in tasks),
         prompt=brief().name,
-        seed=order.seed,
+        seed=config.seed,
         questions=len(questions),
-        excluded=len(questions) - len(kept),
-        right=_counts(made, verdict=True),
-        wrong=_counts(made, verdict=False),
+        excluded=len(questions) - len(included),
+        right=_counts(answers, verdict=True),
+        wrong=_counts(answers, verdict=False),
         sha256=hashlib.sha256(content).hexdigest(),
     )
-    _write(out, info, content)
-    return info
-
-
-def apart(questions: Sequence[Question], excluded: Iterable[str]) -> list[Question]:
-    """The questions whose words are not those of an excluded one, whatever case or punctuation."""
-    words = {normalise(text) for text in excluded}
-    return [question for question in questions if normalise(question.text) not in words]
-
-
-def record(example: LabelledAnswer, number: int) -> Record:
-    """An example as a trajectory of one step: the judge's prompt, and the verdict as its reply."""
-    reply = f"Verdict: {'correct' if example.verdict else 'incorrect'}"
-    step = Step("answer", reply, argument=reply)
-    opening = brief().opening(example.question.text, example.golds, example.answer)
-    trajectory = Trajectory(SOLVER, opening, "", (step,), reply, "answered")
-    question = msgspec.structs.replace(example.question, kind=example.made, hops=())
-    return Record(question, number, trajectory)
-
-
-def _records(made: Sequence[LabelledAnswer]) -> Iterable[Record]:
-    for example in made:
-        yield record(example, int(example.verdict))
-
-
-def _texts(file: Path) -> Iterable[str]:
-    for number, row in read_rows(file):
-        text = row.get("question")
-        if not isinstance(text, str):
-            raise row_error(file, number, "it has no 'question'; give a file of questions")
-        yield text
-
-
-def _counts(made: Sequence[LabelledAnswer], *, verdict: bool) -> dict[str, int]:
-    counted = Counter(each.made for each in made if each.verdict is verdict)
-    return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _write(out: Path, info: VerdictDataInfo, content: bytes) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         replace_file(out / "records.jsonl", content)
@@ -124,3 +91,36 @@ def _write(out: Path, info: VerdictDataInfo, content: bytes) -> None:
         replace_file(out / "verdicts.json", text + b"\n")
     except OSError as error:
         raise UserError(f"cannot write to '{out}': {error.strerror}") from None
+    return info
+
+
+def without_excluded(questions: Sequence[Question], excluded: Iterable[str]) -> list[Question]:
+    """The questions that are not excluded, which ignores case, punctuation and articles."""
+    texts = {normalise(text) for text in excluded}
+    return [question for question in questions if normalise(question.text) not in texts]
+
+
+def record(answer: LabelledAnswer) -> Record:
+    """A labelled answer as a trajectory of one step: the judge's prompt, and its verdict as reply.
+
+    The sample number is 1 for a right answer and 0 for a wrong one.
+    """
+    reply = f"Verdict: {'correct' if answer.verdict else 'incorrect'}"
+    step = Step("answer", reply, argument=reply)
+    opening = brief().opening(answer.question.text, answer.golds, answer.answer)
+    trajectory = Trajectory(SOLVER, opening, "", (step,), reply, "answered")
+    question = msgspec.structs.replace(answer.question, kind=answer.method, hops=())
+    return Record(question, int(answer.verdict), trajectory)
+
+
+def _question_texts(file: Path) -> Iterable[str]:
+    for number, row in read_rows(file):
+        text = row.get("question")
+        if not isinstance(text, str):
+            raise row_error(file, number, "it has no 'question'; give a file of questions")
+        yield text
+
+
+def _counts(answers: Sequence[LabelledAnswer], *, verdict: bool) -> dict[str, int]:
+    counts = Counter(answer.method for answer in answers if answer.verdict is verdict)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

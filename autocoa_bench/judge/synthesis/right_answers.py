@@ -1,7 +1,7 @@
-"""Other forms of a right answer: each function gives one that means the same, or None.
+"""Other forms of a right answer. Each function returns one with the same meaning, or None.
 
-`FORMS` names them. A form takes what was asked, the gold and rng; it never looks anything up but
-in this package's tables, so what it gives is as true of invented names as of real ones.
+A form looks nothing up outside this package's tables, so that its answers are as true of invented
+names as of real ones.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from random import Random
 
 from autocoa_bench.judge.synthesis.answer_types import (
     MONTHS,
+    PHRASES,
+    alternatives,
+    answer_type,
     figure,
-    items,
-    kind_of,
+    list_items,
     nations,
     ordinal,
     ordinal_word,
@@ -23,54 +25,30 @@ from autocoa_bench.judge.synthesis.answer_types import (
     read_number,
     read_ordinal,
     spelled,
+    split_place,
     table,
     unspelled,
-    within,
 )
 
 Form = Callable[[str, str, Random], str | None]
-"""(question, gold, rng) to an answer, or None where the form does not apply."""
+"""(question, gold, rng) to an answer, or to None where the form does not apply."""
 
-_QUALIFIERS = ("Jr.", "Sr.", "Jr", "III", "II")
-_TITLES = ("Dr.", "Mr.", "Ms.", "Sir", "Professor")
-_TAILS = re.compile(
-    r"(.+?) (?:Company|Corporation|Inc\.|Ltd\.|Limited|Group|River|County|Prize|Award|Island"
-    r"|Stadium|Press|Records|Insurance|Airways|magazine|band|Festival)"
-)
-_YES = (
-    *("Yes.", "yes", "Yes, they {verb}", "Yes, both {verb}.", "Correct, yes", "Yes, that is right"),
-    *("Yes, this is the case.", "They {verb}", "both of them"),
-)
-_NO = (
-    *("No.", "no", "No, they {verb} not", "No, they differ.", "No, not both.", "They {verb} not"),
-    *("No, only one of them.", "No, that is not the case.", "they {verb}n't"),
-)
-_THING = re.compile(
-    r"\b(?:which|what|this) (?P<phrase>(?:[\w'-]+ ){0,4}?(?P<head>film|song|album|band|novel|book"
-    r"|series|show|magazine|company|team|group|game|station|river|airline|club|play|award|mountain"
-    r"|festival|journal|brand|label|publisher|city|town|state|county|country|village|island|actor"
-    r"|actress|singer|director|author|writer|player|artist|musician|composer|politician|rapper"
-    r"|comedian|producer|coach|king|president|university|college|school|musical|opera|league"
-    r"|hotel|museum|party|district|castle|church|network|character|drummer|guitarist|poet))\b",
+_NAME_WITH_ENDING = re.compile(rf"(.+?) (?:{alternatives('name_endings')})")
+_NAMED_THING = re.compile(
+    r"\b(?:which|what|this) (?P<phrase>(?:[\w'-]+ ){0,4}?"
+    rf"(?P<head>{alternatives('thing_nouns')}))\b",
     re.IGNORECASE,
 )
-_VERB = re.compile(r"\b(is|was|are|were|did|does|do|has|had|the|of|in|on|a|an)\b")
-_QUALIFYING = ("professional", "former", "retired", "famous", "about", "around", "approximately")
-_UNITS = {
-    "ft": "feet", "feet": "ft", "km": "kilometres", "kilometres": "km", "m": "metres",
-    "metres": "m", "meters": "metres", "miles": "mi", "kg": "kilograms", "acre": "acres",
-    "acres": "acre", "mph": "miles per hour", "square kilometres": "km²", "years": "yrs",
-    "minutes": "min", "per cent": "%", "percent": "%",
-}  # fmt: skip
+_FUNCTION_WORD = re.compile(r"\b(is|was|are|were|did|does|do|has|had|the|of|in|on|a|an)\b")
 
 
-def exact(question: str, gold: str, rng: Random) -> str | None:  # noqa: ARG001 - a Form
+def exact(question: str, gold: str, rng: Random) -> str | None:
     """The gold itself."""
     return gold
 
 
-def bare(question: str, gold: str, rng: Random) -> str | None:  # noqa: ARG001
-    """Less or other punctuation, case and articles: what exact match calls the same."""
+def bare(question: str, gold: str, rng: Random) -> str | None:
+    """Other punctuation, case and articles, which exact match ignores."""
     options = [gold.lower(), f"{gold}.", gold.strip("\"'."), gold.upper(), gold.title()]
     if gold[:1].isupper() and not gold.startswith("The "):
         options.append(f"the {gold}")
@@ -79,94 +57,80 @@ def bare(question: str, gold: str, rng: Random) -> str | None:  # noqa: ARG001
     return rng.choice(options)
 
 
-def plain_letters(question: str, gold: str, rng: Random) -> str | None:  # noqa: ARG001
-    """Without accents."""
+def plain_letters(question: str, gold: str, rng: Random) -> str | None:
+    """The gold without accents."""
     split = unicodedata.normalize("NFKD", gold)
     text = "".join(char for char in split if not unicodedata.combining(char))
     return text if text != gold else None
 
 
-def misspelt(question: str, gold: str, rng: Random) -> str | None:  # noqa: ARG001
-    """A slip of one letter in a long name: the name stays recognisable."""
-    places = list(re.finditer(r"[A-Za-z]{7,}", gold))
-    if not places or any(char.isdigit() for char in gold):
+def misspelt(question: str, gold: str, rng: Random) -> str | None:
+    """A slip of one letter in a long name, which stays recognisable."""
+    names = list(re.finditer(r"[A-Za-z]{7,}", gold))
+    if not names or any(char.isdigit() for char in gold):
         return None
-    found = rng.choice(places)
-    at = rng.randrange(found.start() + 2, found.end() - 2)
+    name = rng.choice(names)
+    at = rng.randrange(name.start() + 2, name.end() - 2)
     if gold[at] == gold[at + 1]:
         return gold[:at] + gold[at + 1 :]
     swapped = gold[:at] + gold[at + 1] + gold[at] + gold[at + 2 :]
     return rng.choice((swapped, gold[: at + 1] + gold[at:]))
 
 
-def date_format(question: str, gold: str, rng: Random) -> str | None:  # noqa: ARG001
+def date_format(question: str, gold: str, rng: Random) -> str | None:
     """The same day in another format."""
     date = read_date(gold)
     if date is None:
         return None
     day, month, year = date.day, MONTHS[date.month - 1], date.year
     forms = [
-        f"{day} {month} {year}",
-        f"{month} {day}, {year}",
-        f"{month} {ordinal(day)}, {year}",
-        f"the {ordinal(day)} of {month} {year}",
-        f"{year}-{date.month:02}-{day:02}",
-        f"{month[:3]} {day}, {year}",
-        f"{day} {month[:3]} {year}",
-        f"{day:02}.{date.month:02}.{year}",
-        f"{month} {day} {year}",
-        f"on {month} {day}, {year}",
+        *(f"{day} {month} {year}", f"{month} {day}, {year}", f"{month} {ordinal(day)}, {year}"),
+        *(f"the {ordinal(day)} of {month} {year}", f"{year}-{date.month:02}-{day:02}"),
+        *(f"{month[:3]} {day}, {year}", f"{day} {month[:3]} {year}"),
+        *(f"{day:02}.{date.month:02}.{year}", f"{month} {day} {year}", f"on {month} {day}, {year}"),
     ]
     return rng.choice(forms)
 
 
 def fuller_date(question: str, gold: str, rng: Random) -> str | None:
-    """A year with a day in it: says the year and more."""
-    if kind_of(question, gold) != "year":
+    """A date in the gold's year, or the year with words around it."""
+    if answer_type(question, gold) != "year":
         return None
-    month = rng.choice(MONTHS)
-    day = rng.randint(1, 28)
-    return rng.choice(
-        (f"{month} {gold}", f"{day} {month} {gold}", f"{month} {day}, {gold}", f"in {gold}",
-         f"the year {gold}", f"{gold} AD", f"in {month} {gold}")
-    )  # fmt: skip
+    month, day = rng.choice(MONTHS), rng.randint(1, 28)
+    forms = [
+        *(f"{month} {gold}", f"{day} {month} {gold}", f"{month} {day}, {gold}", f"in {gold}"),
+        *(f"the year {gold}", f"{gold} AD", f"in {month} {gold}"),
+    ]
+    return rng.choice(forms)
 
 
 def number_format(question: str, gold: str, rng: Random) -> str | None:
-    """The same number in words, digits or with other separators, units or currency."""
-    value = unspelled(gold)
-    if value is not None:
-        return rng.choice((str(value), f"{value} in total", f"{spelled(value)} ({value})"))
+    """The same number in words, in digits, or with other separators, units or currency."""
+    small = unspelled(gold)
+    if small is not None:
+        return rng.choice((str(small), f"{small} in total", f"{spelled(small)} ({small})"))
     place = read_ordinal(gold)
     if place is not None:
         word = ordinal_word(place) or f"number {place}"
         return rng.choice((ordinal(place), f"the {ordinal(place)}", f"number {place}", word))
     number = read_number(gold)
-    return None if number is None else _number_form(question, gold, rng)
-
-
-def _number_form(question: str, gold: str, rng: Random) -> str | None:
-    number = read_number(gold)
-    assert number is not None
+    if number is None:
+        return None
+    value, unit, after = number.value, number.after.strip(), number.after
     currency = number.before[-1:] if number.before[-1:] in "$£€" else ""
-    before, unit = number.before.removesuffix(currency), number.after.strip()
-    value = number.value
-    options = [
-        f"{before}{currency}{figure(value, '')}{number.after}",
-        f"{before}{currency}{figure(value, ',')}{number.after}",
-    ]
+    before = number.before.removesuffix(currency)
+    options = [f"{before}{currency}{figure(value, '')}{after}"]
+    options.append(f"{before}{currency}{figure(value, ',')}{after}")
     if value == int(value) and value < 1000:
-        options.append(f"{before}{spelled(int(value))}{number.after}")
+        options.append(f"{before}{spelled(int(value))}{after}")
     if currency:
         name = {"$": "dollars", "£": "pounds", "€": "euros"}[currency]
-        options.append(f"{before}{figure(value)}{number.after} {name}")
-    scale = {"million": 1e6, "billion": 1e9}.get(unit)
-    if scale:
+        options.append(f"{before}{figure(value)}{after} {name}")
+    if scale := {"million": 1e6, "billion": 1e9}.get(unit):
         options.append(f"{before}{currency}{figure(round(value * scale))}")
     elif not unit and value >= 1e6 and value % 1e5 == 0:
         options.append(f"{before}{currency}{value / 1e6:g} million")
-    if unit in _UNITS:
-        options.append(f"{before}{figure(value)} {_UNITS[unit]}")
+    options += [f"{before}{figure(value)} {name}" for key, name in table("units") if key == unit]
     if number.before.strip() and not currency:
         options.append(gold.removeprefix(number.before))
     counted = re.search(r"how many (\w+)", question, re.IGNORECASE)
@@ -179,26 +143,26 @@ def _number_form(question: str, gold: str, rng: Random) -> str | None:
 
 def person_form(question: str, gold: str, rng: Random) -> str | None:
     """A person's name fuller or shorter: middle names, initials, titles, short forms."""
-    if kind_of(question, gold) != "person":
+    if answer_type(question, gold) != "person":
         return None
-    *given, last = [word for word in gold.split() if word not in _QUALIFIERS]
-    if not given:
+    *first_names, last = [word for word in gold.split() if word not in PHRASES["suffixes"]]
+    if not first_names:
         return None
-    first = given[0]
+    first = first_names[0]
     initial = rng.choice("ABCDEFGHJKLMNPRSTW")
-    middle = rng.choice(("James", "Marie", "Lee", "Ann", "Edward", "Louise", "Paul", "Jane"))
+    middle = rng.choice(PHRASES["middle_names"])
     options = [
-        f"{last}, {first}",
-        f"{first} {initial}. {last}",
-        f"{first} {middle} {last}",
-        f"{rng.choice(_TITLES)} {gold}",
-        f"{first[0]}. {last}",
-        last,
+        *(f"{last}, {first}", f"{first} {initial}. {last}", f"{first} {middle} {last}"),
+        *(f"{rng.choice(PHRASES['titles'])} {gold}", f"{first[0]}. {last}", last),
         f"{gold} (born {rng.randint(1900, 1990)})",
     ]
-    if len(given) > 1:
-        options += [f"{first} {last}", f"{first} {given[1][0]}. {last}", f"{given[0]} {last}"] * 2
-    if len(gold.split()) > len(given) + 1:
+    if len(first_names) > 1:
+        options += [
+            f"{first} {last}",
+            f"{first} {first_names[1][0]}. {last}",
+            f"{first} {last}",
+        ] * 2
+    if len(gold.split()) > len(first_names) + 1:
         options.append(f"{first} {last}")
     options += [f"{short} {last}" for name, short in table("nicknames") if name == first] * 3
     options += [f"{name} {last}" for name, short in table("nicknames") if short == first] * 3
@@ -206,60 +170,59 @@ def person_form(question: str, gold: str, rng: Random) -> str | None:
 
 
 def place_form(question: str, gold: str, rng: Random) -> str | None:
-    """A place fuller or shorter: with its state or country, or without."""
-    cities = {row[0]: row[1:] for row in table("regions")}
-    if gold in cities:
+    """A place with its state or country, or without."""
+    regions = table("regions")
+    if gold in (cities := {row[0]: row[1:] for row in regions}):
         state, short, country = cities[gold]
-        return rng.choice(
-            (f"{gold}, {state}", f"{gold}, {short}", f"{gold}, {country}", f"{gold} in {state}",
-             f"{gold}, {state}, {country}", f"the city of {gold}", f"{gold} ({state})")
-        )  # fmt: skip
-    states = {row[1]: row[2] for row in table("regions") if row[3] == "United States"}
-    if around := within(gold):
-        city, rest = around
-        options = [city, f"{city} ({rest})", f"{city} in {rest}", f"{city} {rest}"]
-        last = rest.rpartition(", ")[2]
+        options = [
+            *(f"{gold}, {state}", f"{gold}, {short}", f"{gold}, {country}", f"{gold} in {state}"),
+            *(f"{gold}, {state}, {country}", f"the city of {gold}", f"{gold} ({state})"),
+        ]
+        return rng.choice(options)
+    if parts := split_place(gold):
+        city, around = parts
+        options = [city, f"{city} ({around})", f"{city} in {around}", f"{city} {around}"]
+        states = {row[1]: row[2] for row in regions if row[3] == "United States"}
+        last = around.rpartition(", ")[2]
         if last in states:
             options += [f"{city}, {states[last]}", f"{gold}, USA", f"{gold}, United States"]
         return rng.choice(options)
-    if kind_of(question, gold) != "place" or gold in nations():
+    noun = re.search(r"\b(city|town|village|state|county|province|region)\b", question)
+    if noun is None or answer_type(question, gold) != "place" or gold in nations():
         return None
-    what = re.search(r"\b(city|town|village|state|county|province|region)\b", question)
-    if what is None:
-        return None
-    options = [f"the {what[1]} of {gold}", f"{gold} {what[1]}", f"{gold} ({what[1]})"]
+    options = [f"the {noun[1]} of {gold}", f"{gold} {noun[1]}", f"{gold} ({noun[1]})"]
     if gold.endswith(" County"):
         options = [gold.removesuffix(" County"), f"the county of {gold.removesuffix(' County')}"]
     return rng.choice(options)
 
 
-def nation_form(question: str, gold: str, rng: Random) -> str | None:  # noqa: ARG001
+def nation_form(question: str, gold: str, rng: Random) -> str | None:
     """A country by another name, or its adjective: "American" for "the United States"."""
     text = gold.removeprefix("the ")
     country = nations().get(text)
     if country is None:
         return None
     [row] = [row for row in table("nations") if row[0] == country]
-    others = [word for word in row if word != text]
-    return rng.choice([*others, *others, f"the {country}", f"{row[1]} (from {country})"])
+    names = [name for name in row if name != text]
+    return rng.choice([*names, *names, f"the {country}", f"{row[1]} (from {country})"])
 
 
-def synonym(question: str, gold: str, rng: Random) -> str | None:  # noqa: ARG001
-    """Another word for the same thing, for the whole answer or for its end."""
+def synonym(question: str, gold: str, rng: Random) -> str | None:
+    """A synonym for the whole answer or for its last word."""
     for row in rng.sample(table("synonyms"), len(table("synonyms"))):
         for word in row:
-            others = [other for other in row if other != word]
+            synonyms = [synonym for synonym in row if synonym != word]
             if gold.lower() == word.lower():
-                return rng.choice(others)
+                return rng.choice(synonyms)
             if gold.lower().endswith(f" {word.lower()}") and word.islower():
-                return gold[: -len(word)] + rng.choice(others)
+                return gold[: -len(word)] + rng.choice(synonyms)
     return None
 
 
 def initials(question: str, gold: str, rng: Random) -> str | None:
-    """A long name's initials."""
+    """The initials of a long name."""
     words = [word for word in re.findall(r"[\w'’-]+", gold) if word[:1].isupper()]
-    if not 3 <= len(words) <= 5 or kind_of(question, gold) in ("person", "list", "date"):
+    if not 3 <= len(words) <= 5 or answer_type(question, gold) in ("person", "list", "date"):
         return None
     if len(words) < len(gold.split()) - 2 or any(char.isdigit() for char in gold):
         return None
@@ -268,102 +231,98 @@ def initials(question: str, gold: str, rng: Random) -> str | None:
 
 
 def described(question: str, gold: str, rng: Random) -> str | None:
-    """A name with what the question says it is: "the 1994 film Speed", "Speed (film)"."""
-    found = _THING.search(question)
-    if found is None or kind_of(question, gold) not in ("name", "person", "place"):
+    """A name with the question's noun for it: "the 1994 film Speed", "Speed (film)"."""
+    match = _NAMED_THING.search(question)
+    if match is None or answer_type(question, gold) not in ("name", "person", "place"):
         return None
-    phrase, head = found["phrase"], found["head"].lower()
+    phrase, head = match["phrase"], match["head"].lower()
     options = [f"{gold} ({head})", f"the {head} {gold}", f"{gold}, the {head}"]
-    if not _VERB.search(phrase) and phrase.lower() != head:
+    if not _FUNCTION_WORD.search(phrase) and phrase.lower() != head:
         options += [f"the {phrase} {gold}", f"{gold}, the {phrase}", f"{gold} ({phrase})"]
     return rng.choice(options)
 
 
 def name_form(question: str, gold: str, rng: Random) -> str | None:
-    """A name quoted, without its last word, its subtitle or what stands in brackets."""
-    if kind_of(question, gold) not in ("name", "words", "place") or len(gold) > 60:
+    """A name in quotes, or without its last word, its subtitle or its brackets."""
+    if answer_type(question, gold) not in ("name", "words", "place") or len(gold) > 60:
         return None
     options = []
     if re.search(r"film|song|album|novel|book|series|show|play", question) and gold[0] != '"':
         options.append(f'"{gold}"')
-    if found := _TAILS.fullmatch(gold):
-        options.append(found[1])
+    if match := _NAME_WITH_ENDING.fullmatch(gold):
+        options.append(match[1])
     head, _, subtitle = gold.partition(": ")
     if subtitle:
         options += [head, f"{head} - {subtitle}"]
-    if found := re.fullmatch(r"(.+?) \((.+)\)", gold):
-        options.append(found[1])
+    if match := re.fullmatch(r"(.+?) \((.+)\)", gold):
+        options.append(match[1])
     if " & " in gold:
         options.append(gold.replace(" & ", " and "))
     return rng.choice(options) if options else None
 
 
-def less(question: str, gold: str, rng: Random) -> str | None:  # noqa: ARG001
-    """Without what only describes: a nationality before an occupation, "about", a place after."""
-    if found := re.fullmatch(r"(?:an? )?(.+)", gold):
-        first, _, rest = found[1].partition(" ")
-        if rest.islower() and rest != "people" and (first in nations() or first in _QUALIFYING):
+def less(question: str, gold: str, rng: Random) -> str | None:
+    """Without a description: the nationality of an occupation, "about", the place of a name."""
+    if match := re.fullmatch(r"(?:an? )?(.+)", gold):
+        first, _, rest = match[1].partition(" ")
+        descriptive = first in nations() or first in PHRASES["qualifiers"]
+        if rest.islower() and rest != "people" and descriptive:
             return rest
-    if found := re.fullmatch(r"([^\"]+ [^\"]+?),? (?:in|at|near) [A-Z][^\"]+", gold):
-        return found[1]
-    if found := re.fullmatch(r"(?:in|on|at|from|by) (.+)", gold):
-        return found[1]
-    return None
+    match = re.fullmatch(r"([^\"]+ [^\"]+?),? (?:in|at|near) [A-Z][^\"]+", gold)
+    match = match or re.fullmatch(r"(?:in|on|at|from|by) (.+)", gold)
+    return match[1] if match else None
 
 
 def more(question: str, gold: str, rng: Random) -> str | None:
-    """With what adds nothing against it: a nationality, a reference, a filler."""
-    kind = kind_of(question, gold)
+    """With a harmless addition: a nationality, a reference, a filler."""
+    kind = answer_type(question, gold)
     if kind == "words" and re.search(r"occupation|profession|career|job", question):
         nation = rng.choice(table("nations"))[1]
         return rng.choice((f"{nation} {gold}", f"professional {gold}", f"a well-known {gold}"))
     if kind in ("person", "name", "place"):
-        about = rng.choice(("of course", "as it is called", "as the question asks"))
-        return rng.choice((f"{gold}, {about}", f"{gold} [1]", f"{gold} itself", f"{gold} (see 2)"))
+        filler = rng.choice(("of course", "as it is called", "as the question asks"))
+        return rng.choice((f"{gold}, {filler}", f"{gold} [1]", f"{gold} itself", f"{gold} (see 2)"))
     return None
 
 
-def count_form(question: str, gold: str, rng: Random) -> str | None:  # noqa: ARG001
+def count_form(question: str, gold: str, rng: Random) -> str | None:
     """A common noun in the plural, in the singular, or with an article."""
     words = gold.split()
     if not gold.islower() or not gold.replace(" ", "").isalpha() or len(words) > 3:
         return None
     if words[0] in ("yes", "no", "to", "the", "a", "an") or unspelled(words[0]) is not None:
         return None
-    last = words[-1]
-    if last.endswith("s") and not last.endswith(("ss", "us", "is")):
+    is_plural = words[-1].endswith("s")
+    if is_plural and not words[-1].endswith(("ss", "us", "is")):
         changed = gold[:-1]
     else:
         changed = gold[:-1] + "ies" if re.search(r"[^aeiou]y$", gold) else gold + "s"
     article = "an" if gold[0] in "aeiou" else "a"
-    options = [changed, changed] + ([] if last.endswith("s") else [f"{article} {gold}"])
-    return rng.choice(options)
+    return rng.choice([changed, changed] + ([] if is_plural else [f"{article} {gold}"]))
 
 
-def order(question: str, gold: str, rng: Random) -> str | None:  # noqa: ARG001
+def order(question: str, gold: str, rng: Random) -> str | None:
     """A list's items in another order or joined in another way."""
-    parts = items(gold)
-    if len(parts) < 2:
+    items = list_items(gold)
+    if len(items) < 2:
         return None
-    turned = [*parts[1:], parts[0]]
-    return rng.choice(
-        (", ".join(turned), " and ".join(turned), ", ".join(parts), f"both {' and '.join(parts)}"
-         if len(parts) == 2 else ", ".join(turned))
-    )  # fmt: skip
+    rotated = [*items[1:], items[0]]
+    both = f"both {' and '.join(items)}" if len(items) == 2 else ", ".join(rotated)
+    return rng.choice((", ".join(rotated), " and ".join(rotated), ", ".join(items), both))
 
 
 def clause(question: str, gold: str, rng: Random) -> str | None:
     """Yes or no with a clause that repeats it."""
-    if kind_of(question, gold) != "yes-no":
+    if answer_type(question, gold) != "yes-no":
         return None
-    yes = gold.lower().startswith("yes")
+    is_yes = gold.lower().startswith("yes")
     verb = question.split()[0].lower()
     verb = verb if verb in ("are", "were", "did", "do", "does", "is", "was") else "are"
-    options = [each.format(verb=verb) for each in (_YES if yes else _NO)]
-    found = re.fullmatch(r"(?:Are|Were|Is|Was) (.+?) and (.+?) both (.+?)\?", question)
-    if found:
-        said = "Yes, {} and {} {verb} both {}." if yes else "No, {} and {} {verb} not both {}."
-        options += [said.format(*found.groups(), verb=verb)] * 3
+    options = [phrase.format(verb=verb) for phrase in PHRASES["yes" if is_yes else "no"]]
+    match = re.fullmatch(r"(?:Are|Were|Is|Was) (.+?) and (.+?) both (.+?)\?", question)
+    if match:
+        form = "Yes, {} and {} {verb} both {}." if is_yes else "No, {} and {} {verb} not both {}."
+        options += [form.format(*match.groups(), verb=verb)] * 3
     return rng.choice(options)
 
 
@@ -388,4 +347,4 @@ FORMS: Mapping[str, tuple[Form, float]] = {
     "order": (order, 3.0),
     "clause": (clause, 3.0),
 }
-"""Every form by name, with how often it is taken beside others that apply."""
+"""The forms by name, each with its weight among those that apply."""

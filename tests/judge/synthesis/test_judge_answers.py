@@ -1,21 +1,21 @@
-"""Each way to say a right answer in another form, and each way to be wrong beside it."""
+"""Forms of right answers, and slips that make an answer wrong."""
 
 from collections.abc import Set
 from random import Random
 
 import pytest
 
-from autocoa_bench.judge.synthesis.phrasing import framed, ordered
+from autocoa_bench.judge.synthesis.examples import framed, ordered
 from autocoa_bench.judge.synthesis.right_answers import FORMS
 from autocoa_bench.judge.synthesis.wrong_answers import SLIPS, Pool, differs
 
-DRAWS = 300
+SEEDS = 300
 
 
-def given(name: str, question: str, gold: str) -> Set[str | None]:
-    """All that a form or a slip gives over many dice."""
-    way, _ = {**FORMS, **SLIPS}[name]
-    return {way(question, gold, Random(seed)) for seed in range(DRAWS)}
+def answers(name: str, question: str, gold: str) -> Set[str | None]:
+    """All that a form or a slip gives over many random seeds."""
+    rule, _ = {**FORMS, **SLIPS}[name]
+    return {rule(question, gold, Random(seed)) for seed in range(SEEDS)}
 
 
 @pytest.mark.parametrize(
@@ -79,18 +79,18 @@ def given(name: str, question: str, gold: str) -> Set[str | None]:
 def test_a_right_answer_has_other_forms(
     name: str, question: str, gold: str, some: set[str]
 ) -> None:
-    assert some <= given(name, question, gold)
+    assert some <= answers(name, question, gold)
 
 
 def test_a_slip_of_one_letter_leaves_a_name_nearly_as_long() -> None:
-    for text in given("misspelt", "Who?", "Arnold Schwarzenegger"):
+    for text in answers("misspelt", "Who?", "Arnold Schwarzenegger"):
         assert text is not None
         assert text != "Arnold Schwarzenegger"
         assert abs(len(text) - len("Arnold Schwarzenegger")) <= 1
 
 
 def test_only_a_place_in_the_united_states_is_said_to_be_there() -> None:
-    assert not {"Bonn, Germany, USA", "Bonn, Germany, United States"} & given(
+    assert not {"Bonn, Germany, USA", "Bonn, Germany, United States"} & answers(
         "place", "Where?", "Bonn, Germany"
     )
 
@@ -115,8 +115,8 @@ def test_only_a_place_in_the_united_states_is_said_to_be_there() -> None:
         ("one of several", "Paris"),
     ],
 )
-def test_a_way_that_does_not_apply_gives_nothing(name: str, gold: str) -> None:
-    assert given(name, "Where is it?", gold) == {None}
+def test_a_rule_that_does_not_apply_gives_nothing(name: str, gold: str) -> None:
+    assert answers(name, "Where is it?", gold) == {None}
 
 
 @pytest.mark.parametrize(
@@ -151,22 +151,22 @@ def test_a_way_that_does_not_apply_gives_nothing(name: str, gold: str) -> None:
 def test_a_wrong_answer_is_near_the_right_one(
     name: str, question: str, gold: str, some: set[str]
 ) -> None:
-    assert some <= given(name, question, gold)
+    assert some <= answers(name, question, gold)
 
 
 def test_a_neighbour_of_a_day_is_another_day() -> None:
-    days = given("other date", "When?", "4 February 1977")
+    days = answers("other date", "When?", "4 February 1977")
     assert not days & {"4 February 1977", "February 4, 1977", "February 4th, 1977"}
     assert any(day and day.endswith("February 1977") for day in days)
 
 
 def test_a_country_is_not_taken_for_what_it_is_part_of() -> None:
-    away = given("other nation", "Where?", "England")
+    away = answers("other nation", "Where?", "England")
     assert not away & {"United Kingdom", "British", "Scotland", None}
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "apart"),
+    ("first", "second", "apart"),
     [
         ("Ann Lee", "Bob Ray", True),
         ("Ann Lee", "Ann Ray", True),
@@ -175,12 +175,14 @@ def test_a_country_is_not_taken_for_what_it_is_part_of() -> None:
         ("the film", "film", False),
     ],
 )
-def test_answers_differ_where_neither_says_the_other(one: str, other: str, apart: bool) -> None:
-    assert differs(one, other) is apart
-    assert differs(other, one) is apart
+def test_answers_differ_where_neither_contains_the_other(
+    first: str, second: str, apart: bool
+) -> None:
+    assert differs(first, second) is apart
+    assert differs(second, first) is apart
 
 
-ASKED = [
+QUESTIONS = [
     ("Which city is it?", "Oslo"),
     ("Which city is that?", "Bergen"),
     ("Who wrote it?", "Ann Lee"),
@@ -190,19 +192,19 @@ ASKED = [
 
 
 def test_the_pool_gives_what_another_question_of_the_sort_has() -> None:
-    pool = Pool(ASKED)
+    pool = Pool(QUESTIONS)
     assert {pool.sibling("Which city is it?", "Oslo", Random(n)) for n in range(9)} == {"Bergen"}
     assert pool.similar("Who wrote it?", "Ann Lee", Random(0)) is None  # short words tell little
     assert pool.sibling("Are both cities?", "yes", Random(0)) is None
 
 
 def test_the_pool_gives_what_shares_a_word() -> None:
-    pool = Pool([("What?", "University of Oslo"), ("What?", "University of Rome"), *ASKED])
-    found = {pool.similar("What?", "University of Oslo", Random(seed)) for seed in range(DRAWS)}
-    assert found == {"University of Rome", None}
+    pool = Pool([("What?", "University of Oslo"), ("What?", "University of Rome"), *QUESTIONS])
+    values = {pool.similar("What?", "University of Oslo", Random(seed)) for seed in range(SEEDS)}
+    assert values == {"University of Rome", None}
 
 
 def test_a_frame_and_an_order_hold_the_value() -> None:
-    for seed in range(DRAWS):
+    for seed in range(SEEDS):
         assert "Oslo" in framed("Where is it?", "Oslo", Random(seed))
         assert ordered("Oslo", Random(seed)).startswith("Oslo")

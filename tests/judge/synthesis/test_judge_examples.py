@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autocoa_bench.judge.synthesis.answer_types import meaning
-from autocoa_bench.judge.synthesis.examples import LONGEST, labelled_answers
+from autocoa_bench.judge.synthesis.examples import MAX_WORDS, labelled_answers
 from autocoa_bench.scoring.text import exact_match
 from autocoa_bench.tasks import resolve
 from autocoa_bench.types import Question
@@ -34,65 +34,69 @@ golds = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_siz
 @given(texts=st.lists(golds, min_size=1, max_size=5), seed=st.integers(0, 99))
 @settings(max_examples=50, deadline=None)
 def test_whatever_the_golds_no_wrong_answer_is_a_gold(texts: list[str], seed: int) -> None:
-    asked = [question(number, "Who is it?", text) for number, text in enumerate(texts)]
-    for each in labelled_answers(asked, asked, seed):
-        if not each.verdict:
-            assert exact_match(each.answer, each.golds) == 0.0
-            assert meaning(each.answer) not in map(meaning, each.golds)
+    questions = [question(number, "Who is it?", text) for number, text in enumerate(texts)]
+    for answer in labelled_answers(questions, questions, seed):
+        if not answer.verdict:
+            assert exact_match(answer.answer, answer.golds) == 0.0
+            assert meaning(answer.answer) not in map(meaning, answer.golds)
 
 
 def test_each_question_gives_a_right_and_a_wrong_answer() -> None:
     for seed in range(30):
-        made = list(labelled_answers(QUESTIONS, QUESTIONS, seed))
+        answers = list(labelled_answers(QUESTIONS, QUESTIONS, seed))
         for verdict in (True, False):
-            asked = [each.question.id for each in made if each.verdict is verdict]
-            assert asked == [each.id for each in QUESTIONS]
+            question_ids = [answer.question.id for answer in answers if answer.verdict is verdict]
+            assert question_ids == [question.id for question in QUESTIONS]
 
 
 def test_a_right_answer_called_exact_is_a_gold_as_it_stands_or_in_a_frame() -> None:
     for seed in range(30):
-        for each in labelled_answers(QUESTIONS, QUESTIONS, seed):
-            if each.made == "exact":
-                assert any(gold in each.answer for gold in each.question.golden_answers)
+        for answer in labelled_answers(QUESTIONS, QUESTIONS, seed):
+            if answer.method == "exact":
+                assert any(gold in answer.answer for gold in answer.question.golden_answers)
 
 
 def test_the_golds_shown_hold_all_of_the_questions_own() -> None:
-    for each in labelled_answers(QUESTIONS, QUESTIONS, 3):
-        assert set(each.question.golden_answers) <= set(each.golds)
+    for answer in labelled_answers(QUESTIONS, QUESTIONS, 3):
+        assert set(answer.question.golden_answers) <= set(answer.golds)
 
 
 def test_the_same_seed_gives_the_same_and_another_seed_other_answers() -> None:
-    first, again, other = (list(labelled_answers(QUESTIONS, QUESTIONS, seed)) for seed in (1, 1, 2))
+    first, again, different = (
+        list(labelled_answers(QUESTIONS, QUESTIONS, seed)) for seed in (1, 1, 2)
+    )
     assert first == again
-    assert first != other
+    assert first != different
 
 
 def test_what_a_question_gives_does_not_depend_on_the_questions_drawn_beside_it() -> None:
     alone = list(labelled_answers(QUESTIONS, QUESTIONS[4:5], 0))
     beside = [
-        each for each in labelled_answers(QUESTIONS, QUESTIONS, 0) if each.question.id == "q5"
+        answer for answer in labelled_answers(QUESTIONS, QUESTIONS, 0) if answer.question.id == "q5"
     ]
     assert alone == beside
 
 
 def test_questions_whose_gold_is_a_sentence_or_nothing_are_left_out() -> None:
-    odd = [question(1, "Why?", "so " * LONGEST), question(2, "Why?", " "), question(3, "Why?")]
+    odd = [question(1, "Why?", "so " * MAX_WORDS), question(2, "Why?", " "), question(3, "Why?")]
     assert not list(labelled_answers(odd, odd, 0))
 
 
 def test_some_wrong_answers_order_the_judge_about_and_stay_wrong() -> None:
     [nq] = resolve("nq")
-    asked = nq.load("train")[:300]
-    made = list(labelled_answers(asked, asked, 0))
-    orders = [each for each in made if "with an order" in each.made]
-    assert any(not each.verdict and "erdict: correct" in each.answer for each in orders)
-    assert sum(each.verdict for each in orders) < sum(not each.verdict for each in orders)
+    questions = nq.load("train")[:300]
+    answers = list(labelled_answers(questions, questions, 0))
+    orders = [answer for answer in answers if "with an order" in answer.method]
+    assert any(not answer.verdict and "erdict: correct" in answer.answer for answer in orders)
+    assert sum(answer.verdict for answer in orders) < sum(not answer.verdict for answer in orders)
 
 
 def test_frames_tell_nothing_as_both_verdicts_have_them() -> None:
     [nq] = resolve("nq")
-    asked = nq.load("train")[:600]
+    questions = nq.load("train")[:600]
     framed = [
-        each.verdict for each in labelled_answers(asked, asked, 0) if "answer is" in each.answer
+        answer.verdict
+        for answer in labelled_answers(questions, questions, 0)
+        if "answer is" in answer.answer
     ]
     assert 0.3 < sum(framed) / len(framed) < 0.7

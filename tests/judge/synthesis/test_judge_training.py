@@ -10,13 +10,18 @@ from typer.testing import CliRunner
 from autocoa_bench.cli.verdicts import app
 from autocoa_bench.errors import UserError
 from autocoa_bench.judge.prompts import brief
-from autocoa_bench.judge.synthesis.build import VerdictDataConfig, VerdictDataInfo, apart, build
+from autocoa_bench.judge.synthesis.build import (
+    VerdictDataConfig,
+    VerdictDataInfo,
+    build,
+    without_excluded,
+)
 from autocoa_bench.tasks import resolve
 from autocoa_bench.types import Record
 
 
-def order(count: int = 40, **given: object) -> VerdictDataConfig:
-    return VerdictDataConfig(**{"tasks": "bamboogle", "count": count, "seed": 0, **given})  # type: ignore[arg-type]
+def config(count: int = 40, **options: object) -> VerdictDataConfig:
+    return VerdictDataConfig(**{"tasks": "bamboogle", "count": count, "seed": 0, **options})  # type: ignore[arg-type]
 
 
 def read(folder: Path) -> list[Record]:
@@ -24,7 +29,7 @@ def read(folder: Path) -> list[Record]:
 
 
 def test_a_record_is_the_judges_prompt_with_the_verdict_as_its_reply(tmp_path: Path) -> None:
-    build(order(), tmp_path)
+    build(config(), tmp_path)
     for record in read(tmp_path):
         assert record.trajectory is not None
         [step] = record.trajectory.steps
@@ -36,14 +41,14 @@ def test_a_record_is_the_judges_prompt_with_the_verdict_as_its_reply(tmp_path: P
 
 
 def test_records_have_keys_of_their_own_and_half_are_right(tmp_path: Path) -> None:
-    build(order(), tmp_path)
+    build(config(), tmp_path)
     records = read(tmp_path)
     assert len({record.key for record in records}) == len(records) == 40
     assert sum(record.sample for record in records) == 20
 
 
 def test_the_counts_are_of_what_was_written(tmp_path: Path) -> None:
-    info = build(order(), tmp_path)
+    info = build(config(), tmp_path)
     assert info == msgspec.json.decode(
         (tmp_path / "verdicts.json").read_bytes(), type=VerdictDataInfo
     )
@@ -52,8 +57,8 @@ def test_the_counts_are_of_what_was_written(tmp_path: Path) -> None:
     assert sum(info.right.values()) == 20
 
 
-def test_the_same_order_writes_the_same_bytes(tmp_path: Path) -> None:
-    assert build(order(), tmp_path / "a") == build(order(), tmp_path / "b")
+def test_the_same_configuration_writes_the_same_bytes(tmp_path: Path) -> None:
+    assert build(config(), tmp_path / "a") == build(config(), tmp_path / "b")
 
 
 def test_questions_of_an_excluded_file_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -61,29 +66,29 @@ def test_questions_of_an_excluded_file_are_left_out_and_counted(tmp_path: Path) 
     texts = [question.text.upper().rstrip("?") for question in bamboogle.load("train")[:500]]
     file = tmp_path / "labels.jsonl"
     file.write_text("".join(json.dumps({"question": text}) + "\n" for text in texts))
-    info = build(order(1000, exclude=(file,)), tmp_path / "out")
-    asked = {record.question.text.upper().rstrip("?") for record in read(tmp_path / "out")}
-    assert not asked & set(texts)
+    info = build(config(1000, exclude=(file,)), tmp_path / "out")
+    written = {record.question.text.upper().rstrip("?") for record in read(tmp_path / "out")}
+    assert not written & set(texts)
     assert info.excluded >= 500
-    assert len(asked) == 250
+    assert len(written) == 250
 
 
-def test_what_is_excluded_is_known_again_by_its_words() -> None:
+def test_excluded_questions_are_recognised_by_their_words() -> None:
     [bamboogle] = resolve("bamboogle")
     first, second = bamboogle.load("train")[:2]
-    assert apart([first, second], [f"  {first.text.lower()} ?"]) == [second]
+    assert without_excluded([first, second], [f"  {first.text.lower()} ?"]) == [second]
 
 
 def test_a_file_without_questions_cannot_be_excluded(tmp_path: Path) -> None:
     file = tmp_path / "labels.jsonl"
     file.write_text('{"text": "Who?"}\n')
     with pytest.raises(UserError, match=r"labels\.jsonl:1: it has no 'question'"):
-        build(order(exclude=(file,)), tmp_path / "out")
+        build(config(exclude=(file,)), tmp_path / "out")
 
 
 def test_a_task_without_a_train_split_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="'known' has no train split"):
-        build(order(tasks="known"), tmp_path)
+        build(config(tasks="known"), tmp_path)
 
 
 def test_where_nothing_can_be_made_nothing_is_written(tmp_path: Path) -> None:
@@ -91,14 +96,14 @@ def test_where_nothing_can_be_made_nothing_is_written(tmp_path: Path) -> None:
     row = {"id": "1", "question": "Why?", "golden_answers": ["so " * 20]}
     file.write_text(json.dumps(row) + "\n")
     with pytest.raises(UserError, match="gives no answer"):
-        build(order(tasks=str(file)), tmp_path / "out")
+        build(config(tasks=str(file)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_records_of_something_else_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "records.jsonl").write_text("{}\n")
     with pytest.raises(UserError, match="did not make"):
-        build(order(), tmp_path)
+        build(config(), tmp_path)
     assert (tmp_path / "records.jsonl").read_text() == "{}\n"
 
 

@@ -1,16 +1,16 @@
-"""What answers are read as."""
+"""The types and meanings of answers."""
 
 import pytest
 
 from autocoa_bench.judge.synthesis.answer_types import (
     AnswerDate,
-    kind_of,
+    answer_type,
     meaning,
     read_date,
     read_number,
     spelled,
+    split_place,
     table,
-    within,
 )
 
 
@@ -31,8 +31,10 @@ from autocoa_bench.judge.synthesis.answer_types import (
         ("What occupation do they share?", "film director", "words"),
     ],
 )
-def test_a_gold_is_told_by_its_form_and_what_is_asked(question: str, gold: str, kind: str) -> None:
-    assert kind_of(question, gold) == kind
+def test_the_type_of_a_gold_follows_from_its_form_and_the_question(
+    question: str, gold: str, kind: str
+) -> None:
+    assert answer_type(question, gold) == kind
 
 
 @pytest.mark.parametrize("text", ["4 February 1977", "February 4, 1977", "on February 4, 1977."])
@@ -62,7 +64,7 @@ def test_numbers_are_spelled(value: int, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ("USA", "the United States"),
         ("American", "United States"),
@@ -74,12 +76,14 @@ def test_numbers_are_spelled(value: int, words: str) -> None:
         ("movie", "film"),
     ],
 )
-def test_what_tables_and_formats_know_to_be_the_same_has_one_meaning(one: str, other: str) -> None:
-    assert meaning(one) == meaning(other)
+def test_what_tables_and_formats_know_to_be_the_same_has_one_meaning(
+    first: str, second: str
+) -> None:
+    assert meaning(first) == meaning(second)
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ("1977", "1978"),
         ("Italy", "Spain"),
@@ -88,14 +92,14 @@ def test_what_tables_and_formats_know_to_be_the_same_has_one_meaning(one: str, o
         ("yes", "no"),
     ],
 )
-def test_other_values_have_other_meanings(one: str, other: str) -> None:
-    assert meaning(one) != meaning(other)
+def test_other_values_have_other_meanings(first: str, second: str) -> None:
+    assert meaning(first) != meaning(second)
 
 
 def test_a_place_in_a_known_state_or_country_is_taken_apart() -> None:
-    assert within("Hastings, New Zealand") == ("Hastings", "New Zealand")
-    assert within("Charles Taylor, Jr.") is None
-    assert within("April 30, 1960") is None
+    assert split_place("Hastings, New Zealand") == ("Hastings", "New Zealand")
+    assert split_place("Charles Taylor, Jr.") is None
+    assert split_place("April 30, 1960") is None
 
 
 @pytest.mark.parametrize("name", ["nations", "regions", "synonyms", "nicknames"])
