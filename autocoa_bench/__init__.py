@@ -94,62 +94,26 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Action",
-    "BatchSearchEngine",
-    "BatchedSearch",
-    "BoxScorer",
-    "Budget",
-    "Completion",
-    "Dialect",
-    "DirectSolver",
-    "Engine",
-    "EngineCapabilities",
-    "EngineConfig",
-    "EngineFault",
-    "EngineSpec",
-    "Executor",
-    "Fault",
-    "FaultNote",
-    "Frames",
-    "Generate",
-    "Hop",
-    "Incomparable",
-    "JudgePrompt",
-    "Message",
-    "MissingExtra",
-    "NamedSamples",
-    "Observation",
-    "Passage",
-    "Prompt",
-    "Question",
-    "Record",
-    "Run",
-    "RunConfig",
-    "RunInfo",
-    "RunSpec",
-    "Sampling",
-    "Score",
-    "ScriptedEngine",
-    "SearchEngine",
-    "SearchFault",
-    "SearchSpec",
-    "ServerDown",
-    "Split",
-    "Step",
-    "Task",
-    "TaskInfo",
-    "TextScorer",
-    "Trajectory",
-    "Turn",
-    "UserError",
-    "load_runs",
-    "n_actions",
-    "neutralise",
-    "questions_sha256",
-    "run",
-    "with_capabilities",
-]
+# Runs
+__all__ = ["Frames", "Run", "RunConfig", "RunInfo", "RunSpec", "load_runs", "run"]
+# Questions and episodes
+__all__ += ["Hop", "Passage", "Question", "Record", "Score", "Step", "Trajectory", "Turn"]
+__all__ += ["n_actions", "neutralise"]
+# Solvers
+__all__ += ["Action", "Completion", "Dialect", "DirectSolver", "Message"]
+# Engines
+__all__ += ["Engine", "EngineCapabilities", "EngineConfig", "EngineSpec", "Generate"]
+__all__ += ["Prompt", "ScriptedEngine", "with_capabilities"]
+# Search engines, executors, scorers and judge prompts
+__all__ += ["BatchSearchEngine", "BatchedSearch", "Observation", "SearchEngine", "SearchSpec"]
+__all__ += ["BoxScorer", "Executor", "JudgePrompt", "TextScorer"]
+# Tasks
+__all__ += ["NamedSamples", "Split", "Task", "TaskInfo", "questions_sha256"]
+# Budgets and sampling
+__all__ += ["Budget", "Sampling"]
+# Errors
+__all__ += ["EngineFault", "Fault", "FaultNote", "Incomparable", "MissingExtra", "SearchFault"]
+__all__ += ["ServerDown", "UserError"]
 
 # The modules that define the public names, the cheapest to import first.
 _MODULES = (

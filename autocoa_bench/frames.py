@@ -1,4 +1,4 @@
-"""Runs as pandas frames, for whoever computes something that no table here has."""
+"""Runs as pandas frames, to compute what no table of the reports has."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autocoa_bench.engines import model_name
 from autocoa_bench.episode import n_actions, n_malformed
-from autocoa_bench.runs.run_folder import Run
+from autocoa_bench.runs.run_folder import Key, Run
 from autocoa_bench.runs.scores import load_scored
 from autocoa_bench.scoring.evidence import trace
 from autocoa_bench.types import Record, Score, Step
@@ -35,12 +35,12 @@ _STEP = (
 
 
 class Frames(NamedTuple):
-    """A frame of runs, one of records and one of steps; `run` and the key columns join them.
+    """Frames of runs, records and steps, joined by `run`, `task`, `question_id` and `sample`.
 
-    `runs`: a row a run folder. `records`: a row a question and sample, with a column for each
-    scorer (missing where it has no score). `steps`: a row a completion, numbered from 1.
-    `gold_recall` is the share of the question's gold passages that were shown, missing where the
-    question names none. Token counts are missing where the server did not say.
+    `runs` has a row per run folder; `records` a row per question and sample, with a column for each
+    scorer (missing where there is no score); `steps` a row per completion, numbered from 1.
+    `gold_recall` is the share of the question's gold passages that were retrieved, missing where
+    the question names none. Token counts are missing where the server did not report them.
     """
 
     runs: DataFrame
@@ -49,9 +49,9 @@ class Frames(NamedTuple):
 
 
 def load_runs(*folders: str | Path) -> Frames:
-    """Run folders as frames; what was recorded since it was last scored is scored first.
+    """Load run folders as frames; records that have no current scores are scored first.
 
-    Raises UserError for a folder that is no run's.
+    Raises UserError for a folder that is not a run folder.
     """
     from pandas import DataFrame
 
@@ -128,20 +128,24 @@ def _steps(name: str, run: Run) -> Iterator[dict[str, Any]]:
 
 
 def _step(step: Step) -> dict[str, Any]:
-    shown = {field: getattr(step, field) for field in _STEP if field in step.__struct_fields__}
-    return {**shown, "passage_ids": [passage.id for passage in step.passages]}
+    fields = {field: getattr(step, field) for field in _STEP if field in step.__struct_fields__}
+    return {**fields, "passage_ids": [passage.id for passage in step.passages]}
 
 
 def _key(name: str, record: Record) -> dict[str, Any]:
     return dict(zip(_KEY, (name, *record.key), strict=True))
 
 
-def _values(scores: Mapping[str, Mapping[Any, Score]], record: Record) -> dict[str, float | None]:
-    found = {name: rows.get(record.key) for name, rows in scores.items()}
-    return {name: score.value if score else None for name, score in found.items()}
+def _values(scores: Mapping[str, Mapping[Key, Score]], record: Record) -> dict[str, float | None]:
+    none = Score(None)
+    return {name: by_key.get(record.key, none).value for name, by_key in scores.items()}
 
 
 def _sum(counts: Iterator[int | None]) -> int | None:
-    """None where any is not known."""
-    known = list(counts)
-    return None if None in known else sum(count or 0 for count in known)
+    """The sum of counts; None where one is None."""
+    total = 0
+    for count in counts:
+        if count is None:
+            return None
+        total += count
+    return total

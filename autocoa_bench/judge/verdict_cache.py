@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from autocoa_bench.judge.verdict import Case, Verdict, verdict_key
 from autocoa_bench.types import JudgeSpec
@@ -33,7 +33,7 @@ class JudgeIdentity(Struct, frozen=True):
 class _JudgeLine(Struct, frozen=True, tag="judge"):
     """A line that tells which judge a configuration led to."""
 
-    asked: JudgeIdentity
+    identity: JudgeIdentity = field(name="asked")
     spec: JudgeSpec
 
 
@@ -91,7 +91,7 @@ class VerdictCache:
 
     def _add(self, line: _JudgeLine | Verdict) -> None:
         if isinstance(line, _JudgeLine):
-            self._specs[line.asked] = line.spec
+            self._specs[line.identity] = line.spec
         else:
             self._verdicts[line.key] = line
 

@@ -16,7 +16,7 @@ SearchName = Annotated[
 
 
 class RunConfig(ModelConfig, frozen=True, kw_only=True):
-    """What `run` runs: a solver over tasks, with a model, a search engine and a budget.
+    """The settings of a run: a solver over tasks, with a model, a search engine and a budget.
 
     `adapter` is the path of a LoRA adapter or `none`; empty on the embedded engine, it is the one
     that the solver ships for the model, if any. `search` is read by `search.factory.open_engine`,

@@ -26,7 +26,7 @@ OnRecord = Callable[[Record], None]
 
 
 class Executor(Protocol):
-    """Where the episodes of a run are run: in this process, or as `--executor` names it."""
+    """Runs the episodes of a run: in this process, or elsewhere (`--executor`)."""
 
     def start(self, config: RunConfig, samples: tuple[TaskSample, ...]) -> RunInfo:
         """Make ready and describe the run. Raises UserError."""

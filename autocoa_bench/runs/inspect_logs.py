@@ -1,8 +1,8 @@
-"""Runs as logs of Inspect (the UK AI Security Institute's framework): `inspect view` opens them.
+"""Runs as logs of Inspect (the UK AI Security Institute's framework), for `inspect view`.
 
-Inspect's log is of one task, so a run gives a log a task. Records become samples, searches calls
-of a tool `search`, observations that tool's messages. A score that is None is Inspect's unscored:
-not a number, with the reason.
+A log of Inspect is about one task, so a run becomes one log per task. Records become samples,
+searches become calls of a tool `search`, and observations become that tool's messages. A score of
+None becomes Inspect's unscored: not a number, with the reason.
 """
 
 from __future__ import annotations
@@ -21,33 +21,31 @@ from autocoa_bench.stats import estimate
 from autocoa_bench.types import Record, Score, Step, TaskSample, Trajectory
 
 VERSION = 2
-"""Of Inspect's log format."""
+"""The version of Inspect's log format."""
 
-_STOPS = {"stop": "stop", "length": "max_tokens"}
+_STOP_REASONS = {"stop": "stop", "length": "max_tokens"}
 
 
 def inspect_logs(run: Run) -> dict[str, dict[str, Any]]:
-    """A run's logs by file name, as JSON-like data; unscored values are NaN, as Inspect has them.
-
-    Inspect lists files alone whose names begin with a time and go on with task and id.
-    """
+    """The logs of a run by file name, as JSON-like data; unscored values are NaN, as in Inspect."""
     logs = (_log(run, sample) for sample in run.info.spec.tasks)
-    return {_name(log["eval"]): log for log in logs}
+    return {_file_name(log["eval"]): log for log in logs}
 
 
-def _name(spec: Mapping[str, str]) -> str:
-    parts = (spec["created"], spec["task"])
-    first = (re.sub(r"[^A-Za-z0-9.@+=-]+", "-", part) for part in parts)
-    return "_".join((*first, spec["task_id"])) + ".json"
+def _file_name(spec: Mapping[str, str]) -> str:
+    # Inspect only lists files whose names consist of a time, a task and an id.
+    time, task = (
+        re.sub(r"[^A-Za-z0-9.@+=-]+", "-", part) for part in (spec["created"], spec["task"])
+    )
+    return f"{time}_{task}_{spec['task_id']}.json"
 
 
 def _log(run: Run, sample: TaskSample) -> dict[str, Any]:
     records = [record for record in run.records if record.question.task == sample.task]
     planned = len(sample.question_ids) * run.info.spec.samples
-    done = len(records) == planned
     return {
         "version": VERSION,
-        "status": "success" if done else "started",
+        "status": "success" if len(records) == planned else "started",
         "eval": _eval(run, sample),
         "results": {
             "total_samples": planned,
@@ -64,7 +62,7 @@ def _eval(run: Run, sample: TaskSample) -> dict[str, Any]:
     return {
         "eval_id": name,
         "run_id": run.path.name,
-        "task_id": re.sub(r"[^A-Za-z0-9]+", ".", name),  # which is all that a file's name may have
+        "task_id": re.sub(r"[^A-Za-z0-9]+", ".", name),  # part of a file name
         "created": run.info.sessions[0].started,
         "task": sample.task,
         "solver": spec.solver,
@@ -94,7 +92,7 @@ def _eval(run: Run, sample: TaskSample) -> dict[str, Any]:
 
 
 def _result(run: Run, sample: TaskSample, scorer: str) -> dict[str, Any]:
-    """A scorer's mean with its 95 % interval, questions as the unit."""
+    """The mean of a scorer with its 95 % interval over questions."""
     by_question: dict[str, list[float]] = {question: [] for question in sample.question_ids}
     unscored = 0
     for record in run.records:
@@ -105,8 +103,8 @@ def _result(run: Run, sample: TaskSample, scorer: str) -> dict[str, Any]:
             unscored += 1
         else:
             by_question.setdefault(record.question.id, []).append(value)
-    found = estimate(list(by_question.values()))
-    figures = {"mean": found.mean, "ci_low": found.low, "ci_high": found.high}
+    mean = estimate(list(by_question.values()))
+    figures = {"mean": mean.mean, "ci_low": mean.low, "ci_high": mean.high}
     return {
         "name": scorer,
         "scorer": scorer,
@@ -134,13 +132,13 @@ def _sample(run: Run, record: Record) -> dict[str, Any]:
         "total_time": record.seconds,
         "metadata": {"kind": question.kind},
         "scores": {
-            name: _inspected(_score(run, record, name), trajectory) for name in run.info.scorers
+            name: _inspect_score(_score(run, record, name), trajectory) for name in run.info.scorers
         },
     }
     if trajectory is None:
         fault = record.fault
-        said = f"{fault.kind}: {fault.message}" if fault else "unknown fault"
-        return {**sample, "error": {"message": said, "traceback": "", "traceback_ansi": ""}}
+        message = f"{fault.kind}: {fault.message}" if fault else "unknown fault"
+        return {**sample, "error": {"message": message, "traceback": "", "traceback_ansi": ""}}
     model = model_name(run.info.spec.engine)
     sample["metadata"] |= {"ending": trajectory.ending, "actions": n_actions(trajectory)}
     return {
@@ -151,46 +149,49 @@ def _sample(run: Run, record: Record) -> dict[str, Any]:
     }
 
 
-def _inspected(score: Score, trajectory: Trajectory | None) -> dict[str, Any]:
-    found: dict[str, Any] = {"value": float("nan") if score.value is None else score.value}
+def _inspect_score(score: Score, trajectory: Trajectory | None) -> dict[str, Any]:
+    fields: dict[str, Any] = {"value": float("nan") if score.value is None else score.value}
     if trajectory is not None:
-        found["answer"] = trajectory.answer
+        fields["answer"] = trajectory.answer
     if score.reason:
-        found["explanation"] = score.reason
-    return found
+        fields["explanation"] = score.reason
+    return fields
 
 
 def _messages(trajectory: Trajectory) -> Iterator[dict[str, Any]]:
-    """The opening, then a message of the model a step and a tool's after each search."""
+    """The opening, then the model's message of each step, and the tool's after each search."""
     for message in trajectory.opening:
         yield {"role": message.role, "content": message.content}
     for number, step in enumerate(trajectory.steps, 1):
-        said: dict[str, Any] = {"role": "assistant", "content": step.text}
+        message: dict[str, Any] = {"role": "assistant", "content": step.text}
         if step.kind == "search":
-            name = f"search-{number}"
-            query = {"query": step.argument}
-            yield {**said, "tool_calls": [{"id": name, "function": "search", "arguments": query}]}
+            call = {"id": f"search-{number}", "function": "search"}
+            yield {**message, "tool_calls": [{**call, "arguments": {"query": step.argument}}]}
             yield {
                 "role": "tool",
-                "tool_call_id": name,
+                "tool_call_id": call["id"],
                 "function": "search",
                 "content": step.observation,
             }
             continue
-        yield said
-        if step.observation:  # a nudge after what could not be read
+        yield message
+        if step.observation:  # the nudge after a malformed completion
             yield {"role": "user", "content": step.observation}
 
 
 def _output(trajectory: Trajectory, model: str) -> dict[str, Any]:
     last = trajectory.steps[-1] if trajectory.steps else None
     message = {"role": "assistant", "content": trajectory.answer or ""}
-    reason = _STOPS.get(last.stop_reason, "unknown") if last else "unknown"
+    reason = _STOP_REASONS.get(last.stop_reason, "unknown") if last else "unknown"
     return {"model": model, "choices": [{"message": message, "stop_reason": reason}]}
 
 
 def _usage(steps: Sequence[Step]) -> dict[str, int]:
-    """What the server counted; nothing is counted for what it did not say."""
-    read = sum(step.prompt_tokens or 0 for step in steps)
-    written = sum(step.completion_tokens or 0 for step in steps)
-    return {"input_tokens": read, "output_tokens": written, "total_tokens": read + written}
+    """The tokens that the server reported; a step without a report counts none."""
+    prompt = sum(step.prompt_tokens or 0 for step in steps)
+    completion = sum(step.completion_tokens or 0 for step in steps)
+    return {
+        "input_tokens": prompt,
+        "output_tokens": completion,
+        "total_tokens": prompt + completion,
+    }

@@ -66,7 +66,7 @@ def _run(config: RunConfig, console: Console, check: Check) -> Run:
             recorded = session.run()
     finally:
         executor.close()
-    scored = score_run(recorded, scorers, known=recorded.scores)
+    scored = score_run(recorded, scorers, current=recorded.scores)
     _refuse_all_faults(scored.records)
     return scored
 

@@ -42,11 +42,11 @@ def score_run(
     run: Run,
     scorers: Mapping[str, scoring.TextScorer],
     judged: bool | None = None,
-    known: Scores = MappingProxyType({}),
+    current: Scores = MappingProxyType({}),
 ) -> Run:
     """Score every record of a run, write scores.jsonl, and return the scored run.
 
-    `known` are scores that need not be computed again. `judged` tells whether the verdicts of the
+    `current` are scores that need not be computed again. `judged` tells whether the verdicts of the
     run's judge are among the scores; None: as before. Raises UserError where no judge has judged
     the run.
     """
@@ -54,13 +54,14 @@ def score_run(
         judged = judge.SCORER in run.info.scorers
     scores: dict[str, dict[Key, Score]] = {name: {} for name in scorers}
     for record in run.records:
-        current = {
-            name: known[name][record.key]
-            for name in scorers
-            if name in known and scoring.is_current(record, known[name].get(record.key))
-        }
-        missing = {name: scorer for name, scorer in scorers.items() if name not in current}
-        for name, score in (current | scoring.score_record(record, missing)).items():
+        missing = {}
+        for name, scorer in scorers.items():
+            score = current.get(name, {}).get(record.key)
+            if score is not None and scoring.is_current(record, score):
+                scores[name][record.key] = score
+            else:
+                missing[name] = scorer
+        for name, score in scoring.score_record(record, missing).items():
             scores[name][record.key] = score
     if judged:
         scores[judge.SCORER] = _scores_by_judge(run)
@@ -223,7 +224,7 @@ async def _judge_run(run: Run, judging: Judge, console: Console) -> Run:
         failures = await _judge(judging, spec, cache, cases, console, f"judging {run.path.name}")
     finally:
         cache.close()
-    scored = score_run(run, text_scorers(scorers), known=run.scores)
+    scored = score_run(run, text_scorers(scorers), current=run.scores)
     failures.refuse_all(f"of '{run.path}'")
     return scored
 

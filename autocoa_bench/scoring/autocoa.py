@@ -71,8 +71,8 @@ def _reward_answer(response: str) -> str | None:
 def _reward_normalised(text: str) -> str:
     """`normalise`, then without corner brackets and filler words, and number words as digits."""
     plain = normalise(text).translate(_CORNER_BRACKETS)
-    plain = _WORD.sub(lambda word: _DIGITS.get(word[0], word[0]), plain)
-    plain = _WORD.sub(lambda word: " " if word[0] in _FILLERS else word[0], plain)
+    plain = _WORD.sub(lambda match: _DIGITS.get(match[0], match[0]), plain)
+    plain = _WORD.sub(lambda match: " " if match[0] in _FILLERS else match[0], plain)
     return " ".join(plain.split())
 
 

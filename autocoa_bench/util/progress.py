@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 2.0
 
 
 class _Bars:
-    """Bars that are shown inside a `with` statement; none where `shown` is false.
+    """Bars that are shown inside a `with` statement; none unless `visible`.
 
     `memory` is the time, in seconds, over which the speed is averaged.
     """
@@ -37,7 +37,7 @@ class _Bars:
         self,
         console: Console,
         *columns: ProgressColumn,
-        shown: bool,
+        visible: bool,
         memory: float = 30.0,
         transient: bool = False,
     ) -> None:
@@ -47,7 +47,7 @@ class _Bars:
             transient=transient,
             refresh_per_second=4,
             speed_estimate_period=memory,
-            disable=not shown,
+            disable=not visible,
         )
 
     def __enter__(self) -> Self:
@@ -69,7 +69,7 @@ class DelayedProgressBar(_Bars):
     def __init__(self, label: str) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         console = Console(stderr=True)
-        super().__init__(console, *columns, shown=console.is_terminal, transient=True)
+        super().__init__(console, *columns, visible=console.is_terminal, transient=True)
         self._task = self._progress.add_task(label, total=1.0)
         self._due = time.monotonic() + PATIENCE_SECONDS
 
@@ -98,7 +98,7 @@ class TrainingProgress(_Bars):
             MofNCompleteColumn(),
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(elapsed_when_finished=True),
-            shown=not quiet,
+            visible=not quiet,
             memory=600.0,
         )
         self._task = self._progress.add_task("", total=steps, completed=done, figures="")
@@ -118,7 +118,7 @@ class RunProgress(_Bars):
 
     def __init__(self, console: Console, totals: Mapping[str, int]) -> None:
         """`totals` counts the episodes of each task, those already recorded included."""
-        super().__init__(console, *_columns(), shown=console.is_terminal)
+        super().__init__(console, *_columns(), visible=console.is_terminal)
         self._tasks = {
             task: _TaskFigures(
                 self._progress.add_task(escape(task), total=total, figures="", start=False)
@@ -148,7 +148,7 @@ class JudgeProgress(_Bars):
     """A bar of judged answers with the share judged right and the number without a verdict."""
 
     def __init__(self, console: Console, label: str, total: int) -> None:
-        super().__init__(console, *_columns(), shown=console.is_terminal)
+        super().__init__(console, *_columns(), visible=console.is_terminal)
         self._task = self._progress.add_task(escape(label), total=total, figures="")
         self._verdicts: Counter[bool | None] = Counter()
 
