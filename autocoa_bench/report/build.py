@@ -131,15 +131,15 @@ def build(
     if not allow_differences:
         check_comparable(entries, metrics)
     inputs = _Inputs(runs, metrics, deciding_scorer(metrics), catalogue, paper_rows or {})
-    made = [_MAKERS[name](inputs) for name in names]
+    results = [_MAKERS[name](inputs) for name in names]
     if correction_audit is not None:
-        made.append(judge_correction(runs, correction_audit, catalogue))
+        results.append(judge_correction(runs, correction_audit, catalogue))
         audits = (correction_audit, *audits)
     if SCORER in metrics:
         judged = {*TABLES, "corrected"} - _UNSCORED if inputs.correct == SCORER else _ALL_SCORERS
         notes = judge_notes(entries, audits)
-        made = [_add_notes(table, notes) if table.name in judged else table for table in made]
-    return Report(tuple(made), footer(entries))
+        results = [_add_notes(table, notes) if table.name in judged else table for table in results]
+    return Report(tuple(results), footer(entries))
 
 
 def compare_runs(
@@ -165,8 +165,8 @@ def compare_runs(
         search_effect(first, second, scorer, catalogue),
     )
     notes = judge_notes(entries, audits) if scorer == SCORER else ()
-    made = tuple(_add_notes(table, notes) for table in tables if table is not None)
-    return Report(made, footer(entries))
+    results = tuple(_add_notes(table, notes) for table in tables if table is not None)
+    return Report(results, footer(entries))
 
 
 def _add_notes(table: Table, notes: tuple[str, ...]) -> Table:

@@ -64,6 +64,13 @@ class TableBuilder:
         interval = {"mean": estimate.mean, "low": estimate.low, "high": estimate.high}
         self.add_point(entry, metric, **interval, n=estimate.n, **fields)
 
+    def add_covered(
+        self, entry: Entry | None, metric: str, estimate: Estimate, **fields: Any
+    ) -> None:
+        """Add a mean with its interval and its coverage of the planned questions."""
+        coverage = {"planned": estimate.planned, "coverage": estimate.coverage}
+        self.add_estimate(entry, metric, estimate, **coverage, **fields)
+
     def add_note(self, note: str) -> None:
         """Add a note that goes below the table's general notes."""
         self._notes.append(note)

@@ -190,16 +190,18 @@ def _short_models(models: Sequence[str]) -> dict[str, str]:
 def _distinction(run: Run, rivals: Sequence[Run]) -> str:
     """The words that tell a run apart from others with the same solver and model."""
     fields = {id(rival): comparable_fields(rival.info.spec) for rival in rivals}
-    own = fields.pop(id(run))
+    settings = fields.pop(id(run))
     differing = [
-        name for name in own if any(rival.get(name) != own[name] for rival in fields.values())
+        name
+        for name in settings
+        if any(rival.get(name) != settings[name] for rival in fields.values())
     ]
     text = ", ".join(
-        f"{name.rpartition('.')[2].replace('_', ' ')} {own[name]}" for name in differing
+        f"{name.rpartition('.')[2].replace('_', ' ')} {settings[name]}" for name in differing
     )
     # One or two short settings make a name; beyond that the folder is easier to read.
     unique = all(
-        any(rival.get(name) != own[name] for name in differing) for rival in fields.values()
+        any(rival.get(name) != settings[name] for name in differing) for rival in fields.values()
     )
     if unique and 1 <= len(differing) <= 2 and len(text) <= 32:
         return text

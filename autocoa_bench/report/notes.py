@@ -52,11 +52,11 @@ def differing_fields(
     `fields` are those of the entries. A run without a field differs from those that have it only
     if `counts_absent`.
     """
-    for name in dict.fromkeys(name for own in fields for name in own):
+    for name in dict.fromkeys(name for settings in fields for name in settings):
         values = {
-            entry.name: own.get(name, "absent")
-            for entry, own in zip(entries, fields, strict=True)
-            if name in own or counts_absent(entry, name)
+            entry.name: settings.get(name, "absent")
+            for entry, settings in zip(entries, fields, strict=True)
+            if name in settings or counts_absent(entry, name)
         }
         if len(set(values.values())) > 1:
             yield f"{field_name(name)}: {group_by_value(values)}"

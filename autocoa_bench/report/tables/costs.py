@@ -77,14 +77,14 @@ def _add_run(builder: TableBuilder, entry: Entry) -> None:
     amounts = _amounts(entry)
     shares = _shares(entry)
     seconds = [record.seconds for record, _ in entry.trajectories()]
-    values: list[Value] = [len(seconds)]
+    cells: list[Value] = [len(seconds)]
     for numbers in amounts.values():
-        values.append(Cell(rate(fmean(numbers)), _total(sum(numbers))) if numbers else None)
+        cells.append(Cell(rate(fmean(numbers)), _total(sum(numbers))) if numbers else None)
     for number in shares.values():
         share = Cell(percent(number / len(seconds)), _total(number)) if seconds else None
-        values.append(share)
-    values += [rate(mean(seconds)) if seconds else None for mean in (median, fmean)]
-    builder.add_row(Cell(entry.label, entry.model), values)
+        cells.append(share)
+    cells += [rate(mean(seconds)) if seconds else None for mean in (median, fmean)]
+    builder.add_row(Cell(entry.label, entry.model), cells)
     _add_notes(builder, entry, len(seconds), amounts)
 
     numbers_by_metric: dict[str, Sequence[float]] = {

@@ -37,8 +37,7 @@ def judge_correction(
         for task, (judged, true) in _means(entry, audit).items():
             label = "Average" if task == _AVERAGE else catalogue.title(task)
             builder.add_row(label, (judged.n, judged, true))
-            fields = {"task": task, "planned": true.planned, "coverage": true.coverage}
-            builder.add_estimate(entry, f"{SCORER}:corrected", true, **fields)
+            builder.add_covered(entry, f"{SCORER}:corrected", true, task=task)
     return builder.build(
         title="The judge's means, corrected for its errors",
         stub="Task",

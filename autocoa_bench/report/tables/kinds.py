@@ -34,8 +34,10 @@ def kinds(
         for label, questions in _questions_by_label(entry, catalogue).items():
             values: list[Value] = [len(questions)]
             for scorer in scorers:
-                own = scores[scorer]
-                mean = estimate([[own[key]] if key in own else [] for key in sorted(questions)])
+                scored = scores[scorer]
+                mean = estimate(
+                    [[scored[key]] if key in scored else [] for key in sorted(questions)]
+                )
                 values.append(mean)
                 builder.add_estimate(entry, f"{scorer}:{label}", mean, planned=mean.planned)
             builder.add_row(label, values)

@@ -61,13 +61,8 @@ class _Layout(NamedTuple):
                 yield dataset, metric
 
 
-class _Line(NamedTuple):
-    """A run's means and missing answers by dataset and metric, and its averages by metric."""
-
-    entry: Entry
-    scores: dict[tuple[_Dataset, str], tuple[Estimate, Missing]]
-    averages: dict[str, Estimate]
-
+_Scores = dict[tuple[_Dataset, str], tuple[Estimate, Missing]]
+"""A run's means and missing answers by dataset and metric, and its averages if it has any."""
 
 _Contests = dict[tuple[_Dataset, str], Contest]
 
@@ -85,12 +80,10 @@ def leaderboard(
         asks_subquestions(dataset.task) for dataset in datasets
     )
     layout = _Layout(datasets, metrics, averaged)
-    lines = [_line(entry, layout) for entry in builder.entries]
-    contests = _contests(lines, layout)
-    for line in lines:
-        builder.add_method(line.entry, _values(line, layout, contests))
-        _add_points(builder, line)
-    _add_notes(builder, lines, layout, contests)
+    contests = _contests(builder.entries, layout)
+    _add_column_notes(builder, layout, contests)
+    for entry in builder.entries:
+        _add_run(builder, entry, layout, contests)
     return builder.build(
         title="Leaderboard",
         stub="Method",
@@ -131,92 +124,86 @@ def _group(info: TaskInfo | None) -> str:
     return next((title for name, title in _GROUPS.items() if name in names), OTHER)
 
 
-def _line(entry: Entry, layout: _Layout) -> _Line:
+def _scores(entry: Entry, layout: _Layout) -> _Scores:
     scores = {}
     for sample in entry.spec.tasks:
         dataset = next(d for d in layout.datasets if d[:2] == (sample.task, sample.edition))
         for metric in layout.metrics:
             scores[dataset, metric] = measure(entry, sample, metric)
     # As in Table 1, only a run with all datasets has an average.
-    averages = {}
     if layout.averaged and {dataset for dataset, _ in scores} == set(layout.datasets):
         for metric in layout.metrics:
-            means = [scores[dataset, metric][0] for dataset in layout.datasets]
-            averages[metric] = macro_average(means)
-    return _Line(entry, scores, averages)
+            means, missing = zip(*(scores[d, metric] for d in layout.datasets), strict=True)
+            scores[_AVERAGE, metric] = macro_average(means), sum(missing, Counter())
+    return scores
 
 
-def _contests(lines: Sequence[_Line], layout: _Layout) -> _Contests:
+def _contests(entries: Sequence[Entry], layout: _Layout) -> _Contests:
     """The best run of each column; for the average, among the runs with all datasets.
 
     Sub-questions are not tested: those of one main question are not independent of one another.
     """
-    tested = [dataset for dataset in layout.datasets if not asks_subquestions(dataset.task)]
     runs: dict[tuple[_Dataset, str], dict[str, Scores]] = {}
     for metric in layout.metrics:
-        for line in lines:
-            scores = line.entry.scores_by_question(metric)
+        for entry in entries:
+            samples = {(sample.task, sample.edition) for sample in entry.spec.tasks}
+            scores = entry.scores_by_question(metric)
             by_dataset = {
                 dataset: {key: score for key, score in scores.items() if key[0] == dataset.task}
-                for dataset in tested
-                if (dataset, metric) in line.scores
+                for dataset in layout.datasets
+                if dataset[:2] in samples and not asks_subquestions(dataset.task)
             }
-            for dataset, own in by_dataset.items():
-                if own:
-                    runs.setdefault((dataset, metric), {})[line.entry.name] = [own]
-            complete = len(by_dataset) == len(layout.datasets) and all(by_dataset.values())
-            if layout.averaged and complete:
-                runs.setdefault((_AVERAGE, metric), {})[line.entry.name] = [*by_dataset.values()]
+            columns = {dataset: [scores] for dataset, scores in by_dataset.items() if scores}
+            if layout.averaged and len(columns) == len(layout.datasets):
+                columns[_AVERAGE] = list(by_dataset.values())
+            for dataset, column in columns.items():
+                runs.setdefault((dataset, metric), {})[entry.name] = column
     return best_runs(runs)
 
 
-def _values(line: _Line, layout: _Layout, contests: _Contests) -> Iterator[Value]:
-    yield _count_cell(line, layout.metrics)
+def _add_run(builder: TableBuilder, entry: Entry, layout: _Layout, contests: _Contests) -> None:
+    scores = _scores(entry, layout)
+    values: list[Value] = [_count_cell(scores, layout)]
     for dataset, metric in layout.score_columns():
         contest = contests.get((dataset, metric))
-        strong = bool(contest and contest.decided and contest.run == line.entry.name)
-        if dataset == _AVERAGE:
-            mean = line.averages.get(metric)
-            marked = any(
-                missing for (_, name), (_, missing) in line.scores.items() if name == metric
-            )
-        else:
-            mean, missing = line.scores.get((dataset, metric), (None, None))
-            marked = bool(missing)
-        yield score_cell(mean, marked, strong) if mean else None
+        strong = bool(contest and contest.decided and contest.run == entry.name)
+        mean, missing = scores.get((dataset, metric), (None, None))
+        values.append(score_cell(mean, bool(missing), strong) if mean else None)
+    builder.add_method(entry, values)
+    for (dataset, metric), (mean, _) in scores.items():
+        fields = {"task": dataset.task, "edition": dataset.edition}
+        builder.add_covered(entry, metric, mean, **fields)
+    gaps = _gaps(scores, layout)
+    if gaps:
+        builder.add_note(missing_note(entry, gaps))
 
 
-def _count_cell(line: _Line, metrics: Sequence[str]) -> Cell:
+def _count_cell(scores: _Scores, layout: _Layout) -> Cell:
     """Questions scored, by the metric that scored fewest, and their share if under 100 %."""
     by_metric = [
-        [mean for (_, name), (mean, _) in line.scores.items() if name == metric]
-        for metric in metrics
+        [scores[dataset, metric][0] for dataset in layout.datasets if (dataset, metric) in scores]
+        for metric in layout.metrics
     ]
     n = min(sum(mean.n for mean in means) for means in by_metric)
-    if not any(missing for _, missing in line.scores.values()):
+    if not any(missing for _, missing in scores.values()):
         return Cell(f"{n:,}")
     planned = sum(mean.planned for mean in by_metric[0])
     return Cell(f"{n:,}{MARK}", f"{100 * n / max(planned, 1):.1f} %")
 
 
-def _add_points(builder: TableBuilder, line: _Line) -> None:
-    means = {column: mean for column, (mean, _) in line.scores.items()}
-    means |= {(_AVERAGE, metric): average for metric, average in line.averages.items()}
-    for (dataset, metric), mean in means.items():
-        builder.add_estimate(
-            line.entry,
-            metric,
-            mean,
-            task=dataset.task,
-            edition=dataset.edition,
-            planned=mean.planned,
-            coverage=mean.coverage,
-        )
+def _gaps(scores: _Scores, layout: _Layout) -> str:
+    """Why answers have no score, by dataset; metrics share the faults of the harness."""
+    parts = []
+    for dataset in dict.fromkeys(dataset for dataset, _ in scores if dataset != _AVERAGE):
+        missing: Missing = Counter()
+        for metric in layout.metrics:
+            missing |= scores[dataset, metric][1]
+        if missing:
+            parts.append(f"{dataset.title} ({reasons_text(missing)})")
+    return "; ".join(parts)
 
 
-def _add_notes(
-    builder: TableBuilder, lines: Sequence[_Line], layout: _Layout, contests: _Contests
-) -> None:
+def _add_column_notes(builder: TableBuilder, layout: _Layout, contests: _Contests) -> None:
     if contests:
         decided = sum(contest.decided for contest in contests.values())
         builder.add_note(
@@ -230,19 +217,3 @@ def _add_notes(
             f"average: the unweighted mean over the {len(layout.datasets)} datasets, as in the "
             "paper's Table 1; only for runs with a score on each of them"
         )
-    for line in lines:
-        gaps = _gaps(line, layout.metrics)
-        if gaps:
-            builder.add_note(missing_note(line.entry, gaps))
-
-
-def _gaps(line: _Line, metrics: Sequence[str]) -> str:
-    """Why answers have no score, by dataset; metrics share the faults of the harness."""
-    parts = []
-    for dataset in dict.fromkeys(dataset for dataset, _ in line.scores):
-        missing: Missing = Counter()
-        for metric in metrics:
-            missing |= line.scores[dataset, metric][1]
-        if missing:
-            parts.append(f"{dataset.title} ({reasons_text(missing)})")
-    return "; ".join(parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.report.builder import TableBuilder
@@ -261,32 +261,18 @@ def _add_points(builder: TableBuilder, groups: Iterable[tuple[Match, Sequence[_L
     printed = set()
     for match, lines in groups:
         for line in lines:
-            dataset = {"task": line.task, "edition": line.edition}
+            fields = {"task": line.task, "edition": line.edition}
             for metric, score in line.ours.items():
-                builder.add_estimate(match.entry, metric, score, **dataset, **_coverage(score))
+                builder.add_covered(match.entry, metric, score, **fields)
             for metric, change in line.differences.items():
                 assert match.row is not None, "only one row can be subtracted"
                 less = f"{metric}:less {match.row.name}"
-                builder.add_point(match.entry, less, **dataset, **change._asdict())
-            if line.name == _AVERAGE:
-                continue
-            for metric, scores in line.theirs.items():
+                builder.add_point(match.entry, less, **fields, **change._asdict())
+            for metric, scores in line.theirs.items() if line.name != _AVERAGE else ():
                 for row, score in zip(match.rows, scores, strict=True):
                     source = f"{match.table.table} of arXiv {match.table.arxiv}: {row.name}"
                     # Several runs may stand beside one row of the paper.
                     if (source, metric, line.name) not in printed:
                         printed.add((source, metric, line.name))
-                        builder.add_estimate(
-                            None,
-                            metric,
-                            score,
-                            run=source,
-                            section=row.section,
-                            task=line.name,
-                            edition="real",
-                            **_coverage(score),
-                        )
-
-
-def _coverage(score: Estimate) -> dict[str, Any]:
-    return {"planned": score.planned, "coverage": score.coverage}
+                        row_fields = {"run": source, "section": row.section, "task": line.name}
+                        builder.add_covered(None, metric, score, edition="real", **row_fields)

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from autocoa_bench.errors import UserError
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.entries import (
@@ -45,7 +43,7 @@ _PARTS = {"": "Main question", SUBQUESTION_SUFFIX: "Sub-question"}
 _GAP = "All sub right"
 
 
-class _Set(NamedTuple):
+class _Group(NamedTuple):
     """Main questions and their sub-questions under their common name."""
 
     name: str
@@ -69,12 +67,6 @@ class _Gap(NamedTuple):
     scored: int
 
 
-class _Line(NamedTuple):
-    entry: Entry
-    scores: dict[tuple[_Set, str, str], tuple[Estimate, Missing]]
-    gaps: dict[_Set, _Gap]
-
-
 def temporal(
     runs: Sequence[Run],
     metrics: Sequence[str] = ("em",),
@@ -87,21 +79,19 @@ def temporal(
     run asks sub-questions.
     """
     builder = TableBuilder("temporal", make_entries(runs, catalogue))
-    sets = _sets(builder.entries, catalogue)
-    if not sets:
+    groups = _groups(builder.entries, catalogue)
+    if not groups:
         raise UserError(
             "no run asks sub-questions; `autocoa-bench run --tasks temporal` asks recent, known "
             "and the sub-questions of both"
         )
-    lines = [_line(entry, sets, metrics, scorer) for entry in builder.entries]
-    for line in lines:
-        builder.add_method(line.entry, _values(line, sets, metrics))
-        _add_points(builder, line, scorer)
-    _add_notes(builder, lines, sets)
+    _add_group_notes(builder, groups)
+    for entry in builder.entries:
+        _add_run(builder, entry, groups, metrics, scorer)
     return builder.build(
         title="Temporal knowledge",
         stub="Method",
-        columns=columns(*(column for own in sets for column in _headings(own, metrics))),
+        columns=columns(*(column for group in groups for column in _headings(group, metrics))),
         notes=(
             "percent, each with its 95 % interval, rounded; intervals for sub-questions are over "
             "main questions, because the sub-questions of one are not independent",
@@ -113,8 +103,8 @@ def temporal(
     )
 
 
-def _sets(entries: Sequence[Entry], catalogue: Catalogue) -> list[_Set]:
-    """The sets that a run asks sub-questions of, in Table 2's order and then by name."""
+def _groups(entries: Sequence[Entry], catalogue: Catalogue) -> list[_Group]:
+    """The groups that a run asks sub-questions of, in Table 2's order and then by name."""
     samples = [sample for entry in entries for sample in entry.spec.tasks]
     pairs = {
         (dataset_name(s.task).removesuffix(SUBQUESTION_SUFFIX), s.edition)
@@ -122,36 +112,58 @@ def _sets(entries: Sequence[Entry], catalogue: Catalogue) -> list[_Set]:
         if asks_subquestions(s.task)
     }
     names = Counter(name for name, _ in pairs)
-    sets = []
+    groups = []
     for name, edition in pairs:
         title = _TITLES.get(name) or printable(catalogue.title(name), 40)
-        sets.append(_Set(name, edition, f"{title}, {edition}" if names[name] > 1 else title))
+        groups.append(_Group(name, edition, f"{title}, {edition}" if names[name] > 1 else title))
     order = list(_TITLES)
     return sorted(
-        sets, key=lambda s: (order.index(s.name) if s.name in order else len(order), s[:2])
+        groups, key=lambda g: (order.index(g.name) if g.name in order else len(order), g[:2])
     )
 
 
-def _headings(own: _Set, metrics: Sequence[str]) -> Iterator[tuple[str, ...]]:
+def _headings(group: _Group, metrics: Sequence[str]) -> Iterator[tuple[str, ...]]:
     for part in _PARTS.values():
         for metric in metrics:
-            yield own.title, part, metric_title(metric)
-    yield own.title, _GAP, "n"
-    yield own.title, _GAP, "gap"
+            yield group.title, part, metric_title(metric)
+    yield group.title, _GAP, "n"
+    yield group.title, _GAP, "gap"
 
 
-def _line(entry: Entry, sets: Sequence[_Set], metrics: Sequence[str], scorer: str) -> _Line:
-    line = _Line(entry, {}, {})
-    for own in sets:
-        samples = {part: own.sample(entry, part) for part in _PARTS}
-        for part, sample in samples.items():
-            if sample is not None:
-                for metric in metrics:
-                    line.scores[own, part, metric] = _measure(entry, sample, metric)
-        main, sub = samples[""], samples[SUBQUESTION_SUFFIX]
-        if main is not None and sub is not None:
-            line.gaps[own] = _gap(entry, main, sub, scorer)
-    return line
+def _add_run(
+    builder: TableBuilder,
+    entry: Entry,
+    groups: Sequence[_Group],
+    metrics: Sequence[str],
+    scorer: str,
+) -> None:
+    values: list[Value] = []
+    all_missing: Missing = Counter()
+    gaps = []
+    for group in groups:
+        for part in _PARTS:
+            sample = group.sample(entry, part)
+            if sample is None:
+                values += [None] * len(metrics)
+                continue
+            for metric in metrics:
+                score, missing = _measure(entry, sample, metric)
+                values.append(score_cell(score, bool(missing)))
+                all_missing |= missing
+                fields = {"task": group.name + part, "edition": group.edition}
+                builder.add_estimate(entry, metric, score, **fields, planned=score.planned)
+        gap = _gap(entry, group, scorer)
+        if gap is None:
+            values += [None, None]
+        else:
+            values += [Cell(f"{gap.wrong.n:,}", f"of {gap.scored:,}"), gap.wrong]
+            gaps.append((group, gap))
+    builder.add_method(entry, values)
+    for group, gap in gaps:
+        fields = {"task": group.name, "edition": group.edition}
+        builder.add_estimate(entry, f"{scorer}:gap", gap.wrong, **fields, planned=gap.scored)
+    if all_missing:
+        builder.add_note(missing_note(entry, reasons_text(all_missing)))
 
 
 def _measure(entry: Entry, sample: TaskSample, metric: str) -> tuple[Estimate, Missing]:
@@ -169,19 +181,23 @@ def _measure(entry: Entry, sample: TaskSample, metric: str) -> tuple[Estimate, M
     return Estimate(result.mean, low, high, result.n, result.planned), missing
 
 
-def _gap(entry: Entry, main: TaskSample, sub: TaskSample, scorer: str) -> _Gap:
+def _gap(entry: Entry, group: _Group, scorer: str) -> _Gap | None:
+    """The gap of a run; None if it does not ask both main questions and sub-questions."""
+    main, sub = (group.sample(entry, part) for part in _PARTS)
+    if main is None or sub is None:
+        return None
     sub_scores: dict[str, list[Mapping[int, float]]] = {}
     for question, scores in entry.scores_by_sample(sub, scorer).items():
         sub_scores.setdefault(main_question_id(question), []).append(scores)
     wrong, scored = [], 0
     for question, answers in entry.scores_by_sample(main, scorer).items():
-        own = sub_scores.get(question, [])
-        if not own or len(own) < _n_hops(entry, main.task, question):
+        parts = sub_scores.get(question, [])
+        if not parts or len(parts) < _n_hops(entry, main.task, question):
             continue
         # Main question and sub-questions are compared within a sample of the model's answers.
-        complete = [sample for sample in answers if all(sample in scores for scores in own)]
+        complete = [sample for sample in answers if all(sample in scores for scores in parts)]
         scored += bool(complete)
-        solved = [sample for sample in complete if all(scores[sample] >= 1 for scores in own)]
+        solved = [sample for sample in complete if all(scores[sample] >= 1 for scores in parts)]
         if solved:
             wrong.append([float(answers[sample] < 1) for sample in solved])
     return _Gap(estimate(wrong), scored)
@@ -193,57 +209,20 @@ def _n_hops(entry: Entry, task: str, question: str) -> int:
     return max((len(record.question.hops) for record in records), default=0)
 
 
-def _values(line: _Line, sets: Sequence[_Set], metrics: Sequence[str]) -> Iterator[Value]:
-    for own in sets:
-        for part in _PARTS:
-            for metric in metrics:
-                score = line.scores.get((own, part, metric))
-                yield score_cell(score[0], bool(score[1])) if score else None
-        gap = line.gaps.get(own)
-        if gap is None:
-            yield from (None, None)
-        else:
-            yield Cell(f"{gap.wrong.n:,}", f"of {gap.scored:,}")
-            yield gap.wrong
-
-
-def _add_points(builder: TableBuilder, line: _Line, scorer: str) -> None:
-    estimates = [
-        (own, own.name + part, metric, score)
-        for (own, part, metric), (score, _) in line.scores.items()
-    ]
-    estimates += [
-        (own, own.name, f"{scorer}:gap", replace(gap.wrong, planned=gap.scored))
-        for own, gap in line.gaps.items()
-    ]
-    for own, task, metric, score in estimates:
-        builder.add_estimate(
-            line.entry, metric, score, task=task, edition=own.edition, planned=score.planned
-        )
-
-
-def _add_notes(builder: TableBuilder, lines: Sequence[_Line], sets: Sequence[_Set]) -> None:
-    """Note what each run was asked, and why planned answers have no score."""
-    if any(own.edition == "embedded" and own.name in _TITLES for own in sets):
+def _add_group_notes(builder: TableBuilder, groups: Sequence[_Group]) -> None:
+    if any(group.edition == "embedded" and group.name in _TITLES for group in groups):
         builder.add_note(
             "embedded: recent asks about a generated season, known about facts collected by this "
             "project; neither is the paper's own set"
         )
-    for own in sets:
-        numbers = {line.entry.name: _n_questions(line.entry, own) for line in lines}
+    for group in groups:
+        numbers = {entry.name: _n_questions(entry, group) for entry in builder.entries}
+        text = ", ".join(f"{name} {number}" for name, number in numbers.items())
         if len(set(numbers.values())) == 1:
             text = next(iter(numbers.values()))
-        else:
-            text = ", ".join(f"{name} {number}" for name, number in numbers.items())
-        builder.add_note(f"{own.title}: main questions and sub-questions asked: {text}")
-    for line in lines:
-        missing: Missing = Counter()
-        for _, reasons in line.scores.values():
-            missing |= reasons
-        if missing:
-            builder.add_note(missing_note(line.entry, reasons_text(missing)))
+        builder.add_note(f"{group.title}: main questions and sub-questions asked: {text}")
 
 
-def _n_questions(entry: Entry, own: _Set) -> str:
-    samples = (own.sample(entry, part) for part in _PARTS)
+def _n_questions(entry: Entry, group: _Group) -> str:
+    samples = (group.sample(entry, part) for part in _PARTS)
     return " + ".join(f"{len(s.question_ids):,}" for s in samples if s is not None) or "none"
