@@ -20,12 +20,10 @@ class FilterConfig(Struct, frozen=True, kw_only=True):
     """Bounds on the trajectories that are kept, and on their number for each question.
 
     `max_tokens` counts prompt and turn together, by `estimate_tokens`, so that the same data is
-    kept whichever server sampled it. `min_score` is the score from which an answer is right.
+    kept whichever server sampled it. `min_score` is the score from which an answer is right. The
+    order of the fields is that of synth.json.
     """
 
-    min_score: Annotated[
-        float, Option(help="The score from which an answer is right.", min=0.0, max=1.0)
-    ] = field(default=1.0, name="least")
     max_tokens: Annotated[int, Option(help="Most tokens of a trajectory.", min=1)] = field(
         default=8192, name="tokens"
     )
@@ -34,6 +32,9 @@ class FilterConfig(Struct, frozen=True, kw_only=True):
         default=10, name="actions"
     )
     per_question: Annotated[int, Option(help="Most trajectories per question.", min=1)] = 1
+    min_score: Annotated[
+        float, Option(help="The score from which an answer is right.", min=0.0, max=1.0)
+    ] = field(default=1.0, name="least")
 
 
 class DataConfig(Struct, frozen=True, kw_only=True):
