@@ -342,7 +342,7 @@ def test_a_dead_port_is_one_clear_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "normalised"),
+    ("base_url", "normalised"),
     [
         ("http://h:1", "http://h:1/v1"),
         ("http://h:1/", "http://h:1/v1"),
@@ -350,16 +350,16 @@ def test_a_dead_port_is_one_clear_error() -> None:
         ("https://h/api/v1", "https://h/api/v1"),
     ],
 )
-def test_a_base_url_may_lack_its_path_or_end_in_a_slash(given: str, normalised: str) -> None:
-    assert normalised_url(given) == normalised
+def test_a_base_url_may_lack_its_path_or_end_in_a_slash(base_url: str, normalised: str) -> None:
+    assert normalised_url(base_url) == normalised
 
 
 @pytest.mark.parametrize(
-    "given", ["", "localhost:8000", "ftp://h/v1", "http://", "http://[h", "http://h:port"]
+    "base_url", ["", "localhost:8000", "ftp://h/v1", "http://", "http://[h", "http://h:port"]
 )
-def test_an_address_of_another_kind_is_refused(given: str) -> None:
+def test_an_address_of_another_kind_is_refused(base_url: str) -> None:
     with pytest.raises(UserError, match="http:// or https://"):
-        normalised_url(given)
+        normalised_url(base_url)
 
 
 def test_a_key_in_the_address_is_refused_and_not_repeated() -> None:

@@ -77,15 +77,15 @@ def test_a_refusal_for_length_is_known_with_the_sizes_that_it_names(
     message: str, sizes: tuple[int | None, int | None]
 ) -> None:
     assert context_errors.too_long(400, message)
-    found = context_errors.refused(message)
-    assert (found.context_tokens, found.prompt_tokens) == sizes
+    refused = context_errors.refused(message)
+    assert (refused.context_tokens, refused.prompt_tokens) == sizes
 
 
 def test_llama_cpp_may_put_the_sizes_beside_its_message() -> None:
-    said = {"message": "the request exceeds the available context size. try increasing it"}
-    body = json.dumps({"error": said | {"n_prompt_tokens": 1407, "n_ctx": 256}}).encode()
-    found = context_errors.refused(said["message"] + context_errors.counts(body))
-    assert (found.context_tokens, found.prompt_tokens) == (256, 1407)
+    error = {"message": "the request exceeds the available context size. try increasing it"}
+    body = json.dumps({"error": error | {"n_prompt_tokens": 1407, "n_ctx": 256}}).encode()
+    refused = context_errors.refused(error["message"] + context_errors.counts(body))
+    assert (refused.context_tokens, refused.prompt_tokens) == (256, 1407)
 
 
 @pytest.mark.parametrize(

@@ -50,12 +50,12 @@ def converted(tmp_path: Path, folder: Path, outtype: conversion.OutType = "f32")
 @pytest.mark.parametrize("module", ["self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj"])
 def test_an_adapter_comes_back_as_it_was(tmp_path: Path, module: str) -> None:
     folder = lora(tmp_path / "lora", module=module)
-    there = converted(tmp_path, folder)
-    back = convert(str(there), str(tmp_path / "back"), base(tmp_path / "base"))
-    before, after = tensors_of(folder), tensors_of(back)
+    gguf_file = converted(tmp_path, folder)
+    peft_folder = convert(str(gguf_file), str(tmp_path / "peft_folder"), base(tmp_path / "base"))
+    before, after = tensors_of(folder), tensors_of(peft_folder)
     assert before.keys() == after.keys()
     assert all(np.array_equal(before[name], after[name]) for name in before)
-    config = json.loads((back / "adapter_config.json").read_text())
+    config = json.loads((peft_folder / "adapter_config.json").read_text())
     assert (config["r"], config["lora_alpha"]) == (32, 64.0)
     assert config["target_modules"] == [module.rpartition(".")[2]]
 
@@ -73,10 +73,10 @@ def test_rows_of_a_llamas_queries_interleave_the_halves_of_each_head(tmp_path: P
 def test_a_qwens_rows_stay_in_their_order(tmp_path: Path) -> None:
     folder = lora(tmp_path / "lora")
     qwen = base(tmp_path / "base", model_type="qwen2")
-    made = convert(str(folder), str(tmp_path / "adapter.gguf"), qwen, "f32")
+    gguf_file = convert(str(folder), str(tmp_path / "adapter.gguf"), qwen, "f32")
     weights = tensors_of(folder)
     name = "base_model.model.model.layers.1.self_attn.q_proj.lora_B.weight"
-    assert np.array_equal(written(made)["blk.1.attn_q.weight.lora_b"].data, weights[name])
+    assert np.array_equal(written(gguf_file)["blk.1.attn_q.weight.lora_b"].data, weights[name])
 
 
 @pytest.mark.parametrize(
@@ -91,13 +91,13 @@ def test_every_scaling_is_kept(tmp_path: Path, config: dict[str, Any], factor: f
     plain = converted(tmp_path, lora(tmp_path / "plain", rank=16))
     before = written(plain)["blk.0.attn_q.weight.lora_b"].data.copy()
     plain.unlink()
-    after = converted(tmp_path, lora(tmp_path / "other", rank=16, **config))
+    after = converted(tmp_path, lora(tmp_path / "scaled", rank=16, **config))
     assert np.allclose(written(after)["blk.0.attn_q.weight.lora_b"].data, factor * before)
 
 
 def test_eight_bits_are_taken_where_their_blocks_fit(tmp_path: Path) -> None:
-    made = written(converted(tmp_path, lora(tmp_path / "lora", rank=16), "q8_0"))
-    kinds = {name[-1]: tensor.tensor_type.name for name, tensor in made.items()}
+    tensors = written(converted(tmp_path, lora(tmp_path / "lora", rank=16), "q8_0"))
+    kinds = {name[-1]: tensor.tensor_type.name for name, tensor in tensors.items()}
     assert kinds == {"a": "Q8_0", "b": "F16"}
 
 
@@ -156,16 +156,17 @@ def test_an_adapter_without_a_weight_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_adapter_for_a_base_is_refused(tmp_path: Path) -> None:
-    made = converted(tmp_path, lora(tmp_path / "lora"))
+    adapter = converted(tmp_path, lora(tmp_path / "lora"))
     with pytest.raises(UserError, match="is itself an adapter"):
-        convert(str(made), str(tmp_path / "back"), str(made))
+        convert(str(adapter), str(tmp_path / "peft_folder"), str(adapter))
 
 
 def test_a_failed_try_does_not_stand_in_the_way(tmp_path: Path) -> None:
-    made, back = converted(tmp_path, lora(tmp_path / "lora")), str(tmp_path / "back")
+    adapter = converted(tmp_path, lora(tmp_path / "lora"))
+    peft_folder = str(tmp_path / "peft_folder")
     with pytest.raises(UserError, match="give --base"):
-        convert(str(made), back)
-    assert convert(str(made), back, base(tmp_path / "base")) == Path(back)
+        convert(str(adapter), peft_folder)
+    assert convert(str(adapter), peft_folder, base(tmp_path / "base")) == Path(peft_folder)
 
 
 def test_a_module_that_cannot_be_converted_is_named(tmp_path: Path) -> None:
@@ -175,9 +176,9 @@ def test_a_module_that_cannot_be_converted_is_named(tmp_path: Path) -> None:
 
 def test_another_architecture_is_refused_with_the_tool_that_takes_it(tmp_path: Path) -> None:
     folder = lora(tmp_path / "lora")
-    other = base(tmp_path / "base", model_type="mamba")
+    wrong_base = base(tmp_path / "base", model_type="mamba")
     with pytest.raises(UserError, match=r"'mamba'.*convert_hf_to_gguf\.py"):
-        convert(str(folder), str(tmp_path / "adapter.gguf"), other)
+        convert(str(folder), str(tmp_path / "adapter.gguf"), wrong_base)
 
 
 @pytest.mark.parametrize(
@@ -186,9 +187,9 @@ def test_another_architecture_is_refused_with_the_tool_that_takes_it(tmp_path: P
         ("lora", "adapter", "auto", r"ends in \.gguf"),
         ("nothing", "adapter.gguf", "auto", "cannot be converted; give a PEFT folder"),
         ("adapter.gguf", "back.gguf", "auto", "must be the name of a folder"),
-        ("adapter.gguf", "back", "q8_0", "--outtype q8_0 does not fit"),
+        ("adapter.gguf", "peft_folder", "q8_0", "--outtype q8_0 does not fit"),
         ("adapter.gguf", "lora", "auto", "exists already"),
-        ("lora/adapter_model.safetensors", "back", "auto", "is not a GGUF file"),
+        ("lora/adapter_model.safetensors", "peft_folder", "auto", "is not a GGUF file"),
     ],
 )
 def test_a_request_that_makes_no_sense_says_what_does(
@@ -200,15 +201,15 @@ def test_a_request_that_makes_no_sense_says_what_does(
 
 
 def test_an_adapter_of_another_base_is_refused(tmp_path: Path) -> None:
-    other = base(tmp_path / "base", num_attention_heads=9)
+    wrong_base = base(tmp_path / "base", num_attention_heads=9)
     with pytest.raises(UserError, match="trained on another base"):
-        convert(str(lora(tmp_path / "lora")), str(tmp_path / "adapter.gguf"), other)
+        convert(str(lora(tmp_path / "lora")), str(tmp_path / "adapter.gguf"), wrong_base)
 
 
 def test_a_base_that_does_not_say_its_heads_is_refused(tmp_path: Path) -> None:
-    other = base(tmp_path / "base", num_attention_heads="x")
+    wrong_base = base(tmp_path / "base", num_attention_heads="x")
     with pytest.raises(UserError, match="the number of attention heads"):
-        convert(str(lora(tmp_path / "lora")), str(tmp_path / "adapter.gguf"), other)
+        convert(str(lora(tmp_path / "lora")), str(tmp_path / "adapter.gguf"), wrong_base)
 
 
 def test_the_command_line_converts(tmp_path: Path) -> None:

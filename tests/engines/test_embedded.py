@@ -92,8 +92,8 @@ class Session:
             return msgspec.json.decode(reply.read())
 
     def tokens(self, text: str) -> list[int]:
-        found: list[int] = self.post("/tokenize", {"content": text})["tokens"]
-        return found
+        tokens_of_text: list[int] = self.post("/tokenize", {"content": text})["tokens"]
+        return tokens_of_text
 
     async def _ask(
         self, question: str, turn: str = "", tokens: int = 24, stop: tuple[str, ...] = ()
@@ -129,8 +129,8 @@ def test_with_an_8_bit_adapter_too_eight_at_once_equal_eight_one_by_one(
     session: Session, tmp_path: Path
 ) -> None:
     folder = numpy_lora(tmp_path / "lora", layers=30, rank=32, shapes=SHAPES)
-    made = convert(str(folder), str(tmp_path / "trained.gguf"), DEFAULT)
-    adapted = Session(str(made))
+    adapter = convert(str(folder), str(tmp_path / "trained.gguf"), DEFAULT)
+    adapted = Session(str(adapter))
     try:
         alone = [adapted.ask(question) for question in QUESTIONS]
         together = adapted.ask_all_at_once(QUESTIONS)
@@ -139,7 +139,7 @@ def test_with_an_8_bit_adapter_too_eight_at_once_equal_eight_one_by_one(
         adapted.runner.close()
     assert [c.token_ids for c in together] == [c.token_ids for c in alone]
     assert alone[1].text != session.ask(QUESTIONS[1]).text
-    assert made.stat().st_size < 11_000_000
+    assert adapter.stat().st_size < 11_000_000
     assert adapted.spec.settings["adapter"] == "trained"
     assert adapted.spec.settings.keys() - session.spec.settings.keys() == {
         "adapter",
@@ -151,9 +151,9 @@ def test_with_an_8_bit_adapter_too_eight_at_once_equal_eight_one_by_one(
 def test_an_adapter_for_another_model_is_one_clear_error(tmp_path: Path) -> None:
     shapes = {"self_attn.v_proj": (64, 64)}
     folder = numpy_lora(tmp_path / "lora", layers=1, rank=32, shapes=shapes)
-    made = convert(str(folder), str(tmp_path / "other.gguf"), DEFAULT, "f16")
+    adapter = convert(str(folder), str(tmp_path / "other.gguf"), DEFAULT, "f16")
     with pytest.raises(UserError, match="an adapter for it"):
-        asyncio.run(EmbeddedEngine(parallel=1, context_tokens=512, adapter=str(made)).start())
+        asyncio.run(EmbeddedEngine(parallel=1, context_tokens=512, adapter=str(adapter)).start())
 
 
 @pytest.mark.slow
@@ -200,19 +200,21 @@ def test_an_episode_goes_on_from_its_own_ids(session: Session) -> None:
     run = episode(
         Question("q", QUESTIONS[4], ()), agent, Budget(step_tokens=24, context_tokens=1024)
     )
-    asked = next(run)
-    assert isinstance(asked, Generate)
-    [first] = session.generate(asked)
-    asked = run.send(first)
-    assert isinstance(asked, Generate)
+    request = next(run)
+    assert isinstance(request, Generate)
+    [first] = session.generate(request)
+    request = run.send(first)
+    assert isinstance(request, Generate)
     assert first.token_ids is not None
     ended = first.stop_reason == "stop"
-    assert asked.prompt.turns[0].token_ids == (first.token_ids[:-1] if ended else first.token_ids)
-    [second] = session.generate(asked)
-    sent = protocol.prompt_pieces("", asked.prompt)
-    given = sum(1 if isinstance(each, int) else len(session.tokens(each)) for each in sent[1:])
+    assert request.prompt.turns[0].token_ids == (first.token_ids[:-1] if ended else first.token_ids)
+    [second] = session.generate(request)
+    sent = protocol.prompt_pieces("", request.prompt)
+    new_tokens = sum(
+        1 if isinstance(piece, int) else len(session.tokens(piece)) for piece in sent[1:]
+    )
     assert first.prompt_tokens is not None
-    assert second.prompt_tokens == first.prompt_tokens + given
+    assert second.prompt_tokens == first.prompt_tokens + new_tokens
 
 
 @pytest.mark.slow

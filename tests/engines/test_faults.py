@@ -76,9 +76,9 @@ class Played:
         await asyncio.sleep(0)
 
     def trajectory(self, number: int = 0) -> Trajectory:
-        found = self.records[number].trajectory
-        assert found is not None, self.records[number].fault
-        return found
+        trajectory = self.records[number].trajectory
+        assert trajectory is not None, self.records[number].fault
+        return trajectory
 
     def all_answered(self, questions: int) -> bool:
         return len(self.records) == questions and all(
@@ -324,11 +324,11 @@ def reasoning_model(body: Body) -> Body | None:
     """What OpenAI's API answers for a reasoning model, one field a time."""
     for name in ("max_tokens", "temperature", "top_p", "stop"):
         if name in body:
-            said = f"Unsupported parameter: '{name}' is not supported with this model."
+            message = f"Unsupported parameter: '{name}' is not supported with this model."
             if name == "max_tokens":
-                said += " Use 'max_completion_tokens' instead."
+                message += " Use 'max_completion_tokens' instead."
             return {
-                "message": said,
+                "message": message,
                 "type": "invalid_request_error",
                 "param": name,
                 "code": "unsupported_parameter",
@@ -377,10 +377,10 @@ def test_missing_usage() -> None:
 def test_a_context_smaller_than_the_runs() -> None:
     with MockServer(kind="vllm") as server:
         server.card = {"max_model_len": 4096}
-        asked = play(server, 0, context_tokens=8192).spec
+        spec = play(server, 0, context_tokens=8192).spec
         assert play(server, 0, context_tokens=4096).spec.settings == {}
-    assert asked.settings == {"context_tokens": 4096}
-    assert "room for 4,096 tokens" in next(caveats(asked))
+    assert spec.settings == {"context_tokens": 4096}
+    assert "room for 4,096 tokens" in next(caveats(spec))
 
 
 FAULTS: tuple[Fault, ...] = (

@@ -75,7 +75,7 @@ def test_a_key_that_is_refused(cli: Cli, key_file: Path, status: Fault) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "problem"),
     [
         (b" \n", "is empty"),
         (b"k" * 5000, "longer than 4096 bytes"),
@@ -84,10 +84,10 @@ def test_a_key_that_is_refused(cli: Cli, key_file: Path, status: Fault) -> None:
     ],
 )
 def test_a_file_that_holds_no_key_is_refused_and_not_repeated(
-    key_file: Path, content: bytes, said: str
+    key_file: Path, content: bytes, problem: str
 ) -> None:
     key_file.write_bytes(content)
-    with pytest.raises(UserError, match=said) as raised:
+    with pytest.raises(UserError, match=problem) as raised:
         key_from_file(key_file)
     assert KEY not in str(raised.value)
 
@@ -117,10 +117,10 @@ def test_a_reply_that_repeats_the_key(
     with MockServer(reply, fault=lambda number: fault if number >= 3 else None) as server:
         server.spelt = spelt
         done = cli("--base-url", server.url, "--key-file", str(key_file), "--concurrency", "1")
-    said = done.out + done.err + b"".join(written(tmp_path)).decode(errors="replace")
-    assert "Bearer ***" in said
+    output = done.out + done.err + b"".join(written(tmp_path)).decode(errors="replace")
+    assert "Bearer ***" in output
     for spelling in ("sk-proj", "secret", "a-user"):
-        assert spelling not in said
+        assert spelling not in output
 
 
 def test_a_model_that_repeats_the_key_is_recorded_without_it(
@@ -133,13 +133,13 @@ def test_a_model_that_repeats_the_key_is_recorded_without_it(
 
 @pytest.mark.parametrize("status", ["301", "302", "303", "307", "308"])
 def test_a_redirect_to_another_address(cli: Cli, key_file: Path, status: Fault) -> None:
-    with MockServer(reply) as other, MockServer(reply) as server:
+    with MockServer(reply) as elsewhere, MockServer(reply) as server:
         server.fault = lambda number: status
-        server.location = f"{other.url}/v1/chat/completions?key={KEY}"
+        server.location = f"{elsewhere.url}/v1/chat/completions?key={KEY}"
         done = cli("--base-url", server.url, "--key-file", str(key_file))
-    refused(done, f"redirects to {other.url}/v1/chat/completions (HTTP {status})", "--base-url")
+    refused(done, f"redirects to {elsewhere.url}/v1/chat/completions (HTTP {status})", "--base-url")
     assert KEY not in done.err
-    assert not other.headers
+    assert not elsewhere.headers
 
 
 def test_a_placeholder_hides_nothing() -> None:

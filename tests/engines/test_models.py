@@ -47,9 +47,9 @@ class Index:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.wheel = folder / WHEEL
-        source, made = folder / "tiny.gguf", folder / "tiny.q8.gguf"
+        source, requantised = folder / "tiny.gguf", folder / "tiny.q8.gguf"
         write_q4_1(source)
-        requantise_to_q8_0(source, made)
+        requantise_to_q8_0(source, requantised)
         with zipfile.ZipFile(self.wheel, "w") as archive:
             archive.write(source, MEMBER)
         self.model = PackagedModel(
@@ -61,8 +61,8 @@ class Index:
             wheel_sha256=sha256(self.wheel),
             member=MEMBER,
             member_sha256=sha256(source),
-            size=made.stat().st_size,
-            sha256=sha256(made),
+            size=requantised.stat().st_size,
+            sha256=sha256(requantised),
             cache_bytes=1,
             licence="MIT",
             source="here",
@@ -123,20 +123,20 @@ def test_a_file_that_was_never_checked_is_not_used(index: Index) -> None:
 def test_of_two_pulls_at_once_one_downloads(index: Index) -> None:
     index.says(f'sleep 0.2; cp "{index.wheel}" "$TMPDIR"')
     pulls = [threading.Thread(target=pull, args=("tiny",)) for _ in range(2)]
-    for one in pulls:
-        one.start()
-    for one in pulls:
-        one.join()
+    for thread in pulls:
+        thread.start()
+    for thread in pulls:
+        thread.join()
     assert len(index.downloads()) == 1
     assert known_models()[0].path is not None
 
 
 def test_what_a_killed_pull_left_is_removed(index: Index) -> None:
-    left = models._path(index.model).parent / ".pull-killed"
-    left.mkdir()
-    (left / "half").write_bytes(b"half a wheel")
+    abandoned = models._path(index.model).parent / ".pull-killed"
+    abandoned.mkdir()
+    (abandoned / "half").write_bytes(b"half a wheel")
     pull("tiny")
-    assert not left.exists()
+    assert not abandoned.exists()
 
 
 def test_a_wheel_put_there_by_hand_needs_no_download(index: Index) -> None:
@@ -153,7 +153,7 @@ def test_a_wheel_with_another_hash_is_refused(index: Index) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("log", "expected"),
     [
         ("/bin/python: No module named pip", "ensurepip"),
         ("ERROR: No matching distribution found for tiny==1.0", "No matching distribution found"),
@@ -161,8 +161,8 @@ def test_a_wheel_with_another_hash_is_refused(index: Index) -> None:
         ("", "it gave no reason"),
     ],
 )
-def test_a_failed_download_says_why_and_what_to_do(index: Index, said: str, expected: str) -> None:
-    index.says(f"echo '{said}' >&2; exit 1")
+def test_a_failed_download_says_why_and_what_to_do(index: Index, log: str, expected: str) -> None:
+    index.says(f"echo '{log}' >&2; exit 1")
     with pytest.raises(UserError, match=expected) as raised:
         pull("tiny")
     assert "by hand" in str(raised.value) or "AUTOCOA_BENCH_CACHE" in str(raised.value)

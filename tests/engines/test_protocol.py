@@ -32,8 +32,8 @@ def body(
     request = Generate(prompt, stop=("</search>",), max_tokens=9)
     sampling = sampling or Sampling()
     encoded = wire.request_body(protocol, server, "m", request, sampling, n, "RENDERED")
-    found: dict[str, Any] = json.loads(encoded)
-    return found
+    content: dict[str, Any] = json.loads(encoded)
+    return content
 
 
 def read(protocol: wire.Protocol, reply: object, n: int = 1) -> list[Any]:
@@ -216,7 +216,7 @@ def test_choices_out_of_order_are_put_in_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("body", "message"),
     [
         ({"error": {"message": "too long"}}, "too long"),
         ({"error": "too long"}, "too long"),
@@ -224,8 +224,8 @@ def test_choices_out_of_order_are_put_in_order() -> None:
         ({"message": "too\nlong"}, "too long"),
     ],
 )
-def test_an_errors_message_is_found_where_servers_put_it(said: object, message: str) -> None:
-    assert server_message(json.dumps(said).encode()) == message
+def test_an_errors_message_is_found_where_servers_put_it(body: object, message: str) -> None:
+    assert server_message(json.dumps(body).encode()) == message
 
 
 def test_an_errors_message_is_at_most_300_characters() -> None:

@@ -34,16 +34,16 @@ def at(*servers: MockServer) -> list[str]:
 
 def records(run: str) -> dict[str, Any]:
     """What was recorded, by question, without what a clock says."""
-    found = {}
+    by_question = {}
     for line in Path(run, "records.jsonl").read_text().splitlines():
         record = json.loads(line)
         record.pop("seconds")
         for step in record["trajectory"]["steps"]:
             step.pop("generate_seconds", None)
             step.pop("search_seconds", None)
-        found[record["question"]["id"]] = record
-    assert len(found) == QUESTIONS
-    return found
+        by_question[record["question"]["id"]] = record
+    assert len(by_question) == QUESTIONS
+    return by_question
 
 
 def towns(server: MockServer) -> list[int]:
@@ -51,10 +51,10 @@ def towns(server: MockServer) -> list[int]:
 
 
 def test_episodes_are_shared_out_and_each_stays_at_its_server(cli: Cli) -> None:
-    with MockServer(reply, latency=0.01) as one, MockServer(reply, latency=0.01) as two:
-        assert cli(*at(one, two), "--out", "run").code == 0
-    assert not set(towns(one)) & set(towns(two))
-    assert min(len(set(towns(one))), len(set(towns(two)))) >= 4
+    with MockServer(reply, latency=0.01) as first, MockServer(reply, latency=0.01) as second:
+        assert cli(*at(first, second), "--out", "run").code == 0
+    assert not set(towns(first)) & set(towns(second))
+    assert min(len(set(towns(first))), len(set(towns(second)))) >= 4
 
 
 def test_a_slow_server_gets_fewer_episodes(cli: Cli) -> None:
@@ -91,40 +91,40 @@ def test_a_server_killed_in_the_middle_of_a_run_is_left_out(cli: Cli) -> None:
 def test_all_servers_down_stop_the_run_and_others_resume_it(cli: Cli) -> None:
     def die(number: int) -> None:
         if number == 30:
-            one.stop()
-            two.stop()
+            first.stop()
+            second.stop()
 
-    with MockServer(reply, fault=die) as one, MockServer(reply) as two:
-        done = cli(*at(one, two), "--out", "run")
+    with MockServer(reply, fault=die) as first, MockServer(reply) as second:
+        done = cli(*at(first, second), "--out", "run")
     assert done.code == 75
     assert done.err.count("error:") == 1
     assert "the last of 2 servers is down: the model server at" in done.err
-    with MockServer(reply) as other, MockServer(reply) as another:
-        done = cli(*at(another, other), "--out", "run")
+    with MockServer(reply) as third, MockServer(reply) as fourth:
+        done = cli(*at(fourth, third), "--out", "run")
     assert done.code == 0, done.err
     records("run")
     sessions = load_run(Path("run")).info.sessions
-    assert sessions[1].base_url == ",".join(sorted([other.url, another.url]))
+    assert sessions[1].base_url == ",".join(sorted([third.url, fourth.url]))
 
 
 def test_the_order_of_the_servers_is_no_difference(cli: Cli) -> None:
-    with MockServer(reply) as one, MockServer(reply) as two:
-        assert cli(*at(one, two), "--out", "run").code == 0
-        done = cli(*at(two, one, two), "--out", "run")
+    with MockServer(reply) as first, MockServer(reply) as second:
+        assert cli(*at(first, second), "--out", "run").code == 0
+        done = cli(*at(second, first, second), "--out", "run")
     assert done.code == 0
     assert "60 of 60 recorded" in done.err
     assert "the server was" not in done.err
 
 
 def test_servers_that_are_not_alike_are_refused(cli: Cli) -> None:
-    with MockServer(reply) as one, MockServer(reply, kind="vllm") as two:
-        done = cli(*at(one, two), "--out", "run")
-    refused(done, "must be alike", f"{one.url}/v1 has protocol chat", "has protocol continue")
+    with MockServer(reply) as first, MockServer(reply, kind="vllm") as second:
+        done = cli(*at(first, second), "--out", "run")
+    refused(done, "must be alike", f"{first.url}/v1 has protocol chat", "has protocol continue")
 
 
 def test_an_address_where_nothing_is_is_named_before_the_run(cli: Cli) -> None:
-    with MockServer(reply) as one:
-        done = cli(*at(one), "--base-url", "http://127.0.0.1:9", "--out", "run")
+    with MockServer(reply) as first:
+        done = cli(*at(first), "--base-url", "http://127.0.0.1:9", "--out", "run")
     refused(done, "no model server at http://127.0.0.1:9")
 
 
@@ -132,7 +132,7 @@ def test_a_question_that_one_server_refuses_is_its_fault_alone(cli: Cli) -> None
     def ill(body: Body) -> str | None:
         return "no such thing" if not is_probe(body) and town_of(body) == 7 else None
 
-    with MockServer(reply, refusal=ill) as one, MockServer(reply, refusal=ill) as two:
-        assert cli(*at(one, two), "--out", "run").code == 0
-    faults = [each for each in load_run(Path("run")).records if each.fault]
-    assert [each.question.id for each in faults] == ["q7"]
+    with MockServer(reply, refusal=ill) as first, MockServer(reply, refusal=ill) as second:
+        assert cli(*at(first, second), "--out", "run").code == 0
+    faults = [record for record in load_run(Path("run")).records if record.fault]
+    assert [record.question.id for record in faults] == ["q7"]

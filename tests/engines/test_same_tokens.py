@@ -193,8 +193,8 @@ def test_a_tiny_model_and_its_adapter_give_the_same_tokens_once_converted(
 
     def generated(model: Any) -> list[int]:
         ids = torch.tensor([prompt])
-        made = model.generate(ids, max_new_tokens=24, do_sample=False, pad_token_id=0)
-        return list(made[0, len(prompt) :].tolist())
+        output = model.generate(ids, max_new_tokens=24, do_sample=False, pad_token_id=0)
+        return list(output[0, len(prompt) :].tolist())
 
     bare, adapted = generated(model), generated(peft.PeftModel.from_pretrained(model, lora))
     assert bare != adapted
@@ -214,8 +214,8 @@ def served(model: Path, adapter: str, prompt: list[int]) -> list[int]:
 
     def ask(url: str) -> list[int]:
         body = {"prompt": prompt, "n_predict": 24, "temperature": 0, "return_tokens": True}
-        found: list[int] = _post(f"{url}/completion", body)["tokens"]
-        return found
+        ids: list[int] = _post(f"{url}/completion", body)["tokens"]
+        return ids
 
     return asyncio.run(run())
 
@@ -269,8 +269,8 @@ def _complete(url: str, asked: Asked) -> dict[str, Any]:
         "temperature": 0,
         "return_token_ids": True,
     }
-    found: dict[str, Any] = _post(f"{url}/v1/completions", body)["choices"][0]
-    return found
+    choice: dict[str, Any] = _post(f"{url}/v1/completions", body)["choices"][0]
+    return choice
 
 
 def _post(url: str, body: object) -> Any:
@@ -282,7 +282,7 @@ def _post(url: str, body: object) -> Any:
 
 def test_vllm_gives_the_same_tokens(trained: Trained, vllm: str) -> None:
     for asked in trained.asked:
-        found = _complete(vllm, asked)
-        assert found["text"] == asked.completion.text
+        choice = _complete(vllm, asked)
+        assert choice["text"] == asked.completion.text
         if asked.completion.token_ids is not None:
-            assert tuple(found["token_ids"]) == asked.completion.token_ids
+            assert tuple(choice["token_ids"]) == asked.completion.token_ids

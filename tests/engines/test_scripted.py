@@ -41,7 +41,7 @@ def test_text_ends_at_the_token_limit() -> None:
 
 
 def test_a_function_sees_the_request_and_may_make_the_completion() -> None:
-    made = Completion("made")
-    engine = ScriptedEngine(lambda request, sampling: made)
-    assert ask(engine) == [made]
+    completion = Completion("completion")
+    engine = ScriptedEngine(lambda request, sampling: completion)
+    assert ask(engine) == [completion]
     assert engine.requests == [REQUEST]

@@ -65,7 +65,7 @@ def test_a_completion_does_not_depend_on_what_else_is_in_the_batch(
     session: Session, sampling: Sampling
 ) -> None:
     requests = [request(q, tokens=10 + 7 * i) for i, q in enumerate(QUESTIONS)]
-    alone = [session.ask(each, sampling=sampling)[0] for each in requests]
+    alone = [session.ask(single, sampling=sampling)[0] for single in requests]
     together = session.ask(*requests, sampling=sampling)
     assert [c.token_ids for c in together] == [c.token_ids for c in alone]
     assert len({c.token_ids for c in alone}) > 1
@@ -78,9 +78,10 @@ def test_greedy_tokens_are_those_of_transformers_own_generation(
     tokenizer = transformers.AutoTokenizer.from_pretrained(model)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
     ids = tokenizer(f"<|user|>{QUESTIONS[1]}<|end|><|assistant|>", return_tensors="pt").input_ids
-    made = theirs.generate(ids, max_new_tokens=30, do_sample=False)[0, ids.shape[1] :].tolist()
-    whole = tokenizer.decode(made[:-1] if made[-1] == 256 else made)
-    assert completion.completion_tokens == len(made)
+    output = theirs.generate(ids, max_new_tokens=30, do_sample=False)
+    expected = output[0, ids.shape[1] :].tolist()
+    whole = tokenizer.decode(expected[:-1] if expected[-1] == 256 else expected)
+    assert completion.completion_tokens == len(expected)
     assert completion.text == whole.rstrip("\ufffd")
 
 
@@ -144,15 +145,15 @@ def test_closing_in_the_middle_is_a_fault_of_what_is_in_flight(model: Path) -> N
     session = Session(model, parallel=1)
 
     async def run() -> list[object]:
-        asked = [
+        tasks = [
             asyncio.create_task(session.engine.generate(request(q, tokens=400), GREEDY))
             for q in QUESTIONS[:2]
         ]
         await asyncio.sleep(0.05)
         await session.engine.close()
-        return await asyncio.gather(*asked, return_exceptions=True)
+        return await asyncio.gather(*tasks, return_exceptions=True)
 
-    assert [type(each) for each in session.runner.run(run())] == [EngineFault, EngineFault]
+    assert [type(result) for result in session.runner.run(run())] == [EngineFault, EngineFault]
     session.close()
 
 
@@ -183,8 +184,8 @@ def test_a_model_is_refused_for_other_logits_and_not_for_rounding(
 
     def noisy(cache: KVCache, tokens: list[int], starts: list[int]) -> torch.Tensor:
         torch.manual_seed(0)
-        found = logits(cache, tokens, starts)
-        return found + noise * found.std() * torch.randn(found.shape)
+        exact = logits(cache, tokens, starts)
+        return exact + noise * exact.std() * torch.randn(exact.shape)
 
     monkeypatch.setattr(KVCache, "logits", noisy)
     with pytest.raises(UserError, match="its logits differ") if refused else nullcontext():
@@ -197,15 +198,18 @@ def test_a_model_that_looks_through_a_window_says_what_it_says_by_itself(tmp_pat
     theirs = transformers.AutoModelForCausalLM.from_config(config)
     theirs.save_pretrained(tmp_path)
     session = Session(tmp_path)
-    found = session.ask(*(request(q, tokens=12) for q in QUESTIONS))
+    completions = session.ask(*(request(q, tokens=12) for q in QUESTIONS))
     session.close()
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
-    for question, completion in zip(QUESTIONS, found, strict=True):
+    for question, completion in zip(QUESTIONS, completions, strict=True):
         text = f"<|user|>{question}<|end|><|assistant|>"
         ids = tokenizer(text, return_tensors="pt").input_ids
-        made = theirs.generate(ids, max_new_tokens=12, do_sample=False)[0, ids.shape[1] :].tolist()
-        assert completion.completion_tokens == len(made)
-        assert completion.text == tokenizer.decode(made[:-1] if made[-1] == 256 else made)
+        output = theirs.generate(ids, max_new_tokens=12, do_sample=False)
+        expected = output[0, ids.shape[1] :].tolist()
+        assert completion.completion_tokens == len(expected)
+        assert completion.text == tokenizer.decode(
+            expected[:-1] if expected[-1] == 256 else expected
+        )
 
 
 def test_a_prompt_without_a_token_is_a_fault(tmp_path: Path) -> None:
@@ -217,17 +221,17 @@ def test_a_prompt_without_a_token_is_a_fault(tmp_path: Path) -> None:
     session.close()
 
 
-@pytest.mark.parametrize("given", ["2", None])
+@pytest.mark.parametrize("threads_variable", ["2", None])
 def test_threads_are_those_that_the_environment_gives(
-    model: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
+    model: Path, monkeypatch: pytest.MonkeyPatch, threads_variable: str | None
 ) -> None:
     threads: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", threads.append)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    if given:
-        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    if threads_variable:
+        monkeypatch.setenv("OMP_NUM_THREADS", threads_variable)
     Session(model).close()
-    assert len(threads) == (given is None)
+    assert len(threads) == (threads_variable is None)
 
 
 def test_an_adapter_that_is_no_lora_is_refused(model: Path, tmp_path: Path) -> None:

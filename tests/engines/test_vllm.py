@@ -37,8 +37,8 @@ class Fake(NamedTuple):
 
     def note(self) -> dict[str, Any]:
         wait_until(self.file.exists)
-        found: dict[str, Any] = json.loads(self.file.read_text())
-        return found
+        note: dict[str, Any] = json.loads(self.file.read_text())
+        return note
 
     def is_gone(self) -> bool:
         try:
@@ -119,8 +119,8 @@ def test_a_run_is_resumed_on_more_gpus_and_says_so(cli: Cli) -> None:
     cli("--engine", "vllm:tensor-parallel-size=2")
     done = cli("--engine", "vllm:tensor-parallel-size=4")
     assert done.code == 0, done.err
-    said = " ".join(done.err.split())
-    assert "was vllm:tensor-parallel-size=2 and is vllm:tensor-parallel-size=4" in said
+    message = " ".join(done.err.split())
+    assert "was vllm:tensor-parallel-size=2 and is vllm:tensor-parallel-size=4" in message
 
 
 def test_a_run_is_not_resumed_with_other_weights(cli: Cli) -> None:
@@ -233,7 +233,7 @@ def test_an_adapter_is_served_with_its_rank(cli: Cli, fake: Fake, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "problem"),
     [
         ({"peft_type": "IA3"}, "type IA3"),
         ({"r": 1024}, "rank 1024; vLLM serves LORA up to rank 512"),
@@ -241,9 +241,9 @@ def test_an_adapter_is_served_with_its_rank(cli: Cli, fake: Fake, tmp_path: Path
     ],
 )
 def test_an_adapter_that_vllm_does_not_serve(
-    config: dict[str, object], said: str, tmp_path: Path
+    config: dict[str, object], problem: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=problem):
         vllm._lora_flags(lora(tmp_path / "lora", **config))
 
 
@@ -253,7 +253,7 @@ def test_a_gguf_adapter_is_told_how_to_become_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "options", "said"),
+    ("spec", "options", "problem"),
     [
         ("vllm:port=8000", {}, "'port' is set by autocoa-bench itself"),
         ("vllm:max_model_len=1,max-model-len=2", {}, "'max-model-len' is given twice"),
@@ -266,10 +266,10 @@ def test_a_gguf_adapter_is_told_how_to_become_a_folder(tmp_path: Path) -> None:
         ("embedded:threads=2", {}, "unknown option of engine 'embedded' 'threads'"),
     ],
 )
-def test_what_is_no_use_to_it_is_refused(spec: str, options: dict[str, str], said: str) -> None:
-    given = {"model": "m", "base_url": "", "protocol": "auto", **options}
-    with pytest.raises(UserError, match=said):
-        open_engine(spec, EngineConfig(**given, concurrency=1, context_tokens=1))
+def test_what_is_no_use_to_it_is_refused(spec: str, options: dict[str, str], problem: str) -> None:
+    config_fields = {"model": "m", "base_url": "", "protocol": "auto", **options}
+    with pytest.raises(UserError, match=problem):
+        open_engine(spec, EngineConfig(**config_fields, concurrency=1, context_tokens=1))
 
 
 def test_an_interpreter_without_vllm_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,13 +297,13 @@ async def answers(engine: Engine) -> tuple[EngineSpec, list[tuple[int, ...] | No
     try:
         opening = (SYSTEM, Message("user", "Who built the tower?"))
         first = Generate(Prompt(opening, prefill="<t>"), stop=("zz",), max_tokens=24)
-        [one] = await engine.generate(first, Sampling())
+        [opening_turn] = await engine.generate(first, Sampling())
         turns = (Turn("model", "I look."), Turn("environment", " Anna. "))
         then = replace(first, prompt=replace(first.prompt, turns=turns))
-        [two] = await engine.generate(then, Sampling())
+        [next_turn] = await engine.generate(then, Sampling())
     finally:
         await engine.close()
-    return spec, [one.token_ids, two.token_ids]
+    return spec, [opening_turn.token_ids, next_turn.token_ids]
 
 
 @pytest.mark.slow
@@ -317,12 +317,12 @@ def test_the_real_vllm_serves_a_model_and_its_adapter_as_transformers_does(
         monkeypatch.setenv(name, value)
     model = tiny_model(tmp_path / "base", size=128)  # vLLM's heads have at least 32 numbers
     adapter = random_lora(model, tmp_path / "lora", rank=12, std=0.3)
-    given = EngineConfig(str(model), "", "auto", 4, 1024, str(adapter))
-    served = open_engine("vllm:dtype=float32,enforce-eager=true,max-num-seqs=4", given)
-    spec, said = asyncio.run(answers(served))
-    _, expected = asyncio.run(answers(open_engine("transformers", given)))
-    assert said == expected
-    assert said[0] != said[1]
+    config = EngineConfig(str(model), "", "auto", 4, 1024, str(adapter))
+    served = open_engine("vllm:dtype=float32,enforce-eager=true,max-num-seqs=4", config)
+    spec, ids = asyncio.run(answers(served))
+    _, expected = asyncio.run(answers(open_engine("transformers", config)))
+    assert ids == expected
+    assert ids[0] != ids[1]
     assert (spec.engine, spec.protocol) == ("vllm", "continue")
     assert spec.settings["context_tokens"] == 512
     assert str(spec.settings["vllm"])[0].isdigit()

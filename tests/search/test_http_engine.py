@@ -43,7 +43,7 @@ def server(corpus: str) -> Iterator[Served]:
 
 
 def searched(engine: HTTPSearch, *queries: str) -> list[tuple[Passage, ...]]:
-    """What each query finds, one after the other."""
+    """The passages for each query, one query after the other."""
 
     async def work() -> list[tuple[Passage, ...]]:
         try:
@@ -62,20 +62,20 @@ def test_our_own_server_finds_what_the_engine_finds_here(
     corpus: str, server: Served, protocol: Any
 ) -> None:
     engine = HTTPSearch(url=server.url, top_k=5, protocol=protocol)
-    here = BM25(corpus, top_k=5)
-    [found] = searched(engine, QUERY)
-    assert len(found) == 5
-    assert found == asyncio.run(here.search(QUERY))
-    assert engine.spec == here.spec
+    local = BM25(corpus, top_k=5)
+    [passages] = searched(engine, QUERY)
+    assert len(passages) == 5
+    assert passages == asyncio.run(local.search(QUERY))
+    assert engine.spec == local.spec
 
 
 def test_many_searches_at_once_are_told_apart(corpus: str, server: Served) -> None:
-    engine, here = HTTPSearch(url=server.url), BM25(corpus)
+    engine, local = HTTPSearch(url=server.url), BM25(corpus)
 
     async def work() -> None:
         queries = [f"town {number % 10}" for number in range(200)]
-        found = await asyncio.gather(*map(engine.search, queries))
-        assert found == [await here.search(query) for query in queries]
+        results = await asyncio.gather(*map(engine.search, queries))
+        assert results == [await local.search(query) for query in queries]
         await engine.close()
 
     asyncio.run(work())
@@ -86,10 +86,10 @@ def test_a_corpus_that_our_server_searches_is_accepted(corpus: str, server: Serv
 
 
 def test_another_corpus_than_our_servers_is_refused(server: Served, tmp_path: Path) -> None:
-    other = tmp_path / "other.jsonl"
-    other.write_text('{"id": "1", "contents": "\\"A\\"\\nb"}\n')
+    other_corpus = tmp_path / "other.jsonl"
+    other_corpus.write_text('{"id": "1", "contents": "\\"A\\"\\nb"}\n')
     with pytest.raises(UserError, match=r"searches 'corpus.jsonl' \(10 passages\).*not"):
-        HTTPSearch(str(other), url=server.url)
+        HTTPSearch(str(other_corpus), url=server.url)
 
 
 DOCUMENT = {"id": "7", "contents": '"Owls"\nOwls hunt.'}
@@ -119,8 +119,8 @@ def flashrag(path: str, body: Any) -> web.Response:
 def test_a_foreign_servers_protocol_is_found_out(reply: Callable[..., web.Response]) -> None:
     with Scripted(reply) as foreign:
         engine = HTTPSearch(url=f"{foreign.url}/", top_k=2)
-        [found] = searched(engine, QUERY)
-    assert found == (Passage("7", "Owls", "Owls hunt.", 0.5),) * 2
+        [passages] = searched(engine, QUERY)
+    assert passages == (Passage("7", "Owls", "Owls hunt.", 0.5),) * 2
     name = reply.__name__.replace("_", "-")
     assert engine.spec.engine == "http"
     assert engine.spec.settings == {"url": foreign.url, "protocol": name}
@@ -168,10 +168,10 @@ def test_documents_of_every_form_are_read(
 ) -> None:
     entry = {"document": document, "score": 1.0} if scored else document
     with Scripted(lambda *_: as_json({"result": [[entry]]})) as foreign:
-        [[found]] = searched(HTTPSearch(url=foreign.url, top_k=1), QUERY)
-    assert (found.title, found.text) == wanted
-    assert found.id
-    assert found.score == (1.0 if scored else None)
+        [[passage]] = searched(HTTPSearch(url=foreign.url, top_k=1), QUERY)
+    assert (passage.title, passage.text) == wanted
+    assert passage.id
+    assert passage.score == (1.0 if scored else None)
 
 
 def test_more_passages_than_asked_for_are_cut() -> None:
@@ -183,13 +183,13 @@ class Failing:
     """A Search-R1 server that goes wrong in a way, `times`; never at the client's probes."""
 
     def __init__(self, wrong: Callable[[], Any], times: int = 100) -> None:
-        self.wrong, self.times, self.asked = wrong, times, 0
+        self.wrong, self.times, self.requests_seen = wrong, times, 0
 
     def __call__(self, path: str, body: Any) -> Any:
         if body["queries"] == [client._PROBE]:
             return search_r1(path, body)
-        self.asked += 1
-        return self.wrong() if self.asked <= self.times else search_r1(path, body)
+        self.requests_seen += 1
+        return self.wrong() if self.requests_seen <= self.times else search_r1(path, body)
 
 
 async def hang() -> web.Response:
@@ -227,15 +227,15 @@ def patience(name: str) -> float:
 
 def stays_wrong(name: str) -> None:
     """A query that a server goes wrong at: three tries, one after the probe, then a fault."""
-    wrong, kind, said = WRONG[name]
+    wrong, kind, problem = WRONG[name]
     script = Failing(wrong)
     with Scripted(script) as foreign:
         engine = HTTPSearch(url=foreign.url, timeout=patience(name), retries=2)
         with pytest.raises(SearchFault) as caught:
             searched(engine, QUERY)
     assert caught.value.kind == kind
-    assert said in str(caught.value)
-    assert script.asked == 3 + 1
+    assert problem in str(caught.value)
+    assert script.requests_seen == 3 + 1
 
 
 def test_a_search_server_that_answers_429() -> None:
@@ -275,18 +275,18 @@ def test_a_search_server_that_refuses_a_query() -> None:
     script = Failing(text('{"detail": "too long"}', status=422))
     with Scripted(script) as foreign, pytest.raises(SearchFault, match="too long") as caught:
         searched(HTTPSearch(url=foreign.url), QUERY)
-    assert (caught.value.kind, script.asked) == ("http-422", 1)
+    assert (caught.value.kind, script.requests_seen) == ("http-422", 1)
 
 
 class Down:
     """A Search-R1 server that goes down in a way after its first answers, for some requests."""
 
     def __init__(self, wrong: Callable[[], Any], requests: int = 10_000) -> None:
-        self.wrong, self.requests, self.asked = wrong, requests, 0
+        self.wrong, self.requests, self.requests_seen = wrong, requests, 0
 
     def __call__(self, path: str, body: Any) -> Any:
-        self.asked += 1
-        down = 2 < self.asked <= 2 + self.requests
+        self.requests_seen += 1
+        down = 2 < self.requests_seen <= 2 + self.requests
         return self.wrong() if down else search_r1(path, body)
 
 
@@ -299,26 +299,27 @@ def test_a_search_server_that_answers_nobody(name: str, monkeypatch: pytest.Monk
 
         async def work() -> list[Any]:
             await engine.search(QUERY)
-            found = await asyncio.gather(
+            results = await asyncio.gather(
                 *(engine.search(f"town {number}") for number in range(3)), return_exceptions=True
             )
             await engine.close()
-            return found
+            return results
 
-        found = asyncio.run(work())
-    assert [type(each) for each in found] == [ServerDown] * 3
-    assert f"the search server at {foreign.url} has answered nothing for a minute" in str(found[0])
-    assert found[0].exit_code == 75
+        results = asyncio.run(work())
+    assert [type(result) for result in results] == [ServerDown] * 3
+    message = f"the search server at {foreign.url} has answered nothing for a minute"
+    assert message in str(results[0])
+    assert results[0].exit_code == 75
     # Two tries each, and two probes for the first to notice.
-    assert script.asked == 2 + 3 * 2 + 2
+    assert script.requests_seen == 2 + 3 * 2 + 2
 
 
 def test_a_search_server_that_comes_back_within_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_client, "OUTAGE_WAITS", (0.0, 0.01, 0.01))
     script = Down(WRONG["an error"][0], requests=4)  # two tries and two probes
     with Scripted(script) as foreign:
-        found = searched(HTTPSearch(url=foreign.url, retries=1), QUERY, "town 5")
-    assert [len(each) for each in found] == [3, 3]
+        results = searched(HTTPSearch(url=foreign.url, retries=1), QUERY, "town 5")
+    assert [len(result) for result in results] == [3, 3]
 
 
 def test_a_search_server_that_comes_back_later_is_asked_again(
@@ -330,11 +331,11 @@ def test_a_search_server_that_comes_back_later_is_asked_again(
         engine = HTTPSearch(url=foreign.url, retries=1)
 
         async def work() -> list[Any]:
-            found = []
+            results = []
             for _ in range(3):
-                found += await asyncio.gather(engine.search(QUERY), return_exceptions=True)
+                results += await asyncio.gather(engine.search(QUERY), return_exceptions=True)
             await engine.close()
-            return found
+            return results
 
         before, during, after = asyncio.run(work())
     assert isinstance(during, ServerDown)
@@ -375,17 +376,17 @@ def refusal(**options: Any) -> str:
 
 
 def test_no_server_is_said_before_anything_runs() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         assert f"no search server at {url}: " in refusal(url=url)
 
 
 def test_a_server_of_another_kind_is_said_with_what_it_replied() -> None:
     with Scripted(lambda *_: as_json({"answer": 42})) as foreign:
-        said = refusal(url=foreign.url)
-    assert "/retrieve as search-r1: expected Search-R1's" in said
-    assert "/search as flashrag: expected FlashRAG's" in said
+        problem = refusal(url=foreign.url)
+    assert "/retrieve as search-r1: expected Search-R1's" in problem
+    assert "/search as flashrag: expected FlashRAG's" in problem
 
 
 @pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://a", "http://", "http://a:x"])
@@ -394,9 +395,9 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
 
 
 def test_credentials_in_an_address_are_refused_and_not_repeated() -> None:
-    said = refusal(url="http://me:secret@127.0.0.1:9")
-    assert "more than host, port and path" in said
-    assert "secret" not in said
+    problem = refusal(url="http://me:secret@127.0.0.1:9")
+    assert "more than host, port and path" in problem
+    assert "secret" not in problem
 
 
 def test_a_corpus_cannot_be_held_against_a_foreign_server(corpus: str) -> None:

@@ -51,37 +51,37 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def played(sampler: Sampler, dialect: Agent, steps: int = 24) -> list[Trajectory]:
     questions = [Question(f"q{i}", f"Who built tower {i}?", ("Anna",)) for i in range(4)]
     budget = Budget(2, 2048, steps)
-    rollouts = [Rollout(episode(each, dialect, budget), Random(0)) for each in questions]
+    rollouts = [Rollout(episode(question, dialect, budget), Random(0)) for question in questions]
     return rollout(rollouts, sampler, lambda queries: [Observation((ANNA,)) for _ in queries])
 
 
-def said(trajectories: Sequence[Trajectory]) -> list[list[object]]:
+def tokens_of(trajectories: Sequence[Trajectory]) -> list[list[object]]:
     """What each step says, token for token."""
     return [
-        [(step.text, step.token_ids, step.prompt_tokens) for step in each.steps]
-        for each in trajectories
+        [(step.text, step.token_ids, step.prompt_tokens) for step in trajectory.steps]
+        for trajectory in trajectories
     ]
 
 
 def test_a_server_plays_as_the_policy_in_process(place: Path) -> None:
     taught = str(place / "taught" / "model")
-    given = {"stage": "sft2", "model": taught, "data": ["-"], "dtype": "fp32", "lora": None}
-    policy, tokenizer = load_policy(msgspec.convert(given, SFTConfig))
+    fields = {"stage": "sft2", "model": taught, "data": ["-"], "dtype": "fp32", "lora": None}
+    policy, tokenizer = load_policy(msgspec.convert(fields, SFTConfig))
     policy.eval()
     dialect = Agent(prompt=str(place / "prompt.txt"))
     expected = played(PolicySampler(policy, tokenizer, 4, 0.0), dialect)
-    assert all(each.ending == "answered" for each in expected)
+    assert all(trajectory.ending == "answered" for trajectory in expected)
     fake = FakeVLLM(taught)
     with serving(fake) as address, PolicyServer(address, tokenizer, 4) as server:
-        assert said(played(ServerSampler(server, 4, 0.0), dialect)) == said(expected)
+        assert tokens_of(played(ServerSampler(server, 4, 0.0), dialect)) == tokens_of(expected)
     assert {each["model"] for each in fake.asked} == {"base"}
 
 
 def test_training_gives_the_server_each_steps_adapter(place: Path, tmp_path: Path) -> None:
     fake = FakeVLLM(str(place / "taught" / "model"))
-    given = recipe(place, max_steps=3, lora=LoraConfig(rank=2), checkpoint_every=1)
+    config = recipe(place, max_steps=3, lora=LoraConfig(rank=2), checkpoint_every=1)
     with serving(fake) as address:
-        rows = train(msgspec.structs.replace(given, server=address), tmp_path)
+        rows = train(msgspec.structs.replace(config, server=address), tmp_path)
     assert len(rows) == 3
     assert len(set(fake.loaded)) == 3
     assert {each["model"] for each in fake.asked} == set(fake.loaded)
@@ -96,9 +96,9 @@ def test_training_gives_the_server_each_steps_adapter(place: Path, tmp_path: Pat
 def test_a_killed_runs_adapter_does_not_stand_in_the_way(place: Path, tmp_path: Path) -> None:
     fake = FakeVLLM(str(place / "taught" / "model"))
     with serving(fake) as address:
-        given = recipe(place, server=address, max_steps=1, lora=LoraConfig(rank=2))
+        config = recipe(place, server=address, max_steps=1, lora=LoraConfig(rank=2))
         for out in ("killed", "again"):
-            train(given, tmp_path / out)
+            train(config, tmp_path / out)
     assert len(set(fake.loaded)) == len(fake.adapters) == 2
 
 
@@ -169,22 +169,22 @@ def test_the_real_vllm_plays_as_the_policy_does_with_each_adapter_that_it_is_giv
 ) -> None:
     base = tiny_model(tmp_path / "base", size=128)  # vLLM's heads have at least 32 numbers
     lora = random_lora(base, tmp_path / "lora", rank=12, std=0.3)
-    other = random_lora(base, tmp_path / "other", rank=8, std=0.2)
+    second_lora = random_lora(base, tmp_path / "second_lora", rank=8, std=0.2)
     (tmp_path / "prompt.txt").write_text("{question}")
     dialect = Agent(prompt=str(tmp_path / "prompt.txt"))
 
     def in_process(model: Path, adapter: str = "") -> list[Trajectory]:
-        given = {"stage": "sft2", "model": str(model), "data": ["-"], "dtype": "fp32"}
-        given |= {"adapter": adapter, "lora": None}
-        policy, tokenizer = load_policy(msgspec.convert(given, SFTConfig))
+        fields = {"stage": "sft2", "model": str(model), "data": ["-"], "dtype": "fp32"}
+        fields |= {"adapter": adapter, "lora": None}
+        policy, tokenizer = load_policy(msgspec.convert(fields, SFTConfig))
         return played(PolicySampler(policy.eval(), tokenizer, 4, 0.0), dialect)
 
-    given = {"stage": "sft2", "model": str(base), "data": ["-"], "dtype": "fp32", "lora": None}
-    _, tokenizer = load_policy(msgspec.convert(given, SFTConfig))
+    fields = {"stage": "sft2", "model": str(base), "data": ["-"], "dtype": "fp32", "lora": None}
+    _, tokenizer = load_policy(msgspec.convert(fields, SFTConfig))
     with real_vllm(base) as address, PolicyServer(address, tokenizer, 4) as server:
         sampler = ServerSampler(server, 4, 0.0)
-        assert said(played(sampler, dialect)) == said(in_process(base))
+        assert tokens_of(played(sampler, dialect)) == tokens_of(in_process(base))
         server.load_adapter(lora, "first")
-        assert said(played(sampler, dialect)) == said(in_process(base, str(lora)))
-        server.load_adapter(other, "second")
-        assert said(played(sampler, dialect)) == said(in_process(base, str(other)))
+        assert tokens_of(played(sampler, dialect)) == tokens_of(in_process(base, str(lora)))
+        server.load_adapter(second_lora, "second")
+        assert tokens_of(played(sampler, dialect)) == tokens_of(in_process(base, str(second_lora)))
