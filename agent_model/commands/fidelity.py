@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Measure a model's simulated search results against the real ones.",
-    rich_markup_mode=None,
 )
 
 _MODEL = ("model", "adapter", "base_url", "key_file", "engine", "protocol", "concurrency")

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Reproduce the paper's Table 1: train every variant, evaluate every row.",
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
 )
 
 

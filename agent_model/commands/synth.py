@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Make training data: trajectories (coa, cot), contrastive pairs (cot+a); export them.",
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
 )
 
 TEACHER_DEFAULTS = {

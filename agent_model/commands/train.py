@@ -22,8 +22,6 @@ app = typer.Typer(
     help="Train the agent model: contrastive (sft1), observations masked (sft2) or not (sft3), "
     "reinforced (grpo).",
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
 )
 
 RecipeFile = Annotated[Path, typer.Option("--config", help="A recipe (TOML); see recipes/.")]

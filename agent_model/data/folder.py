@@ -18,7 +18,7 @@ from autocoa_bench.episode import n_actions
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.runs.run_folder import differing
 from autocoa_bench.types import Record, RunSpec, SearchSpec, TaskSample
-from autocoa_bench.util.json_lines import read_versioned, replace_file
+from autocoa_bench.util.json_lines import read_versioned, write_files
 
 FORMAT = 1
 """The version of the folder's layout."""
@@ -131,12 +131,7 @@ def write(path: Path, info: SynthInfo, items: Iterable[Record] | Iterable[Pair])
     info = msgspec.structs.replace(info, sha256=hashlib.sha256(content).hexdigest())
     check_origin(path, info.spec)
     text = msgspec.json.format(msgspec.json.encode(info, order="deterministic"), indent=2)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        replace_file(path / _data_name(info.spec.kind), content)
-        replace_file(path / "synth.json", text + b"\n")
-    except OSError as error:
-        raise UserError(f"cannot write to '{path}': {error.strerror}") from None
+    write_files(path, {_data_name(info.spec.kind): content, "synth.json": text + b"\n"})
     return info
 
 

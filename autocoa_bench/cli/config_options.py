@@ -35,46 +35,41 @@ def options_from(
     options fill.
     """
     options = [
-        option
+        option._replace(default=defaults.get(option.name, option.default))
         for option in _field_options(record, prefix)
         if (not only or option.name in only) and not {option.name, option.outer} & {*without}
     ]
     unknown = {*only, *defaults} - {option.name for option in options}
     if unknown:
         raise TypeError(f"{record.__name__} has no option {', '.join(sorted(unknown))}")
-    options = [
-        option._replace(default=defaults.get(option.name, option.default)) for option in options
-    ]
+    return lambda command: _with_options(command, record, options)
 
-    def decorate(command: Command) -> Command:
-        signature = inspect.signature(command, eval_str=True)
-        own = signature.parameters.values()
-        (target,) = (parameter.name for parameter in own if parameter.annotation is record)
-        parameters: list[inspect.Parameter] = []
-        for parameter in own:
-            if parameter.name == target:
-                parameters += (option.parameter() for option in options)
-            else:
-                parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
-        generated = signature.replace(parameters=parameters)
+def _with_options(
+    command: Command, record: type[Struct], options: Collection[_FieldOption]
+) -> Command:
+    """The command with these options in place of its parameter of the record's class."""
+    signature = inspect.signature(command, eval_str=True)
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        if parameter.annotation is record:
+            target = parameter.name
+            parameters += (option.parameter() for option in options)
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+    signature = signature.replace(parameters=parameters)
 
-        @functools.wraps(command)
-        def call(**arguments: Any) -> None:
-            bound = generated.bind(**arguments)
-            bound.apply_defaults()
-            values = bound.arguments
-            config = _fill(
-                record, options, {option.name: values.pop(option.name) for option in options}
-            )
-            command(**values, **{target: config})
+    @functools.wraps(command)
+    def call(**arguments: Any) -> None:
+        bound = signature.bind(**arguments)
+        bound.apply_defaults()
+        values = {option.name: bound.arguments.pop(option.name) for option in options}
+        command(**bound.arguments, **{target: _fill(record, options, values)})
 
-        # Typer reads both, and would find the parameters of the wrapped command otherwise.
-        vars(call)["__signature__"] = generated
-        call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return call
-
-    return decorate
+    # Typer reads both, and would find the parameters of the wrapped command otherwise.
+    vars(call)["__signature__"] = signature
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return call
 
 
 def flags_given(context: typer.Context, names: Iterable[str]) -> list[str]:
@@ -88,44 +83,30 @@ def flags_given(context: typer.Context, names: Iterable[str]) -> list[str]:
 
 
 class _FieldOption(NamedTuple):
-    """The option that fills a field of the record, or of the record nested in its field `outer`."""
+    """The option that fills a field of the record, or of the record nested in its field `outer`.
+
+    `name` is that of the command's parameter, and `type` is the field's.
+    """
 
     outer: str
     field: str
+    name: str
+    flag: str
     declared: Option
-    prefix: str
+    needed: str
     type: Any
     default: Any
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """The flags, the first of which names the option."""
-        return self.declared.flags or (self._flag(self.field),)
-
-    @property
-    def name(self) -> str:
-        """The name of the option's parameter; `as_` for --as, which is no name in Python."""
-        name = self.flags[0].removeprefix("--").replace("-", "_")
-        return f"{name}_" if iskeyword(name) else name
-
-    def _flag(self, field: str) -> str:
-        return f"--{self.prefix}{field}".replace("_", "-")
 
     def parameter(self) -> inspect.Parameter:
         """The parameter that typer makes the option of."""
         kind, default = self._typed_default()
+        declared = self.declared
         # Typer adds --no-NAME to the flag of a bool unless the flag is spelt out.
-        flags = self.declared.flags if kind is bool else self.flags
+        flags = declared.flags or (() if kind is bool else (self.flag,))
         # A list in one text has no range; `field_value` checks its numbers.
-        least, most = (
-            (None, None) if self.declared.commas else (self.declared.min, self.declared.max)
-        )
+        least, most = (None, None) if declared.commas else (declared.min, declared.max)
         option = typer.Option(
-            *flags,
-            help=self.declared.help,
-            metavar=self.declared.metavar,
-            min=least,
-            max=most,
+            *flags, help=declared.help, metavar=declared.metavar, min=least, max=most
         )
         return inspect.Parameter(
             self.name,
@@ -147,26 +128,27 @@ class _FieldOption(NamedTuple):
             return self.type | None, None
         return self.type, self.default
 
-    def field_value(self, value: Any, values: Mapping[str, Any]) -> Any:
-        """The field's value, from that of the parameter and of all others. Raises UserError."""
-        if value and self.declared.needs:
-            needed = self._flag(self.declared.needs)
-            if not values[needed.removeprefix("--").replace("-", "_")]:
-                raise UserError(f"{self.flags[0]} '{value}' has no effect: give {needed} too")
+    def field_value(self, values: Mapping[str, Any]) -> Any:
+        """The field's value, from the values of all parameters. Raises UserError."""
+        value = values[self.name]
+        if value and self.needed and not values[self.needed]:
+            needed = self.needed.replace("_", "-")
+            raise UserError(f"{self.flag} '{value}' has no effect: give --{needed} too")
         if self.declared.repeat:
             return ",".join(value)
         if get_origin(self.type) is not tuple:
             return value
-        return self._split(value) if self.declared.commas else tuple(value)
+        return self._items(value) if self.declared.commas else tuple(value)
 
-    def _split(self, text: str) -> tuple[Any, ...]:
+    def _items(self, text: str) -> tuple[Any, ...]:
+        """The items of a list that commas separate. Raises UserError."""
         items = [item.strip() for item in text.split(",") if item.strip()]
         if get_args(self.type)[0] is not int:
             return tuple(items)
         least, most = self.declared.min or 0, self.declared.max or math.inf
         if not items or not all(item.isdecimal() and least <= int(item) <= most for item in items):
             raise UserError(
-                f"{self.flags[0]} takes numbers from {least} to {most}, separated by commas, "
+                f"{self.flag} takes numbers from {least} to {most}, separated by commas, "
                 f"not '{text}'"
             )
         return tuple(map(int, items))
@@ -174,31 +156,38 @@ class _FieldOption(NamedTuple):
 
 def _field_options(record: type[Struct], prefix: str) -> Iterator[_FieldOption]:
     """The options of a record's fields, and of the fields of the records nested in it."""
-    for field in fields(record):
-        if isinstance(field.default, Struct):
-            for nested in fields(field.default):
-                default = getattr(field.default, nested.name)
-                yield from _declared(field.name, nested, prefix, default)
-        else:
-            yield from _declared("", field, prefix, field.default)
+    nested = [("", field, field.default) for field in fields(record)]
+    for _, outer, default in list(nested):
+        if isinstance(default, Struct):
+            for field in fields(default):
+                nested.append((outer.name, field, getattr(default, field.name)))
+    for name, field, default in nested:
+        for declared in get_args(field.type):
+            if isinstance(declared, Option):
+                yield _field_option(name, field, declared, default, prefix)
 
 
-def _declared(outer: str, field: FieldInfo, prefix: str, default: Any) -> Iterator[_FieldOption]:
-    if get_origin(field.type) is Annotated:
-        kind, *metadata = get_args(field.type)
-        for option in metadata:
-            if isinstance(option, Option):
-                yield _FieldOption(outer, field.name, option, prefix, kind, default)
+def _field_option(
+    outer: str, field: FieldInfo, declared: Option, default: Any, prefix: str
+) -> _FieldOption:
+    flag = (*declared.flags, f"--{prefix}{field.name}".replace("_", "-"))[0]
+    name = flag.removeprefix("--").replace("-", "_")
+    if iskeyword(name):  # --as
+        name += "_"
+    needed = f"{prefix}{declared.needs}".replace("-", "_") if declared.needs else ""
+    kind = get_args(field.type)[0]
+    return _FieldOption(outer, field.name, name, flag, declared, needed, kind, default)
 
 
-def _fill(record: type[Struct], options: Iterable[_FieldOption], values: Mapping[str, Any]) -> Any:
+def _fill(
+    record: type[Struct], options: Collection[_FieldOption], values: Mapping[str, Any]
+) -> Struct:
     """The record with these values of its options. Raises UserError."""
     by_outer: dict[str, dict[str, Any]] = {"": {}}
     for option in options:
         # A value that is None was not given, and is left to the record.
-        if (value := values[option.name]) is not None:
-            own = by_outer.setdefault(option.outer, {})
-            own[option.field] = option.field_value(value, values)
+        if values[option.name] is not None:
+            by_outer.setdefault(option.outer, {})[option.field] = option.field_value(values)
     own = by_outer.pop("")
     defaults = {field.name: field.default for field in fields(record)}
     nested = {name: replace(defaults[name], **inner) for name, inner in by_outer.items()}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from autocoa_bench.cli.output import cannot_write
+from autocoa_bench.util.json_lines import write_files
 
 
 def export(
@@ -21,10 +21,6 @@ def export(
     from autocoa_bench.runs.scores import load_scored
 
     for name, log in inspect_logs(load_scored(run)).items():
-        file = out / name
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(log, ensure_ascii=False), encoding="utf-8")
-        except OSError as error:
-            raise cannot_write(file, error) from None
+        content = json.dumps(log, ensure_ascii=False).encode()
+        (file,) = write_files(out, {name: content})
         typer.echo(file)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from autocoa_bench.errors import UserError
+from autocoa_bench.util.json_lines import cannot_write
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -153,8 +154,3 @@ def write_report(report: Report, form: Format = "terminal", out: Path | None = N
         raise UserError(f"'{out}' takes --format markdown, latex, csv or json, not terminal")
     else:
         print_terminal(report, stdout())
-
-
-def cannot_write(file: Path, error: OSError) -> UserError:
-    """The error of a file that the system refuses to write."""
-    return UserError(f"cannot write '{file}': {error.strerror}")

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
     from autocoa_bench.judge.synthesis.build import VerdictDataInfo
 
-app = typer.Typer(
-    help="Make labelled answers, right and wrong, to train a judge on.", rich_markup_mode=None
-)
+app = typer.Typer(help="Make labelled answers, right and wrong, to train a judge on.")
 
 
 @app.command()

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -19,9 +20,10 @@ from autocoa_bench.engines import Engine
 from autocoa_bench.episode.answer_text import after_reasoning
 from autocoa_bench.errors import EngineFault, UserError
 from autocoa_bench.scoring.text import has_words
+from autocoa_bench.tasks.subquestions import SUBQUESTION_SUFFIX, subquestions_of
 from autocoa_bench.types import EngineSpec, Generate, Message, Prompt, Question, Sampling
 from autocoa_bench.util.concurrency import work_through
-from autocoa_bench.util.json_lines import LineFile, read_lines
+from autocoa_bench.util.json_lines import LineFile, read_lines, write_files
 from autocoa_bench.util.progress import DelayedProgressBar
 from autocoa_bench.util.row_reader import id_as_text, read_rows, row_error
 from tasks.temporal import chains
@@ -226,9 +228,46 @@ def build(
     return asyncio.run(work())
 
 
-def json_lines(rows: Iterable[Any]) -> bytes:
-    """Rows as JSON Lines."""
-    return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+def rejections(built: BuiltSet) -> list[tuple[str, str, int]]:
+    """Stages and reasons of rejection in order, with their numbers."""
+    causes = Counter((rejected.stage, rejected.reason) for rejected in built.rejected)
+    return [(stage, reason, number) for (stage, reason), number in sorted(causes.items())]
+
+
+def write_set(
+    out: Path, reports: Sequence[NewsReport], built: BuiltSet, spec: EngineSpec
+) -> list[Path]:
+    """Write the questions, their sub-questions, the reports as a corpus, and the rejections.
+
+    The set has the name of the folder. Returns the files. Raises UserError when the system refuses.
+    """
+    name = out.resolve().name
+    subquestions = subquestions_of(built.questions, name + SUBQUESTION_SUFFIX)
+    summary = {
+        "model": msgspec.to_builtins(spec),
+        "reports": len(reports),
+        "facts": len(built.facts),
+        "questions": len(built.questions),
+        "rejected": rejections(built),
+    }
+    encode = msgspec.json.Encoder().encode_lines
+    contents = {
+        f"{name}.jsonl": encode(map(chains.as_row, built.questions)),
+        f"{name}{SUBQUESTION_SUFFIX}.jsonl": encode(
+            {
+                "id": question.id,
+                "question": question.text,
+                "golden_answers": question.golden_answers,
+            }
+            for question in subquestions
+        ),
+        "corpus.jsonl": encode(
+            {"id": report.id, "contents": f'"{report.title}"\n{report.dated}'} for report in reports
+        ),
+        "rejected.jsonl": encode(built.rejected),
+        "build.json": msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n",
+    }
+    return write_files(out, contents)
 
 
 def _readable(item: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,15 +12,15 @@ from autocoa_bench.cli.config_options import options_from
 from autocoa_bench.cli.output import count_table, escaped, stdout, stopped_safely
 from autocoa_bench.engines import ModelConfig
 from autocoa_bench.errors import UserError
+from autocoa_bench.util.json_lines import write_files
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from autocoa_bench.types import EngineSpec
     from tasks.temporal.build import BuiltSet
     from tasks.temporal.chains import NewsReport
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer()
 
 CONTEXT_TOKENS = 8192
 
@@ -44,17 +43,14 @@ def build_temporal(
     report, not without, by a span of the report. The same command resumes a stopped one.
     """
     from autocoa_bench.engines import open_engine
-    from tasks.temporal.build import build, read_reports
+    from tasks.temporal.build import build, read_reports, write_set
 
     loaded = read_reports(reports)
     name = out.resolve().name
     if not name or name.startswith(".") or "@" in name or "," in name:
         raise UserError(f"--out '{out}' names the task, so its name has no @, comma or leading dot")
     engine = open_engine(config.engine, config.engine_config(CONTEXT_TOKENS))
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot_write(out, error) from None
+    write_files(out, {})
     with stopped_safely():
         built, spec = build(
             loaded,
@@ -66,71 +62,18 @@ def build_temporal(
     stdout().print(_table(loaded, built))
     if not built.questions:
         raise UserError("no question was made; the table says why")
-    for file in _write(out, name, loaded, built, spec):
+    for file in write_set(out, loaded, built, spec):
         typer.echo(file)
 
 
 def _table(reports: Sequence[NewsReport], built: BuiltSet) -> Table:
     """The numbers of reports, facts and questions, and of what was rejected by reason."""
+    from tasks.temporal.build import rejections
+
     table = count_table("temporal set")
     table.add_row("reports", f"{len(reports):,}")
-    for stage, reason, number in _rejections(built):
+    for stage, reason, number in rejections(built):
         table.add_row(f"{stage} rejected: {escaped(reason)}", f"{number:,}", style="dim")
     table.add_row("facts that can be hops", f"{len(built.facts):,}")
     table.add_row("questions of three hops", f"{len(built.questions):,}")
     return table
-
-
-def _rejections(built: BuiltSet) -> list[tuple[str, str, int]]:
-    """Stages and reasons of rejection in order, with their numbers."""
-    causes = Counter((rejected.stage, rejected.reason) for rejected in built.rejected)
-    return [(stage, reason, number) for (stage, reason), number in sorted(causes.items())]
-
-
-def _write(
-    out: Path, name: str, reports: Sequence[NewsReport], built: BuiltSet, spec: EngineSpec
-) -> list[Path]:
-    """Write the questions, their sub-questions, the reports as a corpus, and the rejections.
-
-    Returns the files. Raises UserError where the system refuses one.
-    """
-    import msgspec
-
-    from autocoa_bench.tasks.subquestions import SUBQUESTION_SUFFIX, subquestions_of
-    from autocoa_bench.util.json_lines import replace_file
-    from tasks.temporal.build import json_lines
-    from tasks.temporal.chains import as_row
-
-    summary = {
-        "model": msgspec.to_builtins(spec),
-        "reports": len(reports),
-        "facts": len(built.facts),
-        "questions": len(built.questions),
-        "rejected": _rejections(built),
-    }
-    content = {
-        f"{name}.jsonl": json_lines(map(as_row, built.questions)),
-        f"{name}{SUBQUESTION_SUFFIX}.jsonl": json_lines(
-            {
-                "id": question.id,
-                "question": question.text,
-                "golden_answers": list(question.golden_answers),
-            }
-            for question in subquestions_of(built.questions, name + SUBQUESTION_SUFFIX)
-        ),
-        "corpus.jsonl": json_lines(
-            {"id": report.id, "contents": f'"{report.title}"\n{report.dated}'} for report in reports
-        ),
-        "rejected.jsonl": json_lines(built.rejected),
-        "build.json": msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n",
-    }
-    try:
-        for file, data in content.items():
-            replace_file(out / file, data)
-    except OSError as error:
-        raise _cannot_write(out, error) from None
-    return [out / file for file in content]
-
-
-def _cannot_write(out: Path, error: OSError) -> UserError:
-    return UserError(f"cannot write to '{out}': {error.strerror}")

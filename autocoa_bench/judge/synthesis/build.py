@@ -16,7 +16,7 @@ from autocoa_bench.judge.synthesis.examples import LabelledAnswer, labelled_answ
 from autocoa_bench.scoring.text import normalise
 from autocoa_bench.tasks import resolve, sample
 from autocoa_bench.types import Question, Record, Step, Trajectory
-from autocoa_bench.util.json_lines import replace_file
+from autocoa_bench.util.json_lines import write_files
 from autocoa_bench.util.row_reader import read_rows, row_error
 
 SOLVER = "judge"
@@ -84,13 +84,8 @@ def build(config: VerdictDataConfig, out: Path) -> VerdictDataInfo:
         wrong=_counts(answers, verdict=False),
         sha256=hashlib.sha256(content).hexdigest(),
     )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        replace_file(out / "records.jsonl", content)
-        text = msgspec.json.format(msgspec.json.encode(info), indent=2)
-        replace_file(out / "verdicts.json", text + b"\n")
-    except OSError as error:
-        raise UserError(f"cannot write to '{out}': {error.strerror}") from None
+    text = msgspec.json.format(msgspec.json.encode(info), indent=2)
+    write_files(out, {"records.jsonl": content, "verdicts.json": text + b"\n"})
     return info
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent_model.data import folder
 from agent_model.data.config import FilterConfig
 from agent_model.data.filters import Counts
 from agent_model.data.folder import GoldSpec, SynthInfo, SynthSpec, read, write
 from autocoa_bench.errors import UserError
+from autocoa_bench.util import json_lines
 from support.runs import answered
 
 SPEC = SynthSpec(
@@ -51,7 +51,7 @@ def test_missing_data_is_refused(place: Path) -> None:
 def test_a_kill_between_the_two_files_is_noticed_and_repaired_by_the_same_command(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replace_file = folder.replace_file
+    replace_file = json_lines.replace_file
 
     def killed(file: Path, content: bytes) -> None:
         if file.name == "synth.json":
@@ -59,7 +59,7 @@ def test_a_kill_between_the_two_files_is_noticed_and_repaired_by_the_same_comman
         replace_file(file, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(folder, "replace_file", killed)
+        patch.setattr(json_lines, "replace_file", killed)
         with pytest.raises(KeyboardInterrupt):
             write(place, INFO, TWO)
     with pytest.raises(UserError, match="run the command that made it again"):
