@@ -121,7 +121,7 @@ def test_the_page_is_opened_sorted_filtered_and_read(tab: Browser, html: Path) -
 
     tab.run("document.querySelector('.list a').click()")
     tab.until(f"{READ}.includes('Search 1')")
-    assert HOSTILE in tab.run("document.querySelector('.said').textContent")
+    assert HOSTILE in tab.run("document.querySelector('.sampled').textContent")
     gold = "document.querySelector('.passage.gold')"
     assert tab.run(f"{gold}.querySelector('.why').textContent") == "gold passage"
     assert tab.run(f"{gold}.querySelector('mark').textContent") == "Oslo"
@@ -140,7 +140,7 @@ def test_a_link_leads_to_one_trajectory_on_a_phone_in_the_dark(tab: Browser, htm
     tab.open(f"{html.as_uri()}#agent/musique/q3/0")
     tab.until(f"{READ}.includes('number q3 of musique')")
     assert "wrong" in tab.run(READ)
-    assert tab.run("document.querySelector('.finder').offsetHeight") == 0
+    assert tab.run("document.querySelector('.sidebar').offsetHeight") == 0
     assert tab.run("document.documentElement.scrollWidth") <= 390
     assert tab.run("getComputedStyle(document.body).backgroundColor") == "rgb(20, 22, 26)"
 

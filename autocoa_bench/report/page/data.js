@@ -1,24 +1,24 @@
-// The index is opened once; the trajectories lie in pieces that are opened when one is read.
-const KEPT = 16;
+// The index is decoded once; the trajectories are in pieces that are decoded when one is read.
+const CACHED_PIECES = 16;
 
-const text = async (id) => {
+const decode = async (id) => {
   const letters = atob(document.getElementById(id).textContent);
-  const bytes = new Uint8Array(letters.length);
-  for (let at = 0; at < letters.length; at += 1) bytes[at] = letters.charCodeAt(at);
+  const bytes = Uint8Array.from(letters, (letter) => letter.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Response(stream).text();
 };
 
 const openIndex = async () => {
-  const index = JSON.parse(await text("index"));
-  index.lines.forEach((line, number) => {
+  const index = JSON.parse(await decode("index"));
+  for (const [number, line] of index.lines.entries()) {
     line.number = number;
-    line.asked = index.questions[line.question];
-    line.by = index.runs[line.run];
-  });
+    line.question = index.questions[line.question];
+    line.run = index.runs[line.run];
+  }
   return index;
 };
 
+// The number of the piece that holds a line, by binary search.
 const pieceOf = (index, number) => {
   let [low, high] = [0, index.starts.length - 1];
   while (low < high) {
@@ -31,33 +31,33 @@ const pieceOf = (index, number) => {
 
 const pieces = new Map();
 
+// The least recently used piece leaves the cache: a Map keeps the order of insertion.
 const openPiece = (number) => {
-  const found = pieces.get(number) ?? text(`piece-${number}`).then(JSON.parse);
+  const piece = pieces.get(number) ?? decode(`piece-${number}`).then(JSON.parse);
   pieces.delete(number);
-  pieces.set(number, found);
-  if (pieces.size > KEPT) pieces.delete(pieces.keys().next().value);
-  return found;
+  pieces.set(number, piece);
+  if (pieces.size > CACHED_PIECES) pieces.delete(pieces.keys().next().value);
+  return piece;
 };
 
 const openTrajectory = async (index, number) => {
-  const at = pieceOf(index, number);
-  const piece = await openPiece(at);
-  return { passages: piece.passages, ...piece.trajectories[number - index.starts[at]] };
+  const pieceNumber = pieceOf(index, number);
+  const { passages, trajectories } = await openPiece(pieceNumber);
+  return { passages, ...trajectories[number - index.starts[pieceNumber]] };
 };
 
-// The lines of a piece in whose steps and passages the words stand (lower case).
-const searchPiece = async (index, at, words) => {
-  const content = await text(`piece-${at}`);
+// The numbers of the lines of a piece whose steps or passages contain the words (in lower case).
+const searchPiece = async (index, pieceNumber, words) => {
+  const content = await decode(`piece-${pieceNumber}`);
   if (!content.toLowerCase().includes(JSON.stringify(words).slice(1, -1))) return [];
   const piece = JSON.parse(content);
-  const has = (...texts) => texts.some((one) => one && one.toLowerCase().includes(words));
-  const holding = new Set();
-  piece.passages.forEach((each, number) => {
-    if (has(each.title, each.text, each.id)) holding.add(number);
-  });
-  const inStep = (step) =>
-    has(step.text, step.observation) || (step.passages ?? []).some(([passage]) => holding.has(passage));
+  const contains = (...texts) => texts.some((text) => text?.toLowerCase().includes(words));
+  const matches = piece.passages.map(({ title, text, id }) => contains(title, text, id));
+  const stepMatches = (step) =>
+    contains(step.text, step.observation) || (step.passages ?? []).some(([passage]) => matches[passage]);
   return piece.trajectories.flatMap((view, offset) =>
-    has(view.fault) || (view.steps ?? []).some(inStep) ? [index.starts[at] + offset] : [],
+    contains(view.fault) || (view.steps ?? []).some(stepMatches)
+      ? [index.starts[pieceNumber] + offset]
+      : [],
   );
 };

@@ -1,29 +1,36 @@
-// Elements are made here and nowhere else: text becomes text nodes, never markup.
+// All elements are made here: text becomes text nodes, never markup.
 const element = (name, attributes = {}, ...children) => {
-  const made = document.createElement(name);
+  const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (key === "on") {
-      for (const [event, act] of Object.entries(value)) made.addEventListener(event, act);
+      for (const [event, listener] of Object.entries(value)) node.addEventListener(event, listener);
     } else if (value !== null && value !== undefined && value !== false) {
-      made.setAttribute(key, value === true ? "" : value);
+      node.setAttribute(key, value === true ? "" : value);
     }
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined));
-  return made;
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return node;
 };
 
-const count = (number, word) => `${number.toLocaleString("en")} ${number === 1 ? word : word + "s"}`;
+const digits = (number) => number.toLocaleString("en");
 
-// A text in pieces: what `pattern` finds is wrapped by `wrap`.
+const count = (number, noun) => `${digits(number)} ${number === 1 ? noun : noun + "s"}`;
+
+// The parts of a text; each match of the pattern is replaced by the element that `wrap` returns.
 const marked = (text, pattern, wrap) => {
   const parts = [];
-  let at = 0;
-  for (const found of pattern ? text.matchAll(pattern) : []) {
-    if (!found[0]) continue;
-    parts.push(text.slice(at, found.index), wrap(found[0]));
-    at = found.index + found[0].length;
+  let end = 0;
+  for (const match of pattern ? text.matchAll(pattern) : []) {
+    if (!match[0]) continue;
+    parts.push(text.slice(end, match.index), wrap(match[0]));
+    end = match.index + match[0].length;
   }
-  return [...parts, text.slice(at)].filter((part) => part !== "");
+  return [...parts, text.slice(end)].filter((part) => part !== "");
 };
 
 const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+
+const setCurrent = (link, current) => {
+  if (current) link.setAttribute("aria-current", "true");
+  else link.removeAttribute("aria-current");
+};

@@ -1,10 +1,10 @@
-// Which trajectories are listed. A filter's name is its field in the form and in the address.
+// Filters of the list. A filter has the same name in the form and in the address.
 const NAMES = ["words", "deep", "run", "task", "outcome", "actions", "cause"];
 const OUTCOMES = ["correct", "wrong", "unscored", "fault"];
 
 const FIELDS = {
-  run: (line) => line.by.name,
-  task: (line) => line.asked.task,
+  run: (line) => line.run.name,
+  task: (line) => line.question.task,
   outcome: (line) => line.outcome,
   actions: (line) => (line.actions === undefined ? "" : String(line.actions)),
   cause: (line) => line.cause ?? "",
@@ -12,70 +12,71 @@ const FIELDS = {
 
 const fillFilters = (form, index) => {
   const titles = { task: index.tasks };
+  const orders = {
+    actions: (a, b) => a - b,
+    outcome: (a, b) => OUTCOMES.indexOf(a) - OUTCOMES.indexOf(b),
+  };
   for (const [name, field] of Object.entries(FIELDS)) {
-    const numbers = new Map();
+    const counts = new Map();
     for (const line of index.lines) {
       const value = field(line);
-      if (value !== "") numbers.set(value, (numbers.get(value) ?? 0) + 1);
+      if (value !== "") counts.set(value, (counts.get(value) ?? 0) + 1);
     }
-    const values = [...numbers.keys()];
-    if (name === "actions") values.sort((one, other) => one - other);
-    if (name === "outcome") values.sort((a, b) => OUTCOMES.indexOf(a) - OUTCOMES.indexOf(b));
+    const values = [...counts.keys()];
+    if (orders[name]) values.sort(orders[name]);
     for (const value of values) {
-      const label = `${titles[name]?.[value] ?? value} (${numbers.get(value).toLocaleString("en")})`;
+      const label = `${titles[name]?.[value] ?? value} (${digits(counts.get(value))})`;
       form.elements[name].append(element("option", { value }, label));
     }
   }
 };
 
 const readFilters = (form) => {
-  const chosen = {};
+  const filters = {};
   for (const name of NAMES) {
     const field = form.elements[name];
     const value = name === "deep" ? (field.checked ? "yes" : "") : field.value.trim();
-    if (value) chosen[name] = value;
+    if (value) filters[name] = value;
   }
-  return chosen;
+  return filters;
 };
 
-const writeFilters = (form, chosen) => {
+const writeFilters = (form, filters) => {
   for (const name of NAMES) {
-    const value = chosen[name] ?? "";
+    const value = filters[name] ?? "";
     if (name === "deep") form.elements[name].checked = value !== "";
     else form.elements[name].value = value;
   }
 };
 
-const hasWords = (line, words) => {
-  const { text: question, id, golden_answers: golds } = line.asked;
-  return [question, id, line.answer ?? "", ...golds].some((one) => one.toLowerCase().includes(words));
+const containsWords = (line, words) => {
+  const { text, id, golden_answers: golds } = line.question;
+  return [text, id, line.answer ?? "", ...golds].some((part) => part.toLowerCase().includes(words));
 };
 
-// Calls `found` with the lines that fit, while pieces are looked through a few times a second; stops
-// when `found` says so.
-const findLines = async (index, chosen, found) => {
-  const words = (chosen.words ?? "").toLowerCase();
-  const fields = Object.entries(FIELDS).filter(([name]) => chosen[name]);
-  const fitting = index.lines.filter((line) =>
-    fields.every(([name, field]) => field(line) === chosen[name]),
+// Calls `report(lines, share)` with the lines that match and the share of the pieces searched: once
+// at the end, and during a deep search a few times a second. A falsy result ends the search.
+const findLines = async (index, filters, report) => {
+  const words = (filters.words ?? "").toLowerCase();
+  const fields = Object.entries(FIELDS).filter(([name]) => filters[name]);
+  const candidates = index.lines.filter((line) =>
+    fields.every(([name, field]) => field(line) === filters[name]),
   );
-  const near = new Set(words ? fitting.filter((line) => hasWords(line, words)) : fitting);
-  if (!words || !chosen.deep) {
-    found([...near], 1);
-    return;
-  }
-  const wanted = new Set(fitting);
-  const asked = [...new Set(fitting.map((line) => pieceOf(index, line.number)))];
-  const listed = () => fitting.filter((line) => near.has(line));
-  let said = -Infinity;
-  for (const [done, at] of asked.entries()) {
-    if (performance.now() - said > 300) {
-      if (!found(listed(), done / asked.length)) return;
-      said = performance.now();
-    }
-    for (const number of await searchPiece(index, at, words)) {
-      if (wanted.has(index.lines[number])) near.add(index.lines[number]);
+  const matches = new Set(words ? candidates.filter((line) => containsWords(line, words)) : candidates);
+  const inOrder = () => candidates.filter((line) => matches.has(line));
+  if (words && filters.deep) {
+    const eligible = new Set(candidates);
+    const numbers = [...new Set(candidates.map((line) => pieceOf(index, line.number)))];
+    let lastReport = -Infinity;
+    for (const [searched, number] of numbers.entries()) {
+      if (performance.now() - lastReport > 300) {
+        if (!report(inOrder(), searched / numbers.length)) return;
+        lastReport = performance.now();
+      }
+      for (const match of await searchPiece(index, number, words)) {
+        if (eligible.has(index.lines[match])) matches.add(index.lines[match]);
+      }
     }
   }
-  found(listed(), 1);
+  report(inOrder(), 1);
 };

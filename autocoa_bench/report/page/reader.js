@@ -1,5 +1,5 @@
-// The list of trajectories beside the one that is read.
-const PAGE = 50;
+// The list of trajectories, and the trajectory that is read beside it.
+const PAGE_SIZE = 50;
 
 const makeReader = (index) => {
   const reader = document.getElementById("reader");
@@ -15,124 +15,122 @@ const makeReader = (index) => {
       element(
         "a",
         { href: address(line), "aria-current": line === state.line ? "true" : null },
-        foreign("span", { class: "question" }, line.asked.text),
+        foreign("span", { class: "question" }, line.question.text),
         element(
           "span",
           { class: "about" },
           badge(line.outcome),
-          foreign("span", {}, line.by.name),
-          element("span", {}, index.tasks[line.asked.task] ?? line.asked.task),
+          foreign("span", {}, line.run.name),
+          element("span", {}, index.tasks[line.question.task] ?? line.question.task),
           line.actions === undefined ? null : element("span", {}, count(line.actions, "action")),
           line.cause ? element("span", {}, line.cause) : null,
         ),
       ),
     );
 
-  const turn = (by) => {
-    state.page += by;
+  const turnPage = (step) => {
+    state.page += step;
     drawList();
     list.scrollTop = 0;
     list.querySelector("a")?.focus();
   };
 
   const drawList = () => {
-    const last = Math.max(0, Math.ceil(state.lines.length / PAGE) - 1);
+    const last = Math.max(0, Math.ceil(state.lines.length / PAGE_SIZE) - 1);
     state.page = Math.min(state.page, last);
-    const start = state.page * PAGE;
-    list.replaceChildren(...state.lines.slice(start, start + PAGE).map(item));
-    const button = (label, by, off) =>
-      element("button", { type: "button", disabled: off, on: { click: () => turn(by) } }, label);
+    const start = state.page * PAGE_SIZE;
+    list.replaceChildren(...state.lines.slice(start, start + PAGE_SIZE).map(item));
+    const button = (label, step, disabled) =>
+      element("button", { type: "button", disabled, on: { click: () => turnPage(step) } }, label);
     pager.hidden = last === 0;
     pager.replaceChildren(
-      button("‹ Earlier", -1, state.page === 0),
-      element("span", {}, `${(state.page + 1).toLocaleString("en")} of ${(last + 1).toLocaleString("en")}`),
-      button("Later ›", 1, state.page === last),
+      button("‹ Previous", -1, state.page === 0),
+      element("span", {}, `${digits(state.page + 1)} of ${digits(last + 1)}`),
+      button("Next ›", 1, state.page === last),
     );
   };
 
-  const find = (chosen) => {
-    const search = (state.search += 1);
+  // A later search supersedes this one: its number no longer matches then.
+  const search = (filters) => {
+    const number = (state.search += 1);
     state.page = 0;
-    return findLines(index, chosen, (lines, done) => {
-      if (search !== state.search) return false;
+    return findLines(index, filters, (lines, share) => {
+      if (number !== state.search) return false;
       state.lines = lines;
-      const looked = done < 1 ? `, ${Math.floor(100 * done)} % looked through` : "";
-      status.textContent = `${lines.length.toLocaleString("en")} of ${count(index.lines.length, "record")}${looked}`;
+      const progress = share < 1 ? `, ${Math.floor(100 * share)} % searched` : "";
+      status.textContent = `${digits(lines.length)} of ${count(index.lines.length, "record")}${progress}`;
       drawList();
       return true;
     });
   };
 
-  const neighbour = (by) => state.lines[state.lines.indexOf(state.line) + by];
-
-  const steer = () => {
-    const link = (label, line, relation) =>
-      line ? element("a", { href: address(line), rel: relation }, label) : null;
-    const known = state.lines.includes(state.line);
+  const navigation = () => {
+    const at = state.lines.indexOf(state.line);
+    const link = (label, line, rel) => (line ? element("a", { href: address(line), rel }, label) : null);
     return element(
       "nav",
       { class: "steer", "aria-label": "Trajectories" },
       element("a", { href: listAddress(), class: "back" }, "‹ List"),
-      known ? link("‹ Previous", neighbour(-1), "prev") : null,
-      known ? link("Next ›", neighbour(1), "next") : null,
+      at < 0 ? null : link("‹ Previous", state.lines[at - 1], "prev"),
+      at < 0 ? null : link("Next ›", state.lines[at + 1], "next"),
     );
   };
 
   const listAddress = () => {
-    const chosen = new URLSearchParams(readFilters(form)).toString();
-    return "#trajectories" + (chosen ? `?${chosen}` : "");
+    const filters = new URLSearchParams(readFilters(form)).toString();
+    return "#trajectories" + (filters ? `?${filters}` : "");
   };
 
   const read = async (line) => {
     state.line = line;
-    for (const link of list.querySelectorAll("a")) {
-      if (link.hash === address(line)) link.setAttribute("aria-current", "true");
-      else link.removeAttribute("aria-current");
-    }
+    for (const link of list.querySelectorAll("a")) setCurrent(link, link.hash === address(line));
     const view = await openTrajectory(index, line.number);
-    if (state.line !== line) return;
-    article.replaceChildren(steer(), ...drawTrajectory(index, line, view));
+    if (state.line !== line) return; // another one was chosen meanwhile
+    article.replaceChildren(navigation(), ...drawTrajectory(index, line, view));
     article.scrollTop = 0;
     article.focus({ preventScroll: true });
   };
 
-  const refuse = (sentence) => {
+  const showMessage = (sentence) => {
     state.line = null;
     article.replaceChildren(element("p", { class: "empty" }, sentence));
   };
 
-  let later = 0;
+  let timer = 0;
   form.addEventListener("input", (event) => {
-    clearTimeout(later);
-    const typed = event.target.name === "words";
-    later = setTimeout(() => history.replaceState(null, "", listAddress()) || find(readFilters(form)), typed ? 200 : 0);
+    clearTimeout(timer);
+    const apply = () => {
+      history.replaceState(null, "", listAddress());
+      search(readFilters(form));
+    };
+    timer = setTimeout(apply, event.target.name === "words" ? 200 : 0);
   });
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => {
     location.hash = "#trajectories";
-    setTimeout(() => find({}));
+    setTimeout(() => search({})); // the fields are reset after this event
   });
 
   fillFilters(form, index);
-  find({});
+  search({});
   return {
-    list: (chosen) => {
+    list: (filters) => {
       reader.dataset.reading = "list";
-      if (!state.line) refuse("Choose a trajectory to read it.");
-      if (JSON.stringify(chosen) === JSON.stringify(readFilters(form))) return;
-      writeFilters(form, chosen);
-      find(readFilters(form));
+      if (!state.line) showMessage("Choose a trajectory to read it.");
+      if (JSON.stringify(filters) === JSON.stringify(readFilters(form))) return;
+      writeFilters(form, filters);
+      search(readFilters(form));
     },
-    read: ([run, task, question, sample]) => {
-      reader.dataset.reading = "one";
+    read: ([run, task, id, sample]) => {
+      reader.dataset.reading = "trajectory";
       const line = index.lines.find(
-        (each) =>
-          each.asked.id === question &&
-          each.by.name === run &&
-          each.asked.task === task &&
-          String(each.sample) === sample,
+        (candidate) =>
+          candidate.question.id === id &&
+          candidate.question.task === task &&
+          candidate.run.name === run &&
+          String(candidate.sample) === sample,
       );
-      return line ? read(line) : refuse("This page has no such trajectory.");
+      return line ? read(line) : showMessage("This page has no such trajectory.");
     },
   };
 };

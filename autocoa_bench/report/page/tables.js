@@ -1,54 +1,49 @@
-// Sorting: greatest first, then least first, then as it was. Sorted rows lie in one body, since
-// the headings of sections say nothing then.
-const valueOf = (row, column) => {
+// A click on a heading sorts in descending, then in ascending, then in the original order. Sorted
+// rows form a single body without the headings of sections, which mean nothing then.
+const NEXT_ORDER = { none: "descending", descending: "ascending", ascending: "none" };
+
+const cellValue = (row, column) => {
   const cell = row.cells[column];
   if (column === 0) return cell.textContent;
   return cell.dataset.value === undefined ? null : Number(cell.dataset.value);
 };
 
-const compare = (one, other) => {
-  if (one === null || other === null) return (one === null) - (other === null);
-  return typeof one === "string" ? one.localeCompare(other) : one - other;
-};
-
-const sorted = (rows, column, direction) =>
+// Rows without a value come last in both orders.
+const sorted = (rows, column, order) =>
   [...rows].sort((a, b) => {
-    const [one, other] = [valueOf(a, column), valueOf(b, column)];
-    const missing = one === null || other === null;
-    return missing || direction === "ascending" ? compare(one, other) : compare(other, one);
+    const [first, second] = [cellValue(a, column), cellValue(b, column)];
+    if (first === null || second === null) return (first === null) - (second === null);
+    const ascending = typeof first === "string" ? first.localeCompare(second) : first - second;
+    return order === "ascending" ? ascending : -ascending;
   });
 
 const makeSortable = (table) => {
   const bodies = [...table.tBodies];
-  const places = bodies.map((body) => [...body.rows]);
-  const rows = places.flat().filter((row) => !row.classList.contains("section"));
-  const all = element("tbody");
-  const headings = [...table.tHead.rows].at(-1).cells;
+  const rowsOfBodies = bodies.map((body) => [...body.rows]);
+  const rows = rowsOfBodies.flat().filter((row) => !row.classList.contains("section"));
+  const sortedBody = element("tbody");
+  const headings = [...[...table.tHead.rows].at(-1).cells];
 
   const sort = (heading, column) => {
-    const next = { none: "descending", descending: "ascending", ascending: "none" };
-    const direction = next[heading.getAttribute("aria-sort")];
-    for (const each of headings) each.setAttribute("aria-sort", "none");
-    heading.setAttribute("aria-sort", direction);
-    if (direction === "none") {
-      bodies.forEach((body, at) => body.replaceChildren(...places[at]));
-      all.replaceWith(...bodies);
+    const order = NEXT_ORDER[heading.getAttribute("aria-sort")];
+    for (const cell of headings) cell.setAttribute("aria-sort", "none");
+    heading.setAttribute("aria-sort", order);
+    if (order === "none") {
+      bodies.forEach((body, number) => body.replaceChildren(...rowsOfBodies[number]));
+      sortedBody.replaceWith(...bodies);
       return;
     }
-    if (!all.isConnected) {
-      bodies[0].before(all);
+    if (!sortedBody.isConnected) {
+      bodies[0].before(sortedBody);
       for (const body of bodies) body.remove();
     }
-    all.replaceChildren(...sorted(rows, column, direction));
+    sortedBody.replaceChildren(...sorted(rows, column, order));
   };
 
-  [...headings].forEach((heading, column) => {
+  for (const [column, heading] of headings.entries()) {
     heading.setAttribute("aria-sort", "none");
-    const button = element(
-      "button",
-      { type: "button", on: { click: () => sort(heading, column) } },
-      ...heading.childNodes,
-    );
+    const click = () => sort(heading, column);
+    const button = element("button", { type: "button", on: { click } }, ...heading.childNodes);
     heading.replaceChildren(button);
-  });
+  }
 };
