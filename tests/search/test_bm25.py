@@ -62,17 +62,17 @@ def test_scores_equal_lucenes_formula_by_hand(tmp_path: Path) -> None:
 
     in_two_of_three = math.log(1 + (3 - 2 + 0.5) / (2 + 0.5))
     in_one_of_three = math.log(1 + (3 - 1 + 0.5) / (1 + 0.5))
-    found = search(engine, "the cats and DOGS")
-    assert [passage.id for passage in found] == ["2", "1"]
-    assert [passage.score for passage in found] == pytest.approx(
+    results = search(engine, "the cats and DOGS")
+    assert [passage.id for passage in results] == ["2", "1"]
+    assert [passage.score for passage in results] == pytest.approx(
         [in_one_of_three * part(2, 6) + in_two_of_three * part(1, 6), in_two_of_three * part(3, 5)],
         rel=1e-6,
     )
 
 
 def test_passages_come_with_title_and_text(tmp_path: Path) -> None:
-    [found] = search(bm25.BM25(write_corpus(tmp_path / "c.jsonl", THREE)), "spring fairs")
-    assert (found.id, found.title, found.text) == THREE[2]
+    [passage] = search(bm25.BM25(write_corpus(tmp_path / "c.jsonl", THREE)), "spring fairs")
+    assert (passage.id, passage.title, passage.text) == THREE[2]
 
 
 def test_stopwords_are_lucenes() -> None:
@@ -99,16 +99,20 @@ def test_rankings_equal_bm25s_own(tmp_path: Path) -> None:
     )
     for _, title, text in passages[::7]:
         query = f"{title} {text[:40]} {title}"
-        found = search(engine, query)
+        results = search(engine, query)
         positions, scores = theirs.retrieve(
             bm25s.tokenize([query], **settings), k=10, show_progress=False
         )
-        kept = [(int(p), float(s)) for p, s in zip(positions[0], scores[0], strict=True) if s > 0]
-        kept.sort(key=lambda pair: (-round(pair[1], 4), pair[0]))
-        mine = [(int(p.id), p.score or 0.0) for p in found]
+        expected = [
+            (int(p), float(s)) for p, s in zip(positions[0], scores[0], strict=True) if s > 0
+        ]
+        expected.sort(key=lambda pair: (-round(pair[1], 4), pair[0]))
+        mine = [(int(p.id), p.score or 0.0) for p in results]
         mine.sort(key=lambda pair: (-round(pair[1], 4), pair[0]))
-        assert [position for position, _ in mine] == [position for position, _ in kept]
-        assert [score for _, score in mine] == pytest.approx([score for _, score in kept], rel=1e-5)
+        assert [position for position, _ in mine] == [position for position, _ in expected]
+        assert [score for _, score in mine] == pytest.approx(
+            [score for _, score in expected], rel=1e-5
+        )
 
 
 def test_equal_scores_keep_the_corpus_order(tmp_path: Path) -> None:
@@ -193,10 +197,10 @@ def test_processes_that_build_at_once_all_find_the_same(tmp_path: Path, cache: P
     ]
     for process in processes:
         process.start()
-    found = [results.get(timeout=60) for _ in processes]
+    passages = [results.get(timeout=60) for _ in processes]
     for process in processes:
         process.join()
-    assert found[0] == found[1] == found[2] != ()
+    assert passages[0] == passages[1] == passages[2] != ()
     assert len(list((cache / "index").iterdir())) == 1  # and no scratch folder stays
 
 
@@ -225,10 +229,10 @@ def test_real_passages_hold_the_answers_known_to_be_found() -> None:
     data = SHARED_DATA
     engine = bm25.BM25(str(data / "miniwiki" / "corpus.jsonl.gz"))
     rows = [json.loads(row) for row in (data / "closed" / "hotpotqa.jsonl").open()]
-    found = 0
+    answered = 0
     for row in rows:
         golds = {normalise(gold) for gold in row["golden_answers"]} - {"yes", "no"}
         texts = [f" {normalise(f'{p.title} {p.text}')} " for p in search(engine, row["question"])]
-        found += any(f" {gold} " in text for gold in golds for text in texts)
+        answered += any(f" {gold} " in text for gold in golds for text in texts)
     assert engine.spec.passages == 47_571
-    assert found / len(rows) == pytest.approx(0.53, abs=0.03)
+    assert answered / len(rows) == pytest.approx(0.53, abs=0.03)

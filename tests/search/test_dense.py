@@ -57,9 +57,9 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 def search(engine: Dense, *queries: str) -> list[tuple[Passage, ...]]:
     async def work() -> list[tuple[Passage, ...]]:
-        found = await asyncio.gather(*map(engine.search, queries))
+        results = await asyncio.gather(*map(engine.search, queries))
         await engine.close()
-        return found
+        return results
 
     return asyncio.run(work())
 
@@ -139,11 +139,11 @@ def test_the_nearest_passages_come_first(model: str, path: str, index: str) -> N
     encoder = Encoder(model)
     everything = encoder.encode([f'"{title}"\n{text}' for _, title, text in TOWNS])
     queries = ["which tower is in town 7", "king"]
-    for query, found in zip(queries, search(engine, *queries), strict=True):
+    for query, results in zip(queries, search(engine, *queries), strict=True):
         products = everything @ encoder.encode([query])[0]
-        wanted = np.argsort(-products, kind="stable")[:7]
-        scores = [passage.score or 0.0 for passage in found]
-        assert scores == pytest.approx(products[wanted].tolist(), abs=1e-5)
+        nearest = np.argsort(-products, kind="stable")[:7]
+        scores = [passage.score or 0.0 for passage in results]
+        assert scores == pytest.approx(products[nearest].tolist(), abs=1e-5)
         assert sorted(scores, reverse=True) == scores
     assert search(engine, queries[0])[0][0].title.startswith("Town ")
 
@@ -151,8 +151,8 @@ def test_the_nearest_passages_come_first(model: str, path: str, index: str) -> N
 def test_equal_scores_keep_the_corpus_order(model: str, tmp_path: Path) -> None:
     same = [(str(number), "Same", "a castle") for number in range(9)]
     engine = Dense(write_corpus(tmp_path / "same.jsonl", same), model=model, top_k=50)
-    [found] = search(engine, "castle")
-    assert [passage.id for passage in found] == [str(number) for number in range(9)]
+    [results] = search(engine, "castle")
+    assert [passage.id for passage in results] == [str(number) for number in range(9)]
 
 
 def test_concurrent_queries_go_to_the_encoder_together(
@@ -162,10 +162,10 @@ def test_concurrent_queries_go_to_the_encoder_together(
     assert isinstance(engine, BatchSearchEngine)
     encoded.clear()
     queries = [f"town {number}" for number in range(30)]
-    found = search(engine, *queries, "\ud800 town")
+    results = search(engine, *queries, "\ud800 town")
     assert sum(map(len, encoded)) == 31
     assert len(encoded) <= 2
-    assert found[3] == engine.search_batch(["town 3"], 3)[0]
+    assert results[3] == engine.search_batch(["town 3"], 3)[0]
 
 
 def test_an_encoder_that_fails_at_a_query(
@@ -195,11 +195,11 @@ def test_a_killed_build_goes_on_where_it_stopped(
 ) -> None:
     whole = search(Dense(path, model=model), "town 3")
     encoded.clear()
-    [kept] = (cache / "index").glob("vectors-*/vectors.f32")
-    everything = np.fromfile(kept, np.float32)
-    for file in kept.parent.iterdir():
+    [vector_file] = (cache / "index").glob("vectors-*/vectors.f32")
+    everything = np.fromfile(vector_file, np.float32)
+    for file in vector_file.parent.iterdir():
         file.unlink()
-    kept.parent.rmdir()
+    vector_file.parent.rmdir()
     monkeypatch.setattr(vectors, "_CHUNK", 8)
     encode = Encoder.encode
 
@@ -219,7 +219,7 @@ def test_a_killed_build_goes_on_where_it_stopped(
     encoded.clear()
     engine = Dense(path, model=model)
     assert [len(texts) for texts in encoded] == [8, 8]
-    assert np.fromfile(kept, np.float32) == pytest.approx(everything, abs=1e-5)
+    assert np.fromfile(vector_file, np.float32) == pytest.approx(everything, abs=1e-5)
     assert not part.exists()
     assert [p.id for p in search(engine, "town 3")[0]] == [p.id for p in whole[0]]
 
@@ -299,6 +299,6 @@ def test_minilm_finds_what_shares_no_word_with_the_query(tmp_path: Path) -> None
         model=str(Path(spec.origin).parent / "model"),
         top_k=1,
     )
-    found = search(engine, "a slumbering kitten", "financial markets", "weather forecast")
-    assert [passage.id for [passage] in found] == ["1", "2", "3"]
+    results = search(engine, "a slumbering kitten", "financial markets", "weather forecast")
+    assert [passage.id for [passage] in results] == ["1", "2", "3"]
     assert engine.spec.settings["max_tokens"] == 256

@@ -16,7 +16,7 @@ from support.towns import write_task
 
 
 def ranking(ids: str) -> list[Passage]:
-    return [Passage(each, each, each) for each in ids]
+    return [Passage(identifier, identifier, identifier) for identifier in ids]
 
 
 def ids(passages: tuple[Passage, ...]) -> str:
@@ -24,11 +24,11 @@ def ids(passages: tuple[Passage, ...]) -> str:
 
 
 def test_a_passage_scores_the_sum_of_its_reciprocal_ranks() -> None:
-    found = fuse([ranking("abc"), ranking("bd")], top_k=4)
-    assert ids(found) == "badc"
+    results = fuse([ranking("abc"), ranking("bd")], top_k=4)
+    assert ids(results) == "badc"
     # b: second and first; a: first; d: second; c: third.
-    wanted = [1 / 62 + 1 / 61, 1 / 61, 1 / 62, 1 / 63]
-    assert [passage.score for passage in found] == pytest.approx(wanted)
+    expected = [1 / 62 + 1 / 61, 1 / 61, 1 / 62, 1 / 63]
+    assert [passage.score for passage in results] == pytest.approx(expected)
 
 
 def test_two_good_ranks_beat_one_best_rank() -> None:
@@ -47,8 +47,8 @@ def test_equals_keep_the_order_in_which_they_are_met() -> None:
 
 
 def test_a_passage_that_stands_twice_in_a_ranking_counts_once() -> None:
-    found = fuse([ranking("aab")], top_k=3)
-    assert [passage.score for passage in found] == pytest.approx([1 / 61, 1 / 62])
+    results = fuse([ranking("aab")], top_k=3)
+    assert [passage.score for passage in results] == pytest.approx([1 / 61, 1 / 62])
 
 
 def test_nothing_fuses_to_nothing() -> None:
@@ -67,13 +67,13 @@ def test_engines_here_and_behind_an_address_are_fused(corpus: str) -> None:
         hybrid = Hybrid(corpus, top_k=3, engines=f"bm25+{server.url}")
 
         async def work() -> tuple[Passage, ...]:
-            found = await hybrid.search("mayor of town 3")
+            results = await hybrid.search("mayor of town 3")
             await hybrid.close()
-            return found
+            return results
 
-        found = asyncio.run(work())
-    assert len(found) == 3
-    assert found[0].id == asyncio.run(here.search("mayor of town 3"))[0].id
+        results = asyncio.run(work())
+    assert len(results) == 3
+    assert results[0].id == asyncio.run(here.search("mayor of town 3"))[0].id
     spec = hybrid.spec
     assert (spec.engine, spec.corpus, spec.passages) == ("hybrid", "corpus.jsonl", 10)
     assert spec.corpus_sha256 == here.spec.corpus_sha256

@@ -55,10 +55,10 @@ def path(tmp_path: Path) -> str:
 
 def search(engine: lucene.Lucene, *queries: str) -> list[tuple[Passage, ...]]:
     async def work() -> list[tuple[Passage, ...]]:
-        found = await asyncio.gather(*map(engine.search, queries))
+        results = await asyncio.gather(*map(engine.search, queries))
         await engine.close()
         await engine.close()
-        return found
+        return results
 
     return asyncio.run(work())
 
@@ -111,8 +111,8 @@ def test_an_index_is_built_once_and_again_when_it_is_damaged(
 
 @needs_lucene
 @pytest.mark.slow
-@pytest.mark.parametrize("kept", ["-storeRaw", "-storeContents", ""])
-def test_an_index_of_ones_own_is_searched_by_its_path(tmp_path: Path, kept: str) -> None:
+@pytest.mark.parametrize("store_option", ["-storeRaw", "-storeContents", ""])
+def test_an_index_of_ones_own_is_searched_by_its_path(tmp_path: Path, store_option: str) -> None:
     folder, index = tmp_path / "in", tmp_path / "wiki"
     folder.mkdir()
     (folder / "a.jsonl").write_text(
@@ -121,8 +121,10 @@ def test_an_index_of_ones_own_is_searched_by_its_path(tmp_path: Path, kept: str)
     )  # fmt: skip
     where = ["-input", str(folder), "-index", str(index), "-threads", "1", "-quiet"]
     what = ["-collection", "JsonCollection", "-generator", "DefaultLuceneDocumentGenerator"]
-    jvm.start_anserini().java_class(jvm.INDEXER).main([*what, *where, *filter(None, [kept])])
-    if not kept:
+    jvm.start_anserini().java_class(jvm.INDEXER).main(
+        [*what, *where, *filter(None, [store_option])]
+    )
+    if not store_option:
         with pytest.raises(UserError, match="stores no texts; build it again with -storeRaw"):
             lucene.Lucene(index=str(index))
         return
@@ -248,10 +250,10 @@ def test_without_such_a_java_the_error_says_what_is_there(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "nowhere"))
     monkeypatch.setenv("PATH", str(java(tmp_path / "17", "17.0.15") / "bin"))
-    wanted = (
+    expected = (
         "needs Java 21 or newer .JAVA_HOME has no Java at .*; the PATH has Java 17.: pip install"
     )
-    with pytest.raises(UserError, match=wanted):
+    with pytest.raises(UserError, match=expected):
         jvm.find_java(21)
 
 

@@ -37,7 +37,9 @@ class Counting:
         pass
 
 
-def found(engine: Counting, folder: Path, *queries: str, max_queries: int = 1_000) -> list[object]:
+def search_all(
+    engine: Counting, folder: Path, *queries: str, max_queries: int = 1_000
+) -> list[object]:
     """What a session over the folder finds for each query."""
 
     async def work() -> list[object]:
@@ -59,8 +61,8 @@ def change(folder: Path, statement: str) -> None:
 
 def test_a_query_is_searched_for_once_over_sessions(tmp_path: Path) -> None:
     engine = Counting()
-    first = found(engine, tmp_path / "kept", "a", "none", "a")
-    assert found(engine, tmp_path / "kept", "a", "none") == first[:2]
+    first = search_all(engine, tmp_path / "kept", "a", "none", "a")
+    assert search_all(engine, tmp_path / "kept", "a", "none") == first[:2]
     assert engine.asked == ["a", "none"]
 
 
@@ -76,9 +78,9 @@ def test_a_query_is_searched_for_once_over_sessions(tmp_path: Path) -> None:
 def test_another_corpus_engine_setting_or_top_k_is_another_result(
     tmp_path: Path, other: SearchSpec
 ) -> None:
-    found(Counting(), tmp_path, "a")
+    search_all(Counting(), tmp_path, "a")
     engine = Counting(other)
-    found(engine, tmp_path, "a")
+    search_all(engine, tmp_path, "a")
     assert engine.asked == ["a"]
 
 
@@ -90,7 +92,7 @@ def test_faults_are_not_kept(tmp_path: Path) -> None:
     engine = Counting()
     for _ in range(2):
         with pytest.raises(SearchFault):
-            found(engine, tmp_path, "bad")
+            search_all(engine, tmp_path, "bad")
     assert engine.asked == ["bad", "bad"]
 
 
@@ -105,36 +107,36 @@ DAMAGE = [
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_entry_is_searched_for_anew_and_written_over(tmp_path: Path, damage: str) -> None:
     engine = Counting()
-    whole = found(engine, tmp_path, "a")
+    whole = search_all(engine, tmp_path, "a")
     change(tmp_path, damage)
-    assert found(engine, tmp_path, "a") == whole
-    assert found(engine, tmp_path, "a") == whole
+    assert search_all(engine, tmp_path, "a") == whole
+    assert search_all(engine, tmp_path, "a") == whole
     assert engine.asked == ["a", "a"]
 
 
 @pytest.mark.parametrize("start", [0, 100])
 def test_a_damaged_file_gives_way_to_a_new_one(tmp_path: Path, start: int) -> None:
     engine = Counting()
-    whole = found(engine, tmp_path, "a", *map(str, range(200)))[:1]
+    whole = search_all(engine, tmp_path, "a", *map(str, range(200)))[:1]
     file = tmp_path / "results.sqlite"
     data = file.read_bytes()
     file.write_bytes(data[:start] + b"\x55" * (len(data) - start))
-    assert found(engine, tmp_path, "a") == whole
-    found(engine, tmp_path, "a")
+    assert search_all(engine, tmp_path, "a") == whole
+    search_all(engine, tmp_path, "a")
     assert engine.asked.count("a") == 2
 
 
 def test_the_longest_kept_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(result_cache, "_TRIM_EVERY", 1)
     engine = Counting()
-    found(engine, tmp_path, *map(str, range(9)), max_queries=3)
+    search_all(engine, tmp_path, *map(str, range(9)), max_queries=3)
     engine.asked.clear()
-    found(engine, tmp_path, "8", "7", "6", "0", max_queries=3)
+    search_all(engine, tmp_path, "8", "7", "6", "0", max_queries=3)
     assert engine.asked == ["0"]
 
 
 def _fill(folder: Path) -> None:
-    found(Counting(), folder, *map(str, range(100)))
+    search_all(Counting(), folder, *map(str, range(100)))
 
 
 def test_several_processes_share_a_folder(tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ def test_several_processes_share_a_folder(tmp_path: Path) -> None:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     engine = Counting()
-    found(engine, tmp_path, *map(str, range(100)))
+    search_all(engine, tmp_path, *map(str, range(100)))
     assert engine.asked == []
 
 

@@ -67,9 +67,9 @@ def ask(url: str, data: bytes | None = None, method: str | None = None) -> tuple
 
 
 def post(server: Served, path: str, **body: Any) -> Any:
-    status, found = ask(server.url + path, json.dumps(body).encode())
-    assert status == 200, found
-    return found
+    status, reply = ask(server.url + path, json.dumps(body).encode())
+    assert status == 200, reply
+    return reply
 
 
 CATS = {"id": "1", "contents": '"Cats"\nThe cat sat with the other cats.'}
@@ -78,9 +78,9 @@ DOGS = {"id": "2", "contents": '"Dogs"\nA dog chased cats across town.'}
 
 def test_search_r1s_client_gets_documents_with_scores_for_each_query(server: Served) -> None:
     payload = {"queries": ["cats", "owls at night"], "topk": 3, "return_scores": True}
-    found = post(server, "/retrieve", **payload)
-    assert list(found) == ["result"]
-    first, second = found["result"]
+    reply = post(server, "/retrieve", **payload)
+    assert list(reply) == ["result"]
+    first, second = reply["result"]
     assert [entry["document"] for entry in first] == [CATS, DOGS]
     assert first[0]["score"] > first[1]["score"] > 0
     assert [entry["document"]["id"] for entry in second] == ["4"]
@@ -98,8 +98,8 @@ def test_search_r1_without_scores_gets_the_documents_themselves(server: Served) 
 
 
 def test_search_r1s_null_topk_is_the_servers_own(server: Served) -> None:
-    [[*found]] = post(server, "/retrieve", queries=["cat town"], topk=None)["result"]
-    assert len(found) == 2
+    [documents] = post(server, "/retrieve", queries=["cat town"], topk=None)["result"]
+    assert len(documents) == 2
 
 
 def test_no_queries_and_queries_of_no_words_get_empty_results(server: Served) -> None:
@@ -108,21 +108,22 @@ def test_no_queries_and_queries_of_no_words_get_empty_results(server: Served) ->
 
 
 def test_autocoas_client_gets_documents_and_scores(server: Served) -> None:
-    found = post(server, "/retrieve", query="cats", tok_k=1, return_score=True)
-    assert set(found) == {"documents", "scores"}
-    assert found["documents"] == [CATS]
-    assert len(found["scores"]) == 1
+    reply = post(server, "/retrieve", query="cats", tok_k=1, return_score=True)
+    assert set(reply) == {"documents", "scores"}
+    assert reply["documents"] == [CATS]
+    assert len(reply["scores"]) == 1
 
 
 def test_autocoas_trainer_gets_one_such_reply_for_each_query(server: Served) -> None:
-    found = post(server, "/retrieve", query=["cats", "owls"], tok_k=3)
-    assert [[each["id"] for each in reply["documents"]] for reply in found] == [["1", "2"], ["4"]]
-    assert all(len(reply["scores"]) == len(reply["documents"]) for reply in found)
+    reply = post(server, "/retrieve", query=["cats", "owls"], tok_k=3)
+    documents = [[document["id"] for document in result["documents"]] for result in reply]
+    assert documents == [["1", "2"], ["4"]]
+    assert all(len(result["scores"]) == len(result["documents"]) for result in reply)
 
 
 def test_autocoa_without_scores_gets_documents_alone(server: Served) -> None:
-    found = post(server, "/retrieve", query="cats", tok_k=1, return_score=False)
-    assert found == {"documents": [CATS]}
+    reply = post(server, "/retrieve", query="cats", tok_k=1, return_score=False)
+    assert reply == {"documents": [CATS]}
 
 
 def test_flashrags_client_gets_a_list_of_documents(server: Served) -> None:
@@ -137,10 +138,11 @@ def test_flashrag_with_scores_gets_documents_then_scores(server: Served) -> None
 
 def test_flashrags_batches_keep_the_queries_order(server: Served) -> None:
     queries = ["owls", "cats"]
-    assert [len(found) for found in post(server, "/batch_search", query=queries)] == [1, 2]
-    documents, scores = post(server, "/batch_search", query=queries, top_n=1, return_score=True)
-    assert [[each["id"] for each in found] for found in documents] == [["4"], ["1"]]
-    assert [len(each) for each in scores] == [1, 1]
+    reply = post(server, "/batch_search", query=queries)
+    assert [len(documents) for documents in reply] == [1, 2]
+    results, scores = post(server, "/batch_search", query=queries, top_n=1, return_score=True)
+    assert [[document["id"] for document in documents] for documents in results] == [["4"], ["1"]]
+    assert [len(numbers) for numbers in scores] == [1, 1]
 
 
 @pytest.mark.parametrize("name", ["topk", "tok_k", "top_k", "top_n", "k"])
@@ -153,8 +155,8 @@ def test_numbers_are_read_as_fastapi_reads_them(server: Served) -> None:
 
 
 def test_r1_searchers_client_gets_texts(server: Served) -> None:
-    found = post(server, "/queries", queries=["cats"], k=1)
-    assert found == {"queries": ["cats"], "answers": [[CATS["contents"]]]}
+    reply = post(server, "/queries", queries=["cats"], k=1)
+    assert reply == {"queries": ["cats"], "answers": [[CATS["contents"]]]}
 
 
 def test_fields_that_no_protocol_has_are_ignored(server: Served) -> None:
@@ -182,13 +184,13 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("path", "body", "status", "said"), REFUSED)
+@pytest.mark.parametrize(("path", "body", "status", "reason"), REFUSED)
 def test_bad_requests_are_refused_with_a_reason(
-    server: Served, path: str, body: bytes, status: int, said: str
+    server: Served, path: str, body: bytes, status: int, reason: str
 ) -> None:
-    found, content = ask(server.url + path, body)
-    assert found == status
-    assert said in content["detail"]
+    reply_status, content = ask(server.url + path, body)
+    assert reply_status == status
+    assert reason in content["detail"]
 
 
 def test_a_method_that_a_path_does_not_know_is_refused(server: Served) -> None:
@@ -220,9 +222,9 @@ bodies = st.dictionaries(st.sampled_from(fields), likely | json_values, max_size
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_no_body_whatever_makes_the_server_fail(server: Served, path: str, body: Any) -> None:
-    status, found = ask(server.url + path, json.dumps(body).encode())
+    status, reply = ask(server.url + path, json.dumps(body).encode())
     assert status in (200, 400)
-    assert status == 200 or found["detail"]
+    assert status == 200 or reply["detail"]
 
 
 @given(path=st.sampled_from(SERVED_PATHS), body=bodies)
@@ -232,7 +234,7 @@ def test_no_body_whatever_makes_the_server_fail(server: Served, path: str, body:
 def test_what_the_openapi_page_refuses_is_refused(server: Served, path: str, body: Any) -> None:
     page = ask(f"{server.url}/openapi.json")[1]
     schema = page["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    needed = [each["required"][0] for each in schema.get("oneOf", [schema])]
+    needed = [option["required"][0] for option in schema.get("oneOf", [schema])]
     if not any(name in body for name in needed):
         assert ask(server.url + path, json.dumps(body).encode())[0] == 400
 
@@ -243,9 +245,9 @@ def test_an_empty_query_is_what_the_openapi_page_says(server: Served, blank: str
     takes = page["paths"]["/search"]["post"]["requestBody"]["content"]["application/json"]
     pattern = takes["schema"]["properties"]["query"]["pattern"]
     assert r"\S" not in pattern  # JSON Schema's is not Python's
-    found = ask(server.url + "/search", json.dumps({"query": blank}).encode())
-    assert (found[0] == 200) == bool(re.search(pattern, blank))
-    assert found[1] == [] or "not empty" in found[1]["detail"]
+    status, reply = ask(server.url + "/search", json.dumps({"query": blank}).encode())
+    assert (status == 200) == bool(re.search(pattern, blank))
+    assert reply == [] or "not empty" in reply["detail"]
 
 
 class Slow:
@@ -275,18 +277,18 @@ def test_what_waits_while_the_engine_works_goes_to_it_together() -> None:
     engine = Slow()
 
     async def work() -> list[list[tuple[Passage, ...]]]:
-        batches = QueryBatcher(engine)
-        first = asyncio.create_task(batches.search(["a"], 1))
+        batcher = QueryBatcher(engine)
+        first = asyncio.create_task(batcher.search(["a"], 1))
         while not engine.calls:
             await asyncio.sleep(0.001)  # the event loop goes on while the engine works
-        others = [asyncio.create_task(batches.search([q], k)) for q, k in [("b", 1), ("c", 2)]]
+        others = [asyncio.create_task(batcher.search([q], k)) for q, k in [("b", 1), ("c", 2)]]
         await asyncio.sleep(0)
         engine.go.set()
         return await asyncio.gather(first, *others)
 
-    found = asyncio.run(work())
+    results = asyncio.run(work())
     assert engine.calls == [["a"], ["b", "c"]]
-    assert [[p.id for p in each[0]] for each in found] == [["a"], ["b"], ["c", "c"]]
+    assert [[p.id for p in result[0]] for result in results] == [["a"], ["b"], ["c", "c"]]
 
 
 def test_a_query_that_fails_takes_no_other_with_it() -> None:
@@ -294,9 +296,9 @@ def test_a_query_that_fails_takes_no_other_with_it() -> None:
     engine.go.set()
 
     async def work() -> list[Any]:
-        batches = QueryBatcher(engine)
-        wanted = [batches.search([query], 1) for query in ("a", "bad", "b")]
-        return await asyncio.gather(*wanted, return_exceptions=True)
+        batcher = QueryBatcher(engine)
+        searches = [batcher.search([query], 1) for query in ("a", "bad", "b")]
+        return await asyncio.gather(*searches, return_exceptions=True)
 
     first, second, third = asyncio.run(work())
     assert (first[0][0].id, third[0][0].id) == ("a", "b")
@@ -307,8 +309,8 @@ def test_more_queries_than_one_call_takes_are_all_answered() -> None:
     engine = Slow()
     engine.go.set()
     queries = [str(number) for number in range(600)]
-    found = asyncio.run(QueryBatcher(engine).search(queries, 1))
-    assert [passages[0].id for passages in found] == queries
+    results = asyncio.run(QueryBatcher(engine).search(queries, 1))
+    assert [passages[0].id for passages in results] == queries
     assert max(map(len, engine.calls)) <= 256
 
 
@@ -316,8 +318,8 @@ def test_a_failing_engine_is_the_servers_failure_with_a_reason() -> None:
     engine = Slow()
     engine.go.set()
     with served(engine) as running:
-        status, found = ask(f"{running.url}/search", b'{"query": "bad"}')
-    assert (status, "no luck" in found["detail"]) == (503, True)
+        status, reply = ask(f"{running.url}/search", b'{"query": "bad"}')
+    assert (status, "no luck" in reply["detail"]) == (503, True)
 
 
 class OneByOne:
@@ -334,15 +336,16 @@ class OneByOne:
 
 def test_an_engine_without_batches_is_served_too() -> None:
     with served(OneByOne()) as running:
-        found = post(running, "/batch_search", query=["a", "b"], top_n=2)
-    assert [[each["id"] for each in passages] for passages in found] == [["a0", "a1"], ["b0", "b1"]]
+        reply = post(running, "/batch_search", query=["a", "b"], top_n=2)
+    ids = [[document["id"] for document in documents] for documents in reply]
+    assert ids == [["a0", "a1"], ["b0", "b1"]]
 
 
 def test_many_clients_at_once_get_each_its_own(server: Served) -> None:
     queries = ["cats", "owls", "markets", "dog"] * 25
     with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(lambda q: post(server, "/search", query=q, top_n=1), queries))
-    assert [each[0]["id"] for each in found] == ["1", "4", "3", "2"] * 25
+        replies = list(pool.map(lambda q: post(server, "/search", query=q, top_n=1), queries))
+    assert [document["id"] for [document] in replies] == ["1", "4", "3", "2"] * 25
 
 
 def test_a_port_that_is_taken_is_said(server: Served) -> None:
@@ -377,8 +380,8 @@ def test_the_command_serves_until_it_is_told_to_stop(
     url = line.split(" at ")[1].split(";")[0]
     assert ask(f"{url}/health")[0] == 200
     process.send_signal(number)
-    _, said = process.communicate(timeout=20)
-    assert (process.returncode, said) == (0, "")
+    _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, "")
 
 
 def test_a_server_behind_the_engine_that_is_down_is_said_too() -> None:
@@ -387,5 +390,5 @@ def test_a_server_behind_the_engine_that_is_down_is_said_too() -> None:
             raise ServerDown("the search server at http://127.0.0.1:9 has answered nothing")
 
     with served(Behind()) as running:
-        status, found = ask(f"{running.url}/search", b'{"query": "good"}')
-    assert (status, "has answered nothing" in found["detail"]) == (503, True)
+        status, reply = ask(f"{running.url}/search", b'{"query": "good"}')
+    assert (status, "has answered nothing" in reply["detail"]) == (503, True)

@@ -38,14 +38,14 @@ def observed(*texts: str) -> SimulatedResults:
     return asyncio.run(simulate_search(engine, FORM, BEFORE, Sampling(), 3, 1024))
 
 
-@pytest.mark.parametrize("dialect", [Agent(shots=0), SearchR1()], ids=lambda each: each.name)
+@pytest.mark.parametrize("dialect", [Agent(shots=0), SearchR1()], ids=lambda dialect: dialect.name)
 def test_what_a_dialect_shows_is_read_back_as_it_was(dialect: TagDialect) -> None:
     form = ResultFormat(dialect)
-    shown = dialect.show(PASSAGES)
+    observation = dialect.show(PASSAGES)
     opening = form.request(BEFORE).prompt.turns[-1].text
-    assert shown.startswith(opening)
-    found = form.read(reply(shown.removeprefix(opening), None))
-    assert (found.passages, found.problem) == (PASSAGES, "")
+    assert observation.startswith(opening)
+    results = form.read(reply(observation.removeprefix(opening), None))
+    assert (results.passages, results.problem) == (PASSAGES, "")
 
 
 def test_the_model_goes_on_with_the_whole_turn_behind_the_opened_results() -> None:
@@ -73,15 +73,15 @@ def test_a_reply_that_is_not_well_formed_says_why(text: str, stop: str, problem:
 
 
 def test_passages_are_read_from_a_reply_that_was_cut() -> None:
-    found = FORM.read(Completion('result 1: "A"\nText.\nresult 2: "B"\nMo', "length"))
-    assert [(p.title, p.text) for p in found.passages] == [("A", "Text."), ("B", "Mo")]
+    results = FORM.read(Completion('result 1: "A"\nText.\nresult 2: "B"\nMo', "length"))
+    assert [(p.title, p.text) for p in results.passages] == [("A", "Text."), ("B", "Mo")]
 
 
 def test_observing_gives_no_more_than_top_k_passages() -> None:
     text = "".join(f'result {n}: "T{n}"\nText {n}.\n' for n in range(1, 6)) + CLOSED
-    found = observed(text)
-    assert [passage.title for passage in found.passages] == ["T1", "T2", "T3"]
-    assert found.problem == ""
+    results = observed(text)
+    assert [passage.title for passage in results.passages] == ["T1", "T2", "T3"]
+    assert results.problem == ""
 
 
 def test_a_failing_model_is_a_fault() -> None:

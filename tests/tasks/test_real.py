@@ -72,7 +72,7 @@ def row(identifier: str, **metadata: object) -> dict[str, object]:
 def put(folder: Path, name: str, rows: Iterable[dict[str, object]]) -> Path:
     path = folder / f"{name}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(each) + "\n" for each in rows))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 
@@ -125,15 +125,15 @@ def test_a_sample_has_one_name_however_it_is_written() -> None:
 
 
 def test_a_report_finds_what_a_run_asked() -> None:
-    found = find_task("hotpotqa@20:seed=3")
-    assert found is not None
-    assert found.info.groups == ("multihop", "paper")
+    task = find_task("hotpotqa@20:seed=3")
+    assert task is not None
+    assert task.info.groups == ("multihop", "paper")
     assert find_task("multihop@paper") is None
     assert find_task("nobody@paper") is None
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "message"),
     [
         ("hotpotqaa@paper", "unknown real dataset 'hotpotqaa'; did you mean 'hotpotqa'"),
         ("hotpotqa@papper", "unknown sample of hotpotqa 'papper'; did you mean 'paper'"),
@@ -151,8 +151,8 @@ def test_a_report_finds_what_a_run_asked() -> None:
         ("@paper", "unknown real dataset ''"),
     ],
 )
-def test_a_name_that_is_not_understood_is_refused_with_what_is(spec: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_a_name_that_is_not_understood_is_refused_with_what_is(spec: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         resolve(spec)
 
 
@@ -160,13 +160,13 @@ def test_a_name_that_is_not_understood_is_refused_with_what_is(spec: str, said: 
 
 
 def test_the_papers_sample_is_picked_by_id_in_the_papers_order(mirror: Path) -> None:
-    wanted = real.hotpotqa.samples["paper"]
+    count = real.hotpotqa.samples["paper"]
     put(mirror, "hotpotqa/dev", rows("dev", 7_405))
     task = only("hotpotqa@paper")
-    found = task.load()
-    assert [question.id for question in found][:3] == ["dev_5778", "dev_6993", "dev_4102"]
-    assert len({question.id for question in found}) == len(found) == wanted == 500
-    assert {question.task for question in found} == {"hotpotqa@paper"}
+    questions = task.load()
+    assert [question.id for question in questions][:3] == ["dev_5778", "dev_6993", "dev_4102"]
+    assert len({question.id for question in questions}) == len(questions) == count == 500
+    assert {question.task for question in questions} == {"hotpotqa@paper"}
     assert load_warnings(task) == ()
 
 
@@ -175,7 +175,7 @@ def test_the_papers_ids_are_each_there_once_and_fit_the_split(name: str) -> None
     task: real.RealTask = REAL[f"{name}@all"]
     paper = task._dataset.paper
     assert paper is not None
-    numbers = [int(each.removeprefix(f"{paper.split}_")) for each in task._paper_ids()]
+    numbers = [int(id_.removeprefix(f"{paper.split}_")) for id_ in task._paper_ids()]
     assert len(set(numbers)) == len(numbers)
     assert max(numbers) < paper.rows
 
@@ -185,16 +185,16 @@ def test_the_papers_ids_are_each_there_once_and_fit_the_split(name: str) -> None
 @pytest.mark.parametrize("name", [*PAPER, "fanoutqa"])
 def test_the_papers_samples_are_the_papers_questions(mirror: Path, name: str) -> None:
     shared = SHARED_DATA / "paper_test" / f"{name}.jsonl"
-    given = [json.loads(line) for line in shared.read_bytes().splitlines()]
-    split = given[0]["id"].partition("_")[0]
+    paper_rows = [json.loads(line) for line in shared.read_bytes().splitlines()]
+    split = paper_rows[0]["id"].partition("_")[0]
     others = [row(f"{split}_{number}") for number in range(900_000, 900_100)]
     # The mirror is not whole, and for a sample by ids that does not matter.
-    mixed = sorted([*given, *others], key=lambda each: str(each["question"]))
+    mixed = sorted([*paper_rows, *others], key=lambda row: str(row["question"]))
     put(mirror, f"{real.REPOSITORY}/{name}/{split}", mixed)
     task = only(f"{name}@paper")
-    found = task.load()
+    questions = task.load()
     assert load_warnings(task) == ()
-    assert [(q.id, q.text, q.golden_answers) for q in found] == [
+    assert [(q.id, q.text, q.golden_answers) for q in questions] == [
         (q.id, q.text, q.golden_answers) for q in FileTask(shared).load()
     ]
 
@@ -243,7 +243,7 @@ def test_a_mirror_may_be_a_file_url(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("location", "message"),
     [
         ("/no/such/folder", "is not a folder; set it to the mirror's folder or unset it"),
         ("https://user:secret@example.org/x", r"not https://\.\.\."),
@@ -251,10 +251,10 @@ def test_a_mirror_may_be_a_file_url(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     ],
 )
 def test_a_mirror_that_is_none_is_refused(
-    monkeypatch: pytest.MonkeyPatch, given: str, said: str
+    monkeypatch: pytest.MonkeyPatch, location: str, message: str
 ) -> None:
-    monkeypatch.setenv(MIRROR, given)
-    with pytest.raises(UserError, match=said) as caught:
+    monkeypatch.setenv(MIRROR, location)
+    with pytest.raises(UserError, match=message) as caught:
         only("nq@all").load()
     assert "secret" not in str(caught.value)
 
@@ -292,15 +292,15 @@ def test_a_cache_that_cannot_be_written_is_said(
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "message"),
     [
         ("bamboogle@all", "'bamboogle@all' has no train split"),
         ("bamboogle@5", "'bamboogle@all' has no train split"),
         ("nq@paper", "is a sample of test questions; for the train split give nq@all"),
     ],
 )
-def test_a_split_that_is_not_there_is_refused(spec: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_a_split_that_is_not_there_is_refused(spec: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         only(spec).load("train")
 
 
@@ -406,7 +406,7 @@ def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
 
 @pytest.mark.slow  # the library tries five times
 def test_a_transfer_that_breaks_off_is_told_and_taken_up_again(hub: FakeHub) -> None:
-    hub.content = "".join(json.dumps(each) + "\n" for each in rows("test", 125)).encode()
+    hub.content = "".join(json.dumps(row) + "\n" for row in rows("test", 125)).encode()
     hub.cut = True
     with pytest.raises(UserError, match=r"cannot fetch bamboogle/test\.jsonl"):
         ids("bamboogle@all")
@@ -419,7 +419,7 @@ def test_a_file_is_fetched_from_the_hub_once_and_then_used_offline(
 ) -> None:
     from huggingface_hub import constants
 
-    hub.content = "".join(json.dumps(each) + "\n" for each in rows("test", 125)).encode()
+    hub.content = "".join(json.dumps(row) + "\n" for row in rows("test", 125)).encode()
     assert len(ids("bamboogle@paper")) == 125
     place = f"/datasets/{real.REPOSITORY}/resolve/{real.REVISION}/bamboogle/test.jsonl"
     assert ("GET", place) in hub.asked
@@ -430,15 +430,15 @@ def test_a_file_is_fetched_from_the_hub_once_and_then_used_offline(
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "message"),
     [(401, r"refused \(HTTP 401\); check the token"), (404, "no such file"), (400, "HTTP 400")],
 )
 def test_a_hub_that_refuses_is_told_without_the_token(
-    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, status: int, said: str
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, status: int, message: str
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secretsecretsecret")
     hub.status = status
-    with pytest.raises(UserError, match=said) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         ids("bamboogle@all")
     assert "hf_secret" not in str(caught.value)
     assert caught.value.__suppress_context__

@@ -286,9 +286,9 @@ def test_without_a_limit_all_questions_are_asked() -> None:
 
 
 def test_a_sample_keeps_the_datasets_order() -> None:
-    drawn = sample(MANY, 30, 1)
-    assert len(drawn) == 30
-    assert drawn == [question for question in MANY if question in drawn]
+    sampled = sample(MANY, 30, 1)
+    assert len(sampled) == 30
+    assert sampled == [question for question in MANY if question in sampled]
 
 
 def test_a_smaller_sample_is_part_of_a_larger_one() -> None:
