@@ -2,6 +2,7 @@
 
 import io
 import resource
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from agent_model.training import metrics, sft
 from agent_model.training.config import LoraConfig, SFTConfig
 from autocoa_bench.errors import UserError
 from support.tiny_llm import make_model, write_records
+from support.training_processes import resumed_step
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def test_a_damaged_checkpoint_says_what_to_delete(place: Path, tmp_path: Path, j
         run(place, tmp_path / "out")
 
 
-def test_checkpoints_without_their_run_are_not_gone_on_with(place: Path, tmp_path: Path) -> None:
+def test_checkpoints_without_their_run_are_not_resumed(place: Path, tmp_path: Path) -> None:
     run(place, tmp_path / "out")
     (tmp_path / "out" / "run.json").unlink()
     with pytest.raises(UserError, match=r"has checkpoints but no run\.json"):
@@ -54,9 +56,16 @@ def test_checkpoints_without_their_run_are_not_gone_on_with(place: Path, tmp_pat
 
 
 def test_another_folder_among_the_checkpoints_is_passed_over(place: Path, tmp_path: Path) -> None:
-    run(place, tmp_path / "out")
-    (tmp_path / "out" / "checkpoints" / "step-000009-kept").mkdir()
-    run(place, tmp_path / "out")
+    out = tmp_path / "out"
+    run(place, out)
+    (out / "checkpoints" / "step-000009-kept").mkdir()
+    shutil.rmtree(out / "checkpoints" / "step-000002")
+    before = metrics.read_metrics(out / "metrics.csv", metrics.SFTStep)
+    run(place, out)
+    after = metrics.read_metrics(out / "metrics.csv", metrics.SFTStep)
+    assert resumed_step(before, after) == 1
+    assert len(after) == 2
+    assert (out / "checkpoints" / "step-000009-kept").is_dir()
 
 
 def test_a_checkpoint_of_another_form_says_what_to_delete(place: Path, tmp_path: Path) -> None:
@@ -78,7 +87,7 @@ def test_a_checkpoint_of_another_form_says_what_to_delete(place: Path, tmp_path:
         (b"\r\n2,", b"\r\n3,", "does not contain the 2 steps"),
     ],
 )
-def test_damaged_metrics_are_not_gone_on_with(
+def test_damaged_metrics_are_not_resumed(
     place: Path, tmp_path: Path, old: bytes, new: bytes, problem: str
 ) -> None:
     run(place, tmp_path / "out")

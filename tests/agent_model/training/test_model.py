@@ -5,6 +5,7 @@ import math
 import shutil
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from agent_model.training import model as module
 from agent_model.training.attention import causal, forward, register
 from agent_model.training.config import SFTConfig
 from agent_model.training.data import Batch, TokenRow, collate
@@ -186,7 +188,7 @@ def test_bf16_training_scores_as_fp32_does_within_its_precision(model: Path) -> 
     torch.testing.assert_close(rounded, exact, rtol=0.02, atol=0.05)
 
 
-def test_a_small_step_moves_masters_that_bf16_weights_could_not_show(model: Path) -> None:
+def test_a_small_step_moves_fp32_copies_that_bf16_weights_could_not_show(model: Path) -> None:
     policy = loaded(model, dtype="bf16", lora=None)
     optimizer = FP32Optimizer(policy)
     before = {k: v.clone() for k, v in optimizer.state()["weights"].items()}
@@ -310,15 +312,16 @@ def test_junk_for_weights_is_refused(model: Path, tmp_path: Path) -> None:
 
 
 class Converted:
-    """What a GGUF file is loaded as, in as little as two calls need."""
+    """Stands for a loaded GGUF file; its first saving waits until it may continue."""
 
-    def __init__(self, both: threading.Barrier) -> None:
+    def __init__(self) -> None:
         self.saved = 0
-        self._both = both
+        self.started = threading.Event()
+        self.may_continue = threading.Event()
 
     def save_pretrained(self, folder: Path) -> None:
-        with contextlib.suppress(threading.BrokenBarrierError):
-            self._both.wait(timeout=1)  # where two convert at once, both get here
+        self.started.set()
+        assert self.may_continue.wait(60)
         folder.mkdir(exist_ok=True)
         (folder / f"file-{self.saved}").touch()
         self.saved += 1
@@ -330,24 +333,37 @@ def pull_tiny(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Converted:
     monkeypatch.setattr(models, "known_models", lambda: [known])
     file = models.ModelFile(cache / "tiny.gguf", "0" * 64, 0)
     monkeypatch.setattr(models, "resolve", lambda name: file)
-    made = Converted(threading.Barrier(2))
+    converted = Converted()
     for kind in (transformers.AutoModelForCausalLM, transformers.AutoTokenizer):
-        monkeypatch.setattr(kind, "from_pretrained", lambda *_, **__: made)
-    return made
+        monkeypatch.setattr(kind, "from_pretrained", lambda *_, **__: converted)
+    return converted
 
 
 def test_two_processes_convert_a_pulled_model_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = pull_tiny(monkeypatch, tmp_path)
-    left = tmp_path / "checkpoints" / "tiny-00000000.1.part"
-    left.mkdir(parents=True)  # of a process that was killed
+    converted = pull_tiny(monkeypatch, tmp_path)
+    lock, arrivals = module.locked, []
+
+    @contextlib.contextmanager
+    def locked(path: Path) -> Iterator[None]:
+        arrivals.append(path)
+        if len(arrivals) == 2:  # the second is at the lock while the first converts
+            converted.may_continue.set()
+        with lock(path):
+            yield
+
+    monkeypatch.setattr(module, "locked", locked)
+    leftover = tmp_path / "checkpoints" / "tiny-00000000.1.part"
+    leftover.mkdir(parents=True)  # of a process that was killed
     with ThreadPoolExecutor(2) as pool:
-        one, other = pool.map(checkpoint_of, ["tiny", "tiny"])
-    assert one == other
-    assert made.saved == 2, "model and tokenizer, once"
-    assert len(list(Path(one).iterdir())) == 2
-    assert not left.exists()
+        first = pool.submit(checkpoint_of, "tiny")
+        assert converted.started.wait(60)
+        second = pool.submit(checkpoint_of, "tiny")
+        assert first.result() == second.result()
+    assert converted.saved == 2, "model and tokenizer, once"
+    assert len(list(Path(first.result()).iterdir())) == 2
+    assert not leftover.exists()
 
 
 def test_a_gguf_without_its_reader_names_the_extra(

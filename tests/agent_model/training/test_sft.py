@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,11 @@ from agent_model.training.model import load_policy, trainable
 from autocoa_bench.engines.weights.models import sha256_of
 from autocoa_bench.errors import MissingExtra, UserError
 from autocoa_bench.types import Record
-from support.kill_training import kill_at
+from support.commands import caller, refused
 from support.tiny import edit_json
 from support.tiny_llm import make_model, write_pairs, write_records
 from support.towns import write_task
+from support.training_processes import kill_at, resumed_step, train_together
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +69,12 @@ def write_recipe(given: SFTConfig, file: Path) -> Path:
     return file
 
 
-def curve(out: Path) -> list[tuple[int, float, float, float]]:
-    return [
-        (row.step, row.loss, row.grad_norm, row.held_out or 0.0)
-        for row in metrics.read_metrics(out / "metrics.csv", metrics.SFTStep)
-    ]
+def rows_of(out: Path) -> list[metrics.SFTStep]:
+    return metrics.read_metrics(out / "metrics.csv", metrics.SFTStep)
+
+
+def curve(rows: Sequence[metrics.SFTStep]) -> list[tuple[int, float, float, float]]:
+    return [(row.step, row.loss, row.grad_norm, row.held_out or 0.0) for row in rows]
 
 
 def run(given: SFTConfig, out: Path) -> str:
@@ -85,21 +88,23 @@ def command(place: Path, out: Path, given: SFTConfig) -> list[str]:
     return ["train", given.stage, "--config", str(config), "--out", str(out)]
 
 
-ENVIRONMENT = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+@pytest.fixture(scope="module")
+def unbroken(place: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+    """A run of an adapter (True) and one of all weights (False), neither of them interrupted."""
+    outs = {lora: tmp_path_factory.mktemp("unbroken") / "out" for lora in (True, False)}
+    for lora, out in outs.items():
+        run(with_lora(recipe(place), lora), out)
+    return outs
 
-LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
-LAUNCH += ["--num_processes", "2", "--main_process_port", "0", "-m"]
 
-
-def start(place: Path, out: Path, given: SFTConfig) -> "subprocess.Popen[bytes]":
-    line = [sys.executable, "-m", "autocoa_bench", *command(place, out, given)]
-    return subprocess.Popen(line, env=ENVIRONMENT, stderr=subprocess.PIPE)
+def with_lora(config: SFTConfig, lora: bool) -> SFTConfig:
+    return config if lora else msgspec.structs.replace(config, lora=None)
 
 
 @pytest.mark.parametrize("stage", ["sft1", "sft2", "sft3"])
 def test_every_stage_learns(place: Path, tmp_path: Path, stage: str) -> None:
     said = run(recipe(place, stage=stage), tmp_path / "out")
-    rows = metrics.read_metrics(tmp_path / "out" / "metrics.csv", metrics.SFTStep)
+    rows = rows_of(tmp_path / "out")
     assert rows[-1].loss < rows[0].loss - 0.05
     assert rows[-1].held_out is not None
     assert (rows[-1].ranked is not None) is (stage == "sft1")
@@ -108,9 +113,8 @@ def test_every_stage_learns(place: Path, tmp_path: Path, stage: str) -> None:
     assert "tokens/s" in said
 
 
-def test_a_run_leaves_a_model_its_facts_and_its_curves(place: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    run(recipe(place), out)
+def test_a_run_leaves_a_model_its_facts_and_its_curves(unbroken: dict[bool, Path]) -> None:
+    out = unbroken[True]
     assert {file.name for file in (out / "model").iterdir()} == {
         "adapter_config.json",
         "adapter_model.safetensors",
@@ -125,15 +129,17 @@ def test_a_run_leaves_a_model_its_facts_and_its_curves(place: Path, tmp_path: Pa
     assert len(list((out / "checkpoints").iterdir())) == 2
 
 
-def test_all_weights_can_be_trained_and_are_saved_as_a_model(place: Path, tmp_path: Path) -> None:
+def test_all_weights_can_be_trained_and_are_saved_as_a_model(
+    place: Path, unbroken: dict[bool, Path]
+) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    run(recipe(place, lora=None, lr=1e-3), tmp_path / "out")
-    model = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "model")
+    folder = unbroken[False] / "model"
+    model = AutoModelForCausalLM.from_pretrained(folder)
     before = AutoModelForCausalLM.from_pretrained(place / "model")
     name = "model.layers.0.mlp.up_proj.weight"
     assert not torch.equal(model.state_dict()[name], before.state_dict()[name])
-    assert AutoTokenizer.from_pretrained(tmp_path / "out" / "model").chat_template
+    assert AutoTokenizer.from_pretrained(folder).chat_template
 
 
 def test_live_episodes_give_columns_and_trajectories(
@@ -143,7 +149,7 @@ def test_live_episodes_give_columns_and_trajectories(
     tasks, corpus = write_task(tmp_path, 6)
     short = EvalConfig(tasks, count=3, every=2, corpus=corpus, max_actions=1, step_tokens=8)
     run(recipe(place, max_steps=3, live=short), tmp_path / "out")
-    rows = metrics.read_metrics(tmp_path / "out" / "metrics.csv", metrics.SFTStep)
+    rows = rows_of(tmp_path / "out")
     assert [row.live_em is not None for row in rows] == [False, True, True]
     assert (rows[2].live_em, rows[2].live_formed, rows[2].live_searches) == (0.0, 0.0, 0.0)
     for step in (2, 3):
@@ -151,23 +157,31 @@ def test_live_episodes_give_columns_and_trajectories(
         assert len(msgspec.json.Decoder(Record).decode_lines(file.read_bytes())) == 3
 
 
-def test_how_a_step_is_cut_changes_no_curve(place: Path, tmp_path: Path) -> None:
-    run(recipe(place), tmp_path / "whole")
+def test_how_a_step_is_cut_changes_no_curve(
+    place: Path, unbroken: dict[bool, Path], tmp_path: Path
+) -> None:
     run(recipe(place, micro_tokens=400), tmp_path / "cut")
-    for one, other in zip(curve(tmp_path / "whole"), curve(tmp_path / "cut"), strict=True):
-        assert one == pytest.approx(other, rel=1e-4)
+    same_curve(tmp_path / "cut", unbroken[True])
 
 
-def test_a_run_goes_on_from_its_last_checkpoint(place: Path, tmp_path: Path) -> None:
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    run(recipe(place), whole)
+def same_curve(out: Path, expected: Path, rel: float = 1e-4) -> None:
+    for row, other in zip(curve(rows_of(out)), curve(rows_of(expected)), strict=True):
+        assert row == pytest.approx(other, rel=rel)
+
+
+def test_a_run_resumes_from_its_last_checkpoint(
+    place: Path, unbroken: dict[bool, Path], tmp_path: Path
+) -> None:
+    whole, stopped = unbroken[True], tmp_path / "stopped"
     run(recipe(place, checkpoint_every=4), stopped)
     last = stopped / "checkpoints" / "step-000006"
     last.rename(last.with_suffix(".part"))  # as a kill while it was written leaves it
+    before = rows_of(stopped)
     with (stopped / "metrics.csv").open("a") as file:
         file.write("7,0.1,")  # a torn line
     run(recipe(place), stopped)
-    assert curve(stopped) == curve(whole)
+    assert resumed_step(before, rows_of(stopped)) == 4
+    assert curve(rows_of(stopped)) == curve(rows_of(whole))
     weights = [out / "model" / "adapter_model.safetensors" for out in (whole, stopped)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
@@ -188,75 +202,81 @@ def test_a_folder_in_use_is_refused(place: Path, tmp_path: Path) -> None:
         run(recipe(place), tmp_path / "out")
 
 
-@pytest.mark.slow
 def test_kills_in_the_middle_leave_the_curve_of_an_unbroken_run(
     place: Path, tmp_path: Path
 ) -> None:
-    given = recipe(place, max_steps=40, checkpoint_every=3)
-    run(given, tmp_path / "whole")
+    config = recipe(place, max_steps=10, checkpoint_every=3)
     out = tmp_path / "killed"
-    for where, kept in (("4-row", 3), ("12-checkpoint", 9), ("29-row", 27)):
-        kill_at(where, command(place, out, given), ENVIRONMENT)
-        checkpoints = sorted(each.name for each in (out / "checkpoints").glob("step-??????"))
+    before: list[metrics.SFTStep] = []
+    checkpoint = 0
+    for kill, kept in (("4-row", 3), ("6-checkpoint", 3), ("8-row", 6)):
+        kill_at(kill, sft.train, config, out)
+        assert resumed_step(before, rows_of(out)) == checkpoint
+        checkpoints = sorted(path.name for path in (out / "checkpoints").glob("step-??????"))
         assert checkpoints[-1] == f"step-{kept:06d}"
-    process = start(place, out, given)
-    _, errors = process.communicate(timeout=180)
-    assert process.returncode == 0, errors.decode()
-    found, expected = curve(out), curve(tmp_path / "whole")
-    assert len(found) == len(expected) == 40
-    for one, other in zip(found, expected, strict=True):
-        assert one == pytest.approx(other, rel=1e-6)
+        before, checkpoint = rows_of(out), kept
+    run(config, out)
+    assert resumed_step(before, rows_of(out)) == checkpoint
+    run(config, tmp_path / "whole")
+    assert len(rows_of(out)) == 10
+    same_curve(out, tmp_path / "whole", rel=1e-6)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lora", [True, False])
-def test_two_processes_draw_the_curve_of_one(place: Path, tmp_path: Path, lora: bool) -> None:
-    changes = [] if lora else ["--set", "lora=false"]
-    given = recipe(place)
-    one = [sys.executable, "-m", "autocoa_bench", *command(place, tmp_path / "one", given)]
-    subprocess.run([*one, *changes], env=ENVIRONMENT, check=True, timeout=300)
-    two = [*LAUNCH, "autocoa_bench", *command(place, tmp_path / "two", given)]
-    subprocess.run([*two, *changes], env=ENVIRONMENT, check=True, timeout=300)
+def test_two_processes_that_accelerate_launches_draw_the_curve_of_one(
+    place: Path, unbroken: dict[bool, Path], tmp_path: Path
+) -> None:
+    config = write_recipe(recipe(place), tmp_path / "recipe.toml")
+    line = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
+    line += ["--num_processes", "2", "--main_process_port", "0", "-m", "autocoa_bench"]
+    line += ["train", "sft2", "--config", str(config), "--out", str(tmp_path / "two")]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    subprocess.run(line, env=environment, check=True, timeout=300)
     facts = msgspec.json.decode((tmp_path / "two" / "run.json").read_bytes())
     assert facts["sessions"][0]["processes"] == 2
-    for a, b in zip(curve(tmp_path / "one"), curve(tmp_path / "two"), strict=True):
-        assert a == pytest.approx(b, rel=1e-4)
+    same_curve(tmp_path / "two", unbroken[True])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("lora", [True, False])
-def test_sliced_weights_draw_the_curve_of_copied_ones(
-    place: Path, tmp_path: Path, lora: bool
+def test_two_processes_that_train_all_weights_draw_the_curve_of_one(
+    place: Path, unbroken: dict[bool, Path], tmp_path: Path
 ) -> None:
-    given = recipe(place, checkpoint_every=4)
-    sliced = [*LAUNCH, "autocoa_bench", *command(place, tmp_path / "sliced", given)]
-    sliced += ["--set", "sharding=fsdp", *([] if lora else ["--set", "lora=false"])]
-    given = given if lora else msgspec.structs.replace(given, lora=None)
-    whole = tmp_path / "whole"
-    run(given, whole)
-    subprocess.run(sliced, env=ENVIRONMENT, check=True, timeout=300)
-    same(tmp_path / "sliced", whole)
-    # What is on the disk is whole: one process goes on from it, and slices are cut of it again.
-    forget_the_end(tmp_path / "sliced")
-    run(given, tmp_path / "sliced")
-    same(tmp_path / "sliced", whole)
-    forget_the_end(tmp_path / "sliced")
-    subprocess.run(sliced, env=ENVIRONMENT, check=True, timeout=300)
-    same(tmp_path / "sliced", whole)
+    assert train_together(sft.train, recipe(place, lora=None), [tmp_path / "two"] * 2) == ["", ""]
+    same_curve(tmp_path / "two", unbroken[False])
 
 
-def forget_the_end(out: Path) -> None:
+@pytest.mark.parametrize("lora", [True, False])
+def test_sharded_weights_draw_the_curve_of_copied_ones(
+    place: Path, unbroken: dict[bool, Path], tmp_path: Path, lora: bool
+) -> None:
+    config = with_lora(recipe(place, checkpoint_every=4), lora)
+    sharded = msgspec.structs.replace(config, sharding="fsdp")
+    out = tmp_path / "sharded"
+    assert train_together(sft.train, sharded, [out, out]) == ["", ""]
+    same(out, unbroken[lora])
+    # Checkpoints hold full weights: one process resumes from them, and they are sharded again.
+    before = forget_the_end(out)
+    run(config, out)
+    assert resumed_step(before, rows_of(out)) == 4
+    same(out, unbroken[lora])
+    before = forget_the_end(out)
+    assert train_together(sft.train, sharded, [out, out]) == ["", ""]
+    assert resumed_step(before, rows_of(out)) == 4
+    same(out, unbroken[lora])
+
+
+def forget_the_end(out: Path) -> list[metrics.SFTStep]:
+    """Remove what the last two steps left, other than their rows; returns all rows."""
     shutil.rmtree(out / "checkpoints" / "step-000006")
     shutil.rmtree(out / "model")
+    return rows_of(out)
 
 
-def same(one: Path, other: Path) -> None:
-    for a, b in zip(curve(one), curve(other), strict=True):
-        assert a == pytest.approx(b, rel=1e-4)
-    found, expected = weights(one / "model"), weights(other / "model")
-    assert found.keys() == expected.keys()
+def same(out: Path, expected: Path) -> None:
+    same_curve(out, expected)
+    found, expected_weights = weights(out / "model"), weights(expected / "model")
+    assert found.keys() == expected_weights.keys()
     for name, weight in found.items():
-        torch.testing.assert_close(weight, expected[name], rtol=1e-2, atol=1e-4)
+        torch.testing.assert_close(weight, expected_weights[name], rtol=1e-2, atol=1e-4)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -264,38 +284,28 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(file)
 
 
-@pytest.mark.slow
-def test_a_wrong_recipe_is_one_line_and_exit_code_2(place: Path, tmp_path: Path) -> None:
-    given = recipe(place, data=(str(place / "missing.jsonl"),))
-    process = start(place, tmp_path / "out", given)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert errors.decode().splitlines()[-1].startswith("error: cannot read")
-    assert "Traceback" not in errors.decode()
+def test_a_wrong_recipe_is_one_line_and_exit_code_2(
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = write_recipe(recipe(place, data=("missing.jsonl",)), tmp_path / "recipe.toml")
+    call = caller(monkeypatch, capsys, "train", "sft2")
+    refused(
+        call("--config", str(config), "--out", str(tmp_path / "out")),
+        "error: cannot read 'missing.jsonl'",
+    )
 
 
-APART = """
-import os, sys
-os.chdir(sys.argv.pop(1) + os.environ["RANK"])
-from autocoa_bench.cli import main
-main()
-"""
-"""The command line in a folder of each process's own, as on machines that share none."""
-
-
-@pytest.mark.slow
-def test_processes_that_went_different_ways_are_refused(place: Path, tmp_path: Path) -> None:
-    for rank in "01":
-        (tmp_path / rank).mkdir()
-    given = recipe(place, checkpoint_every=4)
-    run(given, tmp_path / "0" / "out")
-    shutil.rmtree(tmp_path / "0" / "out" / "checkpoints" / "step-000006")
-    (tmp_path / "apart.py").write_text(APART)
-    line = [*LAUNCH, "apart", f"{tmp_path}/", *command(place, Path("out"), given)]
-    environment = {**ENVIRONMENT, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(line, env=environment, capture_output=True, timeout=300)
-    assert done.returncode != 0
-    assert re.search(rb"error: the processes do not agree .*: 4 \w{8}, 0 \w{8}; give", done.stderr)
+def test_processes_of_different_progress_are_refused(place: Path, tmp_path: Path) -> None:
+    """As on machines that do not share a folder."""
+    config = recipe(place, checkpoint_every=4)
+    run(config, tmp_path / "0")
+    shutil.rmtree(tmp_path / "0" / "checkpoints" / "step-000006")
+    errors = train_together(sft.train, config, [tmp_path / "0", tmp_path / "1"])
+    for error in errors:
+        assert re.match(r"UserError: the processes do not agree .*: 4 \w{8}, 0 \w{8}; give", error)
 
 
 @pytest.mark.parametrize("way", ["FSDP", "DEEPSPEED"])
@@ -353,7 +363,7 @@ def test_what_is_not_finite_ends_the_run_before_weights_change(
     given = recipe(place, lr=1e-2, schedule="constant")
     with pytest.raises(UserError, match=rf"the {what} of step 3 is not finite \(lr 0.01\)"):
         run(given, out)
-    assert [row.step for row in metrics.read_metrics(out / "metrics.csv", metrics.SFTStep)] == [
+    assert [row.step for row in rows_of(out)] == [
         1,
         2,
     ]
@@ -388,13 +398,18 @@ def test_another_adapter_under_the_same_name_is_refused(place: Path, tmp_path: P
         run(given, tmp_path / "out")
 
 
-def test_a_run_of_an_earlier_version_is_gone_on_with(place: Path, tmp_path: Path) -> None:
-    run(recipe(place, max_steps=1), tmp_path / "out")
-    facts = msgspec.json.decode((tmp_path / "out" / "run.json").read_bytes())
+def test_a_run_of_an_earlier_version_is_resumed(place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(recipe(place, max_steps=3, checkpoint_every=2), out)
+    facts = msgspec.json.decode((out / "run.json").read_bytes())
     del facts["start"], facts["retokenised"], facts["recipe"]["sharding"]
     del facts["sessions"][0]["device"]
-    (tmp_path / "out" / "run.json").write_bytes(msgspec.json.encode(facts))
-    run(recipe(place, max_steps=1), tmp_path / "out")
+    (out / "run.json").write_bytes(msgspec.json.encode(facts))
+    shutil.rmtree(out / "checkpoints" / "step-000003")
+    before = rows_of(out)
+    run(recipe(place, max_steps=3, checkpoint_every=2), out)
+    assert resumed_step(before, rows_of(out)) == 2
+    assert curve(rows_of(out)) == curve(before)
 
 
 def test_a_missing_extra_shows_at_the_start(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from agent_model.training import losses, metrics
 from agent_model.training import model as policy
 from agent_model.training.config import EvalConfig, GRPOConfig, LoraConfig, load_grpo_config
 from agent_model.training.grpo import rollouts as rl_play
+from agent_model.training.grpo import train as rl
 from agent_model.training.grpo.learner import Learner, Reference, token_row, trained_token_kinds
 from agent_model.training.grpo.metrics import GRPOStep
 from agent_model.training.grpo.reward import Reward
@@ -30,31 +28,33 @@ from agent_model.training.optimiser import FP32Optimizer
 from autocoa_bench.errors import SearchFault, UserError
 from autocoa_bench.search.bm25 import BM25
 from autocoa_bench.types import Completion, Record, Trajectory
-from support.kill_training import kill_at
 from support.play import QUESTION, play
 from support.tiny_llm import make_model, saying
-from support.towers import recipe, teach_either, train
+from support.towers import recipe, train
+from support.training_processes import kill_at, resumed_step, train_together
 
 SEARCHED = ["I look.\n<begin_search> tower </end_search>", "So.\n</think>\n\n\\boxed{Anna}"]
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A model that answers Anna or Bert, as often one as the other."""
-    folder = tmp_path_factory.mktemp("place")
-    teach_either(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTOCOA_BENCH_CACHE", str(folder / "cache"))
-        yield folder
 
 
 TIMES = ("rollout_seconds", "seconds", "tokens_per_second")
 
 
+def rows_of(out: Path) -> list[GRPOStep]:
+    return metrics.read_metrics(out / "metrics.csv", GRPOStep)
+
+
 def told(out: Path) -> list[dict[str, Any]]:
     """What steps came to, without the time that they took."""
-    rows = map(msgspec.structs.asdict, metrics.read_metrics(out / "metrics.csv", GRPOStep))
+    rows = map(msgspec.structs.asdict, rows_of(out))
     return [{name: row[name] for name in row if name not in TIMES} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def unbroken(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was not interrupted."""
+    out = tmp_path_factory.mktemp("unbroken") / "out"
+    train(recipe(place), out)
+    return out
 
 
 def test_what_is_rewarded_is_learned(place: Path, tmp_path: Path) -> None:
@@ -71,57 +71,42 @@ def test_what_is_rewarded_is_learned(place: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lora", [None, LoraConfig(rank=2)])
-def test_a_run_goes_on_from_its_last_checkpoint(
-    place: Path, tmp_path: Path, lora: LoraConfig | None
+def test_a_run_resumes_from_its_last_checkpoint(
+    place: Path, unbroken: Path, tmp_path: Path, lora: LoraConfig | None
 ) -> None:
-    train(recipe(place, lora=lora), tmp_path / "whole")
+    if lora is not None:
+        unbroken = tmp_path / "unbroken"
+        train(recipe(place, lora=lora), unbroken)
     out = tmp_path / "stopped"
     train(recipe(place, lora=lora, checkpoint_every=4), out)
     last = out / "checkpoints" / "step-000006"
     last.rename(last.with_suffix(".part"))  # as a kill while it was written leaves it
+    before = rows_of(out)
     train(recipe(place, lora=lora, checkpoint_every=4), out)
-    assert told(out) == told(tmp_path / "whole")
+    assert resumed_step(before, rows_of(out)) == 4
+    assert told(out) == told(unbroken)
 
 
-def command(given: GRPOConfig, place: Path, out: Path) -> list[str]:
-    """The command line of a recipe, as a person would write it."""
-    keys = [
-        f"{key} = {msgspec.json.encode(value).decode()}"
-        for key, value in msgspec.structs.asdict(given).items()
-        if key not in ("live", "lora")
-    ]
-    config = place / f"{out.name}.toml"
-    config.write_text("\n".join([*keys, "lora = false", ""]))
-    return ["train", "grpo", "--config", str(config), "--out", str(out)]
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-
-
-@pytest.mark.slow
 def test_kills_in_the_middle_leave_the_metrics_of_an_unbroken_run(
-    place: Path, tmp_path: Path
+    place: Path, unbroken: Path, tmp_path: Path
 ) -> None:
-    given, out = recipe(place, checkpoint_every=3), tmp_path / "killed"
-    line = command(given, place, out)
-    for where in ("2-row", "5-row", "6-checkpoint"):
-        kill_at(where, line, environment())
-    subprocess.run([sys.executable, "-m", "autocoa_bench", *line], env=environment(), check=True)
-    train(given, tmp_path / "whole")
-    assert told(out) == told(tmp_path / "whole")
-    models = [each / "model" / "model.safetensors" for each in (out, tmp_path / "whole")]
+    config, out = recipe(place, checkpoint_every=3), tmp_path / "killed"
+    before: list[GRPOStep] = []
+    for kill, step in (("2-row", 0), ("5-row", 0), ("6-checkpoint", 3)):
+        kill_at(kill, rl.train, config, out)
+        assert resumed_step(before, rows_of(out)) == step
+        before = rows_of(out)
+    train(config, out)
+    assert resumed_step(before, rows_of(out)) == 3
+    assert told(out) == told(unbroken)
+    models = [folder / "model" / "model.safetensors" for folder in (out, unbroken)]
     assert models[0].read_bytes() == models[1].read_bytes()
 
 
-@pytest.mark.slow
 def test_two_processes_draw_the_curve_of_one(place: Path, tmp_path: Path) -> None:
-    given = recipe(place, max_steps=3, simulated_steps=1)
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
-    launch += ["--num_processes", "2", "--main_process_port", "0", "-m", "autocoa_bench"]
-    line = [*launch, *command(given, place, tmp_path / "two")]
-    subprocess.run(line, env=environment(), check=True, timeout=300)
-    train(given, tmp_path / "one")
+    config = recipe(place, max_steps=3, simulated_steps=1)
+    assert train_together(rl.train, config, [tmp_path / "two"] * 2) == ["", ""]
+    train(config, tmp_path / "one")
     for one, two in zip(told(tmp_path / "one"), told(tmp_path / "two"), strict=True):
         for name, value in one.items():
             close = isinstance(value, float)
@@ -138,19 +123,18 @@ def test_a_policy_that_learns_nothing_any_more_is_stopped_with_the_reason(
     place: Path, tmp_path: Path
 ) -> None:
     given = recipe(place, temperature=1e-3, step_tokens=4, patience=2)  # nothing is ever finished
-    with pytest.raises(
-        UserError, match=r"has collapsed: for 2 steps all .* have had equal rewards"
-    ):
-        train(given, tmp_path / "out")
-    assert [
-        row.step for row in metrics.read_metrics(tmp_path / "out" / "metrics.csv", GRPOStep)
-    ] == [1, 2]
-    assert (tmp_path / "out" / "checkpoints" / "step-000002").is_dir()
-    with pytest.raises(UserError, match="has collapsed"):  # again, and nothing more is learned
-        train(given, tmp_path / "out")
-    assert len(told(tmp_path / "out")) == 2
-    assert not (tmp_path / "out" / "model").exists()
-    rows = train(msgspec.structs.replace(given, patience=0), tmp_path / "out")
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match="has collapsed: for 2 steps all .* have had equal rewards"):
+        train(given, out)
+    before = rows_of(out)
+    assert [row.step for row in before] == [1, 2]
+    assert (out / "checkpoints" / "step-000002").is_dir()
+    with pytest.raises(UserError, match="has collapsed"):
+        train(given, out)
+    assert rows_of(out) == before, "nothing more is learned"
+    assert not (out / "model").exists()
+    rows = train(msgspec.structs.replace(given, patience=0), out)
+    assert resumed_step(before, rows) == 2
     assert len(rows) == 6
     assert {(row.cut, row.formed, round(row.reward, 6)) for row in rows} == {(1.0, 0.0, -0.2)}
 

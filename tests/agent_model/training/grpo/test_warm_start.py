@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,20 +15,18 @@ from agent_model.training.config import GRPOConfig
 from agent_model.training.grpo.metrics import GRPOStep
 from agent_model.training.grpo.warm_start import last_shared_step
 from autocoa_bench.errors import UserError
-from support.towers import recipe, teach_either, train
+from support.towers import recipe, train
+from support.training_processes import resumed_step
 
 TIMES = {"rollout_seconds", "seconds", "tokens_per_second"}
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A model that answers Anna or Bert, as often one as the other, and a simulated run of it."""
-    folder = tmp_path_factory.mktemp("place")
-    teach_either(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTOCOA_BENCH_CACHE", str(folder / "cache"))
-        train(given(folder, simulated_steps=6), folder / "simulated")
-        yield folder
+def simulated(place: Path) -> Path:
+    """A run in the simulated environment, from which others begin."""
+    out = place / "simulated"
+    train(given(place, simulated_steps=6), out)
+    return out
 
 
 def given(place: Path, **changes: object) -> GRPOConfig:
@@ -43,32 +40,36 @@ def told(out: Path) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize(("switch", "read"), [(4, 4), (5, 4), (3, 0)])
 def test_a_run_that_begins_as_another_is_the_run_that_computes_all_of_it(
-    place: Path, tmp_path: Path, switch: int, read: int
+    place: Path, simulated: Path, tmp_path: Path, switch: int, read: int
 ) -> None:
     whole, begun = tmp_path / "whole", tmp_path / "begun"
     train(given(place, simulated_steps=switch), whole)
-    before = {file.name for file in (place / "simulated" / "rollouts").iterdir()}
-    train(given(place, simulated_steps=switch, begins=str(place / "simulated")), begun)
+    before = {file.name for file in (simulated / "rollouts").iterdir()}
+    train(given(place, simulated_steps=switch, begins=str(simulated)), begun)
     assert told(begun) == told(whole)
     assert [row["environment"] for row in told(begun)].count("simulated") == switch
     assert {file.name for file in (begun / "rollouts").iterdir()} == before
     taken = metrics.read_metrics(begun / "metrics.csv", GRPOStep)[:read]
-    assert taken == metrics.read_metrics(place / "simulated" / "metrics.csv", GRPOStep)[:read]
+    other = metrics.read_metrics(simulated / "metrics.csv", GRPOStep)
+    assert taken == other[:read]
+    assert resumed_step(other, metrics.read_metrics(begun / "metrics.csv", GRPOStep)) == read
     weights = [load_file(out / "model" / "model.safetensors") for out in (whole, begun)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_a_run_of_other_settings_is_not_begun_as(place: Path, tmp_path: Path) -> None:
-    other = msgspec.structs.replace(
-        given(place, simulated_steps=4, begins=str(place / "simulated")), kl=0.5
-    )
+def test_a_run_of_other_settings_is_not_begun_as(
+    place: Path, simulated: Path, tmp_path: Path
+) -> None:
+    other = msgspec.structs.replace(given(place, simulated_steps=4, begins=str(simulated)), kl=0.5)
     with pytest.raises(UserError, match=r"cannot start from .* which differs in .*kl"):
         train(other, tmp_path / "out")
 
 
-def test_a_run_that_parts_at_once_is_not_begun_as(place: Path, tmp_path: Path) -> None:
+def test_a_run_that_parts_at_once_is_not_begun_as(
+    place: Path, simulated: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match="differs from step 1 on"):
-        train(given(place, begins=str(place / "simulated")), tmp_path / "out")
+        train(given(place, begins=str(simulated)), tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -80,17 +81,17 @@ def test_a_run_that_parts_at_once_is_not_begun_as(place: Path, tmp_path: Path) -
     ],
 )
 def test_a_damaged_run_is_not_begun_as(
-    place: Path, tmp_path: Path, file: str, content: bytes, problem: str
+    place: Path, simulated: Path, tmp_path: Path, file: str, content: bytes, problem: str
 ) -> None:
-    other = Path(shutil.copytree(place / "simulated", tmp_path / "simulated"))
+    other = Path(shutil.copytree(simulated, tmp_path / "simulated"))
     (other / file).write_bytes(content)
     begun = given(place, simulated_steps=4, begins=str(other))
     with pytest.raises(UserError, match=problem):
         train(begun, tmp_path / "out")
-    train(msgspec.structs.replace(begun, begins=str(place / "simulated")), tmp_path / "out")
+    train(msgspec.structs.replace(begun, begins=str(simulated)), tmp_path / "out")
 
 
-def test_what_is_no_run_is_not_begun_as(place: Path, tmp_path: Path) -> None:
+def test_what_is_no_run_is_not_begun_as(place: Path, simulated: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot read"):
         train(given(place, begins=str(tmp_path / "nothing")), tmp_path / "out")
 
