@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
@@ -53,18 +53,28 @@ _NOT_SUBTRACTED = {
 class _Line(NamedTuple):
     """Our scores and the paper's on a dataset, or on the average over all, by metric.
 
-    `theirs` has one estimate per row of the match. `differences` are only between the same
-    questions and a single row. `marked` are the metrics in which ours lack planned answers.
+    `theirs` has one estimate per row of the match. `marked` are the metrics in which ours lack
+    planned answers.
     """
 
+    match: Match
     name: str
     label: str
     task: str
     edition: str
     ours: dict[str, Estimate]
     theirs: dict[str, tuple[Estimate, ...]]
-    differences: dict[str, Difference]
     marked: frozenset[str]
+
+    @property
+    def differences(self) -> dict[str, Difference]:
+        """Ours less the paper's by metric, only over the real datasets and beside a single row."""
+        if self.edition != "real" or self.match.row is None:
+            return {}
+        pairs = {
+            metric: difference(ours, *self.theirs[metric]) for metric, ours in self.ours.items()
+        }
+        return {metric: result for metric, result in pairs.items() if result}
 
 
 def paper(
@@ -89,15 +99,15 @@ def paper(
     if not matches:
         names = ", ".join(name for table in paper_tables() for name in table.sets)
         raise UserError(f"the paper has none of these runs' tasks (it has {names})")
-    groups = [(match, _lines(match, metrics)) for match in matches]
-    lines = [line for _, group in groups for line in group]
-    subtracted = any(line.differences for line in lines)
-    for match, group in groups:
+    lines = [_lines(match, metrics) for match in matches]
+    subtracted = any(line.differences for group in lines for line in group)
+    printed: set[tuple[str, str, str]] = set()
+    for match, group in zip(matches, lines, strict=True):
         row = f": {match.row.name}" if match.row else ""
         builder.start_section(f"{match.entry.name}, {match.entry.model}; {match.table.table}{row}")
         for line in group:
             builder.add_row(line.label, _values(line, metrics, subtracted))
-    _add_points(builder, groups)
+            _add_points(builder, line, printed)
     headings = ("ours", "paper", *(["difference"] if subtracted else []))
     return builder.build(
         title="Beside the paper",
@@ -107,7 +117,7 @@ def paper(
         ),
         notes=(
             *dict.fromkeys(_notes(matches, metrics, subtracted)),
-            *([_MARKED] if any(line.marked for line in lines) else []),
+            *([_MARKED] if any(line.marked for group in lines for line in group) else []),
         ),
         last_notes=difference_notes(builder.entries),
     )
@@ -136,10 +146,8 @@ def _line(match: Match, name: str, sample: TaskSample, metrics: Sequence[str]) -
     selection = sample.task.partition("@")[2]
     suffix = f"@{selection}" if selection else f" ({sample.edition})"
     label = match.table.sets[name].title + suffix
-    differences = _differences(match, sample.edition, ours, theirs)
-    return _Line(
-        name, label, sample.task, sample.edition, ours, theirs, differences, frozenset(marked)
-    )
+    edition, task = sample.edition, sample.task
+    return _Line(match, name, label, task, edition, ours, theirs, frozenset(marked))
 
 
 def _printed(table: PaperTable, row: PaperRow, metric: str, name: str) -> Estimate:
@@ -165,22 +173,8 @@ def _average(match: Match, lines: Sequence[_Line], edition: str, metrics: Sequen
         for metric in metrics
     }
     label = f"Average of {len(lines)}"
-    differences = _differences(match, edition, ours, theirs)
     marked = frozenset().union(*(line.marked for line in lines))
-    return _Line(_AVERAGE, label, _AVERAGE, edition, ours, theirs, differences, marked)
-
-
-def _differences(
-    match: Match,
-    edition: str,
-    ours: Mapping[str, Estimate],
-    theirs: Mapping[str, Sequence[Estimate]],
-) -> dict[str, Difference]:
-    """Ours less the paper's by metric, only over the real datasets and beside a single row."""
-    if edition != "real" or match.row is None:
-        return {}
-    pairs = {metric: difference(ours[metric], *theirs[metric]) for metric in ours if theirs[metric]}
-    return {metric: result for metric, result in pairs.items() if result}
+    return _Line(match, _AVERAGE, label, _AVERAGE, edition, ours, theirs, marked)
 
 
 def _values(line: _Line, metrics: Sequence[str], subtracted: bool) -> Iterator[Value]:
@@ -234,7 +228,7 @@ def _row_notes(match: Match, row: PaperRow, metrics: Sequence[str]) -> Iterator[
     if row.grid:
         source = {1: "a single run", 3: "the mean over 3 samples, but no single run,"}[row.grid]
         yield f"{row.name}: its numbers are such as {source} can give"
-    if len(match.samples) < len(match.table.sets):
+    if len(match.samples) != len(match.table.sets):
         return
     means = {metric: fmean(row.figures(metric).values()) for metric in metrics}
     differing = [m for m in metrics if abs(row.average.get(m, means[m]) - means[m]) > 0.1]
@@ -256,23 +250,23 @@ def _protocol_notes(table: PaperTable, judges: str, metrics: Sequence[str]) -> I
             yield f"{table.table}, {subject}: {text}"
 
 
-def _add_points(builder: TableBuilder, groups: Iterable[tuple[Match, Sequence[_Line]]]) -> None:
-    """Add ours, the differences, and the paper's numbers as of runs named after their rows."""
-    printed = set()
-    for match, lines in groups:
-        for line in lines:
-            fields = {"task": line.task, "edition": line.edition}
-            for metric, score in line.ours.items():
-                builder.add_covered(match.entry, metric, score, **fields)
-            for metric, change in line.differences.items():
-                assert match.row is not None, "only one row can be subtracted"
-                less = f"{metric}:less {match.row.name}"
-                builder.add_point(match.entry, less, **fields, **change._asdict())
-            for metric, scores in line.theirs.items() if line.name != _AVERAGE else ():
-                for row, score in zip(match.rows, scores, strict=True):
-                    source = f"{match.table.table} of arXiv {match.table.arxiv}: {row.name}"
-                    # Several runs may stand beside one row of the paper.
-                    if (source, metric, line.name) not in printed:
-                        printed.add((source, metric, line.name))
-                        row_fields = {"run": source, "section": row.section, "task": line.name}
-                        builder.add_covered(None, metric, score, edition="real", **row_fields)
+def _add_points(builder: TableBuilder, line: _Line, printed: set[tuple[str, str, str]]) -> None:
+    """Add ours, the differences, and the paper's numbers as of runs named after their rows.
+
+    Several runs may stand beside one row: numbers of the paper in `printed` are not added again.
+    """
+    match = line.match
+    fields = {"task": line.task, "edition": line.edition}
+    for metric, score in line.ours.items():
+        builder.add_covered(match.entry, metric, score, **fields)
+    for metric, change in line.differences.items():
+        assert match.row is not None, "only one row can be subtracted"
+        less = f"{metric}:less {match.row.name}"
+        builder.add_point(match.entry, less, **fields, **change._asdict())
+    for metric, scores in line.theirs.items() if line.name != _AVERAGE else ():
+        for row, score in zip(match.rows, scores, strict=True):
+            source = f"{match.table.table} of arXiv {match.table.arxiv}: {row.name}"
+            if (source, metric, line.name) not in printed:
+                printed.add((source, metric, line.name))
+                row_fields = {"run": source, "section": row.section, "task": line.name}
+                builder.add_covered(None, metric, score, edition="real", **row_fields)
