@@ -3,15 +3,15 @@
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.mock_server import MockServer, is_probe
+from support.mock_server import Body, MockServer, is_probe
 from support.towns import reply, town_of, write_task
 
 pytestmark = pytest.mark.slow
@@ -21,8 +21,8 @@ KILLS = 10
 
 
 def records(run: Path) -> dict[str, Any]:
-    """What was recorded, by question, without what a clock says."""
-    found = {}
+    """The records by question, without times."""
+    by_question = {}
     for line in (run / "records.jsonl").read_bytes().splitlines(keepends=True):
         if line.endswith(b"\n"):
             record = json.loads(line)
@@ -30,8 +30,8 @@ def records(run: Path) -> dict[str, Any]:
             for step in record["trajectory"]["steps"]:
                 step.pop("generate_seconds", None)
                 step.pop("search_seconds", None)
-            found[record["question"]["id"]] = record
-    return found
+            by_question[record["question"]["id"]] = record
+    return by_question
 
 
 def start(server: MockServer, folder: Path, out: Path) -> "subprocess.Popen[bytes]":
@@ -50,28 +50,36 @@ def finish(process: "subprocess.Popen[bytes]") -> None:
     assert process.returncode == 0, errors.decode()
 
 
-def kill_after(process: "subprocess.Popen[bytes]", server: MockServer, requests: int) -> None:
-    deadline = time.monotonic() + 60
-    while len(server.requests) < requests and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.kill()
-    process.communicate()
+class Killer:
+    """A model that kills the run which asks it, at the request that uses up `requests`."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self.requests = 0
+
+    def reply(self, body: Body) -> str:
+        """The reply to a request; called in the server's thread, before the reply is sent."""
+        self.requests -= 1
+        if self.process is not None and self.requests == 0:
+            self.process.kill()
+        return reply(body)
 
 
 def test_ten_kills_leave_the_records_of_an_uninterrupted_run(tmp_path: Path) -> None:
-    chance = random.Random(7)
-    with MockServer(reply, latency=0.02, jitter=0.01) as server:
+    rng, killer = random.Random(7), Killer()
+    with MockServer(killer.reply) as server:
         finish(start(server, tmp_path, tmp_path / "whole"))
-        server.requests.clear()
         recorded: set[int] = set()
         for _ in range(KILLS):
             before = len(server.requests)
-            process = start(server, tmp_path, tmp_path / "killed")
-            kill_after(process, server, before + chance.randint(5, 60))
-            asked = {town_of(body) for body in server.requests[before:] if not is_probe(body)}
-            assert not asked & recorded, "a recorded question was asked again"
+            killer.requests = rng.randint(12, 45)
+            killer.process = process = start(server, tmp_path, tmp_path / "killed")
+            process.communicate(timeout=120)
+            assert process.returncode == -signal.SIGKILL
+            numbers = {town_of(body) for body in server.requests[before:] if not is_probe(body)}
+            assert not numbers & recorded, "a recorded question was asked again"
             recorded |= {int(key[1:]) for key in records(tmp_path / "killed")}
         assert 0 < len(recorded) < QUESTIONS
+        killer.process = None
         finish(start(server, tmp_path, tmp_path / "killed"))
     assert records(tmp_path / "killed") == records(tmp_path / "whole")
