@@ -163,10 +163,10 @@ def _messages(trajectory: Trajectory) -> Iterator[dict[str, Any]]:
     for message in trajectory.opening:
         yield {"role": message.role, "content": message.content}
     for number, step in enumerate(trajectory.steps, 1):
-        message: dict[str, Any] = {"role": "assistant", "content": step.text}
+        turn: dict[str, Any] = {"role": "assistant", "content": step.text}
         if step.kind == "search":
             call = {"id": f"search-{number}", "function": "search"}
-            yield {**message, "tool_calls": [{**call, "arguments": {"query": step.argument}}]}
+            yield {**turn, "tool_calls": [{**call, "arguments": {"query": step.argument}}]}
             yield {
                 "role": "tool",
                 "tool_call_id": call["id"],
@@ -174,7 +174,7 @@ def _messages(trajectory: Trajectory) -> Iterator[dict[str, Any]]:
                 "content": step.observation,
             }
             continue
-        yield message
+        yield turn
         if step.observation:  # the nudge after a malformed completion
             yield {"role": "user", "content": step.observation}
 
