@@ -19,7 +19,6 @@ from agent_model.rollout.sampler import Slot, completion
 from agent_model.tokens import Tokenizer, encode_prompt, end_of_turn
 from autocoa_bench.engines.openai import protocol as wire
 from autocoa_bench.engines.openai.model_server import (
-    LONGEST_REPLY,
     ModelServerClient,
     key_from_environment,
     normalised_url,
@@ -60,12 +59,9 @@ class PolicyServer:
         self._adapter = ""
         self._http = ModelServerClient(
             self._root,
-            "the model server",
-            EngineFault,
             concurrency=slots,
             timeout=_TIMEOUT,
             retries=_RETRIES,
-            longest_reply=LONGEST_REPLY,
             key=key_from_environment(),
         )
 

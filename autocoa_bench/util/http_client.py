@@ -142,39 +142,37 @@ class HTTPClient:
     """Requests to one server, at most `concurrency` at once, each of at most `timeout` seconds.
 
     A failed request is repeated at most `retries` times, with exponential backoff and full jitter,
-    or after the server's Retry-After. Redirects are not followed, replies of more than
-    `longest_reply` bytes are cut off, and the key is redacted in everything that comes back.
-    Requests whose retries are spent end with a `fault_type`. Connections belong to the running
-    event loop and are opened by its first request.
+    or after the server's Retry-After. Redirects are not followed, and the key is redacted in
+    everything that comes back. Connections belong to the running event loop and are opened by its
+    first request.
     """
+
+    server = "the server"
+    """The noun for messages."""
+    fault_type: type[Fault] = Fault
+    """The exception of a request whose retries are spent."""
+    longest_reply = 64 << 20
+    """Bytes; longer replies are cut off and count as bad."""
 
     def __init__(
         self,
         root: str,
-        server: str,
-        fault_type: type[Fault],
         *,
         concurrency: int,
         timeout: float,
         retries: int,
-        longest_reply: int,
         key: APIKey | None = None,
         has_replacement: Callable[[], bool] = lambda: False,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        """`server` is the noun for messages, such as "the search server".
-
-        `has_replacement` tells whether another server can take over; then an outage is not waited
-        out. `sleep` is for tests.
+        """`has_replacement` tells whether another server can take over: if so, an outage is not
+        waited out. `sleep` is for tests.
         """
         self.root = root
         self.key = key or APIKey()
-        self._server = f"{server} at {root}"
-        self._fault_type = fault_type
         self._concurrency = concurrency
         self._timeout = timeout
         self._retries = retries
-        self._longest_reply = longest_reply
         self._has_replacement = has_replacement
         self._sleep = sleep
         self._proxy = _proxy_for(root)
@@ -206,7 +204,7 @@ class HTTPClient:
                 allow_redirects=False,
                 timeout=ClientTimeout(total=total, sock_connect=_CONNECT_TIMEOUT),
             ) as response:
-                data = self.key.redact_bytes(await _read_body(response, self._longest_reply))
+                data = self.key.redact_bytes(await _read_body(response, self.longest_reply))
                 if response.status == 200:
                     return data
                 error = self.error_of(
@@ -242,7 +240,7 @@ class HTTPClient:
         try:
             return await retry(lambda: self._in_turn(attempt), most, self._sleep)
         except TransientError as error:
-            raise self._fault_type(error.kind, str(error)) from None
+            raise self.fault_type(error.kind, str(error)) from None
 
     async def retry_through_outage(self, attempt: Attempt[T], probe: Attempt[object]) -> T:
         """The first success of `attempt`, even if the server is down for up to a minute.
@@ -259,7 +257,7 @@ class HTTPClient:
             try:
                 result = await retry(lambda: self._in_turn(attempt), retries, self._sleep)
             except TransientError as error:
-                fault = self._fault_type(error.kind, str(error))
+                fault = self.fault_type(error.kind, str(error))
                 if is_last:
                     raise fault from None
                 came_back = await outage.await_recovery(
@@ -291,7 +289,7 @@ class HTTPClient:
                 cookie_jar=DummyCookieJar(),
             )
             slots = asyncio.Semaphore(self._concurrency)
-            outage = _Outage(self._server, self._has_replacement, self._sleep)
+            outage = _Outage(f"{self.server} at {self.root}", self._has_replacement, self._sleep)
             self._connections = _Connections(loop, session, slots, outage)
         return self._connections
 

@@ -343,7 +343,7 @@ def test_a_search_server_that_comes_back_later_is_asked_again(
 
 
 def test_a_reply_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_LONGEST_REPLY", 1 << 20)
+    monkeypatch.setattr(client.SearchServerClient, "longest_reply", 1 << 20)
     cut = pytest.raises(SearchFault, match="more than 1 MiB")
     with Scripted(Failing(text(" " * (2 << 20)))) as foreign, cut:
         searched(HTTPSearch(url=foreign.url, retries=0), QUERY)

@@ -24,7 +24,6 @@ from autocoa_bench.engines.engine import (
 from autocoa_bench.engines.openai import context_errors
 from autocoa_bench.engines.openai import protocol as wire
 from autocoa_bench.engines.openai.model_server import (
-    LONGEST_REPLY,
     ModelServerClient,
     key_from_environment,
     key_from_file,
@@ -94,12 +93,9 @@ class OpenAIEngine:
         self._rendered: dict[tuple[Message, ...], str] = {}
         self._http = ModelServerClient(
             self._root,
-            "the model server",
-            EngineFault,
             concurrency=concurrency,
             timeout=timeout,
             retries=retries,
-            longest_reply=LONGEST_REPLY,
             key=key_from_environment() if api_key is None else api_key,
             has_replacement=has_replacement,
             sleep=sleep,

@@ -17,7 +17,6 @@ from autocoa_bench.util.http_client import (
 )
 
 KEY_VARIABLES = ("AUTOCOA_BENCH_API_KEY", "OPENAI_API_KEY")
-LONGEST_REPLY = 64 << 20
 
 _REDIRECTS = {301, 302, 303, 307, 308}
 _LONGEST_KEY = 4096
@@ -28,6 +27,9 @@ class ModelServerClient(HTTPClient):
 
     A prompt that is too long is an EngineFault of the kind `context`.
     """
+
+    server = "the model server"
+    fault_type = EngineFault
 
     def error_of(self, reply: ErrorReply) -> Exception:
         """The exception to raise for a reply with an error status."""

@@ -22,7 +22,6 @@ from autocoa_bench.util.http_client import (
 )
 
 _CONNECTIONS = 64
-_LONGEST_REPLY = 32 << 20
 _PROBE = "Who wrote Hamlet?"
 
 _ENDINGS: dict[str, tuple[protocols.Protocol, ...]] = {
@@ -31,6 +30,14 @@ _ENDINGS: dict[str, tuple[protocols.Protocol, ...]] = {
     "/search": ("flashrag",),
 }
 """The protocols that use each path."""
+
+
+class SearchServerClient(HTTPClient):
+    """An HTTPClient whose failed requests are faults of the search."""
+
+    server = "the search server"
+    fault_type = SearchFault
+    longest_reply = 32 << 20
 
 
 class HTTPSearch:
@@ -62,14 +69,8 @@ class HTTPSearch:
         if timeout <= 0 or retries < 0:
             raise UserError(f"needs timeout > 0 and retries >= 0, not {timeout:g} and {retries}")
         self._root, ending = _root_and_ending(url)
-        self._http = HTTPClient(
-            self._root,
-            "the search server",
-            SearchFault,
-            concurrency=_CONNECTIONS,
-            timeout=timeout,
-            retries=retries,
-            longest_reply=_LONGEST_REPLY,
+        self._http = SearchServerClient(
+            self._root, concurrency=_CONNECTIONS, timeout=timeout, retries=retries
         )
         candidates = _ENDINGS.get(ending, tuple(protocols.PATHS))
         if protocol != "auto":
