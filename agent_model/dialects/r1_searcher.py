@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
-from agent_model.dialects.tags import AnswerTagDialect, replay
-from autocoa_bench.types import Passage, Question, Trajectory
-
-_RANK = re.compile(r"^\(\d+\)\s*")
+from agent_model.dialects.tags import AnswerTagDialect
+from autocoa_bench.types import Passage
 
 
 class R1Searcher(AnswerTagDialect):
@@ -36,10 +32,3 @@ Question: {question}"""
 
     def show_one(self, rank: int, passage: Passage) -> str:
         return f"({rank}){passage.title} {passage.text}"
-
-
-def read_turn(question: Question, text: str) -> Trajectory:
-    """A trajectory from the text of one of the published runs."""
-    return replay(
-        question, R1Searcher(), text, lambda hit: Passage(id="", title="", text=_RANK.sub("", hit))
-    )

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from autocoa_bench.episode import Action, episode
+from autocoa_bench.episode import Action
 from autocoa_bench.errors import UserError
-from autocoa_bench.types import (
-    Budget,
-    Completion,
-    Generate,
-    Message,
-    Observation,
-    Passage,
-    Question,
-    Trajectory,
-)
+from autocoa_bench.types import Completion, Message, Passage, Question
 
 
 class TagDialect(ABC):
@@ -120,34 +110,6 @@ class AnswerTagDialect(TagDialect):
 
     def parse_forced(self, text: str) -> str | None:
         return self.find_answer("<answer>" + text, cut=False)[0]
-
-
-def replay(
-    question: Question, dialect: TagDialect, text: str, read_hit: Callable[[str], Passage]
-) -> Trajectory:
-    """A trajectory from the text of a finished turn, by running the episode over it.
-
-    `read_hit` turns one line of a result block into a passage. Text after the end is empty, so a
-    turn without an answer gets none by force.
-    """
-    opening, closing = (re.escape(tag) for tag in dialect.result_tags)
-    pieces = re.split(rf"{opening}(.*?)(?:{closing}|\Z)", text, flags=re.DOTALL)
-    completions = iter(pieces[0::2])
-    results = iter(pieces[1::2])
-    budget = Budget(max_actions=len(pieces), context_tokens=10**9)
-    events = episode(question, dialect, budget)
-    event = next(events)
-    while True:
-        if isinstance(event, Generate):
-            reply: Completion | Observation = Completion(next(completions, ""))
-        else:
-            lines = [line for line in next(results, "").splitlines() if line.strip()]
-            reply = Observation(tuple(read_hit(line) for line in lines))
-        try:
-            event = events.send(reply)
-        except StopIteration as end:
-            trajectory: Trajectory = end.value
-            return trajectory
 
 
 def _read_prompt(path: str) -> str:

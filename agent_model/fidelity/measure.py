@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,43 +107,57 @@ def measure(
     UserError if that file holds something else, or if every search failed; KeyboardInterrupt leaves
     all finished verdicts stored.
     """
-    store = _VerdictStore(stored)
+    run = asyncio.run(_measure(searches, limit, engine, settings, concurrency, stored))
+    if run.faults and not run.verdicts:
+        fault = run.faults[0]
+        raise UserError(
+            f"every search failed, the first with {fault.kind}: {fault.message}; nothing was "
+            "measured"
+        )
+    return run
+
+
+async def _measure(
+    searches: Sequence[FactSearch],
+    limit: int | None,
+    engine: Engine,
+    settings: FidelitySettings,
+    concurrency: int,
+    stored: Path | None,
+) -> FidelityRun:
+    verdicts = _read_verdicts(stored)
     origins = _origins(search.question for search in searches)
     faults: list[FaultNote] = []
-
-    async def work() -> FidelityRun:
-        try:
-            spec = await engine.start()
-            fingerprints = {_fingerprint(search, spec, settings): search for search in searches}
-            store.open(fingerprints)
-            chosen = [_fingerprint(search, spec, settings) for search in _evenly(searches, limit)]
-            missing = {key: fingerprints[key] for key in chosen if key not in store.verdicts}
+    try:
+        spec = await engine.start()
+        by_key = {_fingerprint(search, spec, settings): search for search in searches}
+        if not verdicts.keys() <= by_key.keys():
+            raise UserError(
+                f"'{stored}' was written for other records, for another model or with other "
+                "settings; choose another --written"
+            )
+        chosen = [_fingerprint(search, spec, settings) for search in _evenly(searches, limit)]
+        missing = {key: by_key[key] for key in chosen if key not in verdicts}
+        n_done = iter(range(1, len(missing) + 1))
+        file_context = closing(LineFile(stored)) if stored else nullcontext()
+        with file_context as file, DelayedProgressBar("simulating searches") as bar:
 
             def on_done(key: str, results: SimulatedResults | FaultNote) -> None:
                 bar.update(next(n_done) / len(missing))
                 if isinstance(results, FaultNote):
                     faults.append(results)
                     return
-                question = fingerprints[key].question
+                question = by_key[key].question
                 origin = origins[question.task, question.id]
-                store.add(verdict(key, fingerprints[key], results, origin))
+                verdicts[key] = verdict(key, by_key[key], results, origin)
+                if file is not None:
+                    file.add(verdicts[key])
 
-            n_done = iter(range(1, len(missing) + 1))
-            with DelayedProgressBar("simulating searches") as bar:
-                await simulate(missing, _writer(engine, settings), concurrency, on_done)
-            verdicts = [store.verdicts[key] for key in chosen if key in store.verdicts]
-            return FidelityRun(model_name(spec), verdicts, faults)
-        finally:
-            store.close()
-            await engine.close()
-
-    run = asyncio.run(work())
-    if faults and not run.verdicts:
-        raise UserError(
-            f"every search failed, the first with {faults[0].kind}: {faults[0].message}; nothing "
-            "was measured"
-        )
-    return run
+            await simulate(missing, _writer(engine, settings), concurrency, on_done)
+        measured = [verdicts[key] for key in chosen if key in verdicts]
+        return FidelityRun(model_name(spec), measured, faults)
+    finally:
+        await engine.close()
 
 
 async def simulate(
@@ -201,38 +215,12 @@ def _evenly(searches: Sequence[FactSearch], limit: int | None) -> Sequence[FactS
     return [searches[number * len(searches) // limit] for number in range(limit)]
 
 
-class _VerdictStore:
-    """Verdicts by fingerprint, in memory and in a file if there is one."""
-
-    def __init__(self, path: Path | None) -> None:
-        """Read the verdicts of the file. Raises UserError."""
-        self._path = path
-        self._file: LineFile | None = None
-        self.verdicts: dict[str, FactVerdict] = {}
-        if path is not None:
-            decoder = msgspec.json.Decoder(FactVerdict)
-            advice = "it is not a file that fidelity wrote; choose another --written"
-            self.verdicts = {item.fingerprint: item for item in read_lines(path, decoder, advice)}
-
-    def open(self, fingerprints: Collection[str]) -> None:
-        """Open the file for writing. Raises UserError if it holds other fingerprints."""
-        if not self.verdicts.keys() <= set(fingerprints):
-            raise UserError(
-                f"'{self._path}' was written for other records, for another model or with other "
-                "settings; choose another --written"
-            )
-        self._file = LineFile(self._path) if self._path else None
-
-    def add(self, verdict: FactVerdict) -> None:
-        """Store a verdict. Raises UserError if it cannot be written."""
-        self.verdicts[verdict.fingerprint] = verdict
-        if self._file is not None:
-            self._file.add(verdict)
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
+def _read_verdicts(stored: Path | None) -> dict[str, FactVerdict]:
+    """The stored verdicts by fingerprint. Raises UserError."""
+    decoder = msgspec.json.Decoder(FactVerdict)
+    advice = "it is not a file that fidelity wrote; choose another --written"
+    verdicts = read_lines(stored, decoder, advice) if stored else ()
+    return {verdict.fingerprint: verdict for verdict in verdicts}
 
 
 def _origins(questions: Iterable[Question]) -> dict[tuple[str, str], str]:

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -26,6 +27,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from autocoa_bench.engines.launch import supervisor
 from autocoa_bench.errors import UNREADABLE, UserError
+from autocoa_bench.util.json_lines import replace_file
 
 _LOG_LINES = 6  # of a failed command's log, in the error message
 
@@ -73,7 +75,10 @@ def run_commands(
         records = {
             command.name: record for command in commands if (record := _finished(command, out))
         }
-        asyncio.run(_Runner(commands, out, console, records).run(jobs))
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        hidden = not console.is_terminal
+        with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
+            asyncio.run(_Runner(commands, out, console, records, bar).run(jobs))
     return records
 
 
@@ -148,75 +153,51 @@ def _finished(command: Command, out: Path) -> CommandRecord | None:
     return record
 
 
-class _Runner:
+class _Runner(NamedTuple):
     """Runs commands as soon as the commands they need have finished."""
 
-    def __init__(
-        self,
-        commands: Sequence[Command],
-        out: Path,
-        console: Console,
-        records: dict[str, CommandRecord],
-    ) -> None:
-        self._commands = commands
-        self._out = out
-        self._records = records
-        self._console = console
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+    commands: Sequence[Command]
+    out: Path
+    console: Console
+    records: dict[str, CommandRecord]
+    bar: Progress
 
     async def run(self, jobs: int) -> None:
         """Run everything. The first failure stops the other commands and is raised."""
         waiting = [
-            command for command in by_urgency(self._commands) if command.name not in self._records
+            command for command in by_urgency(self.commands) if command.name not in self.records
         ]
         running: set[asyncio.Task[None]] = set()
-        with self._bar:
-            try:
-                while waiting or running:
-                    ready = [
-                        command for command in waiting if self._records.keys() >= set(command.needs)
-                    ]
-                    for command in ready[: jobs - len(running)]:
-                        waiting.remove(command)
-                        running.add(asyncio.create_task(self._run(command)))
-                    ended, running = await asyncio.wait(
-                        running, return_when=asyncio.FIRST_COMPLETED
-                    )
-                    for task in ended:
-                        task.result()
-            finally:
-                for task in running:
-                    task.cancel()
-                await asyncio.gather(*running, return_exceptions=True)
+        try:
+            while waiting or running:
+                ready = [item for item in waiting if self.records.keys() >= set(item.needs)]
+                for command in ready[: jobs - len(running)]:
+                    waiting.remove(command)
+                    running.add(asyncio.create_task(self._run(command)))
+                ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in ended:
+                    task.result()
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     async def _run(self, command: Command) -> None:
-        progress = self._bar.add_task(command.name)
+        progress = self.bar.add_task(command.name)
         # The recipe as the command is about to read it: it may change while the command runs.
         start, recipe = time.monotonic(), command.recipe
-        log = self._out / "logs" / f"{command.name}.log"
+        log = self.out / "logs" / f"{command.name}.log"
         status = await _run_process(command, log)
-        self._bar.remove_task(progress)
+        self.bar.remove_task(progress)
         if status:
-            raise UserError(
-                f"command '{command.name}' failed ({status}): {_tail(log)}\nFull log: {log}"
-            )
-        self._save(command, CommandRecord(command.arguments, time.monotonic() - start, recipe))
-
-    def _save(self, command: Command, record: CommandRecord) -> None:
-        self._records[command.name] = record
-        file = self._out / "steps" / f"{command.name}.json"
-        part = file.with_suffix(".part")
-        part.write_bytes(msgspec.json.encode(record))
-        part.replace(file)
-        self._console.print(
-            f"{len(self._records):3} of {len(self._commands)}  {command.name}  "
+            lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            tail = "\n".join(lines[-_LOG_LINES:])
+            raise UserError(f"command '{command.name}' failed ({status}): {tail}\nFull log: {log}")
+        record = CommandRecord(command.arguments, time.monotonic() - start, recipe)
+        replace_file(self.out / "steps" / f"{command.name}.json", msgspec.json.encode(record))
+        self.records[command.name] = record
+        self.console.print(
+            f"{len(self.records):3} of {len(self.commands)}  {command.name}  "
             f"{record.seconds:,.0f} s",
             highlight=False,
         )
@@ -247,9 +228,3 @@ async def _run_process(command: Command, log: Path) -> int:
             if process.returncode is None and process.stdin is not None:
                 process.stdin.close()
                 await process.wait()
-
-
-def _tail(log: Path) -> str:
-    """The last lines of a log."""
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return "\n".join(lines[-_LOG_LINES:])

@@ -8,10 +8,19 @@ from typing import Any
 
 import pytest
 
-from agent_model.dialects.r1_searcher import read_turn
-from autocoa_bench.episode import n_actions
+from agent_model.dialects.r1_searcher import R1Searcher
+from autocoa_bench.episode import episode, n_actions
 from autocoa_bench.scoring import load_scorers, score_record
-from autocoa_bench.types import Question, Record
+from autocoa_bench.types import (
+    Budget,
+    Completion,
+    Generate,
+    Observation,
+    Passage,
+    Question,
+    Record,
+    Trajectory,
+)
 from support.shared_data import SHARED_DATA, needs_shared_data
 
 pytestmark = [pytest.mark.real_data, needs_shared_data]
@@ -25,7 +34,29 @@ def rows() -> list[dict[str, Any]]:
 
 def read(row: dict[str, Any]) -> Record:
     question = Question("x", row["question"], tuple(row["golden_answers"]), "toy")
-    return Record(question, 0, read_turn(question, row["text"]))
+    return Record(question, 0, replay(question, row["text"]))
+
+
+def replay(question: Question, turn: str) -> Trajectory:
+    """A trajectory from the text of a finished turn, by running the episode over it."""
+    opening, closing = map(re.escape, R1Searcher.result_tags)
+    pieces = re.split(rf"{opening}(.*?)(?:{closing}|\Z)", turn, flags=re.DOTALL)
+    completions, results = iter(pieces[0::2]), iter(pieces[1::2])
+    budget = Budget(max_actions=len(pieces), context_tokens=10**9)
+    events = episode(question, R1Searcher(), budget)
+    event = next(events)
+    while True:
+        reply: Completion | Observation
+        if isinstance(event, Generate):
+            reply = Completion(next(completions, ""))  # empty after the end, so nothing is forced
+        else:
+            lines = [line for line in next(results, "").splitlines() if line.strip()]
+            texts = [re.sub(r"^\(\d+\)\s*", "", line) for line in lines]
+            reply = Observation(tuple(Passage(id="", title="", text=text) for text in texts))
+        try:
+            event = events.send(reply)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
 
 
 def squad_normal(text: str) -> str:
