@@ -6,18 +6,15 @@ Both are checked against the hashes in `embedded.toml`, so that every machine as
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from autocoa_bench.errors import UserError
-from autocoa_bench.tasks import PAPER_ORDER, Split, questions_sha256
+from autocoa_bench.tasks import PAPER_ORDER, Split
 from autocoa_bench.types import Question, TaskInfo
-from autocoa_bench.util.json_lines import replace_file
-from autocoa_bench.util.paths import cache_dir
+from tasks.pinned import check_questions, pinned_corpus
 
 
 class _Dataset(Struct):
@@ -66,21 +63,8 @@ class EmbeddedTask:
 
         name = self.info.name
         questions = all_questions(name, split)
-        check_generated(
-            f"questions of '{name}' ({split})",
-            questions_sha256(questions),
-            QUESTIONS_SHA256[name][split],
-        )
+        check_questions(f"'{name}' ({split})", questions, QUESTIONS_SHA256[name][split])
         return questions
-
-
-def check_generated(content: str, sha256: str, shipped_sha256: str) -> None:
-    """Raise UserError if generated content does not have the SHA-256 that was shipped with it."""
-    if sha256 != shipped_sha256:
-        raise UserError(
-            f"the {content} have SHA-256 {sha256[:12]}, not {shipped_sha256[:12]} as shipped: the "
-            "installed files of the package tasks were changed; reinstall autocoa-bench"
-        )
 
 
 def corpus() -> Path:
@@ -94,19 +78,12 @@ def train_corpus() -> Path:
 
 
 def _corpus(split: Split) -> Path:
-    path = cache_dir(f"world-{_EDITION.version}") / f"{split}.jsonl"
-    if path.exists() and _sha256(path.read_bytes()) == CORPUS_SHA256[split]:
-        return path
-    from tasks.closed_world.encyclopedia import corpus_jsonl
+    def generate() -> bytes:
+        from tasks.closed_world.encyclopedia import corpus_jsonl
 
-    content = corpus_jsonl(split)
-    check_generated(f"embedded passages ({split})", _sha256(content), CORPUS_SHA256[split])
-    replace_file(path, content)
-    return path
+        return corpus_jsonl(split)
 
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    return pinned_corpus(f"world-{_EDITION.version}", split, CORPUS_SHA256[split], generate)
 
 
 nq, triviaqa, hotpotqa, wikimultihopqa, musique, bamboogle = map(EmbeddedTask, PAPER_ORDER)

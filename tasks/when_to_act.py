@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from autocoa_bench.tasks import Split, questions_sha256
+from autocoa_bench.tasks import Split
 from autocoa_bench.types import Question, TaskInfo
 from tasks.closed_world.encyclopedia import Statement, encyclopedia
 from tasks.closed_world.questions.build import all_questions
@@ -28,7 +28,7 @@ from tasks.closed_world.questions.composing import (
     polished,
 )
 from tasks.closed_world.rng import Rng
-from tasks.embedded import check_generated
+from tasks.pinned import check_questions
 
 NAME = "when-to-act"
 
@@ -79,11 +79,7 @@ class WhenToAct:
     def load(self, split: Split = "test") -> Sequence[Question]:
         """The questions of a split, in a fixed order. Raises UserError if they changed."""
         questions = _questions(split)
-        check_generated(
-            f"questions of '{NAME}' ({split})",
-            questions_sha256(questions),
-            QUESTIONS_SHA256[split],
-        )
+        check_questions(f"'{NAME}' ({split})", questions, QUESTIONS_SHA256[split])
         return questions
 
 
