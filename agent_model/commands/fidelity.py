@@ -8,22 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autocoa_bench.cli.config_options import options_from
-from autocoa_bench.cli.output import (
-    TableFile,
-    check_file,
-    format_of,
-    stopped_safely,
-    write_report,
-)
+from autocoa_bench.cli.output import TableFile, check_file, format_of, stopped_safely, write_report
 from autocoa_bench.errors import UserError
 from autocoa_bench.runs.config import RunConfig
 
 if TYPE_CHECKING:
     from agent_model.fidelity.measure import FidelityRun
 
-app = typer.Typer(
-    help="Measure a model's simulated search results against the real ones.",
-)
+app = typer.Typer(help="Measure a model's simulated search results against the real ones.")
 
 _MODEL = ("model", "adapter", "base_url", "key_file", "engine", "protocol", "concurrency")
 _SAMPLING = ("context_tokens", "temperature", "top_p", "seed")

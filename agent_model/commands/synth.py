@@ -70,13 +70,14 @@ def make(
             f"--min-actions {config.limits.min_actions} is more than "
             f"--max-actions {config.limits.max_actions}"
         )
+    default_tasks = "when-to-act" if (kind, config.teacher) == ("cot", "gold") else "multihop"
     config = replace(
         config,
         kind=kind,
         run=replace(
             run,
             solver=f"agent:shots={shots}",
-            tasks=tasks or _default_tasks(kind, config.teacher),
+            tasks=tasks or default_tasks,
             top_k=config.top_k[0],
             scorers=(config.scorer,),
         ),
@@ -146,10 +147,6 @@ def _refuse_unused(context: typer.Context, kind: DataKind, teacher: str) -> None
     raise UserError(
         f"{', '.join(flags)}: of no use to {kind} data with --teacher {teacher}; {advice}"
     )
-
-
-def _default_tasks(kind: DataKind, teacher: str) -> str:
-    return "when-to-act" if (kind, teacher) == ("cot", "gold") else "multihop"
 
 
 def _table(info: SynthInfo) -> Table:

@@ -36,28 +36,18 @@ Changes = Annotated[
 _LIBRARIES = ("accelerate", "matplotlib", "peft", "safetensors", "torch", "transformers")
 
 
-@app.command()
-def pretrain(config: RecipeFile, out: Out = None, changes: Changes = None) -> None:
-    """Before all stages: texts, with a loss on their marked parts. The same command resumes."""
-    _train("pretrain", config, out, changes or [])
+def _add_sft(stage: Stage, summary: str) -> None:
+    """Add the command of a stage that trains on data alone."""
+
+    @app.command(stage, help=f"{summary} The same command resumes.")
+    def train(config: RecipeFile, out: Out = None, changes: Changes = None) -> None:
+        train_sft(stage, config, out, changes or [])
 
 
-@app.command()
-def sft1(config: RecipeFile, out: Out = None, changes: Changes = None) -> None:
-    """Stage 1: contrastive, on pairs.jsonl. The same command resumes."""
-    _train("sft1", config, out, changes or [])
-
-
-@app.command()
-def sft2(config: RecipeFile, out: Out = None, changes: Changes = None) -> None:
-    """Stage 2: trajectories, observations masked. The same command resumes."""
-    _train("sft2", config, out, changes or [])
-
-
-@app.command()
-def sft3(config: RecipeFile, out: Out = None, changes: Changes = None) -> None:
-    """Stage 3: trajectories, observations learned as well. The same command resumes."""
-    _train("sft3", config, out, changes or [])
+_add_sft("pretrain", "Before all stages: texts, with a loss on their marked parts.")
+_add_sft("sft1", "Stage 1: contrastive, on pairs.jsonl.")
+_add_sft("sft2", "Stage 2: trajectories, observations masked.")
+_add_sft("sft3", "Stage 3: trajectories, observations learned as well.")
 
 
 @app.command()
@@ -87,7 +77,8 @@ def grpo(
     _run(partial(train, recipe), config, out)
 
 
-def _train(stage: Stage, config: Path, out: Path | None, changes: list[str]) -> None:
+def train_sft(stage: Stage, config: Path, out: Path | None, changes: list[str]) -> None:
+    """Train a stage of supervised training. Raises MissingExtra, and UserError for bad input."""
     from agent_model.training.config import load_sft_config
 
     recipe = load_sft_config(config, stage, changes)

@@ -4,6 +4,4 @@ May import: everything. Nothing imports it, except commands of other packages.""
 
 from autocoa_bench.cli.main import main
 
-__all__ = [
-    "main",
-]
+__all__ = ["main"]

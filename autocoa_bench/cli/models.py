@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from autocoa_bench.cli.output import escaped, list_table, stdout
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 MEBIBYTE = 1 << 20
 
@@ -19,8 +22,9 @@ app = typer.Typer(
 def models(context: typer.Context) -> None:
     """List the models that install by name, and what each engine can do."""
     if context.invoked_subcommand is None:
-        _print_models()
-        _print_engines()
+        console = stdout()
+        _print_models(console)
+        _print_engines(console)
 
 
 @app.command()
@@ -61,19 +65,19 @@ def merge(
     typer.echo(merge_model(adapter, target, base))
 
 
-def _print_models() -> None:
+def _print_models(console: Console) -> None:
     from autocoa_bench.engines.weights.models import known_models
 
     table = list_table("Models", ("name", "size", "licence", "source", "here"))
     for model in known_models():
         size = f"{model.size / MEBIBYTE:.0f} MiB"
         table.add_row(model.name, size, model.licence, model.source, "yes" if model.path else "no")
-    stdout().print(table)
-    stdout().print("Any .gguf file is a model too, and any served name with --base-url.")
+    console.print(table)
+    console.print("Any .gguf file is a model too, and any served name with --base-url.")
 
 
-def _print_engines() -> None:
-    """Print what each engine can do; an engine of a plug-in may not say."""
+def _print_engines(console: Console) -> None:
+    """Print what each engine can do; a plug-in's engine may not declare it."""
     from autocoa_bench.engines import EngineCapabilities, catalogue
 
     columns = EngineCapabilities.__struct_fields__
@@ -84,7 +88,6 @@ def _print_engines() -> None:
     for name, capabilities in catalogue():
         cells = [escaped(getattr(capabilities, column, "?")) for column in columns]
         table.add_row(escaped(name), *cells)
-    console = stdout()
     console.print()
     console.print(table)
     console.print(

@@ -26,12 +26,7 @@ TableFile = Annotated[
     Path | None, typer.Option(help="Write to a file instead (.md, .tex, .csv or .json).")
 ]
 
-_FORMATS: dict[str, Format] = {
-    ".md": "markdown",
-    ".tex": "latex",
-    ".csv": "csv",
-    ".json": "json",
-}
+_FORMATS: dict[str, Format] = {".md": "markdown", ".tex": "latex", ".csv": "csv", ".json": "json"}
 
 
 def stdout() -> Console:

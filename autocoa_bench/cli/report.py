@@ -76,13 +76,13 @@ def report(
         Path | None,
         typer.Option(
             help="Write one page instead: tables, plots and a reader of all trajectories, which "
-            "opens from disk in a browser.",
+            "opens from disk in a browser."
         ),
     ] = None,
     plots: Annotated[
         Path | None,
         typer.Option(
-            help="Write the tables' plots into this folder instead, as .svg, .pdf and .png.",
+            help="Write the tables' plots into this folder instead, as .svg, .pdf and .png."
         ),
     ] = None,
 ) -> None:

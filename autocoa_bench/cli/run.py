@@ -8,13 +8,7 @@ import typer
 from msgspec.structs import replace
 
 from autocoa_bench.cli.config_options import options_from
-from autocoa_bench.cli.options import (
-    NO_JUDGE,
-    RunFolders,
-    chosen_judge,
-    judge_options,
-    names_in,
-)
+from autocoa_bench.cli.options import NO_JUDGE, RunFolders, chosen_judge, judge_options, names_in
 from autocoa_bench.cli.output import stderr, stopped_safely, write_report
 from autocoa_bench.cli.report import ReportConfig, build_report
 from autocoa_bench.engines import EMBEDDED

@@ -18,8 +18,7 @@ class ServeConfig(Struct, frozen=True, kw_only=True):
     """A search engine, and the address that it is served at."""
 
     corpus: Annotated[
-        str,
-        Option(help="A corpus: a name or a file; not needed where --search has its own."),
+        str, Option(help="A corpus: a name or a file; not needed where --search has its own.")
     ] = ""
     search: SearchName = "bm25"
     top_k: TopK = 3

@@ -5,11 +5,10 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from msgspec.structs import replace
 
-from autocoa_bench.engines import Engine, EngineConfig, open_engine
+from autocoa_bench.engines import Engine, open_engine
 from autocoa_bench.engines.weights import models
 from autocoa_bench.engines.weights.huggingface import fingerprint
 from autocoa_bench.errors import EngineFault, UserError
@@ -37,7 +36,9 @@ class Judge:
         embedded = config.engine.partition(":")[0] == "embedded"
         adapter = self.prompt.adapters.get(config.model or models.DEFAULT) if embedded else None
         with _named_errors():
-            self._engine = engine or open_engine(config.engine, _engine_config(config, adapter))
+            self._engine = engine or open_engine(
+                config.engine, config.engine_config(CONTEXT_TOKENS, adapter=str(adapter or ""))
+            )
         self._spec: JudgeSpec | None = None
         self.identity = JudgeIdentity(
             config.engine,
@@ -153,15 +154,3 @@ def _named_errors() -> Iterator[None]:
     except UserError as error:
         error.args = (f"the judge: {error}",)
         raise
-
-
-def _engine_config(config: JudgeConfig, adapter: Path | None) -> EngineConfig:
-    return EngineConfig(
-        model=config.model,
-        base_url=config.base_url,
-        protocol="auto",
-        concurrency=config.concurrency,
-        context_tokens=CONTEXT_TOKENS,
-        adapter=str(adapter or ""),
-        key_file=config.key_file,
-    )

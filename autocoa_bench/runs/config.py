@@ -34,8 +34,7 @@ class RunConfig(ModelConfig, frozen=True, kw_only=True):
     ] = "multihop"
     protocol: Protocol = "auto"
     adapter: Annotated[
-        str,
-        Option(help="A LoRA adapter, or none; '' means the one that the solver ships, if any."),
+        str, Option(help="A LoRA adapter, or none; '' means the one that the solver ships, if any.")
     ] = ""
     split: Annotated[Split, Option(help="The split of the tasks.")] = "test"
     limit: Annotated[

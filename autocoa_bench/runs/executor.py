@@ -11,7 +11,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.markup import escape
 
-from autocoa_bench.engines import EMBEDDED, Engine, EngineConfig, open_engine
+from autocoa_bench.engines import EMBEDDED, Engine, open_engine
 from autocoa_bench.engines.weights.models import DEFAULT
 from autocoa_bench.runs import provenance, replay, run_folder
 from autocoa_bench.runs.config import RunConfig
@@ -124,18 +124,9 @@ def open_search(
 
 
 def _open_engine(config: RunConfig, solver: Solver) -> Engine:
-    return open_engine(
-        config.engine,
-        EngineConfig(
-            model=config.model,
-            base_url=config.base_url,
-            protocol=config.protocol,
-            concurrency=config.concurrency,
-            context_tokens=config.budget.context_tokens,
-            adapter=adapter_path(config, solver),
-            key_file=config.key_file,
-        ),
-    )
+    adapter = adapter_path(config, solver)
+    options = config.engine_config(config.budget.context_tokens, config.protocol, adapter)
+    return open_engine(config.engine, options)
 
 
 def adapter_path(config: RunConfig, solver: Solver) -> str:

@@ -53,11 +53,7 @@ def build_temporal(
     write_files(out, {})
     with stopped_safely():
         built, spec = build(
-            loaded,
-            engine,
-            out / "replies.jsonl",
-            config.concurrency,
-            (facts, count, seed, name),
+            loaded, engine, out / "replies.jsonl", config.concurrency, (facts, count, seed, name)
         )
     stdout().print(_table(loaded, built))
     if not built.questions:

@@ -423,5 +423,5 @@ def test_a_missing_extra_shows_at_the_start(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     config = write_recipe(recipe(place), tmp_path / "recipe.toml")
     with pytest.raises(MissingExtra, match=r"autocoa-bench\[train\]"):
-        train_command.sft2(config, tmp_path / "out")
+        train_command.train_sft("sft2", config, tmp_path / "out", [])
     assert not (tmp_path / "out").exists()
