@@ -137,11 +137,6 @@ def ordinal(value: int) -> str:
     return f"{value}{ending}"
 
 
-def ordinal_word(value: int) -> str | None:
-    """First to twelfth; None beyond."""
-    return _ORDINALS[value - 1] if 1 <= value <= len(_ORDINALS) else None
-
-
 def read_ordinal(text: str) -> int | None:
     """The value of an ordinal: "third", "3rd"."""
     lower = text.lower().strip().rstrip(".")

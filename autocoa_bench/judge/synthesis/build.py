@@ -19,9 +19,6 @@ from autocoa_bench.types import Question, Record, Step, Trajectory
 from autocoa_bench.util.json_lines import write_files
 from autocoa_bench.util.row_reader import read_rows, row_error
 
-SOLVER = "judge"
-"""The solver that the records name."""
-
 
 class VerdictDataConfig(Struct, frozen=True, kw_only=True):
     """At most `count` answers to questions of the train split of `tasks`.
@@ -103,7 +100,7 @@ def record(answer: LabelledAnswer) -> Record:
     reply = f"Verdict: {'correct' if answer.verdict else 'incorrect'}"
     step = Step("answer", reply, argument=reply)
     opening = brief().opening(answer.question.text, answer.golds, answer.answer)
-    trajectory = Trajectory(SOLVER, opening, "", (step,), reply, "answered")
+    trajectory = Trajectory("judge", opening, "", (step,), reply, "answered")
     question = msgspec.structs.replace(answer.question, kind=answer.method, hops=())
     return Record(question, int(answer.verdict), trajectory)
 

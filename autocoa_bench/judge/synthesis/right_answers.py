@@ -20,7 +20,6 @@ from autocoa_bench.judge.synthesis.answer_types import (
     list_items,
     nations,
     ordinal,
-    ordinal_word,
     read_date,
     read_number,
     read_ordinal,
@@ -40,11 +39,6 @@ _NAMED_THING = re.compile(
     re.IGNORECASE,
 )
 _FUNCTION_WORD = re.compile(r"\b(is|was|are|were|did|does|do|has|had|the|of|in|on|a|an)\b")
-
-
-def exact(question: str, gold: str, rng: Random) -> str | None:
-    """The gold itself."""
-    return gold
 
 
 def bare(question: str, gold: str, rng: Random) -> str | None:
@@ -82,14 +76,9 @@ def date_format(question: str, gold: str, rng: Random) -> str | None:
     date = read_date(gold)
     if date is None:
         return None
-    day, month, year = date.day, MONTHS[date.month - 1], date.year
-    forms = [
-        *(f"{day} {month} {year}", f"{month} {day}, {year}", f"{month} {ordinal(day)}, {year}"),
-        *(f"the {ordinal(day)} of {month} {year}", f"{year}-{date.month:02}-{day:02}"),
-        *(f"{month[:3]} {day}, {year}", f"{day} {month[:3]} {year}"),
-        *(f"{day:02}.{date.month:02}.{year}", f"{month} {day} {year}", f"on {month} {day}, {year}"),
-    ]
-    return rng.choice(forms)
+    month = MONTHS[date.month - 1]
+    form = rng.choice(PHRASES["dates"])
+    return form.format(date=date, month=month, short=month[:3], ordinal=ordinal(date.day))
 
 
 def fuller_date(question: str, gold: str, rng: Random) -> str | None:
@@ -97,11 +86,7 @@ def fuller_date(question: str, gold: str, rng: Random) -> str | None:
     if answer_type(question, gold) != "year":
         return None
     month, day = rng.choice(MONTHS), rng.randint(1, 28)
-    forms = [
-        *(f"{month} {gold}", f"{day} {month} {gold}", f"{month} {day}, {gold}", f"in {gold}"),
-        *(f"the year {gold}", f"{gold} AD", f"in {month} {gold}"),
-    ]
-    return rng.choice(forms)
+    return rng.choice(PHRASES["fuller_dates"]).format(year=gold, month=month, day=day)
 
 
 def number_format(question: str, gold: str, rng: Random) -> str | None:
@@ -111,7 +96,8 @@ def number_format(question: str, gold: str, rng: Random) -> str | None:
         return rng.choice((str(small), f"{small} in total", f"{spelled(small)} ({small})"))
     place = read_ordinal(gold)
     if place is not None:
-        word = ordinal_word(place) or f"number {place}"
+        ordinals = PHRASES["ordinals"]
+        word = ordinals[place - 1] if 1 <= place <= len(ordinals) else f"number {place}"
         return rng.choice((ordinal(place), f"the {ordinal(place)}", f"number {place}", word))
     number = read_number(gold)
     if number is None:
@@ -174,11 +160,8 @@ def place_form(question: str, gold: str, rng: Random) -> str | None:
     regions = table("regions")
     if gold in (cities := {row[0]: row[1:] for row in regions}):
         state, short, country = cities[gold]
-        options = [
-            *(f"{gold}, {state}", f"{gold}, {short}", f"{gold}, {country}", f"{gold} in {state}"),
-            *(f"{gold}, {state}, {country}", f"the city of {gold}", f"{gold} ({state})"),
-        ]
-        return rng.choice(options)
+        form = rng.choice(PHRASES["places"])
+        return form.format(city=gold, state=state, short=short, country=country)
     if parts := split_place(gold):
         city, around = parts
         options = [city, f"{city} ({around})", f"{city} in {around}", f"{city} {around}"]
@@ -327,7 +310,6 @@ def clause(question: str, gold: str, rng: Random) -> str | None:
 
 
 FORMS: Mapping[str, tuple[Form, float]] = {
-    "exact": (exact, 0.0),
     "bare": (bare, 1.0),
     "plain letters": (plain_letters, 2.0),
     "misspelt": (misspelt, 0.3),

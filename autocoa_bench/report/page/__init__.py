@@ -37,21 +37,6 @@ __all__ = ["page"]
 
 _SCRIPTS = ("dom.js", "data.js", "tables.js", "filters.js", "trajectory.js", "reader.js", "main.js")
 
-_LINKS = {
-    "leaderboard": "Leaderboard",
-    "actions": "Actions",
-    "evidence": "Evidence",
-    "cost": "Cost",
-    "faults": "Faults",
-    "kinds": "Kinds",
-    "acting": "When to act",
-    "temporal": "Temporal",
-    "paper": "The paper",
-    "corrected": "Corrected",
-    "compare": "Compared",
-}
-"""The tables' short titles in the page's navigation."""
-
 
 def page(report: Report, runs: Sequence[Run], catalogue: Catalogue | None = None) -> str:
     """The report and the trajectories of its runs as one HTML file.
@@ -101,7 +86,7 @@ def _summary(index: TrajectoryIndex) -> Html:
 
 
 def _link(table: Table) -> Html:
-    return tag("a", _LINKS.get(table.name, table.title), href=f"#{table.name}")
+    return tag("a", table.name.capitalize(), href=f"#{table.name}")
 
 
 def _section(table: Table, runs: Sequence[str], titles: dict[str, str]) -> Html:

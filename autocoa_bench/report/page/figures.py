@@ -37,8 +37,8 @@ def _figures(plot: Plot) -> list[Html]:
     """A figure per panel or plot, whose caption is HTML and so wraps with the page."""
     if isinstance(plot, IntervalPlot):
         return [
-            _figure(caption, IntervalPlot(plot.name, {"": intervals}))
-            for caption, intervals in plot.panels.items()
+            _figure(caption, IntervalPlot(plot.name, {"": panel}))
+            for caption, panel in plot.panels.items()
         ]
     caption = plot.caption
     if isinstance(plot, StackPlot):

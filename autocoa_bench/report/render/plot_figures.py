@@ -18,7 +18,6 @@ from autocoa_bench.report.render.layout import fold
 from autocoa_bench.report.render.plots import (
     CAUSE_ORDER,
     ActionPlot,
-    Interval,
     IntervalPlot,
     Plot,
     Point,
@@ -164,29 +163,29 @@ def _draw_intervals(plot: IntervalPlot) -> Drawing:
     columns = min(3, len(plot.panels))
     rows = -(-len(plot.panels) // columns)
     ends = {
-        caption: _line_ends([fold(interval.name, 27) for interval in intervals], 0.2)
-        for caption, intervals in plot.panels.items()
+        caption: _line_ends([fold(series.name, 27) for series in panel], 0.2)
+        for caption, panel in plot.panels.items()
     }
     height = max(panel_ends[-1] for panel_ends in ends.values())
     drawing = Drawing(_PANEL * columns, rows * (height + 0.45))
     all_axes = drawing.figure.subplots(rows, columns, squeeze=False).flat
-    for axes, (caption, intervals) in zip(all_axes, plot.panels.items(), strict=False):
+    for axes, (caption, panel) in zip(all_axes, plot.panels.items(), strict=False):
         _prepare_lines(axes, caption, height)
-        for interval, end in zip(intervals, ends[caption], strict=True):
-            _draw_interval(drawing, axes, interval, end - 0.12)
+        for series, end in zip(panel, ends[caption], strict=True):
+            _draw_interval(drawing, axes, series, end - 0.12)
     for axes in all_axes[len(plot.panels) :]:
         axes.set_visible(False)
     return drawing
 
 
-def _draw_interval(drawing: Drawing, axes: Axes, interval: Interval, y: float) -> None:
-    """An interval under its run's name and its mean."""
-    value = f"{100 * interval.mean:.1f}"
-    gid = drawing.mark(f"{interval.name}: {value} ({_bounds(interval.low, interval.high)})")
-    reach = _reach(interval.mean, interval.low, interval.high)
-    look = _line_look(interval.number)
-    axes.errorbar(100 * interval.mean, y, xerr=reach, elinewidth=1.5, gid=gid, **look)
-    _write_above(axes, 0, y - 0.06, "\n".join(fold(interval.name, 27)))
+def _draw_interval(drawing: Drawing, axes: Axes, series: Series, y: float) -> None:
+    """A run's mean with its interval, under the run's name and the mean in digits."""
+    (mean,) = series.points
+    value = f"{100 * mean.share:.1f}"
+    gid = drawing.mark(f"{series.name}: {value}{_bounds(mean)}")
+    look = _line_look(series.number)
+    axes.errorbar(100 * mean.share, y, xerr=_reach(mean), elinewidth=1.5, gid=gid, **look)
+    _write_above(axes, 0, y - 0.06, "\n".join(fold(series.name, 27)))
     _write_above(axes, 100, y - 0.06, value, horizontalalignment="right")
 
 
@@ -246,10 +245,8 @@ def _draw_curve(drawing: Drawing, axes: Axes, series: Series, place: float, shar
     places = [point.x + place * min(0.08, 0.7 * share) for point in series.points]
     (curve,) = axes.plot(places, [100 * point.share for point in series.points], **look)
     for x, point in zip(places, series.points, strict=True):
-        low = point.share if point.low is None else point.low
-        reach = _reach(point.share, low, point.high or point.share)
         gid = drawing.mark(_point_text(series.name, point))
-        axes.errorbar(x, 100 * point.share, yerr=reach, capsize=1.5, gid=gid, **look)
+        axes.errorbar(x, 100 * point.share, yerr=_reach(point), capsize=1.5, gid=gid, **look)
     return curve
 
 
@@ -304,17 +301,19 @@ def _area_look(number: int) -> dict[str, Any]:
     return {"facecolor": colour, "hatch": hatch, "edgecolor": PAPER, "linewidth": 0.4}
 
 
-def _reach(mean: float, low: float, high: float) -> list[list[float]]:
-    """The distances from a mean down and up to its limits, in percent, as errorbar wants them."""
-    return [[100 * max(0.0, mean - low)], [100 * max(0.0, high - mean)]]
+def _reach(point: Point) -> list[list[float]]:
+    """The distances from a share down and up to its limits in percent, as errorbar wants them."""
+    low = point.share if point.low is None else point.low
+    high = point.share if point.high is None else point.high
+    return [[100 * max(0.0, point.share - low)], [100 * max(0.0, high - point.share)]]
 
 
-def _bounds(low: float, high: float) -> str:
-    return f"{100 * low:.0f} % to {100 * high:.0f} %"
+def _bounds(point: Point) -> str:
+    if point.low is None or point.high is None:
+        return ""
+    return f" ({100 * point.low:.0f} % to {100 * point.high:.0f} %)"
 
 
 def _point_text(name: str, point: Point) -> str:
-    text = f"{name}, {point.x}: {100 * point.share:.0f} %"
-    if point.low is not None and point.high is not None:
-        text += f" ({_bounds(point.low, point.high)})"
+    text = f"{name}, {point.x}: {100 * point.share:.0f} %{_bounds(point)}"
     return text if point.n is None else f"{text}, n = {point.n:,}"

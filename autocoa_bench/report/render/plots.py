@@ -32,21 +32,11 @@ class Series(NamedTuple):
     points: tuple[Point, ...]
 
 
-class Interval(NamedTuple):
-    """A run's mean with its 95 % interval, all in [0, 1]."""
-
-    name: str
-    number: int
-    mean: float
-    low: float
-    high: float
-
-
 class IntervalPlot(NamedTuple):
-    """Means with their intervals: a panel per caption, a line per run."""
+    """Means with their intervals: a panel per caption, a series of one point per run."""
 
     name: str
-    panels: Mapping[str, Sequence[Interval]]
+    panels: Mapping[str, Sequence[Series]]
 
 
 class ActionPlot(NamedTuple):
@@ -97,12 +87,13 @@ def _interval_plots(
 
     Returns at most one plot.
     """
-    panels: dict[str, list[Interval]] = {}
+    panels: dict[str, list[Series]] = {}
     for point in table.data_points:
         caption = caption_of(point)
-        if caption and point.mean is not None and point.low is not None and point.high is not None:
-            interval = Interval(point.run, runs.index(point.run), point.mean, point.low, point.high)
-            panels.setdefault(caption, []).append(interval)
+        if caption and point.mean is not None and point.low is not None:
+            mean = Point(0, point.mean, point.low, point.high, point.n)
+            series = Series(point.run, runs.index(point.run), (mean,))
+            panels.setdefault(caption, []).append(series)
     return [IntervalPlot(table.name, panels)] if panels else []
 
 
