@@ -1,1 +1,5 @@
-"""A model of a million weights with a tokenizer of its own, for the nano world."""
+"""The nano base model: small enough to train on a CPU in minutes, from random weights.
+
+`untrained` writes the model and the text for its pretraining. Imports `agent_model.data`,
+`agent_model.dialects` and the harness.
+"""

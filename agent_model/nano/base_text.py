@@ -1,10 +1,10 @@
-"""What a nano base model reads before it learns to act.
+"""The text that a nano base model is pretrained on, before it learns to act.
 
-Four things: sentences that state the known facts of the worlds that questions are asked about;
-such facts asked and answered, of the train world alone; passages about names of all worlds, with
-questions and answers, whose facts are drawn by lot for each; and single searches about a third
-world, in ReAct's form and, after the worked examples, in the agent's. These searches stand for the
-instruction tuning of a full-sized base: without them no prompt could make it search.
+It has four parts: statements of the known facts of the worlds that questions are about; such facts
+in questions and answers, of the train world only; readings, which are passages about names of all
+worlds with questions and answers, whose facts are drawn at random for each; and single searches
+about a third world, in ReAct's form and, after worked examples, in the agent's. The searches
+replace the instruction tuning of a full-sized base: without them no prompt could make it search.
 """
 
 from __future__ import annotations
@@ -24,95 +24,118 @@ from autocoa_bench.search import corpus
 from autocoa_bench.search.factory import open_engine
 from autocoa_bench.types import Budget, Completion, Observation, Question, Trajectory
 
-SHOWN = "agent:shots=2"
-"""The agent as an untrained model is asked to play it (paper 4.2, RL-stage2)."""
+FEW_SHOT = "agent:shots=2"
+"""The agent's prompt with examples, for a model that was not trained on it (paper 4.2)."""
 
-SOLVERS = ("model-only", "react", SHOWN, "agent:shots=0")
-"""All that a nano model is ever asked to be."""
+SOLVERS = ("model-only", "react", FEW_SHOT, "agent:shots=0")
+"""All solvers that a nano model is ever used with."""
 
 _BASE = "nano-base"
-_PASSAGES = 8  # of a text that states facts
+_PASSAGES = 8  # per text of statements
 _TOP_K = 1
-_MARK = "\u2042"  # stands for a question
+_PLACEHOLDER = "\u2042"  # stands for a question
 _SENTENCE = re.compile(r"[^.]+\.")
 _LAST_WORD = re.compile(r"(\w+)(?=\.)")
 _ANSWER = re.compile(r"(?<= It is )(\w+)")
 
 Parts = tuple[str, ...]
-"""A text in parts that are read and learned in turn."""
+"""A text in parts that are read and trained in turn."""
 
 
-class ShownText(NamedTuple):
-    """What is played for a base model to read: answers from memory, and searches."""
+class Demonstrations(NamedTuple):
+    """Episodes for a base model to read: answers from memory, and searches."""
 
     answers: tuple[Trajectory, ...]
     searches: tuple[Trajectory, ...]
 
 
-def shown(seed: int) -> ShownText:
-    """All of it, the wordings of searches by the seed."""
-    return ShownText(tuple(_answers()), tuple(_searches(seed)))
+def demonstrations(seed: int) -> Demonstrations:
+    """All demonstrations; the wording of searches follows from the seed."""
+    return Demonstrations(tuple(_answers()), tuple(_searches(seed)))
 
 
-def texts(shown: ShownText, tokenizer: Any, passes: int, seed: int) -> Iterator[Parts]:
-    """Everything that is to be read, the facts and the answers `passes` times."""
+def texts(shown: Demonstrations, tokenizer: Any, passes: int, seed: int) -> Iterator[Parts]:
+    """The whole text for pretraining, with the facts and the answers `passes` times."""
     rng = Random(seed)
     for _ in range(passes):
         yield from statements(rng)
-        yield from (_turns(each, tokenizer) for each in shown.answers)
-    yield from (_turns(each, tokenizer) for each in shown.searches)
-    yield from reading_parts()
+        yield from (_chat_parts(trajectory, tokenizer) for trajectory in shown.answers)
+    yield from (_chat_parts(trajectory, tokenizer) for trajectory in shown.searches)
+    yield from readings()
 
 
-def spoken(trajectories: Iterable[Trajectory]) -> Iterator[str]:
-    """What stands in trajectories beside their prompts."""
+def turn_texts(trajectories: Iterable[Trajectory]) -> Iterator[str]:
+    """The texts and observations of trajectories, without their prompts."""
     for trajectory in trajectories:
         yield from (step.text + step.observation for step in trajectory.steps)
 
 
 def statements(rng: Random) -> Iterator[Parts]:
-    """All known facts once, a few entities a text, sentences and entities in random order: of each
-    sentence its last word is learned."""
-    found = [
+    """All known facts once, a few entities per text, with sentences and entities in random order;
+    the last word of each sentence is trained."""
+    entities = [
         _SENTENCE.findall(passage.text)
         for passage in corpus.read_passages(corpus.corpus_file("nano-known"))
     ]
-    rng.shuffle(found)
-    for start in range(0, len(found), _PASSAGES):
-        some = found[start : start + _PASSAGES]
-        text = " ".join(" ".join(rng.sample(each, len(each))) for each in some)
+    rng.shuffle(entities)
+    for start in range(0, len(entities), _PASSAGES):
+        group = entities[start : start + _PASSAGES]
+        text = " ".join(" ".join(rng.sample(facts, len(facts))) for facts in group)
         yield tuple(_LAST_WORD.split(text))
 
 
-def reading_parts() -> Iterator[Parts]:
-    """Passages with questions and answers, about facts that hold nowhere else: the answers are
-    learned, since nothing else in them can be foreseen."""
+def readings() -> Iterator[Parts]:
+    """Passages with questions and answers about facts that hold nowhere else; only the answers are
+    trained, since nothing else in them can be predicted."""
     for passage in corpus.read_passages(corpus.corpus_file("nano-readings")):
         yield tuple(_ANSWER.split(passage.text))
 
 
+def prompt_phrases() -> list[str]:
+    """The fixed texts of the solvers' prompts and nudges."""
+    openings = [
+        message.content
+        for solver in SOLVERS
+        for message in _dialect(solver).opening(Question("", _PLACEHOLDER, ()))
+    ]
+    nudges = [text for solver in SOLVERS for text in (_dialect(solver).nudge,) if text]
+    texts = [text.strip() for full in (*openings, *nudges) for text in full.split(_PLACEHOLDER)]
+    return list(dict.fromkeys(text for text in texts if len(text.split()) > 1))
+
+
+def environment_texts() -> Iterator[str]:
+    """The texts that the solvers insert into a model's turn: to force an answer, and when a search
+    returns nothing."""
+    for dialect in map(_dialect, SOLVERS):
+        yield dialect.force
+        if dialect.searches:
+            yield dialect.show(())
+
+
 def _answers() -> Iterator[Trajectory]:
-    """The train world's known facts, asked one at a time, answered without a search."""
+    """The train world's known facts, one per question, answered without a search."""
     dialect = _dialect("model-only")
-    for question in _singles("nano", "known"):
-        answer = f"\\boxed{{{question.golden_answers[0]}}}"
-        yield _played(question, dialect, [Completion(answer)])
+    questions = [q for task in tasks.resolve("nano") for q in task.load("train")]
+    for question in questions:
+        if question.kind == "known":
+            answer = f"\\boxed{{{question.golden_answers[0]}}}"
+            yield _scripted(question, dialect, [Completion(answer)])
 
 
 def _searches(seed: int) -> Iterator[Trajectory]:
-    """One search a question about the third world: in either form."""
-    agent, react = _dialect(SHOWN), _dialect("react")
-    asked = [replace(each, kind="") for each in tasks.resolve(_BASE)[0].load("train")]
+    """One search per question about the third world, in both forms."""
+    agent, react = _dialect(FEW_SHOT), _dialect("react")
+    questions = [replace(q, kind="") for q in tasks.resolve(_BASE)[0].load("train")]
     engine = open_engine("bm25", _BASE, _TOP_K)
-    for question, lesson in gold_episodes(asked, engine, seed, (_TOP_K,)):
-        if isinstance(lesson, str):
+    for question, lesson in gold_episodes(questions, engine, seed, (_TOP_K,)):
+        if isinstance(lesson, str):  # the reason why there is none
             continue
         yield replace(lesson, opening=agent.opening(question))
-        yield _played(question, react, _as_react(question, lesson))
+        yield _scripted(question, react, _react_replies(question, lesson))
 
 
-def _as_react(question: Question, lesson: Trajectory) -> Iterator[Reply]:
-    """The agent's lesson in ReAct's form."""
+def _react_replies(question: Question, lesson: Trajectory) -> Iterator[Reply]:
+    """The agent's trajectory in ReAct's form."""
     answer = question.golden_answers[0]
     for step in lesson.steps:
         if step.kind == "search":
@@ -122,18 +145,13 @@ def _as_react(question: Question, lesson: Trajectory) -> Iterator[Reply]:
             yield Completion(f" It is {answer}.\nAction: Finish[{answer}]")
 
 
-def _singles(group: str, kind: str) -> list[Question]:
-    found = [question for task in tasks.resolve(group) for question in task.load("train")]
-    return [question for question in found if question.kind == kind]
-
-
 def _dialect(solver: str) -> Dialect:
     dialect: Dialect = load_solver(solver).plugin  # type: ignore[assignment]
     return dialect
 
 
-def _played(question: Question, dialect: Dialect, replies: Iterable[Reply]) -> Trajectory:
-    """An episode over what was said beforehand."""
+def _scripted(question: Question, dialect: Dialect, replies: Iterable[Reply]) -> Trajectory:
+    """The trajectory of an episode with prepared replies."""
     run = episode(question, dialect, Budget())
     next(run)
     for reply in replies:
@@ -142,34 +160,13 @@ def _played(question: Question, dialect: Dialect, replies: Iterable[Reply]) -> T
         except StopIteration as end:
             trajectory: Trajectory = end.value
             return trajectory
-    raise AssertionError(f"the text of '{question.text}' ends in no answer")
+    raise AssertionError(f"the replies to '{question.text}' end without an answer")
 
 
-def _turns(trajectory: Trajectory, tokenizer: Any) -> Parts:
-    """All of a trajectory, with its end of turn: what the model says is learned."""
-    messages = [{"role": each.role, "content": each.content} for each in trajectory.opening]
+def _chat_parts(trajectory: Trajectory, tokenizer: Any) -> Parts:
+    """A trajectory with its end of turn; the model's own text is trained."""
+    messages = [{"role": m.role, "content": m.content} for m in trajectory.opening]
     prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     *before, last = trajectory.steps
-    said = (part for step in before for part in (step.text, step.observation))
-    return (prompt + trajectory.prefill, *said, f"{last.text} {tokenizer.eos_token}")
-
-
-def phrases() -> list[str]:
-    """What the solvers' prompts say beside the question, and a nudge: texts that repeat."""
-    openings = [
-        message.content
-        for solver in SOLVERS
-        for message in _dialect(solver).opening(Question("", _MARK, ()))
-    ]
-    nudges = [text for solver in SOLVERS for text in (_dialect(solver).nudge,) if text]
-    pieces = [piece.strip() for text in (*openings, *nudges) for piece in text.split(_MARK)]
-    return list(dict.fromkeys(piece for piece in pieces if len(piece.split()) > 1))
-
-
-def between() -> Iterator[str]:
-    """What the solvers put between a model's words: where nothing is found, and before an answer
-    that must be given."""
-    for dialect in map(_dialect, SOLVERS):
-        yield dialect.force
-        if dialect.searches:
-            yield dialect.show(())
+    parts = (part for step in before for part in (step.text, step.observation))
+    return (prompt + trajectory.prefill, *parts, f"{last.text} {tokenizer.eos_token}")

@@ -1,9 +1,9 @@
-"""A head start in copying, for a model too small and too briefly trained to find it on its own.
+"""Attention heads initialised to copy, for a model too small to learn this in a short training.
 
-Models learn to find again what stood before them (an induction head: one head that notes at each
-word the word before it, and a later one that looks for its own word among those notes; Olsson et
-al. 2022, "In-context Learning and Induction Heads") only after long training, and from then on all
-at once. Here these heads are there from the start, as weights that training goes on to change.
+Models learn to repeat what followed a word earlier (an induction head: a head that stores at each
+word the word before it, and a later head that looks for its own word among those; Olsson et al.
+2022, "In-context Learning and Induction Heads") only after long training, and then abruptly. This
+module sets such heads from the start, as weights that training continues to change.
 """
 
 from __future__ import annotations
@@ -14,50 +14,51 @@ import torch
 from torch import Tensor
 
 _SHARPNESS = 7.0  # of the heads that look back: nearly all attention on one word
-_MATCHING = 3.0  # of the head that looks for its own word
-_KEPT = 0.6  # of a word's size, in what is noted
-_COPIED = 1.2  # of a word's size, in what is said again
-_SLOW = 0.01  # rotations (radians a word) too slow to tell near from far
-_BACK = (1, 2)
+_MATCH_SCALE = 3.0  # of the head that looks for its own word
+_VALUE_SCALE = 0.6  # of a word in what a head reads and stores
+_COPY_SCALE = 1.2  # of a word in what the copying head writes
+_SLOW = 0.01  # radians per word: rotations below this hardly depend on distance
+_OFFSETS = (1, 2)
 
 
-def copy_heads(model: Any) -> None:
+def init_copy_heads(model: Any) -> None:
     """Set heads of the first two layers of a Llama model whose attention has biases, in place.
 
-    In layer 0, one head for each of `_BACK` looks so many words back and notes that word. In layer
-    1, the first head looks for words whose word before was its own, and says them again.
+    In layer 0, one head per offset in `_OFFSETS` attends that many words back and stores that word.
+    In layer 1, the first head attends to words whose previous word was its own, and copies them.
     """
     config = model.config
     first, second = (layer.self_attn for layer in model.model.layers[:2])
     size = config.head_dim
-    turns = config.rope_parameters["rope_theta"] ** (-torch.arange(0, size, 2).float() / size)
-    word = _some_rows(size, config.hidden_size)
-    notes = [_some_rows(size, config.hidden_size) for _ in _BACK]
+    angles = config.rope_parameters["rope_theta"] ** (-torch.arange(0, size, 2).float() / size)
+    word = _orthonormal_rows(size, config.hidden_size)
+    stored = [_orthonormal_rows(size, config.hidden_size) for _ in _OFFSETS]
     with torch.no_grad():
-        for head, (back, note) in enumerate(zip(_BACK, notes, strict=True)):
-            at = slice(head * size, (head + 1) * size)
-            _look_back(first, at, back * turns)
-            first.v_proj.weight[at] = word * _KEPT
-            first.o_proj.weight[:, at] = note.T * _KEPT
-        at, slow = slice(size), (turns < _SLOW).repeat(2)[:, None]
-        second.q_proj.weight[at] = torch.where(slow, word * _MATCHING, 0.0)
-        second.k_proj.weight[at] = torch.where(slow, notes[0] * _MATCHING, 0.0)
-        said = _some_rows(size, config.hidden_size)
-        second.v_proj.weight[at] = said * _KEPT
-        second.o_proj.weight[:, at] = said.T * _COPIED
+        for head, (offset, store) in enumerate(zip(_OFFSETS, stored, strict=True)):
+            rows = slice(head * size, (head + 1) * size)
+            _attend_back(first, rows, offset * angles)
+            first.v_proj.weight[rows] = word * _VALUE_SCALE
+            first.o_proj.weight[:, rows] = store.T * _VALUE_SCALE
+        # Only slow rotations match words regardless of the distance between them.
+        rows, slow = slice(size), (angles < _SLOW).repeat(2)[:, None]
+        second.q_proj.weight[rows] = torch.where(slow, word * _MATCH_SCALE, 0.0)
+        second.k_proj.weight[rows] = torch.where(slow, stored[0] * _MATCH_SCALE, 0.0)
+        copied = _orthonormal_rows(size, config.hidden_size)
+        second.v_proj.weight[rows] = copied * _VALUE_SCALE
+        second.o_proj.weight[:, rows] = copied.T * _COPY_SCALE
 
 
-def _look_back(attention: Any, at: slice, turned: Tensor) -> None:
-    """Make a head attend by distance alone: its key is constant, its query the same one turned as
-    rotary positions turn a key over that distance."""
-    half = len(turned)
+def _attend_back(attention: Any, rows: slice, angles: Tensor) -> None:
+    """Make a head attend by distance alone: its key is constant, and its query is that key rotated
+    as rotary positions rotate a key over the distance."""
+    half = len(angles)
     for projection in (attention.q_proj, attention.k_proj):
-        projection.weight[at] = 0.0
-    attention.k_proj.bias[at] = _SHARPNESS * torch.cat([torch.ones(half), torch.zeros(half)])
-    attention.q_proj.bias[at] = _SHARPNESS * torch.cat([turned.cos(), -turned.sin()])
+        projection.weight[rows] = 0.0
+    attention.k_proj.bias[rows] = _SHARPNESS * torch.cat([torch.ones(half), torch.zeros(half)])
+    attention.q_proj.bias[rows] = _SHARPNESS * torch.cat([angles.cos(), -angles.sin()])
 
 
-def _some_rows(count: int, size: int) -> Tensor:
-    """`count` orthonormal directions among `size`, as rows, by chance."""
+def _orthonormal_rows(count: int, size: int) -> Tensor:
+    """`count` random orthonormal directions among `size`, as rows."""
     rows: Tensor = torch.linalg.qr(torch.randn(size, count))[0].T
     return rows

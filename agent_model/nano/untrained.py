@@ -1,4 +1,4 @@
-"""A nano model before it has read anything, and the text that it is to read."""
+"""A nano model with random weights, its tokenizer, and its pretraining text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import transformers
 from agent_model.data import folder
 from agent_model.dialects.agent import Agent
 from agent_model.nano import base_text
-from agent_model.nano.copy_init import copy_heads
+from agent_model.nano.copy_init import init_copy_heads
 from agent_model.nano.tokenizer import make_tokenizer
 from autocoa_bench import tasks
 from autocoa_bench.search import corpus
@@ -21,36 +21,38 @@ from autocoa_bench.search import corpus
 _TAGS = ("<think>", "</think>", *Agent.query_tags, *Agent.result_tags, "\\boxed{")
 _CORPORA = ("nano", "nano-train", "nano-base")
 _TASKS = ("nano", "nano-base")
-_WORD_SIZE = 0.2  # of an embedding's entries: words are told apart before training sets in
+_EMBEDDING_STD = 0.2  # large, so that words are distinct before training
 
 
 def make_untrained(out: Path, data: Sequence[Path], passes: int, seed: int) -> None:
     """Write `out/model` (random weights, and a tokenizer) and `out/text.jsonl`.
 
-    The tokenizer has the words of the nano corpora and questions, of what is to be read, and of
-    `data`, the folders that later stages train on. `passes`: how often each fact is read.
+    The tokenizer has the words of the nano corpora and questions, of the pretraining text, and of
+    `data`, the folders that later stages train on. `passes` is how often the text has each fact.
     """
-    shown = base_text.shown(seed)
+    shown = base_text.demonstrations(seed)
     words = (
-        *_world(),
-        *base_text.spoken((*shown.answers, *shown.searches)),
-        *base_text.between(),
-        *_taught(data),
+        *_world_texts(),
+        *base_text.turn_texts((*shown.answers, *shown.searches)),
+        *base_text.environment_texts(),
+        *_data_texts(data),
     )
-    tokenizer = make_tokenizer(words, [*base_text.phrases(), *_TAGS])
-    model = blank_model(len(tokenizer), tokenizer.eos_token_id, seed)
+    tokenizer = make_tokenizer(words, [*base_text.prompt_phrases(), *_TAGS])
+    model = random_model(len(tokenizer), tokenizer.eos_token_id, seed)
     model.save_pretrained(out / "model")
     tokenizer.save_pretrained(out / "model")
     texts = base_text.texts(shown, tokenizer, passes, seed)
     lines = [msgspec.json.encode({"parts": parts}) for parts in texts]
-    part = out / "text.jsonl.part"  # written aside: nobody trains on half of it
+    part = out / "text.jsonl.part"  # renamed when complete, so that nothing trains on half of it
     part.write_bytes(b"\n".join(lines) + b"\n")
     part.replace(out / "text.jsonl")
 
 
-def blank_model(words: int, end: int, seed: int) -> Any:
-    """A Llama of a million weights that knows nothing, with a head start in copying. `words` is the
-    size of its vocabulary, `end` the token that ends a turn."""
+def random_model(words: int, end: int, seed: int) -> Any:
+    """A random Llama of a million weights, with attention heads initialised to copy.
+
+    `words` is the size of its vocabulary, `end` the token that ends a turn.
+    """
     torch.manual_seed(seed)
     config = transformers.LlamaConfig(
         vocab_size=words,
@@ -68,13 +70,13 @@ def blank_model(words: int, end: int, seed: int) -> Any:
         pad_token_id=end,
     )
     model = transformers.LlamaForCausalLM(config)
-    torch.nn.init.normal_(model.model.embed_tokens.weight, std=_WORD_SIZE)
-    copy_heads(model)
+    torch.nn.init.normal_(model.model.embed_tokens.weight, std=_EMBEDDING_STD)
+    init_copy_heads(model)
     return model
 
 
-def _world() -> Iterator[str]:
-    """The words of passages and questions, of either split."""
+def _world_texts() -> Iterator[str]:
+    """The texts of passages and questions, of both splits."""
     for name in _CORPORA:
         for passage in corpus.read_passages(corpus.corpus_file(name)):
             yield f"{passage.title} {passage.text}"
@@ -84,9 +86,9 @@ def _world() -> Iterator[str]:
                 yield " ".join([question.text, *(hop.question for hop in question.hops)])
 
 
-def _taught(folders: Sequence[Path]) -> Iterator[str]:
-    """What later stages train on."""
-    for found in map(folder.read, folders):
-        yield from base_text.spoken(each.trajectory for each in found.records if each.trajectory)
-        for pair in found.pairs:
+def _data_texts(folders: Sequence[Path]) -> Iterator[str]:
+    """The texts that later stages train on."""
+    for data in map(folder.read, folders):
+        yield from base_text.turn_texts(r.trajectory for r in data.records if r.trajectory)
+        for pair in data.pairs:
             yield " ".join([*(turn.text for turn in pair.turns), pair.chosen, pair.rejected])

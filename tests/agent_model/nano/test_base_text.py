@@ -24,7 +24,7 @@ def test_of_a_statement_its_last_word_is_learned() -> None:
 
 
 def test_of_a_reading_the_answers_are_learned_and_stand_in_what_was_told() -> None:
-    for parts in islice(base_text.reading_parts(), 50):
+    for parts in islice(base_text.readings(), 50):
         told = parts[0].split("?")[0]
         answers = learned(parts)
         assert 4 <= len(answers) <= 8

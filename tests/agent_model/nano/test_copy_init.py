@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 import torch
 
-from agent_model.nano.untrained import blank_model
+from agent_model.nano.untrained import random_model
 
 WORDS = 300
 
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    return blank_model(WORDS, end=0, seed=1).eval()
+    return random_model(WORDS, end=0, seed=1).eval()
 
 
 def attentions(model: Any, ids: torch.Tensor) -> Any:

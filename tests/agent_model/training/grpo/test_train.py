@@ -124,7 +124,7 @@ def test_a_policy_that_learns_nothing_any_more_is_stopped_with_the_reason(
 ) -> None:
     given = recipe(place, temperature=1e-3, step_tokens=4, patience=2)  # nothing is ever finished
     out = tmp_path / "out"
-    with pytest.raises(UserError, match="has collapsed: for 2 steps all .* have had equal rewards"):
+    with pytest.raises(UserError, match=r"collapsed: for 2 steps all .* have had equal rewards"):
         train(given, out)
     before = rows_of(out)
     assert [row.step for row in before] == [1, 2]
