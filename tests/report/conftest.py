@@ -38,7 +38,7 @@ def known() -> Catalogue:
     )
 
 
-def drawn(solver: str, chance: float, searches: int, seed: int, n: int = 100) -> Run:
+def random_run(solver: str, chance: float, searches: int, seed: int, n: int = 100) -> Run:
     """A run over the six datasets with answers drawn at random, F1 a little above EM."""
     rng = random.Random(seed)
     outcomes: dict[str, list[Outcome | list[Outcome]]] = {
@@ -68,7 +68,7 @@ def make_run() -> Callable[..., Run]:
 def three_runs() -> list[Run]:
     """Model only, ReAct and agent over six datasets."""
     return [
-        drawn("model-only", 0.1, 0, 1),
-        drawn("react", 0.15, 4, 2),
-        drawn("agent", 0.3, 7, 3),
+        random_run("model-only", 0.1, 0, 1),
+        random_run("react", 0.15, 4, 2),
+        random_run("agent", 0.3, 7, 3),
     ]

@@ -21,7 +21,7 @@ TASK = "hotpotqa@500"
 
 
 @pytest.fixture
-def of(make_run: Make) -> Of:
+def run_of(make_run: Make) -> Of:
     """A run with so many right of 200, its folder named after a row; actions are all the same."""
 
     def make(row: str, right: int, actions: int = 1, tasks: Sequence[str] = (TASK,)) -> Run:
@@ -33,7 +33,7 @@ def of(make_run: Make) -> Of:
 
 def decided(*runs: Run) -> dict[str, dict[str, Cell]]:
     """The cells by column, by claim. A run stands beside the row that its folder is named after."""
-    table = made(*runs)
+    table = claim_table(*runs)
     names = [column.headings[0] for column in table.columns]
     return {
         row.label.text: dict(zip(names, row.cells, strict=True))
@@ -42,7 +42,7 @@ def decided(*runs: Run) -> dict[str, dict[str, Cell]]:
     }
 
 
-def made(*runs: Run) -> Table:
+def claim_table(*runs: Run) -> Table:
     beside = {str(run.path): run.path.name.partition("#")[0] for run in runs}
     return claims(runs, "em", Catalogue(), beside)
 
@@ -51,9 +51,9 @@ def verdict(claim: str, *runs: Run) -> str:
     return decided(*runs)[claim]["verdict"].text
 
 
-def a_claim(name: str) -> Claim:
-    (found,) = (claim for claim in paper_claims() if claim.id == name)
-    return found
+def claim_by_id(name: str) -> Claim:
+    (match,) = (claim for claim in paper_claims() if claim.id == name)
+    return match
 
 
 def facts(table: Table) -> dict[str, DataPoint]:
@@ -86,76 +86,76 @@ def test_the_papers_own_averages_are_on_the_side_of_its_claims() -> None:
                 assert average[row] - average[claim.second] > -claim.margin, claim.id
 
 
-def test_a_claim_holds_where_its_side_is_significantly_better(of: Of) -> None:
-    row = decided(of("SFT-stage1&2", 120), of("SFT-stage2", 80))["when-before-how"]
+def test_a_claim_holds_where_its_side_is_significantly_better(run_of: Of) -> None:
+    row = decided(run_of("SFT-stage1&2", 120), run_of("SFT-stage2", 80))["when-before-how"]
     assert row["verdict"] == Cell("holds", strong=True)
     assert row["difference"].text == "+20.0"
     assert row["n"].text == "200"
     assert row["p (Holm)"].text == "< 0.001"
 
 
-def test_a_claim_does_not_hold_where_the_other_side_is(of: Of) -> None:
-    assert verdict("when-before-how", of("SFT-stage1&2", 80), of("SFT-stage2", 120)) == (
+def test_a_claim_does_not_hold_where_the_other_side_is(run_of: Of) -> None:
+    assert verdict("when-before-how", run_of("SFT-stage1&2", 80), run_of("SFT-stage2", 120)) == (
         "does not hold"
     )
 
 
-def test_a_claim_is_undecided_where_neither_is_and_says_what_could_be_seen(of: Of) -> None:
-    row = decided(of("SFT-stage1&2", 84), of("SFT-stage2", 80))["when-before-how"]
+def test_a_claim_is_undecided_where_neither_is_and_says_what_could_be_seen(run_of: Of) -> None:
+    row = decided(run_of("SFT-stage1&2", 84), run_of("SFT-stage2", 80))["when-before-how"]
     assert row["verdict"] == Cell("undecided")
     assert row["p (Holm)"].text == "0.125"
     assert row["detectable"].text == "3.0"  # six questions of 200 that differ one way
 
 
-def test_a_claim_without_runs_says_which_row_has_none(of: Of) -> None:
-    row = decided(of("SFT-stage1&2", 84))["when-before-how"]
+def test_a_claim_without_runs_says_which_row_has_none(run_of: Of) -> None:
+    row = decided(run_of("SFT-stage1&2", 84))["when-before-how"]
     assert row["verdict"].text == "no runs"
     assert row["claim, and what decides it"].text.endswith("; no run of SFT-stage2.")
     assert row["p (Holm)"].text == "–"
 
 
-def test_runs_without_a_question_in_common_decide_nothing(of: Of) -> None:
-    runs = of("SFT-stage1&2", 80), of("SFT-stage2", 80, tasks=("nq@500",))
+def test_runs_without_a_question_in_common_decide_nothing(run_of: Of) -> None:
+    runs = run_of("SFT-stage1&2", 80), run_of("SFT-stage2", 80, tasks=("nq@500",))
     row = decided(*runs)["when-before-how"]
     assert row["verdict"].text == "undecided"
     assert "no question in common" in row["claim, and what decides it"].text
 
 
-def test_a_claim_of_several_rows_holds_only_where_each_does(of: Of) -> None:
-    claim = a_claim("direct-rl-is-bounded")
+def test_a_claim_of_several_rows_holds_only_where_each_does(run_of: Of) -> None:
+    claim = claim_by_id("direct-rl-is-bounded")
     sft, simulated = claim.first
-    alone = of("RL-stage2", 60)
-    assert verdict(claim.id, of(sft, 100), of(simulated, 90), alone) == "holds"
-    row = decided(of(sft, 100), of(simulated, 61), alone)[claim.id]
+    alone = run_of("RL-stage2", 60)
+    assert verdict(claim.id, run_of(sft, 100), run_of(simulated, 90), alone) == "holds"
+    row = decided(run_of(sft, 100), run_of(simulated, 61), alone)[claim.id]
     assert row["verdict"].text == "undecided"
     assert row["difference"].text == "+0.5"
     assert row["claim, and what decides it"].text.endswith(f"here {simulated}.")
-    assert verdict(claim.id, of(sft, 100), of(simulated, 30), alone) == "does not hold"
+    assert verdict(claim.id, run_of(sft, 100), run_of(simulated, 30), alone) == "does not hold"
 
 
-def test_one_row_against_a_claim_of_several_pays_for_having_been_sought(of: Of) -> None:
-    claim = a_claim("direct-rl-is-bounded")
+def test_one_row_against_a_claim_of_several_pays_for_having_been_sought(run_of: Of) -> None:
+    claim = claim_by_id("direct-rl-is-bounded")
     sft, simulated = claim.first
-    runs = of(sft, 100), of(simulated, 54), of("RL-stage2", 60)
-    assert facts(made(*runs))[claim.id].p == 0.0625  # 2 x McNemar's of six to none
+    runs = run_of(sft, 100), run_of(simulated, 54), run_of("RL-stage2", 60)
+    assert facts(claim_table(*runs))[claim.id].p == 0.0625  # 2 x McNemar's of six to none
 
 
-def test_a_loss_is_acceptable_only_where_it_is_surely_less_than_the_margin(of: Of) -> None:
+def test_a_loss_is_acceptable_only_where_it_is_surely_less_than_the_margin(run_of: Of) -> None:
     first, second = "SFT-stage1&2&3+RL-stage1&2", "SFT-stage1&2+RL-stage2"
     name = "simulation-is-acceptable"
-    assert verdict(name, of(first, 120), of(second, 110)) == "holds"
-    row = decided(of(first, 97), of(second, 100))[name]
+    assert verdict(name, run_of(first, 120), run_of(second, 110)) == "holds"
+    row = decided(run_of(first, 97), run_of(second, 100))[name]
     assert (row["verdict"].text, row["difference"].text) == ("undecided", "-1.5")
     assert "true if above -2" in row["claim, and what decides it"].text
-    assert verdict(name, of(first, 80), of(second, 100)) == "does not hold"
+    assert verdict(name, run_of(first, 80), run_of(second, 100)) == "does not hold"
 
 
 def test_a_plain_loss_is_seen_on_few_questions(make_run: Make) -> None:
-    lost, kept = (
+    lost, scored = (
         make_run({TASK: [(1, float(n < right)) for n in range(50)]}, "agent", "mine", folder=row)
         for row, right in (("SFT-stage1&2&3", 15), ("SFT-stage1&2", 45))
     )
-    assert verdict("stage-3-costs-little", lost, kept) == "does not hold"
+    assert verdict("stage-3-costs-little", lost, scored) == "does not hold"
 
 
 def test_ties_on_few_questions_are_no_sign_of_no_loss(make_run: Make) -> None:
@@ -185,20 +185,22 @@ def test_what_is_no_column_of_table_1_does_not_count(make_run: Make) -> None:
     assert decided(ours, theirs)["when-before-how"]["difference"].text == "+0.0"
 
 
-def test_seeds_of_a_row_are_averaged_question_by_question(of: Of) -> None:
-    runs = of("SFT-stage1&2#1", 120), of("SFT-stage1&2#2", 80), of("SFT-stage2", 80)
+def test_seeds_of_a_row_are_averaged_question_by_question(run_of: Of) -> None:
+    runs = run_of("SFT-stage1&2#1", 120), run_of("SFT-stage1&2#2", 80), run_of("SFT-stage2", 80)
     row = decided(*runs)["when-before-how"]
     assert (row["difference"].text, row["n"].text) == ("+10.0", "200")
-    assert any("SFT-stage1&2: SFT-stage1&2#1, SFT-stage1&2#2" in note for note in made(*runs).notes)
+    assert any(
+        "SFT-stage1&2: SFT-stage1&2#1, SFT-stage1&2#2" in note for note in claim_table(*runs).notes
+    )
 
 
-def test_p_is_corrected_for_the_claims_that_were_tested(of: Of) -> None:
-    runs = of("SFT-stage1&2", 87), of("SFT-stage2", 80), of("SFT-stage1", 87)
-    found = facts(made(*runs))
-    assert found["when-before-how"].p == pytest.approx(2 / 2**7)
-    assert found["when-before-how"].p_holm == pytest.approx(2 * 2 / 2**7)
-    assert found["stage-2-adds"].p_holm == 1.0
-    assert sum(fact.p_holm is not None for fact in found.values()) == 2
+def test_p_is_corrected_for_the_claims_that_were_tested(run_of: Of) -> None:
+    runs = run_of("SFT-stage1&2", 87), run_of("SFT-stage2", 80), run_of("SFT-stage1", 87)
+    points = facts(claim_table(*runs))
+    assert points["when-before-how"].p == pytest.approx(2 / 2**7)
+    assert points["when-before-how"].p_holm == pytest.approx(2 * 2 / 2**7)
+    assert points["stage-2-adds"].p_holm == 1.0
+    assert sum(fact.p_holm is not None for fact in points.values()) == 2
 
 
 def at(make_run: Make, row: str, actions: dict[int, tuple[int, int]]) -> Run:
@@ -247,15 +249,15 @@ def counted(calls: dict[str, float], *runs: Run) -> Cell:
     return rows["simulation-saves-calls"].cells[-2]
 
 
-@pytest.mark.parametrize(("calls", "said"), [(499, "holds"), (500, "does not hold")])
-def test_searches_that_training_saves_are_counted(of: Of, calls: float, said: str) -> None:
-    claim = a_claim("simulation-saves-calls")
+@pytest.mark.parametrize(("calls", "text"), [(499, "holds"), (500, "does not hold")])
+def test_searches_that_training_saves_are_counted(run_of: Of, calls: float, text: str) -> None:
+    claim = claim_by_id("simulation-saves-calls")
     known = {claim.first[0]: calls, claim.second: 1000.0}
-    assert counted(known, of("SFT-stage1&2", 80)).text == said
+    assert counted(known, run_of("SFT-stage1&2", 80)).text == text
 
 
-def test_what_training_spends_is_in_no_run(of: Of) -> None:
-    assert verdict("simulation-saves-calls", of("SFT-stage1&2", 80)) == "not in runs"
+def test_what_training_spends_is_in_no_run(run_of: Of) -> None:
+    assert verdict("simulation-saves-calls", run_of("SFT-stage1&2", 80)) == "not in runs"
 
 
 def test_a_run_stands_beside_the_row_of_its_section_and_model_unless_named(
@@ -265,15 +267,15 @@ def test_a_run_stands_beside_the_row_of_its_section_and_model_unless_named(
         make_run({TASK: [(1, float(n < right)) for n in range(100)]}, solver, folder=solver)
         for solver, right in (("react", 60), ("model-only", 30))
     ]
-    found = facts(claims(runs, "em", known))
-    assert found["workflow-over-model"].mean == pytest.approx(0.3)
-    assert found["workflow-over-model"].metric == "em:workflow-over-model:holds"
+    points = facts(claims(runs, "em", known))
+    assert points["workflow-over-model"].mean == pytest.approx(0.3)
+    assert points["workflow-over-model"].metric == "em:workflow-over-model:holds"
 
 
-def test_what_is_left_out_is_said(of: Of, make_run: Make) -> None:
-    other = make_run({TASK: [(1, 1.0)] * 200}, "react", "mine", folder="other")
+def test_what_is_left_out_is_said(run_of: Of, make_run: Make) -> None:
+    react = make_run({TASK: [(1, 1.0)] * 200}, "react", "mine", folder="other")
     torn = make_run({TASK: [(1, 1.0)] * 199 + ["timeout"]}, "agent", "mine", folder="SFT-stage1")
-    runs = [of("SFT-stage2", 80), torn, other]
+    runs = [run_of("SFT-stage2", 80), torn, react]
     beside = {run.path.name: run.path.name for run in runs[:2]}
     notes = claims(runs, "em", Catalogue(), beside).notes
     assert "beside no row, so in no claim (--as names one): react" in notes
@@ -281,14 +283,14 @@ def test_what_is_left_out_is_said(of: Of, make_run: Make) -> None:
     assert lacking.endswith(": agent (SFT-stage1)")
 
 
-def test_runs_of_no_row_are_refused(of: Of) -> None:
+def test_runs_of_no_row_are_refused(run_of: Of) -> None:
     with pytest.raises(UserError, match="none of these runs stands beside a row"):
-        claims([of("run", 80)], "em", Catalogue())
+        claims([run_of("run", 80)], "em", Catalogue())
 
 
 @pytest.mark.parametrize("form", list(FORMATS))
-def test_every_format_has_the_verdicts(of: Of, form: str) -> None:
-    runs = [of("SFT-stage1&2", 120), of("SFT-stage2", 80)]
+def test_every_format_has_the_verdicts(run_of: Of, form: str) -> None:
+    runs = [run_of("SFT-stage1&2", 120), run_of("SFT-stage2", 80)]
     beside = {run.path.name: run.path.name for run in runs}
     report = build(runs, ["claims"], catalogue=Catalogue(), paper_rows=beside)
     text = render(report, form)

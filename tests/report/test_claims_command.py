@@ -18,14 +18,14 @@ def test_claims_are_decided_from_run_folders(
     cli = caller(monkeypatch, capsys)
     tasks, corpus = write_task(tmp_path, 20)
     Path(tasks).rename("hotpotqa.jsonl")
-    given = ("run", "--tasks", "hotpotqa.jsonl", "--corpus", corpus, "--model", "mock")
+    options = ("run", "--tasks", "hotpotqa.jsonl", "--corpus", corpus, "--model", "mock")
     with MockServer(reply) as server:
         for solver, out in (("agent:shots=0", "both"), ("model-only", "alone")):
-            done = cli(*given, "--solver", solver, "--base-url", server.url, "--out", out)
-            assert done.code == 0, done.err
+            result = cli(*options, "--solver", solver, "--base-url", server.url, "--out", out)
+            assert result.code == 0, result.err
     report = ("report", "both", "alone", "--by", "claims")
-    done = cli(*report, "--as", "both=SFT-stage1&2", "--as", "alone=SFT-stage2")
-    assert done.code == 0, done.err
-    (line,) = (line for line in done.out.splitlines() if line.startswith("when-before-how"))
+    result = cli(*report, "--as", "both=SFT-stage1&2", "--as", "alone=SFT-stage2")
+    assert result.code == 0, result.err
+    (line,) = (line for line in result.out.splitlines() if line.startswith("when-before-how"))
     assert line.split()[:5] == ["when-before-how", "20", "+50.0", "0.002", "44.3"]
     refused(cli(*report), "none of these runs stands beside a row", "--as")

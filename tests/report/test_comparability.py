@@ -43,7 +43,7 @@ def test_runs_that_agree_share_a_table(make_run: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"top_k": 3}, "top-k (passages per search): 5 [react]; 3 [agent]"),
         (
@@ -56,16 +56,16 @@ def test_runs_that_agree_share_a_table(make_run: Make) -> None:
     ],
 )
 def test_another_search_is_refused_with_each_runs_value(
-    make_run: Make, fields: dict[str, object], said: str
+    make_run: Make, fields: dict[str, object], message: str
 ) -> None:
     error = refusal(searching(make_run), searching(make_run, "agent", **fields))
-    assert said in error
+    assert message in error
     assert error.count("\n  ") == 1
     assert "--allow-differences" in error
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"sampling": Sampling(temperature=0.7)}, "temperature: 0.0 [react]; 0.7 [agent]"),
         ({"sampling": Sampling(repetition_penalty=1.05)}, "repetition penalty: 1.0 [react]; 1.05"),
@@ -75,9 +75,9 @@ def test_another_search_is_refused_with_each_runs_value(
     ],
 )
 def test_other_sampling_and_budgets_are_refused(
-    make_run: Make, fields: dict[str, object], said: str
+    make_run: Make, fields: dict[str, object], message: str
 ) -> None:
-    assert said in refusal(searching(make_run), edited(searching(make_run, "agent"), **fields))
+    assert message in refusal(searching(make_run), edited(searching(make_run, "agent"), **fields))
 
 
 def judged(run: Run, model: str, **fields: object) -> Run:
@@ -90,16 +90,16 @@ def judged(run: Run, model: str, **fields: object) -> Run:
 
 
 def test_another_judge_is_refused_where_its_scores_are_shown(make_run: Make) -> None:
-    one = judged(searching(make_run), "Qwen2.5-14B-Instruct")
+    first = judged(searching(make_run), "Qwen2.5-14B-Instruct")
     build(
-        [one, judged(searching(make_run, "agent"), "Qwen2.5-14B-Instruct")], catalogue=Catalogue()
+        [first, judged(searching(make_run, "agent"), "Qwen2.5-14B-Instruct")], catalogue=Catalogue()
     )
-    other = judged(searching(make_run, "agent"), "gpt-4o")
-    assert "judge: Qwen2.5-14B-Instruct (prompt brief" in refusal(one, other)
-    assert "gpt-4o" in refusal(one, other)
-    build([one, other], ["leaderboard"], ["em", "f1"], catalogue=Catalogue())
+    second = judged(searching(make_run, "agent"), "gpt-4o")
+    assert "judge: Qwen2.5-14B-Instruct (prompt brief" in refusal(first, second)
+    assert "gpt-4o" in refusal(first, second)
+    build([first, second], ["leaderboard"], ["em", "f1"], catalogue=Catalogue())
     (table,) = build(
-        [one, other], ["leaderboard"], catalogue=Catalogue(), allow_differences=True
+        [first, second], ["leaderboard"], catalogue=Catalogue(), allow_differences=True
     ).tables
     assert any("gpt-4o" in note for note in table.notes)
 
@@ -117,14 +117,14 @@ def test_another_judge_is_refused_where_its_scores_are_shown(make_run: Make) -> 
 def test_the_same_model_asked_otherwise_is_another_judge(
     make_run: Make, fields: dict[str, object]
 ) -> None:
-    one = judged(searching(make_run), "m")
-    assert "\n  judge: " in refusal(one, judged(searching(make_run, "agent"), "m", **fields))
+    first = judged(searching(make_run), "m")
+    assert "\n  judge: " in refusal(first, judged(searching(make_run, "agent"), "m", **fields))
 
 
 def test_other_questions_of_a_task_are_refused(make_run: Make) -> None:
-    one = make_run({"t": [(1, 1.0)]}, "react")
-    other = make_run({"t": [(1, 1.0), (1, 0.0)]}, "agent")
-    assert "questions of t: embedded, 1 questions #" in refusal(one, other)
+    first = make_run({"t": [(1, 1.0)]}, "react")
+    second = make_run({"t": [(1, 1.0), (1, 0.0)]}, "agent")
+    assert "questions of t: embedded, 1 questions #" in refusal(first, second)
 
 
 def test_other_tasks_are_refused_and_their_order_is_not(make_run: Make) -> None:
@@ -135,12 +135,12 @@ def test_other_tasks_are_refused_and_their_order_is_not(make_run: Make) -> None:
 
 
 def test_only_the_tables_own_scorers_must_be_common(make_run: Make) -> None:
-    one = searching(make_run)
-    other = searching(make_run, "agent")
-    other = replace(other, info=replace(other.info, scorers=("em",)))
-    assert "scorers: em, f1 [react]; em [agent]" in refusal(one, other)
-    build([one, other], ["leaderboard"], ["em"], catalogue=Catalogue())
-    compare_runs(one, other, "em")
+    first = searching(make_run)
+    second = searching(make_run, "agent")
+    second = replace(second, info=replace(second.info, scorers=("em",)))
+    assert "scorers: em, f1 [react]; em [agent]" in refusal(first, second)
+    build([first, second], ["leaderboard"], ["em"], catalogue=Catalogue())
+    compare_runs(first, second, "em")
 
 
 def test_solver_prompt_and_model_with_its_adapter_are_what_a_table_compares(

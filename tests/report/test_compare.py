@@ -30,11 +30,11 @@ def scored(make: Make, values: list[float], solver: str, task: str = "t") -> Run
 def test_questions_are_won_lost_or_tied(make_run: Make) -> None:
     ours = scored(make_run, [1.0, 1.0, 0.0, 0.0, 1.0], "agent")
     theirs = scored(make_run, [0.0, 0.0, 1.0, 0.0, 1.0], "react")
-    found = cells(compare(ours, theirs))
-    assert [found[name].text for name in ("n", "won", "lost", "tied")] == ["5", "2", "1", "2"]
-    assert [found[name].text for name in ("first %", "second %")] == ["60.0", "40.0"]
-    assert found["difference"].text == "+20.0"
-    assert found["p"].text == "1.000"
+    row = cells(compare(ours, theirs))
+    assert [row[name].text for name in ("n", "won", "lost", "tied")] == ["5", "2", "1", "2"]
+    assert [row[name].text for name in ("first %", "second %")] == ["60.0", "40.0"]
+    assert row["difference"].text == "+20.0"
+    assert row["p"].text == "1.000"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_the_trajectories_of_questions_won_lost_and_tied(
     [pair] = records_by_outcome(ours, theirs, "em", outcome)
     assert pair[0].question == pair[1].question
     runs = zip((ours, theirs), pair, strict=True)
-    assert [f"{run.scores['em'][each.key].value:g}" for run, each in runs] == won_by
+    assert [f"{run.scores['em'][record.key].value:g}" for run, record in runs] == won_by
 
 
 def test_the_order_of_the_runs_is_the_order_given(make_run: Make) -> None:
@@ -77,8 +77,8 @@ def test_several_tasks_get_a_row_for_all(make_run: Make) -> None:
 def test_samples_are_averaged_before_they_are_compared(make_run: Make) -> None:
     ours = make_run({"t": [[(0, 1.0), (0, 0.0)]]}, "agent")
     theirs = make_run({"t": [[(0, 0.0), (0, 0.0)]]}, "react")
-    found = cells(compare(ours, theirs))
-    assert (found["difference"].text, found["won"].text, found["p"].text) == ("+50.0", "1", "1.000")
+    row = cells(compare(ours, theirs))
+    assert (row["difference"].text, row["won"].text, row["p"].text) == ("+50.0", "1", "1.000")
 
 
 def test_p_is_corrected_for_the_tables_rows_and_bold_where_it_holds(make_run: Make) -> None:
@@ -86,12 +86,12 @@ def test_p_is_corrected_for_the_tables_rows_and_bold_where_it_holds(make_run: Ma
     ours = make_run({"s": [(0, 1.0)] * 10, "t": [(0, 1.0)] * 6, "u": [(0, 1.0)]}, "agent")
     theirs = make_run({"s": [(0, 0.0)] * 10, "t": [(0, 0.0)] * 6, "u": [(0, 1.0)]}, "react")
     table = compare(ours, theirs)
-    found = {label: cells(table, label) for label in ("s", "t", "u", "all")}
-    assert [each["p"].text for each in found.values()] == ["0.002", "0.031", "1.000", "< 0.001"]
-    assert [each["p (Holm)"].text for each in found.values()] == [
+    rows = {label: cells(table, label) for label in ("s", "t", "u", "all")}
+    assert [row["p"].text for row in rows.values()] == ["0.002", "0.031", "1.000", "< 0.001"]
+    assert [row["p (Holm)"].text for row in rows.values()] == [
         *("0.006", "0.062", "1.000", "< 0.001")
     ]
-    assert [each["difference"].strong for each in found.values()] == [True, False, False, True]
+    assert [row["difference"].strong for row in rows.values()] == [True, False, False, True]
 
 
 def test_a_detectable_difference_is_given_where_there_are_questions_enough(make_run: Make) -> None:
@@ -111,11 +111,11 @@ def test_beside_the_model_alone_answers_are_memorised_gained_or_lost(make_run: M
     agent = make_run({"t": [(1, v) for v in (1.0, 0.0, 1.0, 1.0, 0.0)]}, "agent")
     for table in (search_effect(alone, agent), search_effect(agent, alone)):
         assert table is not None
-        found = cells(table)
-        assert [found[name].text for name in ("n", "memorised", "gained", "lost", "neither")] == [
+        row = cells(table)
+        assert [row[name].text for name in ("n", "memorised", "gained", "lost", "neither")] == [
             *("5", "20.0", "40.0", "20.0", "20.0")
         ]
-        assert (found["p (Holm)"].text, found["gained"].strong) == ("1.000", False)
+        assert (row["p (Holm)"].text, row["gained"].strong) == ("1.000", False)
 
 
 def test_what_search_gains_is_bold_only_beyond_chance(make_run: Make) -> None:
@@ -132,9 +132,9 @@ def test_two_runs_that_search_have_no_model_alone(make_run: Make) -> None:
 
 
 def test_runs_without_a_common_question_are_refused(make_run: Make) -> None:
-    one, other = scored(make_run, [1.0], "agent"), scored(make_run, [1.0], "react", task="u")
+    first, second = scored(make_run, [1.0], "agent"), scored(make_run, [1.0], "react", task="u")
     with pytest.raises(UserError, match="no question in common"):
-        compare(one, other)
+        compare(first, second)
 
 
 def test_a_scorer_that_a_run_lacks_is_refused(make_run: Make) -> None:

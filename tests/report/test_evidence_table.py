@@ -22,11 +22,13 @@ TWO = Passage("p2", "Ann", "Born in Oslo.")
 OTHER = Passage("p9", "Noon", "")
 
 
-def shown(record: Record, passages: Sequence[Passage]) -> Record:
+def with_passages(record: Record, passages: Sequence[Passage]) -> Record:
     """The record with one passage a search."""
     assert record.trajectory is not None
     *searches, answer = record.trajectory.steps
-    steps = [replace(step, passages=(one,)) for step, one in zip(searches, passages, strict=True)]
+    steps = [
+        replace(step, passages=(passage,)) for step, passage in zip(searches, passages, strict=True)
+    ]
     return replace(
         record,
         question=replace(record.question, golden_answers=("Oslo",), hops=HOPS),
@@ -37,10 +39,10 @@ def shown(record: Record, passages: Sequence[Passage]) -> Record:
 @pytest.fixture
 def agent(make_run: Make) -> Run:
     """Four questions of a chain of two: right, read wrongly, not found, searched once."""
-    made = make_run({"t": [(2, 1.0), (2, 0.0), (2, 0.0), (1, 0.0)]}, "agent")
+    run = make_run({"t": [(2, 1.0), (2, 0.0), (2, 0.0), (1, 0.0)]}, "agent")
     passages = [(ONE, TWO), (ONE, TWO), (ONE, OTHER), (ONE,)]
-    records = tuple(map(shown, made.records, passages))
-    return replace(made, records=records)
+    records = tuple(map(with_passages, run.records, passages))
+    return replace(run, records=records)
 
 
 def cells(table: Table, label: str = "t") -> dict[str, Cell]:
@@ -50,19 +52,19 @@ def cells(table: Table, label: str = "t") -> dict[str, Cell]:
 
 
 def test_recall_after_so_many_actions_is_the_mean_over_questions(agent: Run) -> None:
-    found = cells(evidence([agent]))
-    recall = [found[name].text for name in ("after 1", "after 2", "in all")]
+    row = cells(evidence([agent]))
+    recall = [row[name].text for name in ("after 1", "after 2", "in all")]
     assert recall == ["50.0", "75.0", "75.0"]
-    assert found["n"].text == "4"
+    assert row["n"].text == "4"
 
 
 def test_wrong_answers_are_shared_out_by_cause(agent: Run) -> None:
-    found = cells(evidence([agent]))
+    row = cells(evidence([agent]))
     third = Cell("33.3", "1")
-    assert found["number"].text == "3"
+    assert row["number"].text == "3"
     names = ("reading miss %", "retrieval miss %", "under-search %")
-    assert [found[name] for name in names] == [third] * 3
-    assert found["over-search %"] == Cell("0.0", "0")
+    assert [row[name] for name in names] == [third] * 3
+    assert row["over-search %"] == Cell("0.0", "0")
 
 
 def test_the_share_of_questions_with_an_answer_shown_has_its_interval(agent: Run) -> None:
@@ -79,8 +81,8 @@ def test_several_tasks_get_a_line_for_all(make_run: Make) -> None:
 
 
 def test_a_fault_is_neither_wrong_nor_without_evidence(make_run: Make) -> None:
-    found = cells(evidence([make_run({"t": [(1, 0.0), "timeout"]}, "agent")]))
-    assert (found["n"].text, found["number"].text) == ("1", "1")
+    row = cells(evidence([make_run({"t": [(1, 0.0), "timeout"]}, "agent")]))
+    assert (row["n"].text, row["number"].text) == ("1", "1")
 
 
 def test_a_run_that_never_searches_is_left_out_and_named(make_run: Make) -> None:

@@ -16,12 +16,12 @@ Make = Callable[..., Run]
 
 def run_of(make: Make, questions: list[tuple[str, str, float]]) -> Run:
     """A run over questions of given kinds, wordings and scores."""
-    made = make({"hotpotqa": [(1, score) for _, _, score in questions]}, "agent")
+    run = make({"hotpotqa": [(1, score) for _, _, score in questions]}, "agent")
     records = [
         replace(record, question=replace(record.question, kind=kind, wording=wording))
-        for record, (kind, wording, _) in zip(made.records, questions, strict=True)
+        for record, (kind, wording, _) in zip(run.records, questions, strict=True)
     ]
-    return replace(made, records=tuple(records))
+    return replace(run, records=tuple(records))
 
 
 def scores(table: Table) -> dict[str, tuple[str, str]]:

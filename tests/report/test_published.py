@@ -17,40 +17,42 @@ SFT = ("SFT-stage1", "SFT-stage2", "SFT-stage1&2", "SFT-stage1&2&3")
 
 
 def row(name: str, table: PaperTable = TABLE_1) -> PaperRow:
-    (found,) = (row for row in table.rows if row.name == name)
-    return found
+    (result,) = (row for row in table.rows if row.name == name)
+    return result
 
 
-def off_by(one: PaperRow, metric: str) -> float:
+def off_by(paper_row: PaperRow, metric: str) -> float:
     """Printed average less the mean of the cells, in points."""
-    return one.average[metric] - fmean(one.figures(metric).values())
+    return paper_row.average[metric] - fmean(paper_row.figures(metric).values())
 
 
-def off_grid(one: PaperRow, samples: int, table: PaperTable = TABLE_1) -> list[tuple[str, str]]:
+def off_grid(
+    paper_row: PaperRow, samples: int, table: PaperTable = TABLE_1
+) -> list[tuple[str, str]]:
     """The figures, by metric and set, that are not a whole number of answers as rounded."""
     unit, rounding = (100, 0.05) if table.unit == "percent" else (1, 0.0005)
-    found = []
+    result = []
     for metric in METRICS:
-        for name, figure in one.figures(metric).items():
+        for name, figure in paper_row.figures(metric).items():
             n = samples * table.sets[name].questions
             if abs(round(figure * n / unit) * unit / n - figure) > rounding + 1e-9:
-                found.append((metric, name))
-    return found
+                result.append((metric, name))
+    return result
 
 
 def test_table_1_has_every_cell_of_its_twelve_rows() -> None:
     assert len(TABLE_1.rows) == 12
-    for each in TABLE_1.rows:
+    for paper_row in TABLE_1.rows:
         for metric in METRICS:
-            assert list(each.figures(metric)) == list(TABLE_1.sets)
-        assert set(each.average) == set(METRICS)
+            assert list(paper_row.figures(metric)) == list(TABLE_1.sets)
+        assert set(paper_row.average) == set(METRICS)
 
 
 def test_table_2_has_every_cell_of_its_two_rows() -> None:
     assert len(TABLE_2.rows) == 2
-    for each in TABLE_2.rows:
+    for paper_row in TABLE_2.rows:
         for metric in METRICS:
-            assert list(each.figures(metric)) == list(TABLE_2.sets)
+            assert list(paper_row.figures(metric)) == list(TABLE_2.sets)
     assert [questions.questions for questions in TABLE_2.sets.values()] == [192, 576] * 2
 
 
@@ -62,9 +64,9 @@ def test_figures_are_shares_whatever_the_tables_unit() -> None:
 
 def test_five_rows_print_averages_that_are_not_the_means_of_their_cells() -> None:
     beyond_rounding = {
-        each.name
-        for each in TABLE_1.rows
-        if any(abs(off_by(each, metric)) > 0.1 for metric in METRICS)
+        paper_row.name
+        for paper_row in TABLE_1.rows
+        if any(abs(off_by(paper_row, metric)) > 0.1 for metric in METRICS)
     }
     assert beyond_rounding == {"Deepseek-R1", *SFT}
     em = [off_by(row(name), "em") for name in beyond_rounding]
@@ -75,16 +77,16 @@ def test_five_rows_print_averages_that_are_not_the_means_of_their_cells() -> Non
 
 
 def test_the_other_averages_are_means_within_rounding() -> None:
-    for each in TABLE_1.rows:
-        if each.name not in ("Deepseek-R1", *SFT):
-            assert max(abs(off_by(each, metric)) for metric in METRICS) <= 0.05
+    for paper_row in TABLE_1.rows:
+        if paper_row.name not in ("Deepseek-R1", *SFT):
+            assert max(abs(off_by(paper_row, metric)) for metric in METRICS) <= 0.05
 
 
 def test_rows_lie_on_the_grids_that_they_are_noted_for() -> None:
-    for each in TABLE_1.rows:
-        found = next((samples for samples in (1, 3) if not off_grid(each, samples)), None)
-        assert each.grid == found, each.name
-    grids = [each.grid for each in TABLE_1.rows]
+    for paper_row in TABLE_1.rows:
+        result = next((samples for samples in (1, 3) if not off_grid(paper_row, samples)), None)
+        assert paper_row.grid == result, paper_row.name
+    grids = [paper_row.grid for paper_row in TABLE_1.rows]
     assert (grids.count(1), grids.count(3), grids.count(None)) == (5, 6, 1)
     assert off_grid(row("SFT-stage1"), 3) == [("em", "bamboogle"), ("llm", "bamboogle")]
 
@@ -106,9 +108,9 @@ def test_some_cells_of_table_2_are_no_single_runs() -> None:
 def test_the_last_two_rows_differ_by_half_their_standard_error() -> None:
     *_, first, last = TABLE_1.rows
     assert round(last.average["em"] - first.average["em"], 1) == 0.5
-    for each in (first, last):
+    for paper_row in (first, last):
         variances = [
-            each.em[name] * (100 - each.em[name]) / questions.questions
+            paper_row.em[name] * (100 - paper_row.em[name]) / questions.questions
             for name, questions in TABLE_1.sets.items()
         ]
         assert round(math.sqrt(sum(variances)) / len(variances), 1) == 1.0
@@ -134,5 +136,5 @@ def test_figure_3_has_a_shape_in_both_panels_and_no_numbers_of_success() -> None
 @pytest.mark.skipif(not (ROOT / "results/paper").exists(), reason="an sdist leaves the link out")
 @pytest.mark.parametrize("name", ["table1", "table2", "figure3", "claims"])
 def test_the_results_folder_shows_what_the_package_reads(name: str) -> None:
-    shown = (ROOT / "results/paper" / f"{name}.toml").read_bytes()
-    assert shown == (ROOT / "autocoa_bench/report/paper" / f"{name}.toml").read_bytes()
+    linked = (ROOT / "results/paper" / f"{name}.toml").read_bytes()
+    assert linked == (ROOT / "autocoa_bench/report/paper" / f"{name}.toml").read_bytes()

@@ -57,7 +57,7 @@ def test_more_columns_ask_for_more(make_run: Make) -> None:
 
 def test_sub_questions_are_not_tested_as_if_independent(make_run: Make) -> None:
     outcomes = [{"t-sub": [(1, score)] * 50} for score in (1.0, 0.0)]
-    runs = [make_run(each, name) for each, name in zip(outcomes, ("agent", "react"), strict=True)]
+    runs = [make_run(tasks, name) for tasks, name in zip(outcomes, ("agent", "react"), strict=True)]
     table = leaderboard(runs, ["em"])
     assert bold(table) == set()
     assert not any(note.startswith("bold") for note in table.notes)

@@ -156,8 +156,8 @@ def test_runs_that_differ_in_nothing_are_named_by_folder(make_run: Make) -> None
 
 def test_folders_of_one_name_are_told_apart_by_path(make_run: Make) -> None:
     run = make_run({"t": [(0, 1.0)]})
-    other = msgspec.structs.replace(run, path=Path("elsewhere/run"))
-    assert labels(leaderboard([run, other], ["em"])) == [
+    second = msgspec.structs.replace(run, path=Path("elsewhere/run"))
+    assert labels(leaderboard([run, second], ["em"])) == [
         "agent (runs/run)",
         "agent (elsewhere/run)",
     ]
@@ -206,19 +206,19 @@ def test_solver_model_and_a_method_without_search_are_no_differences(make_run: M
 def test_other_budgets_are_differences(make_run: Make) -> None:
     run = make_run({"t": [(0, 1.0)]}, "x")
     budget = msgspec.structs.replace(run.info.spec.budget, max_actions=3)
-    other = edited(make_run({"t": [(0, 1.0)]}, "y"), budget=budget)
-    notes = costs([run, other]).notes
+    second = edited(make_run({"t": [(0, 1.0)]}, "y"), budget=budget)
+    notes = costs([run, second]).notes
     assert "runs differ in budget of searches: 10 [x]; 3 [y]" in notes
 
 
 def test_the_same_number_of_other_questions_is_a_difference(make_run: Make) -> None:
     run = make_run({"t": [(0, 1.0)]}, "x")
     (sample,) = run.info.spec.tasks
-    other = edited(
+    second = edited(
         make_run({"t": [(0, 1.0)]}, "y"),
         tasks=(msgspec.structs.replace(sample, question_ids=("q9",)),),
     )
-    assert any("runs differ in questions of t" in note for note in leaderboard([run, other]).notes)
+    assert any("runs differ in questions of t" in note for note in leaderboard([run, second]).notes)
 
 
 def test_figure_3_counts_correct_answers_and_success_by_actions(make_run: Make) -> None:
@@ -270,7 +270,7 @@ def test_what_is_well_formed_is_answered_unforced_and_nothing_in_it_malformed(
     make_run: Make,
 ) -> None:
     run = make_run({"t": [(1, 0.0)] * 4})
-    forced, malformed, *others = run.records
+    forced, malformed, *rest = run.records
     assert forced.trajectory is not None
     assert malformed.trajectory is not None
     step, *steps = malformed.trajectory.steps
@@ -283,10 +283,10 @@ def test_what_is_well_formed_is_answered_unforced_and_nothing_in_it_malformed(
         msgspec.structs.replace(record, trajectory=trajectory)
         for record, trajectory in zip((forced, malformed), changed, strict=True)
     ]
-    table = costs([msgspec.structs.replace(run, records=(*records, *others))])
+    table = costs([msgspec.structs.replace(run, records=(*records, *rest))])
     place = [column.headings for column in table.columns].index(("", "well-formed %"))
     assert table.sections[0].rows[0].cells[place] == Cell("50.0", "2")
-    [fact] = [each for each in table.data_points if each.metric == "well_formed"]
+    [fact] = [point for point in table.data_points if point.metric == "well_formed"]
     assert (fact.mean, fact.n) == (0.5, 4)
 
 
@@ -329,14 +329,14 @@ def test_the_footer_says_how_the_runs_were_made(three_runs: list[Run]) -> None:
 
 def test_a_solver_and_a_task_that_are_not_installed_are_other(make_run: Make) -> None:
     run = make_run({"no-such-task": [(0, 1.0)]}, "no-such-solver:shots=2")
-    found = make_catalogue([run])
-    assert (found.sections, found.tasks) == ({"no-such-solver:shots=2": "Other"}, {})
+    result = make_catalogue([run])
+    assert (result.sections, result.tasks) == ({"no-such-solver:shots=2": "Other"}, {})
 
 
 def test_a_run_stands_under_the_section_that_it_recorded(make_run: Make) -> None:
     run = make_run({"t": [(0, 1.0)]}, "mine")
-    told = replace(run, info=replace(run.info, section="Agent model"))
-    assert (make_catalogue([run]).sections, make_catalogue([told]).sections) == (
+    recorded = replace(run, info=replace(run.info, section="Agent model"))
+    assert (make_catalogue([run]).sections, make_catalogue([recorded]).sections) == (
         {"mine": "Other"},
         {"mine": "Agent model"},
     )

@@ -25,10 +25,10 @@ HOPS = 3
 def renamed(run: Run) -> Run:
     """The run with its `-sub` questions named as parts: q0 to q2 of a task become q0/sub1 to 3."""
 
-    def ident(task: str, given: str) -> str:
-        number = int(given[1:])
+    def ident(task: str, question_id: str) -> str:
+        number = int(question_id[1:])
         part = "-sub" in task
-        return f"q{number // HOPS}/sub{number % HOPS + 1}" if part else given
+        return f"q{number // HOPS}/sub{number % HOPS + 1}" if part else question_id
 
     def question(old: Question) -> Question:
         hops = () if "-sub" in old.task else tuple(Hop("?", "a", "p") for _ in range(HOPS))
@@ -36,26 +36,28 @@ def renamed(run: Run) -> Run:
 
     spec = run.info.spec
     samples = tuple(
-        replace(each, question_ids=tuple(ident(each.task, one) for one in each.question_ids))
-        for each in spec.tasks
+        replace(sample, question_ids=tuple(ident(sample.task, id_) for id_ in sample.question_ids))
+        for sample in spec.tasks
     )
     return replace(
         run,
         info=replace(run.info, spec=replace(spec, tasks=samples)),
-        records=tuple(replace(each, question=question(each.question)) for each in run.records),
+        records=tuple(
+            replace(record, question=question(record.question)) for record in run.records
+        ),
         scores={
             name: {
-                (task, ident(task, one), sample): score
-                for (task, one, sample), score in found.items()
+                (task, ident(task, id_), sample): score
+                for (task, id_, sample), score in scores.items()
             }
-            for name, found in run.scores.items()
+            for name, scores in run.scores.items()
         },
     )
 
 
-def one(scores: Sequence[float | str | None]) -> list[object]:
+def outcomes(scores: Sequence[float | str | None]) -> list[object]:
     """Outcomes of one search each; a text is a fault, None an answer not given yet."""
-    return [(1, each) if isinstance(each, float) else each for each in scores]
+    return [(1, item) if isinstance(item, float) else item for item in scores]
 
 
 @pytest.fixture
@@ -64,10 +66,12 @@ def agent(make_run: Make) -> Run:
     return renamed(
         make_run(
             {
-                "recent": one([1.0, 0.0, 0.0, 1.0]),
-                "recent-sub": one([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0]),
-                "known": one([1.0, 1.0, 0.0, 0.0]),
-                "known-sub": one([1.0] * 12),
+                "recent": outcomes([1.0, 0.0, 0.0, 1.0]),
+                "recent-sub": outcomes(
+                    [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0]
+                ),
+                "known": outcomes([1.0, 1.0, 0.0, 0.0]),
+                "known-sub": outcomes([1.0] * 12),
             }
         )
     )
@@ -75,10 +79,10 @@ def agent(make_run: Make) -> Run:
 
 def cells(table: Table, title: str, row: int = 0) -> dict[tuple[str, str], Cell]:
     """A row's cells under a set's heading, by part and metric."""
-    found = table.sections[0].rows[row].cells
+    row_cells = table.sections[0].rows[row].cells
     return {
         (column.headings[1], column.headings[2]): cell
-        for column, cell in zip(table.columns, found, strict=True)
+        for column, cell in zip(table.columns, row_cells, strict=True)
         if column.headings[0] == title
     }
 
@@ -101,10 +105,10 @@ def test_the_columns_are_table_2s_with_the_gap_beside(agent: Run) -> None:
 
 
 def test_main_and_sub_questions_are_scored_apart(agent: Run) -> None:
-    found = cells(temporal([agent]), RECENT)
+    row = cells(temporal([agent]), RECENT)
     low, high = wilson(2, 4)
-    assert found["Main question", "EM"] == Cell("50.0", f"{100 * low:.0f}–{100 * high:.0f}")
-    assert found["Sub-question", "EM"].text == "75.0"
+    assert row["Main question", "EM"] == Cell("50.0", f"{100 * low:.0f}–{100 * high:.0f}")
+    assert row["Sub-question", "EM"].text == "75.0"
 
 
 def test_an_interval_of_sub_questions_keeps_those_of_a_main_question_together(agent: Run) -> None:
@@ -130,16 +134,16 @@ def test_a_question_without_a_score_or_with_a_part_not_asked_is_not_in_the_gap(
     run = renamed(
         make_run(
             {
-                "recent": one(["timeout", 0.0, 0.0]),
-                "recent-sub": one([1.0, 1.0, 1.0, 1.0, None, 1.0, 1.0, 1.0]),
+                "recent": outcomes(["timeout", 0.0, 0.0]),
+                "recent-sub": outcomes([1.0, 1.0, 1.0, 1.0, None, 1.0, 1.0, 1.0]),
             }
         )
     )
     table = temporal([run])
-    found = cells(table, RECENT)
-    assert found["All sub right", "gap"] == Cell("–")
-    assert found["All sub right", "n"] == Cell("0", "of 0")
-    assert found["Main question", "EM"].text == "0.0†"
+    row = cells(table, RECENT)
+    assert row["All sub right", "gap"] == Cell("–")
+    assert row["All sub right", "n"] == Cell("0", "of 0")
+    assert row["Main question", "EM"].text == "0.0†"
     assert any("timeout 1" in note and "not asked yet 1" in note for note in table.notes)
 
 
@@ -153,28 +157,28 @@ def test_parts_are_compared_within_a_sample(make_run: Make) -> None:
             }
         )
     )
-    found = cells(temporal([run]), RECENT)
-    assert found["All sub right", "gap"].text == "100.0"
+    row = cells(temporal([run]), RECENT)
+    assert row["All sub right", "gap"].text == "100.0"
 
 
 def test_a_run_of_one_half_has_dashes_for_the_other(agent: Run, make_run: Make) -> None:
-    half = renamed(make_run({"known": one([1.0, 0.0])}, "model-only", search=None))
+    half = renamed(make_run({"known": outcomes([1.0, 0.0])}, "model-only", search=None))
     table = temporal([agent, half])
     assert [cell.text for cell in table.sections[0].rows[1].cells[:4]] == ["–"] * 4
-    found = cells(table, KNOWN, row=1)
-    assert found["Main question", "EM"].text == "50.0"
-    assert found["Sub-question", "EM"].text == found["All sub right", "n"].text == "–"
+    row = cells(table, KNOWN, row=1)
+    assert row["Main question", "EM"].text == "50.0"
+    assert row["Sub-question", "EM"].text == row["All sub right", "n"].text == "–"
 
 
 def test_a_real_draw_and_its_embedded_namesake_stand_apart(make_run: Make) -> None:
     real = renamed(
         make_run(
-            {"known@2:seed=1": one([1.0, 0.0]), "known-sub@6:seed=1": one([1.0] * 6)},
+            {"known@2:seed=1": outcomes([1.0, 0.0]), "known-sub@6:seed=1": outcomes([1.0] * 6)},
             edition="real",
             folder="real",
         )
     )
-    embedded = renamed(make_run({"known": one([1.0]), "known-sub": one([1.0] * 3)}))
+    embedded = renamed(make_run({"known": outcomes([1.0]), "known-sub": outcomes([1.0] * 3)}))
     table = temporal([embedded, real])
     titles = list(dict.fromkeys(column.headings[0] for column in table.columns))
     assert titles == [f"{KNOWN}, embedded", f"{KNOWN}, real"]
@@ -183,7 +187,7 @@ def test_a_real_draw_and_its_embedded_namesake_stand_apart(make_run: Make) -> No
 
 def test_runs_without_sub_questions_say_what_to_run(make_run: Make) -> None:
     with pytest.raises(UserError, match="run --tasks temporal"):
-        temporal([make_run({"known": one([1.0])})])
+        temporal([make_run({"known": outcomes([1.0])})])
 
 
 def test_the_report_has_the_table_and_csv_its_numbers(agent: Run) -> None:

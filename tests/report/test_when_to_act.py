@@ -21,12 +21,14 @@ Outcome = tuple[int, float]
 def run_of(make: Make, kinds: dict[str, list[Outcome]], solver: str, **options: object) -> Run:
     """A run over one task, its questions of the given kinds in order."""
     names = [kind for kind, outcomes in kinds.items() for _ in outcomes]
-    made = make({"t": [one for each in kinds.values() for one in each]}, solver, **options)
+    run = make(
+        {"t": [outcome for outcomes in kinds.values() for outcome in outcomes]}, solver, **options
+    )
     records = [
         replace(record, question=replace(record.question, kind=names[int(record.question.id[1:])]))
-        for record in made.records
+        for record in run.records
     ]
-    return replace(made, records=tuple(records))
+    return replace(run, records=tuple(records))
 
 
 @pytest.fixture
@@ -80,10 +82,10 @@ def test_em_is_told_apart_by_whether_a_search_was_made(agent: Run) -> None:
 
 def test_needless_searching_is_added_up_over_known_and_given(agent: Run) -> None:
     notes = when_to_act([agent]).notes
-    said = (
+    message = (
         "agent: needless searching (known and given): 2 of 6 trajectories, 3 searches, 360 tokens"
     )
-    assert any(note.startswith(said) for note in notes), notes
+    assert any(note.startswith(message) for note in notes), notes
 
 
 def test_tokens_that_no_server_counted_are_estimated(agent: Run) -> None:
@@ -124,8 +126,8 @@ def test_a_change_that_is_the_same_everywhere_is_not_certain(agent: Run, alone: 
 def test_the_same_models_run_is_compared_with_before_another_models(
     make_run: Make, agent: Run, alone: Run
 ) -> None:
-    other = run_of(make_run, {"known": [(0, 0.0)] * 4}, "model-only", search=None, model="other")
-    notes = when_to_act([other, alone, agent]).notes
+    second = run_of(make_run, {"known": [(0, 0.0)] * 4}, "model-only", search=None, model="other")
+    notes = when_to_act([second, alone, agent]).notes
     assert any("agent: change from model-only, DeepSeek" in note for note in notes), notes
 
 

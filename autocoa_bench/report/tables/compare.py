@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.comparison.pairs import common_questions, pair_of_entries
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, QuestionKey
 from autocoa_bench.report.model import (
     Table,
     Value,
@@ -19,6 +20,8 @@ from autocoa_bench.report.model import (
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import LEVEL, Paired, holm, paired
 
+Scores = Mapping[QuestionKey, float]
+
 
 def compare(
     first: Run, second: Run, scorer: str = "em", catalogue: Catalogue = EMPTY_CATALOGUE
@@ -28,26 +31,18 @@ def compare(
     A row per task, and one for all. Raises UserError if no question is common.
     """
     ours, theirs = pair_of_entries(first, second, catalogue)
-    our_scores, their_scores = ours.scores_by_question(scorer), theirs.scores_by_question(scorer)
+    scores = ours.scores_by_question(scorer), theirs.scores_by_question(scorer)
     groups = common_questions(ours, theirs, scorer)
-    pairs: dict[str, Paired] = {}
-    for task, questions in groups.items():
-        result = paired({question: our_scores[question] for question in questions}, their_scores)
-        assert result is not None, "every group has a question of both runs"
-        pairs[task] = result
+    pairs = {task: _pair(questions, *scores) for task, questions in groups.items()}
     corrected = holm([pair.p for pair in pairs.values()])
-
     builder = TableBuilder("compare", [ours, theirs])
     for (task, pair), p_holm in zip(pairs.items(), corrected, strict=True):
-        means = [
-            fmean(scores[question] for question in groups[task])
-            for scores in (our_scores, their_scores)
-        ]
+        means = [fmean(run_scores[question] for question in groups[task]) for run_scores in scores]
         builder.add_row(catalogue.title(task), _values(means, pair, p_holm))
         metric = f"{scorer}:difference"
         builder.add_estimate(ours, metric, pair, task=task, p=pair.p, p_holm=p_holm)
-    n_common = len(dict.fromkeys(question for group in groups.values() for question in group))
-    left_out = [len(scores) - n_common for scores in (our_scores, their_scores)]
+    n_common = len({question for questions in groups.values() for question in questions})
+    left_out = [len(run_scores) - n_common for run_scores in scores]
     if any(left_out):
         builder.add_note(
             f"questions with a score in one run alone are left out: {left_out[0]:,} of the first, "
@@ -71,6 +66,12 @@ def compare(
             "of samples of n questions whose scores differ as these do",
         ),
     )
+
+
+def _pair(questions: Sequence[QuestionKey], ours: Scores, theirs: Scores) -> Paired:
+    pair = paired({question: ours[question] for question in questions}, theirs)
+    assert pair is not None, "every group has a question of both runs"
+    return pair
 
 
 def _description(entry: Entry) -> str:
