@@ -11,7 +11,7 @@ import torch
 import transformers
 
 from agent_model.data import folder
-from agent_model.dialects.agent import Agent
+from agent_model.dialects import Agent
 from agent_model.nano import base_text
 from agent_model.nano.copy_init import init_copy_heads
 from agent_model.nano.tokenizer import make_tokenizer

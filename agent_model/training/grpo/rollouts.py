@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from agent_model.fidelity.facts import facts_stated
+from agent_model.fidelity import facts_stated
 from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler, Sampler
 from agent_model.rollout.search_client import SearchClient

@@ -23,7 +23,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
-from agent_model.dialects.agent import Agent
+from agent_model.dialects import Agent
 from agent_model.rollout.search_client import SearchClient
 from agent_model.rollout.server import PolicyServer
 from agent_model.rollout.simulator import Simulator
