@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,6 @@ from autocoa_bench import registry
 from autocoa_bench.errors import UserError
 from autocoa_bench.search import corpus
 from autocoa_bench.types import Passage
-from autocoa_bench.util.fingerprint import fingerprint
 
 ROWS: list[dict[str, Any]] = [
     {"id": "7", "contents": '"Marie Curie"\nMarie Curie was a physicist.\nBorn in Warsaw.'},
@@ -138,26 +135,6 @@ def test_a_registered_corpus_is_opened_by_name(
     monkeypatch.setattr(registry, "names", lambda kind: ["tiny"])
     monkeypatch.setattr(registry, "load", lambda kind, name: lambda: path)
     assert corpus.open_corpus("tiny").name == "tiny"
-
-
-def test_the_fingerprint_is_of_the_bytes_and_taken_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write(tmp_path / "c.jsonl", ROWS)
-    expected = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert fingerprint(path) == expected
-    monkeypatch.setattr(
-        "autocoa_bench.util.fingerprint._sha256", lambda path, size: pytest.fail("hashed again")
-    )
-    assert fingerprint(path) == expected
-
-
-def test_a_changed_file_has_another_fingerprint(tmp_path: Path) -> None:
-    path = write(tmp_path / "c.jsonl", ROWS)
-    before = fingerprint(path)
-    write(path, ROWS[::-1])
-    os.utime(path, ns=(1, 1))
-    assert fingerprint(path) != before
 
 
 def test_a_corpus_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -276,6 +276,19 @@ def test_another_content_than_at_the_first_load_is_refused(mirror: Path) -> None
     assert len(ids("nq@all")) == 3
 
 
+def test_a_note_of_the_earlier_version_still_pins_the_content(mirror: Path, tmp_path: Path) -> None:
+    put(mirror, "nq/test", rows("test", 2))
+    ids("nq@all")
+    [note] = (tmp_path / "cache" / "hub").glob("*.json")
+    content = json.loads(note.read_text())
+    earlier = {**content, "size": 1, "mtime_ns": 2}
+    note.write_text(json.dumps(earlier))
+    assert len(ids("nq@all")) == 2
+    note.write_text(json.dumps(earlier | {"sha256": "0" * 64}))
+    with pytest.raises(UserError, match=r"not 0000000000000000\.\.\. as at the first load"):
+        ids("nq@all")
+
+
 def test_a_cache_that_cannot_be_written_is_said(
     mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
