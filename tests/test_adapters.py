@@ -39,7 +39,7 @@ def test_each_adapter_that_ships_is_the_one_its_card_is_about(folder: str) -> No
     card = (ROOT / folder / "README.md").read_text(encoding="utf-8")
     shipped = [sha256_of(file) for file in (ROOT / folder).glob("*.gguf")]
     assert shipped
-    assert all(each in card for each in shipped)
+    assert all(sha256 in card for sha256 in shipped)
 
 
 def test_the_adapter_stands_beside_the_models_name() -> None:

@@ -86,19 +86,19 @@ def test_scores_of_0_and_1_get_wilsons_interval() -> None:
 
 
 def test_other_scores_get_the_bootstrap() -> None:
-    found = estimate([[0.4], [0.0], [1.0], [0.7]])
-    assert (found.low, found.high) == bootstrap([0.4, 0.0, 1.0, 0.7])
+    result = estimate([[0.4], [0.0], [1.0], [0.7]])
+    assert (result.low, result.high) == bootstrap([0.4, 0.0, 1.0, 0.7])
 
 
 def test_f1_of_nothing_but_zeros_still_has_an_interval() -> None:
-    found = estimate([[0.0]] * 10)
-    assert (found.low, found.high) == pytest.approx((0.0, 0.2775), abs=5e-5)
+    result = estimate([[0.0]] * 10)
+    assert (result.low, result.high) == pytest.approx((0.0, 0.2775), abs=5e-5)
 
 
 def test_samples_of_a_question_count_as_one_question() -> None:
-    found = estimate([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0], [1.0]])
-    assert (found.mean, found.n) == (0.625, 4)
-    assert (found.low, found.high) == bootstrap([0.5, 1.0, 0.0, 1.0])
+    result = estimate([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0], [1.0]])
+    assert (result.mean, result.n) == (0.625, 4)
+    assert (result.low, result.high) == bootstrap([0.5, 1.0, 0.0, 1.0])
 
 
 def test_repeating_each_answer_does_not_narrow_the_interval() -> None:
@@ -107,8 +107,8 @@ def test_repeating_each_answer_does_not_narrow_the_interval() -> None:
 
 
 def test_questions_without_a_score_lower_the_coverage_and_not_the_mean() -> None:
-    found = estimate([[1.0], [], [1.0], []])
-    assert (found.mean, found.n, found.planned, found.coverage) == (1.0, 2, 4, 0.5)
+    result = estimate([[1.0], [], [1.0], []])
+    assert (result.mean, result.n, result.planned, result.coverage) == (1.0, 2, 4, 0.5)
 
 
 def test_nothing_scored_has_no_mean() -> None:
@@ -118,24 +118,24 @@ def test_nothing_scored_has_no_mean() -> None:
 def test_the_average_weighs_each_dataset_alike() -> None:
     large = estimate([[1.0]] * 90 + [[0.0]] * 10)
     small = estimate([[0.0]] * 10)
-    found = macro_average([large, small])
-    assert found.mean == pytest.approx(0.45)
-    assert (found.n, found.planned) == (110, 110)
+    result = macro_average([large, small])
+    assert result.mean == pytest.approx(0.45)
+    assert (result.n, result.planned) == (110, 110)
 
 
 def test_the_average_of_equal_datasets_is_narrower_than_each() -> None:
-    each = estimate([[1.0]] * 30 + [[0.0]] * 70)
-    found = macro_average([each] * 4)
-    assert found.low is not None
-    assert each.low is not None
-    assert 0.3 - found.low == pytest.approx((0.3 - each.low) / 2)
+    single = estimate([[1.0]] * 30 + [[0.0]] * 70)
+    result = macro_average([single] * 4)
+    assert result.low is not None
+    assert single.low is not None
+    assert 0.3 - result.low == pytest.approx((0.3 - single.low) / 2)
 
 
 def test_the_average_stays_a_share() -> None:
-    found = macro_average([estimate([[0.0]] * 3), estimate([[0.0]] * 5)])
-    assert found.low == 0.0
-    assert found.high is not None
-    assert found.high < 1
+    result = macro_average([estimate([[0.0]] * 3), estimate([[0.0]] * 5)])
+    assert result.low == 0.0
+    assert result.high is not None
+    assert result.high < 1
 
 
 def test_there_is_no_average_with_a_dataset_missing() -> None:
@@ -143,10 +143,10 @@ def test_there_is_no_average_with_a_dataset_missing() -> None:
 
 
 def test_equal_scores_still_leave_doubt() -> None:
-    found = estimate([[0.5], [0.5], [0.5]])
-    assert found.low is not None
-    assert found.high is not None
-    assert (round(found.low, 2), round(found.high, 2)) == (0.13, 0.87)
+    result = estimate([[0.5], [0.5], [0.5]])
+    assert result.low is not None
+    assert result.high is not None
+    assert (round(result.low, 2), round(result.high, 2)) == (0.13, 0.87)
 
 
 @pytest.mark.parametrize(
@@ -169,16 +169,16 @@ def test_mcnemars_p_survives_thousands_of_pairs() -> None:
 
 
 def test_a_paired_difference_is_over_common_questions() -> None:
-    found = paired({"a": 1.0, "b": 0.0, "c": 1.0, "x": 1.0}, {"a": 0.0, "b": 0.0, "c": 1.0})
-    assert found is not None
-    assert (found.mean, found.n, found.won, found.lost) == (pytest.approx(1 / 3), 3, 1, 0)
-    assert -1 <= found.low <= found.mean <= found.high <= 1
+    result = paired({"a": 1.0, "b": 0.0, "c": 1.0, "x": 1.0}, {"a": 0.0, "b": 0.0, "c": 1.0})
+    assert result is not None
+    assert (result.mean, result.n, result.won, result.lost) == (pytest.approx(1 / 3), 3, 1, 0)
+    assert -1 <= result.low <= result.mean <= result.high <= 1
 
 
 def test_scores_of_0_and_1_are_tested_by_mcnemar() -> None:
-    found = paired(dict.fromkeys(range(10), 1.0), dict.fromkeys(range(10), 0.0))
-    assert found is not None
-    assert found.p == mcnemar(10, 0)
+    result = paired(dict.fromkeys(range(10), 1.0), dict.fromkeys(range(10), 0.0))
+    assert result is not None
+    assert result.p == mcnemar(10, 0)
 
 
 def test_other_scores_are_tested_by_a_bootstrap_near_the_normal_tests_p() -> None:
@@ -186,7 +186,7 @@ def test_other_scores_are_tested_by_a_bootstrap_near_the_normal_tests_p() -> Non
     pairs = [(rng.random(), rng.random() - 0.04) for _ in range(400)]
     differences = [mine - other for mine, other in pairs]
     mean = sum(differences) / 400
-    spread = math.sqrt(sum((each - mean) ** 2 for each in differences)) / 400
+    spread = math.sqrt(sum((single - mean) ** 2 for single in differences)) / 400
     assert 0.001 < paired_test([pairs]) < 0.1
     assert paired_test([pairs]) == pytest.approx(
         math.erfc(abs(mean) / spread / math.sqrt(2)), abs=0.005
@@ -197,14 +197,14 @@ def test_an_average_of_paired_differences_weighs_datasets_alike() -> None:
     """All of 10 questions won and none of 40 differing: half, whatever the numbers."""
     small = dict.fromkeys(range(10), 1.0), dict.fromkeys(range(10), 0.0)
     large = dict.fromkeys(range(40), 1.0), dict.fromkeys(range(40), 1.0)
-    found = paired_average([small[0], large[0]], [small[1], large[1]])
+    result = paired_average([small[0], large[0]], [small[1], large[1]])
     one, other = paired(*small), paired(*large)
-    assert found is not None
+    assert result is not None
     assert one is not None
     assert other is not None
-    assert (found.mean, found.n, found.won, found.lost) == (0.5, 50, 10, 0)
-    assert found.low == pytest.approx(0.5 - math.hypot(1 - one.low, -other.low) / 2)
-    assert found.p < 0.05
+    assert (result.mean, result.n, result.won, result.lost) == (0.5, 50, 10, 0)
+    assert result.low == pytest.approx(0.5 - math.hypot(1 - one.low, -other.low) / 2)
+    assert result.p < 0.05
     assert paired_average([small[0]], [small[1]]) == one
     assert paired_average([small[0], {"a": 1.0}], [small[1], {"b": 1.0}]) is None
 
@@ -226,9 +226,9 @@ def test_equal_scores_show_no_difference() -> None:
 
 def test_where_no_question_differs_the_interval_is_that_of_differing_at_all() -> None:
     scores = dict.fromkeys(range(100), 1.0)
-    found = paired(scores, scores)
-    assert found is not None
-    assert (found.mean, found.low, found.high) == (0, -wilson(0, 100).high, wilson(0, 100).high)
+    result = paired(scores, scores)
+    assert result is not None
+    assert (result.mean, result.low, result.high) == (0, -wilson(0, 100).high, wilson(0, 100).high)
 
 
 def test_a_test_over_datasets_weighs_each_alike() -> None:
@@ -279,8 +279,8 @@ def _share_significant(
     chances = [(differing + true) / 2, (differing - true) / 2, 1 - differing]
     drawn: NDArray[np.int64] = rng.multinomial(n, chances, size=runs)
     outcomes, counts = np.unique(drawn[:, :2], axis=0, return_counts=True)
-    found = [mcnemar(int(won), int(lost)) < LEVEL for won, lost in outcomes]
-    return float(counts[found].sum() / runs)
+    result = [mcnemar(int(won), int(lost)) < LEVEL for won, lost in outcomes]
+    return float(counts[result].sum() / runs)
 
 
 def test_the_paired_bootstrap_finds_what_is_not_there_about_one_time_in_twenty() -> None:
@@ -288,11 +288,11 @@ def test_the_paired_bootstrap_finds_what_is_not_there_about_one_time_in_twenty()
     rng = np.random.default_rng(5)
     ours, theirs = rng.choice([0.0, 0.5, 1.0], size=(2, 400, 120), p=[0.5, 0.2, 0.3])
     theirs = np.where(rng.random((400, 120)) < 0.6, ours, theirs)
-    found = [
+    result = [
         paired_test([list(zip(mine, others, strict=True))]) < LEVEL
         for mine, others in zip(ours.tolist(), theirs.tolist(), strict=True)
     ]
-    assert 0.02 <= np.mean(found) <= 0.085
+    assert 0.02 <= np.mean(result) <= 0.085
 
 
 def test_wilsons_interval_covers_the_truth_nineteen_times_in_twenty() -> None:
@@ -310,10 +310,10 @@ def test_the_interval_over_questions_covers_the_truth_though_samples_are_alike()
     scores = rng.random((4, 400, 100)) < chances
     covered = 0
     for run in scores.transpose(1, 2, 0).astype(float).tolist():
-        found = estimate(run)
-        assert found.low is not None
-        assert found.high is not None
-        covered += found.low <= 1 / 3 <= found.high
+        result = estimate(run)
+        assert result.low is not None
+        assert result.high is not None
+        covered += result.low <= 1 / 3 <= result.high
     assert 0.91 <= covered / 400 <= 0.98
 
 
@@ -328,18 +328,18 @@ def test_the_paired_interval_covers_the_truth_nineteen_times_in_twenty() -> None
     for _ in range(300):
         ours = {n: float(rng.random() < 0.5) for n in range(100)}
         theirs = {n: float(rng.random() < 0.3) for n in range(100)}
-        found = paired(ours, theirs)
-        assert found is not None
-        covered += found.low <= 0.2 <= found.high
+        result = paired(ours, theirs)
+        assert result is not None
+        covered += result.low <= 0.2 <= result.high
     assert covered >= 0.92 * 300
 
 
 def test_a_difference_of_independent_proportions_is_newcombes() -> None:
     """His example (a), 1998, table II, method 10: 56 of 70 less 48 of 80."""
     ours, theirs = (Estimate(k / n, *wilson(k, n), n, n) for k, n in ((56, 70), (48, 80)))
-    found = difference(ours, theirs)
-    assert found is not None
-    assert [round(number, 4) for number in found] == [0.2, 0.0524, 0.3339]
+    result = difference(ours, theirs)
+    assert result is not None
+    assert [round(number, 4) for number in result] == [0.2, 0.0524, 0.3339]
 
 
 def test_a_difference_to_nothing_is_none() -> None:

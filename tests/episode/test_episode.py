@@ -206,14 +206,14 @@ def test_a_completion_is_never_asked_for_more_tokens_than_are_left() -> None:
     assert 0 < first.max_tokens < 512
 
 
-def asked(events: Sequence[Event]) -> list[Generate]:
+def requests(events: Sequence[Event]) -> list[Generate]:
     return [event for event in events if isinstance(event, Generate)]
 
 
 def test_a_refusal_that_names_the_servers_context_becomes_the_budget() -> None:
     refused = Refused("", context_tokens=1000, prompt_tokens=400)
     trajectory, events = play(Agent(shots=0), [refused, ANSWER])
-    first, second = asked(events)
+    first, second = requests(events)
     assert second.prompt == first.prompt
     assert 400 + second.max_tokens < 1000 - Budget().answer_tokens
     assert (trajectory.ending, trajectory.refusals) == ("answered", 1)
@@ -223,18 +223,18 @@ def test_a_refusal_that_names_the_servers_context_becomes_the_budget() -> None:
 def test_a_refusal_that_teaches_nothing_forces_the_answer(context: int | None) -> None:
     refused = Refused("", context_tokens=context, prompt_tokens=300)
     trajectory, events = play(Agent(shots=0), [refused] * (2 if context else 1) + ["Anna}"])
-    assert asked(events)[-1].forced
+    assert requests(events)[-1].forced
     assert (trajectory.ending, trajectory.answer) == ("forced-context", "Anna")
 
 
 def test_a_refused_forced_answer_drops_the_last_observations_passages_one_by_one() -> None:
     refused = Refused("too long")
     trajectory, events = play(Agent(shots=0), [SEARCH, refused, refused, refused, "Anna}"])
-    shown = [event.prompt.continuation.count("result ") for event in asked(events)]
+    shown = [event.prompt.continuation.count("result ") for event in requests(events)]
     assert shown == [0, 2, 2, 1, 0]
     step = trajectory.steps[0]
     assert (step.passages, step.dropped_passages, trajectory.refusals) == ((), 2, 3)
-    assert turns_of(trajectory)[2].text == asked(events)[-1].prompt.turns[1].text + Agent.force
+    assert turns_of(trajectory)[2].text == requests(events)[-1].prompt.turns[1].text + Agent.force
 
 
 def test_a_question_that_the_server_has_no_room_for_is_a_fault() -> None:

@@ -61,8 +61,8 @@ def replay(question: Question, turn: str) -> Trajectory:
 
 def squad_normal(text: str) -> str:
     """The SQuAD v1.1 definition, transcribed."""
-    kept = "".join(char for char in text.lower() if char not in string.punctuation)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", kept).split())
+    bare = "".join(char for char in text.lower() if char not in string.punctuation)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", bare).split())
 
 
 def test_exact_match_over_all_904_equals_an_independent_computation(

@@ -43,33 +43,33 @@ ROW = {"question": "Who?", "golden_answers": ["Anna"], "prediction": "Anne", "ve
 def test_the_figures_are_those_of_cohens_example() -> None:
     """Twenty and fifteen agreed of fifty, 5 and 10 not: agreement 0.7, kappa 0.4."""
     audited = audit(labels(20, 5, 10, 15), exact_match)
-    found = audited.counts
-    assert found.agreement.mean == 0.7
-    assert found.sensitivity.mean == 0.8
-    assert found.specificity.mean == 0.6
-    assert found.specificity.interval == wilson(15, 25)
-    assert found.kappa is not None
-    assert found.kappa[0] == pytest.approx(0.4)
-    assert found.kappa[1] == pytest.approx((0.146, 0.654), abs=0.001)
+    result = audited.counts
+    assert result.agreement.mean == 0.7
+    assert result.sensitivity.mean == 0.8
+    assert result.specificity.mean == 0.6
+    assert result.specificity.interval == wilson(15, 25)
+    assert result.kappa is not None
+    assert result.kappa[0] == pytest.approx(0.4)
+    assert result.kappa[1] == pytest.approx((0.146, 0.654), abs=0.001)
     assert len(audited.differing) == 15
 
 
 def test_without_wrong_answers_there_is_no_specificity_and_no_kappa() -> None:
-    found = audit(labels(3, 0, 0, 0), exact_match).counts
-    assert (found.agreement.mean, found.specificity.mean, found.kappa) == (1.0, None, None)
+    result = audit(labels(3, 0, 0, 0), exact_match).counts
+    assert (result.agreement.mean, result.specificity.mean, result.kappa) == (1.0, None, None)
 
 
 def test_perfect_agreement_on_a_few_answers_leaves_kappa_open() -> None:
     """Wilson's lower limit of 5 of 5 is 0.566, chance agrees on 0.52: 0.046 / 0.48."""
-    found = audit(labels(3, 0, 0, 2), exact_match).counts.kappa
-    assert found is not None
-    assert found[0] == 1.0
-    assert found[1] == pytest.approx((0.095, 1.0), abs=0.001)
+    result = audit(labels(3, 0, 0, 2), exact_match).counts.kappa
+    assert result is not None
+    assert result[0] == 1.0
+    assert result[1] == pytest.approx((0.095, 1.0), abs=0.001)
 
 
 def test_half_a_score_calls_an_answer_right() -> None:
-    found = audit([Label("q", ("New York",), "New Orleans", True)], lambda *_: 0.5)
-    assert found.verdicts == (True,)
+    result = audit([Label("q", ("New York",), "New Orleans", True)], lambda *_: 0.5)
+    assert result.verdicts == (True,)
 
 
 def test_the_command_prints_each_scorer_and_where_it_differs(cli: Cli) -> None:
@@ -85,10 +85,10 @@ def test_scorers_and_labels_are_tested_in_pairs(cli: Cli) -> None:
     rows = [{**ROW, "prediction": "Anna"}] * 2 + [{**ROW, "prediction": "Anna of B"}] * 6
     done = cli(write(*rows), "--scorers", "em,cover_em", "--limit", "0", "--format", "markdown")
     lines = [line.replace("*", "") for line in done.out.splitlines() if " − " in line]
-    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    heads = [cells[0] for cells in found]
+    result = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    heads = [cells[0] for cells in result]
     assert heads == ["em − cover_em", "em − labels", "cover_em − labels"]
-    assert [cells[2:] for cells in found] == [
+    assert [cells[2:] for cells in result] == [
         ["0", "6", "0.031", "0.094"],
         ["0", "6", "0.031", "0.094"],
         ["0", "0", "1.000", "1.000"],
@@ -105,15 +105,15 @@ def test_the_figures_can_be_had_as_data(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "problem"),
     [
         ({"question": "Who?"}, "labels.jsonl:2: a label has question, golden_answers"),
         ({**ROW, "verdict": "yes"}, "$.verdict"),
         ({**ROW, "golden_answers": []}, "golden_answers is empty"),
     ],
 )
-def test_a_bad_label_is_named_by_its_line(cli: Cli, row: object, said: str) -> None:
-    refused(cli(write(ROW, row)), said)
+def test_a_bad_label_is_named_by_its_line(cli: Cli, row: object, problem: str) -> None:
+    refused(cli(write(ROW, row)), problem)
 
 
 def test_a_missing_file_and_an_unknown_scorer_are_refused(cli: Cli) -> None:
@@ -124,8 +124,9 @@ def test_a_missing_file_and_an_unknown_scorer_are_refused(cli: Cli) -> None:
 @pytest.mark.real_data
 @needs_shared_data
 def test_exact_match_agrees_with_gpt_4o_on_the_published_agents_as_logged() -> None:
-    found = read_labels(SHARED_DATA / "judge" / "labelled.jsonl")
+    result = read_labels(SHARED_DATA / "judge" / "labelled.jsonl")
     scorers = load_scorers(["em", "cover_em"])
-    figures = {name: audit(found, scorer).counts for name, scorer in scorers.items()}
-    assert [round(100 * (each.agreement.mean or 0), 1) for each in figures.values()] == [86.7, 89.9]
-    assert [round((each.kappa or (0,))[0], 2) for each in figures.values()] == [0.72, 0.78]
+    figures = {name: audit(result, scorer).counts for name, scorer in scorers.items()}
+    agreement = [counts.agreement.mean or 0 for counts in figures.values()]
+    assert [round(100 * mean, 1) for mean in agreement] == [86.7, 89.9]
+    assert [round((counts.kappa or (0,))[0], 2) for counts in figures.values()] == [0.72, 0.78]

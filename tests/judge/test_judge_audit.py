@@ -93,7 +93,7 @@ def test_kept_verdicts_of_another_prompt_are_no_replay(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "problem"),
     [
         (("--save", "a.json"), "--save 'a.json' is of a judge"),
         (("--verdicts", "a.jsonl"), "--verdicts 'a.jsonl' is of a judge"),
@@ -102,9 +102,9 @@ def test_kept_verdicts_of_another_prompt_are_no_replay(cli: Cli) -> None:
     ],
 )
 def test_options_without_a_judge_or_a_place_are_refused(
-    cli: Cli, options: tuple[str, ...], said: str
+    cli: Cli, options: tuple[str, ...], problem: str
 ) -> None:
-    refused(cli(*options), said)
+    refused(cli(*options), problem)
 
 
 def test_a_file_that_is_no_audit_is_refused(cli: Cli) -> None:

@@ -23,9 +23,9 @@ def share(right: int, n: int) -> Estimate:
 
 def test_the_estimate_is_rogan_and_gladens() -> None:
     """50 % called right, sensitivity 0.9, specificity 0.8: (0.5 + 0.8 - 1) / (0.9 + 0.8 - 1)."""
-    found = corrected(share(50, 100), (90, 100), (80, 100))
-    assert found.mean == pytest.approx(0.3 / 0.7)
-    assert (found.n, found.planned) == (100, 100)
+    share_ = corrected(share(50, 100), (90, 100), (80, 100))
+    assert share_.mean == pytest.approx(0.3 / 0.7)
+    assert (share_.n, share_.planned) == (100, 100)
 
 
 def test_the_interval_is_lang_and_reiczigels() -> None:
@@ -37,8 +37,8 @@ def test_the_interval_is_lang_and_reiczigels() -> None:
     0.686275^2 is 0.00659103, its root 0.0811852. The shift is 2 * 3.84146 * (0.428571 * 0.000943208
     - 0.571429 * 0.00160306) = -0.00393234. So -0.0039 + 0.4286 -+ 0.1591: 0.2655 to 0.5838.
     """
-    found = corrected(share(50, 100), (90, 100), (80, 100))
-    assert (found.low, found.high) == (
+    share_ = corrected(share(50, 100), (90, 100), (80, 100))
+    assert (share_.low, share_.high) == (
         pytest.approx(0.2655, abs=2e-4),
         pytest.approx(0.5838, abs=2e-4),
     )
@@ -46,10 +46,10 @@ def test_the_interval_is_lang_and_reiczigels() -> None:
 
 def test_a_perfect_judge_changes_next_to_nothing_and_limits_stay_in_range() -> None:
     plain = share(30, 100)
-    found = corrected(plain, (10_000, 10_000), (10_000, 10_000))
-    assert found.mean == pytest.approx(0.3)
-    assert found.low == pytest.approx(plain.low, abs=0.002)
-    assert found.high == pytest.approx(plain.high, abs=0.002)
+    share_ = corrected(plain, (10_000, 10_000), (10_000, 10_000))
+    assert share_.mean == pytest.approx(0.3)
+    assert share_.low == pytest.approx(plain.low, abs=0.002)
+    assert share_.high == pytest.approx(plain.high, abs=0.002)
     none = corrected(share(2, 100), (90, 100), (80, 100))
     assert (none.mean, none.low) == (0.0, 0.0)
     every = corrected(share(99, 100), (90, 100), (80, 100))
@@ -60,9 +60,9 @@ def test_a_perfect_judge_changes_next_to_nothing_and_limits_stay_in_range() -> N
 def test_a_share_without_answers_is_wrong_whatever_the_judge() -> None:
     """Half answered, half of that right: 0.25, with 0.5 * 0.1 from either side in quadrature."""
     half = Estimate(0.5, 0.4, 0.6, 100, 100)
-    found = scaled(half, half)
-    assert found.mean == 0.25
-    assert (found.low, found.high) == (
+    share_ = scaled(half, half)
+    assert share_.mean == 0.25
+    assert (share_.low, share_.high) == (
         pytest.approx(0.1793, abs=1e-4),
         pytest.approx(0.3207, abs=1e-4),
     )
@@ -104,8 +104,8 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(
     for _ in range(draws):
         right = hits(true, 150)
         judged = share(hits(se, right) + hits(1 - sp, 150 - right), 150)
-        found = corrected(judged, (hits(se, audited), audited), (hits(sp, audited), audited))
-        covered += (found.low or 0) <= true <= (found.high or 0)
+        share_ = corrected(judged, (hits(se, audited), audited), (hits(sp, audited), audited))
+        covered += (share_.low or 0) <= true <= (share_.high or 0)
     assert 0.93 <= covered / draws <= 0.985
 
 
@@ -135,7 +135,7 @@ def audit(both_right: int, missed: int, wrongly: int, both_wrong: int) -> Audit:
     kinds = [(both_right, True, True), (missed, True, False)]
     kinds += [(wrongly, False, True), (both_wrong, False, False)]
     labels = [Label("q", ("x",), "x", right) for n, right, _ in kinds for _ in range(n)]
-    return Audit(tuple(labels), tuple(said for n, _, said in kinds for _ in range(n)))
+    return Audit(tuple(labels), tuple(problem for n, _, problem in kinds for _ in range(n)))
 
 
 def test_an_audit_stands_under_the_tables_and_corrects_the_means(cli: Cli) -> None:
@@ -157,15 +157,17 @@ def test_corrected_means_are_data_too_and_on_the_page(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "said"),
+    ("file", "problem"),
     [
         ("other.json", "the audit is of another judge than that of agent: it differs in engine"),
         ("chance.json", "no better than chance"),
         ("none.json", "there is no audit 'none.json'"),
     ],
 )
-def test_an_audit_that_says_nothing_of_the_judge_is_refused(cli: Cli, file: str, said: str) -> None:
-    refused(cli("report", "run", "--judge-audit", file), said)
+def test_an_audit_that_says_nothing_of_the_judge_is_refused(
+    cli: Cli, file: str, problem: str
+) -> None:
+    refused(cli("report", "run", "--judge-audit", file), problem)
 
 
 def test_an_audit_needs_a_judged_run(cli: Cli) -> None:

@@ -47,8 +47,8 @@ def lenient(body: Body) -> str:
 
 def scores() -> dict[str, tuple[float | None, str]]:
     """The judge's scores by question."""
-    found = load_run(Path("run")).scores["judge"]
-    return {key[1]: (score.value, score.reason) for key, score in found.items()}
+    scores = load_run(Path("run")).scores["judge"]
+    return {key[1]: (score.value, score.reason) for key, score in scores.items()}
 
 
 def test_a_judges_scores_stand_beside_the_others(cli: Cli) -> None:
@@ -73,9 +73,9 @@ def test_a_judges_scores_stand_beside_the_others(cli: Cli) -> None:
 def test_the_question_is_always_shown_and_no_answer_is_never_asked_about(cli: Cli) -> None:
     with MockServer(exact) as server:
         cli(*SCORE, server.url)
-    asked = [asked_about(body) for body in server.generations()]
-    assert ("Who is number 3?", ["Anna"], "Bert") in asked
-    assert len(asked) == 5
+    requests = [asked_about(body) for body in server.generations()]
+    assert ("Who is number 3?", ["Anna"], "Bert") in requests
+    assert len(requests) == 5
 
 
 def test_run_json_and_the_verdicts_say_who_judged_and_hold_no_key(cli: Cli) -> None:
@@ -85,7 +85,8 @@ def test_run_json_and_the_verdicts_say_who_judged_and_hold_no_key(cli: Cli) -> N
     with MockServer(lambda body: f"sk-very-secret\n{exact(body)}") as server:
         done = cli(*SCORE, server.url, "--judge-key-file", "key", "--judge-votes", "3")
     assert done.code == 0, done.err
-    assert any(each.get("Authorization") == "Bearer sk-very-secret" for each in server.headers)
+    keys = [headers.get("Authorization") for headers in server.headers]
+    assert "Bearer sk-very-secret" in keys
     judge = load_run(Path("run")).info.judge
     assert judge is not None
     assert (judge.engine.model, judge.prompt, judge.votes) == ("mock", "brief", 3)
@@ -125,9 +126,9 @@ def test_another_judge_is_asked_anew_and_the_first_one_is_not_forgotten(cli: Cli
         done = cli("score", "run", "--judge", "strict", "--judge-base-url", second.url)
         assert done.code == 0, done.err
         assert scores()["q2"] == (0.0, "")
-        asked = len(first.generations())
+        requests = len(first.generations())
         cli(*SCORE, first.url)
-        assert len(first.generations()) == asked
+        assert len(first.generations()) == requests
     assert scores()["q2"] == (1.0, "")
 
 
@@ -174,7 +175,7 @@ def test_answers_recorded_after_the_judging_are_said_to_be_unjudged(cli: Cli) ->
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "problem"),
     [
         (("--judge-votes", "3"), "--judge-votes need --judge MODEL"),
         (("--judge", "m", "--judge-key-file", "k"), "give --judge-base-url too"),
@@ -189,9 +190,9 @@ def test_answers_recorded_after_the_judging_are_said_to_be_unjudged(cli: Cli) ->
     ],
 )
 def test_a_judge_that_cannot_be_had_is_refused(
-    cli: Cli, options: tuple[str, ...], said: str
+    cli: Cli, options: tuple[str, ...], problem: str
 ) -> None:
-    refused(cli("score", "run", *options), said)
+    refused(cli("score", "run", *options), problem)
 
 
 def test_no_vote_is_refused(cli: Cli) -> None:
@@ -232,15 +233,15 @@ def test_what_was_judged_before_a_stop_is_not_asked_again(
         assert "Traceback" not in errors
         if stop == signal.SIGINT:
             assert process.returncode == 130
-        kept = verdicts.read_bytes().count(b"\n") - 1
-        asked = len(server.generations())
+        stored = verdicts.read_bytes().count(b"\n") - 1
+        requests = len(server.generations())
         done = cli("score", "many", "--judge", "mock", "--judge-base-url", server.url)
         assert done.code == 0, done.err
-        again = len(server.generations()) - asked
+        again = len(server.generations()) - requests
     lines = [json.loads(line) for line in verdicts.read_text().splitlines()]
     keys = [line["key"] for line in lines if "key" in line]
     assert len(keys) == len(set(keys)) == 60
-    assert again == 60 - kept
+    assert again == 60 - stored
     assert all(score.value == 0.0 for score in load_run(Path("many")).scores["judge"].values())
 
 

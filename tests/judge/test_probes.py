@@ -22,9 +22,9 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """Probes; of labels.jsonl's eight answers every other one is wrong."""
     monkeypatch.chdir(tmp_path)
     rows = [
-        {"question": "Where?", "golden_answers": [town], "prediction": said, "verdict": right}
+        {"question": "Where?", "golden_answers": [town], "prediction": prediction, "verdict": right}
         for town in TOWNS
-        for said, right in ((town, True), ("Bern", False))
+        for prediction, right in ((town, True), ("Bern", False))
     ]
     Path("labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return caller(monkeypatch, capsys, "judge", "probe", "labels.jsonl")
@@ -41,12 +41,12 @@ def table(cli: Cli, server: MockServer, *more: str) -> dict[str, list[str]]:
 
 def test_a_judge_that_reads_answers_alone_is_not_misled(cli: Cli) -> None:
     with MockServer(exact) as server:
-        found = table(cli, server)
+        cells = table(cli, server)
     for name in INJECTIONS:
-        assert found[f"{name}:before"] == ["0.0", "4", "4"]
-        assert found[f"{name}:wrong to right"] == ["0.0", "4", "4"]
-    assert found["right gold last:changed"] == ["0.0", "8", "8"]
-    assert found["right gold last:before"] == ["0.5", "8", "8"]
+        assert cells[f"{name}:before"] == ["0.0", "4", "4"]
+        assert cells[f"{name}:wrong to right"] == ["0.0", "4", "4"]
+    assert cells["right gold last:changed"] == ["0.0", "8", "8"]
+    assert cells["right gold last:before"] == ["0.5", "8", "8"]
 
 
 def test_a_judge_that_believes_an_answer_and_reads_the_first_gold_is_found_out(cli: Cli) -> None:
@@ -56,10 +56,10 @@ def test_a_judge_that_believes_an_answer_and_reads_the_first_gold_is_found_out(c
         return f"Verdict: {'correct' if right else 'incorrect'}"
 
     with MockServer(gullible) as server:
-        found = table(cli, server)
-    assert found["verdict line:wrong to right"] == ["1.0", "4", "4"]
-    assert found["threat:wrong to right"] == ["0.0", "4", "4"]
-    assert found["right gold last:changed"] == ["0.5", "8", "8"]
+        cells = table(cli, server)
+    assert cells["verdict line:wrong to right"] == ["1.0", "4", "4"]
+    assert cells["threat:wrong to right"] == ["0.0", "4", "4"]
+    assert cells["right gold last:changed"] == ["0.5", "8", "8"]
 
 
 def test_what_has_no_verdict_is_left_out_and_said(cli: Cli) -> None:
@@ -101,4 +101,4 @@ def test_golds_are_reversed_and_padded_with_golds_that_are_not_the_answer() -> N
     assert turned.changed.golds == ("Ann", "Anna")
     assert among[0].plain.golds == ("Anna", "Ann", "Cleo", "Dora")
     assert among[0].changed.golds == ("Cleo", "Dora", "Anna", "Ann")
-    assert all(each.plain.answer == each.changed.answer for each in among)
+    assert all(probe.plain.answer == probe.changed.answer for probe in among)

@@ -31,18 +31,18 @@ def verdicts(
 ) -> list[Verdict]:
     """What is said of cases, whether asked now or kept."""
     plan = JudgeConfig(model="m", engine="openai", base_url="http://127.0.0.1:1", votes=votes)
-    judge, kept = Judge(plan, engine), VerdictCache(file)
+    judge, cache = Judge(plan, engine), VerdictCache(file)
 
     async def work() -> list[Verdict]:
-        spec = await judge.settle(kept, cases)
-        await judge.judge(spec, kept, cases, lambda _: None)
-        found = [kept.get(spec, case) for case in cases]
-        return [verdict for verdict in found if verdict]
+        spec = await judge.settle(cache, cases)
+        await judge.judge(spec, cache, cases, lambda _: None)
+        stored = [cache.get(spec, case) for case in cases]
+        return [verdict for verdict in stored if verdict]
 
     try:
         return asyncio.run(work())
     finally:
-        kept.close()
+        cache.close()
 
 
 def prompt_with_adapter(model: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -77,28 +77,28 @@ def test_the_majority_of_the_readable_votes_decides(
 
 
 def test_one_vote_is_greedy_and_several_are_sampled_each_by_a_seed_of_its_own() -> None:
-    asked: list[Sampling] = []
+    samplings: list[Sampling] = []
 
     def reply(_: Generate, sampling: Sampling) -> str:
-        asked.append(sampling)
+        samplings.append(sampling)
         return CORRECT
 
     verdicts(ScriptedEngine(reply))
-    assert [each.temperature for each in asked] == [0.0]
-    asked.clear()
+    assert [sampling.temperature for sampling in samplings] == [0.0]
+    samplings.clear()
     verdicts(ScriptedEngine(reply), votes=3)
-    first = list(asked)
-    assert [each.temperature for each in first] == [0.7] * 3
-    assert len({each.seed for each in first}) == 3
-    asked.clear()
+    first = list(samplings)
+    assert [sampling.temperature for sampling in first] == [0.7] * 3
+    assert len({sampling.seed for sampling in first}) == 3
+    samplings.clear()
     verdicts(ScriptedEngine(reply), votes=3)
-    assert asked == first
+    assert samplings == first
 
 
 def test_a_verdict_keeps_all_replies(tmp_path: Path) -> None:
-    (found,) = verdicts(ScriptedEngine([CORRECT, "Hm.", INCORRECT]), votes=3)
-    assert found.replies == (CORRECT, "Hm.", INCORRECT)
-    assert (found.right, found.faulted) == (None, False)
+    (verdict,) = verdicts(ScriptedEngine([CORRECT, "Hm.", INCORRECT]), votes=3)
+    assert verdict.replies == (CORRECT, "Hm.", INCORRECT)
+    assert (verdict.right, verdict.faulted) == (None, False)
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,8 @@ def test_a_verdict_keeps_all_replies(tmp_path: Path) -> None:
 def test_a_reply_without_a_verdict_is_none_and_says_what_it_ended_with(
     reply: str | Completion, reason: str
 ) -> None:
-    (found,) = verdicts(ScriptedEngine(lambda *_: reply))
-    assert (found.right, found.reason) == (None, reason)
+    (verdict,) = verdicts(ScriptedEngine(lambda *_: reply))
+    assert (verdict.right, verdict.reason) == (None, reason)
 
 
 def failing(*numbers: int) -> Reply:
@@ -130,9 +130,9 @@ def failing(*numbers: int) -> Reply:
 
 def test_a_fault_is_none_even_among_votes_and_is_asked_again(tmp_path: Path) -> None:
     file = tmp_path / "verdicts.jsonl"
-    (found,) = verdicts(ScriptedEngine(failing(1)), votes=3, file=file)
-    assert (found.right, found.faulted) == (None, True)
-    assert found.reason == "judge's engine: http-500: out of order"
+    (verdict,) = verdicts(ScriptedEngine(failing(1)), votes=3, file=file)
+    assert (verdict.right, verdict.faulted) == (None, True)
+    assert verdict.reason == "judge's engine: http-500: out of order"
     engine = ScriptedEngine([CORRECT] * 3)
     assert verdicts(engine, votes=3, file=file)[0].right is True
     assert len(engine.requests) == 3
@@ -142,11 +142,11 @@ def test_the_same_content_is_asked_once_and_never_again(tmp_path: Path) -> None:
     file = tmp_path / "verdicts.jsonl"
     other = Case("Who?", ("Anna",), "Bert")
     engine = ScriptedEngine([CORRECT, "Hm."])
-    found = verdicts(engine, [CASE, other, CASE], file=file)
-    assert [each.right for each in found] == [True, None, True]
+    first = verdicts(engine, [CASE, other, CASE], file=file)
+    assert [verdict.right for verdict in first] == [True, None, True]
     assert len(engine.requests) == 2
     again = ScriptedEngine([])
-    assert verdicts(again, [other, CASE], file=file) == [found[1], found[0]]
+    assert verdicts(again, [other, CASE], file=file) == [first[1], first[0]]
     assert not again.requests
 
 
@@ -164,7 +164,8 @@ def test_a_line_that_a_kill_has_torn_is_judged_again(tmp_path: Path) -> None:
     whole = file.read_bytes()
     file.write_bytes(whole[:-9])
     engine = ScriptedEngine([INCORRECT])
-    assert [each.right for each in verdicts(engine, [CASE, other], file=file)] == [True, False]
+    again = verdicts(engine, [CASE, other], file=file)
+    assert [verdict.right for verdict in again] == [True, False]
     assert len(engine.requests) == 1
     assert file.read_bytes() == whole
 
@@ -178,10 +179,10 @@ def test_a_damaged_or_foreign_file_is_refused_and_named(tmp_path: Path) -> None:
 
 
 def test_two_judges_do_not_write_one_file(tmp_path: Path) -> None:
-    kept = VerdictCache(tmp_path / "verdicts.jsonl")
+    cache = VerdictCache(tmp_path / "verdicts.jsonl")
     with pytest.raises(UserError, match="being written by another process"):
         VerdictCache(tmp_path / "verdicts.jsonl")
-    kept.close()
+    cache.close()
 
 
 def test_a_prompts_adapter_is_put_on_the_embedded_model_that_it_is_for_and_on_no_other(
@@ -189,26 +190,26 @@ def test_a_prompts_adapter_is_put_on_the_embedded_model_that_it_is_for_and_on_no
 ) -> None:
     adapter = prompt_with_adapter(models.DEFAULT, tmp_path, monkeypatch)
 
-    def asked(model: str, engine: str) -> str:
+    def adapter_sha256(model: str, engine: str) -> str:
         plan = JudgeConfig(model=model, engine=engine, base_url="http://127.0.0.1:1")
         return Judge(plan).identity.adapter_sha256
 
-    first = asked(models.DEFAULT, "embedded")
+    first = adapter_sha256(models.DEFAULT, "embedded")
     assert first == sha256(b"GGUF one").hexdigest()
-    assert asked("another", "embedded") == asked(models.DEFAULT, "openai") == ""
+    assert adapter_sha256("another", "embedded") == adapter_sha256(models.DEFAULT, "openai") == ""
     adapter.write_bytes(b"GGUF two")
-    assert asked(models.DEFAULT, "embedded") not in ("", first)
+    assert adapter_sha256(models.DEFAULT, "embedded") not in ("", first)
 
 
 def test_the_adapter_reaches_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     adapter = prompt_with_adapter("small", tmp_path, monkeypatch)
-    given: list[EngineConfig] = []
+    configs: list[EngineConfig] = []
 
-    def made(options: EngineConfig) -> ScriptedEngine:
-        given.append(options)
+    def open_scripted(options: EngineConfig) -> ScriptedEngine:
+        configs.append(options)
         return ScriptedEngine([])
 
-    monkeypatch.setattr(asking, "open_engine", lambda _, options: made(options))
+    monkeypatch.setattr(asking, "open_engine", lambda _, options: open_scripted(options))
     Judge(JudgeConfig(model="small", engine="embedded"))
     Judge(JudgeConfig(model="other", engine="embedded"))
-    assert [options.adapter for options in given] == [str(adapter), ""]
+    assert [options.adapter for options in configs] == [str(adapter), ""]

@@ -54,8 +54,8 @@ def test_a_server_that_goes_down_in_the_middle_of_a_run(cli: Cli, goes: str) -> 
     assert len(run.records) == QUESTIONS
     assert all(record.trajectory for record in run.records)
     assert run.info.spec.engine.protocol == "chat"
-    asked = {town_of(body) for body in back.generations()}
-    assert not asked & {int(record.question.id[1:]) for record in before}
+    towns = {town_of(body) for body in back.generations()}
+    assert not towns & {int(record.question.id[1:]) for record in before}
 
 
 def test_a_search_server_that_goes_down_in_the_middle_of_a_run(cli: Cli, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ BEFORE = Environment("2026-01-01", "http://a.example:1", 1, "abc", {"numpy": "2.
 
 
 def test_a_session_knows_its_packages() -> None:
-    found = current_session("", 8)
-    assert found.versions.keys() >= {"python", "autocoa-bench", "msgspec"}
-    assert found.concurrency == 8
+    session = current_session("", 8)
+    assert session.versions.keys() >= {"python", "autocoa-bench", "msgspec"}
+    assert session.concurrency == 8
 
 
 def test_equal_sessions_have_no_changes() -> None:

@@ -38,26 +38,26 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(tmp_path / "cache"))
     node = {"num_cpus": 1, "object_store_memory": 80_000_000}
-    made = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, **node})
-    made.second = made.add_node(**node)
-    monkeypatch.setenv("RAY_ADDRESS", made.address)
-    yield made
+    nodes = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, **node})
+    nodes.second = nodes.add_node(**node)
+    monkeypatch.setenv("RAY_ADDRESS", nodes.address)
+    yield nodes
     ray.shutdown()
-    made.shutdown()
+    nodes.shutdown()
 
 
 def records(run: str) -> dict[str, Any]:
     """What was recorded, by question, without what a clock says."""
-    found = {}
+    by_question = {}
     for record in load_run(Path(run)).records:
         plain = msgspec.to_builtins(record)
         plain.pop("seconds")
         for step in plain["trajectory"]["steps"]:
             step.pop("generate_seconds", None)
             step.pop("search_seconds", None)
-        found[record.question.id] = plain
-    assert len(found) == QUESTIONS
-    return found
+        by_question[record.question.id] = plain
+    assert len(by_question) == QUESTIONS
+    return by_question
 
 
 @pytest.mark.slow

@@ -55,7 +55,7 @@ def recorded(path: Path, *texts: str, ask: Generate = ASK) -> None:
     asyncio.run(record())
 
 
-def told(path: Path, *asks: Generate) -> list[str]:
+def replies(path: Path, *asks: Generate) -> list[str]:
     """What a replay says to requests in order."""
 
     async def replay() -> list[str]:
@@ -132,13 +132,13 @@ def test_an_episode_that_a_server_had_shortened_is_shortened_again(
 
 def test_a_request_that_was_made_twice_is_told_both_replies_in_turn(tmp_path: Path) -> None:
     recorded(tmp_path / "tape", "one", "two")
-    assert told(tmp_path / "tape", ASK, ASK, ASK) == ["one", "two", "two"]
+    assert replies(tmp_path / "tape", ASK, ASK, ASK) == ["one", "two", "two"]
 
 
 def test_a_request_that_was_never_made_is_a_fault(tmp_path: Path) -> None:
     recorded(tmp_path / "tape", "one")
     with pytest.raises(EngineFault, match="no completion for this request") as caught:
-        told(tmp_path / "tape", replace(ASK, max_tokens=9))
+        replies(tmp_path / "tape", replace(ASK, max_tokens=9))
     assert caught.value.kind == "not-recorded"
 
 
@@ -146,9 +146,9 @@ def test_recording_goes_on_where_a_kill_tore_a_line(tmp_path: Path) -> None:
     recorded(tmp_path / "tape", "one")
     with (tmp_path / "tape").open("ab") as file:
         file.write(b'{"key":"torn')
-    assert told(tmp_path / "tape", ASK) == ["one"]
+    assert replies(tmp_path / "tape", ASK) == ["one"]
     recorded(tmp_path / "tape", "two")
-    assert told(tmp_path / "tape", ASK, ASK) == ["one", "two"]
+    assert replies(tmp_path / "tape", ASK, ASK) == ["one", "two"]
 
 
 def test_a_cassette_of_another_run_says_so(tmp_path: Path) -> None:

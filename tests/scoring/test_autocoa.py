@@ -80,13 +80,13 @@ def test_a_box_over_two_lines_is_none_to_the_evaluation() -> None:
 
 
 def test_a_box_before_the_last_search_is_none_to_the_evaluation() -> None:
-    found = Step("search", "\\boxed{Rome} <begin_search> q </end_search>", "q")
-    assert scores("Paris", found, answer("</think> \\boxed{Paris}")) == [1.0, 1.0, 1.0]
+    search = Step("search", "\\boxed{Rome} <begin_search> q </end_search>", "q")
+    assert scores("Paris", search, answer("</think> \\boxed{Paris}")) == [1.0, 1.0, 1.0]
 
 
 def test_a_search_after_the_reasoning_costs_the_reward() -> None:
-    found = Step("search", "<begin_search> q </end_search>", "q")
-    assert scores("Paris", found, answer("\\boxed{Paris}")) == [0.0, 1.0, 1.0]
+    search = Step("search", "<begin_search> q </end_search>", "q")
+    assert scores("Paris", search, answer("\\boxed{Paris}")) == [0.0, 1.0, 1.0]
 
 
 def test_a_forced_answer_counts_as_boxed() -> None:
@@ -99,8 +99,8 @@ def test_an_answer_in_other_tags_counts_as_boxed() -> None:
 
 def test_no_answer_is_worth_nothing_to_either() -> None:
     trajectory = Trajectory("agent", (), "", (answer("\\boxed{}", forced=True),), None, "answered")
-    found = score_record(Record(Question("1", "?", ("Paris",)), 0, trajectory), BOTH)
-    assert [score.value for score in found.values()] == [0.0, 0.0, 0.0]
+    search = score_record(Record(Question("1", "?", ("Paris",)), 0, trajectory), BOTH)
+    assert [score.value for score in search.values()] == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_without_box_and_reasoning_the_reward_finds_no_answer(response: str) -> 
 
 def defined_words(text: str) -> list[str]:
     """The reward's normalisation, step by step."""
-    text = "".join(each for each in text.lower() if each not in set(string.punctuation))
+    text = "".join(char for char in text.lower() if char not in set(string.punctuation))
     text = re.sub(r"\b(a|an|the)\b", " ", text)
     text = re.sub("[「」『』]", "", text)
     words = "zero one two three four five six seven eight nine"

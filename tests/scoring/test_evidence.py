@@ -24,15 +24,15 @@ BARE = Question("q", "Where was the director of Dawn born?", ("Oslo",))
 
 def episode(*shown: Sequence[Passage]) -> Trajectory:
     """An episode that searched and was shown these passages, then answered."""
-    steps = [Step("search", "s", "query", passages=tuple(each)) for each in shown]
+    steps = [Step("search", "s", "query", passages=tuple(passages)) for passages in shown]
     steps += [Step("malformed", "?", passages=(FILM, LEE)), Step("answer", "a", "a")]
     return Trajectory("agent", (), "", tuple(steps), "a", "answered")
 
 
 def test_each_gold_passage_has_the_action_that_first_showed_it() -> None:
-    found = trace(CHAIN, episode([NOISE], [FILM, NOISE], [FILM], [LEE]))
-    assert found.passages == (("p1", 2), ("p2", 4))
-    assert found.answer == 4
+    evidence = trace(CHAIN, episode([NOISE], [FILM, NOISE], [FILM], [LEE]))
+    assert evidence.passages == (("p1", 2), ("p2", 4))
+    assert evidence.answer == 4
 
 
 def test_a_gold_passage_of_two_hops_counts_once() -> None:
@@ -45,8 +45,8 @@ PAGES = Question("q", "Where ...?", ("Oslo",), gold_titles=("The Dawn!", "Ann Le
 
 def test_gold_pages_are_told_by_their_titles_where_there_is_no_chain() -> None:
     again = Passage("p8", "Dawn", "Another passage of the same page.")
-    found = trace(PAGES, episode([NOISE], [again], [FILM], [LEE]))
-    assert found.passages == (("The Dawn!", 2), ("Ann Lee", 4))
+    evidence = trace(PAGES, episode([NOISE], [again], [FILM], [LEE]))
+    assert evidence.passages == (("The Dawn!", 2), ("Ann Lee", 4))
 
 
 def test_a_chain_counts_before_titles() -> None:
@@ -67,8 +67,8 @@ def test_a_wrong_answer_over_gold_pages_has_a_cause() -> None:
 
 
 def test_recall_is_the_share_shown_within_so_many_actions() -> None:
-    found = trace(CHAIN, episode([FILM], [NOISE], [LEE]))
-    assert [found.recall(actions) for actions in (0, 1, 2, 3, None)] == [0, 0.5, 0.5, 1, 1]
+    evidence = trace(CHAIN, episode([FILM], [NOISE], [LEE]))
+    assert [evidence.recall(actions) for actions in (0, 1, 2, 3, None)] == [0, 0.5, 0.5, 1, 1]
 
 
 def test_an_answer_counts_as_shown_in_whole_words_only() -> None:
@@ -83,9 +83,9 @@ def test_an_answer_is_found_in_a_title_and_whatever_its_case_and_articles() -> N
 
 @pytest.mark.parametrize("golds", [("yes",), ("No",), (), ("The",)])
 def test_words_that_say_nothing_in_a_passage_are_not_traced(golds: tuple[str, ...]) -> None:
-    found = trace(Question("q", "Is it?", golds), episode([Passage("p", "yes", "no the")]))
-    assert not found.traced
-    assert cause(found) is None
+    evidence = trace(Question("q", "Is it?", golds), episode([Passage("p", "yes", "no the")]))
+    assert not evidence.traced
+    assert cause(evidence) is None
 
 
 def test_a_chain_that_ends_in_yes_is_traced_by_its_passages() -> None:
