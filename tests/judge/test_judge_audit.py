@@ -52,7 +52,7 @@ def test_a_judge_stands_beside_the_scorers_and_what_it_left_open_is_said(cli: Cl
         done = cli("--scorers", "em", *judge(server))
     assert done.code == 0, done.err
     words = " ".join(done.out.split())
-    assert "judge gave no verdict on 2 of them, which its figures leave out" in words
+    assert "judge gave no verdict on 2 of them, which its numbers leave out" in words
     assert "judge: mock (prompt brief #" in words
     assert "em differs from the label on 2 of 6 answers" in words
     assert "judge differs from the label on 2 of 6 answers" in words
