@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 FILE_FORMATS = ("svg", "pdf", "png")
 COLOURS = ("#0072b2", "#c8500a", "#00805e", "#9b4a8f", "#8a6a00", "#4d4d4d")
 INK, QUIET, RULE, PAPER = "#191c21", "#545c69", "#d9dde3", "#ffffff"
+"""Colours of the runs; then of text, axes, grid and background, as plots.mplstyle has them."""
 
 _MARKERS = "osD^vP"
 _HATCHES = ("", "///", "...", "xxx", "---", "\\\\\\")
@@ -43,33 +44,7 @@ _PANEL = 2.3
 _LINE = 0.13
 """The height of a line of text in inches."""
 
-_STYLE: dict[Any, Any] = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.titlelocation": "left",
-    "text.color": INK,
-    "text.parse_math": False,  # a name is no formula, whatever dollars it contains
-    "axes.edgecolor": QUIET,
-    "axes.labelcolor": QUIET,
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": RULE,
-    "grid.linewidth": 0.5,
-    "hatch.linewidth": 0.5,
-    "lines.linewidth": 1,
-    "lines.markersize": 4,
-    "figure.constrained_layout.w_pad": 0.08,
-    "legend.frameon": False,
-    "legend.columnspacing": 1.2,
-    "legend.handlelength": 1.8,
-    "legend.borderaxespad": 0,
-    "svg.fonttype": "none",
-    "pdf.fonttype": 42,
-}
+_STYLE = Path(__file__).with_name("plots.mplstyle")
 
 
 class Mark(NamedTuple):
@@ -101,9 +76,9 @@ def write_plots(report: Report, runs: Sequence[Run], folder: Path) -> list[Path]
     Returns the files; the same report gives the same bytes. Raises UserError if the report has
     nothing to draw or the folder cannot be written.
     """
-    known = make_catalogue(runs)
-    listed = make_entries(runs, known)
-    names, titles = [entry.name for entry in listed], task_titles(listed, known)
+    catalogue = make_catalogue(runs)
+    entries = make_entries(runs, catalogue)
+    names, titles = [entry.name for entry in entries], task_titles(entries, catalogue)
     to_draw = [plot for table in report.tables for plot in plots(table, names, titles)]
     if not to_draw:
         tables = ", ".join(table.name for table in report.tables)
@@ -144,10 +119,10 @@ def _write(plot: Plot, folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _style(salt: str) -> Iterator[None]:
-    from matplotlib import rc_context
+    from matplotlib import style
 
-    # Names may need glyphs that matplotlib's font lacks; SVG leaves the choice to the reader's.
-    with rc_context({**_STYLE, "svg.hashsalt": salt}), warnings.catch_warnings():
+    with style.context([_STYLE, {"svg.hashsalt": salt}]), warnings.catch_warnings():
+        # Names may need glyphs that matplotlib's font lacks; in SVG the reader's font has them.
         warnings.filterwarnings("ignore", message="Glyph")
         yield
 
