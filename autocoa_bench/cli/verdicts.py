@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from autocoa_bench.cli.config_options import options_from
 from autocoa_bench.cli.output import count_table, stdout
+from autocoa_bench.judge.synthesis.config import VerdictDataConfig
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,27 +20,17 @@ app = typer.Typer(help="Make labelled answers, right and wrong, to train a judge
 
 
 @app.command()
+@options_from(VerdictDataConfig)
 def verdicts(
     out: Annotated[Path, typer.Option(help="The folder that the data is written to.")],
-    tasks: Annotated[
-        str,
-        typer.Option(
-            help="Tasks, groups or files, separated by commas; their train split is used."
-        ),
-    ] = "multihop,singlehop",
-    count: Annotated[int, typer.Option(min=2, help="Most answers.")] = 10000,
-    seed: Annotated[int, typer.Option(help="Seed that draws questions and answers.")] = 0,
-    exclude: Annotated[
-        list[Path], typer.Option(help="Leave out the questions in this file; repeatable.")
-    ] = [],  # noqa: B006 - typer reads the default and never changes it
+    config: VerdictDataConfig,
 ) -> None:
     """Make a right and a wrong answer to each question, as data for `train sft2`.
 
     The answers are made by rule, without a model.
     """
-    from autocoa_bench.judge.synthesis.build import VerdictDataConfig, build
+    from autocoa_bench.judge.synthesis.build import build
 
-    config = VerdictDataConfig(tasks=tasks, count=count, seed=seed, exclude=tuple(exclude))
     info = build(config, out)
     stdout().print(_table(info))
     typer.echo(f"{sum(info.right.values()) + sum(info.wrong.values())} written to {out}")

@@ -12,24 +12,13 @@ from msgspec import Struct
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.judge.prompts import brief
+from autocoa_bench.judge.synthesis.config import VerdictDataConfig
 from autocoa_bench.judge.synthesis.examples import LabelledAnswer, labelled_answers
 from autocoa_bench.scoring.text import normalise
 from autocoa_bench.tasks import resolve, sample
 from autocoa_bench.types import Question, Record, Step, Trajectory
 from autocoa_bench.util.json_lines import write_files
 from autocoa_bench.util.row_reader import read_rows, row_error
-
-
-class VerdictDataConfig(Struct, frozen=True, kw_only=True):
-    """At most `count` answers to questions of the train split of `tasks`.
-
-    Questions in a file of `exclude` are left out.
-    """
-
-    tasks: str
-    count: int
-    seed: int
-    exclude: tuple[Path, ...] = ()
 
 
 class VerdictDataInfo(Struct, frozen=True, kw_only=True):

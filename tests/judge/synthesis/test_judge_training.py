@@ -11,11 +11,11 @@ from autocoa_bench.cli.verdicts import app
 from autocoa_bench.errors import UserError
 from autocoa_bench.judge.prompts import brief
 from autocoa_bench.judge.synthesis.build import (
-    VerdictDataConfig,
     VerdictDataInfo,
     build,
     without_excluded,
 )
+from autocoa_bench.judge.synthesis.config import VerdictDataConfig
 from autocoa_bench.tasks import resolve
 from autocoa_bench.types import Record
 
