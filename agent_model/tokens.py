@@ -53,18 +53,6 @@ class Encoded(Struct, frozen=True):
     kinds: tuple[Kind, ...]
 
 
-class RetokenisationDrift(Struct, frozen=True):
-    """The positions, of `total`, at which piecewise tokens differ from those of the whole text."""
-
-    positions: tuple[int, ...]
-    total: int
-
-    @property
-    def count(self) -> int:
-        """The number of tokens that differ."""
-        return len(self.positions)
-
-
 class MaskLeak(UserError):
     """A token that a stage excludes would enter its loss."""
 
@@ -124,8 +112,9 @@ def encode_prompt(prompt: Prompt, tokenizer: Tokenizer) -> tuple[int, ...]:
     return tuple(ids)
 
 
-def retokenisation_drift(trajectory: Trajectory, tokenizer: Tokenizer) -> RetokenisationDrift:
-    """The tokens that would differ if the whole text were tokenised at once."""
+def retokenisation_drift(trajectory: Trajectory, tokenizer: Tokenizer) -> tuple[int, int]:
+    """The number of tokens that would differ if the whole text were tokenised at once, and the
+    number of all tokens."""
     pieces = encode(trajectory, tokenizer).ids
     text = _prompt_text(trajectory.opening, trajectory.prefill, tokenizer)
     text += "".join(step.text + step.observation for step in trajectory.steps)
@@ -133,8 +122,8 @@ def retokenisation_drift(trajectory: Trajectory, tokenizer: Tokenizer) -> Retoke
     if pieces and pieces[-1] == end_of_turn(tokenizer) != ids[-1]:
         ids.append(pieces[-1])
     matcher = difflib.SequenceMatcher(None, pieces, ids, autojunk=False)
-    same = {i for a, _, n in matcher.get_matching_blocks() for i in range(a, a + n)}
-    return RetokenisationDrift(tuple(i for i in range(len(pieces)) if i not in same), len(pieces))
+    same = sum(block.size for block in matcher.get_matching_blocks())
+    return len(pieces) - same, len(pieces)
 
 
 def audit(
@@ -338,7 +327,7 @@ def _kinds(
 
 
 def _splits_at(begun: str, text: str, tokenizer: Tokenizer) -> bool:
-    """Whether a token boundary separates `begun` from `text` when both are encoded as one."""
+    """True if a token boundary separates `begun` from `text` when both are encoded as one."""
     ids = _ids(begun + text, tokenizer)
     count = _kinds(ids, len(begun), Kind.PROMPT, Kind.THOUGHT, tokenizer).count(Kind.PROMPT)
     return decode(ids[:count], tokenizer) == begun

@@ -54,13 +54,13 @@ def demonstrations(seed: int) -> Demonstrations:
     return Demonstrations(tuple(_answers()), tuple(_searches(seed)))
 
 
-def texts(shown: Demonstrations, tokenizer: Any, passes: int, seed: int) -> Iterator[Parts]:
+def texts(episodes: Demonstrations, tokenizer: Any, passes: int, seed: int) -> Iterator[Parts]:
     """The whole text for pretraining, with the facts and the answers `passes` times."""
     rng = Random(seed)
     for _ in range(passes):
         yield from statements(rng)
-        yield from (_chat_parts(trajectory, tokenizer) for trajectory in shown.answers)
-    yield from (_chat_parts(trajectory, tokenizer) for trajectory in shown.searches)
+        yield from (_chat_parts(trajectory, tokenizer) for trajectory in episodes.answers)
+    yield from (_chat_parts(trajectory, tokenizer) for trajectory in episodes.searches)
     yield from readings()
 
 

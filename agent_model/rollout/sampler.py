@@ -127,7 +127,7 @@ class PolicySampler:
     def _longest_prefix(self, row: int, ids: list[int]) -> tuple[int, int]:
         """The length of the longest cached prefix of a prompt (without its last token), and the
         row that holds it: the prompt's own row if no other holds more."""
-        rows = sorted(range(len(self._active)), key=lambda other: other != row)  # own row first
+        rows = sorted(range(len(self._active)), key=lambda i: i != row)  # own row first
         shared = [
             common_prefix(ids[:-1], self._active[i].ids[: self._active[i].cached]) for i in rows
         ]

@@ -97,7 +97,7 @@ def step_name(step: int) -> str:
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether a run has a checkpoint."""
+    """True if a run has a checkpoint."""
     return bool(_checkpoints(folder))
 
 

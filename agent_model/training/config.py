@@ -346,8 +346,8 @@ def _problem(values: Mapping[str, Any], error: str) -> str:
     value: Any = values
     for key in match[2].split("."):
         value = value[key]
-    shown = textwrap.shorten(repr(value), 60)
-    return f"has {match[2]} = {shown}: {match[1][0].lower()}{match[1][1:]}"
+    text = textwrap.shorten(repr(value), 60)
+    return f"has {match[2]} = {text}: {match[1][0].lower()}{match[1][1:]}"
 
 
 def _refuse_unknown(values: Mapping[str, Any], kind: type[Struct], label: str) -> None:

@@ -310,9 +310,10 @@ class _Reader:
         return TokenRow(np.array(encoded.ids, np.int32), mask)
 
     def _measure_drift(self, trajectory: Trajectory) -> None:
-        drift, total = retokenisation_drift(trajectory, self._tokenizer), self.drift
+        others, tokens = retokenisation_drift(trajectory, self._tokenizer)
+        total = self.drift
         self.drift = DriftCounts(
-            total.trajectories + 1, total.tokens + drift.total, total.others + drift.count
+            total.trajectories + 1, total.tokens + tokens, total.others + others
         )
 
     def _lines(self, file: Path, kind: type[Line]) -> Iterator[tuple[int, Line]]:

@@ -88,15 +88,11 @@ class TrainingLoop(ABC, Generic[AnyConfig, Row]):
 
     def evaluation_columns(self, records: Sequence[Record]) -> Mapping[str, float | None]:
         """The columns of metrics.csv for the records of an evaluation."""
-        scores = evaluation.mean_scores(records)
-        return {
-            "live_em": scores.em,
-            "live_formed": scores.formed,
-            "live_searches": scores.searches,
-        }
+        scores = evaluation.mean_scores(records)._asdict()
+        return {f"live_{name}": score for name, score in scores.items()}
 
     def is_due(self, step: int, every: int) -> bool:
-        """Whether something is due after this step: every so many steps, and after the last."""
+        """True if something is due after this step: every so many steps, and after the last."""
         return step % every == 0 or step == self.steps
 
     def run(self, console: Console) -> None:

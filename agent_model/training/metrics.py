@@ -24,7 +24,7 @@ class StepMetrics(Struct, frozen=True, kw_only=True):
 
     @property
     def evaluated(self) -> bool:
-        """Whether the model was evaluated after this step."""
+        """True if the model was evaluated after this step."""
         raise NotImplementedError
 
     def summary(self) -> str:
@@ -59,7 +59,7 @@ class SFTStep(StepMetrics, frozen=True, kw_only=True):
 
     @property
     def evaluated(self) -> bool:
-        """Whether the held-out loss was computed after this step."""
+        """True if the held-out loss was computed after this step."""
         return self.held_out is not None
 
     def summary(self) -> str:

@@ -71,7 +71,7 @@ class Policy(nn.Module):
 
     @property
     def adapted(self) -> bool:
-        """Whether an adapter is trained rather than the model itself."""
+        """True if an adapter is trained rather than the model itself."""
         return isinstance(self.model, peft.PeftModel)
 
     def save(
@@ -193,7 +193,7 @@ def dtype_of(name: str) -> torch.dtype:
 
 
 def _has_fast_bf16() -> bool:
-    """Whether this GPU or CPU multiplies bf16 in hardware."""
+    """True if this GPU or CPU multiplies bf16 in hardware."""
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     try:
@@ -302,7 +302,7 @@ def _check_head(policy: Policy, name: str) -> None:
 
 @torch.no_grad()
 def _can_share_prefix(policy: Policy) -> bool:
-    """Whether the model computes the same after a prefix that is computed once: it does not if a
+    """True if the model computes the same after a prefix that is computed once: it does not if a
     layer's state is more than keys and values."""
     vocabulary = policy.inner.get_output_embeddings().weight.shape[0]
     ids = torch.arange(2, 2 + MIN_SHARED_PREFIX + 8).remainder(vocabulary).repeat(2, 1)

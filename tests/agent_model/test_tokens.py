@@ -200,9 +200,9 @@ def test_the_audit_stops_a_context_that_would_be_learned(tokenizer: Any) -> None
 
 
 def test_drift_counts_tokens_that_one_string_would_not_give(tokenizer: Any) -> None:
-    drift = retokenisation_drift(searched(), tokenizer)
-    assert drift.total == len(encode(searched(), tokenizer).ids)
-    assert drift.count == len(drift.positions) < drift.total // 10
+    others, total = retokenisation_drift(searched(), tokenizer)
+    assert total == len(encode(searched(), tokenizer).ids)
+    assert 0 < others < total // 10
 
 
 @pytest.mark.parametrize("make", [searched, thought, forced])

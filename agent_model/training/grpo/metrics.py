@@ -53,7 +53,7 @@ class GRPOStep(StepMetrics, frozen=True, kw_only=True):
 
     @property
     def evaluated(self) -> bool:
-        """Whether the evaluation ran after this step."""
+        """True if the evaluation ran after this step."""
         return self.live_em is not None
 
     def summary(self) -> str:

@@ -131,7 +131,7 @@ def sum_metrics(groups: Sequence[Group]) -> dict[str, float]:
 
 
 def has_signal(group: Group) -> bool:
-    """Whether a group's rewards differ, so that there is something to learn from."""
+    """True if a group's rewards differ, so that there is something to learn from."""
     return any(rollout.advantage for rollout in group)
 
 

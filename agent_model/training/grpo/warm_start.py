@@ -31,12 +31,12 @@ def warm_start(out: Path, run: TrainingRun[GRPOConfig]) -> int:
     step at which it leaves the simulated environment.
     """
     config, folder = run.recipe, Path(run.recipe.begins)
-    other = run_folder.read_run(folder / "run.json", GRPOConfig, _ADVICE)
+    source = run_folder.read_run(folder / "run.json", GRPOConfig, _ADVICE)
     shared = msgspec.structs.replace(
-        other.recipe, max_steps=config.max_steps, simulated_steps=config.simulated_steps
+        source.recipe, max_steps=config.max_steps, simulated_steps=config.simulated_steps
     )
-    changes = run_folder.differences(msgspec.structs.replace(other, recipe=shared), run)
-    last = last_shared_step(other.recipe, config)
+    changes = run_folder.differences(msgspec.structs.replace(source, recipe=shared), run)
+    last = last_shared_step(source.recipe, config)
     if changes or not last:
         reason = f"differs in {'; '.join(changes)}" if changes else "differs from step 1 on"
         raise UserError(
