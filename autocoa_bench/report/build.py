@@ -135,6 +135,7 @@ def build(
     if correction_audit is not None:
         results.append(judge_correction(runs, correction_audit, catalogue))
         audits = (correction_audit, *audits)
+    # Tables that show a judge's scores say who judged, and how well.
     if SCORER in metrics:
         judged = {*TABLES, "corrected"} - _UNSCORED if inputs.correct == SCORER else _ALL_SCORERS
         notes = judge_notes(entries, audits)

@@ -283,6 +283,7 @@ def measure(entry: Entry, sample: TaskSample, scorer: str) -> tuple[Estimate, Mi
     missing: Missing = Counter()
     for question in sample.question_ids:
         records = entry.answers.get((sample.task, question), [])
+        # A sample that was never asked is missing too, so that coverage shows the gap.
         unanswered = max(0, entry.spec.samples - len(records))
         if unanswered:
             missing["not asked yet"] += unanswered

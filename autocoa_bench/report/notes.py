@@ -36,6 +36,7 @@ def shared_notes(entries: Sequence[Entry]) -> tuple[str, ...]:
 def difference_notes(entries: Sequence[Entry]) -> tuple[str, ...]:
     """One note per setting in which runs differ, apart from solver, prompt and model."""
     fields = [comparable_fields(entry.spec) for entry in entries]
+    # A run without search has no search fields: that is its method, not a difference.
     differing = differing_fields(
         entries, fields, lambda _, name: not name.startswith(("search.", "tasks."))
     )
@@ -63,7 +64,7 @@ def differing_fields(
 
 
 def footer(entries: Sequence[Entry]) -> tuple[str, ...]:
-    """How the runs were made, one line per subject; a single value where they agree."""
+    """The settings of the runs, one line per subject; a single value where they agree."""
     subjects: dict[str, Callable[[Entry], str]] = {
         "model": lambda entry: _with_settings(
             entry.spec.engine.model,
@@ -147,6 +148,7 @@ def group_by_value(values: dict[str, str]) -> str:
     if len(runs) == 1:
         return next(iter(runs))
     most = max(runs, key=lambda value: len(runs[value]))
+    # A long list of runs with the common value would hide the exceptions.
     if len(runs[most]) > 2:
         del runs[most]
         runs[most] = ["the others"]

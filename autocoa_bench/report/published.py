@@ -1,6 +1,6 @@
-"""What the paper printed, as data (`results/paper/` in the repository).
+"""The paper's printed tables and its claims as data (`results/paper/` in the repository).
 
-`paper/figure3.toml` is for readers: the paper prints no numbers of Figure 3, only its shape.
+`paper/figure3.toml` is only for readers: the paper shows Figure 3's shape and prints no numbers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ METRICS = ("em", "llm")
 
 
 class Questions(Struct, frozen=True):
-    """A set of questions: the dataset's title, how many, and the split they were drawn from."""
+    """A set of questions: the dataset's title, their number, and the split they are taken from."""
 
     title: str
     questions: int
@@ -25,10 +25,10 @@ class Questions(Struct, frozen=True):
 
 
 class PaperRow(Struct, frozen=True):
-    """A row: its figures by set, in the table's unit. A figure that is not printed is absent.
+    """A row: its numbers by set, in the table's unit. A number that is not printed is absent.
 
-    `section` is the heading as reports have it, `models` the names that the row's model goes by,
-    `also` other names of the row. `grid`: see table1.toml.
+    `section` is the heading that reports use, `models` the names of the row's model, `also` other
+    names of the row. table1.toml explains `grid`.
     """
 
     name: str
@@ -43,14 +43,14 @@ class PaperRow(Struct, frozen=True):
     note: str = ""
 
     def figures(self, metric: str) -> dict[str, float]:
-        """The figures of a metric by set, in the table's unit."""
+        """The numbers of a metric by set, in the table's unit."""
         return {"em": self.em, "llm": self.llm}[metric]
 
 
 class PaperTable(Struct, frozen=True):
-    """A table of the paper, each figure as printed, with what this project notes of it.
+    """A table of the paper, each number as printed, with this project's notes on it.
 
-    `protocol` says by metric and subject how the figures came about.
+    `protocol` describes by metric and subject how the numbers were produced.
     """
 
     arxiv: str
@@ -62,18 +62,18 @@ class PaperTable(Struct, frozen=True):
     rows: tuple[PaperRow, ...]
 
     def share(self, row: PaperRow, metric: str, name: str) -> float | None:
-        """A figure as a share in [0, 1]; None where it is not printed."""
-        figure = row.figures(metric).get(name)
-        if figure is None:
+        """A number as a share in [0, 1]; None if it is not printed."""
+        number = row.figures(metric).get(name)
+        if number is None:
             return None
-        return figure / 100 if self.unit == "percent" else figure
+        return number / 100 if self.unit == "percent" else number
 
 
 class Claim(Struct, frozen=True):
-    """A claim of section 4.3 in this project's words, and what decides it: see claims.toml.
+    """A claim of section 4.3 in this project's words, and the test that decides it.
 
-    `first` and `second` are rows of Table 1, `margin` is in points, and numbers of actions are two,
-    or one for that many or more.
+    `first` and `second` are rows of Table 1, and `margin` is in points. A range of actions is two
+    numbers, or a single one for that many or more. claims.toml explains the kinds.
     """
 
     id: str
@@ -89,7 +89,7 @@ class Claim(Struct, frozen=True):
 
     @property
     def rows(self) -> tuple[str, ...]:
-        """All rows that it is about."""
+        """All rows that the claim is about."""
         return tuple(dict.fromkeys((*self.first, *([self.second] if self.second else []))))
 
 
@@ -102,7 +102,7 @@ class _Claims(Struct, frozen=True):
 
 @cache
 def paper_claims() -> tuple[Claim, ...]:
-    """What section 4.3 claims, in the file's order."""
+    """The claims of section 4.3, in the file's order."""
     return msgspec.toml.decode(_read("claims"), type=_Claims).claims
 
 

@@ -1,4 +1,4 @@
-"""Runs made by hand, and what the registry would say of them."""
+"""Handmade runs, and the registry's information on their tasks and solvers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIX = {
 
 @pytest.fixture
 def known() -> Catalogue:
-    """What the registry would say of three solvers and the paper's six datasets."""
+    """The registry's information on three solvers and the paper's six datasets."""
     return Catalogue(
         {
             "model-only": "Model only (w/o action)",
@@ -39,7 +39,7 @@ def known() -> Catalogue:
 
 
 def random_run(solver: str, chance: float, searches: int, seed: int, n: int = 100) -> Run:
-    """A run over the six datasets with answers drawn at random, F1 a little above EM."""
+    """A run over the six datasets with random answers, F1 a little above EM."""
     rng = random.Random(seed)
     outcomes: dict[str, list[Outcome | list[Outcome]]] = {
         task: [

@@ -1,4 +1,4 @@
-"""Which runs may stand in one table."""
+"""The check that runs are comparable in one table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def alone(make: Make) -> Run:
 
 
 def refusal(*runs: Run, scorers: Sequence[str] | None = None) -> str:
-    """What is said of runs that are refused."""
+    """The error message for runs that are not comparable."""
     with pytest.raises(Incomparable) as refused:
         build(runs, ["leaderboard"], scorers, catalogue=Catalogue())
     return str(refused.value)

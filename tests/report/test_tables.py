@@ -1,4 +1,4 @@
-"""What the tables say of runs."""
+"""The content of tables over runs."""
 
 from __future__ import annotations
 

@@ -85,6 +85,7 @@ def _row_contrast(claim: Claim, row: str, rows: Rows, scorer: str) -> Contrast |
         return _success(claim, rows[row], rows[claim.second], scorer)
     ours = _scores_by_task(rows[row], scorer, claim.from_actions)
     theirs = _scores_by_task(rows[claim.second], scorer, claim.from_actions)
+    # Datasets that only one side has would shift the average.
     common = [task for task, scores in ours.items() if scores.keys() & theirs.get(task, {}).keys()]
     pair = [ours[task] for task in common], [theirs[task] for task in common]
     average = paired_average(*pair)

@@ -95,6 +95,7 @@ def claims(
 
 def _decide(rows: Rows, scorer: str, calls: Mapping[str, float]) -> list[_Line]:
     """Decide every claim, with p corrected for all that were tested."""
+    # Claims that were not tested, for want of runs, do not count in the correction.
     lines = [_test(claim, rows, scorer, calls) for claim in paper_claims()]
     corrected = iter(holm([line.result.p for line in lines if line.result is not None]))
     decided = []
@@ -151,7 +152,7 @@ def _values(line: _Line) -> tuple[Value, ...]:
 
 
 def _basis(line: _Line) -> str:
-    """What is compared to decide a claim, and the reason if it is not decided."""
+    """The comparison that decides a claim, and the reason if it is not decided."""
     claim, result = line.claim, line.result
     parts = [_comparison(claim)]
     if claim.from_actions:

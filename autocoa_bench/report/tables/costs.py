@@ -21,6 +21,7 @@ _FORCED: dict[Ending, str] = {
 
 def _reported(trajectory: Trajectory, tokens: Callable[[Step], int | None]) -> int | None:
     """A trajectory's tokens, or None if the server did not report those of every call."""
+    # A partial sum would look like a cheap answer.
     numbers = [tokens(step) for step in trajectory.steps]
     reported = [number for number in numbers if number is not None]
     return sum(reported) if len(reported) == len(numbers) else None

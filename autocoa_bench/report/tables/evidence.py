@@ -93,6 +93,7 @@ def _outcomes_by_row(
     """The title and outcomes of each task, and with several tasks those of all."""
     by_task: dict[str, list[_Outcome]] = {sample.task: [] for sample in entry.spec.tasks}
     for record, trajectory in entry.trajectories():
+        # An unscored answer is neither right nor wrong, but its searches still count.
         score = entry.score(record, scorer)
         outcome = _Outcome(
             question_key(record.question),

@@ -108,6 +108,7 @@ def _pairs(audits: Mapping[str, Audit]) -> Table:
         for name, audit in audits.items()
     }
     verdicts[_LABELS] = {number: float(label.verdict) for number, label in enumerate(labels)}
+    # A pair without a common answer cannot be compared and gets no row.
     results = {
         pair: result
         for pair in combinations(verdicts, 2)

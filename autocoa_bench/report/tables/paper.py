@@ -127,6 +127,7 @@ def _lines(match: Match, metrics: Sequence[str]) -> list[_Line]:
     lines = [_line(match, name, sample, metrics) for name, sample in match.samples]
     names = {name for name, _ in match.samples}
     editions = {sample.edition for _, sample in match.samples}
+    # Datasets of several editions, or several samples of one, have no common average.
     averaged = any(row.average for row in match.table.rows)
     if averaged and 1 < len(names) == len(lines) and len(editions) == 1:
         lines.append(_average(match, lines, editions.pop(), metrics))

@@ -24,11 +24,12 @@ _EFFECTS = {
 def search_effect(
     first: Run, second: Run, scorer: str = "em", catalogue: Catalogue = EMPTY_CATALOGUE
 ) -> Table | None:
-    """How many questions searching gains and loses; a row per task, and one for all.
+    """The questions that searching gains and loses; a row per task, and one for all.
 
     None unless exactly one of the two runs has no search. Raises UserError if no question is
     common.
     """
+    # False sorts before True: the run without search comes first.
     alone, searching = sorted(pair_of_entries(first, second, catalogue), key=_searches)
     if _searches(alone) or not _searches(searching):
         return None

@@ -142,6 +142,7 @@ def _run_without_search(entry: Entry, entries: Sequence[Entry]) -> Entry | None:
     if entry.spec.search is None:
         return None
     candidates = [candidate for candidate in entries if candidate.spec.search is None]
+    # The sort is stable: among runs of the same model, the first one given is taken.
     candidates.sort(key=lambda run: run.spec.engine.model != entry.spec.engine.model)
     return candidates[0] if candidates else None
 
