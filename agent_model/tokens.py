@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from agent_model.data import Pair
+from agent_model.data.pairs import Pair
 from agent_model.dialects import Agent, R1Searcher, SearchR1
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Message, Prompt, Step, Trajectory

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 from msgspec.structs import replace
 
-from agent_model.data.config import DataConfig, DataKind
+from agent_model.data import DataConfig, DataKind
 from autocoa_bench.cli.config_options import flags_given, options_from
 from autocoa_bench.cli.output import count_table, stderr, stdout, stopped_safely
 from autocoa_bench.errors import UserError

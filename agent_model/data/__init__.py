@@ -5,7 +5,6 @@ them, `pairs` makes pairs of them, `folder` writes and reads the result. `export
 other trainers. May import `agent_model.dialects`, and `export` the tokens.
 """
 
-from agent_model.data.filters import STUDENT, is_well_formed
-from agent_model.data.pairs import Pair
+from agent_model.data.config import DataConfig, DataKind, FilterConfig
 
-__all__ = ["STUDENT", "Pair", "is_well_formed"]
+__all__ = ["DataConfig", "DataKind", "FilterConfig"]

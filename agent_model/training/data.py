@@ -20,7 +20,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agent_model.data import Pair
+from agent_model.data.pairs import Pair
 from agent_model.tokens import (
     Encoded,
     Kind,

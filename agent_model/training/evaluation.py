@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Literal, NamedTuple
 
-from agent_model.data import STUDENT, is_well_formed
+from agent_model.data.filters import STUDENT, is_well_formed
 from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler
 from agent_model.rollout.search_client import SearchClient

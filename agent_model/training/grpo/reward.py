@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agent_model.data import is_well_formed
+from agent_model.data.filters import is_well_formed
 from autocoa_bench.errors import UserError
 from autocoa_bench.scoring import TextScorer, score_record
 from autocoa_bench.types import Record
