@@ -45,7 +45,7 @@ VLLM = os.environ.get("AUTOCOA_BENCH_VLLM") or (sys.executable if find_spec("vll
 VLLM_SECONDS = 300
 
 
-class Asked(NamedTuple):
+class SampledRequest(NamedTuple):
     """A request that an episode made: its prompt's ids, its limits, and what was sampled."""
 
     prompt: list[int]
@@ -61,7 +61,7 @@ class Recorder:
 
     def __init__(self, engine: TransformersEngine) -> None:
         self.engine = engine
-        self.asked: list[Asked] = []
+        self.requests: list[SampledRequest] = []
 
     async def start(self) -> EngineSpec:
         return await self.engine.start()
@@ -69,7 +69,7 @@ class Recorder:
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
         [completion] = await self.engine.generate(request, sampling)
         prompt = self.engine._prompt_ids(request.prompt)
-        self.asked.append(Asked(prompt, request.stop, request.max_tokens, completion))
+        self.requests.append(SampledRequest(prompt, request.stop, request.max_tokens, completion))
         return [completion]
 
     async def close(self) -> None:
@@ -84,7 +84,7 @@ class Trained(NamedTuple):
     base_gguf: Path
     lora_gguf: Path
     episodes: list[Trajectory]
-    asked: list[Asked]
+    requests: list[SampledRequest]
 
 
 def episodes(engine: Engine) -> list[Trajectory]:
@@ -98,7 +98,9 @@ def episodes(engine: Engine) -> list[Trajectory]:
             world = Backends(engine, search)
             questions = task.load("test")[:2]
             agent = Agent(shots=1)
-            return [await drive(each, agent, world, Sampling(), BUDGET) for each in questions]
+            return [
+                await drive(question, agent, world, Sampling(), BUDGET) for question in questions
+            ]
         finally:
             await engine.close()
             await search.close()
@@ -120,16 +122,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         convert(str(base), str(folder / "base.gguf"), DEFAULT, "f32"),
         convert(str(lora), str(folder / "lora.gguf"), str(base), "f32"),
         episodes(recorder),
-        recorder.asked,
+        recorder.requests,
     )
 
 
-def spoken(trajectories: Sequence[Trajectory]) -> list[list[tuple[str, tuple[int, ...] | None]]]:
-    return [[(step.text, step.token_ids) for step in each.steps] for each in trajectories]
+def tokens_of(trajectories: Sequence[Trajectory]) -> list[list[tuple[str, tuple[int, ...] | None]]]:
+    return [
+        [(step.text, step.token_ids) for step in trajectory.steps] for trajectory in trajectories
+    ]
 
 
 def test_the_episodes_have_searches_and_sampled_ids(trained: Trained) -> None:
-    steps = [step for each in trained.episodes for step in each.steps]
+    steps = [step for trajectory in trained.episodes for step in trajectory.steps]
     assert any(step.kind == "search" for step in steps)
     assert any(step.token_ids for step in steps)
 
@@ -138,7 +142,7 @@ def test_llama_cpp_gives_the_same_tokens(trained: Trained) -> None:
     engine = EmbeddedEngine(
         str(trained.base_gguf), parallel=1, context_tokens=4096, adapter=str(trained.lora_gguf)
     )
-    assert spoken(episodes(engine)) == spoken(trained.episodes)
+    assert tokens_of(episodes(engine)) == tokens_of(trained.episodes)
 
 
 def test_llama_cpp_gives_the_same_tokens_of_a_merged_model(
@@ -147,7 +151,7 @@ def test_llama_cpp_gives_the_same_tokens_of_a_merged_model(
     merged = huggingface.merge(str(trained.lora), str(tmp_path / "merged"), str(trained.base))
     model = convert(str(merged), str(tmp_path / "merged.gguf"), DEFAULT, "f32")
     engine = EmbeddedEngine(str(model), parallel=1, context_tokens=4096)
-    assert spoken(episodes(engine)) == spoken(trained.episodes)
+    assert tokens_of(episodes(engine)) == tokens_of(trained.episodes)
 
 
 def bare_gguf(path: Path, kind: str, model: Any) -> None:
@@ -260,12 +264,12 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
     pytest.fail(f"vLLM did not start: {log.read_text(errors='replace')[-2000:]}")
 
 
-def _complete(url: str, asked: Asked) -> dict[str, Any]:
+def _complete(url: str, request: SampledRequest) -> dict[str, Any]:
     body = {
         "model": "tuned",
-        "prompt": asked.prompt,
-        "stop": asked.stop,
-        "max_tokens": asked.max_tokens,
+        "prompt": request.prompt,
+        "stop": request.stop,
+        "max_tokens": request.max_tokens,
         "temperature": 0,
         "return_token_ids": True,
     }
@@ -281,8 +285,8 @@ def _post(url: str, body: object) -> Any:
 
 
 def test_vllm_gives_the_same_tokens(trained: Trained, vllm: str) -> None:
-    for asked in trained.asked:
-        choice = _complete(vllm, asked)
-        assert choice["text"] == asked.completion.text
-        if asked.completion.token_ids is not None:
-            assert tuple(choice["token_ids"]) == asked.completion.token_ids
+    for request in trained.requests:
+        choice = _complete(vllm, request)
+        assert choice["text"] == request.completion.text
+        if request.completion.token_ids is not None:
+            assert tuple(choice["token_ids"]) == request.completion.token_ids
