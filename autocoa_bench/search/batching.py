@@ -90,6 +90,7 @@ class BatchedSearch(ABC):
     """Base class of engines in this process: concurrent searches share calls of `search_batch`."""
 
     spec: SearchSpec
+    """See `SearchEngine.spec`."""
 
     def __init__(self) -> None:
         self._batcher: QueryBatcher | None = None

@@ -48,12 +48,9 @@ class BM25:
         if k1 < 0 or not 0 <= b <= 1:
             raise UserError(f"bm25 needs k1 >= 0 and 0 <= b <= 1, not k1={k1} and b={b}")
         self._corpus = open_corpus(corpus)
-        self.spec = SearchSpec(
-            engine="bm25",
-            corpus=self._corpus.name,
-            corpus_sha256=self._corpus.sha256,
-            passages=len(self._corpus),
-            settings={
+        self.spec = self._corpus.search_spec(
+            "bm25",
+            {
                 "method": "lucene",
                 "k1": k1,
                 "b": b,
@@ -62,7 +59,7 @@ class BM25:
                 "tokens": _PATTERN,
                 "bm25s": bm25s.__version__,
             },
-            top_k=top_k,
+            top_k,
         )
         self._index = _open_index(self._corpus, self.spec)
         self._stem = Stemmer.Stemmer("porter").stemWords

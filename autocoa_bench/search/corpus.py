@@ -18,7 +18,7 @@ import msgspec
 from autocoa_bench import registry
 from autocoa_bench.errors import UserError
 from autocoa_bench.search.build_cache import open_or_build
-from autocoa_bench.types import Passage
+from autocoa_bench.types import Passage, SearchSpec
 from autocoa_bench.util.fingerprint import fingerprint
 from autocoa_bench.util.paths import cache_dir, user_path
 from autocoa_bench.util.row_reader import Row, id_as_text, read_rows, row_error
@@ -52,6 +52,12 @@ class Corpus:
         """The passage at a position, counted from 0 in the file's order."""
         start, end = int(self._offsets[position]), int(self._offsets[position + 1])
         return self._decoder.decode(self._data[start:end])
+
+    def search_spec(
+        self, engine: str, settings: dict[str, str | int | float], top_k: int
+    ) -> SearchSpec:
+        """The spec of a search engine over this corpus."""
+        return SearchSpec(engine, self.name, self.sha256, len(self), settings, top_k)
 
     def __iter__(self) -> Iterator[Passage]:
         return map(self.get, range(len(self)))

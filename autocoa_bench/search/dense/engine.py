@@ -12,7 +12,7 @@ from autocoa_bench.search.batching import BatchedSearch, without_surrogates
 from autocoa_bench.search.corpus import open_corpus
 from autocoa_bench.search.dense.encoder import Encoder, known_prefixes
 from autocoa_bench.search.dense.vectors import HNSW, HNSW_SETTINGS, Flat, VectorIndex, open_vectors
-from autocoa_bench.types import Passage, SearchSpec
+from autocoa_bench.types import Passage
 from autocoa_bench.util.paths import user_path
 
 
@@ -49,12 +49,9 @@ class Dense(BatchedSearch):
         prefix = defaults.passage if passage_prefix is None else passage_prefix
         vectors, key = open_vectors(self._corpus, self._encoder, prefix)
         self._index: VectorIndex = Flat(vectors) if index == "flat" else HNSW(vectors, key)
-        self.spec = SearchSpec(
-            engine="dense",
-            corpus=self._corpus.name,
-            corpus_sha256=self._corpus.sha256,
-            passages=len(self._corpus),
-            settings={
+        self.spec = self._corpus.search_spec(
+            "dense",
+            {
                 "model": name,
                 "model_sha256": self._encoder.sha256,
                 "query_prefix": self._query_prefix,
@@ -64,7 +61,7 @@ class Dense(BatchedSearch):
                 "dtype": self._encoder.dtype,
                 "index": "flat" if index == "flat" else HNSW_SETTINGS,
             },
-            top_k=top_k,
+            top_k,
         )
 
     def search_batch(self, queries: Sequence[str], top_k: int) -> list[tuple[Passage, ...]]:

@@ -64,8 +64,7 @@ class Lucene(BatchedSearch):
         else:
             self._corpus = open_corpus(corpus)
             self._searcher = _open_corpus_index(self._java, self._corpus)
-            name, sha256, passages = self._corpus.name, self._corpus.sha256, len(self._corpus)
-            self.spec = SearchSpec("lucene", name, sha256, passages, settings, top_k)
+            self.spec = self._corpus.search_spec("lucene", settings, top_k)
         self._searcher.set_bm25(k1, b)
 
     def search_batch(self, queries: Sequence[str], top_k: int) -> list[tuple[Passage, ...]]:
