@@ -2,10 +2,10 @@
 
     make mutants          (or: python benchmarks/mutants.py [--each N] [--seed S] [MODULE ...])
 
-For each module below, cosmic-ray lists all mutants, and `--each` of them are drawn at random. A mutant
-is killed if the module's tests fail, and survives if they pass: then a test is missing, or the
-change makes no difference. The mutants live in a copy of the checkout. A table and the survivors'
-diffs are printed.
+cosmic-ray lists all mutants of the modules below; `--each` of each module are drawn at random. A
+mutant is killed if the module's tests fail, and survives if they pass: then a test is missing, or
+the change makes no difference. The mutants live in a copy of the checkout. The survivors' diffs are
+printed.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def imports(module: str) -> set[str]:
 
 def top(module: str) -> str:
     """The package or base module of autocoa_bench that a module belongs to."""
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 @pytest.mark.parametrize("layer", LAYERS)
