@@ -1,4 +1,4 @@
-"""The page: what is in the file before a browser opens it."""
+"""The page as a file, before a browser opens it."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> <!-- ]
 
 
 class Elements(HTMLParser):
-    """The elements of a page: their names with attributes, and what scripts hold by id."""
+    """The elements of a page: their names with attributes, and the contents of scripts by id."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.scripts: dict[str, str] = {}
         self._script = ""
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = dict(attrs)
-        self.found.append((tag, attributes))
+        self.elements.append((tag, attributes))
         self._script = attributes.get("id") or "code" if tag == "script" else ""
 
     def handle_endtag(self, tag: str) -> None:
@@ -54,11 +54,11 @@ class Elements(HTMLParser):
             self.scripts[self._script] = data
 
     def content(self, name: str) -> Any:
-        """What is packed in a script."""
+        """The data packed in a script."""
         return json.loads(zlib.decompress(b64decode(self.scripts[name])))
 
 
-def made(runs: Sequence[Run]) -> str:
+def page_of(runs: Sequence[Run]) -> str:
     known = Catalogue()
     return page(build(runs, catalogue=known, allow_differences=True), runs, known)
 
@@ -82,33 +82,35 @@ def agent(make_run: Make) -> Run:
     return replace(run, records=tuple(records))
 
 
-def test_what_runs_say_cannot_become_markup(make_run: Make) -> None:
+def test_texts_of_runs_cannot_become_markup(make_run: Make) -> None:
     run = make_run({HOSTILE: [(1, 1.0), HOSTILE]}, HOSTILE, HOSTILE)
     record = run.records[0]
     assert record.trajectory is not None
     steps = tuple(replace(step, text=HOSTILE) for step in record.trajectory.steps)
     trajectory = replace(record.trajectory, steps=steps, answer=HOSTILE)
     run = replace(run, records=(replace(record, trajectory=trajectory), *run.records[1:]))
-    html = made([run])
-    found = Elements(html).found
-    assert [each.get("id") for name, each in found if name == "script"] == [
+    html = page_of([run])
+    elements = Elements(html).elements
+    assert [attributes.get("id") for name, attributes in elements if name == "script"] == [
         "index",
         "piece-0",
         None,
     ]
-    assert "img" not in {name for name, _ in found}
+    assert "img" not in {name for name, _ in elements}
     assert Elements(html).content("piece-0")["trajectories"][0]["steps"][0]["text"] == HOSTILE
 
 
-def test_the_page_asks_for_nothing_but_itself(three_runs: list[Run]) -> None:
-    elements = Elements(made(three_runs))
+def test_the_page_loads_nothing(three_runs: list[Run]) -> None:
+    elements = Elements(page_of(three_runs))
     (policy,) = (
-        each["content"] for name, each in elements.found if name == "meta" and "http-equiv" in each
+        attributes["content"]
+        for name, attributes in elements.elements
+        if name == "meta" and "http-equiv" in attributes
     )
     assert policy is not None
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe" not in policy
-    for _, attributes in elements.found:
+    for _, attributes in elements.elements:
         assert not {"src", "srcset", "style", "onclick"} & set(attributes)
         assert (attributes.get("href") or "#").startswith("#")
 
@@ -116,11 +118,11 @@ def test_the_page_asks_for_nothing_but_itself(three_runs: list[Run]) -> None:
 def test_the_servers_address_and_key_are_not_on_the_page(agent: Run) -> None:
     session = replace(agent.info.sessions[0], base_url="http://me:sk-hidden@host.example/v1")
     run = replace(agent, info=replace(agent.info, sessions=(session,)))
-    html = made([run])
+    html = page_of([run])
     packed = Elements(html)
-    whole = html + str(packed.content("index")) + str(packed.content("piece-0"))
-    assert "sk-hidden" not in whole
-    assert "host.example" not in whole
+    text = html + str(packed.content("index")) + str(packed.content("piece-0"))
+    assert "sk-hidden" not in text
+    assert "host.example" not in text
 
 
 def test_tables_and_captions_are_the_reports(make_run: Make) -> None:
@@ -140,18 +142,18 @@ def test_every_record_stands_in_its_piece(
     three_runs: list[Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(data, "PIECE_BYTES", 20_000)
-    elements = Elements(made(three_runs))
+    elements = Elements(page_of(three_runs))
     index = elements.content("index")
     pieces = [elements.content(name) for name in elements.scripts if name.startswith("piece-")]
     assert len(pieces) > 10
-    found = {}
+    texts = {}
     for start, piece in zip(index["starts"], pieces, strict=True):
         for offset, view in enumerate(piece["trajectories"]):
             line = index["lines"][start + offset]
             question = index["questions"][line["question"]]
             key = (question["task"], question["id"], line["sample"])
-            found[index["runs"][line["run"]]["name"], key] = [s["text"] for s in view["steps"]]
-    assert found == {
+            texts[index["runs"][line["run"]]["name"], key] = [s["text"] for s in view["steps"]]
+    assert texts == {
         (run.info.spec.solver, record.key): [step.text for step in record.trajectory.steps]
         for run in three_runs
         for record in run.records
@@ -160,19 +162,19 @@ def test_every_record_stands_in_its_piece(
 
 
 def test_the_trajectories_of_a_question_stand_together(three_runs: list[Run]) -> None:
-    lines = Elements(made(three_runs)).content("index")["lines"]
-    asked = [line["question"] for line in lines]
-    assert asked == sorted(asked)
+    lines = Elements(page_of(three_runs)).content("index")["lines"]
+    questions = [line["question"] for line in lines]
+    assert questions == sorted(questions)
     assert [line["run"] for line in lines[:6]] == [0, 1, 2, 0, 1, 2]
 
 
 def test_a_passage_is_held_once_however_often_it_was_shown(agent: Run) -> None:
-    passages = Elements(made([agent])).content("piece-0")["passages"]
-    assert [each["id"] for each in passages] == ["p1", "p2", "p9"]
+    passages = Elements(page_of([agent])).content("piece-0")["passages"]
+    assert [passage["id"] for passage in passages] == ["p1", "p2", "p9"]
 
 
 def test_evidence_is_marked_where_it_was_shown(agent: Run) -> None:
-    views = Elements(made([agent])).content("piece-0")["trajectories"]
+    views = Elements(page_of([agent])).content("piece-0")["trajectories"]
     marks = [[step["passages"][0] for step in view["steps"][:-1]] for view in views[:3]]
     gold = "gold passage"
     assert marks == [
@@ -184,7 +186,7 @@ def test_evidence_is_marked_where_it_was_shown(agent: Run) -> None:
 
 
 def test_the_readers_causes_are_those_of_the_table(agent: Run) -> None:
-    lines = Elements(made([agent])).content("index")["lines"]
+    lines = Elements(page_of([agent])).content("index")["lines"]
     assert [line["outcome"] for line in lines] == ["correct", "wrong", "wrong", "wrong", "fault"]
     counted = Counter(line["cause"] for line in lines if "cause" in line)
     (table,) = build([agent], tables=["evidence"], catalogue=Catalogue()).tables
@@ -198,15 +200,18 @@ def test_the_readers_causes_are_those_of_the_table(agent: Run) -> None:
 def test_a_report_has_the_tables_that_fit_its_runs(make_run: Make) -> None:
     plain = make_run({"t": [(1, 1.0)]})
     (record,) = plain.records
-    asked = replace(record, question=replace(record.question, kind="known"))
+    of_a_kind = replace(record, question=replace(record.question, kind="known"))
     assert default_tables([plain]) == ("leaderboard", "actions", "evidence", "cost", "faults")
-    assert default_tables([plain, replace(plain, records=(asked,))])[5:] == ("acting",)
+    assert default_tables([plain, replace(plain, records=(of_a_kind,))])[5:] == ("acting",)
     assert default_tables([make_run({"known-sub": [(1, 1.0)]})])[5:] == ("temporal",)
 
 
 def test_a_part_of_a_plot_leads_to_its_trajectories(agent: Run) -> None:
-    found = Elements(made([agent])).found
-    links = [each["href"] for name, each in found if name == "a" and "aria-label" in each]
+    links = [
+        attributes["href"]
+        for name, attributes in Elements(page_of([agent])).elements
+        if name == "a" and "aria-label" in attributes
+    ]
     assert links == [
         f"#trajectories?run=agent&outcome=wrong&cause={cause}"
         for cause in ("under-search", "retrieval%20miss", "reading%20miss")
@@ -214,22 +219,22 @@ def test_a_part_of_a_plot_leads_to_its_trajectories(agent: Run) -> None:
 
 
 def test_figure_3_is_drawn_for_the_runs_that_have_correct_answers(three_runs: list[Run]) -> None:
-    html = made(three_runs)
+    html = page_of(three_runs)
     assert "Figure 3a" in html
     assert "Figure 3b" in html
     (table,) = build(three_runs, tables=["actions"], catalogue=Catalogue()).tables
-    said = [
+    tooltips = [
         f"{fact.run}, {fact.actions}: {100 * fact.mean:.0f} %, n = {fact.n:,}"
         for fact in table.data_points
         if fact.metric == "em:share_of_correct" and fact.mean is not None
     ]
-    assert len(said) > 10
-    for each in said:
-        assert each in html
+    assert len(tooltips) > 10
+    for tooltip in tooltips:
+        assert tooltip in html
 
 
 def test_plots_take_the_pages_colours_and_font(three_runs: list[Run]) -> None:
-    drawings = re.findall('<svg[^>]* class="chart".*?</svg>', made(three_runs), re.DOTALL)
+    drawings = re.findall('<svg[^>]* class="chart".*?</svg>', page_of(three_runs), re.DOTALL)
     assert len(drawings) == 10
     for drawing in drawings:
         assert set(re.findall('(?:fill|stroke)="([^"]*)"', drawing)) - {"none"} <= {
@@ -240,15 +245,17 @@ def test_plots_take_the_pages_colours_and_font(three_runs: list[Run]) -> None:
         assert "font-family" not in drawing
 
 
-def test_no_two_elements_have_one_id(three_runs: list[Run]) -> None:
+def test_ids_are_unique(three_runs: list[Run]) -> None:
     ids = Counter(
-        attributes["id"] for _, attributes in Elements(made(three_runs)).found if "id" in attributes
+        attributes["id"]
+        for _, attributes in Elements(page_of(three_runs)).elements
+        if "id" in attributes
     )
     assert set(ids.values()) == {1}
 
 
 def test_the_same_report_gives_the_same_page(three_runs: list[Run]) -> None:
-    assert made(three_runs) == made(three_runs)
+    assert page_of(three_runs) == page_of(three_runs)
 
 
 def test_the_temporal_sets_have_plots(make_run: Make) -> None:
@@ -276,14 +283,14 @@ def test_the_temporal_sets_have_plots(make_run: Make) -> None:
 def test_a_cell_carries_the_number_that_it_is_sorted_by(text: str, value: str | None) -> None:
     rows = (Row(Cell("agent"), (Cell(text),)),)
     table = Table("t", "T", "Method", (Column(("EM",)),), (Section("", rows),))
-    (cell,) = (each for name, each in Elements(table_html(table)).found if name == "td")
+    (cell,) = (a for name, a in Elements(table_html(table)).elements if name == "td")
     assert cell.get("data-value") == value
 
 
 def test_only_tables_with_a_row_a_method_can_be_sorted(three_runs: list[Run]) -> None:
-    found = Elements(made(three_runs)).found
-    sections = [each.get("id") for name, each in found if name == "section"]
-    tables = ["data-sortable" in each for name, each in found if name == "table"]
+    elements = Elements(page_of(three_runs)).elements
+    sections = [attributes.get("id") for name, attributes in elements if name == "section"]
+    tables = ["data-sortable" in attributes for name, attributes in elements if name == "table"]
     assert dict(zip(sections[:-1], tables, strict=True)) == {
         "leaderboard": True,
         "actions": False,

@@ -30,23 +30,23 @@ GOLD = Passage("p1", "Dawn", "Dawn was shot in Oslo.", 2.0)
 OTHER = Passage("p9", "Noon", HOSTILE, 1.0)
 
 
-def told(record: Record) -> Record:
-    """A record with words to find: a question of its own, hostile thoughts, a gold passage."""
-    asked = replace(
+def with_evidence(record: Record) -> Record:
+    """The record with a question of its own, hostile thoughts and a gold passage."""
+    question = replace(
         record.question,
         text=f"Which town is number {record.question.id} of {record.question.task}?",
         golden_answers=("Oslo",),
         hops=(Hop("Which town?", "Oslo", "p1"),),
     )
     if record.trajectory is None:
-        return replace(record, question=asked)
+        return replace(record, question=question)
     steps = tuple(
         replace(step, text=f"<think> {HOSTILE} </think>", passages=(OTHER, GOLD))
         if step.kind == "search"
         else step
         for step in record.trajectory.steps
     )
-    return replace(record, question=asked, trajectory=replace(record.trajectory, steps=steps))
+    return replace(record, question=question, trajectory=replace(record.trajectory, steps=steps))
 
 
 @pytest.fixture
@@ -61,17 +61,17 @@ def html(make_run: Make, known: Catalogue, tmp_path: Path, monkeypatch: pytest.M
             "musique": [*((searches, score) for score in scores[:-1]), "timeout"],
         }
         run = make_run(outcomes, solver, folder=solver)
-        runs.append(replace(run, records=tuple(map(told, run.records))))
+        runs.append(replace(run, records=tuple(map(with_evidence, run.records))))
     file = tmp_path / "page.html"
-    made = build(runs, catalogue=known, allow_differences=True)
-    file.write_text(page(made, runs, known), encoding="utf-8")
+    report = build(runs, catalogue=known, allow_differences=True)
+    file.write_text(page(report, runs, known), encoding="utf-8")
     return file
 
 
 @pytest.fixture
 def tab(tmp_path: Path) -> Iterator[Browser]:
-    with browser(tmp_path) as opened:
-        yield opened
+    with browser(tmp_path) as tab:
+        yield tab
 
 
 METHODS = "[...document.querySelectorAll('#leaderboard tbody .label .text')].map(e => e.innerText)"

@@ -1,4 +1,4 @@
-"""Tables on a page: terminals of several widths, Markdown, LaTeX and CSV."""
+"""Tables in terminals of several widths, as Markdown, LaTeX, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def report(three_runs: list[Run], known: Catalogue) -> Report:
 
 @pytest.fixture
 def awkward(make_run: Make) -> Report:
-    """Names that each format would stumble over."""
+    """Names with the special characters of each format."""
     run = make_run(
         {"a_b|c": [(1, 1.0), "bad-\x1b[31mreply"]},
         solver="100%_&#{x}",
@@ -81,8 +81,8 @@ def test_many_runs_on_a_narrow_terminal_get_a_table_a_metric(make_run: Make) -> 
 def test_bars_are_as_long_as_their_shares(make_run: Make) -> None:
     run = make_run({"t": [(0, 1.0), (0, 0.0), (1, 1.0)]})
     lines = shown(build([run], ["actions"], catalogue=Catalogue()), 100).splitlines()
-    none, one = (next(x for x in lines if x.startswith(f"{n} ")) for n in (0, 1))
-    assert none.split() == ["0", "2", "1", "50.0", "█" * 6, "50.0", "█" * 6, "9–91"]
+    zero, one = (next(x for x in lines if x.startswith(f"{n} ")) for n in (0, 1))
+    assert zero.split() == ["0", "2", "1", "50.0", "█" * 6, "50.0", "█" * 6, "9–91"]
     assert one.split() == ["1", "1", "1", "50.0", "█" * 6, "100.0", "█" * 12, "21–100"]
 
 
@@ -98,13 +98,13 @@ def test_markup_and_control_characters_in_names_are_only_text(awkward: Report) -
 
 @pytest.mark.parametrize("written", ["markdown", "latex", "csv", "json"])
 def test_files_carry_no_terminal_codes(awkward: Report, report: Report, written: str) -> None:
-    for each in (awkward, report):
-        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", render(each, written))
+    for rendered in (awkward, report):
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", render(rendered, written))
 
 
 def test_markdown_rows_have_as_many_cells_as_their_heading(awkward: Report, report: Report) -> None:
-    for each in (awkward, report):
-        for block in render(each, "markdown").split("\n\n"):
+    for rendered in (awkward, report):
+        for block in render(rendered, "markdown").split("\n\n"):
             if block.startswith("|"):
                 cells = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
                 assert len(cells) == 1
@@ -124,7 +124,7 @@ def test_markdown_keeps_the_groups_of_datasets(report: Report) -> None:
     assert group[name.index("**HotpotQA EM**")] == "Multi-hop QA"
 
 
-def test_latex_escapes_what_tex_would_read(awkward: Report) -> None:
+def test_latex_escapes_the_special_characters_of_tex(awkward: Report) -> None:
     page = render(awkward, "latex")
     assert r"100\%\_\&\#\{x\}" in page
     assert r"{[}red]\textasciitilde{}m\textasciicircum{}n\$\textbackslash{}\textless{}b" in page
@@ -132,8 +132,8 @@ def test_latex_escapes_what_tex_would_read(awkward: Report) -> None:
 
 
 def test_latex_is_balanced(awkward: Report, report: Report) -> None:
-    for each in (awkward, report):
-        page = render(each, "latex")
+    for rendered in (awkward, report):
+        page = render(rendered, "latex")
         bare = page.replace(r"\{", "").replace(r"\}", "")
         depth = 0
         for character in bare:
@@ -152,8 +152,8 @@ def test_latex_is_balanced(awkward: Report, report: Report) -> None:
 def test_latex_rows_have_as_many_cells_as_the_tabular_has_columns(
     awkward: Report, report: Report
 ) -> None:
-    for each in (awkward, report):
-        page = render(each, "latex")
+    for rendered in (awkward, report):
+        page = render(rendered, "latex")
         for align, body in re.findall(
             r"\\begin\{tabular\}\{([^\n]*)\}\n(.*?)\\end\{tabular\}", page, re.DOTALL
         ):
@@ -175,9 +175,9 @@ def test_csv_is_one_row_a_run_task_and_metric(report: Report) -> None:
 
 
 def test_json_has_the_facts_and_notes_of_each_table_and_how_runs_were_made(report: Report) -> None:
-    found = json.loads(render(report, "json"))
-    assert [table["name"] for table in found["tables"]] == [each.name for each in report.tables]
-    board = found["tables"][0]
+    content = json.loads(render(report, "json"))
+    assert [table["name"] for table in content["tables"]] == [table.name for table in report.tables]
+    board = content["tables"][0]
     assert board["notes"] == list(report.tables[0].notes)
     [fact] = [
         fact
@@ -186,7 +186,7 @@ def test_json_has_the_facts_and_notes_of_each_table_and_how_runs_were_made(repor
     ]
     assert fact["low"] < fact["mean"] < fact["high"]
     assert (fact["n"], fact["coverage"], "actions" in fact) == (100, 1.0, False)
-    assert found["runs_made"] == list(report.footer)
+    assert content["runs_made"] == list(report.footer)
 
 
 def test_csv_leaves_a_missing_number_empty(make_run: Make) -> None:
