@@ -1,8 +1,9 @@
 """Runs: questions become records in a run folder, and records become scores.
 
-`config` says what to run and `run` runs it; `scheduler` runs many episodes at once, `run_folder`
-is the format on disk, `resume` decides what is left to run, `scores` scores and judges records,
-`solvers` loads solvers, `provenance` describes machine and code, `replay` records and replays
-exchanges, and `ray_executor` spreads a run over a Ray cluster.
+`config` holds the settings of a run, and `run` runs it: `solvers` loads the solver, `executor`
+opens the engine and the search, `scheduler` runs many episodes at once, `resume` decides what is
+left to run, and `run_folder` is the format on disk. `scores` scores and judges records.
+`provenance` describes machine and code, `replay` records and replays exchanges, `ray_executor`
+spreads a run over a Ray cluster, and `inspect_logs` converts runs into logs of Inspect.
 
-May import: everything below except `report` and `cli`."""
+May import: every package of the harness except `report` and `cli`."""
