@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autocoa_bench.cli.config_options import options_from
-from autocoa_bench.cli.output import TableFile, check_file, format_of, stopped_safely, write_report
+from autocoa_bench.cli.output import TableConfig, check_file, stopped_safely, write_report
 from autocoa_bench.errors import UserError
 from autocoa_bench.runs.config import RunConfig
 
@@ -22,12 +22,14 @@ _SAMPLING = ("context_tokens", "temperature", "top_p", "seed")
 
 
 @app.command()
+@options_from(TableConfig, only=("out",))
 @options_from(RunConfig, only=(*_MODEL, *_SAMPLING), defaults={"adapter": "none", "concurrency": 8})
 def fidelity(
     records: Annotated[
         list[Path], typer.Argument(help="Folders of run or synth, or files of records (.jsonl).")
     ],
     config: RunConfig,
+    tables: TableConfig,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Most searches, evenly spread over the records.")
     ] = None,
@@ -39,7 +41,6 @@ def fidelity(
             "same command resumes."
         ),
     ] = None,
-    out: TableFile = None,
 ) -> None:
     """At each search of recorded trajectories, let the model write the results, and check them."""
     from agent_model.fidelity import measure
@@ -47,10 +48,9 @@ def fidelity(
     from agent_model.fidelity.report import report
     from autocoa_bench.engines import open_engine
 
-    form = format_of(out)
-    for file, option in ((out, "--out"), (written, "--written")):
-        if file is not None:
-            check_file(file, option)
+    tables.chosen_format()
+    if written is not None:
+        check_file(written, "--written")
     loaded = [record for path in records for record in measure.read_records(path)]
     searches = [search for record in loaded for search in searches_of(record)]
     if not searches:
@@ -71,7 +71,7 @@ def fidelity(
     with stopped_safely(f"{safety} the same command resumes"):
         measured = measure.measure(searches, limit, engine, settings, config.concurrency, written)
     _print_faults(measured, written)
-    write_report(report(measured.verdicts, measured.model, measured.faults), form, out)
+    write_report(report(measured.verdicts, measured.model, measured.faults), tables)
 
 
 def _print_faults(measured: FidelityRun, written: Path | None) -> None:

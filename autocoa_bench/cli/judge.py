@@ -7,16 +7,9 @@ from typing import Annotated
 
 import typer
 
+from autocoa_bench.cli.config_options import options_from
 from autocoa_bench.cli.options import chosen_judge, judge_options, names_in
-from autocoa_bench.cli.output import (
-    TableFile,
-    TableFormat,
-    check_file,
-    format_of,
-    stderr,
-    stopped_safely,
-    write_report,
-)
+from autocoa_bench.cli.output import TableConfig, check_file, stderr, stopped_safely, write_report
 from autocoa_bench.errors import UserError
 from autocoa_bench.judge import SCORER, JudgeConfig, judge_description
 
@@ -42,10 +35,12 @@ def judge() -> None:
 
 @app.command()
 @judge_options
+@options_from(TableConfig)
 def audit(
     context: typer.Context,
     labels: LabelsFile,
     judge: JudgeConfig,
+    tables: TableConfig,
     scorers: Annotated[
         str, typer.Option("--scorers", "--scorer", help="Scorers, separated by commas.")
     ] = "em,f1,cover_em",
@@ -57,8 +52,6 @@ def audit(
     limit: Annotated[
         int, typer.Option(min=0, help="Most differing answers to show per scorer.")
     ] = 5,
-    format: TableFormat = None,  # noqa: A002 - the option's name
-    out: TableFile = None,
 ) -> None:
     """Measure how far scorers, and a judge, agree with labels, and show where they differ."""
     from autocoa_bench.judge.agreement import Audit, read_labels, save_audit
@@ -67,17 +60,16 @@ def audit(
     from autocoa_bench.runs.scores import judge_labels, text_scorers
 
     chosen = chosen_judge(context, judge)
-    _check_files(labels, verdicts, save, out)
+    _check_files(labels, verdicts, save, tables.out)
     if chosen is None:
         for option, file in (("--verdicts", verdicts), ("--save", save)):
             if file is not None:
                 raise UserError(f"{option} '{file}' is of a judge: give --judge too")
         if SCORER in names_in(scorers):
             raise UserError(f"--scorers {SCORER} needs --judge MODEL, which says who judges")
-    form = format or format_of(out)
-    for file in (save, out):
-        if file is not None:
-            check_file(file)
+    tables.chosen_format()
+    if save is not None:
+        check_file(save)
     loaded = text_scorers(names_in(scorers))
     answers = read_labels(labels)
     audits = {name: audit_scorer(answers, scorer) for name, scorer in loaded.items()}
@@ -89,21 +81,21 @@ def audit(
         description = judge_description(spec)
         if save is not None:
             save_audit(save, spec, labels.name, audits[SCORER])
-    write_report(judge_agreement(audits, labels.name, limit, description), form, out)
+    write_report(judge_agreement(audits, labels.name, limit, description), tables)
 
 
 @app.command()
 @judge_options
+@options_from(TableConfig)
 def probe(
     context: typer.Context,
     labels: LabelsFile,
     judge: JudgeConfig,
+    tables: TableConfig,
     verdicts: VerdictsFile = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Use this many labelled answers, from the first.")
     ] = None,
-    format: TableFormat = None,  # noqa: A002 - the option's name
-    out: TableFile = None,
 ) -> None:
     """Try to mislead a judge: wrong answers that say they are right, golds in another order."""
     from autocoa_bench.judge.agreement import read_labels
@@ -113,14 +105,12 @@ def probe(
     chosen = chosen_judge(context, judge)
     if chosen is None:
         raise UserError("a probe is of a judge: give --judge MODEL")
-    _check_files(labels, verdicts, out)
-    form = format or format_of(out)
-    if out is not None:
-        check_file(out)
+    _check_files(labels, verdicts, tables.out)
+    tables.chosen_format()
     answers = read_labels(labels)[:limit]
     with stopped_safely():
         spec, results = probe_judge(answers, chosen, verdicts, stderr())
-    write_report(judge_probes(results, labels.name, judge_description(spec)), form, out)
+    write_report(judge_probes(results, labels.name, judge_description(spec)), tables)
 
 
 def _check_files(*files: Path | None) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from msgspec import Struct
 
 from autocoa_bench.errors import UserError
+from autocoa_bench.option import Option
 from autocoa_bench.util.json_lines import cannot_write
 
 if TYPE_CHECKING:
@@ -19,14 +21,33 @@ if TYPE_CHECKING:
     from autocoa_bench.report.model import Report
 
 Format = Literal["terminal", "markdown", "latex", "csv", "json"]
-TableFormat = Annotated[
-    Format | None, typer.Option(help="Format of the tables; default: terminal, or by --out.")
-]
-TableFile = Annotated[
-    Path | None, typer.Option(help="Write to a file instead (.md, .tex, .csv or .json).")
-]
 
 _FORMATS: dict[str, Format] = {".md": "markdown", ".tex": "latex", ".csv": "csv", ".json": "json"}
+
+
+class TableConfig(Struct, frozen=True, kw_only=True):
+    """The format of tables, and the file that they are written to."""
+
+    format: Annotated[
+        Format | None, Option(help="Format of the tables; default: terminal, or by --out.")
+    ] = None
+    out: Annotated[
+        Path | None, Option(help="Write to a file instead (.md, .tex, .csv or .json).")
+    ] = None
+
+    def chosen_format(self) -> Format:
+        """The format, after the file is checked as by `check_file`. Raises UserError."""
+        chosen = self.format or format_of(self.out)
+        if self.out is not None:
+            if chosen == "terminal":
+                raise UserError(
+                    f"'{self.out}' takes --format markdown, latex, csv or json, not terminal"
+                )
+            check_file(self.out)
+        return chosen
+
+
+_TERMINAL = TableConfig()
 
 
 def stdout() -> Console:
@@ -135,17 +156,14 @@ def write_table(out: Path, text: str) -> None:
         raise cannot_write(out, error) from None
 
 
-def write_report(report: Report, form: Format = "terminal", out: Path | None = None) -> None:
+def write_report(report: Report, config: TableConfig = _TERMINAL) -> None:
     """Print a report, or write it to a file. Raises UserError."""
     from autocoa_bench.report import print_terminal, render
 
-    if form != "terminal":
-        text = render(report, form)
-        if out is None:
-            typer.echo(text)
-        else:
-            write_table(out, text)
-    elif out is not None:
-        raise UserError(f"'{out}' takes --format markdown, latex, csv or json, not terminal")
-    else:
+    chosen = config.chosen_format()
+    if chosen == "terminal":
         print_terminal(report, stdout())
+    elif config.out is None:
+        typer.echo(render(report, chosen))
+    else:
+        write_table(config.out, render(report, chosen))

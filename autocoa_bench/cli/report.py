@@ -11,14 +11,7 @@ from msgspec import Struct
 
 from autocoa_bench.cli.config_options import options_from
 from autocoa_bench.cli.options import RunFolders, names_in
-from autocoa_bench.cli.output import (
-    TableFile,
-    TableFormat,
-    check_file,
-    format_of,
-    write_report,
-    write_table,
-)
+from autocoa_bench.cli.output import TableConfig, check_file, write_report, write_table
 from autocoa_bench.errors import UserError
 from autocoa_bench.option import Option
 
@@ -67,11 +60,11 @@ class ReportConfig(Struct, frozen=True, kw_only=True):
 
 
 @options_from(ReportConfig)
+@options_from(TableConfig)
 def report(
     runs: RunFolders,
     config: ReportConfig,
-    format: TableFormat = None,  # noqa: A002 - the option's name
-    out: TableFile = None,
+    tables: TableConfig,
     html: Annotated[
         Path | None,
         typer.Option(
@@ -89,39 +82,39 @@ def report(
     """Print or write the tables of one or more runs."""
     from autocoa_bench.runs.scores import load_scored
 
-    text = html is None and plots is None
-    form = format or format_of(out) if text else "terminal"
-    if not text and (format or out):
+    as_text = html is None and plots is None
+    if not as_text and (tables.format or tables.out):
         option = "--plots" if html is None else "--html"
         raise UserError(f"{option} writes files of its own: leave out --format and --out")
+    tables.chosen_format()
     if html is not None:
         check_file(html, "--html")
     loaded = [load_scored(folder) for folder in runs]
-    tables = build_report(loaded, config)
-    if text:
-        write_report(tables, form, out)
+    report = build_report(loaded, config)
+    if as_text:
+        write_report(report, tables)
     if html is not None:
         from autocoa_bench.report.page import page
 
-        write_table(html, page(tables, loaded))
+        write_table(html, page(report, loaded))
         typer.echo(f"written to {html}: open it in a browser")
     if plots is not None:
         from autocoa_bench.report.render.plot_figures import write_plots
 
-        for file in write_plots(tables, loaded, plots):
+        for file in write_plots(report, loaded, plots):
             typer.echo(file)
 
 
 @options_from(ReportConfig, only=("allow_differences",))
+@options_from(TableConfig)
 def compare(
     first: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
     second: Annotated[
         Path, typer.Argument(help="Another, with the same questions.", metavar="RUN")
     ],
     config: ReportConfig,
+    tables: TableConfig,
     scorer: Annotated[str, typer.Option(help="The scorer that decides what is better.")] = "em",
-    format: TableFormat = None,  # noqa: A002 - the option's name
-    out: TableFile = None,
     show: Annotated[
         Outcome | None,
         typer.Option(help="Print trajectories side by side, of questions that the first run ..."),
@@ -132,12 +125,11 @@ def compare(
     from autocoa_bench.report import compare_runs
     from autocoa_bench.runs.scores import load_scored, shipped_audits
 
-    form = format or format_of(out)
-    if show and form != "terminal":
+    if tables.chosen_format() != "terminal" and show:
         raise UserError(f"--show {show} prints to the terminal: leave out --format and --out")
     runs = load_scored(first), load_scored(second)
     audits = shipped_audits(runs)
-    write_report(compare_runs(*runs, scorer, config.allow_differences, audits), form, out)
+    write_report(compare_runs(*runs, scorer, config.allow_differences, audits), tables)
     if show:
         _show_pairs(runs, scorer, show, limit)
 
