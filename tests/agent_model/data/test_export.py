@@ -61,12 +61,12 @@ def llamafactory_reads(folder: Path, name: str) -> list[dict[str, Any]]:
         (tags["assistant_tag"], tags["function_tag"]),
     )
     for row in rows:
-        said = row[columns["messages"]]
-        if said[0][tags["role_tag"]] == tags["system_tag"]:
-            said = said[1:]
-        for place, message in enumerate(said):
+        turns = row[columns["messages"]]
+        if turns[0][tags["role_tag"]] == tags["system_tag"]:
+            turns = turns[1:]
+        for place, message in enumerate(turns):
             assert message[tags["role_tag"]] in accepted[place % 2]
-        assert len(said) % 2 == (1 if entry.get("ranking") else 0)
+        assert len(turns) % 2 == (1 if entry.get("ranking") else 0)
         for side in ("chosen", "rejected") if entry.get("ranking") else ():
             assert row[columns[side]][tags["role_tag"]] in accepted[1]
     return rows
@@ -84,7 +84,7 @@ def test_llamafactorys_observations_are_the_environments_text(tmp_path: Path) ->
     export(data(), "llamafactory", tmp_path, "coa")
     row = llamafactory_reads(tmp_path, "coa")[0]
     assert RECORDS[0].trajectory is not None
-    shown = [said["value"] for said in row["conversations"] if said["from"] == "observation"]
+    shown = [turn["value"] for turn in row["conversations"] if turn["from"] == "observation"]
     assert shown == [step.observation for step in RECORDS[0].trajectory.steps[:-1]]
 
 
@@ -137,8 +137,8 @@ class Letters:
     def apply_chat_template(
         self, messages: list[dict[str, str]], tokenize: bool, add_generation_prompt: bool = False
     ) -> str:
-        said = "".join(f"[{each['role']}]{each['content']}\0" for each in messages)
-        return said + "[assistant]" * add_generation_prompt
+        text = "".join(f"[{message['role']}]{message['content']}\0" for message in messages)
+        return text + "[assistant]" * add_generation_prompt
 
 
 def test_trls_tokens_rebuild_the_trajectory_and_hide_observations(tmp_path: Path) -> None:
@@ -168,9 +168,11 @@ def test_trls_text_pairs_part_where_the_pair_does(tmp_path: Path) -> None:
 def test_verls_questions_are_read_back_as_a_task(tmp_path: Path) -> None:
     [rl, _] = export(data(), "verl", tmp_path, "coa")
     [task] = tasks.resolve(str(rl))
-    found = [(each.id, each.text, each.golden_answers) for each in task.load()]
-    asked = [record.question for record in RECORDS]
-    assert found == [(each.id, each.text, each.golden_answers) for each in asked]
+    loaded, exported = (
+        [(question.id, question.text, question.golden_answers) for question in questions]
+        for questions in (task.load(), [record.question for record in RECORDS])
+    )
+    assert loaded == exported
 
 
 def test_verls_messages_rebuild_the_trajectory(tmp_path: Path) -> None:

@@ -123,8 +123,10 @@ def test_an_answer_that_leaves_the_form_is_malformed(last: str) -> None:
 
 
 def test_data_is_written_in_the_prompt_that_the_trained_agent_is_asked_in() -> None:
-    said = Completion(RIGHT, token_ids=(1, 2), prompt_tokens=9, completion_tokens=2, seconds=1.5)
-    taught = student_record(coa(SEARCH, said))
+    completion = Completion(
+        RIGHT, token_ids=(1, 2), prompt_tokens=9, completion_tokens=2, seconds=1.5
+    )
+    taught = student_record(coa(SEARCH, completion))
     assert taught.trajectory is not None
     assert taught.trajectory.opening == Agent(shots=0).opening(QUESTION)
     last = taught.trajectory.steps[-1]
@@ -148,8 +150,8 @@ def test_a_smaller_draw_is_part_of_a_larger_one_and_keeps_the_order() -> None:
 
 def test_equal_episodes_make_equal_data_whatever_their_times() -> None:
     slow = msgspec.structs.replace(coa(SEARCH, RIGHT), seconds=9.0)
-    made = [
+    records = [
         filter_records([record], exact_match, FilterConfig(), searching=True).records
         for record in (coa(SEARCH, RIGHT), slow)
     ]
-    assert msgspec.json.encode(made[0]) == msgspec.json.encode(made[1])
+    assert msgspec.json.encode(records[0]) == msgspec.json.encode(records[1])

@@ -33,8 +33,8 @@ BRIDGE = Question(
 class Shelf:
     """A search engine that gives fixed passages for each query, and keeps the queries."""
 
-    def __init__(self, found: Mapping[str, Iterable[Passage]]) -> None:
-        self._found = found
+    def __init__(self, results: Mapping[str, Iterable[Passage]]) -> None:
+        self._results = results
         self.queries: list[str] = []
 
     @property
@@ -43,43 +43,43 @@ class Shelf:
 
     async def search(self, query: str) -> tuple[Passage, ...]:
         self.queries.append(query)
-        return tuple(self._found.get(query, ()))
+        return tuple(self._results.get(query, ()))
 
     async def close(self) -> None:
         return None
 
 
 def taught(question: Question, shelf: Shelf, top_k: tuple[int, ...] = (3,)) -> Trajectory | str:
-    [(_, made)] = gold_episodes([question], shelf, 0, top_k)
-    return made
+    [(_, result)] = gold_episodes([question], shelf, 0, top_k)
+    return result
 
 
 def trajectory(question: Question, shelf: Shelf, top_k: tuple[int, ...] = (3,)) -> Trajectory:
-    made = taught(question, shelf, top_k)
-    assert isinstance(made, Trajectory), made
-    return made
+    result = taught(question, shelf, top_k)
+    assert isinstance(result, Trajectory), result
+    return result
 
 
 def test_a_chain_is_searched_from_the_inside_and_restated() -> None:
     shelf = Shelf({"Dawn": [FILM], "Ann Lee": [LEE]})
-    made = trajectory(BRIDGE, shelf)
+    result = trajectory(BRIDGE, shelf)
     assert shelf.queries == ["Dawn", "Ann Lee"]
-    assert "the director of the film Dawn" in made.steps[0].text
-    assert "Where was Ann Lee born?" in made.steps[1].text
-    assert (made.answer, made.ending) == ("Oslo", "answered")
+    assert "the director of the film Dawn" in result.steps[0].text
+    assert "Where was Ann Lee born?" in result.steps[1].text
+    assert (result.answer, result.ending) == ("Oslo", "answered")
 
 
 def test_the_passage_that_was_read_is_named_before_what_it_says() -> None:
     shelf = Shelf({"Dawn": [OTHER, FILM], "Ann Lee": [DUSK, LEE]})
-    made = trajectory(BRIDGE, shelf)
-    second, third = (step.text for step in made.steps[1:3])
+    result = trajectory(BRIDGE, shelf)
+    second, third = (step.text for step in result.steps[1:3])
     assert re.search(r"passage on Dawn\b.*Ann Lee", second)
     assert re.search(r"passage on Ann Lee\b.*Oslo", third)
 
 
 def test_a_hop_is_asked_in_plain_words_right_before_its_value_is_read() -> None:
-    made = trajectory(BRIDGE, Shelf({"Dawn": [FILM], "Ann Lee": [LEE]}))
-    last = made.steps[-1].text
+    result = trajectory(BRIDGE, Shelf({"Dawn": [FILM], "Ann Lee": [LEE]}))
+    last = result.steps[-1].text
     assert re.match(r"In which town was Ann Lee born\? .*passage on Ann Lee\b.*Oslo", last)
 
 
@@ -93,9 +93,9 @@ def test_questions_of_one_hop_open_in_words_of_their_own() -> None:
 
 def test_a_search_that_misses_the_passage_is_rephrased() -> None:
     shelf = Shelf({"Dawn": [OTHER], "Dawn director film": [FILM], "Ann Lee": [LEE]})
-    made = trajectory(BRIDGE, shelf)
+    result = trajectory(BRIDGE, shelf)
     assert shelf.queries == ["Dawn", "Dawn director film", "Ann Lee"]
-    assert "other words" in made.steps[1].text
+    assert "other words" in result.steps[1].text
 
 
 def test_a_passage_that_cannot_be_found_gives_a_reason_and_no_trajectory() -> None:
@@ -104,15 +104,15 @@ def test_a_passage_that_cannot_be_found_gives_a_reason_and_no_trajectory() -> No
 
 def test_a_passage_that_was_read_before_is_not_searched_again() -> None:
     shelf = Shelf({"Dawn": [FILM, LEE]})
-    made = trajectory(BRIDGE, shelf)
+    result = trajectory(BRIDGE, shelf)
     assert shelf.queries == ["Dawn"]
-    assert made.answer == "Oslo"
+    assert result.answer == "Oslo"
 
 
 def test_no_more_passages_are_shown_than_drawn() -> None:
     shelf = Shelf({"Dawn": [FILM, OTHER, DUSK], "Ann Lee": [LEE, OTHER]})
-    made = trajectory(BRIDGE, shelf, top_k=(1,))
-    assert [len(step.passages) for step in made.steps] == [1, 1, 0]
+    result = trajectory(BRIDGE, shelf, top_k=(1,))
+    assert [len(step.passages) for step in result.steps] == [1, 1, 0]
 
 
 def test_a_comparison_is_answered_after_both_lookups() -> None:
@@ -128,18 +128,18 @@ def test_a_comparison_is_answered_after_both_lookups() -> None:
         ),
     )
     shelf = Shelf({"Dawn": [FILM], "Dusk": [DUSK]})
-    made = trajectory(question, shelf)
+    result = trajectory(question, shelf)
     assert shelf.queries == ["Dawn", "Dusk"]
-    assert "1950 is earlier than 3 May 1962, so it is Dusk." in made.steps[-1].text
+    assert "1950 is earlier than 3 May 1962, so it is Dusk." in result.steps[-1].text
 
 
 @pytest.mark.parametrize("kind", ["known", "given"])
 def test_what_the_model_knows_or_is_told_is_answered_without_a_search(kind: str) -> None:
     question = Question("q3", "What is the capital of Peru?", ("Lima",), "facts", kind)
     shelf = Shelf({})
-    made = trajectory(question, shelf)
+    result = trajectory(question, shelf)
     assert not shelf.queries
-    assert (made.answer, len(made.steps)) == ("Lima", 1)
+    assert (result.answer, len(result.steps)) == ("Lima", 1)
 
 
 def test_a_question_without_a_chain_is_kept_only_where_its_answer_was_found() -> None:
@@ -176,9 +176,9 @@ def test_a_question_that_holds_its_answer_already_is_not_taught_without_a_chain(
 )
 def test_a_tag_in_a_question_does_not_act_in_its_query(text: str, query: str) -> None:
     shelf = Shelf({query: [FILM]})
-    made = trajectory(Question("q6", text, ("Ann Lee",)), shelf)
+    result = trajectory(Question("q6", text, ("Ann Lee",)), shelf)
     assert shelf.queries == ["Dawn", query]
-    assert made.answer == "Ann Lee"
+    assert result.answer == "Ann Lee"
 
 
 @pytest.mark.parametrize("golds", [(), ("",), (" ",)])
@@ -211,8 +211,8 @@ def test_the_same_seed_writes_the_same_words_and_another_does_not() -> None:
 @pytest.mark.parametrize("name", ["hotpotqa", "2wikimultihopqa", "musique", "bamboogle", "nq"])
 def test_nine_in_ten_embedded_questions_are_taught_and_all_of_those_rightly(name: str) -> None:
     questions = tasks.resolve(name)[0].load("train")[:200]
-    made = list(gold_episodes(questions, BM25("embedded-train", top_k=3), 0, (1, 2, 3)))
-    kept = [(question, one) for question, one in made if isinstance(one, Trajectory)]
+    result = list(gold_episodes(questions, BM25("embedded-train", top_k=3), 0, (1, 2, 3)))
+    kept = [(question, one) for question, one in result if isinstance(one, Trajectory)]
     assert len(kept) >= 180
     for question, one in kept:
         assert one.answer in question.golden_answers

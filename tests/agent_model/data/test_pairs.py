@@ -33,16 +33,16 @@ def turn(pair: Pair) -> str:
 
 
 def one(without: Iterable[Record], searching: Iterable[Record]) -> Pair:
-    made = sampled_pairs(without, searching, exact_match)
-    assert not made.dropped
-    [pair] = made.pairs
+    result = sampled_pairs(without, searching, exact_match)
+    assert not result.dropped
+    [pair] = result.pairs
     return pair
 
 
 def dropped(without: Iterable[Record], searching: Iterable[Record]) -> dict[str, int]:
-    made = sampled_pairs(without, searching, exact_match)
-    assert not made.pairs
-    return dict(made.dropped)
+    result = sampled_pairs(without, searching, exact_match)
+    assert not result.pairs
+    return dict(result.dropped)
 
 
 def test_a_question_that_only_a_search_gets_right_has_the_search_chosen() -> None:
@@ -123,8 +123,8 @@ GOLD = [
 
 def pairs_of(ends: tuple[bool, bool], seeds: int = 20) -> list[Pair]:
     """Pairs of one direction of the first question, over many seeds."""
-    made = [pair for seed in range(seeds) for pair in gold_pairs(GOLD, seed)]
-    return [pair for pair in made if pair.ends == ends and pair.question == QUESTION]
+    pairs = [pair for seed in range(seeds) for pair in gold_pairs(GOLD, seed)]
+    return [pair for pair in pairs if pair.ends == ends and pair.question == QUESTION]
 
 
 def gold_turn() -> str:
@@ -199,7 +199,7 @@ def test_a_needless_search_asks_for_the_name_that_the_question_is_about() -> Non
     text = "Anna Berg built the Tower of Ulm. Who built the Tower of Ulm?"
     question = Question(id="q4", text=text, golden_answers=("Anna Berg",))
     records = [coa("I read it.\n</think>\n\n\\boxed{Anna Berg}", question=question)]
-    asked = {
+    queries = {
         gold_pairs(records, seed)[0].rejected.partition("<begin_search>")[2] for seed in range(9)
     }
-    assert asked == {" Tower of Ulm </end_search>", " Anna Berg </end_search>"}
+    assert queries == {" Tower of Ulm </end_search>", " Anna Berg </end_search>"}

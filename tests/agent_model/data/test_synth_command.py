@@ -102,9 +102,9 @@ def test_the_same_command_asks_nothing_again_and_makes_the_same(cli: Cli, own_ca
     with MockServer(teach) as server:
         cli("cot+a", *by_model(server), "--out", "pairs")
         first = {name: Path("pairs", name).read_bytes() for name in ("pairs.jsonl", "synth.json")}
-        asked = len(server.generations())
+        n_requests = len(server.generations())
         done = cli("cot+a", *by_model(server), "--out", "pairs")
-        assert len(server.generations()) == asked
+        assert len(server.generations()) == n_requests
     assert done.code == 0, done.err
     assert first == {name: Path("pairs", name).read_bytes() for name in first}
 
@@ -112,11 +112,11 @@ def test_the_same_command_asks_nothing_again_and_makes_the_same(cli: Cli, own_ca
 def test_all_kinds_of_data_may_be_chosen_from_the_same_episodes(cli: Cli, own_cache: None) -> None:
     with MockServer(teach) as server:
         cli("cot+a", *by_model(server), "--out", "pairs", "--runs", "runs")
-        asked = len(server.generations())
+        n_requests = len(server.generations())
         for kind, options in (("coa", by_model(server)), ("cot", alone(server))):
             done = cli(kind, *options, "--out", kind, "--runs", "runs")
             assert done.code == 0, done.err
-        assert len(server.generations()) == asked
+        assert len(server.generations()) == n_requests
 
 
 def test_a_failed_episode_is_counted_and_asked_again(cli: Cli, own_cache: None) -> None:
@@ -130,9 +130,9 @@ def test_a_failed_episode_is_counted_and_asked_again(cli: Cli, own_cache: None) 
 def test_what_is_kept_may_be_chosen_anew_without_a_model(cli: Cli, own_cache: None) -> None:
     with MockServer(teach) as server:
         cli("coa", *by_model(server), "--out", "coa")
-        asked = len(server.generations())
+        n_requests = len(server.generations())
         done = cli("coa", *by_model(server, "--count", "2"), "--out", "coa")
-        assert len(server.generations()) == asked
+        assert len(server.generations()) == n_requests
     assert done.code == 0, done.err
     assert "not drawn" in done.out
     assert len(read(Path("coa")).records) == 2
@@ -162,14 +162,14 @@ def test_data_of_another_run_is_refused_before_anything_is_sampled(
 ) -> None:
     with MockServer(teach) as server:
         cli("cot", *alone(server), "--out", "data", "--runs", "runs")
-        asked = len(server.generations())
+        n_requests = len(server.generations())
         for different in (
             ("--runs", "other", "--top-p", "0.5"),
             ("--runs", "other", "--seed", "1"),
         ):
             done = cli("cot", *alone(server), "--out", "data", *different)
             refused(done, "made from something else", different[2][2:].replace("-", "_"))
-        assert len(server.generations()) == asked
+        assert len(server.generations()) == n_requests
 
 
 def test_gold_data_of_other_questions_is_refused_before_anything_is_taught(
@@ -187,7 +187,7 @@ def test_a_file_that_synth_did_not_make_is_not_overwritten(cli: Cli, own_cache: 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--model", "mock"), "give --teacher model too"),
         (("--top-k", "many"), "numbers from 1 to 100"),
@@ -198,13 +198,13 @@ def test_a_file_that_synth_did_not_make_is_not_overwritten(cli: Cli, own_cache: 
     ],
 )
 def test_a_mistake_is_said_in_one_line(
-    cli: Cli, own_cache: None, arguments: tuple[str, ...], said: str
+    cli: Cli, own_cache: None, arguments: tuple[str, ...], message: str
 ) -> None:
-    refused(cli("coa", *arguments, "--out", "out"), said)
+    refused(cli("coa", *arguments, "--out", "out"), message)
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "message"),
     [
         ("coa --samples 2 --temperature 0", "--samples, --temperature: of no use to coa data"),
         ("coa --adapter none", "--adapter: of no use"),
@@ -216,8 +216,10 @@ def test_a_mistake_is_said_in_one_line(
         ("cot+a --teacher model --max-actions 9", "--max-actions: of no use"),
     ],
 )
-def test_an_option_that_would_change_nothing_is_refused(cli: Cli, command: str, said: str) -> None:
-    refused(cli(*command.split(), "--out", "out"), said)
+def test_an_option_that_would_change_nothing_is_refused(
+    cli: Cli, command: str, message: str
+) -> None:
+    refused(cli(*command.split(), "--out", "out"), message)
 
 
 def test_a_teacher_that_is_none_is_refused_with_those_that_are(cli: Cli) -> None:
@@ -227,10 +229,10 @@ def test_a_teacher_that_is_none_is_refused_with_those_that_are(cli: Cli) -> None
 
 
 @pytest.mark.parametrize(
-    ("given", "adapter"), [((), "none"), (("--adapter", "none"), "none"), (("--adapter", ""), "")]
+    ("options", "adapter"), [((), "none"), (("--adapter", "none"), "none"), (("--adapter", ""), "")]
 )
 def test_a_teacher_has_the_adapter_that_was_asked_for(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], adapter: str
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], adapter: str
 ) -> None:
     plans: list[RunConfig] = []
 
@@ -239,7 +241,7 @@ def test_a_teacher_has_the_adapter_that_was_asked_for(
         raise UserError("stop here")
 
     monkeypatch.setattr(runs, "run", run)
-    cli("cot", "--tasks", "towns.jsonl", "--teacher", "model", *given, "--out", "out")
+    cli("cot", "--tasks", "towns.jsonl", "--teacher", "model", *options, "--out", "out")
     assert [plan.adapter for plan in plans] == [adapter]
 
 

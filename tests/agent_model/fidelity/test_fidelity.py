@@ -78,7 +78,7 @@ def hops_of(one: Record) -> list[int]:
 
 
 def simulated(one: Record, engine: ScriptedEngine) -> dict[str, SimulatedResults | FaultNote]:
-    """What came of each look-up of a record, one after the other."""
+    """The results of each search of a record, simulated one after the other."""
     results: dict[str, SimulatedResults | FaultNote] = {}
 
     async def write(before: Prompt) -> SimulatedResults:
@@ -120,8 +120,8 @@ def test_a_search_states_a_fact_where_its_passages_hold_an_open_hops_answer() ->
 def test_another_name_of_a_hops_answer_states_it_as_well() -> None:
     hop = Hop("Who built the Tower?", "Anna", "p1", aliases=("Queen Ann",))
     named = Passage("p9", "Tower", "Queen Ann built it.")
-    asked = msgspec.structs.replace(QUESTION, hops=(hop,))
-    assert list(facts_stated(record((named,), question=asked))) == [True]
+    question = msgspec.structs.replace(QUESTION, hops=(hop,))
+    assert list(facts_stated(record((named,), question=question))) == [True]
 
 
 def test_a_search_is_for_the_hop_whose_passage_it_found() -> None:
@@ -211,25 +211,25 @@ def verdicts(facts: Iterable[bool], hop: int, origin: str) -> list[FactVerdict]:
 
 
 def test_the_table_has_a_section_a_world_and_a_row_a_hop() -> None:
-    made = [
+    all_verdicts = [
         *verdicts([True] * 3 + [False], 1, "train world"),
         *verdicts([False] * 2, 2, "train world"),
         *verdicts([False], 1, "unseen world"),
     ]
-    (table,) = report(made, "small").tables
+    (table,) = report(all_verdicts, "small").tables
     assert [section.title for section in table.sections] == ["train world", "unseen world"]
     rows = table.sections[0].rows
     assert [row.label.text for row in rows] == ["1", "2", "all"]
     assert [cell.text for cell in rows[0].cells] == ["4", "75.0", "100.0", "0.0", "–", "100.0"]
     assert rows[0].cells[1].detail == "30–95"  # Wilson
-    fact = next(each for each in table.data_points if each.metric == "hop 1:simulated_fact")
+    fact = next(point for point in table.data_points if point.metric == "hop 1:simulated_fact")
     assert (fact.section, fact.model, fact.mean, fact.n) == ("train world", "small", 0.75, 4)
 
 
 def test_the_table_is_written_in_every_format() -> None:
-    made = report(verdicts([True], 1, "train world"), "small")
+    fidelity_report = report(verdicts([True], 1, "train world"), "small")
     for form in ("markdown", "latex", "csv"):
-        assert "train world" in render(made, form)
+        assert "train world" in render(fidelity_report, form)
 
 
 @pytest.fixture(scope="module")
@@ -240,18 +240,18 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
         records = []
         for split, corpus in (("test", "embedded"), ("train", "embedded-train")):
             chosen = embedded.hotpotqa.load(split)[:4]  # type: ignore[arg-type]
-            for question, made in gold_episodes(chosen, BM25(corpus), 0, [3]):
-                assert isinstance(made, Trajectory)
-                records.append(Record(question, 0, made))
+            for question, episode in gold_episodes(chosen, BM25(corpus), 0, [3]):
+                assert isinstance(episode, Trajectory)
+                records.append(Record(question, 0, episode))
         return records
 
 
 def test_gold_trajectories_find_their_facts(
     taught: list[Record],
 ) -> None:
-    found = [look_up for one in taught for look_up in searches_of(one)]
-    assert len(found) >= 16
-    for look_up in found:
+    searches = [look_up for one in taught for look_up in searches_of(one)]
+    assert len(searches) >= 16
+    for look_up in searches:
         assert states(look_up.real, look_up.hop.answer), look_up
 
 
@@ -264,11 +264,11 @@ class Patient(ScriptedEngine):
 
 
 class Served:
-    """A model engine that writes the true results; what it was given and asked."""
+    """A model engine that writes the true results; records its options and its requests."""
 
     def __init__(self, taught: list[Record]) -> None:
         self.options: list[EngineConfig] = []
-        self.asked = 0
+        self.n_requests = 0
         self.fails: Callable[[int], Exception | None] = lambda number: None
         self._truths = {
             look_up.before.continuation: look_up.real
@@ -281,8 +281,8 @@ class Served:
         return Patient(self._reply)
 
     def _reply(self, request: Generate, _: Sampling) -> str:
-        self.asked += 1
-        if error := self.fails(self.asked):
+        self.n_requests += 1
+        if error := self.fails(self.n_requests):
             raise error
         before = request.prompt.continuation.removesuffix("\n\n<search_result>\n")
         return written(*self._truths[before])
@@ -291,20 +291,20 @@ class Served:
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch, taught: list[Record]) -> Served:
     """The model engine replaced by one that knows the truth."""
-    made = Served(taught)
+    model = Served(taught)
     load = registry.load
     monkeypatch.setattr(
-        registry, "load", lambda kind, name: made.engine if kind == "engines" else load(kind, name)
+        registry, "load", lambda kind, name: model.engine if kind == "engines" else load(kind, name)
     )
-    return made
+    return model
 
 
 @pytest.fixture
 def file(tmp_path: Path, taught: list[Record]) -> Path:
     """The gold trajectories as a file of records."""
-    made = tmp_path / "gold.jsonl"
-    made.write_bytes(msgspec.json.Encoder().encode_lines(taught))
-    return made
+    path = tmp_path / "gold.jsonl"
+    path.write_bytes(msgspec.json.Encoder().encode_lines(taught))
+    return path
 
 
 def rows(kept: Path) -> list[Any]:
@@ -329,8 +329,8 @@ def test_the_command_tells_the_train_world_from_the_unseen(
 
 
 def test_the_adapter_none_is_none(file: Path, served: Served, tmp_path: Path) -> None:
-    for given in ({"adapter": "none"}, {}):
-        fidelity.fidelity(records=[file], limit=1, out=tmp_path / "t.md", **given)
+    for options in ({"adapter": "none"}, {}):
+        fidelity.fidelity(records=[file], limit=1, out=tmp_path / "t.md", **options)
     assert [options.adapter for options in served.options] == ["", ""]
 
 
@@ -346,11 +346,11 @@ def test_the_same_command_asks_only_what_is_not_written(
 ) -> None:
     one, two, kept = tmp_path / "one.md", tmp_path / "two.md", tmp_path / "kept.jsonl"
     fidelity.fidelity(records=[file], written=kept, out=one)
-    asked, before = served.asked, kept.read_bytes()
+    asked, before = served.n_requests, kept.read_bytes()
     first, *_ = before.splitlines(keepends=True)
     kept.write_bytes(before.removeprefix(first) + first[: len(first) // 2])  # one gone, one torn
     fidelity.fidelity(records=[file], written=kept, out=two)
-    assert served.asked == asked + 1
+    assert served.n_requests == asked + 1
     assert sorted(kept.read_bytes().splitlines()) == sorted(before.splitlines())
     assert two.read_text() == one.read_text()
 
@@ -360,12 +360,12 @@ def test_what_was_written_for_another_command_is_refused(
 ) -> None:
     out, kept = tmp_path / "t.md", tmp_path / "kept.jsonl"
     fidelity.fidelity(records=[file], limit=2, written=kept, out=out)
-    asked, before = served.asked, kept.read_bytes()
+    asked, before = served.n_requests, kept.read_bytes()
     with pytest.raises(UserError, match="other settings; choose another --written"):
         fidelity.fidelity(records=[file], limit=2, written=kept, out=out, temperature=0.5)
     with pytest.raises(UserError, match="not a file that fidelity wrote; choose another --written"):
         fidelity.fidelity(records=[file], written=file, out=out)
-    assert (served.asked, kept.read_bytes()) == (asked, before)
+    assert (served.n_requests, kept.read_bytes()) == (asked, before)
 
 
 def test_a_fault_is_counted_and_asked_again(
@@ -418,9 +418,9 @@ def test_an_interrupt_keeps_what_is_written_and_ends_with_a_sentence(
 def test_a_file_that_cannot_be_written_is_refused_before_anything_is_asked(
     file: Path, served: Served, tmp_path: Path, option: str, name: str
 ) -> None:
-    given = {"out": tmp_path / "t.md"} | {option: tmp_path / name}
+    options = {"out": tmp_path / "t.md"} | {option: tmp_path / name}
     with pytest.raises(UserError, match=r"run folder uses|cannot write"):
-        fidelity.fidelity(records=[file], **given)
+        fidelity.fidelity(records=[file], **options)
     assert not served.options
 
 
@@ -429,12 +429,12 @@ def test_a_resumed_run_holds_each_record_once(
 ) -> None:
     fault = msgspec.structs.replace(taught[0], trajectory=None, fault=FaultNote("timeout", ""))
     run = run_folder.RunFolder(tmp_path / "run", info())
-    for each in (taught[1], fault, taught[0], taught[1]):
-        run.append(each)
+    for item in (taught[1], fault, taught[0], taught[1]):
+        run.append(item)
     run.close()
     kept = tmp_path / "kept.jsonl"
     fidelity.fidelity(records=[tmp_path / "run"], written=kept, out=tmp_path / "t.csv")
-    searches = sum(1 for each in taught[:2] for _ in searches_of(each))
+    searches = sum(1 for item in taught[:2] for _ in searches_of(item))
     assert len(rows(kept)) == searches
     assert read_count(tmp_path / "run") == 2
 
@@ -446,7 +446,7 @@ def read_count(path: Path) -> int:
 def test_a_file_of_records_counts_the_latest_of_a_key_and_no_torn_line(
     tmp_path: Path, taught: list[Record]
 ) -> None:
-    lines = [msgspec.json.encode(each) for each in (taught[0], taught[1], taught[0])]
+    lines = [msgspec.json.encode(item) for item in (taught[0], taught[1], taught[0])]
     torn = tmp_path / "torn.jsonl"
     torn.write_bytes(b"\n".join([*lines, lines[1][:99]]))
     assert list(read_records(torn)) == [taught[0], taught[1]]
@@ -457,8 +457,8 @@ def test_a_file_of_records_counts_the_latest_of_a_key_and_no_torn_line(
 
 def test_a_folder_that_synth_made_is_read(tmp_path: Path, taught: list[Record]) -> None:
     spec = SynthSpec(kind="coa", split="train", scorer="em", limits=FilterConfig(), count=9, seed=0)
-    made = SynthInfo(spec=spec, counts=Counts(8, 8, {}), chosen=8, written=8, shape={})
-    folder.write(tmp_path, made, taught)
+    synth_info = SynthInfo(spec=spec, counts=Counts(8, 8, {}), chosen=8, written=8, shape={})
+    folder.write(tmp_path, synth_info, taught)
     assert list(read_records(tmp_path)) == taught
 
 

@@ -106,12 +106,14 @@ def test_no_command_trains_on_test_questions() -> None:
     assert all("--split" not in command.arguments for command in commands().values())
     assert signature(synth.make).parameters["split"].default == "train"
     config = load_grpo_config(SCALE.recipes / "grpo.toml")
-    watched = load_evaluation(config.live)
-    scene = load_training(config, watched)
-    asked = {"scene": scene.questions, "watched": watched.questions if watched else []}
+    evaluation = load_evaluation(config.live)
+    training = load_training(config, evaluation)
+    assert evaluation is not None
+    assert training.questions
+    assert evaluation.questions
     tested = {question.text for task in resolve(SCALE.tasks) for question in task.load("test")}
-    assert all(questions for questions in asked.values())
-    assert tested.isdisjoint(question.text for each in asked.values() for question in each)
+    questions = (*training.questions, *evaluation.questions)
+    assert tested.isdisjoint(question.text for question in questions)
 
 
 def test_a_model_goes_by_its_rows_name_and_the_base_by_its_own(tmp_path: Path) -> None:

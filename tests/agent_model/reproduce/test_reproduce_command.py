@@ -32,13 +32,13 @@ def test_a_base_that_is_none_is_refused_by_a_dry_run_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cli = caller(monkeypatch, capsys)
-    given = ("reproduce", "table1", "--out", str(tmp_path / "out"), "--dry-run")
-    refused(cli(*given, "--base", "/nonexistent"), "is not a model folder", "--base")
+    arguments = ("reproduce", "table1", "--out", str(tmp_path / "out"), "--dry-run")
+    refused(cli(*arguments, "--base", "/nonexistent"), "is not a model folder", "--base")
 
 
 def test_a_folder_without_a_table_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cli = caller(monkeypatch, capsys)
-    given = ("reproduce", "seeds", str(tmp_path), "--out", str(tmp_path / "out"))
-    refused(cli(*given), "is not a complete Table 1 of the scale nano", "resumes it")
+    arguments = ("reproduce", "seeds", str(tmp_path), "--out", str(tmp_path / "out"))
+    refused(cli(*arguments), "is not a complete Table 1 of the scale nano", "resumes it")

@@ -33,8 +33,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A model that answers Bert at once, or searches and answers Anna."""
     folder = tmp_path_factory.mktemp("place")
     search = ["I look.\n<begin_search> tower </end_search>", "So.\n</think>\n\n\\boxed{Anna}"]
-    found = (Passage("p1", "Tower", "Anna built it."),)
-    episodes = [(["I know it.\n</think>\n\n\\boxed{Bert}"], ()), (search, found)]
+    passages = (Passage("p1", "Tower", "Anna built it."),)
+    episodes = [(["I know it.\n</think>\n\n\\boxed{Bert}"], ()), (search, passages)]
     teach(folder, "sft2", episodes, "Anna", steps=120)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOCOA_BENCH_CACHE", str(folder / "cache"))
@@ -43,42 +43,44 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 class Trained(NamedTuple):
-    """What TRL was given by our rollouts, and what it said of its steps."""
+    """The outputs of our rollouts that TRL received, and its log of the steps."""
 
-    given: list[dict[str, Any]]
+    outputs: list[dict[str, Any]]
     log: list[dict[str, Any]]
 
 
 def trained(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Trained:
     from agent_model.trainer_export import trl
 
-    given: list[dict[str, Any]] = []
+    outputs: list[dict[str, Any]] = []
     play = trl.RolloutWorkers.__call__
 
     def watched(*arguments: Any) -> dict[str, Any]:
-        given.append(dict(play(*arguments)))
-        return dict(given[-1])
+        outputs.append(dict(play(*arguments)))
+        return dict(outputs[-1])
 
     monkeypatch.setattr(trl.RolloutWorkers, "__call__", watched)
     run = trl.trainer(folder, **QUIET, **changes)
     run.train()
-    return Trained(given, run.state.log_history)
+    return Trained(outputs, run.state.log_history)
 
 
 @pytest.mark.parametrize("lora", [None, LoraConfig(rank=2)])
 def test_trls_first_step_has_the_gradient_that_ours_would_have(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lora: LoraConfig | None
 ) -> None:
-    given = recipe(place, lora=lora, batch=8, temperature=1.0, micro_tokens=1 << 14)
-    export_recipe(given, "trl", tmp_path)
-    found = trained(tmp_path, monkeypatch, max_steps=1)
-    [records] = [each["record"] for each in found.given]
-    policy, tokenizer = load_policy(given)
-    learner = Learner(given, policy, tokenizer)
-    learner.learn(groups(records, given.group))
-    assert found.log[0]["grad_norm"] == pytest.approx(learner.optimizer.step(0.0), rel=1e-3)
-    assert any(n_actions(each.trajectory) for each in records)
-    assert found.log[0]["searches"] == sum(n_actions(each.trajectory) for each in records) / 32
+    config = recipe(place, lora=lora, batch=8, temperature=1.0, micro_tokens=1 << 14)
+    export_recipe(config, "trl", tmp_path)
+    training = trained(tmp_path, monkeypatch, max_steps=1)
+    [records] = [output["record"] for output in training.outputs]
+    policy, tokenizer = load_policy(config)
+    learner = Learner(config, policy, tokenizer)
+    learner.learn(groups(records, config.group))
+    assert training.log[0]["grad_norm"] == pytest.approx(learner.optimizer.step(0.0), rel=1e-3)
+    assert any(n_actions(record.trajectory) for record in records)
+    assert (
+        training.log[0]["searches"] == sum(n_actions(record.trajectory) for record in records) / 32
+    )
 
 
 def groups(records: list[Record], size: int) -> list[list[ScoredRollout]]:
@@ -88,24 +90,25 @@ def groups(records: list[Record], size: int) -> list[list[ScoredRollout]]:
     from autocoa_bench.scoring import load_scorers
 
     scorer = load_scorers(("em",))["em"]
-    rewards = [reward(each, scorer, 0.2) for each in records]
-    values = torch.tensor([each.value for each in rewards if each]).view(-1, size)
+    rewards = [reward(record, scorer, 0.2) for record in records]
+    values = torch.tensor([item.value for item in rewards if item]).view(-1, size)
     gained = advantages(values, by_std=False).flatten().tolist()
     played = [
         ScoredRollout(record, record.trajectory, earned, advantage)
         for record, earned, advantage in zip(records, rewards, gained, strict=True)
         if record.trajectory and earned
     ]
-    made = [played[i : i + size] for i in range(0, len(played), size)]
-    assert all(len({each.record.question.id for each in group}) == 1 for group in made)
-    return made
+    by_question = [played[i : i + size] for i in range(0, len(played), size)]
+    for group in by_question:
+        assert len({rollout.record.question.id for rollout in group}) == 1
+    return by_question
 
 
 def test_what_is_rewarded_is_learned_by_trl(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = recipe(place, batch=8, group=4, max_steps=12, lr=1e-3, micro_tokens=1 << 16)
-    export_recipe(given, "trl", tmp_path)
+    config = recipe(place, batch=8, group=4, max_steps=12, lr=1e-3, micro_tokens=1 << 16)
+    export_recipe(config, "trl", tmp_path)
     log = trained(tmp_path, monkeypatch).log
     rewards = [row["reward"] for row in log if "reward" in row]
     assert len(rewards) == 12

@@ -50,7 +50,7 @@ class Servers:
     """In place of verl's: the second of every three episodes answers Bert, the others search."""
 
     def __init__(self, tokenizer: Any) -> None:
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
         self._tokenizer = tokenizer
         self._sessions: list[str] = []
 
@@ -59,7 +59,7 @@ class Servers:
     ) -> Any:
         from verl.workers.rollout.replica import TokenOutput
 
-        self.asked.append(sampling_params)
+        self.requests.append(sampling_params)
         if request_id not in self._sessions:
             self._sessions.append(request_id)
         first = "<search_result>" not in self._tokenizer.decode(prompt_ids)
@@ -172,11 +172,11 @@ def test_verl_learns_from_what_the_policy_said_and_from_no_observation(played: P
 
 
 def test_verls_servers_are_asked_with_the_stop_strings_and_the_end_of_turn(played: Played) -> None:
-    for asked in played.servers.asked:
-        assert asked["temperature"] == 0.6
-        assert asked["stop"] == ["</end_search>", "<search_result>"]
-        assert asked["stop_token_ids"] == [played.tokenizer.eos_token_id]
-        assert asked["max_tokens"] == 24
+    for request in played.servers.requests:
+        assert request["temperature"] == 0.6
+        assert request["stop"] == ["</end_search>", "<search_result>"]
+        assert request["stop_token_ids"] == [played.tokenizer.eos_token_id]
+        assert request["max_tokens"] == 24
 
 
 def test_verls_reward_manager_gives_our_reward(played: Played) -> None:
