@@ -32,7 +32,7 @@ MODULES = {
     "autocoa_bench/scoring/scorer.py": "tests/scoring",
     "autocoa_bench/scoring/text.py": "tests/scoring",
     "autocoa_bench/scoring/evidence.py": "tests/scoring",
-    "autocoa_bench/stats.py": "tests/test_stats.py",
+    "autocoa_bench/stats.py": "tests/test_stats.py tests/judge/test_judge_correction.py",
     "autocoa_bench/runs/resume.py": "tests/runs/test_resume.py tests/runs/test_kill.py",
     "autocoa_bench/runs/run_folder.py": "tests/runs/test_run_folder.py tests/runs/test_resume.py",
     "autocoa_bench/util/json_lines.py": "tests/runs/test_run_folder.py tests/util",

@@ -102,6 +102,10 @@ def test_the_best_gold_counts() -> None:
     assert f1("Barack Obama", ["Obama", "Barack Hussein Obama", "Michelle"]) == pytest.approx(0.8)
 
 
+def test_no_gold_matches_nothing() -> None:
+    assert (exact_match("Anna", []), f1("Anna", []), cover_exact_match("Anna", [])) == (0, 0, 0)
+
+
 @pytest.mark.parametrize(
     ("prediction", "golds", "covered"),
     [
