@@ -204,10 +204,11 @@ class HTTPClient:
                 allow_redirects=False,
                 timeout=ClientTimeout(total=total, sock_connect=_CONNECT_TIMEOUT),
             ) as response:
+                # A server may echo the request with its header: in an error, or as a completion.
                 data = self.key.redact_bytes(await _read_body(response, self.longest_reply))
                 if response.status == 200:
                     return data
-                error = self.error_of(
+                raise self.error_of(
                     ErrorReply(
                         url,
                         response.status,
@@ -217,11 +218,11 @@ class HTTPClient:
                         response.headers.get("Retry-After"),
                     )
                 )
+        # The order matters: aiohttp's timeouts are both a TimeoutError and a ClientError.
         except TimeoutError:
             raise TransientError("timeout", f"no reply within {total:g} s") from None
         except (ClientError, OSError, UnicodeError) as problem:
             raise TransientError("connection", _description(problem, self.key)) from None
-        raise error
 
     def error_of(self, reply: ErrorReply) -> Exception:
         """The exception to raise for a reply with an error status."""
@@ -471,6 +472,7 @@ def _proxy_for(root: str) -> str | None:
 
 def _description(error: Exception, key: APIKey) -> str:
     """A connection error in a few words, without credentials."""
+    # aiohttp's own texts name the address and the TLS settings; the system's are shorter.
     number = getattr(error, "errno", None)
     text = os.strerror(number) if number and number > 0 else str(error) or type(error).__name__
     text = _USERINFO.sub("//", key.redact(" ".join(text.split())))[:200]

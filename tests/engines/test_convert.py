@@ -1,6 +1,8 @@
 """Adapters and models between PEFT, transformers and GGUF."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +139,26 @@ def test_another_kind_of_adapter_is_refused(
     edit_json(folder / "adapter_config.json", **config)
     with pytest.raises(UserError, match=message):
         converted(tmp_path, folder)
+
+
+def test_weights_that_are_no_floats_are_refused(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    folder = lora(tmp_path / "lora")
+    save_file({"steps": np.arange(3)}, folder / "adapter_model.safetensors")
+    with pytest.raises(UserError, match="tensor 'steps' in .* has type I64; only floats"):
+        converted(tmp_path, folder)
+
+
+def test_conversion_does_not_import_torch(tmp_path: Path) -> None:
+    folder, target = lora(tmp_path / "lora"), tmp_path / "adapter.gguf"
+    program = (
+        "import sys; from autocoa_bench.engines.weights.convert import convert; "
+        f"convert({str(folder)!r}, {str(target)!r}, {base(tmp_path / 'base')!r}); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+    assert target.exists()
 
 
 @pytest.mark.parametrize("half", [0, 50, -100])  # bytes that are left, or are gone

@@ -125,6 +125,7 @@ class VLLMEngine:
         """Return `n` completions. Raises EngineFault, and ServerDown once vLLM has died."""
         assert self._client is not None, "start() comes before generate()"
         assert self._process is not None
+        # Without this watch, a request would be retried for a minute against a dead server.
         reply = asyncio.ensure_future(self._client.generate(request, sampling, n))
         try:
             await asyncio.wait((reply, self._process.ended), return_when=asyncio.FIRST_COMPLETED)
@@ -241,6 +242,7 @@ def from_options(
 
 def _flag(name: str, value: str) -> str:
     """An option in the form of vLLM's command line."""
+    # vLLM's switches take no value.
     switches = {"true": f"--{name}", "false": f"--no-{name}"}
     return switches.get(value.lower(), f"--{name}={value}")
 
@@ -312,6 +314,7 @@ def _free_port() -> int:
 
 def _get(port: int, path: str) -> bytes | None:
     """The body of a reply with status 200, or None."""
+    # Not by urllib, which would send even loopback requests to a proxy of the environment.
     with closing(HTTPConnection(_HOST, port, timeout=_HTTP_SECONDS)) as connection:
         try:
             connection.request("GET", path)

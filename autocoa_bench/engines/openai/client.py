@@ -266,6 +266,7 @@ class OpenAIEngine:
 
     async def _render(self, opening: tuple[Message, ...]) -> str:
         """The opening as llama.cpp renders it with the model's chat template."""
+        # All requests of an episode share their opening, so it is rendered once.
         text = self._rendered.get(opening)
         if text is None:
             reply = await self._call("/apply-template", {"messages": opening}, wire.TemplateReply)

@@ -34,11 +34,13 @@ class ReplicatedEngine:
     def __init__(self, addresses: Sequence[str], create: CreateReplica) -> None:
         self._alive = [create(address, lambda: len(self._alive) > 1) for address in addresses]
         self._all = tuple(self._alive)
+        # Weak keys, so that episodes that have ended do not accumulate.
         self._replica_of: WeakKeyDictionary[EpisodeId, Replica] = WeakKeyDictionary()
 
     async def start(self) -> EngineSpec:
         """Start all replicas. Raises UserError if their servers differ."""
         starts = [asyncio.ensure_future(replica.start()) for replica in self._all]
+        # If one fails, the others must end before their connections are closed.
         try:
             specs = await asyncio.gather(*starts)
         except BaseException:

@@ -255,6 +255,7 @@ class _Batch:
         )
         for row, row_logits in zip(self._rows, logits, strict=True):
             row.sampled.append(_sample(row, row_logits))
+        # Backwards, because the last row moves into the place of one that is removed.
         for index in reversed(range(len(self._rows))):
             if self._finish(self._rows[index]):
                 self._remove(index)
@@ -304,6 +305,7 @@ class _Batch:
         """The stop string that the last token completed."""
         if not row.request.stop:
             return None
+        # Decode only as many tokens as can hold the longest stop string, not the whole text.
         longest = max(map(len, row.request.stop))
         text = self._decode(row.sampled[-_TAIL * longest - 1 :])
         matches = [(text.find(stop), stop) for stop in row.request.stop if stop in text]

@@ -142,6 +142,7 @@ class KVCache:
         if layer == len(self._keys):
             self._keys.append(self._zeros_like(keys, self._length))
             self._values.append(self._zeros_like(values, self._length))
+        # Slices are views, so that writing to them writes to the cache.
         row_keys, row_values = self._keys[layer][rows], self._values[layer][rows]
         batch = torch.arange(len(positions), device=positions.device)[:, None]
         row_keys[batch, :, positions] = keys.transpose(1, 2)

@@ -165,6 +165,7 @@ def _adapter_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) ->
                 "Merge it instead: autocoa-bench models merge"
             )
         module, matrix = _LINEAR[match[2]], match[3].lower()
+        # A LoRA adds B @ A, so that scale and order of the output rows belong to B.
         if matrix == "b":
             tensor = tensor * config.rescaling(name, tensor.shape[1])
             tensor = _permuted(tensor, shape.heads_to_permute(module))
@@ -241,6 +242,7 @@ def _model_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) -> N
     tied = _read_json(folder / "config.json").get("tie_word_embeddings", False)
     written = set()
     for name, tensor in read_tensors(sorted(folder.glob("*.safetensors"))):
+        # A GGUF without an output matrix uses the embeddings, as tied models do.
         if tied and name == "lm_head.weight":
             continue
         gguf_name, module = _gguf_name(name)
@@ -252,6 +254,7 @@ def _model_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) -> N
             )
         _add_tensor(writer, gguf_name, weights, outtype)
         written.add(gguf_name)
+    # Rotary factors are computed from the configuration, so transformers' folders lack them.
     for extra in reader.tensors:
         if extra.name == "rope_freqs.weight":
             writer.add_tensor(extra.name, extra.data, raw_dtype=extra.tensor_type)
