@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -35,6 +36,9 @@ PATHS: dict[Protocol, str] = {
     "flashrag": "/search",
 }
 """The path of each protocol, in the order in which our client tries them."""
+
+SERVED_PATHS = ("/retrieve", "/search", "/batch_search", "/queries")
+"""The paths at which our server answers POST."""
 
 MOST_PASSAGES = 100
 """The most passages per query; `run --top-k` has the same limit."""
@@ -108,13 +112,13 @@ def read_request(path: str, data: bytes) -> SearchRequest:
         body = _decode_body(data)
     except UNREADABLE as error:
         raise BadRequest(f"the body is not the JSON that {path} takes: {error}") from None
-    request = _READERS[path](body)
-    if len(request.queries) * max(1, request.top_k) > MOST_RESULTS:
+    queries, top_k = _queries(path, body), body.passage_count
+    if len(queries) * max(1, top_k) > MOST_RESULTS:
         raise BadRequest(
-            f"{len(request.queries)} queries for {request.top_k} passages each exceed the limit of "
-            f"{MOST_RESULTS} passages per request; send fewer queries at once"
+            f"{len(queries)} queries for {top_k} passages each exceed the limit of {MOST_RESULTS} "
+            "passages per request; send fewer queries at once"
         )
-    return request
+    return SearchRequest(queries, top_k, partial(_reply, path, body))
 
 
 def request_body(protocol: Protocol, query: str, top_k: int) -> bytes:
@@ -218,92 +222,56 @@ def _passage(document: _Document, score: float | None) -> Passage:
 # Requests, as our server reads and answers them
 
 
-def _documents(passages: Sequence[Passage]) -> list[dict[str, str]]:
-    return [{"id": passage.id, "contents": join_contents(passage)} for passage in passages]
-
-
-def _scores(passages: Sequence[Passage]) -> list[float]:
-    return [passage.score or 0.0 for passage in passages]
-
-
-def _search_r1_request(body: RequestBody) -> SearchRequest:
-    if body.queries is None:
-        return _autocoa_request(body)
-    if body.query is not None:
+def _queries(path: str, body: RequestBody) -> list[str]:
+    """The queries of a request. Raises BadRequest."""
+    query, queries = body.query, body.queries
+    if path == "/search":
+        if isinstance(query, str) and re.search(NOT_EMPTY, query):
+            return [query]
+        raise BadRequest("/search takes 'query', a text that is not empty")
+    if path == "/batch_search":
+        if isinstance(query, list):
+            return query
+        raise BadRequest("/batch_search takes 'query', a list of texts")
+    if path == "/queries":
+        if queries is not None:
+            return queries
+        raise BadRequest("/queries takes 'queries', a list of texts")
+    if query is not None and queries is not None:
         raise BadRequest("give 'queries' (Search-R1) or 'query' (AutoCoA), not both")
-
-    def result(passages: Sequence[Passage]) -> list[Any]:
-        documents = _documents(passages)
-        if not body.return_scores:
-            return documents
-        scores = _scores(passages)
-        return [{"document": d, "score": s} for d, s in zip(documents, scores, strict=True)]
-
-    return SearchRequest(
-        body.queries, body.passage_count, lambda results: {"result": list(map(result, results))}
+    if queries is not None:
+        return queries
+    if query is not None:
+        return [query] if isinstance(query, str) else query
+    raise BadRequest(
+        "give 'queries', a list of texts (Search-R1), or 'query', a text or a list (AutoCoA)"
     )
 
 
-def _autocoa_request(body: RequestBody) -> SearchRequest:
-    if body.query is None:
-        raise BadRequest(
-            "give 'queries', a list of texts (Search-R1), or 'query', a text or a list (AutoCoA)"
-        )
-    single = isinstance(body.query, str)
-    with_scores = body.return_score is not False
-
-    def reply(results: Results) -> object:
-        replies: list[object] = [
-            {"documents": _documents(passages)}
-            | ({"scores": _scores(passages)} if with_scores else {})
-            for passages in results
+def _reply(path: str, body: RequestBody, results: Results) -> object:
+    """The reply to a request, in the shape of the protocol that its path and fields select."""
+    documents = [
+        [{"id": passage.id, "contents": join_contents(passage)} for passage in passages]
+        for passages in results
+    ]
+    scores = [[passage.score or 0.0 for passage in passages] for passages in results]
+    if path == "/search":
+        return [documents[0], scores[0]] if body.return_score else documents[0]
+    if path == "/batch_search":
+        return [documents, scores] if body.return_score else documents
+    if path == "/queries":
+        contents = [[document["contents"] for document in row] for row in documents]
+        return {"queries": body.queries, "answers": contents}
+    pairs = zip(documents, scores, strict=True)
+    if body.queries is not None:  # Search-R1
+        if not body.return_scores:
+            return {"result": documents}
+        scored = [
+            [{"document": d, "score": s} for d, s in zip(*pair, strict=True)] for pair in pairs
         ]
-        return replies[0] if single else replies
-
-    queries = [body.query] if isinstance(body.query, str) else body.query
-    return SearchRequest(queries, body.passage_count, reply)
-
-
-def _flashrag_request(body: RequestBody) -> SearchRequest:
-    if not isinstance(body.query, str) or not re.search(NOT_EMPTY, body.query):
-        raise BadRequest("/search takes 'query', a text that is not empty")
-
-    def reply(results: Results) -> object:
-        [passages] = results
-        documents = _documents(passages)
-        return [documents, _scores(passages)] if body.return_score else documents
-
-    return SearchRequest([body.query], body.passage_count, reply)
-
-
-def _flashrag_batch_request(body: RequestBody) -> SearchRequest:
-    if not isinstance(body.query, list):
-        raise BadRequest("/batch_search takes 'query', a list of texts")
-
-    def reply(results: Results) -> object:
-        documents = list(map(_documents, results))
-        return [documents, list(map(_scores, results))] if body.return_score else documents
-
-    return SearchRequest(body.query, body.passage_count, reply)
-
-
-def _r1_searcher_request(body: RequestBody) -> SearchRequest:
-    if body.queries is None:
-        raise BadRequest("/queries takes 'queries', a list of texts")
-
-    def reply(results: Results) -> object:
-        answers = [list(map(join_contents, passages)) for passages in results]
-        return {"queries": body.queries, "answers": answers}
-
-    return SearchRequest(body.queries, body.passage_count, reply)
-
-
-_READERS: dict[str, Callable[[RequestBody], SearchRequest]] = {
-    "/retrieve": _search_r1_request,
-    "/search": _flashrag_request,
-    "/batch_search": _flashrag_batch_request,
-    "/queries": _r1_searcher_request,
-}
-
-SERVED_PATHS = tuple(_READERS)
-"""The paths at which our server answers POST."""
+        return {"result": scored}
+    # AutoCoA's server returns scores unless a request declines them.
+    replies: list[object] = [{"documents": row, "scores": numbers} for row, numbers in pairs]
+    if body.return_score is False:
+        replies = [{"documents": row} for row in documents]
+    return replies[0] if isinstance(body.query, str) else replies
