@@ -77,6 +77,7 @@ def answer_type(question: str, gold: str) -> AnswerType:
         return "number"
     if len(list_items(gold)) > 1:
         return "list"
+    # Persons and places have the same form; the question decides between them.
     words = gold.split()
     capitalised = all(_CAPITALISED.fullmatch(word) for word in words)
     asks_person = _PERSON.search(question)

@@ -48,6 +48,7 @@ def build(config: VerdictDataConfig, out: Path) -> VerdictDataInfo:
         raise UserError(
             f"'{out}' holds records that `verdicts` did not make; give another folder as --out"
         )
+    # Benchmarks of the judge are excluded here: it must not be trained on what it is tested on.
     tasks = resolve(config.tasks)
     questions = [question for task in tasks for question in task.load("train")]
     texts = (text for file in config.exclude for text in _question_texts(file))

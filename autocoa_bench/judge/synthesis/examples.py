@@ -59,6 +59,8 @@ def labelled_answers(
         if _is_short(question)
         for gold in question.golden_answers
     )
+    # The shipped judge was trained on this data: a change in the number or order of random draws,
+    # here or in the rules, gives other data for the same seed.
     for question in filter(_is_short, sampled):
         rng = Random(f"{seed}:{question.task}:{question.id}")
         golds = _golds(question, rng)
@@ -116,6 +118,7 @@ def _wrong_answer(
     if slip is None:
         return None
     method, value = slip
+    # Reformed wrong answers keep the judge from taking any unusual form for a right answer.
     if rng.random() < _REFORMED and method in ("sibling", "similar"):
         _, value = _form(question.text, value, rng)
     if rng.random() < _HEDGED and value.strip() and differs(value, gold):
@@ -123,6 +126,7 @@ def _wrong_answer(
     elif rng.random() < _CONTRASTED and value.strip() and differs(value, gold):
         method, value = "contrast", rng.choice(PHRASES["contrasts"]).format(x=value, y=gold)
     method, answer = _phrase(question, method, value, rng, right=False)
+    # Framing or reforming may have turned the value into one of the golds.
     if _is_right(answer, golds):
         return None
     return LabelledAnswer(question, golds, answer, False, method)

@@ -64,6 +64,7 @@ def misspelt(question: str, gold: str, rng: Random) -> str | None:
     if not names or any(char.isdigit() for char in gold):
         return None
     name = rng.choice(names)
+    # The first and the last two letters stay: a reader recognises a name by them.
     at = rng.randrange(name.start() + 2, name.end() - 2)
     if gold[at] == gold[at + 1]:
         return gold[:at] + gold[at + 1 :]
@@ -150,6 +151,7 @@ def person_form(question: str, gold: str, rng: Random) -> str | None:
         ] * 2
     if len(gold.split()) > len(first_names) + 1:
         options.append(f"{first} {last}")
+    # Short forms are repeated, so that they are chosen more often than invented middle names.
     options += [f"{short} {last}" for name, short in table("nicknames") if name == first] * 3
     options += [f"{name} {last}" for name, short in table("nicknames") if short == first] * 3
     return rng.choice(options)
@@ -165,6 +167,7 @@ def place_form(question: str, gold: str, rng: Random) -> str | None:
     if parts := split_place(gold):
         city, around = parts
         options = [city, f"{city} ({around})", f"{city} in {around}", f"{city} {around}"]
+        # Only a place in the United States may be said to lie there.
         states = {row[1]: row[2] for row in regions if row[3] == "United States"}
         last = around.rpartition(", ")[2]
         if last in states:

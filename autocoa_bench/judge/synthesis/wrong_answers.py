@@ -117,6 +117,7 @@ def other_person(question: str, gold: str, rng: Random) -> str | None:
     """A person with another first name or another last name, or a relative."""
     if answer_type(question, gold) != "person":
         return None
+    # A first name with the same initial might be taken for a short form.
     first, *middle, last = gold.split()
     new_first = rng.choice([name for name in PHRASES["first_names"] if name[0] != first[0]])
     new_last = rng.choice([name for name in PHRASES["last_names"] if name != last])
@@ -186,6 +187,7 @@ def other_choice(question: str, gold: str, rng: Random) -> str | None:
     match = _CHOICE.search(question)
     if match is None:
         return None
+    # A gold that shares words with both choices, or with none, does not say which is wrong.
     right = _content_words(gold)
     wrong = [choice for choice in match.groups() if not _content_words(choice) & right]
     return wrong[0] if len(wrong) == 1 else None

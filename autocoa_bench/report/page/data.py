@@ -131,6 +131,7 @@ def trajectory_data(
 def _in_order(entries: Sequence[Entry]) -> list[tuple[int, Record]]:
     """All records with the index of their run: by task and question, then by run and sample."""
     tasks = list(dict.fromkeys(sample.task for entry in entries for sample in entry.spec.tasks))
+    # Runs may have sampled different questions: the first run decides the place of each.
     places = {
         (sample.task, question): at
         for entry in reversed(entries)
@@ -156,6 +157,7 @@ def _list_entry(
         return ListEntry(*place, record.sample, "fault", scores)
     value = entry.score(record, scorer)
     outcome: Outcome = "unscored" if value is None else "correct" if value >= 1 else "wrong"
+    # Without a search engine there is no evidence to trace.
     reason = ""
     if outcome == "wrong" and entry.spec.search is not None:
         reason = cause(trace(record.question, trajectory)) or "not traced"
@@ -184,7 +186,7 @@ class _PieceBuilder:
         unscored = Passage(passage.id, passage.title, passage.text)
         if unscored not in self.numbers:
             self.numbers[unscored] = len(self.numbers)
-            self.size += len(unscored.text) + len(unscored.title) + 40
+            self.size += len(unscored.text) + len(unscored.title) + 40  # about its id and keys
         return self.numbers[unscored]
 
     def _view(self, entry: Entry, record: Record) -> View:

@@ -50,8 +50,10 @@ def _figure(caption: str, plot: Plot) -> Html:
     content, marks = svg(plot, salt=f"{plot.name} {caption}")
     root = ElementTree.fromstring(content)  # noqa: S314 - matplotlib wrote it
     referenced = set(findall(rb"#([\w.-]+)", content))
+    # Ids that nothing refers to would only repeat from figure to figure.
     children = [_element(child, marks, {name.decode() for name in referenced}) for child in root]
     width, height = (float(length) for length in root.attrib["viewBox"].split()[2:])
+    # An image has its numbers as its label; links must stay reachable one by one.
     links = any(mark.query for mark in marks.values())
     words = "; ".join(mark.text for mark in marks.values())
     drawing = tag(
@@ -77,6 +79,7 @@ def _element(element: ElementTree.Element, marks: Mapping[str, Mark], referenced
         return joined()
     attributes = {_local(key): value for key, value in element.attrib.items()}
     properties = [pair.split(": ", 1) for pair in attributes.pop("style", "").split("; ") if pair]
+    # Without a family of their own the texts have the page's font.
     attributes |= {key: value for key, value in properties if key != "font-family"}
     for key in ("fill", "stroke"):
         if key in attributes:

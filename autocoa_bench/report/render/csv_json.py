@@ -24,6 +24,7 @@ def frame(report: Report) -> pd.DataFrame:
     points = [point for table in report.tables for point in table.data_points]
     columns = list(DataPoint.__struct_fields__)
     data = pd.DataFrame([msgspec.structs.asdict(point) for point in points], columns=columns)
+    # Columns of counts with gaps would become floats: 100.0 questions.
     return data.astype(dict.fromkeys(("actions", "n", "planned"), "Int64"))
 
 

@@ -56,6 +56,8 @@ class Span(NamedTuple):
 
 def fit(table: Table, width: int) -> list[Table]:
     """The table, or tables with the same content, each at most `width` wide where possible."""
+    # Rows of runs are compared best in columns, so that the table is turned only if it must be, and
+    # parted by metric before any dataset is torn from the others.
     if measure(table, width):
         return [table]
     turned = _turn(table)
@@ -73,9 +75,11 @@ def measure(table: Table, width: int) -> Widths | None:
     natural = max([len(table.stub), *(len(text) for c in labels for text in (c.text, c.detail))])
     n_wide = sum(column.wide for column in table.columns)
     for heading in _HEADINGS:
+        # Headings are folded first; labels only together with them.
         least = natural if heading == _HEADINGS[0] else min(natural, _LABEL)
         room = width - _widths(table, least, _PROSE, heading).total
         if room >= 0:
+            # What is left over goes to the labels, then in equal parts to the prose.
             label = min(natural, least + room)
             room -= label - least
             return _widths(table, label, _PROSE + room // max(n_wide, 1), heading)
@@ -151,6 +155,7 @@ def _gaps(table: Table) -> tuple[int, ...]:
 def _least(title: str, heading: int) -> int:
     """The width to fold a heading to: that of its longest word if this is wider than `heading`."""
     words = _BREAK.split(title)
+    # Words are broken at their capitals in the last attempt only.
     if heading == _HEADINGS[-1]:
         words = [part for word in words for part in _CAMEL.split(word)]
     return max(heading, *(len(word.rstrip()) for word in words))
@@ -231,6 +236,7 @@ def _turn(table: Table) -> Table | None:
     bars = any(cell.bar is not None for _, row in rows for cell in row.cells)
     if bars or any(column.wide for column in table.columns) or not table.lead:
         return None
+    # The path of a row (section, label, model) becomes the headings of a column.
     metrics = _metrics(table)
     columns = tuple(
         Column((title, row.label.text, row.label.detail, *([metric] if metrics else [])))

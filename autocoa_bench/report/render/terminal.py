@@ -50,6 +50,7 @@ def print_terminal(report: Report, console: Console) -> None:
 def _print(line: Sequence[Piece], console: Console) -> None:
     from rich.text import Text
 
+    # `Text` keeps rich from reading names such as "[red]" as its markup.
     text = Text.assemble(*line)
     text.rstrip()
     console.print(text, soft_wrap=True)
@@ -75,6 +76,7 @@ def _lines(table: Table, width: int) -> Iterator[list[Piece]]:
         headings = spans(table, level)
         if any(span.title for span in headings):
             yield from _heading_lines(table, headings, widths, innermost=level == depth - 1)
+            # Levels between would fill the page with rules: the groups and the datasets have them.
             if level in (0, depth - 2):
                 yield from _heading_rules(headings, widths)
     for section in table.sections:
