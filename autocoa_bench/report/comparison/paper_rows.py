@@ -68,7 +68,7 @@ def _chosen_rows(entries: Sequence[Entry], paper_rows: Mapping[str, str]) -> dic
             raise unknown("run of this report", run, [entry.name for entry in entries])
         if row not in rows:
             raise unknown("row of the paper", row, rows)
-        # Two rows for one run, or one row for several, would make the subtraction ambiguous.
+        # An ambiguous name, or a second row for one run, must not be resolved silently.
         if len(named) > 1 or named[0].name in chosen:
             folders = ", ".join(str(entry.run.path) for entry in named)
             raise UserError(f"--as '{run}={row}': give each run one row, by its folder ({folders})")
