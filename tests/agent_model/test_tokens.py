@@ -63,7 +63,7 @@ def test_the_prompt_opens_with_one_special_token(tokenizer: Any) -> None:
     assert ids[1] != tokenizer.bos_token_id
 
 
-def test_an_end_of_turn_follows_a_teachers_answer_and_no_action(tokenizer: Any) -> None:
+def test_an_end_of_turn_follows_a_teachers_answer_but_no_action(tokenizer: Any) -> None:
     encoded = encode(searched(), tokenizer)
     end = end_of_turn(tokenizer)
     pairs = list(zip(encoded.ids, encoded.kinds, strict=True))
@@ -72,7 +72,7 @@ def test_an_end_of_turn_follows_a_teachers_answer_and_no_action(tokenizer: Any) 
     assert pairs[-1] == (end, Kind.ANSWER)
 
 
-def test_sampled_ids_stand_as_they_were_sampled(tokenizer: Any) -> None:
+def test_sampled_ids_are_kept_as_they_were_sampled(tokenizer: Any) -> None:
     trajectory = thought()
     [step] = trajectory.steps
     letters = [tokenizer(char, add_special_tokens=False).input_ids[0] for char in step.text]
@@ -91,7 +91,7 @@ def test_an_answer_sampled_without_its_end_gets_one(tokenizer: Any) -> None:
     assert encoded.kinds[-1] is Kind.ANSWER
 
 
-def test_an_end_that_was_not_sampled_is_left_out_where_asked(tokenizer: Any) -> None:
+def test_an_end_of_turn_that_was_not_sampled_can_be_left_out(tokenizer: Any) -> None:
     end, trajectory = end_of_turn(tokenizer), thought()
     [step] = trajectory.steps
     ids = tuple(tokenizer(step.text, add_special_tokens=False).input_ids)
@@ -126,7 +126,7 @@ def test_ids_that_do_not_spell_the_text_are_not_used(tokenizer: Any) -> None:
     assert encode(changed, tokenizer) == encode(trajectory, tokenizer)
 
 
-def test_what_the_environment_says_to_force_an_answer_is_an_observation(tokenizer: Any) -> None:
+def test_the_text_that_forces_an_answer_is_an_observation(tokenizer: Any) -> None:
     trajectory = forced()
     encoded = encode(trajectory, tokenizer)
     said = "".join(step.observation for step in trajectory.steps)
@@ -161,7 +161,7 @@ def seam() -> Pair:
     return msgspec.structs.replace(pair(), turns=turns, ends=(True, False), **texts)
 
 
-def test_both_sides_of_a_pair_go_on_from_the_same_tokens(tokenizer: Any) -> None:
+def test_both_sides_of_a_pair_continue_from_the_same_tokens(tokenizer: Any) -> None:
     assert "Ġ<" in tokenizer.get_vocab()  # one token holds the context's end and the tag's start
     chosen, rejected = encode_pair(seam(), tokenizer)
     contexts = [

@@ -89,7 +89,7 @@ def recipe(place: Path, **changes: Any) -> GRPOConfig:
     return msgspec.structs.replace(basic, **changes)
 
 
-def train(given: GRPOConfig, out: Path) -> list[GRPOStep]:
+def train(config: GRPOConfig, out: Path) -> list[GRPOStep]:
     """Run it; the rows of its metrics."""
-    rl.train(given, out, Console(file=io.StringIO()))
+    rl.train(config, out, Console(file=io.StringIO()))
     return metrics.read_metrics(out / "metrics.csv", GRPOStep)

@@ -1,4 +1,4 @@
-"""The driver: many episodes at once, each with its own replies, in order at the end."""
+"""Rollouts: many episodes at once, each with its own replies, in order at the end."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Towns:
 
 
 @pytest.mark.parametrize("slots", [1, 2, 4])
-def test_every_episode_ends_with_its_own_answer_however_many_play_at_once(slots: int) -> None:
+def test_every_episode_ends_with_its_own_answer_however_many_run_at_once(slots: int) -> None:
     sampler = Reader(slots)
     rollouts = [Rollout(episode(q, Agent(shots=0), Budget()), Random(0)) for q in QUESTIONS]
     played = rollout(rollouts, sampler, Towns())
@@ -81,12 +81,12 @@ def test_every_episode_ends_with_its_own_answer_however_many_play_at_once(slots:
     assert sampler.most == slots
 
 
-def test_searches_of_one_moment_are_asked_together() -> None:
+def test_simultaneous_searches_are_one_call() -> None:
     towns = Towns()
     rollouts = [Rollout(episode(q, Agent(shots=0), Budget()), Random(0)) for q in QUESTIONS]
     rollout(rollouts, Reader(4), towns)
     assert [len(queries) for queries in towns.asked] == [2, 1]
 
 
-def test_nothing_to_play_is_nothing_played() -> None:
+def test_no_rollouts_give_no_trajectories() -> None:
     assert rollout([], Reader(1), Towns()) == []

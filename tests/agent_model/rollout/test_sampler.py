@@ -1,4 +1,4 @@
-"""The policy as a sampler: what it samples with its cache is what it would sample without one."""
+"""The policy as a sampler: with its cache it samples what it would sample without one."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def without_cache(model: Model, request: Generate, temperature: float, rng: Rand
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
-def test_seats_sample_what_each_would_sample_without_a_cache(
+def test_each_slot_samples_what_it_would_sample_without_a_cache(
     model: Model, temperature: float
 ) -> None:
     sampler = PolicySampler(*model, slots=3, temperature=temperature)
@@ -76,7 +76,7 @@ def test_seats_sample_what_each_would_sample_without_a_cache(
         assert list(done[slot].token_ids or ()) == expected
 
 
-def test_what_the_environment_says_is_read_behind_what_was_sampled(model: Model) -> None:
+def test_an_observation_is_computed_after_the_sampled_tokens(model: Model) -> None:
     sampler = PolicySampler(*model, slots=2, temperature=0)
     gone, slot = sampler.acquire(Random(0)), sampler.acquire(Random(1))
     for each in (gone, slot):
@@ -89,7 +89,7 @@ def test_what_the_environment_says_is_read_behind_what_was_sampled(model: Model)
     assert list(again.token_ids or ()) == without_cache(model, asked(*turns), 0, Random())
 
 
-def test_a_turn_that_was_cut_is_gone_on_with_from_the_cut(model: Model) -> None:
+def test_a_turn_that_was_cut_continues_from_the_cut(model: Model) -> None:
     sampler = PolicySampler(*model, slots=1, temperature=0)
     slot = sampler.acquire(Random(0))
     sampler.submit(slot, asked(tokens=6))
@@ -101,7 +101,7 @@ def test_a_turn_that_was_cut_is_gone_on_with_from_the_cut(model: Model) -> None:
     assert list(again.token_ids or ()) == expected
 
 
-def test_only_what_is_new_is_read(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_new_tokens_are_computed(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
     extend = KVCache.extend
 
@@ -136,7 +136,7 @@ def test_a_stop_string_ends_a_completion_and_is_named(model: Model) -> None:
     assert stopped.text == free.text[: free.text.index(stop) + len(stop)]
 
 
-def test_a_token_that_says_more_than_the_stop_string_is_cut_behind_it() -> None:
+def test_a_token_that_extends_beyond_the_stop_string_is_cut_after_it() -> None:
     tokenizer = make_tokenizer()
     ids = tokenizer("Anna</search").input_ids
     assert tokenizer.decode(ids[-1]) == "search"
@@ -162,7 +162,7 @@ def test_an_end_of_turn_is_among_the_ids_and_not_in_the_text(
     assert whole.token_ids[-1] == end
 
 
-def test_a_token_is_drawn_where_the_dice_fall_in_the_cumulated_distribution() -> None:
+def test_a_token_is_sampled_by_inverting_the_cumulative_distribution() -> None:
     class Thrown(Random):
         def __init__(self, number: float) -> None:
             super().__init__(0)
@@ -179,7 +179,7 @@ def test_a_token_is_drawn_where_the_dice_fall_in_the_cumulated_distribution() ->
     assert sample_token(logits, 0.0, rng) == [1] * 5
 
 
-def test_no_more_episodes_sit_than_there_are_seats(model: Model) -> None:
+def test_no_more_slots_are_acquired_than_there_are(model: Model) -> None:
     sampler = PolicySampler(*model, slots=1, temperature=0)
     sampler.acquire(Random(0))
     with pytest.raises(RuntimeError, match="all 1 slots are occupied"):

@@ -1,4 +1,4 @@
-"""The search engine as rollouts ask it: the same query once, and failures as observations."""
+"""The search client: a query is searched once, and a failed search is an empty observation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def found(finder: SearchClient, *queries: str) -> list[str]:
     return ["".join(each.text for each in got.passages) for got in finder(queries)]
 
 
-def test_what_was_found_is_not_asked_for_again_until_it_is_forgotten() -> None:
+def test_results_are_cached_until_the_cache_is_cleared() -> None:
     towns = Towns()
     with SearchClient(towns) as finder:  # type: ignore[arg-type]
         assert found(finder, "a", "b", "a") == ["Of a.", "Of b.", "Of a."]
@@ -36,7 +36,7 @@ def test_what_was_found_is_not_asked_for_again_until_it_is_forgotten() -> None:
         assert (finder.calls, finder.saved) == (4, 2)
 
 
-def test_a_search_that_fails_finds_nothing_and_is_tried_again() -> None:
+def test_a_failed_search_returns_nothing_and_is_tried_again() -> None:
     towns = Towns("a")
     with SearchClient(towns) as finder:  # type: ignore[arg-type]
         assert found(finder, "a", "b") == ["", "Of b."]

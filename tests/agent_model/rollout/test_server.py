@@ -63,7 +63,7 @@ def tokens_of(trajectories: Sequence[Trajectory]) -> list[list[object]]:
     ]
 
 
-def test_a_server_plays_as_the_policy_in_process(place: Path) -> None:
+def test_a_server_samples_what_the_policy_samples_in_process(place: Path) -> None:
     taught = str(place / "taught" / "model")
     fields = {"stage": "sft2", "model": taught, "data": ["-"], "dtype": "fp32", "lora": None}
     policy, tokenizer = load_policy(msgspec.convert(fields, SFTConfig))
@@ -93,7 +93,7 @@ def test_training_gives_the_server_each_steps_adapter(place: Path, tmp_path: Pat
     assert any(each.any() for name, each in theirs.items() if "lora_B" in name)
 
 
-def test_a_killed_runs_adapter_does_not_stand_in_the_way(place: Path, tmp_path: Path) -> None:
+def test_a_killed_runs_adapter_is_no_obstacle(place: Path, tmp_path: Path) -> None:
     fake = FakeVLLM(str(place / "taught" / "model"))
     with serving(fake) as address:
         config = recipe(place, server=address, max_steps=1, lora=LoraConfig(rank=2))
@@ -109,7 +109,7 @@ def test_a_killed_runs_adapter_does_not_stand_in_the_way(place: Path, tmp_path: 
         ({"ids": False}, "sent no token ids"),
     ],
 )
-def test_a_server_that_cannot_is_told_of(
+def test_a_server_without_a_needed_feature_is_refused(
     place: Path, tmp_path: Path, fake: dict[str, bool], problem: str
 ) -> None:
     model = FakeVLLM(str(place / "taught" / "model"), **fake)
@@ -117,7 +117,7 @@ def test_a_server_that_cannot_is_told_of(
         train(recipe(place, server=address, max_steps=1, lora=LoraConfig(rank=2)), tmp_path)
 
 
-def test_a_server_that_is_not_there_is_told_of(place: Path, tmp_path: Path) -> None:
+def test_a_wrong_server_address_is_refused(place: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not an http:// or https:// address"):
         train(recipe(place, server="nowhere", max_steps=1), tmp_path)
 
@@ -164,7 +164,7 @@ def healthy(port: int) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not REAL, reason="no vLLM here; AUTOCOA_BENCH_VLLM may name a Python that has")
-def test_the_real_vllm_plays_as_the_policy_does_with_each_adapter_that_it_is_given(
+def test_the_real_vllm_samples_as_the_policy_does_with_each_adapter(
     tmp_path: Path,
 ) -> None:
     base = tiny_model(tmp_path / "base", size=128)  # vLLM's heads have at least 32 numbers

@@ -96,7 +96,7 @@ def test_micro_batches_pad_little() -> None:
     assert sum(lengths) / padded > 0.85
 
 
-def test_a_shared_beginning_counts_once() -> None:
+def test_a_shared_prefix_counts_once() -> None:
     given = examples([500, 500, 500, 500])
     assert micro_batches(given, 1000) == [[[0, 1], [2, 3]]]
     assert micro_batches(given, 1000, shared=400) == [[[0, 1, 2, 3]]], "400 + 4 x 100 tokens"
@@ -133,7 +133,7 @@ def test_held_out_questions_are_the_same_with_every_seed(tmp_path: Path) -> None
     ]
 
 
-def test_what_is_too_long_is_left_out_and_counted(tmp_path: Path) -> None:
+def test_examples_that_are_too_long_are_dropped_and_counted(tmp_path: Path) -> None:
     file = write_records(tmp_path / "records.jsonl", 8)
     tokenizer = make_tokenizer()
     limit = len(encode(searched(0), tokenizer).ids) - 1

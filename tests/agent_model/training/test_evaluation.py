@@ -67,7 +67,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Policy, Any]:
     return load_policy(msgspec.convert(given, SFTConfig))
 
 
-def test_a_played_answer_is_encoded_as_it_was_sampled(
+def test_an_answer_is_encoded_as_it_was_sampled(
     model: tuple[Policy, Any], scene: EpisodeSetup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy, tokenizer = model
@@ -86,7 +86,7 @@ def test_a_played_answer_is_encoded_as_it_was_sampled(
         assert step.token_ids[-1] == end_of_turn(tokenizer)
 
 
-def test_a_search_that_fails_ends_the_run_with_its_reason(
+def test_a_failed_search_ends_the_run_with_its_reason(
     model: tuple[Policy, Any], scene: EpisodeSetup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fails(_: str) -> None:

@@ -100,7 +100,7 @@ def begin_alike(number: int, *lengths: int) -> Batch:
 
 
 @pytest.mark.parametrize("lora", [{"rank": 4}, None])
-def test_what_rows_begin_with_is_computed_once_with_the_same_gradients(
+def test_a_shared_prefix_is_computed_once_with_the_same_gradients(
     model: Path, lora: dict[str, int] | None
 ) -> None:
     batch = begin_alike(40, 70, 48, 41)
@@ -118,7 +118,7 @@ def test_what_rows_begin_with_is_computed_once_with_the_same_gradients(
     torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-4)
 
 
-def test_a_shared_beginning_is_read_in_one_row(
+def test_a_shared_prefix_is_computed_in_one_row(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy = loaded(model, dtype="bf16")
@@ -134,12 +134,12 @@ def test_a_shared_beginning_is_read_in_one_row(
     ("ids", "shared"),
     [([[1, 2, 3], [1, 2, 4]], 2), ([[1, 2], [1, 2]], 1), ([[1, 2], [2, 2]], 0), ([[1, 2]], 0)],
 )
-def test_a_common_beginning_leaves_a_token_of_each_row(ids: list[list[int]], shared: int) -> None:
+def test_a_common_prefix_leaves_a_token_of_each_row(ids: list[list[int]], shared: int) -> None:
     assert common_prefix(torch.tensor(ids)) == shared
 
 
 @pytest.mark.parametrize("kind", ["lfm2", "openai-gpt"])
-def test_a_model_that_keeps_more_than_keys_and_values_shares_nothing(
+def test_a_model_with_more_state_than_keys_and_values_shares_no_prefix(
     tmp_path: Path, kind: str
 ) -> None:
     layers = {"layer_types": ["conv", "full_attention"]} if kind == "lfm2" else {}
@@ -150,7 +150,7 @@ def test_a_model_that_keeps_more_than_keys_and_values_shares_nothing(
     assert policy(batch.ids, batch.mask).isfinite().all()
 
 
-def test_a_layer_with_a_window_sees_as_far_behind_a_shared_beginning(tmp_path: Path) -> None:
+def test_a_layer_with_a_window_sees_as_far_after_a_shared_prefix(tmp_path: Path) -> None:
     folder = tiny_model(tmp_path, "mistral")
     edit_json(folder / "config.json", sliding_window=9)
     batch, said = begin_alike(40, 70, 48), []
@@ -162,7 +162,7 @@ def test_a_layer_with_a_window_sees_as_far_behind_a_shared_beginning(tmp_path: P
     torch.testing.assert_close(*said, rtol=1e-4, atol=1e-4)
 
 
-def test_checkpointed_activations_and_fp32_share_nothing(model: Path) -> None:
+def test_checkpointed_activations_and_fp32_share_no_prefix(model: Path) -> None:
     assert not loaded(model).shares_prefix
     assert not loaded(model, dtype="bf16", gradient_checkpointing=True).shares_prefix
 
@@ -217,7 +217,7 @@ def test_gradients_of_micro_batches_add_up_to_those_of_the_whole(model: Path) ->
     assert norms[0] == pytest.approx(norms[1], rel=1e-5)
 
 
-def test_an_adapter_is_saved_in_pefts_format_and_gone_on_from(model: Path, tmp_path: Path) -> None:
+def test_an_adapter_is_saved_in_pefts_format_and_loaded_again(model: Path, tmp_path: Path) -> None:
     policy = loaded(model)
     with torch.no_grad():
         for _, weight in trainable(policy):
@@ -234,7 +234,7 @@ def test_an_adapter_is_saved_in_pefts_format_and_gone_on_from(model: Path, tmp_p
     assert [name for name, _ in trainable(again)] == [name for name, _ in trainable(policy)]
 
 
-def test_dropout_that_a_model_and_an_adapter_bring_is_left_out(model: Path, tmp_path: Path) -> None:
+def test_dropout_of_model_and_adapter_is_disabled(model: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(model, tmp_path / "model"))
     edit_json(folder / "config.json", attention_dropout=0.5)
     adapter = an_adapter(folder, tmp_path / "adapter")
@@ -415,11 +415,11 @@ def test_a_model_that_lacks_weights_is_refused(tmp_path: Path) -> None:
         loaded(folder)
 
 
-def test_a_model_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot load the model"):
         loaded(tmp_path / "nothing")
 
 
-def test_an_adapter_for_layers_that_are_not_there_is_refused(model: Path) -> None:
+def test_an_adapter_for_missing_layers_is_refused(model: Path) -> None:
     with pytest.raises(UserError, match="cannot add an adapter to this model"):
         loaded(model, lora={"targets": ["c_attn"]})

@@ -34,7 +34,7 @@ def recipe_name(file: Path) -> str:
     return file.relative_to(RECIPES).as_posix()
 
 
-def test_what_a_recipe_leaves_out_is_the_papers(tmp_path: Path) -> None:
+def test_missing_values_are_the_papers(tmp_path: Path) -> None:
     first = load_sft_config(write(tmp_path), "sft1")
     second = load_sft_config(write(tmp_path), "sft2")
     assert (first.alpha, first.lr, first.epochs, first.batch) == (0.2, 5e-6, 2.0, 16)
@@ -94,7 +94,7 @@ def test_a_change_of_several_lines_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["[" * 20_000, "9" * 5_000])
-def test_a_change_that_nobody_writes_is_refused(tmp_path: Path, value: str) -> None:
+def test_an_absurd_change_is_refused(tmp_path: Path, value: str) -> None:
     with pytest.raises(UserError, match="--set lr does not accept this value"):
         load_sft_config(write(tmp_path), "sft2", [f"lr={value}"])
 
@@ -155,13 +155,13 @@ GRPO = GRPOConfig(stage="grpo", model="m", live=EvalConfig(tasks="nq", count=4))
         ({"seats": 2}, "seats: 32 -> 2"),
     ],
 )
-def test_grpo_is_not_resumed_by_what_changes_its_questions_or_its_samples(
+def test_grpo_is_not_resumed_with_other_questions_or_seats(
     changed: dict[str, Any], named: str
 ) -> None:
     now = msgspec.structs.replace(GRPO, **changed)
     assert list(differing(as_resumed(GRPO, now), now)) == [named]
 
 
-def test_grpo_may_watch_at_other_times_when_it_is_resumed() -> None:
+def test_grpo_may_evaluate_at_other_times_when_it_is_resumed() -> None:
     now = msgspec.structs.replace(GRPO, live=EvalConfig(tasks="nq", count=4, every=7), patience=3)
     assert as_resumed(GRPO, now) == now

@@ -60,11 +60,11 @@ def recipe(place: Path, **changes: Any) -> SFTConfig:
     return msgspec.structs.replace(basic, **changes)
 
 
-def write_recipe(given: SFTConfig, file: Path) -> Path:
+def write_recipe(config: SFTConfig, file: Path) -> Path:
     """As a person would write it; JSON's scalars and lists are TOML's too."""
     keys = ("stage", "model", "data", "dtype", "lr", "batch", "micro_tokens", "max_steps")
     keys += ("checkpoint_every", "eval_every", "held_out")
-    lines = [f"{key} = {msgspec.json.encode(getattr(given, key)).decode()}" for key in keys]
+    lines = [f"{key} = {msgspec.json.encode(getattr(config, key)).decode()}" for key in keys]
     file.write_text("\n".join([*lines, "lora.rank = 4", ""]))
     return file
 
@@ -77,15 +77,15 @@ def curve(rows: Sequence[metrics.SFTStep]) -> list[tuple[int, float, float, floa
     return [(row.step, row.loss, row.grad_norm, row.held_out or 0.0) for row in rows]
 
 
-def run(given: SFTConfig, out: Path) -> str:
-    said = io.StringIO()
-    sft.train(given, out, Console(file=said, width=200))
-    return said.getvalue()
+def run(config: SFTConfig, out: Path) -> str:
+    output = io.StringIO()
+    sft.train(config, out, Console(file=output, width=200))
+    return output.getvalue()
 
 
-def command(place: Path, out: Path, given: SFTConfig) -> list[str]:
-    config = write_recipe(given, place / f"{out.name}.toml")
-    return ["train", given.stage, "--config", str(config), "--out", str(out)]
+def command(place: Path, out: Path, config: SFTConfig) -> list[str]:
+    config = write_recipe(config, place / f"{out.name}.toml")
+    return ["train", config.stage, "--config", str(config), "--out", str(out)]
 
 
 @pytest.fixture(scope="module")
@@ -103,14 +103,14 @@ def with_lora(config: SFTConfig, lora: bool) -> SFTConfig:
 
 @pytest.mark.parametrize("stage", ["sft1", "sft2", "sft3"])
 def test_every_stage_learns(place: Path, tmp_path: Path, stage: str) -> None:
-    said = run(recipe(place, stage=stage), tmp_path / "out")
+    output = run(recipe(place, stage=stage), tmp_path / "out")
     rows = rows_of(tmp_path / "out")
     assert rows[-1].loss < rows[0].loss - 0.05
     assert rows[-1].held_out is not None
     assert (rows[-1].ranked is not None) is (stage == "sft1")
-    assert f"{stage}: " in said
-    assert "loss" in said
-    assert "tokens/s" in said
+    assert f"{stage}: " in output
+    assert "loss" in output
+    assert "tokens/s" in output
 
 
 def test_a_run_leaves_a_model_its_facts_and_its_curves(unbroken: dict[bool, Path]) -> None:
@@ -157,7 +157,7 @@ def test_live_episodes_give_columns_and_trajectories(
         assert len(msgspec.json.Decoder(Record).decode_lines(file.read_bytes())) == 3
 
 
-def test_how_a_step_is_cut_changes_no_curve(
+def test_micro_batches_do_not_change_the_curve(
     place: Path, unbroken: dict[bool, Path], tmp_path: Path
 ) -> None:
     run(recipe(place, micro_tokens=400), tmp_path / "cut")
@@ -309,7 +309,7 @@ def test_processes_of_different_progress_are_refused(place: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("way", ["FSDP", "DEEPSPEED"])
-def test_a_way_to_distribute_that_is_not_ours_is_refused(
+def test_an_unsupported_distribution_strategy_is_refused(
     place: Path, tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(f"ACCELERATE_USE_{way}", "true")  # as `accelerate launch --use_...` does
@@ -322,7 +322,7 @@ def test_slices_over_one_process_are_refused(place: Path, tmp_path: Path) -> Non
         run(recipe(place, sharding="fsdp"), tmp_path / "out")
 
 
-def test_held_out_examples_meet_no_dropout(place: Path, tmp_path: Path) -> None:
+def test_held_out_examples_are_evaluated_without_dropout(place: Path, tmp_path: Path) -> None:
     policy, _ = load_policy(recipe(place, lora=LoraConfig(rank=4)))
     with torch.no_grad():
         for _, weight in trainable(policy):  # a new adapter does nothing, with dropout or without
@@ -331,8 +331,8 @@ def test_held_out_examples_meet_no_dropout(place: Path, tmp_path: Path) -> None:
     found = []
     for share in (0.0, 0.9):
         edit_json(tmp_path / "adapter" / "adapter_config.json", lora_dropout=share)
-        given = recipe(place, adapter=str(tmp_path / "adapter"), lr=0.0, max_steps=1)
-        run(given, tmp_path / f"out-{share}")
+        config = recipe(place, adapter=str(tmp_path / "adapter"), lr=0.0, max_steps=1)
+        run(config, tmp_path / f"out-{share}")
         found.append(
             metrics.read_metrics(tmp_path / f"out-{share}" / "metrics.csv", metrics.SFTStep)[
                 0
@@ -342,7 +342,7 @@ def test_held_out_examples_meet_no_dropout(place: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["loss", "gradient"])
-def test_what_is_not_finite_ends_the_run_before_weights_change(
+def test_a_loss_or_gradient_that_is_not_finite_ends_the_run_before_weights_change(
     place: Path, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
@@ -360,9 +360,9 @@ def test_what_is_not_finite_ends_the_run_before_weights_change(
 
     monkeypatch.setattr(sft, "examples_of_step", drawn)
     monkeypatch.setattr(sft, "nll", spoilt)
-    given = recipe(place, lr=1e-2, schedule="constant")
+    config = recipe(place, lr=1e-2, schedule="constant")
     with pytest.raises(UserError, match=rf"the {what} of step 3 is not finite \(lr 0.01\)"):
-        run(given, out)
+        run(config, out)
     assert [row.step for row in rows_of(out)] == [
         1,
         2,
@@ -373,10 +373,10 @@ def test_what_is_not_finite_ends_the_run_before_weights_change(
     assert not (out / "model").exists()
 
 
-def test_a_run_says_what_it_started_from(place: Path, tmp_path: Path) -> None:
+def test_a_run_records_what_it_started_from(place: Path, tmp_path: Path) -> None:
     run(recipe(place, max_steps=1), tmp_path / "first")
-    given = recipe(place, max_steps=1, adapter=str(tmp_path / "first" / "model"))
-    run(given, tmp_path / "out")
+    config = recipe(place, max_steps=1, adapter=str(tmp_path / "first" / "model"))
+    run(config, tmp_path / "out")
     facts = msgspec.json.decode((tmp_path / "out" / "run.json").read_bytes())
     assert facts["start"] == {
         "dtype": "float32",
@@ -390,12 +390,12 @@ def test_a_run_says_what_it_started_from(place: Path, tmp_path: Path) -> None:
 def test_another_adapter_under_the_same_name_is_refused(place: Path, tmp_path: Path) -> None:
     adapter = tmp_path / "first" / "model"
     run(recipe(place, max_steps=1), tmp_path / "first")
-    given = recipe(place, max_steps=1, adapter=str(adapter))
-    run(given, tmp_path / "out")
+    config = recipe(place, max_steps=1, adapter=str(adapter))
+    run(config, tmp_path / "out")
     shutil.rmtree(tmp_path / "first")
     run(recipe(place, max_steps=1, seed=1), tmp_path / "first")
     with pytest.raises(UserError, match="which differs in adapter: "):
-        run(given, tmp_path / "out")
+        run(config, tmp_path / "out")
 
 
 def test_a_run_of_an_earlier_version_is_resumed(place: Path, tmp_path: Path) -> None:

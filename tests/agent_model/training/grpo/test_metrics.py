@@ -37,7 +37,7 @@ def rows(*changes: dict[str, float]) -> list[GRPOStep]:
     return [msgspec.structs.replace(GOOD, **each) for each in changes]
 
 
-def test_a_fall_below_half_of_the_best_is_a_collapse_and_is_told() -> None:
+def test_a_fall_below_half_of_the_best_is_reported_as_a_collapse() -> None:
     fine, bad = {"reward": 0.5}, {"reward": 0.2}
     assert collapse(rows(*[fine] * 3, *[bad] * 3), 3) == (
         "over 3 steps the mean reward was 0.20, after a best of 0.50"
@@ -54,7 +54,7 @@ def test_a_fall_of_few_steps_or_by_little_is_none() -> None:
     assert not collapse(rows(*[bad] * 3, *[fine] * 3), 3)
 
 
-def test_steps_that_teach_nothing_are_a_collapse_unless_all_is_right() -> None:
+def test_steps_without_a_signal_are_a_collapse_unless_all_is_right() -> None:
     idle = {"skipped": 1.0, "reward": -0.2}
     assert "all rollouts of each question have had equal rewards (-0.20 on average)" in collapse(
         rows(*[idle] * 3), 3

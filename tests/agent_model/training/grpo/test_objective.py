@@ -30,7 +30,7 @@ def test_a_group_of_equal_rewards_gets_zeros_however_its_mean_is_rounded(by_std:
     assert not advantages(rewards, by_std=by_std).any()
 
 
-def test_k3_is_zero_at_the_reference_and_positive_beside_it() -> None:
+def test_k3_is_zero_at_the_reference_and_positive_elsewhere() -> None:
     found = k3(torch.tensor([-1.0, -1.0, -1.0]), torch.tensor([-1.0, -1.5, -0.5]))
     assert found.tolist() == pytest.approx([0.0, 0.106531, math.exp(0.5) - 1.5], abs=1e-6)
 

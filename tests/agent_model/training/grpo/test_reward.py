@@ -28,7 +28,7 @@ def test_a_match_earns_only_in_form(texts: list[str], expected: Reward) -> None:
     assert reward(record, EM, penalty=0.2) == expected
 
 
-def test_the_released_codes_lenient_reward_is_had_by_its_name() -> None:
+def test_the_released_codes_lenient_reward_is_available_by_name() -> None:
     made, _ = play(Agent(shots=0), ["</think>\n\\boxed{University of South Carolina}"])
     asked = Question("q1", "Where?", ("University of North Carolina",))
     lenient = load_scorers(("autocoa-reward",))["autocoa-reward"]

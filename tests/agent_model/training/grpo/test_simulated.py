@@ -42,10 +42,10 @@ def invented(out: Path) -> list[str]:
     return [each.trajectory.steps[0].observation for each in records if each.trajectory]
 
 
-def test_what_is_rewarded_is_invented_and_is_worth_nothing_in_the_real_environment(
+def test_rewarded_results_are_invented_and_earn_nothing_in_the_real_environment(
     place: Path, tmp_path: Path
 ) -> None:
-    given = recipe(
+    config = recipe(
         place,
         lr=1e-3,
         batch=6,
@@ -57,8 +57,10 @@ def test_what_is_rewarded_is_invented_and_is_worth_nothing_in_the_real_environme
         step_tokens=48,
         top_k=1,
     )
-    live = EvalConfig(tasks=given.tasks, corpus=given.corpus, solver=given.solver, count=4, every=1)
-    rows = train(msgspec.structs.replace(given, live=live), tmp_path / "out")
+    live = EvalConfig(
+        tasks=config.tasks, corpus=config.corpus, solver=config.solver, count=4, every=1
+    )
+    rows = train(msgspec.structs.replace(config, live=live), tmp_path / "out")
     assert rows[0].reward < 0.6
     assert rows[-1].reward > 0.8
     shown = invented(tmp_path / "out")

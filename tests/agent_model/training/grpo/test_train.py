@@ -43,7 +43,7 @@ def rows_of(out: Path) -> list[GRPOStep]:
     return metrics.read_metrics(out / "metrics.csv", GRPOStep)
 
 
-def told(out: Path) -> list[dict[str, Any]]:
+def metrics_of(out: Path) -> list[dict[str, Any]]:
     """What steps came to, without the time that they took."""
     rows = map(msgspec.structs.asdict, rows_of(out))
     return [{name: row[name] for name in row if name not in TIMES} for row in rows]
@@ -57,7 +57,7 @@ def unbroken(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_what_is_rewarded_is_learned(place: Path, tmp_path: Path) -> None:
+def test_rewarded_answers_are_learned(place: Path, tmp_path: Path) -> None:
     rows = train(recipe(place, max_steps=8, batch=8, group=6, lr=1e-3), tmp_path / "out")
     assert rows[0].reward < 0.7 < 0.8 < (rows[-1].reward + rows[-2].reward) / 2
     assert (rows[0].kl, rows[0].calls) == (0.0, 0)
@@ -84,7 +84,7 @@ def test_a_run_resumes_from_its_last_checkpoint(
     before = rows_of(out)
     train(recipe(place, lora=lora, checkpoint_every=4), out)
     assert resumed_step(before, rows_of(out)) == 4
-    assert told(out) == told(unbroken)
+    assert metrics_of(out) == metrics_of(unbroken)
 
 
 def test_kills_in_the_middle_leave_the_metrics_of_an_unbroken_run(
@@ -98,7 +98,7 @@ def test_kills_in_the_middle_leave_the_metrics_of_an_unbroken_run(
         before = rows_of(out)
     train(config, out)
     assert resumed_step(before, rows_of(out)) == 3
-    assert told(out) == told(unbroken)
+    assert metrics_of(out) == metrics_of(unbroken)
     models = [folder / "model" / "model.safetensors" for folder in (out, unbroken)]
     assert models[0].read_bytes() == models[1].read_bytes()
 
@@ -107,71 +107,71 @@ def test_two_processes_draw_the_curve_of_one(place: Path, tmp_path: Path) -> Non
     config = recipe(place, max_steps=3, simulated_steps=1)
     assert train_together(rl.train, config, [tmp_path / "two"] * 2) == ["", ""]
     train(config, tmp_path / "one")
-    for one, two in zip(told(tmp_path / "one"), told(tmp_path / "two"), strict=True):
+    for one, two in zip(metrics_of(tmp_path / "one"), metrics_of(tmp_path / "two"), strict=True):
         for name, value in one.items():
             close = isinstance(value, float)
             assert (pytest.approx(value, rel=1e-4, abs=1e-5) if close else value) == two[name], name
 
 
-def test_groups_that_earn_alike_teach_nothing_and_are_counted(place: Path, tmp_path: Path) -> None:
+def test_groups_of_equal_rewards_are_skipped_and_counted(place: Path, tmp_path: Path) -> None:
     [row] = train(recipe(place, max_steps=1, temperature=1e-3), tmp_path / "out")
     assert (row.skipped, row.grad_norm, row.loss) == (1.0, 0.0, 0.0)
     assert (row.kl, row.entropy) == (None, None)
 
 
-def test_a_policy_that_learns_nothing_any_more_is_stopped_with_the_reason(
+def test_a_policy_that_no_longer_learns_is_stopped_with_the_reason(
     place: Path, tmp_path: Path
 ) -> None:
-    given = recipe(place, temperature=1e-3, step_tokens=4, patience=2)  # nothing is ever finished
+    config = recipe(place, temperature=1e-3, step_tokens=4, patience=2)  # nothing is ever finished
     out = tmp_path / "out"
     with pytest.raises(UserError, match=r"collapsed: for 2 steps all .* have had equal rewards"):
-        train(given, out)
+        train(config, out)
     before = rows_of(out)
     assert [row.step for row in before] == [1, 2]
     assert (out / "checkpoints" / "step-000002").is_dir()
     with pytest.raises(UserError, match="has collapsed"):
-        train(given, out)
+        train(config, out)
     assert rows_of(out) == before, "nothing more is learned"
     assert not (out / "model").exists()
-    rows = train(msgspec.structs.replace(given, patience=0), out)
+    rows = train(msgspec.structs.replace(config, patience=0), out)
     assert resumed_step(before, rows) == 2
     assert len(rows) == 6
     assert {(row.cut, row.formed, round(row.reward, 6)) for row in rows} == {(1.0, 0.0, -0.2)}
 
 
-def test_every_rollout_of_a_step_has_dice_of_its_own(
+def test_every_rollout_of_a_step_has_its_own_random_numbers(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where a step asks a question twice, as an epoch ends within it."""
-    thrown: list[float] = []
+    numbers: list[float] = []
 
     def noted(rollouts: Sequence[Rollout], *_: object) -> None:
-        thrown.extend(each.rng.random() for each in rollouts)
+        numbers.extend(each.rng.random() for each in rollouts)
         raise UserError("enough was seen")
 
     monkeypatch.setattr(rl_play, "rollout", noted)
     with pytest.raises(UserError, match="enough was seen"):
         train(recipe(place, count=3, batch=8, group=2), tmp_path / "out")
-    assert len(thrown) == len(set(thrown)) == 16
+    assert len(numbers) == len(set(numbers)) == 16
 
 
-def test_a_query_of_a_whole_step_is_asked_once(
+def test_a_query_is_searched_once_per_step(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = recipe(place, max_steps=2, max_actions=2, step_tokens=64)
-    _, tokenizer = load_policy(given)
+    config = recipe(place, max_steps=2, max_actions=2, step_tokens=64)
+    _, tokenizer = load_policy(config)
     monkeypatch.setattr(sampling, "sample_token", saying(tokenizer, SEARCHED[0]))
-    rows = train(given, tmp_path / "out")
+    rows = train(config, tmp_path / "out")
     assert [(row.searches, row.calls, row.saved, row.faults) for row in rows] == [
         (2.0, 1, 31, 0)
     ] * 2
 
 
-def test_it_runs_over_the_embedded_world_and_says_how_often_searches_state_a_fact(
+def test_a_run_over_the_embedded_world_reports_how_often_searches_state_a_fact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(tmp_path / "cache"))
-    given = GRPOConfig(
+    config = GRPOConfig(
         stage="grpo",
         model=str(make_model(tmp_path / "model")),
         tasks="multihop",
@@ -185,9 +185,9 @@ def test_it_runs_over_the_embedded_world_and_says_how_often_searches_state_a_fac
         step_tokens=64,
         context_tokens=4096,
     )
-    _, tokenizer = load_policy(given)
+    _, tokenizer = load_policy(config)
     monkeypatch.setattr(sampling, "sample_token", saying(tokenizer, SEARCHED[0]))
-    invented, found = train(given, tmp_path / "out")
+    invented, found = train(config, tmp_path / "out")
     assert (invented.calls, invented.saved, invented.faults, invented.facts) == (0, 8, 8, 0.0)
     assert (found.calls, found.saved, found.faults) == (1, 7, 0)
     assert found.facts is not None
@@ -204,16 +204,16 @@ def test_a_run_learns_in_the_simulated_environment_and_then_in_the_real_one(
 ) -> None:
     """Whoever searches finds Anna in the corpus; what the policy writes itself is Carl."""
     results = '\nresult 1: "Tower"\nCarl built it.\n</search_result>'
-    given = recipe(
+    config = recipe(
         place, max_steps=3, simulated_steps=2, batch=2, max_actions=1, seats=4, step_tokens=64
     )
     watched = EvalConfig(
-        tasks=given.tasks, corpus=given.corpus, solver=given.solver, count=2, every=1
+        tasks=config.tasks, corpus=config.corpus, solver=config.solver, count=2, every=1
     )
-    given = msgspec.structs.replace(given, live=msgspec.structs.replace(watched, max_actions=1))
-    _, tokenizer = load_policy(given)
+    config = msgspec.structs.replace(config, live=msgspec.structs.replace(watched, max_actions=1))
+    _, tokenizer = load_policy(config)
     monkeypatch.setattr(sampling, "sample_token", saying(tokenizer, SEARCHED[0] + results))
-    rows = train(given, tmp_path / "out")
+    rows = train(config, tmp_path / "out")
     assert [row.environment for row in rows] == ["simulated", "simulated", "real"]
     assert [(row.calls, row.saved) for row in rows] == [(0, 8), (0, 8), (1, 7)]
     assert [row.live_searches for row in rows] == [1.0] * 3
@@ -229,30 +229,30 @@ def test_a_search_engine_that_always_fails_ends_the_run(
     async def fails(*_: object) -> None:
         raise SearchFault("connection", "the server is gone")
 
-    given = recipe(place, step_tokens=64)
-    _, tokenizer = load_policy(given)
+    config = recipe(place, step_tokens=64)
+    _, tokenizer = load_policy(config)
     monkeypatch.setattr(sampling, "sample_token", saying(tokenizer, SEARCHED[0]))
     monkeypatch.setattr(BM25, "search", fails)
     with pytest.raises(UserError, match=r"searches of a step failed: .*the server is gone"):
-        train(given, tmp_path / "out")
+        train(config, tmp_path / "out")
 
 
 @pytest.mark.parametrize("lora", [None, LoraConfig(rank=2)])
 def test_the_reference_is_where_the_run_started(place: Path, lora: LoraConfig | None) -> None:
-    given, _ = load_policy(recipe(place, lora=lora))
+    trained, _ = load_policy(recipe(place, lora=lora))
     ids = torch.arange(8)[None]
     keep = torch.ones_like(ids, dtype=torch.bool)
-    before = given(ids, keep).detach()
-    reference = Reference(given)
-    for _, weight in trainable(given):
+    before = trained(ids, keep).detach()
+    reference = Reference(trained)
+    for _, weight in trainable(trained):
         weight.data = weight.data + 0.1
-    moved = given(ids, keep).detach()
+    moved = trained(ids, keep).detach()
     with reference.swapped_in():
-        assert given(ids, keep).equal(before)
+        assert trained(ids, keep).equal(before)
         if lora:  # a new adapter's reference is the model without it
-            with given.model.disable_adapter():
-                assert given(ids, keep).equal(before)
-    assert given(ids, keep).detach().equal(moved)
+            with trained.model.disable_adapter():
+                assert trained(ids, keep).equal(before)
+    assert trained(ids, keep).detach().equal(moved)
     assert not moved.equal(before)
 
 
@@ -284,7 +284,7 @@ def simulated(trajectory: Trajectory, tokenizer: Any) -> Trajectory:
     return msgspec.structs.replace(trajectory, steps=(first, *others))
 
 
-def test_what_the_policy_wrote_as_results_is_learned_from_where_the_recipe_says_so(
+def test_results_that_the_policy_wrote_are_trained_with_learn_simulated(
     place: Path,
 ) -> None:
     _, tokenizer = load_policy(recipe(place))
@@ -310,7 +310,7 @@ def learned(
 ) -> tuple[dict[str, float], list[Tensor]]:
     """What two rollouts come to, and their gradients; with the labels changed of the tokens that
     are trained (True) or of those that are not (False)."""
-    given, score = recipe(place, kl=0.1, learn_simulated=learn), losses.token_logps
+    config, score = recipe(place, kl=0.1, learn_simulated=learn), losses.token_logps
 
     def scored(hidden: Tensor, head: Any, ids: Tensor, keep: Tensor, *rest: Any) -> Tensor:
         labels = torch.where(keep == changed, (ids + 1) % 300, ids) if changed is not None else ids
@@ -318,8 +318,8 @@ def learned(
 
     monkeypatch.setattr(policy, "token_logps", scored)
     monkeypatch.setattr(FP32Optimizer, "accumulate", lambda _: None)
-    model, tokenizer = load_policy(given)
-    learner = Learner(given, model, tokenizer)
+    model, tokenizer = load_policy(config)
+    learner = Learner(config, model, tokenizer)
     for _, weight in trainable(model):  # away from the reference, so that it pulls back
         weight.data = weight.data * 1.01
     wrong = ["Hm.\n<begin_search> mill </end_search>", "</think>\n\n\\boxed{Bert}"]
@@ -343,7 +343,7 @@ def test_a_label_that_is_excluded_changes_no_gradient_bit_for_bit(
     assert not all(map(torch.equal, others, gradients))
 
 
-def test_a_question_that_is_watched_is_not_learned_from(place: Path, tmp_path: Path) -> None:
+def test_questions_of_the_evaluation_are_not_trained_on(place: Path, tmp_path: Path) -> None:
     watched = EvalConfig(
         tasks=str(place / "towers.jsonl"), corpus=str(place / "corpus.jsonl"), every=1
     )
@@ -385,7 +385,7 @@ def test_more_simulated_steps_than_there_are_steps_are_refused(tmp_path: Path) -
         load_grpo_config(file)
 
 
-def test_what_a_recipe_leaves_out_is_the_papers(tmp_path: Path) -> None:
+def test_missing_values_are_the_papers(tmp_path: Path) -> None:
     file = tmp_path / "recipe.toml"
     file.write_text('model = "m"\n')
     found = load_grpo_config(file)

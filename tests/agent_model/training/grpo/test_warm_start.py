@@ -25,29 +25,29 @@ TIMES = {"rollout_seconds", "seconds", "tokens_per_second"}
 def simulated(place: Path) -> Path:
     """A run in the simulated environment, from which others begin."""
     out = place / "simulated"
-    train(given(place, simulated_steps=6), out)
+    train(config_of(place, simulated_steps=6), out)
     return out
 
 
-def given(place: Path, **changes: object) -> GRPOConfig:
+def config_of(place: Path, **changes: object) -> GRPOConfig:
     return recipe(place, max_steps=6, lr=1e-3, **changes)
 
 
-def told(out: Path) -> list[dict[str, object]]:
+def metrics_of(out: Path) -> list[dict[str, object]]:
     rows = map(msgspec.structs.asdict, metrics.read_metrics(out / "metrics.csv", GRPOStep))
     return [{name: row[name] for name in row.keys() - TIMES} for row in rows]
 
 
 @pytest.mark.parametrize(("switch", "read"), [(4, 4), (5, 4), (3, 0)])
-def test_a_run_that_begins_as_another_is_the_run_that_computes_all_of_it(
+def test_a_run_started_from_another_is_the_run_that_computes_every_step(
     place: Path, simulated: Path, tmp_path: Path, switch: int, read: int
 ) -> None:
     whole, begun = tmp_path / "whole", tmp_path / "begun"
-    train(given(place, simulated_steps=switch), whole)
+    train(config_of(place, simulated_steps=switch), whole)
     before = {file.name for file in (simulated / "rollouts").iterdir()}
-    train(given(place, simulated_steps=switch, begins=str(simulated)), begun)
-    assert told(begun) == told(whole)
-    assert [row["environment"] for row in told(begun)].count("simulated") == switch
+    train(config_of(place, simulated_steps=switch, begins=str(simulated)), begun)
+    assert metrics_of(begun) == metrics_of(whole)
+    assert [row["environment"] for row in metrics_of(begun)].count("simulated") == switch
     assert {file.name for file in (begun / "rollouts").iterdir()} == before
     taken = metrics.read_metrics(begun / "metrics.csv", GRPOStep)[:read]
     other = metrics.read_metrics(simulated / "metrics.csv", GRPOStep)
@@ -57,19 +57,21 @@ def test_a_run_that_begins_as_another_is_the_run_that_computes_all_of_it(
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_a_run_of_other_settings_is_not_begun_as(
+def test_a_run_of_other_settings_is_refused_as_a_start(
     place: Path, simulated: Path, tmp_path: Path
 ) -> None:
-    other = msgspec.structs.replace(given(place, simulated_steps=4, begins=str(simulated)), kl=0.5)
+    other = msgspec.structs.replace(
+        config_of(place, simulated_steps=4, begins=str(simulated)), kl=0.5
+    )
     with pytest.raises(UserError, match=r"cannot start from .* which differs in .*kl"):
         train(other, tmp_path / "out")
 
 
-def test_a_run_that_parts_at_once_is_not_begun_as(
+def test_a_run_that_differs_from_step_1_is_refused_as_a_start(
     place: Path, simulated: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="differs from step 1 on"):
-        train(given(place, begins=str(simulated)), tmp_path / "out")
+        train(config_of(place, begins=str(simulated)), tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -80,20 +82,22 @@ def test_a_run_that_parts_at_once_is_not_begun_as(
         ("checkpoints/step-000004/state.pt", b"junk", "the checkpoint .*step-000004' is damaged"),
     ],
 )
-def test_a_damaged_run_is_not_begun_as(
+def test_a_damaged_run_is_refused_as_a_start(
     place: Path, simulated: Path, tmp_path: Path, file: str, content: bytes, problem: str
 ) -> None:
     other = Path(shutil.copytree(simulated, tmp_path / "simulated"))
     (other / file).write_bytes(content)
-    begun = given(place, simulated_steps=4, begins=str(other))
+    begun = config_of(place, simulated_steps=4, begins=str(other))
     with pytest.raises(UserError, match=problem):
         train(begun, tmp_path / "out")
     train(msgspec.structs.replace(begun, begins=str(simulated)), tmp_path / "out")
 
 
-def test_what_is_no_run_is_not_begun_as(place: Path, simulated: Path, tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_refused_as_a_start(
+    place: Path, simulated: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match="cannot read"):
-        train(given(place, begins=str(tmp_path / "nothing")), tmp_path / "out")
+        train(config_of(place, begins=str(tmp_path / "nothing")), tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +109,7 @@ def test_what_is_no_run_is_not_begun_as(place: Path, simulated: Path, tmp_path: 
         ((48, 12), (96, 12), 48),
     ],
 )
-def test_runs_part_where_the_first_of_them_leaves_simulation_or_ends(
+def test_runs_differ_once_the_first_leaves_the_simulation_or_ends(
     one: tuple[int, int], other: tuple[int, int], step: int
 ) -> None:
     made = [
