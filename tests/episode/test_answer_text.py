@@ -5,9 +5,9 @@ import pytest
 from autocoa_bench.episode.answer_text import after_reasoning, last_boxed
 
 
-def test_an_unclosed_box_is_no_answer_unless_a_stop_string_cut_it() -> None:
-    assert last_boxed(r"It is \boxed{Anna") is None
-    assert last_boxed(r"It is \boxed{Anna", cut=True) == "Anna"
+def test_an_unclosed_box_is_an_answer_unless_the_token_limit_cut_it() -> None:
+    assert last_boxed(r"It is \boxed{Anna") == "Anna"
+    assert last_boxed(r"It is \boxed{Anna", cut=True) is None
 
 
 @pytest.mark.parametrize(
