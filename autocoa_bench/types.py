@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from autocoa_bench.option import Option
 
@@ -161,6 +162,10 @@ class Sampling(Struct, frozen=True):
     ] = 1.0
     repetition_penalty: Annotated[float, Option(help="1 is none.", min=0.1, max=10.0)] = 1.0
     seed: Annotated[int, Option(help="Seed of the model's sampling.")] = 0
+
+    def with_seed(self, seed: int) -> Sampling:
+        """These parameters with another seed, cut to the 31 bits that servers accept."""
+        return replace(self, seed=seed & 0x7FFFFFFF)
 
 
 class Budget(Struct, frozen=True):

@@ -6,8 +6,6 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from msgspec.structs import replace
-
 from autocoa_bench.engines import Engine, open_engine
 from autocoa_bench.engines.weights import models
 from autocoa_bench.engines.weights.huggingface import fingerprint
@@ -20,8 +18,6 @@ from autocoa_bench.util.paths import user_path
 
 CONTEXT_TOKENS = 4096
 """The room for a case and its reply."""
-
-_SEEDS = 0x7FFFFFFF
 
 OnVerdict = Callable[[Verdict], None]
 
@@ -103,7 +99,7 @@ class Judge:
         replies: list[Completion] = []
         try:
             for vote in range(spec.votes):
-                sampling = replace(spec.sampling, seed=(first_seed + vote) & _SEEDS)
+                sampling = spec.sampling.with_seed(first_seed + vote)
                 replies += await self._engine.generate(request, sampling)
         except EngineFault as fault:
             texts = tuple(reply.text for reply in replies)

@@ -1,7 +1,7 @@
 """The run folder: run.json, append-only records.jsonl, and scores.jsonl derived from them.
 
-Records are written whole, one line each, as episodes end. A key that is recorded twice counts
-once, and the later line stands: that is how a resumed run replaces a fault.
+Records are written whole, one line each, as episodes end. Of two records with the same key the
+later one counts: that is how a resumed run replaces a fault.
 """
 
 from __future__ import annotations

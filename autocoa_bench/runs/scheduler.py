@@ -26,9 +26,6 @@ from autocoa_bench.types import (
 )
 from autocoa_bench.util.concurrency import work_through
 
-_SEEDS = 0x7FFFFFFF
-"""Servers take seeds of 31 bits."""
-
 
 class Backends(NamedTuple):
     """The engine and the search of an episode; None for what the solver does not use."""
@@ -83,9 +80,7 @@ async def run_jobs(
 
     async def work(job: Job) -> None:
         question, number = job
-        seeded = msgspec.structs.replace(
-            sampling, seed=episode_seed(sampling.seed, question, number)
-        )
+        seeded = sampling.with_seed(episode_seed(sampling.seed, question, number))
         start = perf_counter()
         trajectory, fault = None, None
         try:
@@ -99,7 +94,8 @@ async def run_jobs(
 
 def episode_seed(seed: int, question: Question, sample: int) -> int:
     """The seed of one question's sample, the same on every machine and in any order."""
-    return zlib.crc32(f"{seed}:{question.task}:{question.id}:{sample}".encode()) & _SEEDS
+    text = f"{seed}:{question.task}:{question.id}:{sample}"
+    return zlib.crc32(text.encode()) & 0x7FFFFFFF
 
 
 async def drive(
@@ -121,7 +117,7 @@ async def _drive(events: Episode, backends: Backends, sampling: Sampling) -> Tra
     while True:
         if isinstance(event, Generate):
             # Each completion has a seed of its own, so that an episode's samples are independent.
-            sampling = msgspec.structs.replace(sampling, seed=(sampling.seed + 1) & _SEEDS)
+            sampling = sampling.with_seed(sampling.seed + 1)
             reply = await _generate(event, backends, sampling)
         else:
             reply = await _search(event.query, backends)

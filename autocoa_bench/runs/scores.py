@@ -1,4 +1,4 @@
-"""From recorded runs to scored ones: text scorers, and the verdicts of a judge beside them."""
+"""Scoring of recorded runs, by text scorers and by the verdicts of a judge."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ async def _judge_run(run: Run, judging: Judge, console: Console) -> Run:
     cache = VerdictCache(run.path / NAME)
     try:
         spec = await judging.settle(cache, cases)
-        # run.json names the judge before it is asked, so that a report of a killed run is right.
+        # run.json names the judge before it judges, so that a report of a killed run is right.
         scorers = (*(name for name in run.info.scorers if name != judge.SCORER), judge.SCORER)
         run = replace(run, info=replace(run.info, judge=spec, scorers=scorers))
         write_info(run.path, run.info)
@@ -288,7 +288,7 @@ def _is_current(run: Run) -> bool:
 
 
 def _scores_by_judge(run: Run) -> dict[Key, Score]:
-    """Each record's score by the run's judge, from the verdicts that the run folder keeps."""
+    """Each record's score by the run's judge, from the verdicts in the run folder."""
     if run.info.judge is None:
         raise UserError(f"no model has judged '{run.path}': score it with --judge MODEL")
     verdicts = read_verdicts(run.path / NAME)

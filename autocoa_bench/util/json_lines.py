@@ -43,7 +43,7 @@ def read_versioned(file: Path, kind: type[T], version: int, missing: str) -> T:
 
 
 def replace_file(file: Path, content: bytes) -> None:
-    """Write a file whole, beside its place first, so that no reader sees half. Raises OSError."""
+    """Replace a file whole, by renaming a finished copy over it. Raises OSError."""
     part = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
         part.write_bytes(content)

@@ -85,7 +85,7 @@ class DelayedProgressBar(_Bars):
 
 
 class TrainingProgress(_Bars):
-    """A bar of training steps with a text beside it; without a terminal, every tenth step's line.
+    """A bar of training steps with their figures; without a terminal, a line per tenth step.
 
     `quiet` shows nothing: of several processes that train together, one reports.
     """
@@ -176,7 +176,7 @@ def _columns() -> tuple[ProgressColumn, ...]:
 
 
 class _TaskFigures:
-    """The figures beside one task's bar."""
+    """The figures of one task's bar."""
 
     def __init__(self, task_id: TaskID) -> None:
         self.id = task_id
