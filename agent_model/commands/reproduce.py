@@ -96,7 +96,7 @@ def seeds(
 @app.command()
 @options_from(ReproduceConfig, only=("out", "seed"))
 def nano_base(config: ReproduceConfig) -> None:
-    """Make the model that the scale nano starts from, anew. The same command resumes."""
+    """Make the base model of the scale nano again. The same command resumes."""
     with _resumable():
         from agent_model.reproduce.nano_base import make_nano_base
 

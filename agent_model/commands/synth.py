@@ -58,7 +58,7 @@ def make(
         int, typer.Option(min=0, help="Worked examples of searching in the model's prompt.")
     ] = 2,
 ) -> None:
-    """Make data. The same command resumes a stopped one, and may choose anew what is kept."""
+    """Make data. The same command resumes a stopped one; it may keep other episodes of those."""
     from agent_model.data.build import build_data
 
     kind = cast("DataKind", context.info_name)
@@ -145,7 +145,7 @@ def _refuse_unused(context: typer.Context, kind: DataKind, teacher: str) -> None
     if teacher == "gold" and len(of_model) == len(flags):
         advice += ", or give --teacher model too"
     raise UserError(
-        f"{', '.join(flags)}: of no use to {kind} data with --teacher {teacher}; {advice}"
+        f"{', '.join(flags)}: no effect on {kind} data with --teacher {teacher}; {advice}"
     )
 
 

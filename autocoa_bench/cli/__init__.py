@@ -1,6 +1,8 @@
-"""The command line. Each module has one command or group, `options` what commands share.
+"""The command line: each module has a command, or a group of commands.
 
-May import: everything. Nothing imports it, except commands of other packages."""
+`main` puts them together and is the console entry point. `config_options` makes options from the
+records that they fill, `options` has the options that several commands share, and `output` prints
+and writes results. May import: everything. Only commands of other packages import it."""
 
 from autocoa_bench.cli.main import main
 

@@ -64,9 +64,11 @@ def audit(
     if chosen is None:
         for option, file in (("--verdicts", verdicts), ("--save", save)):
             if file is not None:
-                raise UserError(f"{option} '{file}' is of a judge: give --judge too")
+                raise UserError(
+                    f"{option} '{file}' has no effect without a judge: give --judge"
+                )
         if SCORER in names_in(scorers):
-            raise UserError(f"--scorers {SCORER} needs --judge MODEL, which says who judges")
+            raise UserError(f"--scorers {SCORER} needs --judge MODEL, the model that judges")
     tables.chosen_format()
     if save is not None:
         check_file(save)
@@ -104,7 +106,7 @@ def probe(
 
     chosen = chosen_judge(context, judge)
     if chosen is None:
-        raise UserError("a probe is of a judge: give --judge MODEL")
+        raise UserError("there is no judge to probe: give --judge MODEL")
     _check_files(labels, verdicts, tables.out)
     tables.chosen_format()
     answers = read_labels(labels)[:limit]

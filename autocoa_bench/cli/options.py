@@ -29,7 +29,7 @@ def chosen_judge(context: typer.Context, judge: JudgeConfig) -> JudgeConfig | No
     if judge.model in ("", NO_JUDGE):
         names = {name for name in context.params if name.startswith("judge_")} - {"judge_audit"}
         if flags := flags_given(context, sorted(names)):
-            raise UserError(f"{', '.join(flags)} need --judge MODEL, which says who judges")
+            raise UserError(f"{', '.join(flags)} need --judge MODEL, the model that judges")
         return None
     return replace(judge, concurrency=context.params.get("concurrency") or judge.concurrency)
 

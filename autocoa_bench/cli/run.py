@@ -63,7 +63,7 @@ def _check(config: RunConfig, solvers: list[str], has_judge: bool) -> None:
     """Refuse options that contradict one another, before anything is loaded."""
     budget = config.budget
     if SCORER in config.scorers and not has_judge:
-        raise UserError(f"--scorers {SCORER} needs --judge MODEL, which says who judges")
+        raise UserError(f"--scorers {SCORER} needs --judge MODEL, the model that judges")
     if config.out is not None and len(solvers) > 1:
         raise UserError(f"--out holds one run, and {len(solvers)} solvers were given; leave it out")
     if budget.answer_tokens >= budget.context_tokens:

@@ -53,6 +53,6 @@ def serve_search(config: ServeConfig) -> None:
     def ready(url: str) -> None:
         typer.echo(f"{engine_summary(engine.spec)} at {url}; Ctrl-C stops it")
         if not server.is_loopback(config.host):
-            typer.echo(f"warning: whoever reaches {config.host} can search here", err=True)
+            typer.echo(f"warning: everyone who can reach {config.host} can search here", err=True)
 
     asyncio.run(server.serve(engine, config.top_k, config.host, config.port, ready))

@@ -77,8 +77,8 @@ def pull_tasks(
     for task in chosen:
         if task.info.edition != "real":
             raise UserError(
-                f"'{task.info.name}' is of the {task.info.edition} edition and needs no fetching; "
-                "a real dataset has an @, such as hotpotqa@paper"
+                f"'{task.info.name}' belongs to the {task.info.edition} edition and needs no "
+                "fetching; a real dataset has an @, such as hotpotqa@paper"
             )
     console = stdout()
     for task in chosen:

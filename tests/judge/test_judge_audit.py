@@ -95,8 +95,8 @@ def test_kept_verdicts_of_another_prompt_are_no_replay(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (("--save", "a.json"), "--save 'a.json' is of a judge"),
-        (("--verdicts", "a.jsonl"), "--verdicts 'a.jsonl' is of a judge"),
+        (("--save", "a.json"), "--save 'a.json' has no effect without a judge"),
+        (("--verdicts", "a.jsonl"), "--verdicts 'a.jsonl' has no effect without a judge"),
         (("--judge-votes", "3"), "need --judge MODEL"),
         (("--judge", "m", "--save", "no/such/folder.json"), "cannot write"),
     ],

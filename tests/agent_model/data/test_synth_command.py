@@ -206,14 +206,14 @@ def test_a_mistake_is_said_in_one_line(
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("coa --samples 2 --temperature 0", "--samples, --temperature: of no use to coa data"),
-        ("coa --adapter none", "--adapter: of no use"),
-        ("cot+a --per-question 2", "--per-question: of no use"),
+        ("coa --samples 2 --temperature 0", "--samples, --temperature: no effect on coa data"),
+        ("coa --adapter none", "--adapter: no effect"),
+        ("cot+a --per-question 2", "--per-question: no effect"),
         ("cot --max-actions 2", "leave it out"),
         ("cot --min-actions 2", "leave it out"),
-        ("cot --teacher model --corpus c --shots 1", "--corpus, --shots: of no use to cot data"),
-        ("cot+a --teacher model --max-tokens 9", "--max-tokens: of no use to cot+a data"),
-        ("cot+a --teacher model --max-actions 9", "--max-actions: of no use"),
+        ("cot --teacher model --corpus c --shots 1", "--corpus, --shots: no effect on cot data"),
+        ("cot+a --teacher model --max-tokens 9", "--max-tokens: no effect on cot+a data"),
+        ("cot+a --teacher model --max-actions 9", "--max-actions: no effect"),
     ],
 )
 def test_an_option_that_would_change_nothing_is_refused(
