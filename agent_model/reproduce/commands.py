@@ -29,6 +29,7 @@ from autocoa_bench.engines.launch import supervisor
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.util.json_lines import replace_file
 
+_RECIPES_MOVED = ("/agent_model/reproduction/", "/agent_model/reproduce/")
 _LOG_LINES = 6  # of a failed command's log, in the error message
 
 
@@ -104,11 +105,14 @@ def read_record(name: str, out: Path) -> CommandRecord | None:
     if not file.exists():
         return None
     try:
-        return msgspec.json.decode(file.read_bytes(), type=CommandRecord)
+        record = msgspec.json.decode(file.read_bytes(), type=CommandRecord)
     except (OSError, *UNREADABLE) as error:
         raise UserError(
             f"cannot read '{file}': {error}; delete it to run that command again"
         ) from None
+    # Reproductions that an earlier version began name the recipes by their former folder.
+    arguments = tuple(argument.replace(*_RECIPES_MOVED) for argument in record.arguments)
+    return msgspec.structs.replace(record, arguments=arguments)
 
 
 def command_line(arguments: Sequence[str]) -> str:

@@ -52,13 +52,6 @@ class Variant(Struct, frozen=True):
         return file_name(self.row)
 
 
-class TableRow(NamedTuple):
-    """A row of Table 1: its run folder, and its name in the paper."""
-
-    folder: Path
-    row: str
-
-
 class Experiment(NamedTuple):
     """Variants and the commands that train and evaluate them, each after those it needs."""
 
@@ -99,12 +92,9 @@ def simulated_variant(
     return Variant(row, "grpo", FULL, changes, begins=begins)
 
 
-def table_rows(scale: ScaleConfig, out: Path) -> tuple[TableRow, ...]:
-    """All rows in the order of the table."""
-    return (
-        *(TableRow(out / "runs" / solver, row) for solver, row in UNTRAINED_ROWS.items()),
-        *(TableRow(out / "runs" / variant.name, variant.row) for variant in variants(scale)),
-    )
+def table_rows(scale: ScaleConfig) -> dict[str, str]:
+    """The names of the run folders in the table's order, with the paper's names of their rows."""
+    return UNTRAINED_ROWS | {variant.name: variant.row for variant in variants(scale)}
 
 
 def table1_experiment(scale: ScaleConfig, out: Path, seed: int) -> Experiment:

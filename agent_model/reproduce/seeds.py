@@ -89,8 +89,8 @@ def runs_by_row(scale: ScaleConfig, folders: Sequence[Path]) -> dict[str, list[R
     runs: dict[str, list[Run]] = {}
     for folder in folders:
         _check_complete(scale, folder)
-        for row in table_rows(scale, folder):
-            runs.setdefault(row.row, []).append(scores.load_scored(row.folder))
+        for name, row in table_rows(scale).items():
+            runs.setdefault(row, []).append(scores.load_scored(folder / "runs" / name))
     return runs
 
 

@@ -31,13 +31,10 @@ def reproduce_table1(
     fails or `out` holds another reproduction.
     """
     duration = run_experiment(table1_experiment(scale, out, seed), out, base, jobs, console)
-    rows = table_rows(scale, out)
-    runs = [scores.load_scored(row.folder) for row in rows]
-    paper_rows = {row.folder.name: row.row for row in rows}
-    tables = report.build(runs, scale.tables, ["em"], paper_rows=paper_rows)
-    claim_table = claims(
-        runs, "em", report.make_catalogue(runs), paper_rows, real_searches(scale, [out])
-    )
+    rows = table_rows(scale)
+    runs = [scores.load_scored(out / "runs" / name) for name in rows]
+    tables = report.build(runs, scale.tables, ["em"], paper_rows=rows)
+    claim_table = claims(runs, "em", report.make_catalogue(runs), rows, real_searches(scale, [out]))
     leaderboard, *others = tables.tables
     tables = replace(tables, tables=(leaderboard, claim_table, *others, training_cost(scale, out)))
     write_text(out / "table1.html", page(tables, runs))

@@ -85,6 +85,20 @@ def test_a_folder_of_other_commands_is_refused(tmp_path: Path) -> None:
         run([Command("first", HELP)], tmp_path)
 
 
+def test_a_reproduction_begun_by_an_earlier_version_resumes(tmp_path: Path) -> None:
+    recipe = tmp_path / "agent_model" / "reproduce" / "sft1.toml"
+    recipe.parent.mkdir(parents=True)
+    recipe.write_text("lr = 1e-5")
+    command = Command("train", ("train", "sft1", "--config", str(recipe)))
+    former = str(recipe).replace("/reproduce/", "/reproduction/")
+    line = {"words": ["train", "sft1", "--config", former], "seconds": 1.0}
+    (tmp_path / "steps").mkdir()
+    record = msgspec.json.encode(line | {"recipe": command.recipe})
+    (tmp_path / "steps" / "train.json").write_bytes(record)
+    records, output = run([command], tmp_path)
+    assert (list(records), output) == (["train"], "")
+
+
 def test_a_recipe_that_has_changed_is_refused(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text("lr = 1e-5")

@@ -60,7 +60,7 @@ def test_a_scale_may_name_the_rows_to_reproduce() -> None:
 
 def test_every_row_is_one_of_the_papers() -> None:
     rows = {row.name for row in paper_tables()[0].rows}
-    names = [row.row for row in experiment.table_rows(SCALE, OUT)]
+    names = list(experiment.table_rows(SCALE).values())
     assert len(names) == len(set(names)) == 10
     assert set(names) <= rows
 
@@ -73,7 +73,7 @@ def test_every_command_comes_after_those_that_it_needs() -> None:
 
 
 def test_every_row_is_trained_and_evaluated() -> None:
-    runs = {row.folder.name for row in experiment.table_rows(SCALE, OUT)}
+    runs = set(experiment.table_rows(SCALE))
     assert {name.removeprefix("run ") for name in commands() if name.startswith("run ")} == runs
     for variant in experiment.variants(SCALE):
         training = commands()[f"train {variant.name}"]

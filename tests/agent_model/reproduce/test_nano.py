@@ -31,9 +31,9 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
     console = Console(file=io.StringIO())
     reproduce_table1(SCALE, out, SCALE.base_folder(), seed=0, jobs=1, console=console)
     assert "Claims of the paper's section 4.3" in (out / "table1.md").read_text()
-    table = table_rows(SCALE, out)
-    entries = make_entries([load_scored(row.folder) for row in table], EMPTY_CATALOGUE)
-    return runs_by_row(entries, {row.folder.name: row.row for row in table})
+    paper_rows = table_rows(SCALE)
+    runs = [load_scored(out / "runs" / name) for name in paper_rows]
+    return runs_by_row(make_entries(runs, EMPTY_CATALOGUE), paper_rows)
 
 
 @pytest.mark.slow
