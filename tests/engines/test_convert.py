@@ -146,7 +146,7 @@ def test_weights_that_are_no_floats_are_refused(tmp_path: Path) -> None:
 
     folder = lora(tmp_path / "lora")
     save_file({"steps": np.arange(3)}, folder / "adapter_model.safetensors")
-    with pytest.raises(UserError, match="tensor 'steps' in .* has type I64; only floats"):
+    with pytest.raises(UserError, match=r"tensor 'steps' in .* has type I64; only floats"):
         converted(tmp_path, folder)
 
 
