@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from re import findall
+from re import findall, sub
 from xml.etree import ElementTree
 
 from autocoa_bench.report.page.markup import Html, joined, tag
@@ -81,9 +81,11 @@ def _element(element: ElementTree.Element, marks: Mapping[str, Mark], referenced
     properties = [pair.split(": ", 1) for pair in attributes.pop("style", "").split("; ") if pair]
     # Without a family of their own the texts have the page's font.
     attributes |= {key: value for key, value in properties if key != "font-family"}
-    for key in ("fill", "stroke"):
-        if key in attributes:
-            attributes[key] = _VARIABLES.get(attributes[key], attributes[key])
+    for key, value in attributes.items():
+        if key in ("fill", "stroke"):
+            attributes[key] = _VARIABLES.get(value, value)
+        elif key in ("d", "x", "y", "transform"):  # two decimals of a point are enough
+            attributes[key] = sub(r"(\.\d\d)\d+", r"\1", " ".join(value.split()))
     id_ = attributes.pop("id", "")
     if id_ in referenced:
         attributes["id"] = id_
