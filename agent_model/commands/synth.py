@@ -58,7 +58,7 @@ def make(
         int, typer.Option(min=0, help="Worked examples of searching in the model's prompt.")
     ] = 2,
 ) -> None:
-    """Make data. The same command resumes a stopped one; it may keep other episodes of those."""
+    """Make data. The same command resumes a stopped one, even with other limits and counts."""
     from agent_model.data.build import build_data
 
     kind = cast("DataKind", context.info_name)

@@ -64,9 +64,7 @@ def audit(
     if chosen is None:
         for option, file in (("--verdicts", verdicts), ("--save", save)):
             if file is not None:
-                raise UserError(
-                    f"{option} '{file}' has no effect without a judge: give --judge"
-                )
+                raise UserError(f"{option} '{file}' has no effect without a judge: give --judge")
         if SCORER in names_in(scorers):
             raise UserError(f"--scorers {SCORER} needs --judge MODEL, the model that judges")
     tables.chosen_format()
