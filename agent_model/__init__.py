@@ -1,1 +1,6 @@
-"""Models that learned to act: the agent's dialect and those of other published search agents."""
+"""The agent model: dialects, data synthesis, training, and the reproduction of the paper's tables.
+
+From the bottom up: `dialects`, `data`, `tokens`, `rollout`, `fidelity`, `training`,
+`trainer_export`, `nano`, `reproduce`, `commands`. Imports `autocoa_bench`, and neither `baselines`
+nor `tasks`.
+"""
