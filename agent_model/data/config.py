@@ -38,7 +38,7 @@ class FilterConfig(Struct, frozen=True, kw_only=True):
 
 
 class DataConfig(Struct, frozen=True, kw_only=True):
-    """What `synth` writes, and the teacher that it comes from.
+    """The data that `synth` writes, and the teacher that it comes from.
 
     `run` is the teacher model's run with searches; its run without searches has the same
     configuration. The gold teacher takes questions, corpus, search engine and seed from it, and

@@ -117,13 +117,13 @@ def why_dropped(
 
 
 def is_right(record: Record, scorer: TextScorer, min_score: float = 1.0) -> bool:
-    """Whether a record's answer scores at least `min_score`."""
+    """True if a record's answer scores at least `min_score`."""
     value = score_record(record, {"": scorer})[""].value
     return value is not None and value >= min_score
 
 
 def is_well_formed(trajectory: Trajectory) -> bool:
-    """Whether a trajectory has the agent's form.
+    """True if a trajectory has the agent's form.
 
     It ends with an answer that was not forced and has no malformed step; the reasoning is opened
     and closed once and before the answer; nothing follows the answer.

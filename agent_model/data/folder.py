@@ -38,7 +38,7 @@ class GoldSpec(Struct, frozen=True):
 
 
 class SynthSpec(Struct, frozen=True, kw_only=True):
-    """What data is made from: equal specs make equal data, if `runs` are the same episodes.
+    """The sources of data: equal specs make equal data, if `runs` are the same episodes.
 
     `runs` holds the sampled runs by name, and is empty if the gold teacher wrote the episodes. At
     most `count` trajectories or pairs are drawn by `seed`.

@@ -177,9 +177,9 @@ def _follow_phrases(question: Question, rng: Random) -> TurnWriter:
         answers.append((phrase, hop.answer))
         remaining = _replace(remaining, phrase, hop.answer)
         remaining = remaining[:1].upper() + remaining[1:]
-        thought = f"{reader.found(hop)} {rng.choice(_GOLD['now']).format(q=remaining)}"
+        thought = f"{reader.finding(hop)} {rng.choice(_GOLD['now']).format(q=remaining)}"
     yield from reader.look_up(last, thought, _subject(last, remaining, answers), remaining)
-    return reader.closing(question, reader.found(last))
+    return reader.closing(question, reader.finding(last))
 
 
 def _follow_sub_questions(question: Question, rng: Random) -> TurnWriter:
@@ -190,7 +190,7 @@ def _follow_sub_questions(question: Question, rng: Random) -> TurnWriter:
         wording = rng.choice(_GOLD["next_question" if number else "first_question"])
         thought += wording.format(q=hop.question)
         yield from reader.look_up(hop, thought, names_in(hop.question), hop.question)
-        thought = f"{reader.found(hop)} "
+        thought = f"{reader.finding(hop)} "
     if "comparison" in question.kind:
         thought += _comparison_text(question)
     return reader.closing(question, thought.strip())
@@ -221,7 +221,7 @@ class _Reader:
             thought = self._rng.choice(_GOLD["rephrase"])
         raise _GaveUp("the passage was not found")
 
-    def found(self, hop: Hop) -> str:
+    def finding(self, hop: Hop) -> str:
         """The hop's question, the title of its passage, and the answer in it."""
         text = _found_text(self._rng, self._titles[hop.passage_id], hop.answer)
         return f"{hop.question} {text}".strip()
@@ -302,5 +302,5 @@ def _keywords(question: str, name: str) -> str:
 
 
 def _states(text: str, gold: str) -> bool:
-    """Whether a text contains the answer as whole words, in any case."""
+    """True if a text contains the answer as whole words, in any case."""
     return re.search(rf"(?<!\w){re.escape(gold.lower())}(?!\w)", text.lower()) is not None

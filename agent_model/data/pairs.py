@@ -284,7 +284,7 @@ class _AnswerPool:
 
     @staticmethod
     def _kinds(question: Question) -> Iterator[tuple[str, ...]]:
-        """From the narrowest kind of answer to any answer at all."""
+        """The kinds of an answer, the narrowest first; the last is any answer at all."""
         form = _form(question.golden_answers[0])
         yield (question.task, question.kind, form)
         yield (form,)

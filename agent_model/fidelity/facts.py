@@ -104,7 +104,7 @@ def facts_stated(record: Record) -> Iterator[bool]:
 
 
 def states(passages: Sequence[Passage], answer: str) -> bool:
-    """Whether passages contain an answer as whole words, both normalised as for exact match."""
+    """True if passages contain an answer as whole words, both normalised as for exact match."""
     return any(has_words(f"{passage.title} {passage.text}", answer) for passage in passages)
 
 

@@ -34,7 +34,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class _EpisodeLog(NamedTuple):
-    """What verl logs of an episode: timings, the policy's global steps, failed searches."""
+    """Values of an episode for verl's log: timings, the policy's global steps, failed searches."""
 
     timings: dict[str, Any]
     global_steps: dict[str, Any]
