@@ -197,7 +197,7 @@ def _draw_actions(plot: ActionPlot) -> Drawing:
     ]
     axes.set(title="\n".join(fold(plot.caption, 50)), xlabel=plot.x_title, ylim=(0, None))
     axes.grid(visible=False, axis="x")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     texts = ["\n".join(label) for label in labels]
     drawing.figure.legend(keys, texts, loc="outside lower left", ncols=columns)
     return drawing
