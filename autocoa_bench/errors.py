@@ -1,5 +1,8 @@
 """Errors that a user or a report reads."""
 
+from importlib import import_module
+from typing import Any
+
 UNREADABLE = (ValueError, RecursionError)
 """The exceptions of decoding untrusted JSON: bad syntax or types, invalid UTF-8, nesting that is
 too deep for any real file."""
@@ -30,6 +33,14 @@ class MissingExtra(UserError):
         super().__init__(
             f"{feature} needs the extra '{extra}': pip install 'autocoa-bench[{extra}]'"
         )
+
+
+def import_extra(module: str, feature: str, extra: str) -> Any:
+    """Import a module of an extra for a feature that needs it. Raises MissingExtra."""
+    try:
+        return import_module(module)
+    except ImportError:
+        raise MissingExtra(feature, extra) from None
 
 
 class Incomparable(UserError):

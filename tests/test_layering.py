@@ -14,7 +14,7 @@ LAYERS: dict[str, set[str]] = {  # from the bottom up; each may import what its 
     "errors": set(),
     "stats": set(),
     "registry": {"errors"},
-    "util": {"types", "errors"},
+    "util": {"errors"},
     "episode": {"types", "errors"},
     "scoring": {"types", "errors", "registry"},
     "engines": BASE,

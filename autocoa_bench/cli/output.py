@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.option import Option
-from autocoa_bench.util.json_lines import cannot_write
+from autocoa_bench.util.json_lines import write_errors
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -139,21 +139,17 @@ def check_file(out: Path, option: str = "--out") -> None:
     if out.name in run_folder.FILES:
         raise UserError(f"'{out}' is a name that a run folder uses; choose another {option}")
     existed = out.exists()
-    try:
+    with write_errors(out):
         out.open("ab").close()
         if not existed:
             out.unlink()
-    except OSError as error:
-        raise cannot_write(out, error) from None
 
 
 def write_table(out: Path, text: str) -> None:
     """Write a rendered report. Raises UserError as `check_file` does."""
     check_file(out)
-    try:
+    with write_errors(out):
         out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise cannot_write(out, error) from None
 
 
 def write_report(report: Report, config: TableConfig = _TERMINAL) -> None:

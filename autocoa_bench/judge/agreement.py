@@ -14,7 +14,7 @@ from msgspec import Struct
 from autocoa_bench.scoring import RIGHT, TextScorer
 from autocoa_bench.stats import Interval, wilson
 from autocoa_bench.types import JudgeSpec
-from autocoa_bench.util.json_lines import cannot_write, read_versioned, replace_file
+from autocoa_bench.util.json_lines import indented_json, read_versioned, replace_file, write_errors
 from autocoa_bench.util.row_reader import read_rows, row_error
 
 _FORMAT = 1
@@ -163,10 +163,8 @@ def save_audit(path: Path, judge: JudgeSpec, labels: str, audit: Audit) -> None:
     """Write a judge's audit of the named labels for `read_audit`. Raises UserError."""
     digest = hashlib.sha256(msgspec.json.encode(audit.labels)).hexdigest()
     saved = SavedAudit(_FORMAT, judge, labels, digest, audit.counts, audit.unscored)
-    try:
-        replace_file(path, msgspec.json.format(msgspec.json.encode(saved), indent=2) + b"\n")
-    except OSError as error:
-        raise cannot_write(path, error) from None
+    with write_errors(path):
+        replace_file(path, indented_json(saved))
 
 
 def read_audit(path: Path) -> SavedAudit:

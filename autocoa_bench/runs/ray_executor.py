@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from autocoa_bench.errors import MissingExtra, ServerDown, UserError
+from autocoa_bench.errors import ServerDown, UserError, import_extra
 from autocoa_bench.runs.config import RunConfig
 from autocoa_bench.runs.executor import describe_run, open_backends
 from autocoa_bench.runs.run_folder import SHARDS, Key, Shard, differing
@@ -109,7 +109,7 @@ class RayExecutor:
 
     def start(self, config: RunConfig, samples: tuple[TaskSample, ...]) -> RunInfo:
         """Start the workers and describe the run that all of them run. Raises UserError."""
-        ray = self._ray = _import_ray()
+        ray = self._ray = import_extra("ray", "spreading a run over a Ray cluster", "ray")
         if not ray.is_initialized():
             ray.init(log_to_driver=False, logging_level="ERROR")
         count = self._count or self._room(ray.cluster_resources())
@@ -271,11 +271,3 @@ def _error(problem: _Problem) -> UserError:
 
 def _first_line(error: Exception) -> str:
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
-def _import_ray() -> Any:
-    try:
-        import ray
-    except ImportError:
-        raise MissingExtra("spreading a run over a Ray cluster", "ray") from None
-    return ray

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -56,7 +56,14 @@ class Recording:
     def add(self, record: Record) -> None:
         """Write the record of an episode that has just ended. Raises UserError."""
         self._folder.append(record)
-        self.progress.add(record, self._score(record))
+        steps = record.trajectory.steps if record.trajectory else ()
+        self.progress.add(
+            record.question.task,
+            self._score(record).value,
+            faulted=record.trajectory is None,
+            seconds=record.seconds,
+            tokens=sum(step.completion_tokens or 0 for step in steps),
+        )
 
     def run(self) -> Run:
         """The run so far, with the scores of the progress bars."""
@@ -71,7 +78,7 @@ class Recording:
             )
         score = self._score(record)
         if record.trajectory is not None:
-            self.progress.resume(record, score)
+            self.progress.resume(record.question.task, score.value)
 
     def _score(self, record: Record) -> Score:
         self._records[record.key] = record
@@ -89,10 +96,7 @@ def recording(
     path: Path, info: RunInfo, questions: Sequence[Question], samples: int, console: Console
 ) -> Iterator[Recording]:
     """Open a run folder, new or to be resumed, and show progress. Raises UserError."""
-    folder = RunFolder(path, info)
-    try:
+    with closing(RunFolder(path, info)) as folder:
         session = Recording(folder, questions, samples, console)
         with session.progress:
             yield session
-    finally:
-        folder.close()

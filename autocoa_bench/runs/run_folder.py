@@ -19,11 +19,12 @@ from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.types import Record, RunInfo, Score, Scored
 from autocoa_bench.util.json_lines import (
     LineFile,
-    cannot_write,
+    indented_json,
     read_lines,
     read_versioned,
     replace_file,
     whole_lines,
+    write_errors,
 )
 
 Key = tuple[str, str, int]
@@ -77,13 +78,11 @@ class RunFolder:
         self._lock = -1
         self._file: LineFile | None = None
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(path)
-            self.info = self._adopt(info)
-            self._file = LineFile(path / "records.jsonl")
-        except OSError as error:
-            self.close()
-            raise cannot_write(path, error) from None
+            with write_errors(path):
+                path.mkdir(parents=True, exist_ok=True)
+                self._lock = _lock(path)
+                self.info = self._adopt(info)
+                self._file = LineFile(path / "records.jsonl")
         except UserError:
             self.close()
             raise
@@ -151,14 +150,15 @@ def read_info(path: Path) -> RunInfo:
 
 def write_info(path: Path, info: RunInfo) -> None:
     """Replace run.json whole. Raises UserError where the disk refuses."""
-    text = msgspec.json.format(msgspec.json.encode(info), indent=2)
-    _replace(path / "run.json", text + b"\n")
+    with write_errors(path):
+        replace_file(path / "run.json", indented_json(info))
 
 
 def write_scores(path: Path, scored: Iterable[Scored]) -> None:
     """Replace scores.jsonl whole. Raises UserError where the disk refuses."""
     lines = b"".join(msgspec.json.encode(line) + b"\n" for line in scored)
-    _replace(path / "scores.jsonl", lines)
+    with write_errors(path):
+        replace_file(path / "scores.jsonl", lines)
 
 
 def differing(old: Struct, new: Struct, prefix: str = "") -> Iterator[str]:
@@ -213,10 +213,3 @@ def _read_scores(path: Path) -> dict[str, dict[Key, Score]]:
         for scorer, score in line.scores.items():
             scores.setdefault(scorer, {})[line.task, line.question_id, line.sample] = score
     return scores
-
-
-def _replace(file: Path, content: bytes) -> None:
-    try:
-        replace_file(file, content)
-    except OSError as error:
-        raise cannot_write(file.parent, error) from None

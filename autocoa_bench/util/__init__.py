@@ -3,4 +3,4 @@
 `paths` (caches and locks), `row_reader` (data files), `json_lines` (files that survive a kill),
 `hub` (downloads), `http_client` (retries and outages of servers), `concurrency`, `progress`.
 
-May import: `errors`, `types`."""
+May import: `errors`."""

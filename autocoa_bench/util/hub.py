@@ -17,7 +17,7 @@ from urllib.request import url2pathname
 import msgspec
 from msgspec import Struct
 
-from autocoa_bench.errors import UNREADABLE, MissingExtra, UserError
+from autocoa_bench.errors import UNREADABLE, UserError, import_extra
 from autocoa_bench.util.fingerprint import fingerprint, write_note
 from autocoa_bench.util.paths import cache_dir, user_path
 
@@ -117,16 +117,11 @@ def transfer_errors() -> tuple[type[Exception], ...]:
 
 
 def _download(file: HubFile) -> Path:
+    feature = f"fetching {file.path} from the Hugging Face Hub"
+    hub = import_extra("huggingface_hub", feature, "hub")
+    source = {"repo_type": "dataset", "revision": file.revision}
     try:
-        import huggingface_hub
-    except ImportError as error:
-        raise MissingExtra(f"fetching {file.path} from the Hugging Face Hub", "hub") from error
-    try:
-        return Path(
-            huggingface_hub.hf_hub_download(
-                file.repository, file.path, repo_type="dataset", revision=file.revision
-            )
-        )
+        return Path(hub.hf_hub_download(file.repository, file.path, **source))
     except transfer_errors() as error:
         # The library's own message is left out: it may quote a request with its token.
         raise UserError(

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -52,28 +53,35 @@ def replace_file(file: Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
+def indented_json(content: object) -> bytes:
+    """A value as indented JSON, for a file that people read."""
+    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
+
+
 def write_files(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
     """Make a folder and write files into it by name, each whole; returns them.
 
     Raises UserError when the system refuses.
     """
-    try:
+    with write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
             replace_file(folder / name, content)
-    except OSError as error:
-        raise cannot_write(folder, error) from None
     return [folder / name for name in contents]
 
 
-def cannot_write(path: Path, error: OSError) -> UserError:
-    """The error for a file or folder that the disk or its rights do not let us write."""
-    if error.errno == errno.ENOSPC:
-        return UserError(
-            f"the disk is full: cannot write to '{path}'. What was recorded is safe; make room "
-            "and run the same command again to resume."
-        )
-    return UserError(f"cannot write to '{path}': {error.strerror}")
+@contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Raise UserError where the disk or its rights do not let us write a file or folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise UserError(
+                f"the disk is full: cannot write to '{path}'. What was recorded is safe; make room "
+                "and run the same command again to resume."
+            ) from None
+        raise UserError(f"cannot write to '{path}': {error.strerror}") from None
 
 
 class LineFile:
@@ -86,32 +94,34 @@ class LineFile:
         """Raises UserError where the file is in use or cannot be written."""
         self._path = path
         self._file = -1
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _cut_torn_line(self._file)
-        except BlockingIOError:
-            self.close()
-            raise UserError(
-                f"'{path}' is being written by another process; wait for it to end, or name "
-                "another file"
-            ) from None
-        except OSError as error:
-            self.close()
-            raise cannot_write(path, error) from None
+        with write_errors(path):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _cut_torn_line(self._file)
+            except BlockingIOError:
+                self.close()
+                raise UserError(
+                    f"'{path}' is being written by another process; wait for it to end, or name "
+                    "another file"
+                ) from None
+            except OSError:
+                self.close()
+                raise
 
     def add(self, line: Struct) -> None:
         """Write one line whole, or nothing. Raises UserError where the disk refuses."""
         content = msgspec.json.encode(line) + b"\n"
         end = os.fstat(self._file).st_size
-        try:
-            written = os.write(self._file, content)
-            while written < len(content):
-                written += os.write(self._file, content[written:])
-        except OSError as error:
-            os.ftruncate(self._file, end)
-            raise cannot_write(self._path, error) from None
+        with write_errors(self._path):
+            try:
+                written = os.write(self._file, content)
+                while written < len(content):
+                    written += os.write(self._file, content[written:])
+            except OSError:
+                os.ftruncate(self._file, end)
+                raise
 
     def close(self) -> None:
         """Flush to the disk and release the file; safe to call twice."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
-from types import TracebackType
+from dataclasses import dataclass
 from typing import Self
 
 from rich.console import Console
@@ -20,8 +20,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-
-from autocoa_bench.types import Record, Score
 
 PATIENCE_SECONDS = 2.0
 """The time after which a `DelayedProgressBar` appears."""
@@ -54,12 +52,7 @@ class _Bars:
         self._progress.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._progress.stop()
 
 
@@ -126,21 +119,23 @@ class RunProgress(_Bars):
             for task, total in totals.items()
         }
 
-    def resume(self, record: Record, score: Score) -> None:
-        """Count an episode of an earlier session, which does not count for the speed."""
-        task = self._tasks[record.question.task]
-        task.count(record, score)
+    def resume(self, name: str, value: float | None) -> None:
+        """Count an episode of an earlier session by its score; it does not count for the speed."""
+        task = self._tasks[name]
+        task.count(value)
         self._progress.reset(task.id, start=False, completed=task.done, figures=task.text())
 
-    def add(self, record: Record, score: Score) -> None:
-        """Count an episode that has just ended."""
-        task = self._tasks[record.question.task]
+    def add(
+        self, name: str, value: float | None, *, faulted: bool, seconds: float, tokens: int
+    ) -> None:
+        """Count an episode that has just ended, after so many seconds and sampled tokens."""
+        task = self._tasks[name]
         if task.started is None:
-            task.started = time.perf_counter() - record.seconds
+            task.started = time.perf_counter() - seconds
             self._progress.start_task(task.id)
-        task.count(record, score)
-        if record.trajectory is not None:
-            task.tokens += sum(step.completion_tokens or 0 for step in record.trajectory.steps)
+        task.count(value)
+        task.faults += faulted
+        task.tokens += tokens
         self._progress.update(task.id, advance=1, figures=task.text())
 
 
@@ -175,24 +170,23 @@ def _columns() -> tuple[ProgressColumn, ...]:
     )
 
 
+@dataclass
 class _TaskFigures:
     """The figures of one task's bar."""
 
-    def __init__(self, task_id: TaskID) -> None:
-        self.id = task_id
-        self.started: float | None = None
-        self.tokens = 0
-        self.correct = 0.0
-        self.scored = 0
-        self.done = 0
-        self.faults = 0
+    id: TaskID
+    started: float | None = None
+    tokens: int = 0
+    correct: float = 0.0
+    scored: int = 0
+    done: int = 0
+    faults: int = 0
 
-    def count(self, record: Record, score: Score) -> None:
+    def count(self, value: float | None) -> None:
         self.done += 1
-        if score.value is not None:
-            self.correct += score.value
+        if value is not None:
+            self.correct += value
             self.scored += 1
-        self.faults += record.trajectory is None
 
     def text(self) -> str:
         parts = [f"EM {100 * self.correct / self.scored:.1f}" if self.scored else "EM –"]

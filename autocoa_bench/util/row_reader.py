@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from autocoa_bench.errors import UNREADABLE, MissingExtra, UserError
+from autocoa_bench.errors import UNREADABLE, UserError, import_extra
 from autocoa_bench.util.progress import DelayedProgressBar
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
@@ -110,14 +110,12 @@ def _is_object(line: bytes) -> bool:
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[int, Row]]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtra(f"reading {path.name}", "parquet") from error
+    parquet = import_extra("pyarrow.parquet", f"reading {path.name}", "parquet")
+    from pyarrow import ArrowException
+
     try:
         with (
-            pyarrow.parquet.ParquetFile(path) as file,
+            parquet.ParquetFile(path) as file,
             DelayedProgressBar(f"reading {path.name}") as bar,
         ):
             number = 0
@@ -126,7 +124,7 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, Row]]:
                     number += 1
                     yield number, row
                 bar.update(number / max(1, file.metadata.num_rows))
-    except pyarrow.ArrowException as error:
+    except ArrowException as error:
         raise UserError(f"'{path}' cannot be read as Parquet: {error}") from error
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import numpy as np
 
-from autocoa_bench.errors import UNREADABLE, MissingExtra, UserError
+from autocoa_bench.errors import UNREADABLE, UserError, import_extra
 from autocoa_bench.util.fingerprint import fingerprint
 from autocoa_bench.util.hub import transfer_errors
 from autocoa_bench.util.paths import user_path
@@ -48,7 +48,11 @@ class Encoder:
 
     def __init__(self, name: str, device: str = "auto") -> None:
         """Load the model. Raises UserError and MissingExtra."""
-        torch, transformers = _import_libraries()
+        torch = import_extra("torch", "the search engine 'dense'", "dense")
+        transformers = import_extra("transformers", "the search engine 'dense'", "dense")
+        transformers.utils.logging.disable_progress_bar()
+        # It would report layers that are not used here as missing.
+        transformers.utils.logging.set_verbosity_error()
         folder = _model_folder(name)
         self._torch = torch
         self._device = _torch_device(torch, device)
@@ -104,18 +108,6 @@ def _batch_bounds(lengths: Sequence[int]) -> list[int]:
         if row > bounds[-1] and (row + 1 - bounds[-1]) * length > _TOKENS_PER_BATCH:
             bounds.append(row)
     return [*bounds, len(lengths)] if lengths else bounds
-
-
-def _import_libraries() -> tuple[Any, Any]:
-    try:
-        import torch
-        import transformers
-    except ImportError:
-        raise MissingExtra("the search engine 'dense'", "dense") from None
-    logging: Any = transformers.utils.logging
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()  # it reports layers that are not used here as missing
-    return torch, transformers
 
 
 def _torch_device(torch: Any, name: str) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
-from autocoa_bench.errors import MissingExtra
+from autocoa_bench.errors import import_extra
 from autocoa_bench.search.build_cache import open_or_build
 from autocoa_bench.search.corpus import FORMAT, Corpus, join_contents
 from autocoa_bench.search.dense.encoder import Encoder, Vectors
@@ -131,8 +131,4 @@ def _encode_rest(corpus: Corpus, encoder: Encoder, prefix: str, part: Path) -> N
 
 
 def _import_faiss() -> Any:
-    try:
-        import faiss
-    except ImportError:
-        raise MissingExtra("the search engine 'dense'", "dense") from None
-    return faiss
+    return import_extra("faiss", "the search engine 'dense'", "dense")
