@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 
 from autocoa_bench.runs.run_folder import RunFolder, load_run
 from support.commands import Cli, caller, refused
-from support.interrupt import heed_ctrl_c
+from support.interrupt import Interrupter, heed_ctrl_c
 from support.mock_server import MockServer
 from support.runs import answered, info
 from support.towns import reply, write_task
@@ -110,11 +109,12 @@ def test_a_report_never_shows_the_score_of_a_fault_that_was_mended(
 
 def test_ctrl_c_says_that_the_same_command_resumes(tmp_path: Path) -> None:
     tasks, corpus = write_task(tmp_path, 50)
-    with MockServer(reply, latency=0.2) as server:
+    interrupter = Interrupter(reply, signal.SIGINT, requests=10)
+    with MockServer(interrupter) as server:
         command = [sys.executable, "-m", "autocoa_bench", "run", *AGENT, "--tasks", tasks]
         command += ["--corpus", corpus, "--model", "mock", "--base-url", server.url]
         environment = {**os.environ, "AUTOCOA_BENCH_CACHE": str(tmp_path / "cache")}
-        process = subprocess.Popen(
+        interrupter.process = process = subprocess.Popen(
             command,
             cwd=tmp_path,
             env=environment,
@@ -123,11 +123,6 @@ def test_ctrl_c_says_that_the_same_command_resumes(tmp_path: Path) -> None:
             text=True,
             preexec_fn=heed_ctrl_c,
         )
-        deadline = time.monotonic() + 60
-        while len(server.requests) < 10:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "the same command resumes" in errors

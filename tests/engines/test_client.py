@@ -235,6 +235,14 @@ def test_no_more_requests_are_in_flight_than_allowed() -> None:
     running, most = 0, 0
 
     class Counting(MockServer):
+        """Replies once three requests are in flight, and then not at once."""
+
+        three = asyncio.Barrier(3)
+
+        async def delay(self, number: int) -> None:
+            await self.three.wait()
+            await super().delay(number)
+
         async def _handle(self, request: Any) -> Any:
             nonlocal running, most
             running += 1
@@ -245,7 +253,7 @@ def test_no_more_requests_are_in_flight_than_allowed() -> None:
                 running -= 1
 
     async def run(url: str) -> None:
-        engine = OpenAIEngine("mock", url, concurrency=3)
+        engine = OpenAIEngine("mock", url, concurrency=3, retries=0, timeout=20)
         await engine.start()
         await asyncio.gather(*(engine.generate(REQUEST, Sampling()) for _ in range(12)))
         await engine.close()

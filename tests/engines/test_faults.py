@@ -204,7 +204,17 @@ def test_answers_out_of_order() -> None:
     def echo(body: Body) -> str:
         return f"</think>\\boxed{{{town_of(body)}}}"
 
-    with MockServer(echo, latency=0.05, jitter=0.05) as server:
+    class NewestFirst(MockServer):
+        """Replies to no request before it has replied to the next one."""
+
+        replied = tuple(asyncio.Event() for _ in range(24))
+
+        async def delay(self, number: int) -> None:
+            if number < 23:
+                await self.replied[number + 1].wait()
+            self.replied[number].set()
+
+    with NewestFirst(echo) as server:
         played = play(server, 24, concurrency=24)
     answers = {number: played.trajectory(number).answer for number in played.records}
     assert answers == {number: str(number) for number in range(24)}

@@ -51,7 +51,7 @@ def towns(server: MockServer) -> list[int]:
 
 
 def test_episodes_are_shared_out_and_each_stays_at_its_server(cli: Cli) -> None:
-    with MockServer(reply, latency=0.01) as first, MockServer(reply, latency=0.01) as second:
+    with MockServer(reply) as first, MockServer(reply) as second:
         assert cli(*at(first, second), "--out", "run").code == 0
     assert not set(towns(first)) & set(towns(second))
     assert min(len(set(towns(first))), len(set(towns(second)))) >= 4
@@ -78,8 +78,8 @@ def test_a_server_killed_in_the_middle_of_a_run_is_left_out(cli: Cli) -> None:
         if number == 20:
             dying.stop()
 
-    with MockServer(reply, latency=0.005) as lasting:
-        with MockServer(reply, latency=0.005, fault=die) as dying:
+    with MockServer(reply) as lasting:
+        with MockServer(reply, fault=die) as dying:
             done = cli(*at(dying, lasting), "--out", "run")
         assert done.code == 0, done.err
         assert f"{dying.url}/v1 is down and no longer used; 1 of 2 servers remain" in done.err

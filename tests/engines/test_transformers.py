@@ -1,6 +1,7 @@
 """The engine that runs transformers in process, with tiny random models."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -141,15 +142,28 @@ def test_memory_that_runs_out_while_a_row_leaves_ends_no_more_than_it(
     assert session.runner.run(asyncio.wait_for(again, timeout=60))
 
 
-def test_closing_in_the_middle_is_a_fault_of_what_is_in_flight(model: Path) -> None:
+def test_closing_in_the_middle_is_a_fault_of_what_is_in_flight(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session = Session(model, parallel=1)
+    logits, batch = KVCache.logits, session.engine._batch
+    generating, deadline = asyncio.Event(), time.monotonic() + 60
+
+    def held(cache: KVCache, tokens: list[int], starts: list[int]) -> torch.Tensor:
+        session.runner.get_loop().call_soon_threadsafe(generating.set)
+        while not batch._is_closed:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        return logits(cache, tokens, starts)
+
+    monkeypatch.setattr(KVCache, "logits", held)
 
     async def run() -> list[object]:
         tasks = [
             asyncio.create_task(session.engine.generate(request(q, tokens=400), GREEDY))
             for q in QUESTIONS[:2]
         ]
-        await asyncio.sleep(0.05)
+        await generating.wait()
         await session.engine.close()
         return await asyncio.gather(*tasks, return_exceptions=True)
 

@@ -7,14 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from autocoa_bench.runs.run_folder import load_run
 from support.commands import Cli, caller, refused
-from support.interrupt import heed_ctrl_c
+from support.interrupt import Interrupter, heed_ctrl_c
 from support.judges import asked_about, exact
 from support.mock_server import Body, MockServer
 from support.runs import answered, failed, info, write_run
@@ -215,33 +214,29 @@ def test_what_was_judged_before_a_stop_is_not_asked_again(
         info(ids=tuple(f"q{n}" for n in many)),
         [answered(n, f"Anna {n}") for n in many],
     )
-    with MockServer(exact, latency=0.5, jitter=0.45) as server:
+    interrupter = Interrupter(exact, stop, requests=30)
+    with MockServer(interrupter) as server:
         command = [sys.executable, "-m", "autocoa_bench", "score", "many", "--judge", "mock"]
         command += ["--judge-base-url", server.url]
-        slow = {**os.environ, "AUTOCOA_BENCH_CACHE": str(tmp_path / "cache")}
-        process = subprocess.Popen(
-            command, env=slow, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        environment = {**os.environ, "AUTOCOA_BENCH_CACHE": str(tmp_path / "cache")}
+        interrupter.process = process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             preexec_fn=heed_ctrl_c,
         )  # fmt: skip
-        deadline = time.monotonic() + 60
-        verdicts = Path("many/verdicts.jsonl")
-        while not verdicts.exists() or verdicts.read_bytes().count(b"\n") < 4:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        process.send_signal(stop)
         _, errors = process.communicate(timeout=60)
-        assert "Traceback" not in errors
-        if stop == signal.SIGINT:
-            assert process.returncode == 130
-        stored = verdicts.read_bytes().count(b"\n") - 1
-        requests = len(server.generations())
+    assert "Traceback" not in errors
+    assert process.returncode == (130 if stop == signal.SIGINT else -signal.SIGKILL)
+    verdicts = Path("many/verdicts.jsonl")
+    stored = verdicts.read_bytes().count(b"\n") - 1
+    assert 0 < stored < 60
+    with MockServer(exact, port=server.port) as server:
         done = cli("score", "many", "--judge", "mock", "--judge-base-url", server.url)
         assert done.code == 0, done.err
-        again = len(server.generations()) - requests
+        requests = len(server.generations())
     lines = [json.loads(line) for line in verdicts.read_text().splitlines()]
     keys = [line["key"] for line in lines if "key" in line]
     assert len(keys) == len(set(keys)) == 60
-    assert again == 60 - stored
+    assert requests == 60 - stored
     assert all(score.value == 0.0 for score in load_run(Path("many")).scores["judge"].values())
 
 

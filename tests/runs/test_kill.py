@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from support.mock_server import Body, MockServer, is_probe
+from support.interrupt import Interrupter
+from support.mock_server import MockServer, is_probe
 from support.towns import reply, town_of, write_task
 
 pytestmark = pytest.mark.slow
@@ -50,24 +51,9 @@ def finish(process: "subprocess.Popen[bytes]") -> None:
     assert process.returncode == 0, errors.decode()
 
 
-class Killer:
-    """A model that kills the run which asks it, at the request that uses up `requests`."""
-
-    def __init__(self) -> None:
-        self.process: subprocess.Popen[bytes] | None = None
-        self.requests = 0
-
-    def reply(self, body: Body) -> str:
-        """The reply to a request; called in the server's thread, before the reply is sent."""
-        self.requests -= 1
-        if self.process is not None and self.requests == 0:
-            self.process.kill()
-        return reply(body)
-
-
 def test_ten_kills_leave_the_records_of_an_uninterrupted_run(tmp_path: Path) -> None:
-    rng, killer = random.Random(7), Killer()
-    with MockServer(killer.reply) as server:
+    rng, killer = random.Random(7), Interrupter(reply, signal.SIGKILL)
+    with MockServer(killer) as server:
         finish(start(server, tmp_path, tmp_path / "whole"))
         recorded: set[int] = set()
         for _ in range(KILLS):
@@ -80,6 +66,5 @@ def test_ten_kills_leave_the_records_of_an_uninterrupted_run(tmp_path: Path) -> 
             assert not numbers & recorded, "a recorded question was asked again"
             recorded |= {int(key[1:]) for key in records(tmp_path / "killed")}
         assert 0 < len(recorded) < QUESTIONS
-        killer.process = None
         finish(start(server, tmp_path, tmp_path / "killed"))
     assert records(tmp_path / "killed") == records(tmp_path / "whole")

@@ -279,8 +279,9 @@ def test_what_waits_while_the_engine_works_goes_to_it_together() -> None:
     async def work() -> list[list[tuple[Passage, ...]]]:
         batcher = QueryBatcher(engine)
         first = asyncio.create_task(batcher.search(["a"], 1))
-        while not engine.calls:
-            await asyncio.sleep(0.001)  # the event loop goes on while the engine works
+        async with asyncio.timeout(60):
+            while not engine.calls:
+                await asyncio.sleep(0.001)  # the event loop goes on while the engine works
         others = [asyncio.create_task(batcher.search([q], k)) for q, k in [("b", 1), ("c", 2)]]
         await asyncio.sleep(0)
         engine.go.set()

@@ -191,16 +191,20 @@ class MockServer:
             return _json({"content": "".join(map(chr, body["tokens"]))})
         fault = self.down
         if not is_probe(body):
-            fault = self.fault(self._generations) or self.ill(body) or fault
-            self._generations += 1
-        if self.latency:
-            low, high = self.latency - self.jitter, self.latency + self.jitter
-            await asyncio.sleep(self._random.uniform(low, high))
+            number, self._generations = self._generations, self._generations + 1
+            fault = self.fault(number) or self.ill(body) or fault
+            await self.delay(number)
         if fault is not None:
             return await self._fail(fault, request, body)
         if said := self.refusal(body):
             return _json({"error": {"message": said} if isinstance(said, str) else said}, 400)
         return _json(self._complete(path, body))
+
+    async def delay(self, number: int) -> None:
+        """Wait before the reply to a request for completions; `number` counts these from 0."""
+        if self.latency:
+            low, high = self.latency - self.jitter, self.latency + self.jitter
+            await asyncio.sleep(self._random.uniform(low, high))
 
     def _describe(self, path: str) -> web.Response:
         owner = {"openai": "openai", "unlisted": ""}.get(self.kind, self.kind)
