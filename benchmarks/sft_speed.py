@@ -123,7 +123,7 @@ def _trl(model: str, records: Path, batch: int) -> None:
     from trl import SFTConfig, SFTTrainer
 
     from agent_model.tokens import encode
-    from agent_model.training.losses import TRAINED_KINDS
+    from agent_model.training.masks import TRAINED_KINDS
     from agent_model.training.model import checkpoint_of
     from autocoa_bench.types import Record
 

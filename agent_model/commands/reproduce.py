@@ -18,7 +18,7 @@ from autocoa_bench.cli.output import stdout, stopped_safely
 from autocoa_bench.option import Option
 
 if TYPE_CHECKING:
-    from agent_model.reproduce.experiment import Experiment
+    from agent_model.reproduce.commands import Experiment
     from agent_model.reproduce.scale import ScaleConfig
 
 app = typer.Typer(
@@ -64,7 +64,7 @@ class ReproduceConfig(Struct, frozen=True, kw_only=True):
 @options_from(ReproduceConfig)
 def table1(config: ReproduceConfig) -> None:
     """Run all commands that are not done yet, then print the tables. The same command resumes."""
-    from agent_model.reproduce.experiment import table1_experiment
+    from agent_model.reproduce.commands import table1_experiment
     from agent_model.reproduce.table1 import reproduce_table1
 
     _reproduce(config, table1_experiment, reproduce_table1)
@@ -110,7 +110,7 @@ def _reproduce(
     reproduce: Callable[..., None],
 ) -> None:
     """Run an experiment, or print its commands."""
-    from agent_model.reproduce.experiment import shell_script
+    from agent_model.reproduce.commands import shell_script
     from agent_model.reproduce.scale import load_scale
 
     scale = load_scale(config.scale, config.share)

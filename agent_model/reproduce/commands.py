@@ -1,234 +1,248 @@
-"""Runs commands of autocoa-bench that depend on one another, several at once, each only once.
-
-Every command is a process with a log file of its own, and ends when this process ends, for
-whatever reason. Commands resume from their own output, so a stopped reproduction continues with
-the same call.
-"""
+"""The rows of Table 1 as commands: data synthesis, training of each variant, evaluation."""
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
-import hashlib
-import os
 import shlex
-import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-import msgspec
 from msgspec import Struct
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from autocoa_bench.engines.launch import supervisor
-from autocoa_bench.errors import UNREADABLE, UserError
-from autocoa_bench.util.json_lines import replace_file
+from agent_model.reproduce.runner import Command, make_folder, run_commands
+from agent_model.reproduce.scale import ScaleConfig
+from autocoa_bench import report
+from autocoa_bench.errors import UserError
+from autocoa_bench.report.model import Report
 
-_RECIPES_MOVED = ("/agent_model/reproduction/", "/agent_model/reproduce/")
-_LOG_LINES = 6  # of a failed command's log, in the error message
+BASE = "base"
+"""The name of the base model's folder, by which tables call it."""
 
+FULL = "SFT-stage1&2&3"
+"""The row of all supervised stages."""
 
-class Command(Struct, frozen=True):
-    """A command of autocoa-bench: its arguments, and the names of the commands it depends on."""
+UNTRAINED_ROWS = {"model-only": "R1-Distill-Qwen-7B", "react": "R1-Distill-Qwen-7B (ReAct)"}
+"""Solvers that use the base model as it is, with the paper's names of their rows."""
 
-    name: str
-    arguments: tuple[str, ...]
-    needs: tuple[str, ...] = ()
-
-    @property
-    def line(self) -> str:
-        """The command line."""
-        return command_line(self.arguments)
-
-    @property
-    def recipe(self) -> str:
-        """The SHA-256 of the recipe file that `--config` names; empty without one."""
-        options = dict(zip(self.arguments, self.arguments[1:], strict=False))
-        file = options.get("--config")
-        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+_SIMULATED = f"{FULL}+RL-stage1"
+_STAGE_DATA = {"sft1": ("cot+a",), "sft2": ("coa", "cot"), "sft3": ("coa", "cot")}
 
 
-class CommandRecord(Struct, frozen=True):
-    """A command that has finished: its arguments, the SHA-256 of its recipe, and the seconds since
-    its last start. Stored as `steps/NAME.json`."""
+class Variant(Struct, frozen=True):
+    """A trained row of Table 1.
 
-    arguments: tuple[str, ...] = msgspec.field(name="words")
-    seconds: float
-    recipe: str = ""
-
-
-def run_commands(
-    commands: Sequence[Command], out: Path, jobs: int, console: Console
-) -> dict[str, CommandRecord]:
-    """Run the commands that have not finished yet, at most `jobs` at once; return all records.
-
-    A command must come after the commands it needs. Raises UserError if `out` holds other commands
-    or is in use, or if a command fails; KeyboardInterrupt once all commands have stopped.
+    `row` is its name in the paper, `stage` the stage that trains it, `start` the row whose model it
+    starts from (empty: the base), `changes` are settings of the stage's recipe, and `solver` runs
+    the trained model. `begins` names the row whose training is the beginning of this row's training
+    (empty: none).
     """
-    for name in ("steps", "logs"):
-        make_folder(out / name)
-    with _lock(out):
-        records = {
-            command.name: record for command in commands if (record := _finished(command, out))
-        }
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        hidden = not console.is_terminal
-        with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
-            asyncio.run(_Runner(commands, out, console, records, bar).run(jobs))
-    return records
+
+    row: str
+    stage: Literal["sft1", "sft2", "sft3", "grpo"]
+    start: str = ""
+    changes: tuple[str, ...] = ()
+    solver: str = "agent"
+    begins: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the row's files."""
+        return file_name(self.row)
 
 
-def by_urgency(commands: Sequence[Command]) -> list[Command]:
-    """Commands that several others need first; otherwise in the given order."""
-    dependents = Counter(name for command in commands for name in command.needs)
-    return sorted(commands, key=lambda command: dependents[command.name] < 2)
+class Experiment(NamedTuple):
+    """Variants and the commands that train and evaluate them, each after those it needs."""
 
-
-def make_folder(path: Path) -> None:
-    """Create a folder if it does not exist. Raises UserError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"cannot create the folder '{path}': {error.strerror}; give --out a writable folder"
-        ) from None
-
-
-def read_record(name: str, out: Path) -> CommandRecord | None:
-    """The record of the command `name`; None if it has not finished. Raises UserError."""
-    file = out / "steps" / f"{name}.json"
-    if not file.exists():
-        return None
-    try:
-        record = msgspec.json.decode(file.read_bytes(), type=CommandRecord)
-    except (OSError, *UNREADABLE) as error:
-        raise UserError(
-            f"cannot read '{file}': {error}; delete it to run that command again"
-        ) from None
-    # Reproductions that an earlier version began name the recipes by their former folder.
-    arguments = tuple(argument.replace(*_RECIPES_MOVED) for argument in record.arguments)
-    return msgspec.structs.replace(record, arguments=arguments)
-
-
-def command_line(arguments: Sequence[str]) -> str:
-    """A command line with these arguments, quoted for a shell."""
-    return shlex.join(("autocoa-bench", *arguments))
-
-
-@contextmanager
-def _lock(out: Path) -> Iterator[None]:
-    """Keep other processes out of a folder."""
-    try:
-        file = (out / "steps" / "lock").open("w")
-    except OSError as error:
-        raise UserError(f"cannot write to '{out}': {error.strerror}; give another --out") from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"'{out}' is in use by another `reproduce`; wait for it or give another --out"
-            ) from None
-        yield
-
-
-def _finished(command: Command, out: Path) -> CommandRecord | None:
-    """The record of a finished command. Raises UserError if it ran with other arguments or another
-    recipe."""
-    record = read_record(command.name, out)
-    if record is None:
-        return None
-    if record.arguments != command.arguments:
-        raise UserError(
-            f"'{out}' holds another reproduction: its command '{command.name}' was "
-            f"`{command_line(record.arguments)}`, not `{command.line}`; give another --out"
-        )
-    if record.recipe != command.recipe:
-        raise UserError(
-            f"'{command.name}' in '{out}' was run with a recipe that has changed since; give "
-            f"another --out, or delete '{out / 'steps' / command.name}.json' and everything that "
-            "this command and the commands after it wrote"
-        )
-    return record
-
-
-class _Runner(NamedTuple):
-    """Runs commands as soon as the commands they need have finished."""
-
+    variants: Sequence[Variant]
     commands: Sequence[Command]
-    out: Path
-    console: Console
-    records: dict[str, CommandRecord]
-    bar: Progress
 
-    async def run(self, jobs: int) -> None:
-        """Run everything. The first failure stops the other commands and is raised."""
-        waiting = [
-            command for command in by_urgency(self.commands) if command.name not in self.records
-        ]
-        running: set[asyncio.Task[None]] = set()
-        try:
-            while waiting or running:
-                ready = [item for item in waiting if self.records.keys() >= set(item.needs)]
-                for command in ready[: jobs - len(running)]:
-                    waiting.remove(command)
-                    running.add(asyncio.create_task(self._run(command)))
-                ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for task in ended:
-                    task.result()
-        finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
 
-    async def _run(self, command: Command) -> None:
-        progress = self.bar.add_task(command.name)
-        # The recipe as the command is about to read it: it may change while the command runs.
-        start, recipe = time.monotonic(), command.recipe
-        log = self.out / "logs" / f"{command.name}.log"
-        status = await _run_process(command, log)
-        self.bar.remove_task(progress)
-        if status:
-            lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            tail = "\n".join(lines[-_LOG_LINES:])
-            raise UserError(f"command '{command.name}' failed ({status}): {tail}\nFull log: {log}")
-        record = CommandRecord(command.arguments, time.monotonic() - start, recipe)
-        replace_file(self.out / "steps" / f"{command.name}.json", msgspec.json.encode(record))
-        self.records[command.name] = record
-        self.console.print(
-            f"{len(self.records):3} of {len(self.commands)}  {command.name}  "
-            f"{record.seconds:,.0f} s",
-            highlight=False,
+def file_name(row: str) -> str:
+    """A row's name in the names of files."""
+    return row.replace("&", "-")
+
+
+def variants(scale: ScaleConfig) -> tuple[Variant, ...]:
+    """The trained rows (paper section 4.2), each after the row that it starts from.
+
+    RL without SFT takes half as many steps more; of steps in two environments 5 of 6 are simulated.
+    """
+    steps = scale.rl_steps
+    prompted = (f"max_steps={steps * 3 // 2}", f"solver={scale.prompted_solver}")
+    rows = (
+        Variant("SFT-stage1", "sft1"),
+        Variant("SFT-stage2", "sft2"),
+        Variant("SFT-stage1&2", "sft2", "SFT-stage1"),
+        Variant(FULL, "sft3", "SFT-stage1&2"),
+        Variant("RL-stage2", "grpo", "", prompted, scale.prompted_solver),
+        simulated_variant(scale, _SIMULATED, steps),
+        simulated_variant(scale, f"{FULL}+RL-stage1&2", steps * 5 // 6, _SIMULATED),
+        Variant("SFT-stage1&2+RL-stage2", "grpo", "SFT-stage1&2", (f"max_steps={steps}",)),
+    )
+    return tuple(variant for variant in rows if not scale.rows or variant.row in scale.rows)
+
+
+def simulated_variant(
+    scale: ScaleConfig, row: str, simulated_steps: int, begins: str = ""
+) -> Variant:
+    """A row of RL after all SFT stages; its first steps are in the simulated environment."""
+    changes = (f"max_steps={scale.rl_steps}", f"simulated_steps={simulated_steps}")
+    return Variant(row, "grpo", FULL, changes, begins=begins)
+
+
+def table_rows(scale: ScaleConfig) -> dict[str, str]:
+    """The names of the run folders in the table's order, with the paper's names of their rows."""
+    return UNTRAINED_ROWS | {variant.name: variant.row for variant in variants(scale)}
+
+
+def table1_experiment(scale: ScaleConfig, out: Path, seed: int) -> Experiment:
+    """All variants; a variant is evaluated as soon as it is trained."""
+    commands = data_commands(scale, out, seed)
+    commands += [_evaluation(scale, out, seed, name, name, BASE) for name in UNTRAINED_ROWS]
+    rows = variants(scale)
+    for variant in rows:
+        commands += variant_commands(scale, out, seed, variant)
+    return Experiment(rows, commands)
+
+
+def variant_commands(scale: ScaleConfig, out: Path, seed: int, variant: Variant) -> list[Command]:
+    """The training and the evaluation of a variant."""
+    name = variant.name
+    training = training_command(scale, out, seed, variant)
+    return [training, _evaluation(scale, out, seed, name, variant.solver, name, training.name)]
+
+
+def data_folder(out: Path, kind: str) -> Path:
+    """The folder of one kind of data."""
+    return out / "data" / kind.replace("+", "-")
+
+
+def data_commands(scale: ScaleConfig, out: Path, seed: int) -> list[Command]:
+    """The commands that synthesise the data of the supervised stages."""
+    commands = []
+    for kind in ("coa", "cot", "cot+a"):
+        searches = kind != "cot"
+        tasks = scale.tasks if searches else scale.known_tasks
+        options = ("--tasks", tasks, "--seed", str(seed), "--count", str(scale.counts[kind]))
+        search_options = scale.synth if searches else ()
+        folder = str(data_folder(out, kind))
+        arguments = ("synth", kind, *options, *search_options, "--out", folder)
+        commands.append(Command(f"data {kind}", arguments))
+    return commands
+
+
+def training_command(scale: ScaleConfig, out: Path, seed: int, variant: Variant) -> Command:
+    """The training of a variant."""
+    model = out / "models" / (file_name(variant.start) or BASE)
+    changes = [f"model={model}", f"seed={seed}", *variant.changes]
+    kinds = _STAGE_DATA.get(variant.stage, ())
+    if kinds:
+        file = "pairs.jsonl" if variant.stage == "sft1" else "records.jsonl"
+        changes.append(f"data={[str(data_folder(out, kind) / file) for kind in kinds]}")
+    if variant.begins:
+        changes.append(f"begins={out / 'train' / file_name(variant.begins)}")
+    recipe = scale.recipes / f"{variant.stage}.toml"
+    earlier = (f"train {file_name(row)}" for row in (variant.start, variant.begins) if row)
+    return Command(
+        f"train {variant.name}",
+        train_arguments(variant.stage, recipe, out / "train" / variant.name, changes),
+        (*earlier, *(f"data {kind}" for kind in kinds)),
+    )
+
+
+def train_arguments(stage: str, recipe: Path, out: Path, changes: Sequence[str]) -> tuple[str, ...]:
+    """The arguments of `autocoa-bench train` with a recipe and changes to it."""
+    settings = (argument for change in changes for argument in ("--set", change))
+    return ("train", stage, "--config", str(recipe), "--out", str(out), *settings)
+
+
+def _evaluation(
+    scale: ScaleConfig, out: Path, seed: int, name: str, solver: str, model: str, *needs: str
+) -> Command:
+    options = ("--solver", solver, "--tasks", scale.tasks, "--limit", str(scale.limit))
+    files = ("--model", str(out / "models" / model), "--out", str(out / "runs" / name))
+    return Command(f"run {name}", ("run", *options, *scale.run, *files, "--seed", str(seed)), needs)
+
+
+def model_links(rows: Sequence[Variant], out: Path, base: Path) -> dict[Path, Path]:
+    """Symbolic links and their targets: `out/models/NAME`, so that tables call models by row.
+
+    Raises UserError if `base` is not a model folder, or `out` was started from another base.
+    """
+    if not (base / "config.json").is_file():
+        raise UserError(
+            f"'{base}' is not a model folder in transformers' format (it has no config.json); give "
+            "another --base, or none for the base that ships"
         )
+    base_link = out / "models" / BASE
+    if base_link.exists() and base_link.resolve() != base.resolve():
+        raise UserError(
+            f"'{out}' was started from the base '{base_link.resolve()}', not '{base}'; give "
+            "another --out"
+        )
+    links = {base_link: base.resolve()}
+    for variant in rows:
+        links[out / "models" / variant.name] = Path("..") / "train" / variant.name / "model"
+    return links
 
 
-async def _run_process(command: Command, log: Path) -> int:
-    """Run a command with its output appended to a log; return its exit status."""
+def link_models(rows: Sequence[Variant], out: Path, base: Path) -> None:
+    """Create the missing links. Raises UserError as `model_links` does, or if a link fails."""
+    links = model_links(rows, out, base)
+    make_folder(out / "models")
+    for link, target in links.items():
+        if link.is_symlink():
+            continue
+        try:
+            link.symlink_to(target)
+        except OSError as error:
+            raise UserError(
+                f"cannot link '{link}' to '{target}': {error.strerror}; a folder that was copied "
+                "with its links followed cannot be resumed"
+            ) from None
+
+
+def shell_script(experiment: Experiment, out: Path, base: Path) -> Iterator[str]:
+    """An experiment as lines for a shell. Raises UserError as `model_links` does."""
+    links = model_links(experiment.variants, out, base)
+    yield shlex.join(("mkdir", "-p", str(out / "models")))
+    for link, target in links.items():
+        yield shlex.join(("ln", "-s", str(target), str(link)))
+    for command in experiment.commands:
+        yield command.line
+
+
+def run_experiment(
+    experiment: Experiment, out: Path, base: Path, jobs: int, console: Console
+) -> str:
+    """Run the commands that have not finished; return a sentence on the time they took.
+
+    Raises UserError as `link_models` and `run_commands` do.
+    """
+    link_models(experiment.variants, out, base)
+    start = time.monotonic()
+    records = run_commands(experiment.commands, out, jobs, console)
+    total = sum(record.seconds for record in records.values())
+    return (
+        f"{len(records)} commands took {total / 60:.0f} minutes in total; this call took "
+        f"{(time.monotonic() - start) / 60:.0f}"
+    )
+
+
+def save_report(tables: Report, file: Path, console: Console) -> None:
+    """Write a report as Markdown and print it. Raises UserError."""
+    write_text(file, report.render(tables, "markdown"))
+    report.print_terminal(tables, console)
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file of results. Raises UserError."""
     try:
-        stream = log.open("ab")
+        file.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"cannot write to '{log}': {error.strerror}; delete it") from None
-    with stream:
-        stream.write(f"$ {command.line}\n".encode())
-        stream.flush()
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", supervisor.__file__),
-            *(sys.executable, "-m", "autocoa_bench", *command.arguments),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=stream,
-            stderr=stream,
-            env={"OMP_NUM_THREADS": "1", **os.environ},
-            start_new_session=True,
-        )
-        try:
-            return await process.wait()
-        finally:
-            # The supervisor stops the command when its standard input closes.
-            if process.returncode is None and process.stdin is not None:
-                process.stdin.close()
-                await process.wait()
+        raise UserError(
+            f"cannot write '{file}': {error.strerror}; all results are kept, and the same command "
+            "writes it"
+        ) from None

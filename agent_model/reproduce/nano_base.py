@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from agent_model.reproduce.commands import Command, make_folder, run_commands
-from agent_model.reproduce.experiment import data_commands, data_folder, train_arguments
+from agent_model.reproduce.commands import data_commands, data_folder, train_arguments
+from agent_model.reproduce.runner import Command, make_folder, run_commands
 from agent_model.reproduce.scale import load_scale
 
 _PASSES = 60  # over every known fact, in the pretraining text

@@ -9,13 +9,13 @@ from statistics import stdev
 from msgspec.structs import replace
 from rich.console import Console
 
-from agent_model.reproduce.commands import command_line, make_folder, read_record
-from agent_model.reproduce.experiment import (
+from agent_model.reproduce.commands import (
     UNTRAINED_ROWS,
     save_report,
     table1_experiment,
     table_rows,
 )
+from agent_model.reproduce.runner import command_line, make_folder, read_record
 from agent_model.reproduce.scale import ScaleConfig
 from agent_model.reproduce.switch import (
     average_score,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from agent_model.reproduce.experiment import (
+from agent_model.reproduce.commands import (
     FULL,
     Experiment,
     Variant,

@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec.structs import replace
 from rich.console import Console
 
-from agent_model.reproduce.experiment import (
+from agent_model.reproduce.commands import (
     run_experiment,
     save_report,
     table1_experiment,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from agent_model.reproduce.experiment import Variant, variants
+from agent_model.reproduce.commands import Variant, variants
 from agent_model.reproduce.scale import ScaleConfig
 from agent_model.training.metrics import read_rows
 from autocoa_bench.errors import UNREADABLE, UserError

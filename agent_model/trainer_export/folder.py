@@ -16,7 +16,7 @@ import msgspec
 from agent_model.tokens import Kind, Tokenizer, audit, encode
 from agent_model.training.config import GRPOConfig
 from agent_model.training.grpo.reward import Reward, rewarded
-from agent_model.training.losses import TRAINED_KINDS
+from agent_model.training.masks import TRAINED_KINDS
 from autocoa_bench import scoring
 from autocoa_bench.episode import Dialect
 from autocoa_bench.errors import UNREADABLE, UserError
@@ -29,7 +29,6 @@ from autocoa_bench.types import Question, Record, Trajectory
 RECIPE = "recipe.json"
 """The file of an exported folder that holds its recipe."""
 
-_TRAINED_KINDS = TRAINED_KINDS["sft2"]
 _OPENING = Lock()
 
 
@@ -101,8 +100,8 @@ def tokens_of(trajectory: Trajectory, tokenizer: Tokenizer) -> EpisodeTokens:
     Raises MaskLeak if the mask includes an observation's token.
     """
     encoded = encode(trajectory, tokenizer, ends=False)
-    trained = [kind in _TRAINED_KINDS for kind in encoded.kinds]
-    audit(encoded, trained, _TRAINED_KINDS, trajectory, tokenizer)
+    trained = [kind in TRAINED_KINDS["grpo"] for kind in encoded.kinds]
+    audit(encoded, trained, TRAINED_KINDS["grpo"], trajectory, tokenizer)
     n_prompt = encoded.kinds.count(Kind.PROMPT)
     return EpisodeTokens(
         prompt=list(encoded.ids[:n_prompt]),

@@ -8,7 +8,8 @@ trajectories in batches of their own, at which the loss jumps.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -17,37 +18,20 @@ import msgspec
 import numpy as np
 import torch
 from msgspec import Struct
-from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from agent_model.data.pairs import Pair
-from agent_model.tokens import (
-    Encoded,
-    Kind,
-    Tokenizer,
-    audit,
-    audit_pair,
-    encode,
-    encode_pair,
-    retokenisation_drift,
-)
+from agent_model.tokens import Encoded, Kind, Tokenizer, retokenisation_drift
 from agent_model.training.config import SFTConfig
-from agent_model.training.losses import TRAINED_KINDS
+from agent_model.training.masks import TokenRow, masked, pair_rows, trained_kinds, trajectory_row
 from agent_model.training.model import MIN_SHARED_PREFIX, common_prefix
 from autocoa_bench.errors import UNREADABLE, UserError
-from autocoa_bench.types import Question, Record, Trajectory
+from autocoa_bench.types import Question, Record
 
 Line = TypeVar("Line")
-Result = TypeVar("Result")
 
 _DRIFT_SAMPLE = 10  # trajectories per file whose drift is measured
-
-
-class TokenRow(NamedTuple):
-    """One sequence: its ids (T,), and the mask (T,) of those that are trained."""
-
-    ids: NDArray[np.int32]
-    mask: NDArray[np.bool_]
 
 
 Example = tuple[TokenRow, ...]
@@ -110,7 +94,11 @@ def load_data(config: SFTConfig, tokenizer: Tokenizer) -> Data:
     files = [Path(name) for name in config.data]
     held_out_files = [Path(config.held_out)] if isinstance(config.held_out, str) else []
     share = config.held_out if isinstance(config.held_out, float) else 0.0
-    _refuse_overlap(files, held_out_files)
+    if both := {file.resolve() for file in files} & {file.resolve() for file in held_out_files}:
+        raise UserError(
+            f"'{min(both)}' is both trained on and held out; remove it from data, or set held_out "
+            "to a share"
+        )
     held_out_keys: set[str] = set()
     train: list[Example] = []
     held_out: list[Example] = []
@@ -129,7 +117,10 @@ def load_data(config: SFTConfig, tokenizer: Tokenizer) -> Data:
             f"no examples to train on in {', '.join(config.data)} ({len(held_out)} held out, "
             f"dropped: {reader.dropped or 'none'})"
         )
-    hashes = {str(file): _sha256(file) for file in files + held_out_files}
+    hashes = {}
+    for file in files + held_out_files:
+        with file.open("rb") as stream:
+            hashes[str(file)] = hashlib.file_digest(stream, "sha256").hexdigest()
     return Data(tuple(train), tuple(held_out), reader.dropped, hashes, reader.drift)
 
 
@@ -201,16 +192,9 @@ def _group(
 def collate(examples: Sequence[Example], device: torch.device | str = "cpu") -> Batch:
     """One batch of all rows of the examples, in order."""
     rows = [row for example in examples for row in example]
-    longest = max(len(row.ids) for row in rows)
-    ids = np.zeros((len(rows), longest), np.int64)
-    mask = np.zeros((len(rows), longest), np.bool_)
-    for i, row in enumerate(rows):
-        ids[i, : len(row.ids)] = row.ids
-        mask[i, : len(row.ids)] = row.mask
-    owners = torch.from_numpy(mask.nonzero()[0])
-    return Batch(
-        torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device), owners.to(device)
-    )
+    ids = pad_sequence([torch.as_tensor(row.ids) for row in rows], batch_first=True).long()
+    mask = pad_sequence([torch.as_tensor(row.mask) for row in rows], batch_first=True)
+    return Batch(ids.to(device), mask.to(device), mask.nonzero()[:, 0].to(device))
 
 
 def trained_tokens(examples: Iterable[Example]) -> int:
@@ -228,7 +212,7 @@ class _Reader:
 
     def __init__(self, config: SFTConfig, tokenizer: Tokenizer) -> None:
         self._config = config
-        self._trained_kinds = TRAINED_KINDS[config.stage]
+        self._kinds = trained_kinds(config)
         self._tokenizer = tokenizer
         self.dropped: dict[str, int] = {}
         self.drift = DriftCounts()
@@ -239,11 +223,15 @@ class _Reader:
 
     def examples(self, file: Path) -> Iterator[tuple[Question, Example]]:
         """The examples of a file. Raises UserError naming the wrong line, or if there are none."""
-        count = 0
+        count, longest = 0, self._config.max_tokens
         read = {"sft1": self._pairs, "pretrain": self._texts}.get(self._config.stage, self._records)
         for question, example in read(file):
-            if reason := self._reason_to_drop(example):
-                self.drop(reason)
+            if not example:
+                self.drop("faults")
+            elif any(len(row.ids) > longest for row in example):
+                self.drop(f"over {longest} tokens")
+            elif not all(row.mask.any() for row in example):
+                self.drop("nothing to train")
             else:
                 count += 1
                 yield question, example
@@ -252,14 +240,6 @@ class _Reader:
                 f"'{file}' yields no example (dropped so far: {self.dropped or 'none'}); remove it "
                 "from the recipe, or correct it"
             )
-
-    def _reason_to_drop(self, example: Example) -> str:
-        longest = self._config.max_tokens
-        if not example:
-            return "faults"
-        if any(len(row.ids) > longest for row in example):
-            return f"over {longest} tokens"
-        return "" if all(row.mask.any() for row in example) else "nothing to train"
 
     def _records(self, file: Path) -> Iterator[tuple[Question, Example]]:
         latest: dict[tuple[str, str, int], tuple[int, Record]] = {}
@@ -272,16 +252,15 @@ class _Reader:
             if trajectory is None:
                 yield record.question, ()
                 continue
-            row = _encode_line(file, number, self._trajectory, trajectory)
+            with _line_in_errors(file, number):
+                row = trajectory_row(trajectory, self._kinds, self._tokenizer)
             if i < _DRIFT_SAMPLE:
-                self._measure_drift(trajectory)
+                others, tokens = retokenisation_drift(trajectory, self._tokenizer)
+                total = self.drift
+                self.drift = DriftCounts(
+                    total.trajectories + 1, total.tokens + tokens, total.others + others
+                )
             yield record.question, (row,)
-
-    def _trajectory(self, trajectory: Trajectory) -> TokenRow:
-        encoded = encode(trajectory, self._tokenizer)
-        row = self._row(encoded)
-        audit(encoded, row.mask.tolist(), self._trained_kinds, trajectory, self._tokenizer)
-        return row
 
     def _texts(self, file: Path) -> Iterator[tuple[Question, Example]]:
         for number, line in self._lines(file, TextExample):
@@ -291,30 +270,14 @@ class _Reader:
                 ids += self._tokenizer(part, add_special_tokens=False).input_ids
                 kinds += [kind] * (len(ids) - len(kinds))
             name = f"{file.name}:{number}"
-            yield Question(name, name, ()), (self._row(Encoded(tuple(ids), tuple(kinds))),)
+            row = masked(Encoded(tuple(ids), tuple(kinds)), self._kinds)
+            yield Question(name, name, ()), (row,)
 
     def _pairs(self, file: Path) -> Iterator[tuple[Question, Example]]:
         for number, pair in self._lines(file, Pair):
-            yield pair.question, _encode_line(file, number, self._pair, pair)
-
-    def _pair(self, pair: Pair) -> Example:
-        chosen, rejected = sides = encode_pair(pair, self._tokenizer)
-        rows = self._row(chosen), self._row(rejected)
-        masks = rows[0].mask.tolist(), rows[1].mask.tolist()
-        audit_pair(sides, masks, pair, self._tokenizer)
-        return rows
-
-    def _row(self, encoded: Encoded) -> TokenRow:
-        mask = np.array([kind in self._trained_kinds for kind in encoded.kinds], np.bool_)
-        mask[:1] = False  # the first token has no context to be predicted from
-        return TokenRow(np.array(encoded.ids, np.int32), mask)
-
-    def _measure_drift(self, trajectory: Trajectory) -> None:
-        others, tokens = retokenisation_drift(trajectory, self._tokenizer)
-        total = self.drift
-        self.drift = DriftCounts(
-            total.trajectories + 1, total.tokens + tokens, total.others + others
-        )
+            with _line_in_errors(file, number):
+                rows = pair_rows(pair, self._kinds, self._tokenizer)
+            yield pair.question, rows
 
     def _lines(self, file: Path, kind: type[Line]) -> Iterator[tuple[int, Line]]:
         """The lines of a file by number; a last one that a kill tore is dropped."""
@@ -336,20 +299,13 @@ class _Reader:
             raise UserError(f"cannot read '{file}': {error.strerror}") from None
 
 
-def _encode_line(file: Path, number: int, encoder: Callable[[Line], Result], line: Line) -> Result:
-    """A line encoded, with its place in the file in any error."""
+@contextmanager
+def _line_in_errors(file: Path, number: int) -> Iterator[None]:
+    """Put the number of the line into any error."""
     try:
-        return encoder(line)
+        yield
     except UserError as error:
         raise type(error)(f"'{file}' line {number}: {error}") from None
-
-
-def _refuse_overlap(files: Sequence[Path], held_out_files: Sequence[Path]) -> None:
-    if both := {file.resolve() for file in files} & {file.resolve() for file in held_out_files}:
-        raise UserError(
-            f"'{min(both)}' is both trained on and held out; remove it from data, or set held_out "
-            "to a share"
-        )
 
 
 def _identities(question: Question) -> set[str]:
@@ -362,8 +318,3 @@ def _fraction(question: Question) -> float:
     split, which is the same in every stage and with every seed."""
     name = f"{question.task}:{question.id}"
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -5,29 +5,14 @@ Shapes: B rows of a batch, T tokens, D hidden size, V vocabulary, N trained toke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
-from agent_model.tokens import Kind
-
 ALPHA = 0.2
 """The weight of stage 1's likelihood term (the released code's; the paper gives no value)."""
-
-_OWN = frozenset({Kind.THOUGHT, Kind.ACTION, Kind.ANSWER})
-
-TRAINED_KINDS: Mapping[str, frozenset[Kind]] = MappingProxyType(
-    {
-        "pretrain": _OWN,
-        "sft1": _OWN,
-        "sft2": _OWN,
-        "sft3": _OWN | {Kind.OBSERVATION},
-    }
-)
-"""The kinds of tokens in each stage's loss: stage 3 trains observations too (paper 3.2.2)."""
 
 
 def token_logps(

@@ -22,7 +22,7 @@ from agent_model.tokens import (
     end_of_turn,
     retokenisation_drift,
 )
-from agent_model.training.losses import TRAINED_KINDS
+from agent_model.training.masks import TRAINED_KINDS
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Generate, Message, Prompt, Step, Trajectory, Turn
 from support.play import play

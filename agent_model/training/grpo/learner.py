@@ -5,26 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 
-from agent_model.tokens import Kind, Tokenizer, audit, encode
+from agent_model.tokens import Tokenizer
 from agent_model.training.config import GRPOConfig
-from agent_model.training.data import Batch, TokenRow, collate, micro_batches, shared_prefix
+from agent_model.training.data import collate, micro_batches, shared_prefix
 from agent_model.training.grpo.objective import k3, objective
 from agent_model.training.grpo.rollouts import Group, has_signal
-from agent_model.training.losses import TRAINED_KINDS
+from agent_model.training.masks import trained_kinds, trajectory_row
 from agent_model.training.model import Policy, trainable
 from agent_model.training.optimiser import FP32Optimizer
-from autocoa_bench.types import Trajectory
-
-_OWN = TRAINED_KINDS["sft2"]
-
-
-def trained_token_kinds(config: GRPOConfig) -> frozenset[Kind]:
-    """The kinds of tokens that are trained: the policy's own, and with `learn_simulated` the search
-    results that it wrote."""
-    return _OWN | {Kind.SIMULATED} if config.learn_simulated else _OWN
 
 
 class Reference:
@@ -71,50 +61,31 @@ class Learner:
         """
         config = self._config
         rollouts = [rollout for group in groups if has_signal(group) for rollout in group]
-        kinds = trained_token_kinds(config)
-        examples = [(token_row(r.trajectory, kinds, self._tokenizer),) for r in rollouts]
-        lengths = [int(row.mask.sum()) for (row,) in examples]
+        kinds = trained_kinds(config)
+        rows = [
+            trajectory_row(rollout.trajectory, kinds, self._tokenizer, ends=False)
+            for rollout in rollouts
+        ]
         sums = dict.fromkeys(("loss", "kl", "entropy", "learned"), 0.0)
-        if not examples:
+        if not rows:
             return sums
+        examples = [(row,) for row in rows]
         shared = shared_prefix(examples) if self._policy.shares_prefix else 0
         [parts] = micro_batches(examples, config.micro_tokens, shared=shared)
         device = next(self._policy.parameters()).device
         for part in parts:
-            self._learn_batch(
-                collate([examples[i] for i in part], device),
-                [rollouts[i].advantage for i in part],
-                [lengths[i] for i in part],
-                sums,
-            )
+            batch = collate([examples[i] for i in part], device)
+            advantages = torch.tensor([rollouts[i].advantage for i in part], device=device)
+            with self._reference.swapped_in():
+                reference = self._policy(batch.ids, batch.mask, config.temperature)
+            logps = self._policy(batch.ids, batch.mask, config.temperature)
+            lengths = batch.mask.sum(1)
+            loss = objective(logps, advantages, batch.rows, lengths, reference, config.kl)
+            loss = loss / (config.batch * config.group)
+            torch.autograd.backward(loss)
+            self.optimizer.accumulate()
+            sums["loss"] += float(loss.detach())
+            sums["kl"] += float(k3(logps.detach(), reference).sum())
+            sums["entropy"] -= float(logps.detach().sum())
+            sums["learned"] += len(logps)
         return sums
-
-    def _learn_batch(
-        self, batch: Batch, advantages: list[float], lengths: list[int], sums: dict[str, float]
-    ) -> None:
-        config, device = self._config, batch.ids.device
-        with self._reference.swapped_in():
-            reference = self._policy(batch.ids, batch.mask, config.temperature)
-        logps = self._policy(batch.ids, batch.mask, config.temperature)
-        loss = objective(
-            logps,
-            torch.tensor(advantages, device=device),
-            batch.rows,
-            torch.tensor(lengths, device=device),
-            reference,
-            config.kl,
-        ) / (config.batch * config.group)
-        torch.autograd.backward(loss)
-        self.optimizer.accumulate()
-        sums["loss"] += float(loss.detach())
-        sums["kl"] += float(k3(logps.detach(), reference).sum())
-        sums["entropy"] -= float(logps.detach().sum())
-        sums["learned"] += len(logps)
-
-
-def token_row(trajectory: Trajectory, kinds: frozenset[Kind], tokenizer: Tokenizer) -> TokenRow:
-    """The tokens of a rollout, with those of the given kinds in the mask."""
-    encoded = encode(trajectory, tokenizer, ends=False)
-    mask = np.array([kind in kinds for kind in encoded.kinds], np.bool_)
-    audit(encoded, mask.tolist(), kinds, trajectory, tokenizer)
-    return TokenRow(np.array(encoded.ids, np.int32), mask)

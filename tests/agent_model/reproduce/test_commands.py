@@ -1,189 +1,145 @@
-"""Commands that depend on one another: their order, and that none runs twice."""
+"""The commands of Table 1: the paper's rows, each trained from the data that the paper names."""
 
-import fcntl
-import io
-import os
-import signal
-import subprocess
-import sys
-import time
-from contextlib import suppress
+from inspect import signature
 from pathlib import Path
-from unittest.mock import ANY
 
-import msgspec
 import pytest
-from rich.console import Console
+from msgspec.structs import replace
 
-from agent_model.reproduce.commands import Command, CommandRecord, by_urgency, run_commands
+from agent_model.commands import synth
+from agent_model.reproduce import commands
+from agent_model.reproduce.runner import Command
+from agent_model.reproduce.scale import load_scale
+from agent_model.training.config import load_grpo_config, load_sft_config
+from agent_model.training.evaluation import load_evaluation
+from agent_model.training.grpo.train import load_training
 from autocoa_bench.errors import UserError
+from autocoa_bench.report.published import paper_tables
+from autocoa_bench.tasks import resolve
 
-HELP = ("tasks", "show", "nq@nano", "--limit", "1")
-REFUSED = ("tasks", "show", "no-such-task")
-
-
-def run(commands: list[Command], out: Path, jobs: int = 2) -> tuple[dict[str, object], str]:
-    console = Console(file=io.StringIO(), width=100)
-    return dict(run_commands(commands, out, jobs, console)), console.file.getvalue()
+OUT = Path("out")
+SCALE = load_scale("nano")
+SCALES = ["nano", "smollm2"]
 
 
-@pytest.mark.slow
-def test_a_command_waits_for_those_it_needs_and_is_not_run_again(tmp_path: Path) -> None:
-    commands = [Command("first", HELP), Command("second", HELP, ("first",))]
-    records, output = run(commands, tmp_path)
-    assert list(records) == ["first", "second"]
-    assert "1 of 2  first" in output
-    assert (tmp_path / "logs" / "second.log").read_text().startswith(f"$ {commands[1].line}\n")
-    _, output = run(commands, tmp_path)
-    assert output == ""
+def commands_by_name() -> dict[str, Command]:
+    planned = commands.table1_experiment(SCALE, OUT, 3).commands
+    return {command.name: command for command in planned}
 
 
-@pytest.mark.slow
-def test_a_failure_shows_the_end_of_its_log_and_runs_again(tmp_path: Path) -> None:
-    commands = [
-        Command("good", HELP),
-        Command("bad", REFUSED, ("good",)),
-        Command("last", HELP, ("bad",)),
-    ]
-    with pytest.raises(UserError, match=r"command 'bad' failed \(2\): .*") as failure:
-        run(commands, tmp_path)
-    assert "no-such-task" in str(failure.value)
-    assert not (tmp_path / "steps" / "bad.json").exists()
-    repaired = [commands[0], Command("bad", HELP, ("good",)), commands[2]]
-    assert list(run(repaired, tmp_path)[0]) == ["good", "bad", "last"]
+@pytest.mark.parametrize("name", SCALES)
+def test_a_scales_recipes_accept_the_changes_of_its_rows(name: str) -> None:
+    scale = load_scale(name)
+    for variant in commands.variants(scale):
+        file = scale.recipes / f"{variant.stage}.toml"
+        if variant.stage == "grpo":
+            config = load_grpo_config(file, variant.changes)
+            assert config.simulated_steps <= config.max_steps
+            assert config.tasks == scale.tasks
+        else:
+            assert load_sft_config(file, variant.stage, variant.changes).lora is None
 
 
-def test_a_command_that_several_need_goes_first() -> None:
-    commands = [Command("data", ()), Command("a", (), ("data",)), Command("run a", (), ("a",))]
-    commands += [
-        Command("b", (), ("data",)),
-        Command("run b", (), ("b",)),
-        Command("c", (), ("b",)),
-    ]
-    assert [command.name for command in by_urgency(commands)] == [
-        "data",
-        "b",
-        "a",
-        "run a",
-        "run b",
-        "c",
-    ]
+def test_the_table_of_acting_is_of_scales_whose_questions_are_known_or_not() -> None:
+    assert "acting" in load_scale("nano").tables
+    assert "acting" not in load_scale("smollm2").tables
 
 
-def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"cannot create the folder .*: Not a directory"):
-        run([], tmp_path / "file")
+@pytest.mark.parametrize("name", SCALES)
+def test_a_share_of_a_scale_has_both_environments_and_some_questions(name: str) -> None:
+    smallest = load_scale(name, 0.01)
+    assert 0 < smallest.rl_steps * 5 // 6 < smallest.rl_steps
+    assert 0 < smallest.limit < load_scale(name).limit
 
 
-def test_a_folder_of_other_commands_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "steps").mkdir()
-    (tmp_path / "steps" / "first.json").write_text(
-        '{"words": ["run", "--limit", "2"], "seconds": 1}'
-    )
-    with pytest.raises(UserError, match=r"holds another reproduction: its command 'first' was"):
-        run([Command("first", HELP)], tmp_path)
+def test_a_scale_may_name_the_rows_to_reproduce() -> None:
+    rows = ("SFT-stage1", "SFT-stage1&2")
+    scale = replace(SCALE, rows=rows)
+    assert tuple(variant.row for variant in commands.variants(scale)) == rows
 
 
-def test_a_reproduction_begun_by_an_earlier_version_resumes(tmp_path: Path) -> None:
-    recipe = tmp_path / "agent_model" / "reproduce" / "sft1.toml"
-    recipe.parent.mkdir(parents=True)
-    recipe.write_text("lr = 1e-5")
-    command = Command("train", ("train", "sft1", "--config", str(recipe)))
-    former = str(recipe).replace("/reproduce/", "/reproduction/")
-    line = {"words": ["train", "sft1", "--config", former], "seconds": 1.0}
-    (tmp_path / "steps").mkdir()
-    record = msgspec.json.encode(line | {"recipe": command.recipe})
-    (tmp_path / "steps" / "train.json").write_bytes(record)
-    records, output = run([command], tmp_path)
-    assert (list(records), output) == (["train"], "")
+def test_every_row_is_one_of_the_papers() -> None:
+    rows = {row.name for row in paper_tables()[0].rows}
+    names = list(commands.table_rows(SCALE).values())
+    assert len(names) == len(set(names)) == 10
+    assert set(names) <= rows
 
 
-def test_a_recipe_that_has_changed_is_refused(tmp_path: Path) -> None:
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text("lr = 1e-5")
-    command = Command("train", ("train", "sft1", "--config", str(recipe)))
-    (tmp_path / "steps").mkdir()
-    record = CommandRecord(command.arguments, 1.0, command.recipe)
-    (tmp_path / "steps" / "train.json").write_bytes(msgspec.json.encode(record))
-    assert list(run([command], tmp_path)[0]) == ["train"]
-    recipe.write_text("lr = 2e-5")
-    with pytest.raises(UserError, match=r"'train' in .* was run with a recipe that has changed"):
-        run([command], tmp_path)
+def test_every_command_comes_after_those_that_it_needs() -> None:
+    seen: set[str] = set()
+    for command in commands_by_name().values():
+        assert seen >= set(command.needs)
+        seen.add(command.name)
 
 
-def test_the_recipe_is_recorded_as_the_command_read_it(tmp_path: Path) -> None:
-    changes = tmp_path / "logs" / "first.log"  # the command's own log, which it writes to
-    changes.parent.mkdir()
-    changes.touch()
-    command = Command("first", ("train", "sft1", "--help", "--config", str(changes)))
-    before = command.recipe
-    records, _ = run([command], tmp_path)
-    assert records == {"first": CommandRecord(command.arguments, ANY, before)}
-    assert command.recipe != before
+def test_every_row_is_trained_and_evaluated() -> None:
+    runs = set(commands.table_rows(SCALE))
+    assert {
+        name.removeprefix("run ") for name in commands_by_name() if name.startswith("run ")
+    } == runs
+    for variant in commands.variants(SCALE):
+        training = commands_by_name()[f"train {variant.name}"]
+        assert f"--out {OUT / 'train' / variant.name}" in training.line
 
 
-def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "steps").mkdir()
-    with (tmp_path / "steps" / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="is in use by another `reproduce`; wait for it"):
-            run([], tmp_path)
+def test_five_of_six_steps_in_two_environments_are_simulated() -> None:
+    rows = {variant.row: variant.changes for variant in commands.variants(SCALE)}
+    assert rows["SFT-stage1&2&3+RL-stage1&2"] == ("max_steps=48", "simulated_steps=40")
+    assert rows["SFT-stage1&2&3+RL-stage1"] == ("max_steps=48", "simulated_steps=48")
+    assert rows["SFT-stage1&2+RL-stage2"] == ("max_steps=48",)
 
 
-LONG = ("serve-search", "--corpus", "nano-test", "--port", "0")
-"""A command that does not end by itself."""
-
-PARENT = """
-import io, sys
-from pathlib import Path
-from rich.console import Console
-from agent_model.reproduce.commands import Command, by_urgency, run_commands
-names = sys.argv[2:]
-commands = [Command(name, LONG if name == "long" else BAD) for name in names]
-run_commands(commands, Path(sys.argv[1]), 2, Console(file=io.StringIO()))
-"""
+def test_a_row_in_two_environments_begins_as_the_simulated_one_does() -> None:
+    training = commands_by_name()["train SFT-stage1-2-3+RL-stage1-2"]
+    assert training.line.endswith(f"--set begins={OUT / 'train' / 'SFT-stage1-2-3+RL-stage1'}")
+    assert training.needs == ("train SFT-stage1-2-3", "train SFT-stage1-2-3+RL-stage1")
 
 
-def started(out: Path, *names: str) -> "subprocess.Popen[bytes]":
-    """A process of its own that runs commands, with SIGINT ignored, as in a script's background."""
-    code = f"LONG, BAD = {LONG!r}, {REFUSED!r}\n{PARENT}"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, str(out), *names],
-        stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
-    )
+def test_rl_without_sft_starts_from_the_base_by_examples_and_takes_half_as_many_steps_more() -> (
+    None
+):
+    rows = {variant.row: variant for variant in commands.variants(SCALE)}
+    assert rows["RL-stage2"].start == ""
+    assert rows["RL-stage2"].changes == ("max_steps=72", "solver=agent:shots=2")
+    assert "--solver agent:shots=2" in commands_by_name()["run RL-stage2"].line
 
 
-def running() -> bool:
-    """Whether the long command is running."""
-    arguments = "\0".join(LONG).encode()
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):  # it has just ended
-            if arguments in file.read_bytes():
-                return True
-    return False
+def test_no_command_trains_on_test_questions() -> None:
+    assert all("--split" not in command.arguments for command in commands_by_name().values())
+    assert signature(synth.make).parameters["split"].default == "train"
+    config = load_grpo_config(SCALE.recipes / "grpo.toml")
+    evaluation = load_evaluation(config.live)
+    training = load_training(config, evaluation)
+    assert evaluation is not None
+    assert training.questions
+    assert evaluation.questions
+    tested = {question.text for task in resolve(SCALE.tasks) for question in task.load("test")}
+    questions = (*training.questions, *evaluation.questions)
+    assert tested.isdisjoint(question.text for question in questions)
 
 
-def wait_for(expected: bool) -> None:
-    for _ in range(300):
-        if running() is expected:
-            return
-        time.sleep(0.1)
-    pytest.fail(f"the long command is {'not ' if expected else ''}running")
+def test_a_model_goes_by_its_rows_name_and_the_base_by_its_own(tmp_path: Path) -> None:
+    commands.link_models(commands.variants(SCALE), tmp_path, SCALE.base_folder())
+    assert (tmp_path / "models" / "base").resolve() == SCALE.base_folder().resolve()
+    model = tmp_path / "train" / "SFT-stage1-2" / "model"
+    assert (tmp_path / "models" / "SFT-stage1-2").resolve() == model
 
 
-@pytest.mark.slow
-def test_a_killed_call_leaves_no_command_behind(tmp_path: Path) -> None:
-    with started(tmp_path, "long") as process:
-        wait_for(True)
-        os.kill(process.pid, signal.SIGKILL)
-        wait_for(False)
+def test_another_base_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    commands.link_models(commands.variants(SCALE), tmp_path, SCALE.base_folder())
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"was started from the base .*; give another --out"):
+        commands.link_models(commands.variants(SCALE), tmp_path, other)
 
 
-@pytest.mark.slow
-def test_a_failure_stops_the_other_commands_though_sigint_is_ignored(tmp_path: Path) -> None:
-    with started(tmp_path, "long", "bad") as process:
-        _, output = process.communicate(timeout=60)
-    assert b"command 'bad' failed (2)" in output
-    wait_for(False)
+def test_a_folder_copied_with_its_links_followed_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "models" / "SFT-stage1").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"cannot link .*SFT-stage1' to .*: File exists"):
+        commands.link_models(commands.variants(SCALE), tmp_path, SCALE.base_folder())
+
+
+def test_a_base_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a model folder in transformers' format"):
+        commands.link_models(commands.variants(SCALE), tmp_path, tmp_path)

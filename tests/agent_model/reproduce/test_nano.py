@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from agent_model.reproduce.experiment import UNTRAINED_ROWS, table_rows
+from agent_model.reproduce.commands import UNTRAINED_ROWS, table_rows
 from agent_model.reproduce.scale import load_scale
 from agent_model.reproduce.table1 import reproduce_table1
 from autocoa_bench.report.comparison.claim_tests import Contrast, Rows, contrast

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent_model.reproduce import switch
-from agent_model.reproduce.experiment import FULL, table1_experiment
+from agent_model.reproduce.commands import FULL, table1_experiment
 from agent_model.reproduce.scale import load_scale
 from agent_model.reproduce.training_cost import SearchCounts
 from autocoa_bench.runs.run_folder import Run

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_model.reproduce.experiment import variants
+from agent_model.reproduce.commands import variants
 from agent_model.reproduce.scale import load_scale
 from agent_model.reproduce.training_cost import training_cost
 from autocoa_bench.errors import UserError

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from agent_model.tokens import Encoded, Kind, MaskLeak, encode, encode_pair
-from agent_model.training import data as batches
+from agent_model.training import masks
 from agent_model.training.config import SFTConfig
 from agent_model.training.data import (
     Example,
-    TokenRow,
     collate,
     examples_of_step,
     load_data,
@@ -21,6 +20,7 @@ from agent_model.training.data import (
     shared_prefix,
     trained_tokens,
 )
+from agent_model.training.masks import TokenRow
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import FaultNote, Record
 from support.tiny_llm import make_tokenizer, searched, write_pairs, write_records
@@ -242,8 +242,10 @@ def test_a_mask_that_leaks_is_named_by_file_and_line(
 ) -> None:
     write = write_pairs if stage == "sft1" else write_records
     file = write(tmp_path / "lines.jsonl", 3)
-    monkeypatch.setattr(batches, "encode", lambda *given: shifted(encode(*given)))
-    monkeypatch.setattr(batches, "encode_pair", lambda *given: [*map(shifted, encode_pair(*given))])
+    monkeypatch.setattr(
+        masks, "encode", lambda *given, **options: shifted(encode(*given, **options))
+    )
+    monkeypatch.setattr(masks, "encode_pair", lambda *given: [*map(shifted, encode_pair(*given))])
     with pytest.raises(MaskLeak, match=r"lines.jsonl' line 1: "):
         load_data(recipe(file, stage=stage, held_out=0.0), make_tokenizer())
 

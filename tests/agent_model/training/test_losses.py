@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from agent_model.tokens import Kind
-from agent_model.training.losses import TRAINED_KINDS, contrastive, mean_logp, nll, token_logps
+from agent_model.training.losses import contrastive, mean_logp, nll, token_logps
+from agent_model.training.masks import TRAINED_KINDS
 
 
 def test_the_contrastive_loss_is_the_hand_worked_value() -> None:

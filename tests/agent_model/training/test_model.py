@@ -21,7 +21,8 @@ from safetensors.torch import load_file, save_file
 from agent_model.training import model as module
 from agent_model.training.attention import causal, forward, register
 from agent_model.training.config import SFTConfig
-from agent_model.training.data import Batch, TokenRow, collate
+from agent_model.training.data import Batch, collate
+from agent_model.training.masks import TokenRow
 from agent_model.training.model import (
     Policy,
     checkpoint_of,

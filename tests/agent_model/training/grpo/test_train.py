@@ -19,10 +19,11 @@ from agent_model.training import model as policy
 from agent_model.training.config import EvalConfig, GRPOConfig, LoraConfig, load_grpo_config
 from agent_model.training.grpo import rollouts as rl_play
 from agent_model.training.grpo import train as rl
-from agent_model.training.grpo.learner import Learner, Reference, token_row, trained_token_kinds
+from agent_model.training.grpo.learner import Learner, Reference
 from agent_model.training.grpo.metrics import GRPOStep
 from agent_model.training.grpo.reward import Reward
 from agent_model.training.grpo.rollouts import ScoredRollout
+from agent_model.training.masks import trained_kinds, trajectory_row
 from agent_model.training.model import load_policy, trainable
 from agent_model.training.optimiser import FP32Optimizer
 from autocoa_bench.errors import SearchFault, UserError
@@ -260,7 +261,7 @@ def test_only_the_policys_own_tokens_are_learned_from(place: Path) -> None:
     _, tokenizer = load_policy(recipe(place))
     for texts in (SEARCHED, ["Well.", "Well, well.", "Anna}"]):  # nudged, and forced to answer
         made, _ = play(Agent(shots=0), texts)
-        row = token_row(made, trained_token_kinds(recipe(place)), tokenizer)
+        row = trajectory_row(made, trained_kinds(recipe(place)), tokenizer, ends=False)
         learned = tokenizer.decode(row.ids[row.mask], clean_up_tokenization_spaces=False)
         assert learned.removesuffix("<|im_end|>") == "".join(texts)
 
@@ -271,7 +272,7 @@ def test_an_answer_that_runs_into_a_stop_string_is_learned_as_it_was_sampled(pla
     ids = tuple(tokenizer(text).input_ids)
     said = Completion(text, stop_string="<search_result>", token_ids=ids)
     made, _ = play(Agent(shots=0), [said])
-    row = token_row(made, trained_token_kinds(recipe(place)), tokenizer)
+    row = trajectory_row(made, trained_kinds(recipe(place)), tokenizer, ends=False)
     assert tuple(row.ids[row.mask]) == ids
 
 
@@ -290,8 +291,8 @@ def test_results_that_the_policy_wrote_are_trained_with_learn_simulated(
     _, tokenizer = load_policy(recipe(place))
     made = simulated(play(Agent(shots=0), SEARCHED)[0], tokenizer)
     for learn in (False, True):
-        kinds = trained_token_kinds(recipe(place, learn_simulated=learn))
-        row = token_row(made, kinds, tokenizer)
+        kinds = trained_kinds(recipe(place, learn_simulated=learn))
+        row = trajectory_row(made, kinds, tokenizer, ends=False)
         learned = tokenizer.decode(row.ids[row.mask], clean_up_tokenization_spaces=False)
         assert ("Anna built the tower." in learned) is learn
         assert "<search_result>" not in learned
