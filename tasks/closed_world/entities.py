@@ -11,20 +11,10 @@ Side = Literal["test", "train"]
 PRESENT = 2021
 """The year in which the encyclopedia is written."""
 
-MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
+_MONTH_NAMES = (
+    "January February March April May June July August September October November December"
 )
+MONTHS = tuple(_MONTH_NAMES.split())
 
 
 class Ref(Struct, frozen=True):

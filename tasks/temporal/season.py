@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
-from tasks.closed_world.entities import Amount, Entity, Ref, Side, Value, World, Year
+from tasks.closed_world.entities import Amount, Ref, Side, Value, World, Year
 from tasks.closed_world.rng import Rng
-from tasks.closed_world.text.grammar import capitalise, with_articles
-from tasks.closed_world.world.draft import Draft, some_date
-from tasks.closed_world.world.names import NamePool, Words, name_pool, place_name
+from tasks.closed_world.world.draft import Draft, Drafts, some_date
+from tasks.closed_world.world.names import NamePool, Words, name_pool
 from tasks.closed_world.world.vocabulary import VOCABULARY, Language
 
 YEAR = 2025
@@ -20,39 +21,23 @@ YEAR = 2025
 _COUNTRIES = 4
 _TOWNS, _CLUBS, _FIRMS, _SQUAD = 8, 6, 4, 4
 
-_CLUB_NAMES = ("{} United", "{} Rovers", "{} Athletic", "{} Wanderers", "{} Albion", "Sporting {}")
-_NICKNAMES = (
-    "Kingfishers Coopers Hornets Weavers Ravens Bargemen Stags Potters Cranes Lamplighters Wolves "
-    "Quarrymen Owls Saddlers Terriers Glaziers Magpies Ferrymen Hares Masons Pikes Chandlers "
-    "Jackdaws Drovers"
-)
-_GROUNDS = ("{} Park", "{} Road", "{} Lane", "the {} Stadium")
-_ARENAS = ("the {} Arena", "{} Hall")
-_FIRM_NAMES = (
-    "{} Insurance|household insurance",
-    "{} Telecom|mobile telephones",
-    "{} Energy|wind turbines",
-    "{} Motors|electric vans",
-    "{} Foods|frozen vegetables",
-    "{} Logistics|parcel delivery",
-    "{} Paints|exterior paint",
-    "{} Dairy|yoghurt and butter",
-)
-_PROFESSIONS = (
-    "dentist",
-    "tax adviser",
-    "schoolteacher",
-    "veterinary surgeon",
-    "bus driver",
-    "notary",
-    "pharmacist",
-    "land surveyor",
-    "paramedic",
-    "locksmith",
-    "florist",
-    "air traffic controller",
-    "baker",
-    "electrician",
+
+class SeasonVocabulary(Struct, frozen=True):
+    """The content of `season.toml`, where each table is described."""
+
+    club_names: tuple[str, ...]
+    nicknames: str
+    grounds: tuple[str, ...]
+    arenas: tuple[str, ...]
+    firms: tuple[tuple[str, str], ...]
+    professions: tuple[str, ...]
+    match_scores: tuple[str, ...]
+    tennis_scores: tuple[str, ...]
+    headlines: dict[str, tuple[str, ...]]
+
+
+SEASON_VOCABULARY = msgspec.toml.decode(
+    Path(__file__).with_suffix(".toml").read_bytes(), type=SeasonVocabulary
 )
 
 
@@ -64,105 +49,80 @@ class SeasonNation(Struct, frozen=True):
     towns: list[Draft]
 
 
-class Season:
-    """All drafts of a side in order of creation, and the reports about them."""
+class Season(Drafts):
+    """All drafts of a side in order of creation, those of reports among them."""
 
     def __init__(self, side: Side) -> None:
-        self.side = side
+        super().__init__(side, f"recent-{side}", Words(side, "words of the season"))
         self.rng = Rng(f"recent/{side}")
-        self.drafts: dict[str, Draft] = {}
-        self.reports: list[Entity] = []
         self.nations: list[SeasonNation] = []
         self.squads: dict[str, list[Draft]] = {}
         self.coaches: dict[str, Draft] = {}
-        self._words = Words(side, "words of the season")
-        self._names: set[str] = set()
         for language in self.rng.shuffled(VOCABULARY.languages)[:_COUNTRIES]:
             self._settle(language)
 
-    def add(self, kind: str, name: str, noun: str) -> Draft:
-        """Add an entity with a passage of its own."""
-        bare = name.removeprefix("the ")
-        number = len(self.drafts) + len(self.reports) + 1
-        draft = Draft(f"recent-{self.side}-{number:04d}", kind, bare, noun)
-        draft.article = bare != name
-        self.drafts[draft.id] = draft
-        self._names.add(bare)
-        return draft
-
-    def report(
-        self, kind: str, noun: str, title: str, label: str, facts: Mapping[str, Value | Draft]
-    ) -> Entity:
+    def report(self, kind: str, title: str, label: str, **facts: Value | Draft) -> None:
         """Add a report. `label` is the name of its event in questions."""
-        number = len(self.drafts) + len(self.reports) + 1
-        entity = Entity(
-            id=f"recent-{self.side}-{number:04d}",
-            kind=kind,
-            name=title,
-            title=title,
-            label=label,
-            noun=noun,
-            country="",
-            facts={
-                relation: value.ref if isinstance(value, Draft) else value
-                for relation, value in facts.items()
-            },
-        )
-        self.reports.append(entity)
-        return entity
+        self.add(kind, title, kind, **facts).label = label
 
     def freeze(self) -> World:
-        """All entities by id: profiles, then reports."""
+        """All entities by id, in order of creation."""
         self._abbreviate()
-        profiles = {draft.id: _profile(draft) for draft in self.drafts.values()}
-        return profiles | {report.id: report for report in self.reports}
+        return super().freeze()
 
     def _abbreviate(self) -> None:
         """Give a fifth of the people with an unambiguous initial an alias with that initial."""
-        people = [draft for draft in self.drafts.values() if draft.kind == "person"]
+        people = self.kind("person")
         short = {person.id: f"{person.name[0]}. {person.name.split()[1]}" for person in people}
         bearers = Counter(short.values())
         for person in people:
             if bearers[short[person.id]] == 1 and self.rng.chance(20):
                 person.aliases.append(short[person.id])
 
-    def of(self, noun: str) -> list[Draft]:
-        """All drafts that a noun describes."""
-        return [draft for draft in self.drafts.values() if draft.noun == noun]
-
-    def free(self, make: Callable[[], str]) -> str:
+    def free_name(self, make: Callable[[], str]) -> str:
         """A name that is not taken yet."""
         while True:
             name = make()
-            if name.removeprefix("the ") not in self._names:
+            if not self.taken(name):
                 return name
-
-    def add_name(self, name: str) -> None:
-        """Mark a name as taken without adding an entity."""
-        self._names.add(name)
 
     def coined(self, patterns: Sequence[str], words: Sequence[str]) -> str:
         """A free name from one of the patterns and one of the words."""
-        return self.free(lambda: self.rng.pick(patterns).format(self.rng.pick(words)))
+        return self.free_name(lambda: self.rng.pick(patterns).format(self.rng.pick(words)))
 
     def person(self, nation: SeasonNation, noun: str, ages: tuple[int, int]) -> Draft:
         """Add a person born in the country."""
         rng, pool = self.rng, nation.pool
         female = rng.chance(40)
         first_names = pool.female if female else pool.male
-        name = self.free(lambda: f"{rng.pick(first_names)} {rng.pick(pool.surnames)}")
-        draft = self.add("person", name, noun)
+        name = self.free_name(lambda: f"{rng.pick(first_names)} {rng.pick(pool.surnames)}")
+        draft = self.add(
+            "person",
+            name,
+            noun,
+            nationality=nation.demonym,
+            born=some_date(rng, YEAR - rng.between(*ages)),
+            birthplace=rng.pick(nation.towns),
+        )
         draft.female = female
-        draft.facts["nationality"] = nation.demonym
-        draft.facts["born"] = some_date(rng, YEAR - rng.between(*ages))
-        draft.facts["birthplace"] = rng.pick(nation.towns).ref
         return draft
+
+    def coach(self, nation: SeasonNation, clubs: Sequence[Draft], club: Draft) -> Draft:
+        """Add a football coach, who began at another of the clubs."""
+        coach = self.person(nation, "football coach", (39, 66))
+        coach.facts["first_club"] = self._another(clubs, club)
+        return coach
+
+    def target(self, draft: Draft, relation: str) -> Draft:
+        """The draft that is the value of a relation."""
+        value = draft.facts[relation]
+        assert isinstance(value, Ref)
+        return self[value.id]
 
     def _settle(self, language: Language) -> None:
         rng = self.rng
-        pool = name_pool(self._words, language, people=44, places=16)
-        demonym = self._words.coin(language, ("ian", "ish", "ese"), 2)
-        nation = SeasonNation(pool, demonym, [])
+        pool = name_pool(self.words, language, people=44, places=16)
+        nation = SeasonNation(pool, self.words.coin(language, ("ian", "ish", "ese"), 2), [])
         self.nations.append(nation)
         for _ in range(_TOWNS):
             self._town(nation, language)
@@ -171,10 +131,10 @@ class Season:
         clubs = [self._club(nation, firms) for _ in range(_CLUBS)]
         for _ in range(3):
             referee = self.person(nation, "referee", (32, 46))
-            referee.facts["profession"] = rng.pick(_PROFESSIONS)
+            referee.facts["profession"] = rng.pick(SEASON_VOCABULARY.professions)
             agent = self._elder(nation, "players' agent")
             agent.facts["first_club"] = rng.pick(clubs).ref
-            self._ground(nation, rng.pick(nation.towns), "arena", _ARENAS)
+            self._ground(nation, rng.pick(nation.towns), "arena", SEASON_VOCABULARY.arenas)
         self._squads(nation, clubs, firms)
         for noun in ("tennis player", "cyclist", "high jumper"):
             for _ in range(4):
@@ -187,14 +147,15 @@ class Season:
 
     def _town(self, nation: SeasonNation, language: Language) -> None:
         rng = self.rng
-        name = place_name(rng, nation.pool, lambda name: name in self._names)
-        town = self.add("town", name, "town")
-        town.facts |= {
-            "population": Amount(rng.between(61, 940) * 100 + rng.below(100)),
-            "river": self._words.coin(language, ("a", "el", "an", "is")),
-            "region": self._words.coin(language, ("ania", "mark", "ovia"), 1),
-            "founded": Year(rng.between(1080, 1790)),
-        }
+        town = self.add(
+            "town",
+            self.place_name(rng, nation.pool),
+            "town",
+            population=Amount(rng.between(61, 940) * 100 + rng.below(100)),
+            river=self.words.coin(language, ("a", "el", "an", "is")),
+            region=self.words.coin(language, ("ania", "mark", "ovia"), 1),
+            founded=Year(rng.between(1080, 1790)),
+        )
         nation.towns.append(town)
         town.facts["mayor"] = self._elder(nation, "politician").ref
 
@@ -206,8 +167,7 @@ class Season:
 
     def _firm(self, nation: SeasonNation) -> Draft:
         rng = self.rng
-        row = rng.pick(_FIRM_NAMES)
-        pattern, product = row.split("|")
+        pattern, product = rng.pick(SEASON_VOCABULARY.firms)
         firm = self.add("company", self.coined((pattern,), nation.pool.surnames), "company")
         firm.facts |= {
             "headquarters": rng.pick(nation.towns).ref,
@@ -218,7 +178,7 @@ class Season:
         return firm
 
     def _ground(
-        self, nation: SeasonNation, town: Draft, noun: str, patterns: Sequence[str] = _GROUNDS
+        self, nation: SeasonNation, town: Draft, noun: str, patterns: Sequence[str]
     ) -> Draft:
         rng = self.rng
         ground = self.add("stadium", self.coined(patterns, nation.pool.surnames), noun)
@@ -233,14 +193,14 @@ class Season:
     def _club(self, nation: SeasonNation, firms: Sequence[Draft]) -> Draft:
         rng = self.rng
         town = rng.pick(nation.towns)
-        name = self.coined(_CLUB_NAMES, nation.pool.places)
+        nickname = SEASON_VOCABULARY.nicknames.split()[len(self.noun("football club"))]
+        name = self.coined(SEASON_VOCABULARY.club_names, nation.pool.places)
         club = self.add("club", name, "football club")
-        taken = len(self.of("football club")) - 1
         club.facts |= {
             "town": town.ref,
-            "ground": self._ground(nation, town, "stadium").ref,
+            "ground": self._ground(nation, town, "stadium", SEASON_VOCABULARY.grounds).ref,
             "founded": Year(rng.between(1884, 1938)),
-            "nickname": f"the {_NICKNAMES.split()[taken]}",
+            "nickname": f"the {nickname}",
             "sponsor": rng.pick(firms).ref,
         }
         return club
@@ -248,15 +208,12 @@ class Season:
     def _squads(self, nation: SeasonNation, clubs: Sequence[Draft], firms: Sequence[Draft]) -> None:
         """Add coaches and players, with first clubs and teachers among the existing ones."""
         rng = self.rng
-        for club in clubs:
-            coach = self.person(nation, "football coach", (39, 66))
-            coach.facts["first_club"] = self._another(clubs, club).ref
+        coaches = [self.coach(nation, clubs, club) for club in clubs]
+        for club, coach in zip(clubs, coaches, strict=True):
             self.coaches[club.id] = coach
-        coaches = [self.coaches[club.id] for club in clubs]
-        for club in clubs:
             squad = [self.person(nation, "footballer", (18, 35)) for _ in range(_SQUAD)]
             for player in squad:
-                player.facts["youth_club"] = self._another(clubs, club).ref
+                player.facts["youth_club"] = self._another(clubs, club)
                 if rng.chance(60):
                     player.facts["mentor"] = rng.pick(coaches).ref
                 if rng.chance(50):
@@ -264,26 +221,5 @@ class Season:
             club.facts["captain"] = squad[0].ref
             self.squads[club.id] = squad
 
-    def _another(self, clubs: Sequence[Draft], club: Draft) -> Draft:
-        return self.rng.pick([candidate for candidate in clubs if candidate is not club])
-
-    def target(self, draft: Draft, relation: str) -> Draft:
-        """The draft that is the value of a relation."""
-        value = draft.facts[relation]
-        assert isinstance(value, Ref)
-        return self.drafts[value.id]
-
-
-def _profile(draft: Draft) -> Entity:
-    return Entity(
-        id=draft.id,
-        kind=draft.kind,
-        name=draft.name,
-        title=capitalise(with_articles(draft.name)),
-        label=f"the {draft.name}" if draft.article else draft.name,
-        noun=draft.noun,
-        country="",
-        facts=draft.facts,
-        aliases=tuple(draft.aliases),
-        female=draft.female,
-    )
+    def _another(self, clubs: Sequence[Draft], club: Draft) -> Ref:
+        return self.rng.pick([candidate for candidate in clubs if candidate is not club]).ref

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from tasks.closed_world.entities import Amount, Year
 from tasks.closed_world.rng import Rng
-from tasks.closed_world.world.draft import Atlas, Draft, Nation, some_date
-from tasks.closed_world.world.organisations import free_name
-from tasks.closed_world.world.people import active_person, office_holder
+from tasks.closed_world.world.country import CountryBuilder
+from tasks.closed_world.world.draft import Atlas, Draft, some_date
 from tasks.closed_world.world.vocabulary import VOCABULARY
 
 
@@ -14,20 +13,18 @@ def add_events(atlas: Atlas, clubs: int, events: int) -> None:
     """Add clubs with grounds and managers, then finals, battles and festivals."""
     for nation in atlas.nations:
         rng = Rng(f"{atlas.side}/events/{nation.draft.id}")
-        teams = [_club(atlas, rng, nation) for _ in range(clubs)]
+        builder = CountryBuilder(atlas, nation, rng)
+        teams = [_club(builder) for _ in range(clubs)]
         for _ in range(events):
-            _final(atlas, rng, nation, teams)
-            _battle(atlas, rng, nation)
-            _festival(atlas, rng, nation)
+            _add_final(builder, teams)
+            _add_battle(builder)
+            _add_festival(builder)
 
 
-def _club(atlas: Atlas, rng: Rng, nation: Nation) -> Draft:
-    ground = atlas.add(
-        "stadium",
-        free_name(atlas, rng, rng.pick(("{} Park", "{} Road", "{} Lane")), nation.pool.surnames),
-        "stadium",
-        nation.draft.id,
-    )
+def _club(builder: CountryBuilder) -> Draft:
+    rng, nation = builder.rng, builder.nation
+    pattern = rng.pick(("{} Park", "{} Road", "{} Lane"))
+    ground = builder.add("stadium", builder.free_name(pattern, nation.pool.surnames))
     opened = rng.between(1921, 1955)
     town = rng.pick(nation.towns)
     ground.facts |= {
@@ -36,56 +33,51 @@ def _club(atlas: Atlas, rng: Rng, nation: Nation) -> Draft:
         "capacity": Amount(rng.between(41, 612) * 100 + rng.below(99)),
     }
     pattern = rng.pick(("{} United", "{} Rovers", "{} Athletic", "{} Wanderers", "{} Albion"))
-    club = atlas.add(
+    club = builder.add(
         "club",
-        free_name(atlas, rng, pattern, nation.pool.places),
+        builder.free_name(pattern, nation.pool.places),
         "football club",
-        nation.draft.id,
+        town=town,
+        founded=Year(rng.between(1884, 1920)),
+        ground=ground,
+        nationality=nation.demonym,
     )
-    club.facts |= {
-        "town": town.ref,
-        "founded": Year(rng.between(1884, 1920)),
-        "ground": ground.ref,
-        "nationality": nation.demonym,
-    }
     if rng.chance(80):
-        club.facts["manager"] = office_holder(atlas, rng, nation, ("footballer",)).ref
+        club.facts["manager"] = builder.office_holder("footballer").ref
     if rng.chance(50):
         club.facts["nickname"] = rng.pick(VOCABULARY.nicknames)
     return club
 
 
-def _final(atlas: Atlas, rng: Rng, nation: Nation, clubs: list[Draft]) -> None:
+def _add_final(builder: CountryBuilder, clubs: list[Draft]) -> None:
+    rng = builder.rng
     winner, loser, host = rng.shuffled(clubs)[:3]
     year = rng.between(1956, 2019)
-    name = f"{year} {nation.demonym} Cup Final"
-    if atlas.taken(name):
+    name = f"the {year} {builder.nation.demonym} Cup Final"
+    if builder.atlas.taken(name):
         return
-    final = atlas.add("final", name, "football match", nation.draft.id)
-    final.article = True
+    final = builder.add("final", name, "football match")
     final.facts |= {
         "winner": winner.ref,
         "loser": loser.ref,
         "venue": host.facts["ground"],
         "date": some_date(rng, year),
-        "scorer": active_person(atlas, rng, nation, "footballer", year, cap=2).ref,
+        "scorer": builder.active_person("footballer", year, cap=2).ref,
         "attendance": Amount(rng.between(9000, 61000)),
     }
 
 
-def _battle(atlas: Atlas, rng: Rng, nation: Nation) -> None:
+def _add_battle(builder: CountryBuilder) -> None:
+    rng, nation = builder.rng, builder.nation
     war = 1884 + 7 * (int(nation.draft.id[-2:]) % 5)
     year = war + rng.below(5)
-    pattern = f"Battle of {{}} {rng.pick(('Bridge', 'Field', 'Hill', 'Marsh'))}"
-    battle = atlas.add(
-        "battle", free_name(atlas, rng, pattern, nation.pool.places), "battle", nation.draft.id
-    )
-    battle.article = True
-    victor = active_person(atlas, rng, nation, "army officer", year, cap=2)
-    loser = active_person(atlas, rng, nation, "army officer", year, cap=2)
+    pattern = f"the Battle of {{}} {rng.pick(('Bridge', 'Field', 'Hill', 'Marsh'))}"
+    battle = builder.add("battle", builder.free_name(pattern, nation.pool.places))
+    victor = builder.active_person("army officer", year, cap=2)
+    loser = builder.active_person("army officer", year, cap=2)
     battle.facts |= {
         "date": some_date(rng, year),
-        "place": rng.pick(nation.towns).ref,
+        "place": builder.town(),
         "war": f"the {nation.demonym} Civil War",
         "victor": victor.ref,
     }
@@ -93,15 +85,15 @@ def _battle(atlas: Atlas, rng: Rng, nation: Nation) -> None:
         battle.facts["defeated"] = loser.ref
 
 
-def _festival(atlas: Atlas, rng: Rng, nation: Nation) -> None:
-    pattern = f"{{}} {rng.pick(VOCABULARY.festival_themes)} Festival"
-    name = free_name(atlas, rng, pattern, nation.pool.places)
+def _add_festival(builder: CountryBuilder) -> None:
+    rng = builder.rng
+    pattern = f"the {{}} {rng.pick(VOCABULARY.festival_themes)} Festival"
+    name = builder.free_name(pattern, builder.nation.pool.places)
     year = rng.between(1925, 2005)
-    festival = atlas.add("festival", name, "festival", nation.draft.id)
-    festival.article = True
+    festival = builder.add("festival", name)
     trade = rng.pick(("poet", "journalist", "painter", "historian", "entrepreneur"))
     festival.facts |= {
-        "town": rng.pick(nation.towns).ref,
+        "town": builder.town(),
         "founded": Year(year),
-        "founder": active_person(atlas, rng, nation, trade, year, cap=2).ref,
+        "founder": builder.active_person(trade, year, cap=2).ref,
     }

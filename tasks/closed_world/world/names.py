@@ -6,7 +6,7 @@ The two sides share no word of a name: the checksum of a word decides which side
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -24,7 +24,7 @@ class Words:
     def __init__(self, side: Side, label: str = "words") -> None:
         """`label` seeds the words of a world that coins its own."""
         self._side = 0 if side == "test" else 1
-        self._used: dict[str, None] = {}
+        self._used: set[str] = set()
         self._rng = Rng(f"{side}/{label}")
         self.adjectives = [word for word in VOCABULARY.title_adjectives.split() if self._owns(word)]
         self.nouns = [word for word in VOCABULARY.title_nouns.split() if self._owns(word)]
@@ -34,15 +34,14 @@ class Words:
         while True:
             word = self._sound(language, syllables) + self._rng.pick(endings)
             word = re.sub(r"(.)\1\1+", r"\1\1", word).capitalize()
-            if self._fresh(word):
-                self._used[word] = None
+            if self.claim(word):
                 return word
 
     def claim(self, word: str) -> bool:
         """Reserve a word; False if it is the other side's or in use."""
         if not self._fresh(word):
             return False
-        self._used[word] = None
+        self._used.add(word)
         return True
 
     def _sound(self, language: Language, syllables: int) -> str:
@@ -86,14 +85,6 @@ def name_pool(words: Words, language: Language, people: int, places: int) -> Nam
         surnames=coin(language.surname, people // 2, 1) + coin(language.surname, people // 2, 2),
         places=coin(language.place, places // 2, 1) + coin(language.place, places // 2, 2),
     )
-
-
-def place_name(rng: Rng, pool: NamePool, taken: Callable[[str], bool]) -> str:
-    """A free name for a town; often another town's name contains it."""
-    while True:
-        name = rng.pick(VOCABULARY.place_patterns).format(rng.pick(pool.places))
-        if not taken(name):
-            return name
 
 
 def work_title(rng: Rng, words: Words, pool: NamePool) -> str:

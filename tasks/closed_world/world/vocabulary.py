@@ -39,7 +39,7 @@ class Vocabulary(Struct, frozen=True):
     nicknames: tuple[str, ...]
     media: tuple[tuple[str, str, str], ...]
     trades: tuple[tuple[str, str, str], ...]
-    buildings: tuple[tuple[str, str, bool, str], ...]
+    buildings: tuple[tuple[str, str, str], ...]
     occupations: tuple[tuple[str, int, int, int], ...]
     award_fields: dict[str, tuple[str, ...]]
     languages: tuple[Language, ...]

@@ -2,169 +2,162 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tasks.closed_world.entities import Amount, Ref, Year
 from tasks.closed_world.rng import Rng
 from tasks.closed_world.text.grammar import plural
-from tasks.closed_world.world.draft import Atlas, Draft, Nation
+from tasks.closed_world.world.country import CountryBuilder
+from tasks.closed_world.world.draft import Atlas, Draft
 from tasks.closed_world.world.names import work_title
-from tasks.closed_world.world.organisations import founded_year
-from tasks.closed_world.world.people import active_person
 from tasks.closed_world.world.vocabulary import VOCABULARY
 
 
 def add_works(atlas: Atlas, counts: dict[str, int]) -> None:
     """Add novels, films, series, bands, albums and songs: `counts` by kind in every country."""
     adders = {
-        "novel": _novel,
-        "film": _film,
-        "series": _series,
-        "band": _band,
-        "album": _album,
-        "song": _song,
+        "novel": _add_novel,
+        "film": _add_film,
+        "series": _add_series,
+        "band": _add_band,
+        "album": _add_album,
+        "song": _add_song,
     }
     for kind, add in adders.items():
         rng = Rng(f"{atlas.side}/works/{kind}")
         for nation in atlas.nations:
             for _ in range(counts[kind]):
-                add(atlas, rng, nation)
+                add(CountryBuilder(atlas, nation, rng))
 
 
 def _work(
-    atlas: Atlas, rng: Rng, nation: Nation, kind: str, relation: str, year: int, genre: str
+    builder: CountryBuilder, kind: str, relation: str, year: int, genres: Sequence[str]
 ) -> Draft:
+    atlas, rng = builder.atlas, builder.rng
     noun = "television series" if kind == "series" else kind
+    genre = rng.pick(genres)
     while True:
-        title = work_title(rng, atlas.words, nation.pool)
+        title = work_title(rng, atlas.words, builder.nation.pool)
         namesakes = atlas.kind(rng.pick(("novel", "film", kind)))
         if namesakes and rng.chance(9):
             title = rng.pick(namesakes).name
         if not atlas.taken(title, f"{year} {noun}"):
             break
     atlas.reserve(title, f"{year} {noun}")
-    draft = atlas.add(kind, title, noun, nation.draft.id)
-    draft.facts |= {relation: Year(year), "genre": genre, "nationality": nation.demonym}
-    return draft
+    work = builder.add(kind, title, noun)
+    work.facts |= {relation: Year(year), "genre": genre, "nationality": builder.nation.demonym}
+    return work
 
 
 def _add_media_company(
-    atlas: Atlas, rng: Rng, nation: Nation, noun: str, work: Draft, relation: str, year: int
+    builder: CountryBuilder, noun: str, work: Draft, relation: str, year: int
 ) -> None:
     """Give the work a media company of its country, or of another country if none is old enough."""
-    firms = [firm for firm in atlas.noun(noun) if founded_year(firm) < year]
-    local = [firm for firm in firms if firm.country == nation.draft.id]
+    firms = [firm for firm in builder.atlas.noun(noun) if firm.year() < year]
+    local = [firm for firm in firms if builder.is_local(firm)]
     if firms:
-        work.facts[relation] = rng.pick(local or firms).ref
+        work.facts[relation] = builder.rng.pick(local or firms).ref
 
 
-def _novel(atlas: Atlas, rng: Rng, nation: Nation) -> None:
+def _add_novel(builder: CountryBuilder) -> None:
+    rng = builder.rng
     year = rng.between(1890, 2018)
-    novel = _work(atlas, rng, nation, "novel", "published", year, rng.pick(VOCABULARY.novel_genres))
+    novel = _work(builder, "novel", "published", year, VOCABULARY.novel_genres)
     novel.facts |= {
-        "author": active_person(atlas, rng, nation, "novelist", year).ref,
+        "author": builder.active_person("novelist", year).ref,
         "pages": Amount(rng.between(112, 640)),
     }
-    _add_media_company(atlas, rng, nation, "publishing house", novel, "publisher", year)
+    _add_media_company(builder, "publishing house", novel, "publisher", year)
     if rng.chance(60):
-        novel.facts["setting"] = rng.pick(nation.towns).ref
+        novel.facts["setting"] = builder.town()
 
 
-def _film(atlas: Atlas, rng: Rng, nation: Nation) -> None:
-    novels = [novel for novel in atlas.kind("novel") if novel.country == nation.draft.id]
+def _add_film(builder: CountryBuilder) -> None:
+    rng = builder.rng
+    novels = builder.local("novel")
     source = rng.pick(novels) if rng.chance(22) else None
-    low = 1930 if source is None else max(1930, _published(source) + 2)
+    low = 1930 if source is None else max(1930, source.year("published") + 2)
     year = rng.between(min(low, 2019), 2019)
-    film = _work(atlas, rng, nation, "film", "released", year, rng.pick(VOCABULARY.film_genres))
-    if source is not None and _published(source) < year:
+    film = _work(builder, "film", "released", year, VOCABULARY.film_genres)
+    if source is not None and source.year("published") < year:
         film.facts["based_on"] = source.ref
     film.facts |= {
-        "director": active_person(atlas, rng, nation, "director", year, cap=5).ref,
-        "star": active_person(atlas, rng, nation, "actor", year).ref,
+        "director": builder.active_person("director", year, cap=5).ref,
+        "star": builder.active_person("actor", year).ref,
         "runtime": Amount(rng.between(71, 168)),
     }
-    _add_media_company(atlas, rng, nation, "film studio", film, "studio", year)
+    _add_media_company(builder, "film studio", film, "studio", year)
     if rng.chance(65):
-        film.facts["composer"] = active_person(atlas, rng, nation, "composer", year).ref
+        film.facts["composer"] = builder.active_person("composer", year).ref
     if rng.chance(50):
-        film.facts["writer"] = active_person(atlas, rng, nation, "screenwriter", year).ref
-    support = active_person(atlas, rng, nation, "actor", year)
+        film.facts["writer"] = builder.active_person("screenwriter", year).ref
+    support = builder.active_person("actor", year)
     if rng.chance(50) and support.ref != film.facts["star"]:
         film.facts["supporting"] = support.ref
 
 
-def _published(novel: Draft) -> int:
-    value = novel.facts["published"]
-    assert isinstance(value, Year)
-    return value.year
-
-
-def _series(atlas: Atlas, rng: Rng, nation: Nation) -> None:
+def _add_series(builder: CountryBuilder) -> None:
+    rng = builder.rng
     year = rng.between(1956, 2019)
-    series = _work(
-        atlas, rng, nation, "series", "first_aired", year, rng.pick(VOCABULARY.series_genres)
-    )
+    series = _work(builder, "series", "first_aired", year, VOCABULARY.series_genres)
     series.facts |= {
-        "creator": active_person(atlas, rng, nation, "screenwriter", year).ref,
-        "star": active_person(atlas, rng, nation, "actor", year).ref,
+        "creator": builder.active_person("screenwriter", year).ref,
+        "star": builder.active_person("actor", year).ref,
         "episodes": Amount(rng.between(12, 190)),
         "runtime": Amount(rng.between(22, 74)),
     }
-    _add_media_company(atlas, rng, nation, "television network", series, "network", year)
+    _add_media_company(builder, "television network", series, "network", year)
     if rng.chance(50):
-        series.facts["setting"] = rng.pick(nation.towns).ref
+        series.facts["setting"] = builder.town()
 
 
-def _band(atlas: Atlas, rng: Rng, nation: Nation) -> None:
+def _add_band(builder: CountryBuilder) -> None:
+    atlas, rng = builder.atlas, builder.rng
     year = rng.between(1960, 2012)
-    words = atlas.words
     while True:
-        name = f"The {rng.pick(words.adjectives)} {plural(rng.pick(words.nouns))}"
+        name = f"The {rng.pick(atlas.words.adjectives)} {plural(rng.pick(atlas.words.nouns))}"
         if not atlas.taken(name):
             break
-    band = atlas.add("band", name, "band", nation.draft.id)
+    band = builder.add("band", name)
     band.facts |= {
-        "formed_in": rng.pick(nation.towns).ref,
+        "formed_in": builder.town(),
         "founded": Year(year),
-        "singer": active_person(atlas, rng, nation, "singer", year, cap=2).ref,
+        "singer": builder.active_person("singer", year, cap=2).ref,
         "genre": rng.pick(VOCABULARY.music_genres),
-        "nationality": nation.demonym,
+        "nationality": builder.nation.demonym,
     }
-    _add_media_company(atlas, rng, nation, "record label", band, "label", year)
+    _add_media_company(builder, "record label", band, "label", year)
 
 
-def _performer(atlas: Atlas, rng: Rng, nation: Nation, year: int) -> Ref:
-    bands = [
-        band
-        for band in atlas.kind("band")
-        if band.country == nation.draft.id and 0 <= year - founded_year(band) <= 30
-    ]
-    if bands and rng.chance(30):
-        return rng.pick(bands).ref
-    return active_person(atlas, rng, nation, "singer", year, cap=3).ref
+def _performer(builder: CountryBuilder, year: int) -> Ref:
+    bands = [band for band in builder.local("band") if 0 <= year - band.year() <= 30]
+    if bands and builder.rng.chance(30):
+        return builder.rng.pick(bands).ref
+    return builder.active_person("singer", year, cap=3).ref
 
 
-def _album(atlas: Atlas, rng: Rng, nation: Nation) -> None:
-    year = rng.between(1955, 2019)
-    album = _work(atlas, rng, nation, "album", "released", year, rng.pick(VOCABULARY.music_genres))
+def _add_album(builder: CountryBuilder) -> None:
+    year = builder.rng.between(1955, 2019)
+    album = _work(builder, "album", "released", year, VOCABULARY.music_genres)
     album.facts |= {
-        "performer": _performer(atlas, rng, nation, year),
-        "producer": active_person(atlas, rng, nation, "record producer", year).ref,
+        "performer": _performer(builder, year),
+        "producer": builder.active_person("record producer", year).ref,
     }
-    _add_media_company(atlas, rng, nation, "record label", album, "label", year)
-    if rng.chance(55):
-        album.facts["recorded_in"] = rng.pick(nation.towns).ref
+    _add_media_company(builder, "record label", album, "label", year)
+    if builder.rng.chance(55):
+        album.facts["recorded_in"] = builder.town()
 
 
-def _song(atlas: Atlas, rng: Rng, nation: Nation) -> None:
-    albums = [album for album in atlas.kind("album") if album.country == nation.draft.id]
+def _add_song(builder: CountryBuilder) -> None:
+    rng = builder.rng
+    albums = builder.local("album")
     album = rng.pick(albums) if rng.chance(75) else None
     year = rng.between(1955, 2019)
     if album is not None:
-        released = album.facts["released"]
-        assert isinstance(released, Year)
-        year = released.year
-    song = _work(atlas, rng, nation, "song", "released", year, rng.pick(VOCABULARY.music_genres))
-    song.facts["songwriter"] = active_person(atlas, rng, nation, "songwriter", year).ref
+        year = album.year("released")
+    song = _work(builder, "song", "released", year, VOCABULARY.music_genres)
+    song.facts["songwriter"] = builder.active_person("songwriter", year).ref
     if album is None:
-        song.facts["performer"] = _performer(atlas, rng, nation, year)
+        song.facts["performer"] = _performer(builder, year)
     else:
         song.facts["performer"], song.facts["album"] = album.facts["performer"], album.ref
