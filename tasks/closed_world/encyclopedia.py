@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 import msgspec
@@ -42,9 +42,9 @@ class Encyclopedia(Struct, frozen=True):
     side: Side
     world: World
     articles: dict[str, Article]
-    statements: tuple[Statement, ...]
-    about: dict[str, tuple[Statement, ...]]
-    to: dict[str, tuple[Statement, ...]]
+    statements: Sequence[Statement]
+    about: dict[str, list[Statement]]
+    to: dict[str, list[Statement]]
 
     def name(self, entity_id: str) -> str:
         """The unambiguous name of an entity in a question."""
@@ -91,14 +91,7 @@ def indexed(
         about.setdefault(statement.about, []).append(statement)
         if statement.target is not None:
             to.setdefault(statement.target, []).append(statement)
-    return Encyclopedia(
-        side=side,
-        world=entities,
-        articles=articles,
-        statements=tuple(statements),
-        about={key: tuple(group) for key, group in about.items()},
-        to={key: tuple(group) for key, group in to.items()},
-    )
+    return Encyclopedia(side, entities, articles, statements, about, to)
 
 
 def corpus_jsonl(side: Side) -> bytes:
@@ -106,7 +99,7 @@ def corpus_jsonl(side: Side) -> bytes:
     return jsonl([article.passage for article in encyclopedia(side).articles.values()])
 
 
-def jsonl(passages: Sequence[Passage]) -> bytes:
+def jsonl(passages: Iterable[Passage]) -> bytes:
     """Passages as FlashRAG's JSON lines."""
     lines = [
         msgspec.json.encode({"id": passage.id, "contents": f'"{passage.title}"\n{passage.text}'})

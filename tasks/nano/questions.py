@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from autocoa_bench.types import Hop, Question
+from tasks.closed_world.questions.composing import numbered
 from tasks.closed_world.rng import Rng
 from tasks.nano.world import RELATIONS, NanoFact, NanoSide, NanoWorld, nano
 
@@ -43,10 +42,7 @@ def questions(name: str, side: NanoSide) -> tuple[Question, ...]:
     if shape.hops == 1:
         chains = _alternating(chains)
     questions = [_question(name, chain, shape, rng) for chain in chains[: shape.counts[side]]]
-    return tuple(
-        replace(question, id=f"nano-{name}-{side}-{number:04d}")
-        for number, question in enumerate(questions, 1)
-    )
+    return numbered(f"nano-{name}-{side}", questions)
 
 
 def _alternating(chains: list[tuple[NanoFact, ...]]) -> list[tuple[NanoFact, ...]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from autocoa_bench.tasks import Split
@@ -64,38 +65,22 @@ class BaseTask:
         return [question for name in SHAPES for question in questions(name, "base")]
 
 
-def corpus() -> Path:
-    """The corpus of the nano test questions, as FlashRAG JSONL; written where it is missing."""
-    return _corpus("test", passages("test"))
-
-
-def train_corpus() -> Path:
-    """The corpus of the nano train questions, which shares no entity with the test corpus."""
-    return _corpus("train", passages("train"))
-
-
-def base_corpus() -> Path:
-    """The corpus of the task `nano-base`."""
-    return _corpus("base", passages("base"))
-
-
-def known_corpus() -> Path:
-    """The known facts of the test and train corpora: text for a nano base model."""
-    return _corpus("known", known_passages())
-
-
-def readings_corpus() -> Path:
-    """Text from which a nano base model learns to look answers up."""
-    return _corpus("readings", list(readings()))
-
-
-def _corpus(name: str, content: Sequence[Passage]) -> Path:
+def _corpus(name: str, generate: Callable[[], Iterable[Passage]]) -> Path:
+    """A corpus as FlashRAG JSONL; written where it is missing."""
     path = cache_dir(f"nano-{VERSION}") / f"{name}.jsonl"
-    lines = jsonl(content)
+    lines = jsonl(generate())
     if not path.exists() or path.read_bytes() != lines:
         replace_file(path, lines)
     return path
 
+
+# The corpora of the test, train and base questions share no entity.
+corpus = partial(_corpus, "test", partial(passages, "test"))
+train_corpus = partial(_corpus, "train", partial(passages, "train"))
+base_corpus = partial(_corpus, "base", partial(passages, "base"))
+# Text for a nano base model: the known facts of test and train, and passages to look answers up in.
+known_corpus = partial(_corpus, "known", known_passages)
+readings_corpus = partial(_corpus, "readings", readings)
 
 nq = NanoTask("nq", "NQ", "one hop; half of the facts are known")
 triviaqa = NanoTask("triviaqa", "TriviaQA", "one hop, named; half of the facts are known")

@@ -1,15 +1,49 @@
-"""Composes a question from a chain; its hops have all names of their answers."""
+"""Composes the three-hop questions of a set; their hops have all names of their answers."""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
 
 from msgspec.structs import replace
 
 from autocoa_bench.types import Question
-from tasks.closed_world.questions.chains import Chain, plain
-from tasks.closed_world.questions.composing import Composer, Wording, leaks, placed
+from tasks.closed_world.questions.chains import Chain, Chains, plain
+from tasks.closed_world.questions.composing import Composer, Wording, collect, leaks, placed
+
+HOPS = 3
 
 
-def compose_question(composer: Composer, chain: Chain, wording: Wording) -> Question | None:
+def three_hop_questions(
+    composer: Composer,
+    kinds: Collection[str],
+    limits: Callable[[Chain], dict[object, int]],
+    count: int,
+    held_out: bool = True,
+) -> list[Question]:
+    """At most `count` questions in random order, over chains that begin with one of the kinds.
+
+    `limits` has what a chain uses, with the most questions that may use it. Without `held_out`,
+    all wordings are shared ones.
+    """
+    chains = Chains(composer)
+    chains.starts = [section for section in chains.starts if section.split(".")[0] in kinds]
+    uses: Counter[object] = Counter()
+
+    def make(number: int) -> Question | None:
+        chain = chains.draw(HOPS)
+        if chain is None or any(uses[key] >= most for key, most in limits(chain).items()):
+            return None
+        wording = composer.wording_of(number) if held_out else "shared"
+        question = _compose(composer, chain, wording)
+        if question is not None:
+            uses.update(limits(chain).keys())
+        return question
+
+    return composer.rng.shuffled(collect(make, lambda question: question.text, count))
+
+
+def _compose(composer: Composer, chain: Chain, wording: Wording) -> Question | None:
     """The question about a chain; None if its text contains the answer of a hop."""
     text, phrases = plain(composer, chain, wording)
     hops = placed(composer.chain_hops(chain), text, phrases)

@@ -8,7 +8,6 @@ facts needs no passage.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -17,16 +16,15 @@ from msgspec.structs import replace
 from autocoa_bench.types import Passage, Question
 from tasks.closed_world.encyclopedia import Encyclopedia, Statement, indexed
 from tasks.closed_world.entities import Entity
-from tasks.closed_world.questions.chains import Chains
-from tasks.closed_world.questions.composing import Composer, collect
+from tasks.closed_world.questions.chains import Chain
+from tasks.closed_world.questions.composing import Composer, numbered
 from tasks.closed_world.text.grammar import capitalise, with_articles
 from tasks.closed_world.text.prose import Article
-from tasks.closed_world.text.wordings import wordings
-from tasks.temporal.composing import compose_question
+from tasks.closed_world.text.wordings import table_rows, wordings
+from tasks.temporal.composing import three_hop_questions
 
 NAME = "known"
 COUNT = 192
-HOPS = 3
 
 _HERE = Path(__file__).parent
 _MOST_PER_FACT = 2
@@ -71,11 +69,8 @@ def tables() -> dict[str, tuple[tuple[str, ...], ...]]:
 
 
 def _rows(path: Path, first: str) -> list[tuple[str, ...]]:
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    rows = [tuple(line.split("\t")) for line in lines if line and not line.startswith("#")]
-    return [row[1:] for row in rows if row[0] == first]
+    rows = table_rows(path) if path.exists() else []
+    return [tuple(row[1:]) for row in rows if row[0] == first]
 
 
 @cache
@@ -129,27 +124,11 @@ def passages() -> list[Passage]:
 
 @cache
 def questions() -> tuple[Question, ...]:
-    """The main questions in their fixed order. Ids look like `embedded-known-test-0001`."""
+    """The main questions in their fixed order."""
+
+    def limits(chain: Chain) -> dict[object, int]:
+        return {chain[0]: _MOST_PER_FACT, chain[-1].surface: _MOST_PER_ANSWER}
+
     composer = Composer(NAME, book(), wordings(NAME, _HERE))
-    chains = Chains(composer)
-    chains.starts = [start for start in chains.starts if start.split(".")[0] in _STARTS]
-    starts: Counter[Statement] = Counter()
-    answers: Counter[str] = Counter()
-
-    def make(_: int) -> Question | None:
-        chain = chains.draw(HOPS)
-        if chain is None or starts[chain[0]] >= _MOST_PER_FACT:
-            return None
-        if answers[chain[-1].surface] >= _MOST_PER_ANSWER:
-            return None
-        question = compose_question(composer, chain, "shared")
-        if question is not None:
-            starts[chain[0]] += 1
-            answers[chain[-1].surface] += 1
-        return question
-
-    chosen = collect(make, lambda question: question.text, COUNT)
-    return tuple(
-        replace(question, id=f"embedded-{NAME}-test-{number:04d}", wording="")
-        for number, question in enumerate(composer.rng.shuffled(chosen), 1)
-    )
+    chosen = three_hop_questions(composer, _STARTS, limits, COUNT, held_out=False)
+    return numbered(f"embedded-{NAME}-test", [replace(q, wording="") for q in chosen])

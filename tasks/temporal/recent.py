@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import cache
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from autocoa_bench.types import Passage, Question
 from tasks.closed_world.encyclopedia import Encyclopedia, Statement, forward, indexed
-from tasks.closed_world.entities import Entity, Side, World
-from tasks.closed_world.questions.chains import Chains
-from tasks.closed_world.questions.composing import Composer, collect
+from tasks.closed_world.entities import Side, World
+from tasks.closed_world.questions.chains import Chain
+from tasks.closed_world.questions.composing import Composer, numbered
 from tasks.closed_world.text.prose import Article, article
 from tasks.closed_world.text.wordings import wordings
-from tasks.temporal.composing import compose_question
+from tasks.temporal.composing import three_hop_questions
 from tasks.temporal.reports import COUNTS as REPORTS
 from tasks.temporal.reports import world
 
 NAME = "recent"
 COUNTS: dict[Side, int] = {"test": 192, "train": 576}
-HOPS = 3
 
 _HERE = Path(__file__).parent
 _MOST_PER_FACT = 2
@@ -50,11 +46,6 @@ def passages(side: Side) -> list[Passage]:
     return [article.passage for article in book(side).articles.values()]
 
 
-def is_report(entity: Entity) -> bool:
-    """Whether an entity is a report rather than a profile."""
-    return entity.kind in REPORTS
-
-
 def _news(entities: World, articles: dict[str, Article]) -> list[Statement]:
     """The facts that reports state about clubs and players, in the reports' own words."""
     statements = []
@@ -62,47 +53,24 @@ def _news(entities: World, articles: dict[str, Article]) -> list[Statement]:
         if report.kind not in _NEWS:
             continue
         subject, relation, section = _NEWS[report.kind]
-        stated = articles[report.id].stated
+        words = articles[report.id].stated.get(relation)
         about, target = report.ref(subject), report.ref(relation)
-        if about is None or target is None or relation not in stated:
-            continue
-        words = stated[relation]
-        name = entities[target].name
-        surface = name if name in words else words
-        statements.append(Statement(about, section, surface, words, report.id, target))
+        if words is not None and about is not None and target is not None:
+            name = entities[target].name
+            surface = name if name in words else words
+            statements.append(Statement(about, section, surface, words, report.id, target))
     return statements
-
-
-class _FromReports(Chains):
-    """Chains whose first fact is stated by a report."""
-
-    def __init__(self, composer: Composer) -> None:
-        super().__init__(composer)
-        self.starts = [section for section in self.starts if section.split(".")[0] in REPORTS]
 
 
 @cache
 def questions(side: Side) -> tuple[Question, ...]:
-    """The main questions in their fixed order. Ids look like `embedded-recent-test-0001`."""
+    """The main questions in their fixed order."""
+    most = _MOST_PER_FACT * COUNTS[side] // COUNTS["test"]
+
+    def limits(chain: Chain) -> dict[object, int]:
+        return {chain[0]: most, chain[-1]: most}
+
     composer = Composer(NAME, book(side), wordings("asking", _HERE))
-    chains = _FromReports(composer)
-    uses: Counter[Statement] = Counter()
-
-    def make(number: int) -> Question | None:
-        chain = chains.draw(HOPS)
-        if chain is None or any(uses[end] >= _limit(side) for end in (chain[0], chain[-1])):
-            return None
-        question = compose_question(composer, chain, composer.wording_of(number))
-        if question is not None:
-            uses.update((chain[0], chain[-1]))
-        return question
-
-    chosen = collect(make, lambda question: question.text, COUNTS[side])
-    return tuple(
-        replace(question, id=f"embedded-{NAME}-{side}-{number:04d}")
-        for number, question in enumerate(composer.rng.shuffled(chosen), 1)
+    return numbered(
+        f"embedded-{NAME}-{side}", three_hop_questions(composer, REPORTS, limits, COUNTS[side])
     )
-
-
-def _limit(side: Side) -> int:
-    return _MOST_PER_FACT * COUNTS[side] // COUNTS["test"]

@@ -88,7 +88,7 @@ def test_a_good_cached_corpus_is_left_alone() -> None:
 
 
 def test_a_changed_generator_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(embedded.CORPUS_SHA256, "test", "0" * 64)
+    monkeypatch.setitem(embedded.CORPUS_SHA256["world"], "test", "0" * 64)
     with pytest.raises(UserError, match="reinstall"):
         embedded.corpus()
 

@@ -19,6 +19,7 @@ from autocoa_bench.search.bm25 import BM25
 from autocoa_bench.tasks import Split, questions_sha256, sample
 from autocoa_bench.tasks.subquestions import dataset_name, main_question_id
 from autocoa_bench.types import Passage, Question, Trajectory
+from tasks import embedded
 from tasks.closed_world.entities import Date, Side
 from tasks.closed_world.text.wordings import wordings
 from tasks.temporal import known, recent, reports, sets
@@ -63,7 +64,7 @@ def test_there_are_192_questions_of_either_sort_with_576_sub_questions() -> None
 
 def test_there_are_97_reports_from_the_days_of_the_papers() -> None:
     for side in SIDES:
-        found = [each for each in reports.world(side).values() if recent.is_report(each)]
+        found = [each for each in reports.world(side).values() if each.kind in reports.COUNTS]
         dates = [each.facts["date"] for each in found]
         assert len(found) == 97
         assert Date(2025, 1, 16) <= min(dates) < max(dates) <= Date(2025, 3, 7)  # type: ignore[type-var]
@@ -71,15 +72,15 @@ def test_there_are_97_reports_from_the_days_of_the_papers() -> None:
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.info.name)
-def test_questions_are_those_shipped(task: sets.TemporalTask) -> None:
+def test_questions_are_those_shipped(task: embedded.EmbeddedTask) -> None:
     assert questions_sha256(task.load()) == task.info.sha256
-    for split in sets.QUESTIONS_SHA256[task.info.name]:
+    for split in embedded.QUESTIONS_SHA256[task.info.name]:
         assert task.load(split)
 
 
 def test_a_changed_generator_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sets.QUESTIONS_SHA256["recent"], "train", "0" * 64)
-    monkeypatch.setitem(sets.CORPUS_SHA256, "test", "0" * 64)
+    monkeypatch.setitem(embedded.QUESTIONS_SHA256["recent"], "train", "0" * 64)
+    monkeypatch.setitem(embedded.CORPUS_SHA256["temporal"], "test", "0" * 64)
     for make in (lambda: sets.recent.load("train"), sets.corpus):
         with pytest.raises(UserError, match="reinstall"):
             make()
@@ -170,7 +171,7 @@ def test_the_two_seasons_share_no_name_word() -> None:
         {
             word
             for each in reports.world(side).values()
-            if not recent.is_report(each)
+            if each.kind not in reports.COUNTS
             for word in re.findall(r"[a-z]{3,}", each.name.lower())
         }
         for side in SIDES

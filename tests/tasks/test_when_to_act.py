@@ -39,7 +39,7 @@ def test_questions_are_those_shipped() -> None:
 
 
 def test_a_changed_table_of_facts_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(when_to_act.QUESTIONS_SHA256, "train", "0" * 64)
+    monkeypatch.setitem(embedded.QUESTIONS_SHA256["when-to-act"], "train", "0" * 64)
     with pytest.raises(UserError, match="reinstall"):
         TASK.load("train")
 

@@ -4,33 +4,19 @@ from __future__ import annotations
 
 from functools import cache
 
-from msgspec.structs import replace
-
 from autocoa_bench.types import Question
 from tasks.closed_world.encyclopedia import encyclopedia
 from tasks.closed_world.entities import Side
 from tasks.closed_world.questions import chains, comparisons, singles
-from tasks.closed_world.questions.composing import Composer
-
-COUNTS: dict[str, dict[Side, int]] = {
-    "nq": {"test": 500, "train": 3000},
-    "triviaqa": {"test": 500, "train": 3000},
-    "hotpotqa": {"test": 500, "train": 3000},
-    "2wikimultihopqa": {"test": 500, "train": 3000},
-    "musique": {"test": 500, "train": 3000},
-    "bamboogle": {"test": 125, "train": 750},
-}
+from tasks.closed_world.questions.composing import Composer, numbered
 
 
 @cache
 def all_questions(task: str, side: Side) -> tuple[Question, ...]:
-    """The questions of a set in a fixed order, with ids such as `embedded-hotpotqa-test-0001`."""
+    """The questions of a set in a fixed order."""
     composer = Composer(task, encyclopedia(side))
-    ordered = composer.rng.shuffled(_SETS[task](composer, COUNTS[task][side]))
-    return tuple(
-        replace(question, id=f"embedded-{task}-{side}-{number:04d}")
-        for number, question in enumerate(ordered, 1)
-    )
+    questions = _SETS[task](composer, COUNTS[task][side])
+    return numbered(f"embedded-{task}-{side}", composer.rng.shuffled(questions))
 
 
 def _hotpotqa(composer: Composer, count: int) -> list[Question]:
@@ -75,3 +61,6 @@ _SETS = {
     "musique": _musique,
     "bamboogle": _bamboogle,
 }
+
+COUNTS: dict[str, dict[Side, int]] = {name: {"test": 500, "train": 3000} for name in _SETS}
+COUNTS["bamboogle"] = {"test": 125, "train": 750}

@@ -116,7 +116,7 @@ def _last_question(
     """The question about the last hop, with the question word last in `tails` per cent of cases."""
     if composer.rng.chance(tails):
         return polished(f"{phrases[-1]} {composer.words(last.section, 'tail', wording)}?")
-    return polished(composer.words(last.section, "ask", wording).format(x=phrases[-1]))
+    return composer.ask(last.section, wording, x=phrases[-1])
 
 
 def terse(composer: Composer, chain: Chain, wording: Wording) -> Phrased:
@@ -173,7 +173,7 @@ def inference(composer: Composer, count: int) -> list[Question]:
         wording = composer.wording_of(len(questions))
         section = kinship_section(chain)
         name = composer.book.name(chain[0].about)
-        text = polished(composer.words(section, "ask", wording).format(x=name))
+        text = composer.ask(section, wording, x=name)
         golds = composer.golds(chain[-1])
         distinct = chain[0].passage != chain[1].passage and chain[1].target != chain[0].about
         hops = composer.chain_hops(chain)
@@ -238,12 +238,12 @@ def _join(
     ends = [
         nested(composer, (branch,), book.name(branch.about), wording)[0] for branch in (left, right)
     ]
-    text = polished(composer.words(section, "ask", wording).format(x=ends[0], z=ends[1]))
-    last = composer.words(section, "ask").format(x=left.words, z=right.words)
+    text = composer.ask(section, wording, x=ends[0], z=ends[1])
+    last = composer.ask(section, x=left.words, z=right.words)
     hops = (
         *composer.chain_hops((left,)),
         *composer.chain_hops((right,)),
-        Hop(polished(last), work.name, work.id),
+        Hop(last, work.name, work.id),
     )
     if any(leaks(answer, text) for answer in (work.name, left.surface, right.surface)):
         return None

@@ -11,7 +11,6 @@ from tasks.closed_world.questions.composing import (
     by_section,
     collect,
     leaks,
-    polished,
 )
 from tasks.closed_world.rng import bucket
 
@@ -136,9 +135,8 @@ class Comparer:
     ) -> Question | None:
         wording = self.composer.wording_of(number // 2)
         left, right = entities
-        text = self.composer.words(section, "ask", wording).format(
-            a=left.label, b=right.label, n=left.noun, r=_MAKERS.get(role, "")
-        )
+        slots = {"a": left.label, "b": right.label, "n": left.noun, "r": _MAKERS.get(role, "")}
+        text = self.composer.ask(section, wording, **slots)
         mode, relation = section.split(".")[-2:] if role else section.split(".")[::2]
         if any(leaks(hop.answer, text) for hop in hops):
             return None
@@ -147,7 +145,7 @@ class Comparer:
         else:
             ranks = self._rank(pair[0], relation), self._rank(pair[1], relation)
             golds = all_names(entities[_winner(mode, *ranks)])
-        return self.composer.question(kind, polished(text), golds, hops, wording)
+        return self.composer.question(kind, text, golds, hops, wording)
 
 
 def _winner(mode: str, left: int, right: int) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise, zip_longest
 from typing import Literal, TypeVar
 
 from msgspec.structs import replace
@@ -44,6 +44,10 @@ class Composer:
         """A random wording of a section."""
         return self.rng.pick(self._options(section, sort, wording))
 
+    def ask(self, section: str, wording: Wording = "shared", **slots: str) -> str:
+        """The question of a section as a sentence, with its slots filled."""
+        return polished(self.words(section, "ask", wording).format(**slots))
+
     def right_branching(self, section: str, sort: str, wording: Wording = "shared") -> str:
         """As `words`, but with the subject last where possible, so that the phrase nests well."""
         options = self._options(section, sort, wording)
@@ -60,11 +64,15 @@ class Composer:
         return statement.section in self.sections
 
     def chain_hops(self, statements: Sequence[Statement]) -> tuple[Hop, ...]:
-        """The gold chain: each sub-question names the answer of the one before."""
+        """The gold chain: each sub-question names the answer of the one before.
+
+        Its wording is a shared one.
+        """
         hops = []
         subject = self.book.name(statements[0].about)
         for statement in statements:
-            hops.append(self.hop(statement, subject))
+            text = self.rng.pick(self.sections[statement.section]["ask"]).format(x=subject)
+            hops.append(Hop(polished(text), statement.surface, statement.passage))
             subject = statement.words
         return tuple(hops)
 
@@ -73,11 +81,6 @@ class Composer:
         return all(
             first.surface in self.book.text(second.passage) for first, second in pairwise(chain)
         )
-
-    def hop(self, statement: Statement, subject: str) -> Hop:
-        """A sub-question about a subject, in a shared wording."""
-        text = self.rng.pick(self.sections[statement.section]["ask"]).format(x=subject)
-        return Hop(polished(text), statement.surface, statement.passage)
 
     def golds(self, statement: Statement) -> tuple[str, ...]:
         """The golden answers: the passage's wording first, then other names and spellings."""
@@ -139,6 +142,14 @@ def collect(make: Callable[[int], T | None], key: Callable[[T], str], count: int
     return list(items.values())
 
 
+def numbered(prefix: str, questions: Iterable[Question]) -> tuple[Question, ...]:
+    """The questions with their ids, such as `embedded-hotpotqa-test-0001`."""
+    return tuple(
+        replace(question, id=f"{prefix}-{number:04d}")
+        for number, question in enumerate(questions, 1)
+    )
+
+
 def by_section(statements: Sequence[Statement]) -> dict[str, list[Statement]]:
     """Statements grouped by section."""
     groups: dict[str, list[Statement]] = {}
@@ -147,12 +158,6 @@ def by_section(statements: Sequence[Statement]) -> dict[str, list[Statement]]:
     return groups
 
 
-def in_turn(groups: dict[str, list[T]]) -> Iterator[T]:
+def in_turn(groups: Iterable[list[T]]) -> list[T]:
     """The items of all groups, one from each group in turn."""
-    columns = [iter(group) for group in groups.values()]
-    while columns:
-        for column in list(columns):
-            try:
-                yield next(column)
-            except StopIteration:
-                columns.remove(column)
+    return [item for row in zip_longest(*groups) for item in row if item is not None]

@@ -37,9 +37,8 @@ def _compose(composer: Composer, count: int, share: int, phrase: Phrase) -> list
         for statement in composer.book.statements
         if composer.asks(statement) and bucket(statement.key, 2) == share
     ]
-    groups = {section: composer.rng.shuffled(group) for section, group in by_section(own).items()}
     questions: dict[str, Question] = {}
-    for statement in in_turn(groups):
+    for statement in in_turn(map(composer.rng.shuffled, by_section(own).values())):
         if len(questions) == count:
             break
         wording = composer.wording_of(len(questions))
@@ -70,10 +69,10 @@ def _quiz(composer: Composer, statement: Statement, wording: Wording) -> str:
     clue = _clue(composer, statement)
     form = composer.rng.below(4) if clue else 0
     if form == 0:
-        return polished(composer.words(statement.section, "ask", wording).format(x=subject))
+        return composer.ask(statement.section, wording, x=subject)
     if form == 1:
-        text = composer.words(statement.section, "ask", wording).format(x=f"{subject}, {clue},")
-        return polished(text.replace(",?", "?"))
+        text = composer.ask(statement.section, wording, x=f"{subject}, {clue},")
+        return text.replace(",?", "?")
     tail = composer.words(statement.section, "tail", wording)
     if form == 2:
         return polished(f"{subject}, {clue}, {tail}?")

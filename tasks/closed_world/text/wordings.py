@@ -1,4 +1,4 @@
-"""The wordings in `prose.txt`, `questions.txt` and similar files, by section and kind of line."""
+"""The wordings in `prose.txt`, `questions.txt` and similar files, and tables of facts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ from functools import cache
 from pathlib import Path
 
 Sections = dict[str, dict[str, tuple[str, ...]]]
+
+
+def table_rows(path: Path) -> list[list[str]]:
+    """The cells of the rows of a table, which are separated by tabs."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line.split("\t") for line in lines if line and not line.startswith("#")]
 
 
 @cache
