@@ -1,7 +1,7 @@
 """The embedded edition: tasks and corpora that the project generates; nothing is downloaded.
 
 Questions are composed in memory; a corpus is written to the cache once. Both are checked against
-the hashes in `embedded.toml`, so that every machine asks the same. `python -m tasks.embedded`
+the hashes in `embedded.toml`, so that every machine asks the same. `python -m tasks`
 prints the hashes after a deliberate change. The tasks here have six datasets' shapes, over the
 closed world; `temporal.sets` and `when_to_act` have the others.
 """
@@ -16,7 +16,6 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from autocoa_bench import registry
 from autocoa_bench.errors import UserError
 from autocoa_bench.tasks import PAPER_ORDER, Split, questions_sha256
 from autocoa_bench.types import Question, TaskInfo
@@ -113,32 +112,17 @@ def _compose(name: str, split: Split) -> Sequence[Question]:
     return all_questions(name, split)
 
 
-def _corpus_jsonl(split: Split) -> bytes:
-    from tasks.closed_world.encyclopedia import corpus_jsonl
+def corpus_jsonl(split: Split) -> bytes:
+    """The passages of the closed world, as FlashRAG's JSON lines."""
+    from tasks.closed_world.encyclopedia import encyclopedia, jsonl
 
-    return corpus_jsonl(split)
+    return jsonl(article.passage for article in encyclopedia(split).articles.values())
 
 
 nq, triviaqa, hotpotqa, wikimultihopqa, musique, bamboogle = (
     EmbeddedTask(name, partial(_compose, name)) for name in PAPER_ORDER
 )
 
-corpus = partial(generated_corpus, "world", "test", _corpus_jsonl)
-train_corpus = partial(generated_corpus, "world", "train", _corpus_jsonl)
+corpus = partial(generated_corpus, "world", "test", corpus_jsonl)
+train_corpus = partial(generated_corpus, "world", "train", corpus_jsonl)
 """The corpora as FlashRAG JSONL. The two worlds share no entity."""
-
-
-def _print_hashes() -> None:
-    from tasks.temporal import sets
-
-    for world, generate in (("world", _corpus_jsonl), ("temporal", sets.corpus_jsonl)):
-        for split in CORPUS_SHA256[world]:
-            print(f"corpus {world} {split}: {hashlib.sha256(generate(split)).hexdigest()}")
-    for name, splits in QUESTIONS_SHA256.items():
-        task = registry.load("tasks", name)
-        for split in splits:
-            print(f"{name} {split}: {questions_sha256(task.compose(split))}")
-
-
-if __name__ == "__main__":
-    _print_hashes()

@@ -94,11 +94,6 @@ def indexed(
     return Encyclopedia(side, entities, articles, statements, about, to)
 
 
-def corpus_jsonl(side: Side) -> bytes:
-    """All passages as FlashRAG's JSON lines."""
-    return jsonl([article.passage for article in encyclopedia(side).articles.values()])
-
-
 def jsonl(passages: Iterable[Passage]) -> bytes:
     """Passages as FlashRAG's JSON lines."""
     lines = [
