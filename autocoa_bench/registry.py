@@ -17,15 +17,7 @@ import msgspec
 from autocoa_bench.errors import MissingExtra, UserError
 
 Kind = Literal[
-    "solvers",
-    "tasks",
-    "corpora",
-    "engines",
-    "executors",
-    "search",
-    "scorers",
-    "judges",
-    "commands",
+    "solvers", "tasks", "corpora", "engines", "executors", "search", "scorers", "judges", "commands"
 ]
 
 Factory = Callable[..., Any]

@@ -65,8 +65,8 @@ async def ours(load: Load) -> None:
     from autocoa_bench.engines.openai.client import OpenAIEngine
     from autocoa_bench.episode import prompt_sha256
     from autocoa_bench.runs.run_folder import FORMAT, RunFolder
-    from autocoa_bench.runs.scheduler import Backends, Job, run_jobs
-    from autocoa_bench.runs.solvers import Solver
+    from autocoa_bench.runs.scheduler import Job, run_jobs
+    from autocoa_bench.runs.solvers import Backends, Solver
     from autocoa_bench.types import (
         Budget,
         Environment,

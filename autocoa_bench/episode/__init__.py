@@ -6,13 +6,6 @@ text, and `trajectory` counts actions and tokens.
 
 May import: `types`, `errors`."""
 
-from autocoa_bench.episode.answer_text import (
-    after_reasoning,
-    balanced,
-    forced_boxed,
-    last_boxed,
-    unwrap,
-)
 from autocoa_bench.episode.dialect import Action, Dialect, prompt_sha256
 from autocoa_bench.episode.loop import Episode, Event, Reply, episode
 from autocoa_bench.episode.neutralise import neutralise
@@ -24,16 +17,11 @@ __all__ = [
     "Episode",
     "Event",
     "Reply",
-    "after_reasoning",
-    "balanced",
     "episode",
     "estimate_tokens",
-    "forced_boxed",
-    "last_boxed",
     "n_actions",
     "n_malformed",
     "neutralise",
     "prompt_sha256",
     "turns_of",
-    "unwrap",
 ]

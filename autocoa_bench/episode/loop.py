@@ -119,7 +119,6 @@ class _State:
         return "forced-context" if self.room <= 0 else None
 
     def request(self) -> Generate:
-        """The next step of the model."""
         return Generate(
             prompt=self._prompt(),
             stop=self.dialect.stop,
@@ -127,7 +126,6 @@ class _State:
         )
 
     def search(self, action: Action, completion: Completion) -> Search:
-        """The search that an action asks for."""
         self.searches += 1
         turn = Turn("model", action.text, _token_ids(action, completion))
         return Search(action.argument, self._prompt(turn))
@@ -236,7 +234,6 @@ class _State:
         self.steps[-1] = msgspec.structs.replace(self.steps[-1], forced=True)
 
     def trajectory(self, answer: str | None, ending: Ending) -> Trajectory:
-        """The finished episode."""
         steps = tuple(self.steps)
         name = self.dialect.name
         return Trajectory(name, self.opening, self.prefill, steps, answer, ending, self.refusals)

@@ -7,12 +7,10 @@ misleads a judge. `synthesis/` makes the data that the shipped judge in `adapter
 May import: `types`, `errors`, `registry`, `stats`, `util`, `engines`, `scoring`, `tasks`."""
 
 from autocoa_bench.judge.verdict import (
-    DEFAULT_PROMPT,
     SCORER,
     Case,
     JudgeConfig,
     JudgePrompt,
-    LoadedPrompt,
     Verdict,
     judge_description,
     load_prompt,
@@ -20,12 +18,10 @@ from autocoa_bench.judge.verdict import (
 )
 
 __all__ = [
-    "DEFAULT_PROMPT",
     "SCORER",
     "Case",
     "JudgeConfig",
     "JudgePrompt",
-    "LoadedPrompt",
     "Verdict",
     "judge_description",
     "load_prompt",

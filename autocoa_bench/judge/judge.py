@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Self
 
 from autocoa_bench.engines import Engine, open_engine
 from autocoa_bench.engines.weights import models
@@ -88,6 +89,12 @@ class Judge:
     async def close(self) -> None:
         """Stop the engine; safe to call twice."""
         await self._engine.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
 
     async def _judge(self, spec: JudgeSpec, case: Case) -> Verdict:
         prompt = self.prompt.plugin

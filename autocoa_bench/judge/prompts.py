@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
+
+from msgspec import Struct
 
 from autocoa_bench.types import Message
 
@@ -42,25 +43,17 @@ _SHIPPED = Path(__file__).parent / "adapters"
 _VERDICT = re.compile(r"verdict: (correct|incorrect)", re.IGNORECASE)
 
 
-class TextPrompt:
+class TextPrompt(Struct):
     """A prompt of one user message; the last line of its reply is the verdict.
 
     `max_tokens` limits the reply; for `adapters` and `audits` see `JudgePrompt`.
     """
 
-    def __init__(
-        self,
-        name: str,
-        text: str,
-        max_tokens: int,
-        adapters: Mapping[str, Path] = MappingProxyType({}),
-        audits: Sequence[Path] = (),
-    ) -> None:
-        self.name = name
-        self.text = text
-        self.max_tokens = max_tokens
-        self.adapters = adapters
-        self.audits = audits
+    name: str
+    text: str
+    max_tokens: int
+    adapters: dict[str, Path] = {}
+    audits: tuple[Path, ...] = ()
 
     def opening(self, question: str, golds: Sequence[str], answer: str) -> tuple[Message, ...]:
         """The one message that the judge receives."""

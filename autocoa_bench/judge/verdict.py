@@ -21,9 +21,6 @@ SCORER = "judge"
 
 DEFAULT_PROMPT = "brief"
 
-_ONE_VOTE = Sampling()
-_SEVERAL_VOTES = Sampling(temperature=0.7)
-
 
 class JudgePrompt(Protocol):
     """The prompt of a judge: a plug-in of the group `autocoa_bench.judges` makes one.
@@ -76,7 +73,7 @@ class JudgeConfig(ModelConfig, frozen=True, kw_only=True):
     @property
     def sampling(self) -> Sampling:
         """Greedy for one vote; with a temperature for several, so that they can differ."""
-        return _ONE_VOTE if self.votes == 1 else _SEVERAL_VOTES
+        return Sampling(temperature=0.0 if self.votes == 1 else 0.7)
 
 
 class Case(Struct, frozen=True):

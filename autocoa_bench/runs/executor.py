@@ -15,8 +15,8 @@ from autocoa_bench.engines import EMBEDDED, Engine, open_engine
 from autocoa_bench.engines.weights.models import DEFAULT
 from autocoa_bench.runs import provenance, replay, run_folder
 from autocoa_bench.runs.config import RunConfig
-from autocoa_bench.runs.scheduler import Backends, Job, run_jobs
-from autocoa_bench.runs.solvers import Solver
+from autocoa_bench.runs.scheduler import Job, run_jobs
+from autocoa_bench.runs.solvers import Backends, Solver
 from autocoa_bench.search import SearchEngine, factory
 from autocoa_bench.tasks import Task, no_shared_corpus, shared_corpus
 from autocoa_bench.types import EngineSpec, Record, RunInfo, RunSpec, Split, TaskSample
@@ -92,7 +92,8 @@ def open_backends(
             search = replay.ReplayedSearch(player, search_id)
         return Backends(engine, search)
     if solver.uses_engine:
-        engine = _open_engine(config, solver)
+        options = (config.budget.context_tokens, config.protocol, adapter_path(config, solver))
+        engine = open_engine(config.engine, config.engine_config(*options))
     if solver.searches:
         search = open_search(
             config.search, tasks, config.split, config.corpus, config.top_k, config.search_cache
@@ -121,12 +122,6 @@ def open_search(
         if not corpus:
             raise no_shared_corpus(tasks, split)
     return factory.open_engine(spec, corpus or "", top_k, cache)
-
-
-def _open_engine(config: RunConfig, solver: Solver) -> Engine:
-    adapter = adapter_path(config, solver)
-    options = config.engine_config(config.budget.context_tokens, config.protocol, adapter)
-    return open_engine(config.engine, options)
 
 
 def adapter_path(config: RunConfig, solver: Solver) -> str:

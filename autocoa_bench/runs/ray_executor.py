@@ -23,8 +23,8 @@ from autocoa_bench.errors import ServerDown, UserError, import_extra
 from autocoa_bench.runs.config import RunConfig
 from autocoa_bench.runs.executor import describe_run, open_backends
 from autocoa_bench.runs.run_folder import SHARDS, Key, Shard, differing
-from autocoa_bench.runs.scheduler import Backends, Job, run_jobs
-from autocoa_bench.runs.solvers import Solver, load_solver
+from autocoa_bench.runs.scheduler import Job, run_jobs
+from autocoa_bench.runs.solvers import Backends, Solver, load_solver
 from autocoa_bench.tasks import resolve
 from autocoa_bench.types import FaultNote, Record, RunInfo, TaskSample
 from autocoa_bench.util.json_lines import LineFile

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
 
 from msgspec.structs import replace
 from rich.console import Console
@@ -56,9 +56,8 @@ def score_run(
     for record in run.records:
         missing = {}
         for name, scorer in scorers.items():
-            score = current.get(name, {}).get(record.key)
-            if score is not None and scoring.is_current(record, score):
-                scores[name][record.key] = score
+            if scoring.is_current(record, current.get(name, {}).get(record.key)):
+                scores[name][record.key] = current[name][record.key]
             else:
                 missing[name] = scorer
         for name, score in scoring.score_record(record, missing).items():
@@ -104,11 +103,8 @@ def judge_runs(runs: Sequence[Run], config: judge.JudgeConfig, console: Console)
     """
 
     async def work() -> list[Run]:
-        judging = Judge(config)
-        try:
+        async with Judge(config) as judging:
             return [await _judge_run(run, judging, console) for run in runs]
-        finally:
-            await judging.close()
 
     return asyncio.run(work())
 
@@ -137,12 +133,9 @@ def check_judge(config: judge.JudgeConfig) -> None:
     """
 
     async def work() -> None:
-        judging = Judge(config)
-        try:
+        async with Judge(config) as judging:
             if config.base_url:
                 await judging.start()
-        finally:
-            await judging.close()
 
     asyncio.run(work())
 
@@ -156,16 +149,13 @@ def judge_cases(
     """
 
     async def work() -> tuple[JudgeSpec, list[judge.Verdict]]:
-        judging, cache = Judge(config), VerdictCache(file)
-        try:
-            spec = await judging.settle(cache, cases)
-            failures = await _judge(judging, spec, cache, cases, console, "judging")
-            failures.refuse_all(f"of {len(cases):,}")
-            verdicts = [cache.get(spec, case) for case in cases]
-            return spec, [verdict for verdict in verdicts if verdict is not None]
-        finally:
-            cache.close()
-            await judging.close()
+        async with Judge(config) as judging:
+            with closing(VerdictCache(file)) as cache:
+                spec = await judging.settle(cache, cases)
+                reasons = await _judge(judging, spec, cache, cases, console, "judging")
+                _refuse_all_faults(reasons, f"of {len(cases):,}")
+                verdicts = [cache.get(spec, case) for case in cases]
+                return spec, [verdict for verdict in verdicts if verdict is not None]
 
     return asyncio.run(work())
 
@@ -214,34 +204,25 @@ def _cases(labels: Iterable[Label]) -> list[judge.Case]:
 
 async def _judge_run(run: Run, judging: Judge, console: Console) -> Run:
     cases = [case for case in map(_case, run.records) if isinstance(case, judge.Case)]
-    cache = VerdictCache(run.path / NAME)
-    try:
+    with closing(VerdictCache(run.path / NAME)) as cache:
         spec = await judging.settle(cache, cases)
         # run.json names the judge before it judges, so that a report of a killed run is right.
         scorers = (*(name for name in run.info.scorers if name != judge.SCORER), judge.SCORER)
         run = replace(run, info=replace(run.info, judge=spec, scorers=scorers))
         write_info(run.path, run.info)
-        failures = await _judge(judging, spec, cache, cases, console, f"judging {run.path.name}")
-    finally:
-        cache.close()
+        reasons = await _judge(judging, spec, cache, cases, console, f"judging {run.path.name}")
     scored = score_run(run, text_scorers(scorers), current=run.scores)
-    failures.refuse_all(f"of '{run.path}'")
+    _refuse_all_faults(reasons, f"of '{run.path}'")
     return scored
 
 
-class _Failures(NamedTuple):
-    """The reasons for which the judge's engine failed, of so many cases."""
-
-    reasons: list[str]
-    cases: int
-
-    def refuse_all(self, scope: str) -> None:
-        """Refuse a judge that could judge nothing: it has no figures worth printing."""
-        if self.cases and len(self.reasons) == self.cases:
-            raise UserError(
-                f"no answer {scope} could be judged, the first for {self.reasons[0]}. Fix the "
-                "cause and run the same command again to retry."
-            )
+def _refuse_all_faults(reasons: Sequence[str | None], scope: str) -> None:
+    """Refuse a judge that could judge nothing: it has no figures worth printing."""
+    if reasons and all(reason is not None for reason in reasons):
+        raise UserError(
+            f"no answer {scope} could be judged, the first for {reasons[0]}. Fix the cause and run "
+            "the same command again to retry."
+        )
 
 
 async def _judge(
@@ -251,10 +232,13 @@ async def _judge(
     cases: Sequence[judge.Case],
     console: Console,
     label: str,
-) -> _Failures:
-    """Judge the cases that the cache has no verdict on, and show progress."""
+) -> list[str | None]:
+    """Judge the cases that the cache has no verdict on, and show progress.
+
+    Returns, for each of them, the reason for which the judge's engine failed, or None.
+    """
     waiting = cache.open_cases(spec, cases)
-    failures = _Failures([], len(waiting))
+    reasons: list[str | None] = []
     total = len(set(cases))
     if judged := total - len(waiting):
         console.print(f"{escape(label)}: {judged:,} of {total:,} answers are judged")
@@ -262,11 +246,10 @@ async def _judge(
 
         def on_verdict(verdict: judge.Verdict) -> None:
             progress.add(verdict.right)
-            if verdict.faulted:
-                failures.reasons.append(verdict.reason)
+            reasons.append(verdict.reason if verdict.faulted else None)
 
         await judging.judge(spec, cache, waiting, on_verdict)
-    return failures
+    return reasons
 
 
 def _case(record: Record) -> judge.Case | Score:

@@ -1,18 +1,40 @@
-"""Solvers: from a name such as `react:shots=0` to an object that answers questions."""
+"""Solvers: from a name such as `react:shots=0` to an object that answers questions.
+
+`drive` runs an episode of a dialect against a model engine and a search engine.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
+from time import perf_counter
 from types import MappingProxyType
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from msgspec.structs import replace
+
 from autocoa_bench import registry
-from autocoa_bench.episode import Dialect, prompt_sha256
-from autocoa_bench.errors import Fault
-from autocoa_bench.runs.scheduler import Backends, drive
-from autocoa_bench.types import Budget, Question, Sampling, Trajectory
+from autocoa_bench.engines import CURRENT_EPISODE, Engine, EpisodeId
+from autocoa_bench.engines.openai import context_errors
+from autocoa_bench.episode import Dialect, Reply, episode, prompt_sha256
+from autocoa_bench.errors import CONTEXT, EngineFault, Fault, SearchFault
+from autocoa_bench.search import SearchEngine
+from autocoa_bench.types import Budget, Generate, Observation, Question, Sampling, Trajectory
+
+
+class Backends(NamedTuple):
+    """The engine and the search of an episode; None for what the solver does not use."""
+
+    engine: Engine | None
+    search: SearchEngine | None
+
+    async def close(self) -> None:
+        """Close both."""
+        if self.engine is not None:
+            await self.engine.close()
+        if self.search is not None:
+            await self.search.close()
 
 
 @runtime_checkable
@@ -67,3 +89,50 @@ def load_solver(spec: str) -> Solver:
         return Solver(label, plugin.section, searches=False, prompt_sha256="", plugin=plugin)
     adapters: Mapping[str, Path] = getattr(plugin, "adapters", {})
     return Solver(label, plugin.section, plugin.searches, prompt_sha256(plugin), plugin, adapters)
+
+
+async def drive(
+    question: Question, dialect: Dialect, backends: Backends, sampling: Sampling, budget: Budget
+) -> Trajectory:
+    """Run one episode to its end and time every exchange. Raises Fault."""
+    # Engines read the id from the context, to keep an episode's requests on one server.
+    identifier = EpisodeId()
+    token = CURRENT_EPISODE.set(identifier)
+    events = episode(question, dialect, budget)
+    try:
+        event = next(events)
+        while True:
+            if isinstance(event, Generate):
+                # Each completion has a seed of its own: an episode's samples are independent.
+                sampling = sampling.with_seed(sampling.seed + 1)
+                reply = await _generate(event, backends, sampling)
+            else:
+                reply = await _search(event.query, backends)
+            event = events.send(reply)
+    except StopIteration as end:
+        trajectory: Trajectory = end.value
+        return trajectory
+    finally:
+        identifier.over = True
+        CURRENT_EPISODE.reset(token)
+
+
+async def _generate(request: Generate, backends: Backends, sampling: Sampling) -> Reply:
+    assert backends.engine is not None, "a dialect needs a model engine"
+    start = perf_counter()
+    try:
+        [completion] = await backends.engine.generate(request, sampling)
+    except EngineFault as fault:
+        # A prompt that is too long for the server is the episode's to shorten.
+        if fault.kind == CONTEXT:
+            return context_errors.refused(str(fault))
+        raise
+    return replace(completion, seconds=perf_counter() - start)
+
+
+async def _search(query: str, backends: Backends) -> Observation:
+    if backends.search is None:
+        raise SearchFault("no-search-engine", "the solver searched, but the run has no search")
+    start = perf_counter()
+    passages = await backends.search.search(query)
+    return Observation(passages, perf_counter() - start)

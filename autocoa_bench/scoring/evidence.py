@@ -65,10 +65,9 @@ def trace(question: Question, trajectory: Trajectory) -> Evidence:
     retrieved = [step.passages for step in trajectory.steps if step.kind == "search"]
     golds = _golds(question)
     answers = _informative(golds)
-    by_gold = _by_id if _has_passages(question) else _by_title
     return Evidence(
         actions=len(retrieved),
-        passages=by_gold(question, retrieved),
+        passages=_passages(question, retrieved),
         answer=_first_action(
             any(_contains(passage, answers) for passage in passages) for passages in retrieved
         ),
@@ -116,26 +115,20 @@ def _has_passages(question: Question) -> bool:
     return any(hop.passage_id for hop in question.hops)
 
 
-def _by_id(
+def _passages(
     question: Question, retrieved: Sequence[Sequence[Passage]]
 ) -> tuple[tuple[str, int | None], ...]:
-    """The action at which each gold passage was first retrieved."""
-    golds = dict.fromkeys(hop.passage_id for hop in question.hops)
-    ids_by_action = [{passage.id for passage in passages} for passages in retrieved]
-    return tuple((gold, _first_action(gold in ids for ids in ids_by_action)) for gold in golds)
-
-
-def _by_title(
-    question: Question, retrieved: Sequence[Sequence[Passage]]
-) -> tuple[tuple[str, int | None], ...]:
-    """The action at which a passage with each gold title was first retrieved."""
+    """The action at which each gold passage, by id or title, was first retrieved."""
     golds: dict[str, str] = {}
-    for title in question.gold_titles:
-        golds.setdefault(_title_key(title), title)
-    keys_by_action = [{_title_key(passage.title) for passage in passages} for passages in retrieved]
+    if _has_passages(question):
+        golds = {hop.passage_id: hop.passage_id for hop in question.hops}
+        keys_by_action = [{passage.id for passage in passages} for passages in retrieved]
+    else:
+        for title in question.gold_titles:
+            golds.setdefault(_title_key(title), title)
+        keys_by_action = [{_title_key(passage.title) for passage in row} for row in retrieved]
     return tuple(
-        (title, _first_action(gold in keys for keys in keys_by_action))
-        for gold, title in golds.items()
+        (name, _first_action(key in keys for keys in keys_by_action)) for key, name in golds.items()
     )
 
 

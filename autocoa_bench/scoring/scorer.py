@@ -10,17 +10,6 @@ from autocoa_bench import registry
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Record, Score, Trajectory
 
-__all__ = [
-    "RIGHT",
-    "BoxScorer",
-    "Score",
-    "TextScorer",
-    "answer_of",
-    "is_current",
-    "load_scorers",
-    "score_record",
-]
-
 RIGHT = 0.5
 """The score from which an answer counts as right, where only right and wrong are distinguished."""
 
@@ -77,7 +66,9 @@ def score_record(record: Record, scorers: Mapping[str, TextScorer]) -> dict[str,
             value = scorer.read(response, golds)
         else:
             value = scorer(answer, golds)
-        scores[name] = Score(_checked(name, value))
+        if not 0.0 <= value <= 1.0:
+            raise UserError(f"the scorer '{name}' returned {value}; scores are numbers from 0 to 1")
+        scores[name] = Score(value)
     return scores
 
 
@@ -96,9 +87,3 @@ def _boxed_response(trajectory: Trajectory) -> str | None:
     if last is None or last.forced or "\\boxed" not in last.text:
         return None
     return "\n\n".join(step.text for step in trajectory.steps)
-
-
-def _checked(name: str, value: float) -> float:
-    if not 0.0 <= value <= 1.0:
-        raise UserError(f"the scorer '{name}' returned {value}; scores are numbers from 0 to 1")
-    return value

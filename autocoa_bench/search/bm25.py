@@ -71,13 +71,7 @@ class BM25:
 
     def search_batch(self, queries: Sequence[str], top_k: int) -> list[tuple[Passage, ...]]:
         """The results of `search` for each query, with another top-k."""
-        return [
-            tuple(
-                msgspec.structs.replace(self._corpus.get(position), score=score)
-                for position, score in self._best(query, top_k)
-            )
-            for query in queries
-        ]
+        return [self._corpus.scored(self._best(query, top_k)) for query in queries]
 
     async def close(self) -> None:
         """Do nothing: the memory maps are released with the object."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 import mmap
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from autocoa_bench import registry
 from autocoa_bench.errors import UserError
@@ -52,6 +53,10 @@ class Corpus:
         """The passage at a position, counted from 0 in the file's order."""
         start, end = int(self._offsets[position]), int(self._offsets[position + 1])
         return self._decoder.decode(self._data[start:end])
+
+    def scored(self, scores: Iterable[tuple[int, float]]) -> tuple[Passage, ...]:
+        """The passages of (position, score) pairs, each with its score."""
+        return tuple(replace(self.get(position), score=score) for position, score in scores)
 
     def search_spec(
         self, engine: str, settings: dict[str, str | int | float], top_k: int

@@ -3,13 +3,18 @@
 This package holds the machinery; the datasets themselves are in the package `tasks` beside
 `autocoa_bench`. `task` defines the protocol and the task of a local file, `formats` reads the rows
 of data files, `sampling` draws questions and reads `NAME@500:seed=3`, `resolve` turns names into
-tasks, `corpora` finds the corpus that tasks share, and `subquestions` relates main questions to
-their sub-questions.
+tasks and finds the corpus that they share, and `subquestions` relates main questions to their
+sub-questions.
 
 May import: `types`, `errors`, `registry`, `util`."""
 
-from autocoa_bench.tasks.corpora import no_shared_corpus, shared_corpus
-from autocoa_bench.tasks.resolve import catalogue, find_task, resolve
+from autocoa_bench.tasks.resolve import (
+    catalogue,
+    find_task,
+    no_shared_corpus,
+    resolve,
+    shared_corpus,
+)
 from autocoa_bench.tasks.sampling import SampledTask, sample
 from autocoa_bench.tasks.task import (
     PAPER_ORDER,

@@ -1,4 +1,4 @@
-"""Tasks from the names, groups and files of the command line."""
+"""Tasks from the names, groups and files of the command line, and the corpus that they share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.tasks import sampling
 from autocoa_bench.tasks.sampling import REAL_SUFFIX, SampledTask
 from autocoa_bench.tasks.task import PAPER_ORDER, FileTask, Task
-from autocoa_bench.types import TaskInfo
+from autocoa_bench.types import Split, TaskInfo
 from autocoa_bench.util.paths import user_path
 from autocoa_bench.util.row_reader import SUFFIXES
 
@@ -52,6 +52,31 @@ def find_task(name: str) -> Task | None:
     except UserError:
         return None
     return tasks[0] if [task.info.name for task in tasks] == [name] else None
+
+
+def shared_corpus(tasks: Sequence[Task], split: Split) -> str:
+    """The corpus over which all tasks ask the questions of a split; empty where they share none."""
+    corpora = {task.info.corpora.get(split, "") for task in tasks}
+    return corpora.pop() if len(corpora) == 1 else ""
+
+
+def no_shared_corpus(tasks: Sequence[Task], split: Split) -> UserError:
+    """The error for tasks that share no corpus: what to give instead."""
+    names = ", ".join(task.info.name for task in tasks)
+    if any(task.info.corpora.get(split) for task in tasks):
+        reason = f"the tasks {names} do not share one corpus"
+    else:
+        reason = f"none comes with {names}"
+    hint = ""
+    if any(task.info.edition == "real" for task in tasks):
+        hint = (
+            "; real datasets ask about Wikipedia, such as wiki18_100w.jsonl of FlashRAG's "
+            "retrieval-corpus"
+        )
+    return UserError(
+        f"searches need a corpus, and {reason} (split '{split}'): give --corpus a file (.jsonl, "
+        f".jsonl.gz, .parquet) or a name ({', '.join(registry.names('corpora'))}){hint}"
+    )
 
 
 def _registered() -> list[Task]:

@@ -19,8 +19,8 @@ from autocoa_bench.engines.openai.model_server import KEY_VARIABLES
 from autocoa_bench.errors import ServerDown
 from autocoa_bench.report.model import Table
 from autocoa_bench.runs.run_folder import Run
-from autocoa_bench.runs.scheduler import Backends, Job, run_jobs
-from autocoa_bench.runs.solvers import Solver
+from autocoa_bench.runs.scheduler import Job, run_jobs
+from autocoa_bench.runs.solvers import Backends, Solver
 from autocoa_bench.scoring import load_scorers, score_record
 from autocoa_bench.types import (
     Budget,

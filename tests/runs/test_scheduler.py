@@ -6,8 +6,8 @@ import pytest
 
 from agent_model.dialects.agent import Agent
 from autocoa_bench.errors import EngineFault, SearchFault, UserError
-from autocoa_bench.runs.scheduler import Backends, Job, episode_seed, run_jobs
-from autocoa_bench.runs.solvers import Solver
+from autocoa_bench.runs.scheduler import Job, episode_seed, run_jobs
+from autocoa_bench.runs.solvers import Backends, Solver
 from autocoa_bench.types import (
     Budget,
     Completion,

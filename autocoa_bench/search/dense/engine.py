@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-import msgspec
-
 from autocoa_bench.errors import SearchFault, UserError
 from autocoa_bench.search.batching import BatchedSearch, without_surrogates
 from autocoa_bench.search.corpus import open_corpus
@@ -72,16 +70,11 @@ class Dense(BatchedSearch):
         except RuntimeError as error:  # torch's, as when the GPU's memory is full
             raise SearchFault("encoder", str(error).splitlines()[0]) from None
         scores, positions = self._index.search(vectors, min(top_k, len(self._corpus)))
-        return [
-            tuple(
-                msgspec.structs.replace(self._corpus.get(position), score=score)
-                for score, position in _best_first(*row)
-            )
-            for row in zip(scores.tolist(), positions.tolist(), strict=True)
-        ]
+        rows = zip(positions.tolist(), scores.tolist(), strict=True)
+        return [self._corpus.scored(_best_first(*row)) for row in rows]
 
 
-def _best_first(scores: list[float], positions: list[int]) -> list[tuple[float, int]]:
+def _best_first(positions: list[int], scores: list[float]) -> list[tuple[int, float]]:
     # faiss fills up with position -1, and leaves the order of equal scores open.
-    pairs = [pair for pair in zip(scores, positions, strict=True) if pair[1] >= 0]
-    return sorted(pairs, key=lambda pair: (-pair[0], pair[1]))
+    pairs = [pair for pair in zip(positions, scores, strict=True) if pair[0] >= 0]
+    return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))

@@ -46,7 +46,10 @@ def start_anserini() -> Anserini:
     if not jnius_config.vm_running:
         home, release = find_java(java_needed(jar))
         jnius_config.set_classpath(str(jar))
-        jnius_config.add_options(*_java_options(release))
+        # Less logging, and Ctrl-C and SIGTERM are left to Python.
+        jnius_config.add_options("-Dslf4j.internal.verbosity=WARN", "-Xrs")
+        if release >= 17:
+            jnius_config.add_options("--enable-native-access=ALL-UNNAMED")
         _start_java(home)
     import jnius
 
@@ -131,12 +134,6 @@ def _log_errors_only(java_class: Callable[[str], Any]) -> None:
     java_class("org.apache.logging.log4j.core.config.Configurator").setRootLevel(level)
     severe = java_class("java.util.logging.Level").SEVERE
     java_class("java.util.logging.Logger").getLogger("").setLevel(severe)
-
-
-def _java_options(release: int) -> tuple[str, ...]:
-    quiet = "-Dslf4j.internal.verbosity=WARN"
-    signals = "-Xrs"  # leave Ctrl-C and SIGTERM to Python
-    return (quiet, signals, *(["--enable-native-access=ALL-UNNAMED"] if release >= 17 else []))
 
 
 def _start_java(home: Path) -> None:

@@ -132,9 +132,5 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
 def _json(
     content: object, status: int = 200, headers: dict[str, str] | None = None
 ) -> web.Response:
-    return web.Response(
-        body=msgspec.json.encode(content),
-        status=status,
-        content_type="application/json",
-        headers=headers,
-    )
+    body = msgspec.json.encode(content)
+    return web.json_response(body=body, status=status, headers=headers)
