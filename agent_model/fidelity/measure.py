@@ -22,9 +22,10 @@ from autocoa_bench.engines import Engine, model_name
 from autocoa_bench.errors import UNREADABLE, Fault, UserError
 from autocoa_bench.runs import run_folder
 from autocoa_bench.runs.solvers import load_solver
-from autocoa_bench.search.simulated import ResultFormat, SimulatedResults, simulate_search
+from autocoa_bench.search.simulated import ResultFormat, SimulatedResults
 from autocoa_bench.tasks import Split
 from autocoa_bench.types import EngineSpec, FaultNote, Prompt, Question, Record, Sampling
+from autocoa_bench.util.concurrency import work_through
 from autocoa_bench.util.json_lines import LineFile, read_lines
 from autocoa_bench.util.progress import DelayedProgressBar
 
@@ -171,22 +172,16 @@ async def simulate(
     `on_done` is called with each key and its results, or the fault; a fault stops no other search.
     Whatever `on_done` raises stops all of them.
     """
-    slots = asyncio.Semaphore(concurrency)
 
-    async def simulate_one(key: str, search: FactSearch) -> None:
-        async with slots:
-            try:
-                results: SimulatedResults | FaultNote = await write(search.before)
-            except Fault as fault:
-                results = FaultNote(fault.kind, str(fault))
+    async def work(item: tuple[str, FactSearch]) -> None:
+        key, search = item
+        try:
+            results: SimulatedResults | FaultNote = await write(search.before)
+        except Fault as fault:
+            results = FaultNote(fault.kind, str(fault))
         on_done(key, results)
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for key, search in searches.items():
-                group.create_task(simulate_one(key, search))
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
+    await work_through(searches.items(), work, concurrency)
 
 
 def _writer(
@@ -195,9 +190,9 @@ def _writer(
     result_format = ResultFormat(settings.dialect)
 
     async def write(before: Prompt) -> SimulatedResults:
-        return await simulate_search(
-            engine, result_format, before, settings.sampling, settings.top_k, settings.max_tokens
-        )
+        request = result_format.request(before, settings.max_tokens)
+        [completion] = await engine.generate(request, settings.sampling)
+        return result_format.read(completion, settings.top_k)
 
     return write
 

@@ -73,21 +73,18 @@ class VerdictCache:
     def add_judge(self, identity: JudgeIdentity, spec: JudgeSpec) -> None:
         """Store which judge a configuration leads to. Raises UserError."""
         if self.spec_of(identity) != spec:
-            self._write(_JudgeLine(identity, spec))
+            self.add(_JudgeLine(identity, spec))
 
-    def add(self, verdict: Verdict) -> None:
-        """Store a verdict. Raises UserError where the disk refuses."""
-        self._write(verdict)
+    def add(self, line: _JudgeLine | Verdict) -> None:
+        """Store a verdict or a judge. Raises UserError where the disk refuses."""
+        if self._file is not None:
+            self._file.add(line)
+        self._add(line)
 
     def close(self) -> None:
         """Release the file; safe to call twice."""
         if self._file is not None:
             self._file.close()
-
-    def _write(self, line: _JudgeLine | Verdict) -> None:
-        if self._file is not None:
-            self._file.add(line)
-        self._add(line)
 
     def _add(self, line: _JudgeLine | Verdict) -> None:
         if isinstance(line, _JudgeLine):

@@ -13,6 +13,7 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -179,20 +180,16 @@ class RayExecutor:
         return count
 
 
+@dataclass
 class _Dispatch:
     """Assigns jobs to workers until all are recorded."""
 
-    def __init__(
-        self,
-        ray: Any,
-        shards: dict[Any, Shard],
-        episodes_per_worker: int,
-        on_record: Callable[[Record], None],
-    ) -> None:
-        self._ray = ray
-        self._shards = shards
-        self._episodes_per_worker = episodes_per_worker
-        self._on_record = on_record
+    ray: Any
+    shards: dict[Any, Shard]
+    episodes_per_worker: int
+    on_record: Callable[[Record], None]
+
+    def __post_init__(self) -> None:
         self._running: dict[Any, tuple[Any, Job]] = {}
         self._losses: Counter[Key] = Counter()
         self._recorded: set[Key] = set()
@@ -201,9 +198,9 @@ class _Dispatch:
         """Run jobs as workers become free; those of a lost worker run again."""
         while waiting or self._running:
             self._assign(waiting)
-            ended, _ = self._ray.wait(list(self._running), timeout=_POLL_SECONDS)
+            ended, _ = self.ray.wait(list(self._running), timeout=_POLL_SECONDS)
             problems = [self._end(task, waiting) for task in ended]
-            for shard in self._shards.values():
+            for shard in self.shards.values():
                 self._read(shard)
             for problem in problems:
                 if problem is not None:
@@ -211,8 +208,8 @@ class _Dispatch:
 
     def _assign(self, waiting: deque[Job]) -> None:
         load = Counter(worker for worker, _ in self._running.values())
-        for worker in self._shards:
-            while waiting and load[worker] < self._episodes_per_worker:
+        for worker in self.shards:
+            while waiting and load[worker] < self.episodes_per_worker:
                 job = waiting.popleft()
                 self._running[worker.work.remote(job)] = (worker, job)
                 load[worker] += 1
@@ -223,12 +220,12 @@ class _Dispatch:
             return None
         worker, job = self._running[task]
         try:
-            problem: _Problem | None = self._ray.get(task)
-        except self._ray.exceptions.RayActorError:
+            problem: _Problem | None = self.ray.get(task)
+        except self.ray.exceptions.RayActorError:
             self._drop(worker, waiting)
             return None
         del self._running[task]
-        self._read(self._shards[worker])
+        self._read(self.shards[worker])
         if problem is None and job.key not in self._recorded:
             return _Problem(
                 "a record of a worker of the Ray cluster cannot be read here: the run folder must "
@@ -239,7 +236,7 @@ class _Dispatch:
 
     def _drop(self, worker: Any, waiting: deque[Job]) -> None:
         """Drop a lost worker, and run again what it has not recorded."""
-        self._read(self._shards.pop(worker))
+        self._read(self.shards.pop(worker))
         lost = {task: job for task, (owner, job) in self._running.items() if owner == worker}
         for task, job in lost.items():
             del self._running[task]
@@ -250,8 +247,8 @@ class _Dispatch:
                 waiting.append(job)
                 continue
             fault = FaultNote("worker-lost", f"{_MAX_LOSSES} workers were lost while they ran it")
-            self._on_record(Record(*job, fault=fault))
-        remaining = len(self._shards)
+            self.on_record(Record(*job, fault=fault))
+        remaining = len(self.shards)
         print(f"warning: a Ray worker is lost; {remaining} remain", file=sys.stderr)
         if not remaining:
             raise ServerDown(
@@ -261,7 +258,7 @@ class _Dispatch:
     def _read(self, shard: Shard) -> None:
         for record in shard.new():
             self._recorded.add(record.key)
-            self._on_record(record)
+            self.on_record(record)
 
 
 def _error(problem: _Problem) -> UserError:

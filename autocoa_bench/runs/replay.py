@@ -8,6 +8,7 @@ no server. Replies come back as they were recorded; only times differ.
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict, deque
 from pathlib import Path
 from typing import TypeVar
 
@@ -60,8 +61,7 @@ class ExchangePlayer:
     def __init__(self, path: Path) -> None:
         """Raises UserError where the file is missing, damaged, or of another version."""
         self._path = path
-        self._positions: dict[str, list[int]] = {}
-        self._replies: dict[str, int] = {}
+        self._positions: defaultdict[str, deque[int]] = defaultdict(deque)
         try:
             self._file = path.open("rb")
         except OSError as error:
@@ -74,7 +74,7 @@ class ExchangePlayer:
                 raise UserError(f"'{path}' line {number} is damaged: {error}") from None
             if head.format != FORMAT:
                 raise UserError(f"'{path}' has format {head.format}; this version reads {FORMAT}")
-            self._positions.setdefault(head.key, []).append(position)
+            self._positions[head.key].append(position)
         if not self._positions:
             raise UserError(f"'{path}' holds no exchange to replay")
 
@@ -83,9 +83,7 @@ class ExchangePlayer:
         positions = self._positions.get(key)
         if positions is None:
             return None
-        number = self._replies.get(key, 0)
-        self._replies[key] = number + 1
-        self._file.seek(positions[min(number, len(positions) - 1)])
+        self._file.seek(positions.popleft() if len(positions) > 1 else positions[0])
         try:
             return msgspec.json.decode(self._file.readline(), type=Exchange)
         except UNREADABLE as error:

@@ -104,16 +104,13 @@ class BatchedSearch(ABC):
         """Return at most top-k passages, best first. Raises SearchFault."""
         loop = asyncio.get_running_loop()
         if self._batcher is None or self._loop is not loop:
-            self._end_batcher()
+            await BatchedSearch.close(self)
             self._batcher, self._loop = QueryBatcher(self), loop
         [passages] = await self._batcher.search([query], self.spec.top_k)
         return passages
 
     async def close(self) -> None:
         """End the thread; safe to call twice."""
-        self._end_batcher()
-
-    def _end_batcher(self) -> None:
         if self._batcher is not None:
             self._batcher.close()
             self._batcher = None

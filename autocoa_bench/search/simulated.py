@@ -4,8 +4,8 @@ This is the paper's simulated environment (stage 3 of 3.2.2 teaches it, stage 1 
 it): after a search the agent model continues its own turn and writes the observation. Its text
 depends on the whole turn so far, which a query does not carry. `ResultFormat` therefore works on
 prompts and without I/O, so that a loop with the policy in this process and one that talks to a
-server (`simulate_search`) share it. The passages go to the episode as an `Observation`, and are
-shown and masked as real passages are.
+server share it. The passages go to the episode as an `Observation`, and are shown and masked as
+real passages are.
 """
 
 from __future__ import annotations
@@ -15,18 +15,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from autocoa_bench.types import (
-    Completion,
-    Generate,
-    Message,
-    Passage,
-    Prompt,
-    Question,
-    Sampling,
-    Turn,
-)
+from autocoa_bench.types import Completion, Generate, Message, Passage, Prompt, Question, Turn
 
 MAX_TOKENS = 1024
 """The length of one observation, as in the released code's training."""
@@ -49,14 +39,6 @@ class TaggedDialect(Protocol):
 
     def show(self, passages: Sequence[Passage]) -> str:
         """The observation for passages."""
-        ...
-
-
-class ModelClient(Protocol):
-    """The part of a model server's client that is used here (see `engines.Engine`)."""
-
-    async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
-        """Return `n` completions. Raises EngineFault."""
         ...
 
 
@@ -112,8 +94,8 @@ class ResultFormat:
         prompt = Prompt(before.opening, (*before.turns, opening), before.prefill)
         return Generate(prompt, stop=(self._closing_tag,), max_tokens=max_tokens)
 
-    def read(self, completion: Completion) -> SimulatedResults:
-        """The passages in the reply to `request`, best first. Never raises."""
+    def read(self, completion: Completion, top_k: int | None = None) -> SimulatedResults:
+        """The passages in the reply to `request`, best first, at most `top_k`. Never raises."""
         text, closing_tag, _ = completion.text.partition(self._closing_tag)
         matches = list(self._results.finditer(text))
         passages = tuple(
@@ -134,25 +116,8 @@ class ResultFormat:
             problem = "results not numbered from 1"
         elif not all(passage.title and passage.text for passage in passages):
             problem = "a result without title or text"
-        return SimulatedResults(text, passages, problem)
+        return SimulatedResults(text, passages[:top_k], problem)
 
     def written(self, results: SimulatedResults) -> str:
         """The observation as it stands in the turn when the model's text is left unchanged."""
         return self._opening + results.text + self._closing
-
-
-async def simulate_search(
-    model: ModelClient,
-    form: ResultFormat,
-    before: Prompt,
-    sampling: Sampling,
-    top_k: int,
-    max_tokens: int,
-) -> SimulatedResults:
-    """Let a model write at most `top_k` results for the search at the end of `before`.
-
-    Raises EngineFault.
-    """
-    [completion] = await model.generate(form.request(before, max_tokens), sampling)
-    results = form.read(completion)
-    return replace(results, passages=results.passages[:top_k])

@@ -28,7 +28,7 @@ def resolve(text: str) -> list[Task]:
     files: set[Path] = set()
     for name in filter(None, (part.strip() for part in text.split(","))):
         names = {task.info.name for task in tasks}
-        if not _is_path(name):
+        if not (os.sep in name or "/" in name or name.lower().endswith(SUFFIXES)):
             tasks += (task for task in _tasks_named(name) if task.info.name not in names)
             continue
         path = user_path(name)
@@ -130,10 +130,6 @@ def _members(tasks: Sequence[Task], group: str) -> list[Task]:
 
 def _groups(tasks: Sequence[Task]) -> list[str]:
     return sorted({group for task in tasks for group in task.info.groups})
-
-
-def _is_path(name: str) -> bool:
-    return os.sep in name or "/" in name or name.lower().endswith(SUFFIXES)
 
 
 def _file_task(path: Path, names: set[str]) -> FileTask:

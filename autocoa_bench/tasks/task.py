@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -107,7 +107,11 @@ class FileTask:
         """The questions, and the numbers of the rows that repeat one of them."""
         by_id: dict[str, tuple[int, Question]] = {}
         repeats = []
-        for number, question in self._read():
+        for number, row in read_rows(self._path):
+            try:
+                question = read_question(row, number, self._name)
+            except ValueError as error:
+                raise row_error(self._path, number, str(error)) from error
             first_row, first = by_id.setdefault(question.id, (number, question))
             if first_row == number:
                 continue
@@ -120,10 +124,3 @@ class FileTask:
                 )
             repeats.append(number)
         return tuple(question for _, question in by_id.values()), tuple(repeats)
-
-    def _read(self) -> Iterator[tuple[int, Question]]:
-        for number, row in read_rows(self._path):
-            try:
-                yield number, read_question(row, number, self._name)
-            except ValueError as error:
-                raise row_error(self._path, number, str(error)) from error

@@ -115,8 +115,7 @@ def test_pooling_and_the_longest_text_are_what_the_model_says(tmp_path: Path) ->
     ],
 )
 def test_prefixes_are_known_for_the_e5_family(name: str, query: str) -> None:
-    assert known_prefixes(name).query == query
-    assert known_prefixes(name).passage == query.replace("query", "passage")
+    assert known_prefixes(name) == (query, query.replace("query", "passage"))
 
 
 def test_what_is_encoded_has_its_prefix(

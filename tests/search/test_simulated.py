@@ -8,13 +8,7 @@ from agent_model.dialects.agent import Agent
 from agent_model.dialects.search_r1 import SearchR1
 from agent_model.dialects.tags import TagDialect
 from autocoa_bench.engines.scripted import ScriptedEngine
-from autocoa_bench.errors import EngineFault
-from autocoa_bench.search.simulated import (
-    ResultFormat,
-    SimulatedResults,
-    prompt_after,
-    simulate_search,
-)
+from autocoa_bench.search.simulated import ResultFormat, SimulatedResults, prompt_after
 from autocoa_bench.types import Completion, Message, Passage, Prompt, Sampling, Turn
 
 PASSAGES = (
@@ -35,7 +29,8 @@ def reply(text: str, stop_string: str | None = CLOSED) -> Completion:
 
 def observed(*texts: str) -> SimulatedResults:
     engine = ScriptedEngine(texts, keep_stop=True)
-    return asyncio.run(simulate_search(engine, FORM, BEFORE, Sampling(), 3, 1024))
+    [completion] = asyncio.run(engine.generate(FORM.request(BEFORE), Sampling()))
+    return FORM.read(completion, 3)
 
 
 @pytest.mark.parametrize("dialect", [Agent(shots=0), SearchR1()], ids=lambda dialect: dialect.name)
@@ -82,8 +77,3 @@ def test_observing_gives_no_more_than_top_k_passages() -> None:
     results = observed(text)
     assert [passage.title for passage in results.passages] == ["T1", "T2", "T3"]
     assert results.problem == ""
-
-
-def test_a_failing_model_is_a_fault() -> None:
-    with pytest.raises(EngineFault, match="no text left"):
-        observed()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -27,16 +27,9 @@ _TOKENS_PER_BATCH = 8192
 _DEFAULT_MAX_TOKENS = 512
 
 
-class Prefixes(NamedTuple):
-    """The texts that tell an encoder whether a query or a passage follows."""
-
-    query: str = ""
-    passage: str = ""
-
-
-def known_prefixes(model: str) -> Prefixes:
-    """The prefixes that a model was trained with, by its name: those of the E5 family, or none."""
-    return Prefixes("query: ", "passage: ") if _E5.search(model) else Prefixes()
+def known_prefixes(model: str) -> tuple[str, str]:
+    """The prefixes of queries and passages that a model was trained with: E5's, by name, or none."""
+    return ("query: ", "passage: ") if _E5.search(model) else ("", "")
 
 
 class Encoder:

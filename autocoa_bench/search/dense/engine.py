@@ -42,9 +42,9 @@ class Dense(BatchedSearch):
         self._encoder = Encoder(model, device)
         folder = user_path(model)
         name = (folder.name or folder.resolve().name) if folder.is_dir() else model
-        defaults = known_prefixes(name)
-        self._query_prefix = defaults.query if query_prefix is None else query_prefix
-        prefix = defaults.passage if passage_prefix is None else passage_prefix
+        known_query_prefix, known_passage_prefix = known_prefixes(name)
+        self._query_prefix = known_query_prefix if query_prefix is None else query_prefix
+        prefix = known_passage_prefix if passage_prefix is None else passage_prefix
         vectors, key = open_vectors(self._corpus, self._encoder, prefix)
         self._index: VectorIndex = Flat(vectors) if index == "flat" else HNSW(vectors, key)
         self.spec = self._corpus.search_spec(

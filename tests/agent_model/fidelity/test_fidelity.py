@@ -34,7 +34,7 @@ from autocoa_bench.errors import EngineFault, UserError
 from autocoa_bench.report import render
 from autocoa_bench.runs import run_folder
 from autocoa_bench.search.bm25 import BM25
-from autocoa_bench.search.simulated import ResultFormat, SimulatedResults, simulate_search
+from autocoa_bench.search.simulated import ResultFormat, SimulatedResults
 from autocoa_bench.types import (
     Completion,
     FaultNote,
@@ -82,7 +82,9 @@ def simulated(one: Record, engine: ScriptedEngine) -> dict[str, SimulatedResults
     results: dict[str, SimulatedResults | FaultNote] = {}
 
     async def write(before: Prompt) -> SimulatedResults:
-        return await simulate_search(engine, ResultFormat(DIALECT), before, Sampling(), 3, 1024)
+        form = ResultFormat(DIALECT)
+        [completion] = await engine.generate(form.request(before), Sampling())
+        return form.read(completion, 3)
 
     named = {str(number): look_up for number, look_up in enumerate(searches_of(one))}
     asyncio.run(simulate(named, write, 1, results.__setitem__))
