@@ -28,7 +28,7 @@ _DEFAULT_MAX_TOKENS = 512
 
 
 def known_prefixes(model: str) -> tuple[str, str]:
-    """The prefixes of queries and passages that a model was trained with: E5's, by name, or none."""
+    """The prefixes of queries and passages that a model was trained with: E5's by name, or none."""
     return ("query: ", "passage: ") if _E5.search(model) else ("", "")
 
 
