@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from agent_model.data.filters import turn_text
 from agent_model.data.folder import SynthData
 from agent_model.data.pairs import Pair
-from autocoa_bench.errors import MissingExtra, UserError
+from autocoa_bench.errors import UserError, import_extra
 from autocoa_bench.types import Message, Question, Record, Turn
 from autocoa_bench.util.json_lines import replace_file
 
@@ -80,12 +80,9 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer of a model folder; downloads nothing. Raises UserError."""
     if not folder.is_dir():
         raise UserError(f"there is no folder '{folder}'; give that of a model or a tokenizer")
+    transformers = import_extra("transformers", "a tokenizer", "train")
     try:
-        from transformers import AutoTokenizer
-    except ImportError as error:
-        raise MissingExtra("a tokenizer", "train") from error
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read a tokenizer from '{folder}': {error}") from None
 
@@ -258,13 +255,10 @@ def write_lines(file: Path, rows: Iterable[Row]) -> None:
 
 def write_parquet(file: Path, rows: Sequence[Row]) -> None:
     """Write rows as Parquet, whole or not at all. Raises MissingExtra."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtra(f"writing {file.name}", "parquet") from error
+    pyarrow = import_extra("pyarrow", f"writing {file.name}", "parquet")
+    parquet = import_extra("pyarrow.parquet", f"writing {file.name}", "parquet")
     content = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), content)
+    parquet.write_table(pyarrow.Table.from_pylist(list(rows)), content)
     replace_file(file, content.getvalue().to_pybytes())
 
 

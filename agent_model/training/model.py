@@ -22,7 +22,7 @@ from agent_model.training.config import LoraConfig, TrainingConfig, read_adapter
 from agent_model.training.files import first_line
 from agent_model.training.losses import token_logps
 from autocoa_bench.engines.weights import huggingface, models
-from autocoa_bench.errors import MissingExtra, UserError
+from autocoa_bench.errors import UserError, import_extra
 from autocoa_bench.util.paths import cache_dir, locked
 
 MIN_SHARED_PREFIX = 32
@@ -209,10 +209,8 @@ def _pulled() -> list[str]:
 
 def _convert(file: Path, folder: Path) -> None:
     """Convert a GGUF file to transformers' format; the caller holds the lock."""
-    try:
-        import gguf  # noqa: F401 - transformers reads such files with it
-    except ImportError:
-        raise MissingExtra("training a model that is stored as GGUF", "embedded") from None
+    # Transformers reads such files with it.
+    import_extra("gguf", "training a model that is stored as GGUF", "embedded")
     for leftover in folder.parent.glob(f"{folder.name}.*.part"):  # of a killed process
         shutil.rmtree(leftover)
     loaded = transformers.AutoModelForCausalLM.from_pretrained(

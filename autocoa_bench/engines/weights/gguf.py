@@ -5,17 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from autocoa_bench.errors import MissingExtra, UserError
+from autocoa_bench.errors import UserError, import_extra
 
 
 def library() -> Any:
     """The gguf package. Raises MissingExtra."""
-    try:
-        import gguf
-        import gguf.quants
-    except ImportError:
-        raise MissingExtra("reading and writing GGUF models", "embedded") from None
-    return gguf
+    feature = "reading and writing GGUF models"
+    import_extra("gguf.quants", feature, "embedded")
+    return import_extra("gguf", feature, "embedded")
 
 
 def open_gguf(path: Path) -> Any:

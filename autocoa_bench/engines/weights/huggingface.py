@@ -15,7 +15,7 @@ from typing import Any
 
 from autocoa_bench.engines.weights import models
 from autocoa_bench.engines.weights.convert import check_target, convert
-from autocoa_bench.errors import MissingExtra, UserError
+from autocoa_bench.errors import UserError, import_extra
 from autocoa_bench.util.paths import user_path
 
 
@@ -102,25 +102,21 @@ def with_adapter(model: Any, adapter: str, base: str) -> Any:
 
     Raises UserError.
     """
-    try:
-        from peft import PeftModel, PeftType
-    except ImportError:
-        raise MissingExtra("LoRA on a model of transformers", "train") from None
-
+    peft = import_extra("peft", "LoRA on a model of transformers", "train")
     if user_path(adapter).suffix == ".gguf":
         with tempfile.TemporaryDirectory() as scratch:
             peft_folder = convert(adapter, str(Path(scratch) / "adapter"), base)
             with loading(f"'{adapter}' on '{base}'"):
-                adapted = PeftModel.from_pretrained(model, str(peft_folder)).eval()
+                adapted = peft.PeftModel.from_pretrained(model, str(peft_folder)).eval()
             check_adapter(adapted, peft_folder, base)
             return adapted
     folder = user_path(adapter)
     if not (folder / "adapter_config.json").is_file():
         raise UserError(f"'{adapter}' is not an adapter; give a PEFT folder or a .gguf file")
     with loading(f"'{adapter}' as a LoRA adapter for '{base}'"):
-        adapted = PeftModel.from_pretrained(model, str(folder)).eval()
-    kind = PeftType(adapted.peft_config["default"].peft_type)
-    if kind != PeftType.LORA:  # other types do not modify the base's own layers
+        adapted = peft.PeftModel.from_pretrained(model, str(folder)).eval()
+    kind = peft.PeftType(adapted.peft_config["default"].peft_type)
+    if kind != peft.PeftType.LORA:  # other types do not modify the base's own layers
         raise UserError(f"'{adapter}' is an adapter of type {kind.value}; only LoRA is supported")
     if (folder / "adapter_model.safetensors").is_file():  # older versions of PEFT wrote a .bin
         check_adapter(adapted, folder, base)
@@ -178,11 +174,9 @@ def _source(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def _library() -> Any:
-    try:
-        import torch  # noqa: F401 - transformers imports without torch, but then loads nothing
-        import transformers
-    except ImportError:
-        raise MissingExtra("running models with transformers", "train") from None
+    # Transformers imports without torch, but then loads nothing.
+    import_extra("torch", "running models with transformers", "train")
+    transformers = import_extra("transformers", "running models with transformers", "train")
     disable_progress_bar: Any = transformers.utils.logging.disable_progress_bar
     disable_progress_bar()
     return transformers

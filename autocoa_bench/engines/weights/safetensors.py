@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autocoa_bench.errors import MissingExtra, UserError
+from autocoa_bench.errors import UserError, import_extra
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,9 +55,6 @@ def save(file: Path, tensors: Mapping[str, Array]) -> None:
 
 
 def _library() -> Any:
-    try:
-        import ml_dtypes  # noqa: F401 - teaches numpy the type bfloat16
-        import safetensors
-    except ImportError:
-        raise MissingExtra("reading and writing safetensors files", "embedded") from None
-    return safetensors
+    feature = "reading and writing safetensors files"
+    import_extra("ml_dtypes", feature, "embedded")  # teaches numpy the type bfloat16
+    return import_extra("safetensors", feature, "embedded")

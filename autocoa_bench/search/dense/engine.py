@@ -9,7 +9,7 @@ from autocoa_bench.errors import SearchFault, UserError
 from autocoa_bench.search.batching import BatchedSearch, without_surrogates
 from autocoa_bench.search.corpus import open_corpus
 from autocoa_bench.search.dense.encoder import Encoder, known_prefixes
-from autocoa_bench.search.dense.vectors import HNSW, HNSW_SETTINGS, Flat, VectorIndex, open_vectors
+from autocoa_bench.search.dense.vectors import HNSW, HNSW_SETTINGS, Flat, open_vectors
 from autocoa_bench.types import Passage
 from autocoa_bench.util.paths import user_path
 
@@ -46,7 +46,7 @@ class Dense(BatchedSearch):
         self._query_prefix = known_query_prefix if query_prefix is None else query_prefix
         prefix = known_passage_prefix if passage_prefix is None else passage_prefix
         vectors, key = open_vectors(self._corpus, self._encoder, prefix)
-        self._index: VectorIndex = Flat(vectors) if index == "flat" else HNSW(vectors, key)
+        self._index: Flat | HNSW = Flat(vectors) if index == "flat" else HNSW(vectors, key)
         self.spec = self._corpus.search_spec(
             "dense",
             {

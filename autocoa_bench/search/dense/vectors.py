@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -34,14 +34,6 @@ _CHUNK = 256
 _ADDED_AT_ONCE = 8192
 
 
-class VectorIndex(Protocol):
-    """An index of the nearest vectors."""
-
-    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Positions]:
-        """Inner products and positions of the best k, best first [queries, k]; -1 for none."""
-        ...
-
-
 class Flat:
     """An exact index: every vector is compared."""
 
@@ -50,7 +42,7 @@ class Flat:
         self._vectors = vectors
 
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, Positions]:
-        """See `VectorIndex.search`."""
+        """Inner products and positions of the best k, best first [queries, k]; -1 for none."""
         nearest: tuple[Vectors, Positions] = self._faiss.knn(
             queries, self._vectors, k, metric=self._faiss.METRIC_INNER_PRODUCT
         )
@@ -68,7 +60,7 @@ class HNSW:
             self._index = open_or_build(folder, self._build, self._open)
 
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, Positions]:
-        """See `VectorIndex.search`."""
+        """Inner products and positions of the best k, as `Flat.search` returns them."""
         breadth = self._faiss.SearchParametersHNSW(efSearch=max(_SEARCH_BREADTH, k))
         nearest: tuple[Vectors, Positions] = self._index.search(queries, k, params=breadth)
         return nearest

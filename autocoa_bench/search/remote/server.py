@@ -29,31 +29,26 @@ def application(engine: SearchEngine, top_k: int) -> web.Application:
     """The web application of an engine; `top_k` is used where a request names no number."""
     app = web.Application(middlewares=[_errors_as_json], client_max_size=LONGEST_BODY)
     batcher = QueryBatcher(engine)
-    info = ServerInfo("autocoa-bench", msgspec.structs.replace(engine.spec, top_k=top_k))
+    pages: dict[str, object] = {
+        "/health": {"status": "healthy"},
+        "/info": ServerInfo("autocoa-bench", msgspec.structs.replace(engine.spec, top_k=top_k)),
+        "/openapi.json": _openapi_page(top_k),
+    }
 
     async def answer(request: web.Request) -> web.Response:
         search = read_request(request.path, await request.read())
         results = await batcher.search(search.queries, search.top_k or top_k)
         return _json(search.reply(results))
 
-    def constant(content: object) -> Handler:
-        async def respond(_: web.Request) -> web.Response:
-            return _json(content)
-
-        return respond
+    async def show_page(request: web.Request) -> web.Response:
+        return _json(pages[request.path])
 
     async def close(_: web.Application) -> None:
         batcher.close()
         await engine.close()
 
     app.add_routes([web.post(path, answer) for path in SERVED_PATHS])
-    app.add_routes(
-        [
-            web.get("/health", constant({"status": "healthy"})),
-            web.get("/info", constant(info)),
-            web.get("/openapi.json", constant(_openapi_page(top_k))),
-        ]
-    )
+    app.add_routes([web.get(path, show_page) for path in pages])
     app.on_cleanup.append(close)
     return app
 
