@@ -22,17 +22,7 @@ Kind = Literal[
 
 Factory = Callable[..., Any]
 
-_SINGULAR: dict[Kind, str] = {
-    "solvers": "solver",
-    "tasks": "task",
-    "corpora": "corpus",
-    "engines": "engine",
-    "executors": "executor",
-    "search": "search engine",
-    "scorers": "scorer",
-    "judges": "judge prompt",
-    "commands": "command",
-}
+_NOUNS = {"corpora": "corpus", "search": "search engine", "judges": "judge prompt"}
 
 
 def names(kind: Kind) -> list[str]:
@@ -48,7 +38,7 @@ def load(kind: Kind, name: str) -> Any:
     """
     entries = _entries(kind)
     if name not in entries:
-        raise unknown(_SINGULAR[kind], name, sorted(entries))
+        raise unknown(_noun(kind), name, sorted(entries))
     entry = entries[name]
     try:
         return entry.load()
@@ -57,7 +47,7 @@ def load(kind: Kind, name: str) -> Any:
     except Exception as error:
         package = entry.dist.name if entry.dist else "a package"
         raise UserError(
-            f"the {_SINGULAR[kind]} '{name}' of {package} cannot be loaded "
+            f"the {_noun(kind)} '{name}' of {package} cannot be loaded "
             f"({type(error).__name__}: {error}); repair or uninstall {package}"
         ) from error
 
@@ -85,7 +75,7 @@ def configured(
     factory: Factory = load(kind, name)
     if not text:
         return name, factory, {}
-    kind_name = _SINGULAR[kind]
+    kind_name = _noun(kind)
     signature = inspect.signature(factory, eval_str=True).parameters
     parameters = {key: value for key, value in signature.items() if key not in reserved}
     variadic = [key for key, value in parameters.items() if value.kind is value.VAR_KEYWORD]
@@ -117,6 +107,10 @@ def unknown(kind: str, name: str, known_names: list[str]) -> UserError:
     hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
     listed = ", ".join(known_names) or "none"
     return UserError(f"unknown {kind} '{name:.80}'{hint} (known: {listed})")
+
+
+def _noun(kind: Kind) -> str:
+    return _NOUNS.get(kind, kind.removesuffix("s"))
 
 
 def _entries(kind: Kind) -> dict[str, EntryPoint]:

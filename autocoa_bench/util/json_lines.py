@@ -72,9 +72,14 @@ def write_files(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
 
 @contextmanager
 def write_errors(path: Path) -> Iterator[None]:
-    """Raise UserError where the disk or its rights do not let us write a file or folder."""
+    """Raise UserError where the disk, its rights or another process keep us from writing."""
     try:
         yield
+    except BlockingIOError:  # it is locked
+        raise UserError(
+            f"'{path}' is being written by another process; wait for it to end, or name another "
+            "file"
+        ) from None
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise UserError(
@@ -100,12 +105,6 @@ class LineFile:
                 self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _cut_torn_line(self._file)
-            except BlockingIOError:
-                self.close()
-                raise UserError(
-                    f"'{path}' is being written by another process; wait for it to end, or name "
-                    "another file"
-                ) from None
             except OSError:
                 self.close()
                 raise
