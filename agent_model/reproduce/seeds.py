@@ -19,7 +19,6 @@ from agent_model.reproduce.runner import command_line, make_folder, read_record
 from agent_model.reproduce.scale import ScaleConfig
 from agent_model.reproduce.switch import (
     average_score,
-    score_point,
     switch_points,
     switch_table,
     switch_variants,
@@ -28,18 +27,9 @@ from agent_model.reproduce.switch import (
 from agent_model.reproduce.training_cost import real_searches
 from autocoa_bench import report
 from autocoa_bench.errors import UserError
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Entry, make_entries
-from autocoa_bench.report.model import (
-    NOTHING,
-    Cell,
-    Column,
-    Report,
-    Row,
-    Section,
-    Table,
-    percent,
-    score_cell,
-)
+from autocoa_bench.report.builder import TableBuilder
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, make_entries
+from autocoa_bench.report.model import Report, Table, columns, percent
 from autocoa_bench.report.tables.claims import claims
 from autocoa_bench.runs import scores
 from autocoa_bench.runs.run_folder import Run
@@ -121,30 +111,26 @@ def _without_seed(arguments: Sequence[str]) -> list[str]:
 
 def seed_table(runs: Mapping[str, Sequence[Run]], folders: Sequence[Path]) -> Table:
     """The average score of each row with each seed, and over all seeds."""
-    rows = {row: make_entries(row_runs, EMPTY_CATALOGUE) for row, row_runs in runs.items()}
-    headings = (*(folder.name for folder in folders), "all", "deviation")
-    return Table(
-        name="seeds",
-        title="Average EM by seed",
-        stub="Row",
-        columns=tuple(Column((heading,)) for heading in headings),
-        sections=(Section("", tuple(_row(*item) for item in rows.items())),),
-        notes=(
-            "one column a reproduction: the mean over datasets, in percent; all: each question's "
-            "score is averaged over the reproductions first, with its 95 % interval over questions",
-            "deviation: the standard deviation of the averages of the seeds, in points: how much "
-            "another training run may differ",
-        ),
-        data_points=tuple(
-            score_point("seeds", f"em:{row}", average_score(row_runs))
-            for row, row_runs in rows.items()
-        ),
+    builder = TableBuilder("seeds")
+    for row, row_runs in runs.items():
+        entries = make_entries(row_runs, EMPTY_CATALOGUE)
+        average = average_score(entries)
+        means = [average_score([entry]).mean for entry in entries]
+        scored = [mean for mean in means if mean is not None]
+        builder.add_row(
+            _LABELS.get(row, row),
+            (
+                *(None if mean is None else percent(mean) for mean in means),
+                average,
+                percent(stdev(scored)) if len(scored) > 1 else None,
+            ),
+        )
+        builder.add_estimate(None, f"em:{row}", average)
+    notes = (
+        "one column a reproduction: the mean over datasets, in percent; all: each question's "
+        "score is averaged over the reproductions first, with its 95 % interval over questions",
+        "deviation: the standard deviation of the averages of the seeds, in points: how much "
+        "another training run may differ",
     )
-
-
-def _row(row: str, runs: Sequence[Entry]) -> Row:
-    means = [average_score([run]).mean for run in runs]
-    cells = [Cell(NOTHING if mean is None else percent(mean)) for mean in means]
-    scored = [mean for mean in means if mean is not None]
-    deviation = Cell(percent(stdev(scored)) if len(scored) > 1 else NOTHING)
-    return Row(Cell(_LABELS.get(row, row)), (*cells, score_cell(average_score(runs)), deviation))
+    headings = columns(*(folder.name for folder in folders), "all", "deviation")
+    return builder.build("Average EM by seed", "Row", headings, notes, lead=0)

@@ -26,22 +26,17 @@ from agent_model.reproduce.commands import (
 )
 from agent_model.reproduce.scale import ScaleConfig
 from agent_model.reproduce.training_cost import SearchCounts, search_counts, training_steps
+from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.comparison.claim_tests import Contrast, contrast
 from autocoa_bench.report.entries import EMPTY_CATALOGUE, Entry, make_entries
 from autocoa_bench.report.model import (
-    NOTHING,
-    Cell,
-    Column,
-    DataPoint,
     Report,
-    Row,
-    Section,
     Table,
+    columns,
     count,
-    data_point,
+    difference_cell,
     p_text,
     percent,
-    score_cell,
 )
 from autocoa_bench.report.published import Claim
 from autocoa_bench.runs import scores
@@ -51,10 +46,6 @@ from autocoa_bench.stats import Estimate, estimate, macro_average
 SCORER = "em"
 
 _SIMULATED_SHARES = ((0, 1), (1, 4), (1, 2), (3, 4), (5, 6), (1, 1))
-_HEADINGS = (
-    *("trainings", "searches", "real calls", "saved", "average EM"),
-    *("less none simulated", "p"),
-)
 
 
 class SwitchPoint(NamedTuple):
@@ -114,20 +105,15 @@ def switch_variants(scale: ScaleConfig) -> dict[int, Variant]:
 
 def switch_points(scale: ScaleConfig, folders: Sequence[Path]) -> list[SwitchPoint]:
     """The points of the curve over complete reproductions, one a seed."""
-    curve = switch_variants(scale)
-    runs = {
-        simulated: [scores.load_scored(folder / "runs" / variant.name) for folder in folders]
-        for simulated, variant in curve.items()
-    }
-    return [
-        switch_point(
-            simulated,
-            [search_counts(training_steps(folder / "train" / variant.name)) for folder in folders],
-            runs[simulated],
-            runs[0],
-        )
-        for simulated, variant in curve.items()
-    ]
+    points: list[SwitchPoint] = []
+    real_runs: list[Run] = []
+    for simulated_steps, variant in switch_variants(scale).items():
+        runs = [scores.load_scored(folder / "runs" / variant.name) for folder in folders]
+        trainings = [training_steps(folder / "train" / variant.name) for folder in folders]
+        real_runs = real_runs or runs  # the first variant simulates nothing
+        searches = list(map(search_counts, trainings))
+        points.append(switch_point(simulated_steps, searches, runs, real_runs))
+    return points
 
 
 def switch_point(
@@ -160,59 +146,41 @@ def average_score(runs: Sequence[Entry]) -> Estimate:
     return macro_average([estimate(list(questions.values())) for questions in by_task.values()])
 
 
-def score_point(table: str, metric: str, score: Estimate) -> DataPoint:
-    """A score as a data point of a table."""
-    return data_point(table, metric, mean=score.mean, low=score.low, high=score.high, n=score.n)
-
-
 def switch_table(points: Sequence[SwitchPoint], rl_steps: int) -> Table:
     """The curve as a table, a row a point."""
+    builder = TableBuilder("switch")
     most = max(point.real_searches for point in points)
-    return Table(
-        name="switch",
-        title="Where the simulated environment ends",
-        stub="Simulated steps",
-        columns=tuple(Column((heading,)) for heading in _HEADINGS),
-        sections=(Section("", tuple(_row(point, most, rl_steps) for point in points)),),
-        notes=(
-            f"simulated steps: of {rl_steps} RL steps after {FULL}, those in the simulated "
-            "environment; the real environment follows",
-            "searches: in all rollouts of a training; real calls: searches sent to a search "
-            "engine; saved: percent of the most real calls that a training made",
-            "average EM: mean over datasets in percent, each averaged over the trainings, with its "
-            "95 % interval over questions; less none simulated: the paired difference in points, "
-            "with the uncorrected p of its test",
-        ),
-        data_points=tuple(data for point in points for data in _data_points(point)),
+    for point in points:
+        steps, change = point.simulated_steps, point.change
+        builder.add_row(
+            f"{steps} of {rl_steps}",
+            (
+                point.trainings,
+                count(point.searches),
+                count(point.real_searches),
+                percent(1 - point.real_searches / most) if most else None,
+                point.average,
+                difference_cell(change),
+                p_text(change.p) if change else None,
+            ),
+        )
+        builder.add_point(None, f"real-calls:{steps}", total=point.real_searches)
+        builder.add_estimate(None, f"{SCORER}:{steps}", point.average)
+    notes = (
+        f"simulated steps: of {rl_steps} RL steps after {FULL}, those in the simulated "
+        "environment; the real environment follows",
+        "searches: in all rollouts of a training; real calls: searches sent to a search "
+        "engine; saved: percent of the most real calls that a training made",
+        "average EM: mean over datasets in percent, each averaged over the trainings, with its "
+        "95 % interval over questions; less none simulated: the paired difference in points, "
+        "with the uncorrected p of its test",
     )
-
-
-def _row(point: SwitchPoint, most: float, rl_steps: int) -> Row:
-    change = point.change
-    cells = (
-        Cell(str(point.trainings)),
-        Cell(count(point.searches)),
-        Cell(count(point.real_searches)),
-        Cell(percent(1 - point.real_searches / most) if most else NOTHING),
-        score_cell(point.average),
-        Cell(NOTHING) if change is None else _difference(change),
-        Cell(NOTHING if change is None else p_text(change.p)),
+    headings = columns(
+        *("trainings", "searches", "real calls", "saved", "average EM"),
+        *("less none simulated", "p"),
     )
-    return Row(Cell(f"{point.simulated_steps} of {rl_steps}"), cells)
-
-
-def _difference(change: Contrast) -> Cell:
-    return Cell(
-        f"{100 * change.mean:+z.1f}", f"{100 * change.low:+z.0f} to {100 * change.high:+z.0f}"
-    )
-
-
-def _data_points(point: SwitchPoint) -> list[DataPoint]:
-    steps = point.simulated_steps
-    return [
-        data_point("switch", f"real-calls:{steps}", total=point.real_searches),
-        score_point("switch", f"{SCORER}:{steps}", point.average),
-    ]
+    title = "Where the simulated environment ends"
+    return builder.build(title, "Simulated steps", headings, notes, lead=0)
 
 
 def write_plot(points: Sequence[SwitchPoint], rl_steps: int, file: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
@@ -11,23 +11,13 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from agent_model.reproduce.commands import Variant, variants
+from agent_model.reproduce.commands import variants
 from agent_model.reproduce.scale import ScaleConfig
 from agent_model.training.metrics import read_rows
 from autocoa_bench.errors import UNREADABLE, UserError
-from autocoa_bench.report.model import (
-    NOTHING,
-    Cell,
-    Column,
-    DataPoint,
-    Row,
-    Section,
-    Table,
-    count,
-    data_point,
-)
+from autocoa_bench.report.builder import TableBuilder
+from autocoa_bench.report.model import Table, columns, count
 
-_HEADINGS = ("steps", "simulated", "tokens", "seconds", "searches", "real calls")
 _RETRAIN = "delete it and its record in steps/ to train it again"
 
 
@@ -89,48 +79,28 @@ def real_searches(scale: ScaleConfig, folders: Sequence[Path]) -> dict[str, floa
 
 def training_cost(scale: ScaleConfig, out: Path) -> Table:
     """The table of what training each variant under `out` took."""
-    trainings = {
-        variant: training_steps(out / "train" / variant.name) for variant in variants(scale)
-    }
-    return Table(
-        name="training",
-        title="Training, each stage by itself",
-        stub="Row",
-        columns=tuple(Column((heading,)) for heading in _HEADINGS),
-        sections=(Section("", tuple(_row(*item) for item in trainings.items())),),
-        notes=(
-            "simulated: steps in which the policy wrote the search results itself",
-            "tokens: all that were processed, including prompts; seconds: of the process, which "
-            "may have shared the machine",
-            "searches: in all rollouts of the training, without evaluations; real calls: searches "
-            "sent to a search engine, where equal queries of a step count once",
-            *(
-                f"{variant.row} continues {variant.begins}: both rows count the steps they share"
-                for variant in trainings
-                if variant.begins
-            ),
-        ),
-        data_points=_data_points(trainings),
-    )
-
-
-def _row(variant: Variant, steps: Sequence[TrainingStep]) -> Row:
-    n_simulated = sum(step.environment == "simulated" for step in steps)
-    values = [len(steps), n_simulated, steps[-1].tokens, steps[-1].seconds]
-    if variant.stage == "grpo":
-        values += search_counts(steps)
-    cells = [Cell(count(value)) for value in values]
-    cells += [Cell(NOTHING)] * (len(_HEADINGS) - len(cells))
-    return Row(Cell(variant.row), tuple(cells))
-
-
-def _data_points(trainings: Mapping[Variant, Sequence[TrainingStep]]) -> tuple[DataPoint, ...]:
-    points = []
-    for variant, steps in trainings.items():
+    builder = TableBuilder("training")
+    for variant in variants(scale):
+        steps = training_steps(out / "train" / variant.name)
+        n_simulated = sum(step.environment == "simulated" for step in steps)
+        cells = map(count, (len(steps), n_simulated, steps[-1].tokens, steps[-1].seconds))
         if variant.stage == "grpo":
             searches = search_counts(steps)
-            points += [
-                data_point("training", f"searches:{variant.row}", total=searches.total),
-                data_point("training", f"real-calls:{variant.row}", total=searches.real),
-            ]
-    return tuple(points)
+            builder.add_row(variant.row, (*cells, *map(count, searches)))
+            builder.add_point(None, f"searches:{variant.row}", total=searches.total)
+            builder.add_point(None, f"real-calls:{variant.row}", total=searches.real)
+        else:
+            builder.add_row(variant.row, (*cells, None, None))
+        if variant.begins:
+            builder.add_note(
+                f"{variant.row} continues {variant.begins}: both rows count the steps they share"
+            )
+    notes = (
+        "simulated: steps in which the policy wrote the search results itself",
+        "tokens: all that were processed, including prompts; seconds: of the process, which "
+        "may have shared the machine",
+        "searches: in all rollouts of the training, without evaluations; real calls: searches "
+        "sent to a search engine, where equal queries of a step count once",
+    )
+    headings = columns("steps", "simulated", "tokens", "seconds", "searches", "real calls")
+    return builder.build("Training, each stage by itself", "Row", headings, notes, lead=0)
