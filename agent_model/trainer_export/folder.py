@@ -15,7 +15,7 @@ import msgspec
 
 from agent_model.tokens import Kind, Tokenizer, audit, encode
 from agent_model.training.config import GRPOConfig
-from agent_model.training.grpo.reward import Reward, rewarded
+from agent_model.training.grpo.reward import Reward, reward
 from agent_model.training.masks import TRAINED_KINDS
 from autocoa_bench import scoring
 from autocoa_bench.episode import Dialect
@@ -66,7 +66,7 @@ def _open(folder: Path) -> ExportedRecipe:
 def reward_of(record: Record, folder: Path) -> Reward:
     """A record's reward by the exported recipe; opens no search engine. Raises UserError."""
     recipe, scorer = _recipe_and_scorer(folder)
-    return rewarded(record, recipe, scorer)
+    return reward(record, recipe, scorer)
 
 
 @cache

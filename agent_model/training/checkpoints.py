@@ -22,6 +22,10 @@ from agent_model.training.optimiser import FP32Optimizer
 from autocoa_bench.errors import UserError
 
 _RETAINED = 2  # checkpoints of a run
+_DAMAGE = (
+    *(OSError, EOFError, LookupError, RuntimeError, TypeError, ValueError),
+    pickle.UnpicklingError,
+)
 _NAME = re.compile(r"step-\d+")
 
 
@@ -128,15 +132,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], Progress]:
 def _reading(folder: Path) -> Iterator[None]:
     try:
         yield
-    except (
-        OSError,
-        EOFError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        pickle.UnpicklingError,
-    ) as error:
+    except _DAMAGE as error:
         raise UserError(
             f"the checkpoint '{folder}' is damaged ({first_line(error)}); delete that folder to "
             "resume from the previous one"

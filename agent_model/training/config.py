@@ -34,13 +34,8 @@ class LoraConfig(Struct, frozen=True, forbid_unknown_fields=True):
     rank: Annotated[int, Meta(ge=1, le=4096)] = 16
     alpha: Positive = 32
     targets: tuple[str, ...] = (
-        "q_proj",
-        "k_proj",
-        "v_proj",
-        "o_proj",
-        "gate_proj",
-        "up_proj",
-        "down_proj",
+        *("q_proj", "k_proj", "v_proj", "o_proj"),
+        *("gate_proj", "up_proj", "down_proj"),
     )
 
 
@@ -171,18 +166,10 @@ class GRPOConfig(TrainingConfig, frozen=True, kw_only=True, forbid_unknown_field
 AnyConfig = TypeVar("AnyConfig", bound=TrainingConfig)
 
 CHANGEABLE = frozenset(
-    {
-        "begins",
-        "checkpoint_every",
-        "eval_every",
-        "gradient_checkpointing",
-        "live",
-        "micro_tokens",
-        "patience",
-        "server",
-        "sharding",
-        "torch_threads",
-    }
+    (
+        *("begins", "checkpoint_every", "eval_every", "gradient_checkpointing", "live"),
+        *("micro_tokens", "patience", "server", "sharding", "torch_threads"),
+    )
 )
 """Keys that may change when a run is resumed, because they do not affect what is learned. GRPO's
 `seats` is not among them: in bf16 a token may depend on what else is sampled in the same batch."""
@@ -243,13 +230,6 @@ def load_grpo_config(path: Path, changes: Sequence[str] = ()) -> GRPOConfig:
     return config
 
 
-class AdapterInfo(Struct, frozen=True):
-    """The shape of a PEFT folder's adapter, and its base model if the folder names one."""
-
-    lora: LoraConfig
-    base: str
-
-
 class _PeftConfig(Struct):
     peft_type: Literal["LORA"]
     r: int
@@ -258,8 +238,11 @@ class _PeftConfig(Struct):
     base_model_name_or_path: str | None = None
 
 
-def read_adapter(folder: str) -> AdapterInfo:
-    """The shape of a PEFT folder's adapter. Raises UserError if it is not a LoRA adapter."""
+def read_adapter(folder: str) -> tuple[LoraConfig, str]:
+    """The shape of a PEFT folder's adapter, and its base model, empty if the folder names none.
+
+    Raises UserError if it is not a LoRA adapter.
+    """
     file = Path(folder) / "adapter_config.json"
     try:
         info = msgspec.json.decode(file.read_bytes(), type=_PeftConfig)
@@ -275,7 +258,7 @@ def read_adapter(folder: str) -> AdapterInfo:
         raise UserError(
             f"the adapter '{folder}' has lora_alpha = {info.lora_alpha}; it must be a whole number"
         )
-    return AdapterInfo(LoraConfig(info.r, alpha, targets), info.base_model_name_or_path or "")
+    return LoraConfig(info.r, alpha, targets), info.base_model_name_or_path or ""
 
 
 def _read_values(path: Path, stage: str, changes: Sequence[str]) -> dict[str, Any]:
@@ -332,7 +315,7 @@ def _convert(values: dict[str, Any], kind: type[AnyConfig], path: Path) -> AnyCo
     except msgspec.ValidationError as error:
         raise UserError(f"the recipe '{path}' {_problem(values, str(error))}") from None
     if config.adapter and "lora" not in values:
-        config = msgspec.structs.replace(config, lora=read_adapter(config.adapter).lora)
+        config = msgspec.structs.replace(config, lora=read_adapter(config.adapter)[0])
     if config.adapter and config.lora is None:
         raise UserError(f"the recipe '{path}' continues from an adapter, so lora cannot be false")
     return config

@@ -16,7 +16,7 @@ from datetime import timedelta
 import torch
 from accelerate import Accelerator, DistributedType, InitProcessGroupKwargs
 from accelerate.utils import parse_flag_from_env
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed import ReduceOp, all_reduce, broadcast, get_world_size, is_initialized
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
@@ -94,53 +94,31 @@ def broadcast_weights(policy: Policy) -> None:
             broadcast(weight.data, src=0)
 
 
-def sum_gradients(grads: Sequence[Tensor], weights: Sequence[nn.Parameter]) -> None:
+def sum_gradients(grads: Sequence[Tensor]) -> None:
     """Replace gradients of copied weights by their sums over all processes.
 
     FSDP has already summed those of sharded weights.
     """
-    if is_initialized() and not any(isinstance(weight, DTensor) for weight in weights):
+    if is_initialized() and not any(isinstance(grad, DTensor) for grad in grads):
         for work in [all_reduce(grad, ReduceOp.SUM, async_op=True) for grad in grads]:
             work.wait()
 
 
-def global_norm(norm: Tensor, weights: list[nn.Parameter]) -> Tensor:
-    """The norm of the full gradient from the norm of this process's part."""
-    if not any(isinstance(weight, DTensor) for weight in weights):
-        return norm
-    square = norm.square()
-    all_reduce(square, ReduceOp.SUM)
-    return square.sqrt()
-
-
-def local_shard(tensor: Tensor) -> Tensor:
-    """This process's shard of a tensor, or all of one that is not sharded."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
-
-
-def shard_of(full: Tensor, weight: Tensor) -> Tensor:
-    """The part of a full tensor that corresponds to this process's shard of a weight."""
-    if not isinstance(weight, DTensor):
-        return full
-    mesh, source = weight.device_mesh, full.to(weight.device_mesh.device_type)
-    return distribute_tensor(source, mesh, weight.placements, src_data_rank=None).to_local()
-
-
-def full_tensor(part: Tensor, weight: Tensor) -> Tensor:
-    """The full tensor of which every process has the part matching its shard of a weight.
+def full_tensor(tensor: Tensor) -> Tensor:
+    """The full tensor on the CPU if it is sharded, else the tensor itself.
 
     All processes must call this.
     """
+    return tensor.full_tensor().cpu() if isinstance(tensor, DTensor) else tensor
+
+
+def sharded_like(full: Tensor, weight: Tensor) -> Tensor:
+    """A full tensor, sharded as a weight is."""
     if not isinstance(weight, DTensor):
-        return part
-    sharded = DTensor.from_local(
-        part,
-        weight.device_mesh,
-        weight.placements,
-        shape=weight.shape,
-        stride=weight.stride(),
-    )
-    return sharded.full_tensor().cpu()
+        return full
+    mesh = weight.device_mesh
+    full = full.to(mesh.device_type)
+    return distribute_tensor(full, mesh, weight.placements, src_data_rank=None)
 
 
 def gather_weights(policy: Policy, *, keep: bool) -> dict[str, Tensor] | None:
@@ -157,7 +135,7 @@ def gather_weights(policy: Policy, *, keep: bool) -> dict[str, Tensor] | None:
             continue
         seen.add(id(tensor))
         sharded = sharded or isinstance(tensor, DTensor)
-        full = full_tensor(local_shard(tensor.detach()), tensor)
+        full = full_tensor(tensor.detach())
         if keep:
             weights[name] = full
     return weights if sharded else None

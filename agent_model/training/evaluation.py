@@ -21,7 +21,7 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.runs.solvers import DirectSolver, load_solver
 from autocoa_bench.search import SearchEngine
 from autocoa_bench.search.factory import has_own_corpus, open_engine
-from autocoa_bench.types import Budget, Question, Record, Score
+from autocoa_bench.types import Budget, Question, Record
 
 _SLOTS = 32  # episodes at once
 
@@ -93,20 +93,19 @@ def evaluate(setup: EpisodeSetup, policy: Policy, tokenizer: Tokenizer, file: Pa
 def mean_scores(records: Sequence[Record]) -> EvalScores:
     """The scores of finished episodes. Raises UserError if one has no score."""
     scorers = scoring.load_scorers(("em",))
-    scores = [_value(record, scoring.score_record(record, scorers)["em"]) for record in records]
+    values: list[float] = []
+    for record in records:
+        score = scoring.score_record(record, scorers)["em"]
+        if score.value is None:
+            raise UserError(
+                f"question '{record.question.id}' of the evaluation cannot be scored "
+                f"({score.reason}); give other live.tasks"
+            )
+        values.append(score.value)
     trajectories = [record.trajectory for record in records if record.trajectory]
     formed = [is_well_formed(t) for t in trajectories if t.solver == STUDENT.name]
     return EvalScores(
-        em=sum(scores) / len(scores),
+        em=sum(values) / len(values),
         formed=sum(formed) / len(formed) if formed else None,
         searches=sum(map(n_actions, trajectories)) / len(trajectories),
     )
-
-
-def _value(record: Record, score: Score) -> float:
-    if score.value is None:
-        raise UserError(
-            f"question '{record.question.id}' of the evaluation cannot be scored "
-            f"({score.reason}); give other live.tasks"
-        )
-    return score.value

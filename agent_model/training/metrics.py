@@ -59,11 +59,9 @@ class SFTStep(StepMetrics, frozen=True, kw_only=True):
 
     @property
     def evaluated(self) -> bool:
-        """True if the held-out loss was computed after this step."""
         return self.held_out is not None
 
     def summary(self) -> str:
-        """The row in one line."""
         text = f"loss {self.loss:.4f} · {self.tokens_per_second:,.0f} tokens/s"
         if self.held_out is not None:
             text += f" · held out {self.held_out:.4f}"
@@ -84,14 +82,14 @@ class MetricsFile(Generic[Row]):
         with writing(path), part.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(kind.__struct_fields__)
-            writer.writerows(_cells(row) for row in self.rows)
+            writer.writerows(map(msgspec.structs.astuple, self.rows))
         part.replace(path)
 
     def append(self, row: Row) -> None:
         """Append one row, which survives a kill of this process."""
         self.rows.append(row)
         with writing(self._path), self._path.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow(_cells(row))
+            csv.writer(file).writerow(msgspec.structs.astuple(row))
 
     def sync(self) -> None:
         """Force all rows to disk, since a checkpoint is about to rely on them."""
@@ -128,8 +126,3 @@ def first_steps(rows: Sequence[Row], step: int, path: Path, advice: str) -> list
     if [row.step for row in first] != list(range(1, step + 1)):
         raise UserError(f"'{path}' does not contain the {step} steps of the checkpoint; {advice}")
     return first
-
-
-def _cells(row: StepMetrics) -> list[str]:
-    values = (getattr(row, name) for name in row.__struct_fields__)
-    return ["" if value is None else str(value) for value in values]

@@ -187,20 +187,15 @@ def trainable(policy: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 
 def dtype_of(name: str) -> torch.dtype:
     """The dtype that a recipe names; auto is bf16 if this machine multiplies it in hardware."""
-    if name == "auto":
-        name = "bf16" if _has_fast_bf16() else "fp32"
-    return torch.bfloat16 if name == "bf16" else torch.float32
-
-
-def _has_fast_bf16() -> bool:
-    """True if this GPU or CPU multiplies bf16 in hardware."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    if name == "auto" and torch.cuda.is_available():
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif name == "auto":
+        cpu = Path("/proc/cpuinfo")  # Linux has it
+        flags = cpu.read_text(encoding="utf-8") if cpu.exists() else ""
+        has_bf16 = "avx512_bf16" in flags or "amx_bf16" in flags
+    else:
+        has_bf16 = name == "bf16"
+    return torch.bfloat16 if has_bf16 else torch.float32
 
 
 def _pulled() -> list[str]:
@@ -242,16 +237,17 @@ def _add_lora(model: Any, lora: LoraConfig) -> Any:
 def _load_adapter(model: Any, config: TrainingConfig) -> Any:
     """The model with the recipe's adapter. Raises UserError if any of its weights is missing, or if
     its shape or base model is not the recipe's."""
-    folder, adapter = config.adapter, read_adapter(config.adapter)
-    expected, actual = _shape(config.lora or adapter.lora), _shape(adapter.lora)
+    folder = config.adapter
+    lora, base = read_adapter(folder)
+    expected, actual = _shape(config.lora or lora), _shape(lora)
     if expected != actual:
         raise UserError(
             f"the adapter '{folder}' has {actual}, but the recipe's lora has {expected}; an "
             "adapter keeps its shape, so leave lora out"
         )
-    if adapter.base and not _same_model(adapter.base, config.model):
+    if base and not _same_model(base, config.model):
         raise UserError(
-            f"the adapter '{folder}' was trained on the model '{adapter.base}', but the recipe's "
+            f"the adapter '{folder}' was trained on the model '{base}', but the recipe's "
             f"model is '{config.model}'; give that model, or another adapter"
         )
     with huggingface.loading(f"the adapter '{folder}'"):

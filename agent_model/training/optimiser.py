@@ -10,13 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from agent_model.training.config import SFTConfig, TrainingConfig
-from agent_model.training.distributed import (
-    full_tensor,
-    global_norm,
-    local_shard,
-    shard_of,
-    sum_gradients,
-)
+from agent_model.training.distributed import full_tensor, sharded_like, sum_gradients
 from agent_model.training.model import trainable
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")  # AdamW's tensors of a weight's shape
@@ -33,7 +27,7 @@ class FP32Optimizer:
     def __init__(self, policy: nn.Module) -> None:
         self._weights = dict(trainable(policy))
         self._copies = {
-            name: local_shard(weight.detach()).to(torch.float32, copy=True)
+            name: weight.detach().to(torch.float32, copy=True)
             for name, weight in self._weights.items()
         }
         self._adam = torch.optim.AdamW(
@@ -46,11 +40,10 @@ class FP32Optimizer:
             if weight.grad is None:
                 continue
             copy = self._copies[name]
-            grad = local_shard(weight.grad)
             if copy.grad is None:
-                copy.grad = grad.to(torch.float32, copy=True)
+                copy.grad = weight.grad.to(torch.float32, copy=True)
             else:
-                copy.grad += grad
+                copy.grad += weight.grad
             weight.grad = None
 
     def step(self, lr: float, clip: float = 1.0) -> float:
@@ -63,9 +56,8 @@ class FP32Optimizer:
             if copy.grad is None:
                 copy.grad = torch.zeros_like(copy)
         grads = [copy.grad for copy in self._copies.values() if copy.grad is not None]
-        weights = list(self._weights.values())
-        sum_gradients(grads, weights)
-        norm = global_norm(nn.utils.get_total_norm(grads), weights)
+        sum_gradients(grads)
+        norm = full_tensor(nn.utils.get_total_norm(grads))
         if not norm.isfinite():
             return float(norm)
         nn.utils.clip_grads_with_norm_(self._copies.values(), clip, norm)
@@ -80,29 +72,29 @@ class FP32Optimizer:
         """The full state, for a checkpoint. If the model is sharded, all processes must call this,
         and those without `keep` get empty tensors."""
 
-        def gathered(part: Tensor, weight: Tensor) -> Tensor:
-            full = full_tensor(part, weight)
+        def gathered(tensor: Tensor, *_: Tensor) -> Tensor:
+            full = full_tensor(tensor)
             return full if keep else full.new_empty(0)
 
-        weights = {name: gathered(copy, self._weights[name]) for name, copy in self._copies.items()}
+        weights = {name: gathered(copy) for name, copy in self._copies.items()}
         return {"weights": weights, "adam": self._map_moments(self._adam.state_dict(), gathered)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Load a state that `state` returned."""
         with torch.no_grad():
             for name, copy in self._copies.items():
-                copy.copy_(shard_of(state["weights"][name], self._weights[name]))
-        self._adam.load_state_dict(self._map_moments(state["adam"], shard_of))
+                copy.copy_(sharded_like(state["weights"][name], copy))
+        self._adam.load_state_dict(self._map_moments(state["adam"], sharded_like))
         self._round_to_model()
 
     def _map_moments(
         self, adam: dict[str, Any], change: Callable[[Tensor, Tensor], Tensor]
     ) -> dict[str, Any]:
-        """AdamW's state with `change(moment, weight)` in the place of each moment."""
-        weights = list(self._weights.values())
+        """AdamW's state with `change(moment, copy)` in the place of each moment."""
+        copies = list(self._copies.values())
         state = {
             i: {
-                key: change(value, weights[i]) if key in _MOMENTS else value
+                key: change(value, copies[i]) if key in _MOMENTS else value
                 for key, value in entry.items()
             }
             for i, entry in adam["state"].items()
@@ -112,7 +104,7 @@ class FP32Optimizer:
     @torch.no_grad()
     def _round_to_model(self) -> None:
         for name, weight in self._weights.items():
-            local_shard(weight).copy_(self._copies[name])
+            weight.copy_(self._copies[name])
 
 
 def total_steps(config: SFTConfig, examples: int) -> int:

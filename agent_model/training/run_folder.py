@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,18 +92,17 @@ def lock_folder(out: Path, *, main: bool) -> Iterator[None]:
         return
     try:
         out.mkdir(parents=True, exist_ok=True)
-        file = os.open(out / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        file = (out / "run.lock").open("a")
     except OSError as error:
         raise UserError(f"cannot write to '{out}': {error.strerror}") from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another process is training in '{out}'; wait for it, or give another --out"
+            ) from None
         yield
-    except BlockingIOError:
-        raise UserError(
-            f"another process is training in '{out}'; wait for it, or give another --out"
-        ) from None
-    finally:
-        os.close(file)
 
 
 def open_run(out: Path, run: TrainingRun[AnyConfig], processes: int, device: str) -> None:

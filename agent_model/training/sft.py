@@ -77,7 +77,6 @@ class SFTLoop(loop.TrainingLoop[SFTConfig, SFTStep]):
         self.optimizer = FP32Optimizer(self.policy)
 
     def facts(self) -> run_folder.TrainingRun[SFTConfig]:
-        """The facts for run.json."""
         return run_folder.TrainingRun(
             self.config,
             self.data.sha256,
@@ -191,12 +190,10 @@ class SFTLoop(loop.TrainingLoop[SFTConfig, SFTStep]):
         return loss / self._weight(examples), ranked / len(examples) if pairs else None
 
     def plot(self, rows: Sequence[SFTStep]) -> None:
-        """Draw curves.png."""
         title = f"{self.config.stage} of {Path(self.config.model).name}"
         curves.plot_sft(rows, self.out / "curves.png", title)
 
     def summary(self) -> str:
-        """The run in one line."""
         dropped = ", ".join(f"{n} {reason}" for reason, n in self.data.dropped.items())
         weights = sum(weight.numel() for _, weight in trainable(self.policy))
         dtype = str(next(self.policy.parameters()).dtype).removeprefix("torch.")

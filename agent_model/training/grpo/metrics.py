@@ -53,11 +53,9 @@ class GRPOStep(StepMetrics, frozen=True, kw_only=True):
 
     @property
     def evaluated(self) -> bool:
-        """True if the evaluation ran after this step."""
         return self.live_em is not None
 
     def summary(self) -> str:
-        """The row in one line."""
         text = (
             f"reward {self.reward:.3f} · exact match {self.em:.3f} · form {self.formed:.0%} · "
             f"{self.searches:.1f} searches · {self.tokens_per_second:,.0f} tokens/s"

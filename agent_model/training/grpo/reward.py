@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from msgspec import Struct
 
 from agent_model.data.filters import is_well_formed
+from agent_model.training.config import GRPOConfig
 from autocoa_bench.errors import UserError
 from autocoa_bench.scoring import TextScorer, score_record
 from autocoa_bench.types import Record
-
-if TYPE_CHECKING:
-    from agent_model.training.config import GRPOConfig
 
 
 class Reward(Struct, frozen=True):
@@ -23,25 +19,17 @@ class Reward(Struct, frozen=True):
     formed: bool
 
 
-def reward(record: Record, scorer: TextScorer, penalty: float) -> Reward | None:
-    """The score of a well-formed rollout; minus the penalty for any other, right or wrong.
+def reward(record: Record, config: GRPOConfig, scorer: TextScorer) -> Reward:
+    """The score of a well-formed rollout; minus `format_penalty` for any other, right or wrong.
 
-    Forced and cut answers are not well-formed. None if there is no score, which is the harness's
-    fault and not the policy's.
+    Forced and cut answers are not well-formed. Raises UserError if the record has no score, which
+    is the harness's fault and not the policy's.
     """
     score = score_record(record, {"": scorer})[""].value
     if score is None or record.trajectory is None:
-        return None
-    formed = is_well_formed(record.trajectory)
-    return Reward(score if formed else -penalty, score, formed)
-
-
-def rewarded(record: Record, config: GRPOConfig, scorer: TextScorer) -> Reward:
-    """The reward of a record by a config. Raises UserError if it cannot be scored."""
-    result = reward(record, scorer, config.format_penalty)
-    if result is None:
         raise UserError(
             f"the question '{record.question.id}' cannot be scored by '{config.scorer}'; "
             f"remove it from '{config.tasks}', or give another scorer"
         )
-    return result
+    formed = is_well_formed(record.trajectory)
+    return Reward(score if formed else -config.format_penalty, score, formed)

@@ -20,7 +20,7 @@ from agent_model.training.data import examples_of_step
 from agent_model.training.distributed import batch_per_process
 from agent_model.training.evaluation import EpisodeSetup
 from agent_model.training.grpo.objective import advantages
-from agent_model.training.grpo.reward import Reward, rewarded
+from agent_model.training.grpo.reward import Reward, reward
 from agent_model.training.model import Policy, eval_mode
 from autocoa_bench.episode import episode, n_actions
 from autocoa_bench.scoring import TextScorer
@@ -100,8 +100,8 @@ def _score(
         Record(question, k, trajectory)
         for (question, k), trajectory in zip(samples, trajectories, strict=True)
     ]
-    rewards = [rewarded(record, context.config, context.scorer) for record in records]
-    values = torch.tensor([reward.value for reward in rewards], dtype=torch.float64)
+    rewards = [reward(record, context.config, context.scorer) for record in records]
+    values = torch.tensor([item.value for item in rewards], dtype=torch.float64)
     relative = advantages(values.view(-1, size), by_std=context.config.by_std).flatten().tolist()
     rollouts = list(map(ScoredRollout, records, trajectories, rewards, relative))
     return [rollouts[i : i + size] for i in range(0, len(rollouts), size)]

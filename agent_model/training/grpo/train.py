@@ -35,7 +35,7 @@ from agent_model.training.evaluation import EpisodeSetup, load_episodes
 from agent_model.training.files import write_records
 from agent_model.training.grpo.learner import Learner
 from agent_model.training.grpo.metrics import GRPOStep, collapse, step_metrics
-from agent_model.training.grpo.reward import rewarded
+from agent_model.training.grpo.reward import reward
 from agent_model.training.grpo.rollouts import (
     Group,
     RolloutContext,
@@ -103,7 +103,6 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
         self.steps = config.max_steps
 
     def facts(self) -> run_folder.TrainingRun[GRPOConfig]:
-        """The facts for run.json."""
         questions, spec = self.context.setup.questions, self.context.setup.search.spec
         hashes = {
             f"questions of {self.config.tasks}": tasks.questions_sha256(questions),
@@ -210,19 +209,17 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
 
     def evaluation_columns(self, records: Sequence[Record]) -> Mapping[str, float | None]:
         """The columns of an evaluation, with the mean reward."""
-        rewards = [rewarded(record, self.config, self.context.scorer).value for record in records]
+        rewards = [reward(record, self.config, self.context.scorer).value for record in records]
         return {
             **super().evaluation_columns(records),
             "live_reward": sum(rewards) / len(rewards),
         }
 
     def plot(self, rows: Sequence[GRPOStep]) -> None:
-        """Draw curves.png."""
         title = f"GRPO of {Path(self.config.model).name}"
         curves.plot_grpo(rows, self.out / "curves.png", title)
 
     def summary(self) -> str:
-        """The run in one line."""
         config = self.config
         return (
             f"grpo: {len(self.context.setup.questions)} questions, {config.max_steps} steps "

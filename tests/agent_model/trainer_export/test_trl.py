@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from agent_model.trainer_export.write import export_recipe
-from agent_model.training.config import LoraConfig
+from agent_model.training.config import GRPOConfig, LoraConfig
 from agent_model.training.grpo.learner import Learner
 from agent_model.training.grpo.objective import advantages
 from agent_model.training.grpo.rollouts import ScoredRollout
@@ -75,7 +75,7 @@ def test_trls_first_step_has_the_gradient_that_ours_would_have(
     [records] = [output["record"] for output in training.outputs]
     policy, tokenizer = load_policy(config)
     learner = Learner(config, policy, tokenizer)
-    learner.learn(groups(records, config.group))
+    learner.learn(groups(records, config))
     assert training.log[0]["grad_norm"] == pytest.approx(learner.optimizer.step(0.0), rel=1e-3)
     assert any(n_actions(record.trajectory) for record in records)
     assert (
@@ -83,22 +83,22 @@ def test_trls_first_step_has_the_gradient_that_ours_would_have(
     )
 
 
-def groups(records: list[Record], size: int) -> list[list[ScoredRollout]]:
+def groups(records: list[Record], config: GRPOConfig) -> list[list[ScoredRollout]]:
     """Groups as `train grpo` makes them: rewarded by the recipe's scorer, beside their question's
     others."""
     from agent_model.training.grpo.reward import reward
     from autocoa_bench.scoring import load_scorers
 
     scorer = load_scorers(("em",))["em"]
-    rewards = [reward(record, scorer, 0.2) for record in records]
-    values = torch.tensor([item.value for item in rewards if item]).view(-1, size)
+    rewards = [reward(record, config, scorer) for record in records]
+    values = torch.tensor([item.value for item in rewards]).view(-1, config.group)
     gained = advantages(values, by_std=False).flatten().tolist()
     played = [
         ScoredRollout(record, record.trajectory, earned, advantage)
         for record, earned, advantage in zip(records, rewards, gained, strict=True)
-        if record.trajectory and earned
+        if record.trajectory
     ]
-    by_question = [played[i : i + size] for i in range(0, len(played), size)]
+    by_question = [played[i : i + config.group] for i in range(0, len(played), config.group)]
     for group in by_question:
         assert len({rollout.record.question.id for rollout in group}) == 1
     return by_question

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from agent_model.dialects.agent import Agent
+from agent_model.training.config import GRPOConfig
 from agent_model.training.grpo.reward import Reward, reward
+from autocoa_bench.errors import UserError
 from autocoa_bench.scoring import load_scorers
 from autocoa_bench.types import FaultNote, Question, Record
 from support.play import QUESTION, play
 
+CONFIG = GRPOConfig(stage="grpo", model="m", format_penalty=0.2)
 EM = load_scorers(("em",))["em"]
 
 
@@ -25,7 +28,7 @@ EM = load_scorers(("em",))["em"]
 )
 def test_a_match_earns_only_in_form(texts: list[str], expected: Reward) -> None:
     record = Record(QUESTION, 0, play(Agent(shots=0), texts)[0])
-    assert reward(record, EM, penalty=0.2) == expected
+    assert reward(record, CONFIG, EM) == expected
 
 
 def test_the_released_codes_lenient_reward_is_available_by_name() -> None:
@@ -33,9 +36,10 @@ def test_the_released_codes_lenient_reward_is_available_by_name() -> None:
     asked = Question("q1", "Where?", ("University of North Carolina",))
     lenient = load_scorers(("autocoa-reward",))["autocoa-reward"]
     for scorer, value in ((EM, 0.0), (lenient, 1.0)):
-        assert reward(Record(asked, 0, made), scorer, penalty=0.2) == Reward(value, value, True)
+        assert reward(Record(asked, 0, made), CONFIG, scorer) == Reward(value, value, True)
 
 
 def test_a_fault_of_the_harness_earns_and_costs_nothing() -> None:
     record = Record(QUESTION, 0, fault=FaultNote("timeout", "no reply"))
-    assert reward(record, EM, penalty=0.2) is None
+    with pytest.raises(UserError, match="cannot be scored by 'em'; remove it from 'multihop'"):
+        reward(record, CONFIG, EM)
