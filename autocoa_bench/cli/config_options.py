@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from keyword import iskeyword
 from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 import typer
 from msgspec import NODEFAULT, Struct
-from msgspec.structs import FieldInfo, fields, replace
+from msgspec.structs import fields, replace
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.option import Option
@@ -42,34 +43,28 @@ def options_from(
     unknown = {*only, *defaults} - {option.name for option in options}
     if unknown:
         raise TypeError(f"{record.__name__} has no option {', '.join(sorted(unknown))}")
-    return lambda command: _with_options(command, record, options)
 
+    def decorate(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        parameters: list[inspect.Parameter] = []
+        for parameter in signature.parameters.values():
+            if parameter.annotation is record:
+                target = parameter.name
+                parameters += (option.parameter() for option in options)
+            else:
+                parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
-def _with_options(
-    command: Command, record: type[Struct], options: Collection[_FieldOption]
-) -> Command:
-    """The command with these options in place of its parameter of the record's class."""
-    signature = inspect.signature(command, eval_str=True)
-    parameters: list[inspect.Parameter] = []
-    for parameter in signature.parameters.values():
-        if parameter.annotation is record:
-            target = parameter.name
-            parameters += (option.parameter() for option in options)
-        else:
-            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
-    signature = signature.replace(parameters=parameters)
+        @functools.wraps(command)
+        def call(**arguments: Any) -> None:
+            values = {option.name: arguments.pop(option.name) for option in options}
+            command(**arguments, **{target: _fill(record, options, values)})
 
-    @functools.wraps(command)
-    def call(**arguments: Any) -> None:
-        bound = signature.bind(**arguments)
-        bound.apply_defaults()
-        values = {option.name: bound.arguments.pop(option.name) for option in options}
-        command(**bound.arguments, **{target: _fill(record, options, values)})
+        # Typer reads both, and would find the parameters of the wrapped command otherwise.
+        vars(call)["__signature__"] = signature.replace(parameters=parameters)
+        call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return call
 
-    # Typer reads both, and would find the parameters of the wrapped command otherwise.
-    vars(call)["__signature__"] = signature
-    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return call
+    return decorate
 
 
 def flags_given(context: typer.Context, names: Iterable[str]) -> list[str]:
@@ -99,12 +94,19 @@ class _FieldOption(NamedTuple):
 
     def parameter(self) -> inspect.Parameter:
         """The parameter that typer makes the option of."""
-        kind, default = self._typed_default()
-        declared = self.declared
-        # Typer adds --no-NAME to the flag of a bool unless the flag is spelt out.
-        flags = declared.flags or (() if kind is bool else (self.flag,))
+        declared, kind, default = self.declared, self.type, self.default
         # A list in one text has no range; `field_value` checks its numbers.
         least, most = (None, None) if declared.commas else (declared.min, declared.max)
+        if declared.commas:
+            kind, default = str, ",".join(map(str, default))
+        elif declared.repeat:
+            kind, default = list[str], default.split(",") if default else []
+        elif get_origin(kind) is tuple:
+            kind, default = list[get_args(kind)[0]], list(default)  # type: ignore[misc]
+        elif least is not None and isinstance(default, int | float) and default < least:
+            kind, default = kind | None, None
+        # Typer adds --no-NAME to the flag of a bool unless the flag is spelt out.
+        flags = declared.flags or (() if kind is bool else (self.flag,))
         option = typer.Option(
             *flags, help=declared.help, metavar=declared.metavar, min=least, max=most
         )
@@ -114,19 +116,6 @@ class _FieldOption(NamedTuple):
             default=inspect.Parameter.empty if default is NODEFAULT else default,
             annotation=Annotated[kind, option],
         )
-
-    def _typed_default(self) -> tuple[Any, Any]:
-        """The type and the default of the parameter."""
-        if self.declared.commas:
-            return str, ",".join(map(str, self.default))
-        if self.declared.repeat:
-            return list[str], self.default.split(",") if self.default else []
-        if get_origin(self.type) is tuple:
-            return list[get_args(self.type)[0]], list(self.default)  # type: ignore[misc]
-        least = self.declared.min
-        if isinstance(self.default, int | float) and least is not None and self.default < least:
-            return self.type | None, None
-        return self.type, self.default
 
     def field_value(self, values: Mapping[str, Any]) -> Any:
         """The field's value, from the values of all parameters. Raises UserError."""
@@ -162,33 +151,29 @@ def _field_options(record: type[Struct], prefix: str) -> Iterator[_FieldOption]:
             for field in fields(default):
                 nested.append((outer.name, field, getattr(default, field.name)))
     for name, field, default in nested:
-        for declared in get_args(field.type):
+        kind, *annotations = get_args(field.type) or (field.type,)
+        for declared in annotations:
             if isinstance(declared, Option):
-                yield _field_option(name, field, declared, default, prefix)
-
-
-def _field_option(
-    outer: str, field: FieldInfo, declared: Option, default: Any, prefix: str
-) -> _FieldOption:
-    flag = (*declared.flags, f"--{prefix}{field.name}".replace("_", "-"))[0]
-    name = flag.removeprefix("--").replace("-", "_")
-    if iskeyword(name):  # --as
-        name += "_"
-    needed = f"{prefix}{declared.needs}".replace("-", "_") if declared.needs else ""
-    kind = get_args(field.type)[0]
-    return _FieldOption(outer, field.name, name, flag, declared, needed, kind, default)
+                flag = (*declared.flags, f"--{prefix}{field.name}".replace("_", "-"))[0]
+                parameter = flag.removeprefix("--").replace("-", "_")
+                if iskeyword(parameter):  # --as
+                    parameter += "_"
+                needed = f"{prefix}{declared.needs}".replace("-", "_") if declared.needs else ""
+                yield _FieldOption(
+                    name, field.name, parameter, flag, declared, needed, kind, default
+                )
 
 
 def _fill(
     record: type[Struct], options: Collection[_FieldOption], values: Mapping[str, Any]
 ) -> Struct:
     """The record with these values of its options. Raises UserError."""
-    by_outer: dict[str, dict[str, Any]] = {"": {}}
+    by_outer: dict[str, dict[str, Any]] = defaultdict(dict)
     for option in options:
         # A value that is None was not given, and is left to the record.
         if values[option.name] is not None:
-            by_outer.setdefault(option.outer, {})[option.field] = option.field_value(values)
-    own = by_outer.pop("")
+            by_outer[option.outer][option.field] = option.field_value(values)
+    own = by_outer.pop("", {})
     defaults = {field.name: field.default for field in fields(record)}
     nested = {name: replace(defaults[name], **inner) for name, inner in by_outer.items()}
     return record(**own, **nested)
