@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,9 +11,6 @@ from autocoa_bench.cli.config_options import options_from
 from autocoa_bench.cli.output import TableConfig, check_file, stopped_safely, write_report
 from autocoa_bench.errors import UserError
 from autocoa_bench.runs.config import RunConfig
-
-if TYPE_CHECKING:
-    from agent_model.fidelity.measure import FidelityRun
 
 app = typer.Typer(help="Measure a model's simulated search results against the real ones.")
 
@@ -70,18 +67,13 @@ def fidelity(
     safety = "what was written is safe, and" if written else "with --written FILE"
     with stopped_safely(f"{safety} the same command resumes"):
         measured = measure.measure(searches, limit, engine, settings, config.concurrency, written)
-    _print_faults(measured, written)
-    write_report(report(measured.verdicts, measured.model, measured.faults), tables)
-
-
-def _print_faults(measured: FidelityRun, written: Path | None) -> None:
-    """Print to stderr at how many searches the server failed, with the first failure."""
-    faults = measured.faults
-    if not faults:
-        return
-    advice = "the same command asks them again" if written else "with --written they are resumed"
-    typer.echo(
-        f"searches left out, the model server failed: {len(faults)} (first with {faults[0].kind}: "
-        f"{faults[0].message}); {advice}",
-        err=True,
-    )
+    if faults := measured.faults:
+        advice = (
+            "the same command asks them again" if written else "with --written they are resumed"
+        )
+        typer.echo(
+            f"searches left out, the model server failed: {len(faults)} (first with "
+            f"{faults[0].kind}: {faults[0].message}); {advice}",
+            err=True,
+        )
+    write_report(report(measured.verdicts, measured.model, faults), tables)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -25,6 +24,8 @@ app = typer.Typer(
     help="Reproduce the paper's Table 1: train every variant, evaluate every row.",
     no_args_is_help=True,
 )
+
+_ADVICE = "the same command continues where it stopped"
 
 
 class ReproduceConfig(Struct, frozen=True, kw_only=True):
@@ -57,7 +58,10 @@ class ReproduceConfig(Struct, frozen=True, kw_only=True):
     dry_run: Annotated[bool, Option(help="Print the commands, and run none.")] = False
 
     def __post_init__(self) -> None:
-        force_setattr(self, "jobs", self.jobs or _cores())
+        if not self.jobs:
+            linux = hasattr(os, "sched_getaffinity")
+            cores = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
+            force_setattr(self, "jobs", cores)
 
 
 @app.command()
@@ -97,7 +101,7 @@ def seeds(
 @options_from(ReproduceConfig, only=("out", "seed"))
 def nano_base(config: ReproduceConfig) -> None:
     """Make the base model of the scale nano again. The same command resumes."""
-    with _resumable():
+    with stopped_safely(_ADVICE), training_extra():
         from agent_model.reproduce.nano_base import make_nano_base
 
         folder = make_nano_base(config.out, config.seed, stdout())
@@ -114,20 +118,10 @@ def _reproduce(
     from agent_model.reproduce.scale import load_scale
 
     scale = load_scale(config.scale, config.share)
-    with _resumable():
+    with stopped_safely(_ADVICE), training_extra():
         base = config.base or scale.base_folder()
         if not config.dry_run:
             reproduce(scale, config.out, base, config.seed, config.jobs, stdout())
             return
         for line in shell_script(experiment(scale, config.out, config.seed), config.out, base):
             typer.echo(line)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def _resumable() -> Iterator[None]:
-    with stopped_safely("the same command continues where it stopped"), training_extra():
-        yield

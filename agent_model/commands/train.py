@@ -40,8 +40,13 @@ def _add_sft(stage: Stage, summary: str) -> None:
     """Add the command of a stage that trains on data alone."""
 
     @app.command(stage, help=f"{summary} The same command resumes.")
-    def train(config: RecipeFile, out: Out = None, changes: Changes = None) -> None:
-        train_sft(stage, config, out, changes or [])
+    def sft(config: RecipeFile, out: Out = None, changes: Changes = None) -> None:
+        from agent_model.training.config import load_sft_config
+
+        recipe = load_sft_config(config, stage, changes or [])
+        with training_extra():
+            from agent_model.training.sft import train
+        _run(partial(train, recipe), config, out)
 
 
 _add_sft("pretrain", "Before all stages: texts, with a loss on their marked parts.")
@@ -74,16 +79,6 @@ def grpo(
         return
     with training_extra():
         from agent_model.training.grpo.train import train
-    _run(partial(train, recipe), config, out)
-
-
-def train_sft(stage: Stage, config: Path, out: Path | None, changes: list[str]) -> None:
-    """Train a stage of supervised training. Raises MissingExtra, and UserError for bad input."""
-    from agent_model.training.config import load_sft_config
-
-    recipe = load_sft_config(config, stage, changes)
-    with training_extra():
-        from agent_model.training.sft import train
     _run(partial(train, recipe), config, out)
 
 

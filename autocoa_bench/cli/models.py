@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from autocoa_bench.cli.output import escaped, list_table, stdout
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 MEBIBYTE = 1 << 20
 
@@ -21,10 +18,32 @@ app = typer.Typer(
 @app.callback()
 def models(context: typer.Context) -> None:
     """List the models that install by name, and what each engine can do."""
-    if context.invoked_subcommand is None:
-        console = stdout()
-        _print_models(console)
-        _print_engines(console)
+    if context.invoked_subcommand is not None:
+        return
+    from autocoa_bench.engines import EngineCapabilities, catalogue
+    from autocoa_bench.engines.weights.models import known_models
+
+    console = stdout()
+    table = list_table("Models", ("name", "size", "licence", "source", "here"))
+    for model in known_models():
+        size = f"{model.size / MEBIBYTE:.0f} MiB"
+        table.add_row(model.name, size, model.licence, model.source, "yes" if model.path else "no")
+    console.print(table)
+    console.print("Any .gguf file is a model too, and any served name with --base-url.\n")
+    columns = EngineCapabilities.__struct_fields__
+    headings = {"ids": "token ids", "lora": "LoRA (--adapter)"}
+    table = list_table(
+        "Engines (--engine)", ("name", *(headings.get(column, column) for column in columns))
+    )
+    for name, capabilities in catalogue():
+        # A plug-in's engine may not declare all that it can do.
+        cells = [escaped(getattr(capabilities, column, "?")) for column in columns]
+        table.add_row(escaped(name), *cells)
+    console.print(table)
+    console.print(
+        "token ids: what the model sampled comes back, and goes back unchanged in the next prompt. "
+        "logprobs: the server has them; runs ask for none."
+    )
 
 
 @app.command()
@@ -63,34 +82,3 @@ def merge(
     from autocoa_bench.engines.weights.huggingface import merge as merge_model
 
     typer.echo(merge_model(adapter, target, base))
-
-
-def _print_models(console: Console) -> None:
-    from autocoa_bench.engines.weights.models import known_models
-
-    table = list_table("Models", ("name", "size", "licence", "source", "here"))
-    for model in known_models():
-        size = f"{model.size / MEBIBYTE:.0f} MiB"
-        table.add_row(model.name, size, model.licence, model.source, "yes" if model.path else "no")
-    console.print(table)
-    console.print("Any .gguf file is a model too, and any served name with --base-url.")
-
-
-def _print_engines(console: Console) -> None:
-    """Print what each engine can do; a plug-in's engine may not declare it."""
-    from autocoa_bench.engines import EngineCapabilities, catalogue
-
-    columns = EngineCapabilities.__struct_fields__
-    headings = {"ids": "token ids", "lora": "LoRA (--adapter)"}
-    table = list_table(
-        "Engines (--engine)", ("name", *(headings.get(column, column) for column in columns))
-    )
-    for name, capabilities in catalogue():
-        cells = [escaped(getattr(capabilities, column, "?")) for column in columns]
-        table.add_row(escaped(name), *cells)
-    console.print()
-    console.print(table)
-    console.print(
-        "token ids: what the model sampled comes back, and goes back unchanged in the next prompt. "
-        "logprobs: the server has them; runs ask for none."
-    )

@@ -44,7 +44,20 @@ def tasks(context: typer.Context) -> None:
     ).items():
         console.print(f"\n[bold]{edition}[/bold]: {', '.join(names)}")
         console.print(f"  source: {escaped(source)}; licence: {escaped(licence)}")
-    _print_real(console, [info for info in infos if info.edition == "real"])
+    if real := [info for info in infos if info.edition == "real"]:
+        console.print()
+        table = list_table("Real datasets", ("name", "groups", "questions", "splits", "licence"))
+        for info in real:
+            table.add_row(info.name, " ".join(info.groups), _count(info), info.shape, info.licence)
+        console.print(table)
+        for (source,), names in _names_by(real, lambda info: (info.source,)).items():
+            datasets = ", ".join(name.partition("@")[0] for name in names)
+            console.print(f"  source: {escaped(source)} ({datasets})")
+        console.print(
+            "Instead of all: NAME@paper (the paper's own sample), NAME@500:seed=3 (any number, any "
+            "seed); a group too: multihop@paper. Fetch ahead: "
+            "autocoa-bench tasks pull multihop@paper"
+        )
     console.print("\nA path to a file in FlashRAG or verl format is a task too.")
 
 
@@ -94,24 +107,6 @@ def _load(console: Console, task: Task, split: Split) -> list[Question]:
     for warning in load_warnings(task):
         console.print(f"[yellow]{escaped(warning)}[/yellow]")
     return list(questions)
-
-
-def _print_real(console: Console, infos: list[TaskInfo]) -> None:
-    """Print the real datasets, and how their questions are chosen."""
-    if not infos:
-        return
-    console.print()
-    table = list_table("Real datasets", ("name", "groups", "questions", "splits", "licence"))
-    for info in infos:
-        table.add_row(info.name, " ".join(info.groups), _count(info), info.shape, info.licence)
-    console.print(table)
-    for (source,), names in _names_by(infos, lambda info: (info.source,)).items():
-        datasets = ", ".join(name.partition("@")[0] for name in names)
-        console.print(f"  source: {escaped(source)} ({datasets})")
-    console.print(
-        "Instead of all: NAME@paper (the paper's own sample), NAME@500:seed=3 (any number, any "
-        "seed); a group too: multihop@paper. Fetch ahead: autocoa-bench tasks pull multihop@paper"
-    )
 
 
 def _names_by(

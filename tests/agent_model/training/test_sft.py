@@ -15,6 +15,7 @@ import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
 from agent_model.commands import train as train_command
 from agent_model.training import metrics, sft
@@ -422,6 +423,8 @@ def test_a_missing_extra_shows_at_the_start(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     config = write_recipe(recipe(place), tmp_path / "recipe.toml")
-    with pytest.raises(MissingExtra, match=r"autocoa-bench\[train\]"):
-        train_command.train_sft("sft2", config, tmp_path / "out", [])
+    arguments = ["sft2", "--config", str(config), "--out", str(tmp_path / "out")]
+    error = CliRunner().invoke(train_command.app, arguments).exception
+    assert isinstance(error, MissingExtra)
+    assert "autocoa-bench[train]" in str(error)
     assert not (tmp_path / "out").exists()
