@@ -13,10 +13,10 @@ from agent_model.data.config import DataConfig, DataKind
 from agent_model.data.filters import Counts, draw_sample, filter_records
 from agent_model.data.folder import GoldSpec, SynthInfo, SynthSpec
 from agent_model.data.pairs import Pair, draw_evenly, gold_pairs, sampled_pairs
-from agent_model.data.teachers import SampledEpisodes, sample_episodes, write_gold_episodes
+from agent_model.data.teachers import sample_episodes, write_gold_episodes
 from agent_model.dialects.cot import CoT
 from autocoa_bench import scoring
-from autocoa_bench.runs.config import RunConfig
+from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.scoring import TextScorer
 from autocoa_bench.types import Record, RunSpec
 
@@ -54,7 +54,9 @@ def build_data(config: DataConfig, console: Console) -> SynthInfo:
     drawn: Sequence[Record] | Sequence[Pair] = (
         draw_evenly(chosen.pairs, config.most, config.seed)
         if config.kind == "cot+a"
-        else draw_sample(chosen.records, _record_label, config.most, config.seed)
+        else draw_sample(
+            chosen.records, lambda r: ":".join(map(str, r.key)), config.most, config.seed
+        )
     )
     info = SynthInfo(
         spec=chosen.spec,
@@ -64,10 +66,6 @@ def build_data(config: DataConfig, console: Console) -> SynthInfo:
         shape=folder.shape_of(drawn),
     )
     return folder.write(config.out, info, drawn) if drawn else info
-
-
-def _record_label(record: Record) -> str:
-    return ":".join(map(str, record.key))
 
 
 def _from_gold(
@@ -95,15 +93,17 @@ def _from_model(
     config: DataConfig, spec: SynthSpec, scorer: TextScorer, console: Console
 ) -> _Chosen:
     folder.check_origin(config.out, spec)
-    runs: dict[str, SampledEpisodes] = {}
-    for name, run_config in _run_configs(config).items():
+    solvers = {"cot": CoT.name, "coa": config.run.solver}
+    runs: dict[str, Run] = {}
+    for name in solvers if config.kind == "cot+a" else (config.kind,):
 
         def check(run: RunSpec, name: str = name) -> None:
             folder.check_origin(config.out, replace(spec, runs={name: run}))
 
         run_folder = (config.runs or config.out) / f"run-{name}"
-        runs[name] = sample_episodes(run_config, run_folder, console, check)
-    spec = replace(spec, runs={name: run.spec for name, run in runs.items()})
+        run_config = replace(config.run, solver=solvers[name], out=run_folder)
+        runs[name] = sample_episodes(run_config, console, check)
+    spec = replace(spec, runs={name: run.info.spec for name, run in runs.items()})
     if config.kind == "cot+a":
         cot, coa = runs["cot"].records, runs["coa"].records
         pairs, dropped = sampled_pairs(cot, coa, scorer, config.limits.min_score)
@@ -113,9 +113,3 @@ def _from_model(
     searching = _SEARCHING[config.kind]
     result = filter_records(records, scorer, config.limits, searching=searching)
     return _Chosen(spec, result.counts, records=result.records)
-
-
-def _run_configs(config: DataConfig) -> dict[str, RunConfig]:
-    """The runs of the teacher that a kind of data is chosen from."""
-    configs = {"cot": replace(config.run, solver=CoT.name), "coa": config.run}
-    return configs if config.kind == "cot+a" else {config.kind: configs[config.kind]}

@@ -69,8 +69,13 @@ def export(
             return _write_llamafactory(data, out, name)
         if target == "verl":
             return _write_verl(data, out, name)
+        if tokenizer is None:
+            rows = [*map(trl_messages, data.records), *map(trl_pair, data.pairs)]
+        else:
+            rows = [trl_tokens(item, tokenizer, observations=observations) for item in data.records]
+            rows += [trl_pair_text(pair, tokenizer) for pair in data.pairs]
         file = out / f"{name}.jsonl"
-        write_lines(file, _trl_rows(data, tokenizer, observations=observations))
+        write_lines(file, rows)
         return [file]
     except OSError as error:
         raise UserError(f"cannot write to '{out}': {error.strerror or error}") from None
@@ -217,15 +222,6 @@ def _read_index(file: Path) -> Row:
     if not isinstance(entries, dict):
         raise UserError(f"'{file}' is not an index of data sets; give another --out")
     return entries
-
-
-def _trl_rows(data: SynthData, tokenizer: Tokenizer | None, *, observations: bool) -> list[Row]:
-    if tokenizer is None:
-        return [*map(trl_messages, data.records), *map(trl_pair, data.pairs)]
-    return [
-        *(trl_tokens(record, tokenizer, observations=observations) for record in data.records),
-        *(trl_pair_text(pair, tokenizer) for pair in data.pairs),
-    ]
 
 
 def _write_verl(data: SynthData, out: Path, name: str) -> list[Path]:

@@ -111,14 +111,14 @@ def check_origin(path: Path, spec: SynthSpec) -> None:
 
 def shape_of(items: Iterable[Record] | Iterable[Pair]) -> dict[str, int]:
     """The numbers of trajectories by their number of searches, and of pairs by what is chosen."""
-    return dict(Counter(sorted(map(_shape, items))))
 
+    def shape(item: Record | Pair) -> str:
+        if isinstance(item, Pair):
+            return "answer chosen" if item.ends[0] else "search chosen"
+        searches = n_actions(item.trajectory) if item.trajectory else 0
+        return f"{searches} search" + ("" if searches == 1 else "es")
 
-def _shape(item: Record | Pair) -> str:
-    if isinstance(item, Pair):
-        return "answer chosen" if item.ends[0] else "search chosen"
-    searches = n_actions(item.trajectory) if item.trajectory else 0
-    return f"{searches} search" + ("" if searches == 1 else "es")
+    return dict(Counter(sorted(map(shape, items))))
 
 
 def write(path: Path, info: SynthInfo, items: Iterable[Record] | Iterable[Pair]) -> SynthInfo:

@@ -120,18 +120,13 @@ def _next_text(turn: TurnWriter, passages: tuple[Passage, ...] | None) -> str:
 
 def _write_turn(question: Question, rng: Random) -> TurnWriter:
     if question.kind in AT_ONCE:
-        return (yield from _answer_at_once(question, rng.choice(AT_ONCE[question.kind])))
+        answer = question.golden_answers[0]
+        return _closing(rng.choice(AT_ONCE[question.kind]).format(a=answer), answer)
     if not question.hops or not question.hops[0].passage_id:
         return (yield from _search_by_name(question, rng))
     if question.hops[0].phrase or len(question.hops) == 1:
         return (yield from _follow_phrases(question, rng))
     return (yield from _follow_sub_questions(question, rng))
-
-
-def _answer_at_once(question: Question, wording: str) -> TurnWriter:
-    yield from ()
-    answer = question.golden_answers[0]
-    return _closing(wording.format(a=answer), answer)
 
 
 def _search_by_name(question: Question, rng: Random) -> TurnWriter:
@@ -254,15 +249,9 @@ def _comparison_text(question: Question) -> str:
         return f"{left.answer} and {right.answer} are {same}, so {gold}."
     values = (left.answer, right.answer)
     winner, loser = values if gold in question.hops[0].question else values[::-1]
-    return f"{winner} is {_comparative(winner, loser)} than {loser}, so it is {gold}."
-
-
-def _comparative(winner: str, loser: str) -> str:
-    are_dates = all(_year(value) for value in (winner, loser))
+    less, more = ("earlier", "later") if _year(winner) and _year(loser) else ("less", "more")
     first, second = (_year(value) or _number(value) for value in (winner, loser))
-    if are_dates:
-        return "earlier" if first < second else "later"
-    return "less" if first < second else "more"
+    return f"{winner} is {less if first < second else more} than {loser}, so it is {gold}."
 
 
 def _year(value: str) -> int:

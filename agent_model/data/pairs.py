@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from random import Random
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -26,7 +25,7 @@ from agent_model.data.gold_teacher import WORDINGS, names_in
 from autocoa_bench.episode import neutralise
 from autocoa_bench.scoring import TextScorer
 from autocoa_bench.scoring.text import exact_match
-from autocoa_bench.types import Message, Prompt, Question, Record, Step, StepKind, Trajectory, Turn
+from autocoa_bench.types import Message, Prompt, Question, Record, Step, StepKind, Turn
 
 _TAG, _END_TAG = STUDENT.query_tags
 _SENTENCE_END = re.compile(r"\n|[.!?](?= )")
@@ -54,17 +53,12 @@ class Pair(Struct, frozen=True):
         return Prompt(self.opening, self.turns, self.prefill)
 
 
-class PairResult(NamedTuple):
-    """Pairs, and the number of questions without one, by reason."""
-
-    pairs: list[Pair]
-    dropped: Counter[str]
-
-
 def sampled_pairs(
     cot: Iterable[Record], coa: Iterable[Record], scorer: TextScorer, min_score: float = 1.0
-) -> PairResult:
+) -> tuple[list[Pair], Counter[str]]:
     """At most one pair a question, from its episodes without searches (`cot`) and with (`coa`).
+
+    Returns the pairs, and the numbers of questions without one by reason.
 
     If searching is right more often, its first search is chosen over a wrong answer without one. If
     it is right less often, or answering without searches is always right, that answer is chosen
@@ -73,16 +67,17 @@ def sampled_pairs(
     """
     with_search = _by_question(coa)
     without = _by_question(cot)
-    result = PairResult([], Counter())
+    pairs: list[Pair] = []
+    dropped: Counter[str] = Counter()
     if missing := len(without.keys() ^ with_search.keys()):
-        result.dropped["a kind of episode is missing"] = missing
+        dropped["a kind of episode is missing"] = missing
     for key in (key for key in without if key in with_search):
         pair = _sampled_pair(without[key], with_search[key], scorer, min_score)
         if isinstance(pair, str):
-            result.dropped[pair] += 1
+            dropped[pair] += 1
         else:
-            result.pairs.append(pair)
-    return result
+            pairs.append(pair)
+    return pairs, dropped
 
 
 def _sampled_pair(
@@ -173,59 +168,37 @@ def gold_pairs(records: Sequence[Record], seed: int) -> list[Pair]:
         wrong = answers.wrong_answer(record.question, rng)
         if searches and wrong:
             at = rng.choice(searches)
-            pairs.append(_search_pair(record.question, trajectory, at, wrong, rng))
-        pairs.append(_answer_pair(record.question, trajectory, rng))
+            claim = rng.choice(_WORDINGS["as_if_known"]).format(w=wrong)
+            rejected = f"{claim}\n</think>\n\n\\boxed{{{wrong}}}"
+            pairs.append(_gold_pair(record.question, trajectory.steps[: at + 1], rejected, rng))
+        queries = [trajectory.steps[at].argument for at in searches]
+        # The names in the question's last sentence, or all of it if it has none.
+        subject = names_in(neutralise(record.question.text).rpartition(". ")[2])
+        gold = neutralise(record.question.golden_answers[0])
+        query = rng.choice([*queries, subject, gold])
+        doubt = rng.choice(_WORDINGS["needless" if queries else "unsure"])
+        rejected = f"{doubt}\n{_TAG} {query} {_END_TAG}"
+        pairs.append(_gold_pair(record.question, trajectory.steps, rejected, rng))
     return pairs
 
 
-def _search_pair(
-    question: Question, trajectory: Trajectory, at: int, wrong: str, rng: Random
-) -> Pair:
-    thought, search = _split(trajectory.steps[at].text, _TAG)
-    claim = rng.choice(_WORDINGS["as_if_known"]).format(w=wrong)
-    rejected = f"{claim}\n</think>\n\n\\boxed{{{wrong}}}"
-    return _gold_pair(question, trajectory.steps[:at], (thought, search), rejected, rng)
+def _gold_pair(question: Question, steps: Sequence[Step], rejected: str, rng: Random) -> Pair:
+    """A pair at the last of the steps: a thought, and the search or answer that is chosen.
 
-
-def _answer_pair(question: Question, trajectory: Trajectory, rng: Random) -> Pair:
-    *earlier, last = trajectory.steps
-    queries = [step.argument for step in earlier if step.kind == "search"]
-    query = rng.choice([*queries, _subject(question), neutralise(question.golden_answers[0])])
-    doubt = rng.choice(_WORDINGS["needless" if queries else "unsure"])
-    rejected = f"{doubt}\n{_TAG} {query} {_END_TAG}"
-    return _gold_pair(question, earlier, _split(last.text, "</think>"), rejected, rng)
-
-
-def _gold_pair(
-    question: Question,
-    earlier: Iterable[Step],
-    chosen: tuple[str, str],
-    rejected: str,
-    rng: Random,
-) -> Pair:
-    """A pair after the `earlier` steps; `chosen` is a thought, and the search or answer after it.
-    Every other time, the thought is part of the context."""
+    Every other time, the thought is part of the context.
+    """
+    *earlier, last = steps
     turns = [
         turn
         for step in earlier
         for turn in (Turn("model", step.text), Turn("environment", step.observation))
     ]
-    thought, action = chosen
-    search = action.startswith(_TAG)
+    search = last.kind == "search"
+    at = last.text.index(_TAG if search else "</think>")
+    thought, action = last.text[:at], last.text[at:]
     if thought and rng.random() < 0.5:
         return _pair(question, (*turns, Turn("model", thought)), action, rejected, search=search)
     return _pair(question, turns, thought + action, rejected, search=search)
-
-
-def _split(text: str, tag: str) -> tuple[str, str]:
-    """The text before a tag, and the text from the tag on."""
-    at = text.index(tag)
-    return text[:at], text[at:]
-
-
-def _subject(question: Question) -> str:
-    """The names in a question's last sentence, or all of it if it has none."""
-    return names_in(neutralise(question.text).rpartition(". ")[2])
 
 
 def _pair(

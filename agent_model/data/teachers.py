@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -21,15 +20,9 @@ from autocoa_bench.runs import run as runs
 from autocoa_bench.runs.config import RunConfig
 from autocoa_bench.runs.executor import open_search
 from autocoa_bench.runs.run import sample_questions
+from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.search import SearchEngine
 from autocoa_bench.types import FaultNote, Question, Record, RunSpec, TaskSample
-
-
-class SampledEpisodes(NamedTuple):
-    """The episodes of a finished run, in the order of questions and samples."""
-
-    spec: RunSpec
-    records: tuple[Record, ...]
 
 
 class GoldEpisodes(NamedTuple):
@@ -40,22 +33,19 @@ class GoldEpisodes(NamedTuple):
     failures: Counter[str]
 
 
-class _CorpusGroup(NamedTuple):
-    """The questions over one corpus, and the search engine over it."""
-
-    questions: Sequence[Question]
-    search: SearchEngine
+_CorpusGroup = tuple[Sequence[Question], SearchEngine]
+"""The questions over one corpus, and the search engine over it."""
 
 
-def sample_episodes(
-    config: RunConfig, folder: Path, console: Console, check: Callable[[RunSpec], None]
-) -> SampledEpisodes:
-    """Run a model into a run folder, or resume the run there; failed episodes stay faults.
+def sample_episodes(config: RunConfig, console: Console, check: Callable[[RunSpec], None]) -> Run:
+    """Run a model, or resume the run in `config.out`; failed episodes stay faults.
+
+    The records are in the order of questions and samples.
 
     `check` is called with the run's spec before anything is sampled. Raises UserError for bad
     input, and KeyboardInterrupt once all finished episodes are recorded.
     """
-    run = runs.run(msgspec.structs.replace(config, out=folder), console, check)
+    run = runs.run(config, console, check)
     positions = {
         (sample.task, question_id): (task_number, number)
         for task_number, sample in enumerate(run.info.spec.tasks)
@@ -65,7 +55,7 @@ def sample_episodes(
     def position(record: Record) -> tuple[int, int, int]:
         return (*positions[record.question.task, record.question.id], record.sample)
 
-    return SampledEpisodes(run.info.spec, tuple(sorted(run.records, key=position)))
+    return msgspec.structs.replace(run, records=tuple(sorted(run.records, key=position)))
 
 
 def write_gold_episodes(
@@ -81,7 +71,7 @@ def write_gold_episodes(
         groups: list[_CorpusGroup] = []
         try:
             spec = _open_groups(config, console, groups)
-            items = [(question, group.search) for group in groups for question in group.questions]
+            items = [(question, search) for questions, search in groups for question in questions]
             if searching is False and not any(
                 question.kind in gold_teacher.AT_ONCE for question, _ in items
             ):
@@ -108,8 +98,8 @@ def write_gold_episodes(
                     records.append(Record(question, 0, episode))
             return GoldEpisodes(spec, tuple(records), failures)
         finally:
-            for group in groups:
-                runner.run(group.search.close())
+            for _, search in groups:
+                runner.run(search.close())
 
 
 def _open_groups(config: DataConfig, console: Console, groups: list[_CorpusGroup]) -> GoldSpec:
@@ -126,7 +116,7 @@ def _open_groups(config: DataConfig, console: Console, groups: list[_CorpusGroup
             corpus_tasks, run.split, run.limit, run.sample_seed, console
         )
         search = open_search(run.search, corpus_tasks, run.split, run.corpus, max(config.top_k))
-        groups.append(_CorpusGroup(questions, search))
+        groups.append((questions, search))
         samples += task_samples
-    searches = tuple(group.search.spec for group in groups)
+    searches = tuple(search.spec for _, search in groups)
     return GoldSpec(tuple(samples), searches, config.top_k, config.seed)

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from autocoa_bench.scoring.text import has_words, normalise
 from autocoa_bench.search.simulated import SimulatedResults, prompt_after
-from autocoa_bench.types import Hop, Passage, Prompt, Question, Record, Trajectory, Turn
+from autocoa_bench.types import Hop, Passage, Prompt, Question, Record, Turn
 
 
 class FactSearch(Struct, frozen=True):
@@ -64,23 +64,17 @@ def searches_of(record: Record) -> Iterator[FactSearch]:
     if record.trajectory is None:
         return
     open_hops = list(enumerate(record.question.hops, 1))
-    for before, query, passages in _searches(record.trajectory):
-        titles = {passage.id: passage.title for passage in passages}
-        answered = [item for item in open_hops if item[1].passage_id in titles]
-        if open_hops:
+    prompt = Prompt(record.trajectory.opening, (), record.trajectory.prefill)
+    for step in record.trajectory.steps:
+        prompt = prompt_after(prompt, step.text)
+        if step.kind == "search" and open_hops:
+            titles = {passage.id: passage.title for passage in step.passages}
+            answered = [item for item in open_hops if item[1].passage_id in titles]
             number, hop = (answered or open_hops)[0]
             title = titles.get(hop.passage_id, "")
-            yield FactSearch(record.question, number, hop, before, query, passages, title)
-        open_hops = [item for item in open_hops if item not in answered]
-
-
-def _searches(trajectory: Trajectory) -> Iterator[tuple[Prompt, str, tuple[Passage, ...]]]:
-    """The prompt up to the end of each search, the query, and the passages that were returned."""
-    prompt = Prompt(trajectory.opening, (), trajectory.prefill)
-    for step in trajectory.steps:
-        prompt = prompt_after(prompt, step.text)
-        if step.kind == "search":
-            yield prompt, step.argument, step.passages
+            query, passages = step.argument, step.passages
+            yield FactSearch(record.question, number, hop, prompt, query, passages, title)
+            open_hops = [item for item in open_hops if item not in answered]
         observation = (Turn("environment", step.observation),) if step.observation else ()
         prompt = Prompt(prompt.opening, (*prompt.turns, *observation), prompt.prefill)
 

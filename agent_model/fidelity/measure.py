@@ -108,14 +108,7 @@ def measure(
     UserError if that file holds something else, or if every search failed; KeyboardInterrupt leaves
     all finished verdicts stored.
     """
-    run = asyncio.run(_measure(searches, limit, engine, settings, concurrency, stored))
-    if run.faults and not run.verdicts:
-        fault = run.faults[0]
-        raise UserError(
-            f"every search failed, the first with {fault.kind}: {fault.message}; nothing was "
-            "measured"
-        )
-    return run
+    return asyncio.run(_measure(searches, limit, engine, settings, concurrency, stored))
 
 
 async def _measure(
@@ -126,7 +119,9 @@ async def _measure(
     concurrency: int,
     stored: Path | None,
 ) -> FidelityRun:
-    verdicts = _read_verdicts(stored)
+    advice = "it is not a file that fidelity wrote; choose another --written"
+    lines = read_lines(stored, msgspec.json.Decoder(FactVerdict), advice) if stored else ()
+    verdicts = {verdict.fingerprint: verdict for verdict in lines}
     origins = _origins(search.question for search in searches)
     faults: list[FaultNote] = []
     try:
@@ -137,9 +132,12 @@ async def _measure(
                 f"'{stored}' was written for other records, for another model or with other "
                 "settings; choose another --written"
             )
-        chosen = [_fingerprint(search, spec, settings) for search in _evenly(searches, limit)]
+        n_chosen = min(len(searches), limit or len(searches))
+        spread = [searches[number * len(searches) // n_chosen] for number in range(n_chosen)]
+        chosen = [_fingerprint(search, spec, settings) for search in spread]
         missing = {key: by_key[key] for key in chosen if key not in verdicts}
         n_done = iter(range(1, len(missing) + 1))
+        result_format = ResultFormat(settings.dialect)
         file_context = closing(LineFile(stored)) if stored else nullcontext()
         with file_context as file, DelayedProgressBar("simulating searches") as bar:
 
@@ -154,8 +152,18 @@ async def _measure(
                 if file is not None:
                     file.add(verdicts[key])
 
-            await simulate(missing, _writer(engine, settings), concurrency, on_done)
+            async def write(before: Prompt) -> SimulatedResults:
+                request = result_format.request(before, settings.max_tokens)
+                [completion] = await engine.generate(request, settings.sampling)
+                return result_format.read(completion, settings.top_k)
+
+            await simulate(missing, write, concurrency, on_done)
         measured = [verdicts[key] for key in chosen if key in verdicts]
+        if faults and not measured:
+            raise UserError(
+                f"every search failed, the first with {faults[0].kind}: {faults[0].message}; "
+                "nothing was measured"
+            )
         return FidelityRun(model_name(spec), measured, faults)
     finally:
         await engine.close()
@@ -184,38 +192,10 @@ async def simulate(
     await work_through(searches.items(), work, concurrency)
 
 
-def _writer(
-    engine: Engine, settings: FidelitySettings
-) -> Callable[[Prompt], Awaitable[SimulatedResults]]:
-    result_format = ResultFormat(settings.dialect)
-
-    async def write(before: Prompt) -> SimulatedResults:
-        request = result_format.request(before, settings.max_tokens)
-        [completion] = await engine.generate(request, settings.sampling)
-        return result_format.read(completion, settings.top_k)
-
-    return write
-
-
 def _fingerprint(search: FactSearch, spec: EngineSpec, settings: FidelitySettings) -> str:
     """A hash of a search, the model and the settings: equal ones have equal verdicts."""
     _, *numbers = settings
     return hashlib.sha256(msgspec.json.encode((search, spec, *numbers))).hexdigest()[:16]
-
-
-def _evenly(searches: Sequence[FactSearch], limit: int | None) -> Sequence[FactSearch]:
-    """At most `limit` of the searches, evenly spread."""
-    if limit is None or limit >= len(searches):
-        return searches
-    return [searches[number * len(searches) // limit] for number in range(limit)]
-
-
-def _read_verdicts(stored: Path | None) -> dict[str, FactVerdict]:
-    """The stored verdicts by fingerprint. Raises UserError."""
-    decoder = msgspec.json.Decoder(FactVerdict)
-    advice = "it is not a file that fidelity wrote; choose another --written"
-    verdicts = read_lines(stored, decoder, advice) if stored else ()
-    return {verdict.fingerprint: verdict for verdict in verdicts}
 
 
 def _origins(questions: Iterable[Question]) -> dict[tuple[str, str], str]:

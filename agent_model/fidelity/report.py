@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from agent_model.fidelity.facts import FactVerdict
 from autocoa_bench.report import Report, Table
-from autocoa_bench.report.model import Cell, Column, DataPoint, Row, Section, score_cell
+from autocoa_bench.report.model import Cell, Column, DataPoint, Row, Section, data_point, score_cell
 from autocoa_bench.stats import Estimate, estimate
 from autocoa_bench.types import FaultNote
 
@@ -34,11 +34,26 @@ def report(verdicts: Sequence[FactVerdict], model: str, faults: Sequence[FaultNo
     points: list[DataPoint] = []
     for origin in sorted({verdict.origin for verdict in verdicts}):
         rows = []
-        for hop, group in _by_hop([item for item in verdicts if item.origin == origin]):
+        of_origin = [verdict for verdict in verdicts if verdict.origin == origin]
+        for hop in (*sorted({verdict.hop for verdict in of_origin}), "all"):
+            group = [verdict for verdict in of_origin if hop in (verdict.hop, "all")]
             shares = {name: _share(group, value) for name, (_, value) in _MEASURES.items()}
             cells = (Cell(f"{len(group):,}"), *map(score_cell, shares.values()))
-            rows.append(Row(Cell(hop), cells))
-            points += [_data_point(origin, hop, *item, model) for item in shares.items()]
+            rows.append(Row(Cell(str(hop)), cells))
+            points += [
+                data_point(
+                    "fidelity",
+                    name if hop == "all" else f"hop {hop}:{name}",
+                    run=origin,
+                    model=model,
+                    section=origin,
+                    mean=share.mean,
+                    low=share.low,
+                    high=share.high,
+                    n=share.n,
+                )
+                for name, share in shares.items()
+            ]
         sections.append(Section(origin, tuple(rows)))
     table = Table(
         name="fidelity",
@@ -62,12 +77,6 @@ def report(verdicts: Sequence[FactVerdict], model: str, faults: Sequence[FaultNo
     return Report((table,), (f"model: {model}",))
 
 
-def _by_hop(verdicts: Sequence[FactVerdict]) -> Iterator[tuple[str, list[FactVerdict]]]:
-    for hop in sorted({verdict.hop for verdict in verdicts}):
-        yield str(hop), [verdict for verdict in verdicts if verdict.hop == hop]
-    yield "all", list(verdicts)
-
-
 def _share(
     verdicts: Sequence[FactVerdict], value: Callable[[FactVerdict], bool | None]
 ) -> Estimate:
@@ -79,19 +88,3 @@ def _share(
             key = (verdict.task, verdict.question_id)
             by_question.setdefault(key, []).append(float(number))
     return estimate(list(by_question.values()))
-
-
-def _data_point(origin: str, hop: str, name: str, share: Estimate, model: str) -> DataPoint:
-    return DataPoint(
-        table="fidelity",
-        run=origin,
-        folder="",
-        solver="",
-        model=model,
-        section=origin,
-        metric=f"hop {hop}:{name}" if hop != "all" else name,
-        mean=share.mean,
-        low=share.low,
-        high=share.high,
-        n=share.n,
-    )

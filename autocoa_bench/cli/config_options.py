@@ -53,14 +53,17 @@ def options_from(
                 parameters += (option.parameter() for option in options)
             else:
                 parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+        signature = signature.replace(parameters=parameters)
 
         @functools.wraps(command)
         def call(**arguments: Any) -> None:
-            values = {option.name: arguments.pop(option.name) for option in options}
-            command(**arguments, **{target: _fill(record, options, values)})
+            bound = signature.bind(**arguments)
+            bound.apply_defaults()
+            values = {option.name: bound.arguments.pop(option.name) for option in options}
+            command(**bound.arguments, **{target: _fill(record, options, values)})
 
         # Typer reads both, and would find the parameters of the wrapped command otherwise.
-        vars(call)["__signature__"] = signature.replace(parameters=parameters)
+        vars(call)["__signature__"] = signature
         call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return call
 

@@ -33,16 +33,15 @@ def turn(pair: Pair) -> str:
 
 
 def one(without: Iterable[Record], searching: Iterable[Record]) -> Pair:
-    result = sampled_pairs(without, searching, exact_match)
-    assert not result.dropped
-    [pair] = result.pairs
+    [pair], reasons = sampled_pairs(without, searching, exact_match)
+    assert not reasons
     return pair
 
 
 def dropped(without: Iterable[Record], searching: Iterable[Record]) -> dict[str, int]:
-    result = sampled_pairs(without, searching, exact_match)
-    assert not result.pairs
-    return dict(result.dropped)
+    pairs, reasons = sampled_pairs(without, searching, exact_match)
+    assert not pairs
+    return dict(reasons)
 
 
 def test_a_question_that_only_a_search_gets_right_has_the_search_chosen() -> None:
