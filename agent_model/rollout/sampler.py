@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from agent_model.tokens import Tokenizer, decode, encode_prompt, end_of_turn
-from autocoa_bench.engines.transformers.kv_cache import KVCache, common_prefix
+from autocoa_bench.engines.transformers.kv_cache import CachedBatch, CachedRow
 from autocoa_bench.types import Completion, Generate
 
 if TYPE_CHECKING:
@@ -24,23 +24,13 @@ if TYPE_CHECKING:
 _TAIL = 24  # tokens that certainly contain a stop string
 
 
-class Slot:
-    """One episode's place in a sampler: its token ids and the request being completed.
-
-    `cached` counts ids whose keys and values are in the cache, `prompt` those of the prompt.
-    """
+class Slot(CachedRow):
+    """One episode's place in a sampler: its token ids and the request being completed."""
 
     def __init__(self, rng: Random) -> None:
+        super().__init__()
         self.rng = rng
-        self.ids: list[int] = []
-        self.cached = 0
-        self.prompt = 0
         self.request: Generate | None = None
-
-    @property
-    def sampled(self) -> list[int]:
-        """The ids sampled for the request so far."""
-        return self.ids[self.prompt :]
 
 
 class Sampler(Protocol):
@@ -73,65 +63,42 @@ class PolicySampler:
     ) -> None:
         """Temperature 0 is greedy. Raises UserError for a model that the cache does not support."""
         self.slots = slots
-        self._policy = policy
         self._tokenizer = tokenizer
         self._temperature = temperature
         self._end = end_of_turn(tokenizer)
-        self._cache = KVCache(policy.inner, slots)
-        self._active: list[Slot] = []  # by row of the cache
+        self._batch: CachedBatch[Slot] = CachedBatch(policy.inner, slots)
 
     def acquire(self, rng: Random) -> Slot:
         """A free slot. Raises RuntimeError if all are occupied."""
-        if len(self._active) == self.slots:
+        if len(self._batch.rows) == self.slots:
             raise RuntimeError(f"all {self.slots} slots are occupied")
         slot = Slot(rng)
-        self._active.append(slot)
+        self._batch.rows.append(slot)
         return slot
 
     def release(self, slot: Slot) -> None:
-        """Free a slot; the last row moves into the gap, so that rows in use stay adjacent."""
-        row, last = self._active.index(slot), self._active.pop()
-        if last is not slot:
-            self._cache.copy(len(self._active), row, last.cached)
-            self._active[row] = last
+        """Free a slot."""
+        self._batch.remove(slot)
 
     @torch.no_grad()
     def submit(self, slot: Slot, request: Generate) -> None:
         """Compute the new part of the request's prompt, except its last token."""
-        ids = list(encode_prompt(request.prompt, self._tokenizer))
-        row = self._active.index(slot)
-        shared, owner = self._longest_prefix(row, ids)
-        if owner != row:
-            self._cache.copy(owner, row, shared)
-        if shared < len(ids) - 1:
-            self._cache.extend(row, shared, ids[shared:-1])
-        slot.ids, slot.cached, slot.prompt, slot.request = ids, len(ids) - 1, len(ids), request
+        ids = encode_prompt(request.prompt, self._tokenizer)
+        self._batch.read(self._batch.rows.index(slot), slot, ids)
+        slot.request = request
 
     @torch.no_grad()
     def step(self) -> list[tuple[Slot, Completion]]:
         """Sample one token of every slot. Every slot must have a request."""
-        states = self._cache.decode(
-            [slot.ids[slot.cached] for slot in self._active],
-            [slot.cached for slot in self._active],
-        )
-        logits = self._policy.inner.get_output_embeddings()(states).float()
-        tokens = sample_token(logits, self._temperature, [slot.rng for slot in self._active])
+        slots = self._batch.rows
+        logits = self._batch.logits().float()
+        tokens = sample_token(logits, self._temperature, [slot.rng for slot in slots])
         completed = []
-        for slot, token in zip(self._active, tokens, strict=True):
-            slot.cached += 1
+        for slot, token in zip(slots, tokens, strict=True):
             slot.ids.append(token)
             if result := self._completed(slot):
                 completed.append((slot, result))
         return completed
-
-    def _longest_prefix(self, row: int, ids: list[int]) -> tuple[int, int]:
-        """The length of the longest cached prefix of a prompt (without its last token), and the
-        row that holds it: the prompt's own row if no other holds more."""
-        rows = sorted(range(len(self._active)), key=lambda i: i != row)  # own row first
-        shared = [
-            common_prefix(ids[:-1], self._active[i].ids[: self._active[i].cached]) for i in rows
-        ]
-        return max(shared), rows[shared.index(max(shared))]
 
     def _completed(self, slot: Slot) -> Completion | None:
         """The slot's completion if it is finished, else None."""

@@ -88,17 +88,6 @@ class StatusError(Exception):
         self.kind = f"http-{status}"
 
 
-class ErrorReply(NamedTuple):
-    """A reply with another status than 200. The API key is redacted in all texts."""
-
-    url: str
-    status: int
-    message: str
-    body: bytes
-    location: str
-    retry_after: str | None
-
-
 class APIKey:
     """An API key, possibly empty, that is visible nowhere but in the header of a request."""
 
@@ -208,27 +197,22 @@ class HTTPClient:
                 data = self.key.redact_bytes(await _read_body(response, self.longest_reply))
                 if response.status == 200:
                     return data
-                raise self.error_of(
-                    ErrorReply(
-                        url,
-                        response.status,
-                        self.key.redact(server_message(data)),
-                        data,
-                        self.key.redact(response.headers.get("Location", "")),
-                        response.headers.get("Retry-After"),
-                    )
-                )
+                raise self.error_of(response, data)
         # The order matters: aiohttp's timeouts are both a TimeoutError and a ClientError.
         except TimeoutError:
             raise TransientError("timeout", f"no reply within {total:g} s") from None
         except (ClientError, OSError, UnicodeError) as problem:
             raise TransientError("connection", _description(problem, self.key)) from None
 
-    def error_of(self, reply: ErrorReply) -> Exception:
-        """The exception to raise for a reply with an error status."""
-        status, message = reply.status, reply.message
+    def error_of(self, reply: ClientResponse, body: bytes) -> Exception:
+        """The exception to raise for a reply with another status than 200.
+
+        `body` is its body without the key; its headers may contain the key.
+        """
+        status, message = reply.status, self.key.redact(server_message(body))
         if status in _RETRIED or (status >= 500 and status not in NO_SUCH_PATH):
-            wait = retry_seconds(reply.retry_after) if status in (429, 503) else None
+            header = reply.headers.get("Retry-After")
+            wait = retry_seconds(header) if header and status in (429, 503) else None
             return TransientError(f"http-{status}", f"HTTP {status}: {message}", wait)
         return StatusError(status, message)
 
@@ -388,10 +372,8 @@ async def retry(
         await sleep(wait)
 
 
-def retry_seconds(retry_after: str | None) -> float | None:
+def retry_seconds(retry_after: str) -> float | None:
     """A Retry-After header (seconds or an HTTP date) as seconds from now, capped."""
-    if retry_after is None:
-        return None
     try:
         wait = float(retry_after)
     except ValueError:
@@ -399,9 +381,7 @@ def retry_seconds(retry_after: str | None) -> float | None:
             wait = parsedate_to_datetime(retry_after).timestamp() - time.time()
         except (ValueError, OverflowError, TypeError):
             return None
-    if not math.isfinite(wait):
-        return None
-    return max(0.0, min(wait, RETRY_AFTER_CAP))
+    return max(0.0, min(wait, RETRY_AFTER_CAP)) if math.isfinite(wait) else None
 
 
 def server_address(url: str, name: str, example: str, hint: str = "") -> SplitResult:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from autocoa_bench.engines.openai import context_errors
 from autocoa_bench.errors import CONTEXT, EngineFault, UserError
 from autocoa_bench.util.http_client import (
     APIKey,
-    ErrorReply,
     HTTPClient,
     printable,
     server_address,
+    server_message,
 )
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse
 
 KEY_VARIABLES = ("AUTOCOA_BENCH_API_KEY", "OPENAI_API_KEY")
 
@@ -31,9 +35,9 @@ class ModelServerClient(HTTPClient):
     server = "the model server"
     fault_type = EngineFault
 
-    def error_of(self, reply: ErrorReply) -> Exception:
-        """The exception to raise for a reply with an error status."""
-        status, message = reply.status, reply.message
+    def error_of(self, reply: ClientResponse, body: bytes) -> Exception:
+        """The exception to raise for a reply with another status than 200."""
+        status, message = reply.status, self.key.redact(server_message(body))
         if status in (401, 402, 403):
             problem = "refuses the key" if self.key else "asks for a key"
             return UserError(
@@ -41,14 +45,14 @@ class ModelServerClient(HTTPClient):
                 f"{KEY_VARIABLES[1]} to a valid one, or give --key-file"
             )
         if status in _REDIRECTS:
+            target = _redirect_target(self.key.redact(reply.headers.get("Location", "")), reply)
             return UserError(
-                f"{reply.url} redirects to {_redirect_target(reply)} (HTTP {status}); redirects "
-                "are not followed: give the address as --base-url"
+                f"{reply.url} redirects to {target} (HTTP {status}); redirects are not followed: "
+                "give the address as --base-url"
             )
         if context_errors.too_long(status, message):
-            sizes = context_errors.counts(reply.body)
-            return EngineFault(CONTEXT, f"HTTP {status}: {message}{sizes}")
-        return super().error_of(reply)
+            return EngineFault(CONTEXT, f"HTTP {status}: {message}{context_errors.counts(body)}")
+        return super().error_of(reply, body)
 
 
 def normalised_url(base_url: str) -> str:
@@ -106,10 +110,10 @@ def _checked_key(text: str, name: str) -> APIKey:
     return APIKey(text)
 
 
-def _redirect_target(reply: ErrorReply) -> str:
+def _redirect_target(location: str, reply: ClientResponse) -> str:
     """The scheme, host and path of a redirect's target; its query may hold secrets."""
     try:
-        parts = urlsplit(urljoin(reply.url, reply.location))
+        parts = urlsplit(urljoin(str(reply.url), location))
     except ValueError:
         return "an unreadable address"
     return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:200])

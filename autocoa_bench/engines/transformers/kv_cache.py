@@ -8,8 +8,9 @@ place. The module imports PyTorch, so import it only where a model is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,11 +25,15 @@ SavedRow = list[tuple[Tensor, Tensor]]
 """A row's keys and values, (heads, positions, size) each, by layer."""
 
 
-class KVCache:
-    """Keys and values of all layers, (rows, heads, positions, size) each."""
+class KVCache(Cache):  # type: ignore[misc, no-any-unimported, unused-ignore]
+    """Keys and values of all layers, (rows, heads, positions, size) each.
+
+    To a forward pass it is transformers' cache of the rows that the pass computes.
+    """
 
     def __init__(self, model: Any, rows: int) -> None:
         """For a transformers model. Raises UserError if a layer is not plain attention."""
+        super().__init__(layers=[])
         config = model.config.get_text_config()
         window = getattr(config, "sliding_window", None)
         is_windowed = window and getattr(config, "use_sliding_window", True)
@@ -56,15 +61,13 @@ class KVCache:
         rows = slice(row, row + 1)
         self._forward(self._model.base_model, rows, block, positions, is_masked=is_masked)
 
-    def decode(self, tokens: list[int], starts: list[int]) -> Tensor:
-        """Compute one token of each of the first rows at its position; the last states (B, D)."""
-        output = self._next_tokens(self._model.base_model, tokens, starts)
-        states: Tensor = output.last_hidden_state
-        return states[:, 0]
-
     def logits(self, tokens: list[int], starts: list[int]) -> Tensor:
-        """Like `decode`, but returns the model's own logits (B, V)."""
-        logits: Tensor = self._next_tokens(self._model, tokens, starts).logits
+        """Compute one token of each of the first rows at its position; returns logits (B, V)."""
+        device = self._model.device
+        positions = torch.tensor(starts, device=device)[:, None]
+        ids = torch.tensor(tokens, device=device)[:, None]
+        output = self._forward(self._model, slice(0, len(tokens)), ids, positions, is_masked=True)
+        logits: Tensor = output.logits
         return logits[:, 0]
 
     def copy(self, source: int, target: int, length: int) -> None:
@@ -86,24 +89,19 @@ class KVCache:
             self._keys[layer][row, :, :length] = keys[:, :length]
             self._values[layer][row, :, :length] = values[:, :length]
 
-    def _next_tokens(self, module: Any, tokens: list[int], starts: list[int]) -> Any:
-        device = self._model.device
-        positions = torch.tensor(starts, device=device)[:, None]
-        ids = torch.tensor(tokens, device=device)[:, None]
-        return self._forward(module, slice(0, len(tokens)), ids, positions, is_masked=True)
-
     def _forward(
         self, module: Any, rows: slice, ids: Tensor, positions: Tensor, *, is_masked: bool
     ) -> Any:
         """The output of the model, or of its decoder, for ids at their positions, (B, T) each."""
         length = int(positions.max()) + 1
         self._grow(length)
+        self._pass = (rows, positions, length)
         masks = {kind: self._mask(kind, positions, length) for kind in self._kinds if is_masked}
         return module(
             input_ids=ids,
             position_ids=positions,
             attention_mask=masks if len(masks) > 1 else masks.get(self._kinds[0]),
-            cache=_CacheView(self, rows, positions, length),
+            cache=self,
             use_cache=True,
         )
 
@@ -135,39 +133,20 @@ class KVCache:
         """Zeros rather than uninitialised memory: masked positions are multiplied all the same."""
         return layer.new_zeros(self._rows, layer.shape[1], length, layer.shape[3])
 
-    def put(
-        self, layer: int, rows: slice, positions: Tensor, keys: Tensor, values: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Store a block's keys and values (B, H, T, D); returns everything in the rows."""
-        if layer == len(self._keys):
-            self._keys.append(self._zeros_like(keys, self._length))
-            self._values.append(self._zeros_like(values, self._length))
-        # Slices are views, so that writing to them writes to the cache.
-        row_keys, row_values = self._keys[layer][rows], self._values[layer][rows]
-        batch = torch.arange(len(positions), device=positions.device)[:, None]
-        row_keys[batch, :, positions] = keys.transpose(1, 2)
-        row_values[batch, :, positions] = values.transpose(1, 2)
-        return row_keys, row_values
-
-
-class _CacheView(Cache):  # type: ignore[misc, no-any-unimported, unused-ignore]
-    """The rows of a KVCache that one forward pass computes, as transformers' cache."""
-
-    def __init__(self, cache: KVCache, rows: slice, positions: Tensor, length: int) -> None:
-        super().__init__(layers=[])
-        self._cache = cache
-        self._rows = rows
-        self._positions = positions
-        self._length = length
-
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any
     ) -> tuple[Tensor, Tensor]:
-        """Store a layer's new keys and values; returns those of all positions so far."""
-        keys, values = self._cache.put(
-            layer_idx, self._rows, self._positions, key_states, value_states
-        )
-        return keys[:, :, : self._length], values[:, :, : self._length]
+        """Store a layer's new keys and values (B, H, T, D); returns those of all positions."""
+        if layer_idx == len(self._keys):
+            self._keys.append(self._zeros_like(key_states, self._length))
+            self._values.append(self._zeros_like(value_states, self._length))
+        rows, positions, length = self._pass
+        # Slices are views, so that writing to them writes to the cache.
+        keys, values = self._keys[layer_idx][rows], self._values[layer_idx][rows]
+        batch = torch.arange(len(positions), device=positions.device)[:, None]
+        keys[batch, :, positions] = key_states.transpose(1, 2)
+        values[batch, :, positions] = value_states.transpose(1, 2)
+        return keys[:, :, :length], values[:, :, :length]
 
     def get_seq_length(self, *_: Any) -> int:
         """The positions before this pass; unused, because the pass gives its position ids."""
@@ -179,7 +158,82 @@ class _CacheView(Cache):  # type: ignore[misc, no-any-unimported, unused-ignore]
 
     def get_mask_sizes(self, *_: Any) -> tuple[int, int]:
         """The length and the offset of the positions that a pass without a mask attends to."""
-        return self._length, 0
+        return self._pass[2], 0
+
+
+class CachedRow:
+    """A sequence in a `CachedBatch`: the ids of a prompt, and those sampled after it.
+
+    `cached` counts ids whose keys and values are in the cache, `prompt` those of the prompt.
+    """
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.cached = 0
+        self.prompt = 0
+
+    @property
+    def sampled(self) -> list[int]:
+        """The ids sampled after the prompt so far."""
+        return self.ids[self.prompt :]
+
+
+Row = TypeVar("Row", bound=CachedRow)
+
+
+class CachedBatch(Generic[Row]):
+    """Sequences that are decoded together, in the first `rows` of a cache.
+
+    A prefix of a prompt that is in the cache is copied. It comes from the rows in use, or, if
+    `past` is more than 0, from that many rows removed last: no result depends on rows in use then.
+    """
+
+    def __init__(self, model: Any, rows: int, past: int = 0) -> None:
+        """For at most `rows` sequences at once. Raises UserError like `KVCache`."""
+        self.rows: list[Row] = []
+        self.cache = KVCache(model, rows)
+        self._past: deque[tuple[list[int], SavedRow]] = deque(maxlen=past)
+
+    def read(self, index: int, row: Row, ids: Sequence[int]) -> None:
+        """Make `ids` the prompt of the row at `index`, and compute its new part.
+
+        The last token is left to the first call of `logits`.
+        """
+        shared, source = common_prefix(ids[:-1], row.ids[: row.cached]), None
+        for cached_ids, candidate in self._prefixes():
+            length = common_prefix(ids[:-1], cached_ids)
+            if length > shared:
+                shared, source = length, candidate
+        if isinstance(source, int):
+            self.cache.copy(source, index, shared)
+        elif source is not None:
+            self.cache.load(index, source, shared)
+        if shared < len(ids) - 1:
+            self.cache.extend(index, shared, list(ids[shared:-1]))
+        row.ids, row.cached, row.prompt = list(ids), len(ids) - 1, len(ids)
+
+    def logits(self) -> Tensor:
+        """Compute the last token of every row; returns the logits (B, V) of the tokens after."""
+        starts = [row.cached for row in self.rows]
+        logits = self.cache.logits([row.ids[-1] for row in self.rows], starts)
+        for row in self.rows:
+            row.cached += 1
+        return logits
+
+    def remove(self, row: Row) -> None:
+        """Take a row out; the last row moves into the gap, so that rows stay adjacent."""
+        index = self.rows.index(row)
+        if self._past.maxlen:
+            self._past.append((row.ids[: row.cached], self.cache.save(index, row.cached)))
+        last = self.rows.pop()
+        if last is not row:
+            self.cache.copy(len(self.rows), index, last.cached)
+            self.rows[index] = last
+
+    def _prefixes(self) -> Iterable[tuple[list[int], int | SavedRow]]:
+        if self._past.maxlen:
+            return self._past
+        return [(row.ids[: row.cached], index) for index, row in enumerate(self.rows)]
 
 
 def common_prefix(ids: Sequence[int], others: Sequence[int]) -> int:
