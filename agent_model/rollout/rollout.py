@@ -12,7 +12,7 @@ from random import Random
 from typing import NamedTuple
 
 from agent_model.rollout.sampler import Sampler, Slot
-from agent_model.rollout.simulator import Simulator
+from agent_model.rollout.search import Simulator
 from autocoa_bench.episode import Episode, Event, Reply
 from autocoa_bench.types import Completion, Generate, Observation, Trajectory
 

@@ -8,7 +8,7 @@ vLLM's reload_weights, tried with 0.32 on a CPU, leaves neither the old model no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -46,6 +46,7 @@ T = TypeVar("T")
 class PolicyServer:
     """A vLLM server of the policy's base model, on which each new adapter is loaded.
 
+    `model` is the name of the model or the adapter that requests are sent to.
     The API key comes from the environment (AUTOCOA_BENCH_API_KEY, OPENAI_API_KEY). Methods raise
     UserError if the server refuses a request, and ServerDown if it no longer answers.
     """
@@ -86,28 +87,15 @@ class PolicyServer:
             self._update_adapters("/v1/unload_lora_adapter", {"lora_name": self._adapter})
         content = {"lora_name": name, "lora_path": str(folder.resolve())}
         self._update_adapters("/v1/load_lora_adapter", content)
-        self.use(name)
-        self._adapter = name
+        self.model = self._adapter = name
 
-    def use(self, name: str) -> None:
-        """Send all further requests to the server's model or adapter of this name."""
-        self.model = name
-
-    def run(self, work: Awaitable[T]) -> T:
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Wait for a piece of work on the server."""
+        return self._runner.run(work)
 
-        async def wait() -> T:
-            return await work
-
-        return self._runner.run(wait())
-
-    def begin(self, work: Awaitable[T]) -> asyncio.Future[T]:
+    def begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
         """Begin a piece of work; it advances whenever `run` waits for any."""
-
-        async def schedule() -> asyncio.Future[T]:
-            return asyncio.ensure_future(work)
-
-        return self._runner.run(schedule())
+        return self._runner.get_loop().create_task(work)
 
     async def complete(
         self, ids: list[int], request: Generate, temperature: float, seed: int
@@ -148,7 +136,7 @@ class PolicyServer:
             raise UserError(
                 f"{self._root} serves no model; give a vLLM server of the policy's base"
             )
-        self.use(bases[0])
+        self.model = bases[0]
 
     def _update_adapters(self, path: str, content: dict[str, Any]) -> None:
         self.run(

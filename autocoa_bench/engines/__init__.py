@@ -8,17 +8,19 @@ May import: `types`, `errors`, `registry`, `util`."""
 
 from autocoa_bench.engines.engine import (
     CURRENT_EPISODE,
+    EMBEDDED,
     Engine,
     EngineCapabilities,
     EngineConfig,
     EpisodeId,
+    ModelConfig,
+    PromptProtocol,
     catalogue,
     caveats,
     model_name,
     open_engine,
     with_capabilities,
 )
-from autocoa_bench.engines.model_config import EMBEDDED, ModelConfig
 
 __all__ = [
     "CURRENT_EPISODE",
@@ -28,6 +30,7 @@ __all__ = [
     "EngineConfig",
     "EpisodeId",
     "ModelConfig",
+    "PromptProtocol",
     "catalogue",
     "caveats",
     "model_name",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from autocoa_bench.engines.model_config import ModelConfig, Protocol
+from autocoa_bench.engines import ModelConfig, PromptProtocol
 from autocoa_bench.option import Option
 from autocoa_bench.types import Budget, Sampling, Split
 
@@ -32,7 +32,7 @@ class RunConfig(ModelConfig, frozen=True, kw_only=True):
             "datasets have an @: hotpotqa@paper, multihop@500:seed=3."
         ),
     ] = "multihop"
-    protocol: Protocol = "auto"
+    protocol: PromptProtocol = "auto"
     adapter: Annotated[
         str, Option(help="A LoRA adapter, or none; '' means the one that the solver ships, if any.")
     ] = ""

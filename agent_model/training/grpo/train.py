@@ -24,9 +24,8 @@ from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
 from agent_model.dialects import Agent
-from agent_model.rollout.search_client import SearchClient
+from agent_model.rollout.search import SearchClient, Simulator
 from agent_model.rollout.server import PolicyServer
-from agent_model.rollout.simulator import Simulator
 from agent_model.training import checkpoints, curves, loop, run_folder
 from agent_model.training.checkpoints import Progress
 from agent_model.training.config import GRPOConfig
@@ -177,7 +176,7 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
         if self.accelerator.is_main_process:
             server.load_adapter(folder / name, name)
             shutil.rmtree(folder)
-        server.use(name)
+        server.model = name
         self.accelerator.wait_for_everyone()
 
     def _rollouts(self, step: int) -> tuple[list[Group], dict[str, float]]:

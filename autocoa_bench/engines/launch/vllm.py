@@ -66,30 +66,20 @@ _FIND_VLLM = (
 class VLLMEngine:
     """A model of the Hugging Face Hub or a transformers folder, served by vLLM.
 
-    `adapter` is the PEFT folder of a LoRA adapter, or empty. `options` are vLLM's own, by their
-    names on its command line (`tensor-parallel-size`: `2`; `true` and `false` for switches). By
-    default prefixes are cached. `start_timeout` is the longest time in seconds until the server is
-    ready, downloads included.
+    The adapter of `config` is a PEFT folder, or empty. `options` are vLLM's own, by their names on
+    its command line (`tensor-parallel-size`: `2`; `true` and `false` for switches). By default
+    prefixes are cached. `start_timeout` is the longest time in seconds until the server is ready,
+    downloads included.
     """
 
     def __init__(
-        self,
-        model: str,
-        *,
-        adapter: str = "",
-        context_tokens: int = 8192,
-        concurrency: int = 64,
-        protocol: str = "auto",
-        options: Mapping[str, str] | None = None,
-        start_timeout: float = 1800.0,
+        self, config: EngineConfig, options: Mapping[str, str], start_timeout: float
     ) -> None:
-        self.model = model
+        self.model = config.model
         self.base_url = ""
-        self._adapter = adapter
-        self._context_tokens = context_tokens
-        self._concurrency = concurrency
-        self._protocol = protocol
-        self._options = dict(options or {})
+        self._config = config
+        self._adapter = config.adapter
+        self._options = options
         self._timeout = start_timeout
         # The server serves nobody else on this machine, and no other server is mistaken for it.
         self._key = secrets.token_urlsafe(16)
@@ -102,7 +92,7 @@ class VLLMEngine:
         launcher = await asyncio.to_thread(_launcher)
         port = _free_port()
         flags = ["--host", _HOST, "--port", str(port), "--served-model-name", self.model]
-        flags += [_flag(name, value) for name, value in (_DEFAULTS | self._options).items()]
+        flags += [_flag(name, value) for name, value in {**_DEFAULTS, **self._options}.items()]
         folder = user_path(self.model)
         weights = str(folder) if folder.exists() else self.model
         environment = {"VLLM_API_KEY": self._key, "NO_COLOR": "1", "VLLM_NO_USAGE_STATS": "1"}
@@ -150,10 +140,10 @@ class VLLMEngine:
         self._client = OpenAIEngine(
             _ADAPTER if self._adapter else self.model,
             f"http://{_HOST}:{port}",
-            protocol=cast("wire.Protocol", self._protocol),
-            concurrency=self._concurrency,
+            protocol=cast("wire.Protocol", self._config.protocol),
+            concurrency=self._config.concurrency,
             api_key=APIKey(self._key),
-            context_tokens=self._context_tokens,
+            context_tokens=self._config.context_tokens,
         )
         self.base_url = self._client.base_url
         return await self._client.start()
@@ -229,15 +219,7 @@ def from_options(
                 f"vLLM's option '{name}' {problem}; leave it out (for a LoRA adapter use --adapter)"
             )
         vllm_options[name] = value
-    return VLLMEngine(
-        options.model,
-        adapter=options.adapter,
-        context_tokens=options.context_tokens,
-        concurrency=options.concurrency,
-        protocol=options.protocol,
-        options=vllm_options,
-        start_timeout=start_timeout,
-    )
+    return VLLMEngine(options, vllm_options, start_timeout)
 
 
 def _flag(name: str, value: str) -> str:

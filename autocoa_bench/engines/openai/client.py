@@ -269,8 +269,7 @@ class OpenAIEngine:
         # All requests of an episode share their opening, so it is rendered once.
         text = self._rendered.get(opening)
         if text is None:
-            reply = await self._call("/apply-template", {"messages": opening}, wire.TemplateReply)
-            text = reply.prompt
+            text = await self._call("/apply-template", {"messages": opening}, "prompt", str)
             while len(self._rendered) >= _RENDERED_OPENINGS:
                 del self._rendered[next(iter(self._rendered))]
             self._rendered[opening] = text
@@ -281,8 +280,8 @@ class OpenAIEngine:
         turns = []
         for turn in prompt.turns:
             if turn.source == "model" and turn.token_ids is None:
-                reply = await self._call("/tokenize", {"content": turn.text}, wire.TokenizeReply)
-                turn = msgspec.structs.replace(turn, token_ids=reply.tokens)
+                ids = await self._call("/tokenize", {"content": turn.text}, "tokens", list[int])
+                turn = msgspec.structs.replace(turn, token_ids=tuple(ids))
             turns.append(turn)
         return msgspec.structs.replace(prompt, turns=tuple(turns))
 
@@ -294,22 +293,21 @@ class OpenAIEngine:
         at_end_of_turn = completion.stop_reason == "stop" and completion.stop_string is None
         if completion.token_ids is None or at_end_of_turn:
             return completion
-        reply = await self._call(
-            "/detokenize", {"tokens": completion.token_ids}, wire.DetokenizeReply
-        )
-        if reply.content == completion.text + (completion.stop_string or ""):
+        text = await self._call("/detokenize", {"tokens": completion.token_ids}, "content", str)
+        if text == completion.text + (completion.stop_string or ""):
             return completion
         return msgspec.structs.replace(completion, token_ids=None)
 
-    async def _call(self, path: str, content: object, reply_type: type[T]) -> T:
-        """The reply of one of llama.cpp's own endpoints."""
+    async def _call(self, path: str, content: object, field: str, field_type: type[T]) -> T:
+        """A field of the reply of one of llama.cpp's own endpoints."""
         url, body = self._root + path, msgspec.json.encode(content)
 
         async def attempt() -> T:
             data = await self._http.send("POST", url, body)
             try:
-                return msgspec.json.decode(data, type=reply_type)
-            except UNREADABLE:
+                reply = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+                return msgspec.json.decode(reply[field], type=field_type)
+            except (KeyError, *UNREADABLE):
                 raise BadReply(f"not a reply of {path}: {excerpt(data)}") from None
 
         try:

@@ -100,7 +100,11 @@ def request_body(
     if protocol == "chat":
         body["messages"] = chat_messages(prompt)
     elif protocol == "continue":
-        _add_continued_turn(body, prompt)
+        body["messages"] = prompt.opening
+        if prompt.continuation:
+            body["messages"] += (Message("assistant", prompt.continuation),)
+            body["continue_final_message"] = True
+            body["add_generation_prompt"] = False
     elif protocol == "completions":
         body["prompt"] = plain_text(prompt)
     else:
@@ -139,16 +143,6 @@ def prompt_pieces(opening_text: str, prompt: Prompt) -> str | list[str | int]:
     if not pieces:
         return text
     return [*pieces, text] if text else pieces
-
-
-def _add_continued_turn(body: dict[str, Any], prompt: Prompt) -> None:
-    continuation = prompt.continuation
-    if not continuation:
-        body["messages"] = prompt.opening
-        return
-    body["messages"] = (*prompt.opening, Message("assistant", continuation))
-    body["continue_final_message"] = True
-    body["add_generation_prompt"] = False
 
 
 def _add_sampling(body: dict[str, Any], server: Server, sampling: Sampling) -> None:
@@ -222,24 +216,6 @@ class ModelList(Struct):
     """The reply to /models."""
 
     data: list[ModelCard]
-
-
-class TemplateReply(Struct):
-    """llama.cpp's reply to /apply-template."""
-
-    prompt: str
-
-
-class TokenizeReply(Struct):
-    """llama.cpp's reply to /tokenize."""
-
-    tokens: tuple[int, ...]
-
-
-class DetokenizeReply(Struct):
-    """llama.cpp's reply to /detokenize."""
-
-    content: str
 
 
 _reply_decoder = msgspec.json.Decoder(_Reply)

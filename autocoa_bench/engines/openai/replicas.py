@@ -61,17 +61,8 @@ class ReplicatedEngine:
 
         Raises whatever the replica raises, but ServerDown only once all servers are down.
         """
-        if (episode := CURRENT_EPISODE.get()) is not None:
-            return await self._generate(episode, request, sampling, n)
-        single_request = EpisodeId()
-        try:
-            return await self._generate(single_request, request, sampling, n)
-        finally:
-            single_request.over = True
-
-    async def _generate(
-        self, episode: EpisodeId, request: Generate, sampling: Sampling, n: int
-    ) -> list[Completion]:
+        # A request outside of a run is an episode of its own, which is forgotten at its end.
+        episode = CURRENT_EPISODE.get() or EpisodeId()
         while True:
             replica = self._choose(episode)
             try:

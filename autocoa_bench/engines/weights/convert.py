@@ -16,16 +16,19 @@ import msgspec
 from msgspec import Struct
 
 from autocoa_bench.engines.weights import models
-from autocoa_bench.engines.weights.gguf import close_gguf, library, open_gguf, writer_like
-from autocoa_bench.engines.weights.safetensors import read_tensors, save
+from autocoa_bench.engines.weights.files import (
+    close_gguf,
+    gguf_library,
+    open_gguf,
+    read_tensors,
+    save,
+    writer_like,
+)
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.util.paths import user_path
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.floating[Any]]
+    from autocoa_bench.engines.weights.files import Array
 
 OutType = Literal["auto", "q8_0", "f16", "f32"]
 
@@ -85,12 +88,11 @@ def convert(source: str, target: str, base: str = "", outtype: OutType = "auto")
     does not. Raises UserError.
     """
     source_path, target_path = user_path(source), user_path(target)
-    if source_path.is_dir() and (source_path / "adapter_config.json").is_file():
+    is_adapter = (source_path / "adapter_config.json").is_file()
+    if is_adapter or (source_path / "config.json").is_file():
         check_target(target_path, "gguf", outtype, ("auto", "q8_0", "f16", "f32"))
-        _adapter_to_gguf(source_path, target_path, base, "q8_0" if outtype == "auto" else outtype)
-    elif source_path.is_dir() and (source_path / "config.json").is_file():
-        check_target(target_path, "gguf", outtype, ("auto", "q8_0", "f16", "f32"))
-        _model_to_gguf(source_path, target_path, base, "q8_0" if outtype == "auto" else outtype)
+        to_gguf = _adapter_to_gguf if is_adapter else _model_to_gguf
+        to_gguf(source_path, target_path, base, "q8_0" if outtype == "auto" else outtype)
     elif source_path.is_file():
         check_target(target_path, "folder", outtype, ("auto", "f16", "f32"))
         _adapter_to_peft(source_path, target_path, base, "f32" if outtype == "auto" else outtype)
@@ -146,7 +148,7 @@ class _PeftConfig(Struct, frozen=True):
 
 
 def _adapter_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) -> None:
-    gguf = library()
+    gguf = gguf_library()
     config = _read_peft_config(folder / "adapter_config.json")
     shape = _shape_of(base or config.base_model_name_or_path or "")
     if config.peft_type != "LORA" or config.use_dora or config.lora_alpha <= 0:
@@ -186,7 +188,7 @@ def _read_peft_config(file: Path) -> _PeftConfig:
 
 
 def _adapter_to_peft(file: Path, target: Path, base: str, outtype: OutType) -> None:
-    gguf = library()
+    gguf = gguf_library()
     reader = open_gguf(file)
     alpha = reader.fields.get("adapter.lora.alpha")
     if alpha is None:
@@ -344,7 +346,7 @@ def _add_tensor(writer: Any, name: str, weights: Array, outtype: OutType) -> Non
     """Add a vector as f32, a matrix as `outtype`, or as f16 where Q8_0's blocks do not fit."""
     import numpy as np
 
-    gguf = library()
+    gguf = gguf_library()
     weights = np.ascontiguousarray(weights, dtype=np.float32)
     if weights.ndim == 1 or outtype == "f32":
         writer.add_tensor(name, weights)

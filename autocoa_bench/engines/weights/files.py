@@ -1,14 +1,21 @@
-"""GGUF files by the gguf package: open one, copy its metadata, requantise it, write one out."""
+"""Files of weights: GGUF by the gguf package, and safetensors as numpy arrays, without torch."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autocoa_bench.errors import UserError, import_extra
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-def library() -> Any:
+    Array = NDArray[np.floating[Any]]
+
+
+def gguf_library() -> Any:
     """The gguf package. Raises MissingExtra."""
     feature = "reading and writing GGUF models"
     import_extra("gguf.quants", feature, "embedded")
@@ -18,7 +25,7 @@ def library() -> Any:
 def open_gguf(path: Path) -> Any:
     """A GGUFReader. Raises UserError."""
     try:
-        return library().GGUFReader(path)
+        return gguf_library().GGUFReader(path)
     except OSError as error:
         raise UserError(f"cannot read '{path}': {error.strerror}") from None
     except (ValueError, IndexError, KeyError) as error:
@@ -30,7 +37,7 @@ def writer_like(reader: Any, target: Path, file_type: str) -> Any:
 
     `file_type` is one of the names of llama.cpp's LlamaFileType.
     """
-    gguf = library()
+    gguf = gguf_library()
     writer = gguf.GGUFWriter(target, reader.fields["general.architecture"].contents())
     for field in reader.fields.values():
         if field.name.startswith("GGUF.") or field.name == "general.architecture":
@@ -59,7 +66,7 @@ def requantise_to_q8_0(source: Path, target: Path) -> None:
     thread with 8 requests at once, SmolLM2-135M in Q8_0 reads prompts 1.8 times as fast and writes
     1.3 times as fast as in Q4_1. The file is half as large again.
     """
-    gguf = library()
+    gguf = gguf_library()
     reader = gguf.GGUFReader(source)
     writer = writer_like(reader, target, "MOSTLY_Q8_0")
     q8_0 = gguf.GGMLQuantizationType.Q8_0
@@ -71,3 +78,48 @@ def requantise_to_q8_0(source: Path, target: Path) -> None:
             weights = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
             writer.add_tensor(tensor.name, gguf.quants.quantize(weights, q8_0), raw_dtype=q8_0)
     close_gguf(writer)
+
+
+def read_tensors(files: Iterable[Path]) -> Iterator[tuple[str, Array]]:
+    """The names and tensors in safetensors files, one tensor in memory at a time.
+
+    Brain floats (bf16) become 32-bit floats of the same values. Raises UserError for a damaged
+    file, and for a tensor that does not hold floats.
+    """
+    library = _safetensors_library()
+    import numpy as np
+
+    for file in files:
+        try:
+            with library.safe_open(file, framework="numpy") as reader:
+                for name in reader.offset_keys():
+                    dtype = reader.get_slice(name).get_dtype()
+                    if dtype not in ("F64", "F32", "F16", "BF16"):
+                        raise UserError(
+                            f"the tensor '{name}' in '{file}' has type {dtype}; only floats are "
+                            "converted"
+                        )
+                    tensor = reader.get_tensor(name)
+                    yield name, tensor.astype(np.float32) if dtype == "BF16" else tensor
+        except OSError as error:
+            raise UserError(f"cannot read '{file}': {error}") from None
+        except library.SafetensorError as error:
+            raise UserError(
+                f"'{file}' is not a safetensors file, or is damaged ({error})"
+            ) from None
+
+
+def save(file: Path, tensors: Mapping[str, Array]) -> None:
+    """Write float tensors as a safetensors file that PEFT and transformers read."""
+    _safetensors_library()
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    save_file(contiguous, file, metadata={"format": "pt"})
+
+
+def _safetensors_library() -> Any:
+    feature = "reading and writing safetensors files"
+    import_extra("ml_dtypes", feature, "embedded")  # teaches numpy the type bfloat16
+    return import_extra("safetensors", feature, "embedded")
