@@ -39,12 +39,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autocoa_bench.engines import (
-        Engine,
-        EngineCapabilities,
-        EngineConfig,
-        with_capabilities,
-    )
+    from autocoa_bench.engines import Engine, EngineCapabilities, EngineConfig, with_capabilities
     from autocoa_bench.engines.scripted import ScriptedEngine
     from autocoa_bench.episode import Action, Dialect, n_actions, neutralise
     from autocoa_bench.errors import (

@@ -136,9 +136,7 @@ class EngineCapabilities(Struct, frozen=True):
 EngineFactory = TypeVar("EngineFactory", bound=Callable[..., Any])
 
 
-def with_capabilities(
-    capabilities: EngineCapabilities,
-) -> Callable[[EngineFactory], EngineFactory]:
+def with_capabilities(capabilities: EngineCapabilities) -> Callable[[EngineFactory], EngineFactory]:
     """Decorate an engine's factory with the capabilities of the engine."""
 
     def mark(factory: EngineFactory) -> EngineFactory:

@@ -12,12 +12,7 @@ from autocoa_bench.judge import SCORER
 from autocoa_bench.judge.agreement import SavedAudit
 from autocoa_bench.registry import unknown
 from autocoa_bench.report.comparison.comparability import check_comparable
-from autocoa_bench.report.entries import (
-    Catalogue,
-    deciding_scorer,
-    make_catalogue,
-    make_entries,
-)
+from autocoa_bench.report.entries import Catalogue, deciding_scorer, make_catalogue, make_entries
 from autocoa_bench.report.model import Report, Table
 from autocoa_bench.report.notes import footer, judge_notes
 from autocoa_bench.report.render.csv_json import csv, json

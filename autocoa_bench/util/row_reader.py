@@ -114,10 +114,7 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, Row]]:
     from pyarrow import ArrowException
 
     try:
-        with (
-            parquet.ParquetFile(path) as file,
-            DelayedProgressBar(f"reading {path.name}") as bar,
-        ):
+        with parquet.ParquetFile(path) as file, DelayedProgressBar(f"reading {path.name}") as bar:
             number = 0
             for batch in file.iter_batches(_ROWS_PER_UPDATE):
                 for row in batch.to_pylist():

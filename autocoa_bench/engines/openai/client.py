@@ -15,12 +15,7 @@ from typing import Literal, TypeVar, cast
 
 import msgspec
 
-from autocoa_bench.engines.engine import (
-    Engine,
-    EngineCapabilities,
-    EngineConfig,
-    with_capabilities,
-)
+from autocoa_bench.engines.engine import Engine, EngineCapabilities, EngineConfig, with_capabilities
 from autocoa_bench.engines.openai import context_errors
 from autocoa_bench.engines.openai import protocol as wire
 from autocoa_bench.engines.openai.model_server import (

@@ -44,11 +44,7 @@ _LINEAR = {
 """GGUF's names of the linear modules of a layer, by transformers' names."""
 _LINEAR_OF_GGUF = {gguf_name: hf_name for hf_name, gguf_name in _LINEAR.items()}
 _IN_LAYER = _LINEAR | {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
-_OUTSIDE = {
-    "model.embed_tokens": "token_embd",
-    "model.norm": "output_norm",
-    "lm_head": "output",
-}
+_OUTSIDE = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 _ARCHITECTURES = ("llama", "qwen2")
 """GGUF and transformers use the same names for these."""
 

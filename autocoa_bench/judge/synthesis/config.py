@@ -17,8 +17,7 @@ class VerdictDataConfig(Struct, frozen=True, kw_only=True):
     """
 
     tasks: Annotated[
-        str,
-        Option(help="Tasks, groups or files, separated by commas; their train split is used."),
+        str, Option(help="Tasks, groups or files, separated by commas; their train split is used.")
     ] = "multihop,singlehop"
     count: Annotated[int, Option(help="Most answers.", min=2)] = 10000
     seed: Annotated[int, Option(help="Seed that draws questions and answers.")] = 0

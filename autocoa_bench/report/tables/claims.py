@@ -9,13 +9,7 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.comparison.claim_tests import Contrast, Rows, actions_text, contrast
 from autocoa_bench.report.comparison.paper_rows import runs_by_row
-from autocoa_bench.report.entries import (
-    EMPTY_CATALOGUE,
-    Catalogue,
-    Entry,
-    make_entries,
-    measure,
-)
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries, measure
 from autocoa_bench.report.model import (
     Cell,
     Column,

@@ -17,13 +17,7 @@ from autocoa_bench.report.entries import (
     make_entries,
     question_key,
 )
-from autocoa_bench.report.model import (
-    Cell,
-    Table,
-    columns,
-    metric_title,
-    percent,
-)
+from autocoa_bench.report.model import Cell, Table, columns, metric_title, percent
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.scoring.evidence import CAUSES, Evidence, cause, trace
 from autocoa_bench.stats import Estimate
