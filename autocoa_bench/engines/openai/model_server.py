@@ -58,10 +58,7 @@ class ModelServerClient(HTTPClient):
 def normalised_url(base_url: str) -> str:
     """A base URL without trailing slash, with `/v1` if it has no path. Raises UserError."""
     parts = server_address(
-        base_url,
-        "the base URL",
-        "http://127.0.0.1:8000/v1",
-        f"a key belongs in {KEY_VARIABLES[0]}",
+        base_url, "the base URL", "http://127.0.0.1:8000/v1", f"a key belongs in {KEY_VARIABLES[0]}"
     )
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}"
 
