@@ -104,7 +104,16 @@ class VLLMEngine:
                 self._settings(), self._wait_until_ready(self._process, port)
             )
             version = _version(await asyncio.to_thread(_get, port, "/version"))
-            spec = await self._connect(port)
+            self._client = OpenAIEngine(
+                _ADAPTER if self._adapter else self.model,
+                f"http://{_HOST}:{port}",
+                protocol=cast("wire.Protocol", self._config.protocol),
+                concurrency=self._config.concurrency,
+                api_key=APIKey(self._key),
+                context_tokens=self._config.context_tokens,
+            )
+            self.base_url = self._client.base_url
+            spec = await self._client.start()
         except BaseException:
             await self.close()
             raise
@@ -135,18 +144,6 @@ class VLLMEngine:
             await client.close()
         if self._process is not None:
             await self._process.stop()
-
-    async def _connect(self, port: int) -> EngineSpec:
-        self._client = OpenAIEngine(
-            _ADAPTER if self._adapter else self.model,
-            f"http://{_HOST}:{port}",
-            protocol=cast("wire.Protocol", self._config.protocol),
-            concurrency=self._config.concurrency,
-            api_key=APIKey(self._key),
-            context_tokens=self._config.context_tokens,
-        )
-        self.base_url = self._client.base_url
-        return await self._client.start()
 
     async def _settings(self) -> dict[str, str | int | float]:
         """What determines the completions besides the request: weights and vLLM's own options."""

@@ -63,15 +63,25 @@ class _BaseShape(Struct, frozen=True):
     heads: int
     kv_heads: int
 
-    def heads_to_permute(self, module: str) -> int:
-        """The number of heads whose rows llama.cpp stores in another order; 0 if it does not.
+    def permuted(self, weights: Array, module: str, *, inverse: bool = False) -> Array:
+        """The rows of a module's weights in llama.cpp's order, or back.
 
         In query and key projections, Llama's GGUFs interleave the halves that rotary embedding
         pairs (rows i and i + half a head).
         """
-        if self.architecture != "llama":
-            return 0
-        return {"attn_q": self.heads, "attn_k": self.kv_heads}.get(module, 0)
+        heads = {"attn_q": self.heads, "attn_k": self.kv_heads}.get(module)
+        if self.architecture != "llama" or heads is None:
+            return weights
+        rows = weights.shape[0]
+        if rows % (2 * heads):
+            raise UserError(
+                f"weights of {rows} rows do not fit the base model's {heads} heads; was the "
+                "adapter trained on another base? Give --base the right one"
+            )
+        half = rows // heads // 2
+        groups = (half, 2) if inverse else (2, half)
+        blocks = weights.reshape(heads, *groups, *weights.shape[1:])
+        return blocks.swapaxes(1, 2).reshape(weights.shape)
 
 
 def convert(source: str, target: str, base: str = "", outtype: OutType = "auto") -> Path:
@@ -166,7 +176,7 @@ def _adapter_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) ->
         # A LoRA adds B @ A, so that scale and order of the output rows belong to B.
         if matrix == "b":
             tensor = tensor * config.rescaling(name, tensor.shape[1])
-            tensor = _permuted(tensor, shape.heads_to_permute(module))
+            tensor = shape.permuted(tensor, module)
         _add_tensor(writer, f"blk.{match[1]}.{module}.weight.lora_{matrix}", tensor, outtype)
     if not name:
         raise UserError(f"the adapter '{folder}' has no weights")
@@ -201,7 +211,7 @@ def _adapter_to_peft(file: Path, target: Path, base: str, outtype: OutType) -> N
         weights = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
         weights = weights.reshape(tensor.shape[::-1])
         if matrix == "b":
-            weights = _permuted(weights, shape.heads_to_permute(module), inverse=True)
+            weights = shape.permuted(weights, module, inverse=True)
         path = f"base_model.model.model.layers.{layer}.{_LINEAR_OF_GGUF[module]}"
         tensors[f"{path}.lora_{matrix.upper()}.weight"] = weights.astype(_NUMPY_TYPES[outtype])
     ranks = {name: matrix.shape[0] for name, matrix in tensors.items() if ".lora_A." in name}
@@ -244,7 +254,7 @@ def _model_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) -> N
         if tied and name == "lm_head.weight":
             continue
         gguf_name, module = _gguf_name(name)
-        weights = _permuted(tensor, shape.heads_to_permute(module))
+        weights = shape.permuted(tensor, module)
         if base_shapes.get(gguf_name, weights.shape) != weights.shape:
             raise UserError(
                 f"'{name}' has shape {weights.shape} in '{folder}' and {base_shapes[gguf_name]} in "
@@ -321,21 +331,6 @@ def _read_json(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"'{file}' does not contain a JSON object")
     return content
-
-
-def _permuted(weights: Array, heads: int, *, inverse: bool = False) -> Array:
-    """Rows in llama.cpp's order for queries and keys, or back; unchanged for 0 heads."""
-    if not heads:
-        return weights
-    rows = weights.shape[0]
-    if rows % (2 * heads):
-        raise UserError(
-            f"weights of {rows} rows do not fit the base model's {heads} heads; was the adapter "
-            "trained on another base? Give --base the right one"
-        )
-    half = rows // heads // 2
-    groups = (half, 2) if inverse else (2, half)
-    return weights.reshape(heads, *groups, *weights.shape[1:]).swapaxes(1, 2).reshape(weights.shape)
 
 
 def _add_tensor(writer: Any, name: str, weights: Array, outtype: OutType) -> None:

@@ -103,23 +103,21 @@ def with_adapter(model: Any, adapter: str, base: str) -> Any:
     Raises UserError.
     """
     peft = import_extra("peft", "LoRA on a model of transformers", "train")
-    if user_path(adapter).suffix == ".gguf":
-        with tempfile.TemporaryDirectory() as scratch:
-            peft_folder = convert(adapter, str(Path(scratch) / "adapter"), base)
-            with loading(f"'{adapter}' on '{base}'"):
-                adapted = peft.PeftModel.from_pretrained(model, str(peft_folder)).eval()
-            check_adapter(adapted, peft_folder, base)
-            return adapted
-    folder = user_path(adapter)
-    if not (folder / "adapter_config.json").is_file():
-        raise UserError(f"'{adapter}' is not an adapter; give a PEFT folder or a .gguf file")
-    with loading(f"'{adapter}' as a LoRA adapter for '{base}'"):
-        adapted = peft.PeftModel.from_pretrained(model, str(folder)).eval()
-    kind = peft.PeftType(adapted.peft_config["default"].peft_type)
-    if kind != peft.PeftType.LORA:  # other types do not modify the base's own layers
-        raise UserError(f"'{adapter}' is an adapter of type {kind.value}; only LoRA is supported")
-    if (folder / "adapter_model.safetensors").is_file():  # older versions of PEFT wrote a .bin
-        check_adapter(adapted, folder, base)
+    folder, role = user_path(adapter), "as a LoRA adapter for"
+    with tempfile.TemporaryDirectory() as scratch:
+        if folder.suffix == ".gguf":
+            folder, role = convert(adapter, str(Path(scratch) / "adapter"), base), "on"
+        elif not (folder / "adapter_config.json").is_file():
+            raise UserError(f"'{adapter}' is not an adapter; give a PEFT folder or a .gguf file")
+        with loading(f"'{adapter}' {role} '{base}'"):
+            adapted = peft.PeftModel.from_pretrained(model, str(folder)).eval()
+        kind = peft.PeftType(adapted.peft_config["default"].peft_type)
+        if kind != peft.PeftType.LORA:  # other types do not modify the base's own layers
+            raise UserError(
+                f"'{adapter}' is an adapter of type {kind.value}; only LoRA is supported"
+            )
+        if (folder / "adapter_model.safetensors").is_file():  # older versions of PEFT wrote a .bin
+            check_adapter(adapted, folder, base)
     return adapted
 
 

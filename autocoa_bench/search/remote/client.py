@@ -72,12 +72,13 @@ class HTTPSearch:
         self._http = SearchServerClient(
             self._root, concurrency=_CONNECTIONS, timeout=timeout, retries=retries
         )
-        candidates = _ENDINGS.get(ending, tuple(protocols.PATHS))
-        if protocol != "auto":
-            candidates = (protocol,)
+        auto = _ENDINGS.get(ending, tuple(protocols.PATHS))
+        candidates = auto if protocol == "auto" else (protocol,)
         self._protocol, server_spec = asyncio.run(self._identify(candidates, top_k))
         self._url = self._root + protocols.PATHS[self._protocol]
-        self._spec = _spec(server_spec, self._root, self._protocol, top_k)
+        settings = {"url": self._root, "protocol": self._protocol}
+        spec = server_spec or SearchSpec("http", "", "", 0, settings, top_k)
+        self._spec = msgspec.structs.replace(spec, top_k=top_k)
         if corpus:
             _check_corpus(corpus, self._root, server_spec)
 
@@ -173,14 +174,6 @@ def _root_and_ending(url: str) -> tuple[str, str]:
     path = parts.path.rstrip("/")
     ending = next((ending for ending in _ENDINGS if path.endswith(ending)), "")
     return f"{parts.scheme}://{parts.netloc}{path.removesuffix(ending)}", ending
-
-
-def _spec(
-    server_spec: SearchSpec | None, root: str, protocol: protocols.Protocol, top_k: int
-) -> SearchSpec:
-    if server_spec is not None:
-        return msgspec.structs.replace(server_spec, top_k=top_k)
-    return SearchSpec("http", "", "", 0, {"url": root, "protocol": protocol}, top_k)
 
 
 def _check_corpus(corpus: str, root: str, server_spec: SearchSpec | None) -> None:
