@@ -22,18 +22,6 @@ from autocoa_bench.engines.engine import (
     with_capabilities,
 )
 
-__all__ = [
-    "CURRENT_EPISODE",
-    "EMBEDDED",
-    "Engine",
-    "EngineCapabilities",
-    "EngineConfig",
-    "EpisodeId",
-    "ModelConfig",
-    "PromptProtocol",
-    "catalogue",
-    "caveats",
-    "model_name",
-    "open_engine",
-    "with_capabilities",
-]
+__all__ = ["CURRENT_EPISODE", "EMBEDDED", "Engine", "EngineCapabilities", "EngineConfig"]
+__all__ += ["EpisodeId", "ModelConfig", "PromptProtocol"]
+__all__ += ["catalogue", "caveats", "model_name", "open_engine", "with_capabilities"]

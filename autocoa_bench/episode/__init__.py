@@ -11,17 +11,6 @@ from autocoa_bench.episode.loop import Episode, Event, Reply, episode
 from autocoa_bench.episode.neutralise import neutralise
 from autocoa_bench.episode.trajectory import estimate_tokens, n_actions, n_malformed, turns_of
 
-__all__ = [
-    "Action",
-    "Dialect",
-    "Episode",
-    "Event",
-    "Reply",
-    "episode",
-    "estimate_tokens",
-    "n_actions",
-    "n_malformed",
-    "neutralise",
-    "prompt_sha256",
-    "turns_of",
-]
+__all__ = ["Action", "Dialect", "Episode", "Event", "Reply"]
+__all__ += ["episode", "estimate_tokens", "n_actions", "n_malformed", "neutralise", "prompt_sha256"]
+__all__ += ["turns_of"]

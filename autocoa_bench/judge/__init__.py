@@ -18,13 +18,5 @@ from autocoa_bench.judge.verdict import (
     verdict_key,
 )
 
-__all__ = [
-    "SCORER",
-    "Case",
-    "JudgeConfig",
-    "JudgePrompt",
-    "Verdict",
-    "judge_description",
-    "load_prompt",
-    "verdict_key",
-]
+__all__ = ["SCORER", "Case", "JudgeConfig", "JudgePrompt", "Verdict"]
+__all__ += ["judge_description", "load_prompt", "verdict_key"]

@@ -23,20 +23,6 @@ from autocoa_bench.report.render.terminal import print_terminal
 from autocoa_bench.report.tables.judge_agreement import judge_agreement
 from autocoa_bench.report.tables.judge_probes import judge_probes
 
-__all__ = [
-    "DEFAULT_TABLES",
-    "FORMATS",
-    "TABLES",
-    "Catalogue",
-    "Report",
-    "Table",
-    "build",
-    "compare_runs",
-    "default_tables",
-    "judge_agreement",
-    "judge_probes",
-    "make_catalogue",
-    "print_terminal",
-    "records_by_outcome",
-    "render",
-]
+__all__ = ["DEFAULT_TABLES", "FORMATS", "TABLES", "Catalogue", "Report", "Table"]
+__all__ += ["build", "compare_runs", "default_tables", "judge_agreement", "judge_probes"]
+__all__ += ["make_catalogue", "print_terminal", "records_by_outcome", "render"]

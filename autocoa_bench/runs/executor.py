@@ -86,11 +86,10 @@ def open_backends(
     search: SearchEngine | None = None
     if config.replay is not None:
         player = stack.enter_context(closing(replay.ExchangePlayer(config.replay)))
-        if solver.uses_engine:
-            engine = replay.ReplayedEngine(player, engine_id)
-        if solver.searches:
-            search = replay.ReplayedSearch(player, search_id)
-        return Backends(engine, search)
+        return Backends(
+            replay.ReplayedEngine(player, engine_id) if solver.uses_engine else None,
+            replay.ReplayedSearch(player, search_id) if solver.searches else None,
+        )
     if solver.uses_engine:
         options = (config.budget.context_tokens, config.protocol, adapter_path(config, solver))
         engine = open_engine(config.engine, config.engine_config(*options))

@@ -127,12 +127,8 @@ class RecordedSearch:
 
     def __init__(self, inner: SearchEngine, recorder: LineFile, backend: BackendId) -> None:
         self._inner, self._recorder, self._backend = inner, recorder, backend
-        recorder.add(Exchange(_key(self._backend), search=inner.spec))
-
-    @property
-    def spec(self) -> SearchSpec:
-        """The spec of the engine."""
-        return self._inner.spec
+        self.spec = inner.spec
+        recorder.add(Exchange(_key(backend), search=self.spec))
 
     async def search(self, query: str) -> tuple[Passage, ...]:
         """Ask the engine. Raises SearchFault, which is recorded too."""

@@ -15,12 +15,5 @@ from autocoa_bench.scoring.scorer import (
     score_record,
 )
 
-__all__ = [
-    "RIGHT",
-    "BoxScorer",
-    "TextScorer",
-    "answer_of",
-    "is_current",
-    "load_scorers",
-    "score_record",
-]
+__all__ = ["RIGHT", "BoxScorer", "TextScorer"]
+__all__ += ["answer_of", "is_current", "load_scorers", "score_record"]

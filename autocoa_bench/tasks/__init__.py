@@ -26,19 +26,6 @@ from autocoa_bench.tasks.task import (
 )
 from autocoa_bench.types import Split
 
-__all__ = [
-    "PAPER_ORDER",
-    "FileTask",
-    "NamedSamples",
-    "SampledTask",
-    "Split",
-    "Task",
-    "catalogue",
-    "find_task",
-    "load_warnings",
-    "no_shared_corpus",
-    "questions_sha256",
-    "resolve",
-    "sample",
-    "shared_corpus",
-]
+__all__ = ["PAPER_ORDER", "FileTask", "NamedSamples", "SampledTask", "Split", "Task"]
+__all__ += ["catalogue", "find_task", "load_warnings", "no_shared_corpus", "questions_sha256"]
+__all__ += ["resolve", "sample", "shared_corpus"]

@@ -17,7 +17,7 @@ from autocoa_bench.judge.synthesis.examples import LabelledAnswer, labelled_answ
 from autocoa_bench.scoring.text import normalise
 from autocoa_bench.tasks import resolve, sample
 from autocoa_bench.types import Question, Record, Step, Trajectory
-from autocoa_bench.util.json_lines import write_files
+from autocoa_bench.util.json_lines import indented_json, write_files
 from autocoa_bench.util.row_reader import read_rows, row_error
 
 
@@ -71,8 +71,7 @@ def build(config: VerdictDataConfig, out: Path) -> VerdictDataInfo:
         wrong=_counts(answers, verdict=False),
         sha256=hashlib.sha256(content).hexdigest(),
     )
-    text = msgspec.json.format(msgspec.json.encode(info), indent=2)
-    write_files(out, {"records.jsonl": content, "verdicts.json": text + b"\n"})
+    write_files(out, {"records.jsonl": content, "verdicts.json": indented_json(info)})
     return info
 
 

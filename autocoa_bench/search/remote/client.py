@@ -78,14 +78,9 @@ class HTTPSearch:
         self._url = self._root + protocols.PATHS[self._protocol]
         settings = {"url": self._root, "protocol": self._protocol}
         spec = server_spec or SearchSpec("http", "", "", 0, settings, top_k)
-        self._spec = msgspec.structs.replace(spec, top_k=top_k)
+        self.spec = msgspec.structs.replace(spec, top_k=top_k)
         if corpus:
             _check_corpus(corpus, self._root, server_spec)
-
-    @property
-    def spec(self) -> SearchSpec:
-        """The spec that the project's own server reports; otherwise address and protocol."""
-        return self._spec
 
     async def search(self, query: str) -> tuple[Passage, ...]:
         """At most top-k passages, best first.
@@ -105,7 +100,7 @@ class HTTPSearch:
 
     async def _post(self, query: str, timeout: float | None = None) -> tuple[Passage, ...]:
         """One attempt at a search."""
-        top_k = self._spec.top_k
+        top_k = self.spec.top_k
         body = protocols.request_body(self._protocol, query, top_k)
         data = await self._http.send("POST", self._url, body, timeout)
         try:
