@@ -14,13 +14,7 @@ from random import Random
 
 from msgspec import Struct
 
-from agent_model.data.filters import (
-    STUDENT,
-    draw_sample,
-    is_right,
-    is_well_formed,
-    student_record,
-)
+from agent_model.data.filters import STUDENT, draw_sample, is_right, is_well_formed, student_record
 from agent_model.data.gold_teacher import WORDINGS, names_in
 from autocoa_bench.episode import neutralise
 from autocoa_bench.scoring import TextScorer

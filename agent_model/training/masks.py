@@ -20,13 +20,7 @@ from autocoa_bench.types import Trajectory
 _OWN = frozenset({Kind.THOUGHT, Kind.ACTION, Kind.ANSWER})
 
 TRAINED_KINDS: Mapping[str, frozenset[Kind]] = MappingProxyType(
-    {
-        "pretrain": _OWN,
-        "sft1": _OWN,
-        "sft2": _OWN,
-        "sft3": _OWN | {Kind.OBSERVATION},
-        "grpo": _OWN,
-    }
+    {"pretrain": _OWN, "sft1": _OWN, "sft2": _OWN, "sft3": _OWN | {Kind.OBSERVATION}, "grpo": _OWN}
 )
 """The kinds of tokens in each stage's loss: stage 3 trains observations too (paper 3.2.2)."""
 

@@ -223,10 +223,7 @@ def _convert(file: Path, folder: Path) -> None:
 
 def _add_lora(model: Any, lora: LoraConfig) -> Any:
     config = peft.LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        target_modules=list(lora.targets),
-        task_type="CAUSAL_LM",
+        r=lora.rank, lora_alpha=lora.alpha, target_modules=list(lora.targets), task_type="CAUSAL_LM"
     )
     try:  # adapters keep the model's dtype: in fp32 they would cost casts at every layer
         return peft.get_peft_model(model, config, autocast_adapter_dtype=False)

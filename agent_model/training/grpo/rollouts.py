@@ -58,11 +58,7 @@ Group = Sequence[ScoredRollout]
 
 
 def rollouts_of_step(
-    context: RolloutContext,
-    search: SearchClient | Simulator,
-    step: int,
-    index: int,
-    processes: int,
+    context: RolloutContext, search: SearchClient | Simulator, step: int, index: int, processes: int
 ) -> list[Group]:
     """Run the groups of a step (from 0) that belong to process `index`.
 
@@ -78,8 +74,7 @@ def rollouts_of_step(
     samples = [(setup.questions[questions[i]], k) for i, k in members]
     rollouts = [
         Rollout(
-            episode(question, setup.dialect, setup.budget),
-            Random(f"{config.seed}:{step}:{i}:{k}"),
+            episode(question, setup.dialect, setup.budget), Random(f"{config.seed}:{step}:{i}:{k}")
         )
         for (question, _), (i, k) in zip(samples, members, strict=True)
     ]

@@ -35,12 +35,7 @@ from agent_model.training.files import write_records
 from agent_model.training.grpo.learner import Learner
 from agent_model.training.grpo.metrics import GRPOStep, collapse, step_metrics
 from agent_model.training.grpo.reward import reward
-from agent_model.training.grpo.rollouts import (
-    Group,
-    RolloutContext,
-    rollouts_of_step,
-    sum_metrics,
-)
+from agent_model.training.grpo.rollouts import Group, RolloutContext, rollouts_of_step, sum_metrics
 from agent_model.training.grpo.warm_start import warm_start
 from agent_model.training.optimiser import learning_rate
 from autocoa_bench import scoring, tasks
@@ -209,10 +204,7 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
     def evaluation_columns(self, records: Sequence[Record]) -> Mapping[str, float | None]:
         """The columns of an evaluation, with the mean reward."""
         rewards = [reward(record, self.config, self.context.scorer).value for record in records]
-        return {
-            **super().evaluation_columns(records),
-            "live_reward": sum(rewards) / len(rewards),
-        }
+        return {**super().evaluation_columns(records), "live_reward": sum(rewards) / len(rewards)}
 
     def plot(self, rows: Sequence[GRPOStep]) -> None:
         title = f"GRPO of {Path(self.config.model).name}"

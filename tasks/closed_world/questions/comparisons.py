@@ -5,13 +5,7 @@ from __future__ import annotations
 from autocoa_bench.types import Hop, Question
 from tasks.closed_world.encyclopedia import Statement
 from tasks.closed_world.entities import Amount, Date, Entity, Year
-from tasks.closed_world.questions.composing import (
-    Composer,
-    all_names,
-    by_section,
-    collect,
-    leaks,
-)
+from tasks.closed_world.questions.composing import Composer, all_names, by_section, collect, leaks
 from tasks.closed_world.rng import bucket
 
 _SHARES = ("hotpotqa", "2wikimultihopqa")
