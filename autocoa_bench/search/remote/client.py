@@ -76,7 +76,7 @@ class HTTPSearch:
         candidates = auto if protocol == "auto" else (protocol,)
         self._protocol, server_spec = asyncio.run(self._identify(candidates, top_k))
         self._url = self._root + protocols.PATHS[self._protocol]
-        settings = {"url": self._root, "protocol": self._protocol}
+        settings: dict[str, str | int | float] = {"url": self._root, "protocol": self._protocol}
         spec = server_spec or SearchSpec("http", "", "", 0, settings, top_k)
         self.spec = msgspec.structs.replace(spec, top_k=top_k)
         if corpus:
