@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -66,7 +67,9 @@ def fidelity(
     engine = open_engine(config.engine, options)
     safety = "what was written is safe, and" if written else "with --written FILE"
     with stopped_safely(f"{safety} the same command resumes"):
-        measured = measure.measure(searches, limit, engine, settings, config.concurrency, written)
+        measured = asyncio.run(
+            measure.measure(searches, limit, engine, settings, config.concurrency, written)
+        )
     if faults := measured.faults:
         advice = (
             "the same command asks them again" if written else "with --written they are resumed"

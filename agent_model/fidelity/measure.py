@@ -5,7 +5,6 @@ Verdicts can be stored as they are made, so that the same command resumes.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext, suppress
@@ -94,7 +93,7 @@ def dialect_of(records: Iterable[Record]) -> TagDialect:
     return plugin
 
 
-def measure(
+async def measure(
     searches: Sequence[FactSearch],
     limit: int | None,
     engine: Engine,
@@ -108,17 +107,6 @@ def measure(
     UserError if that file holds something else, or if every search failed; KeyboardInterrupt leaves
     all finished verdicts stored.
     """
-    return asyncio.run(_measure(searches, limit, engine, settings, concurrency, stored))
-
-
-async def _measure(
-    searches: Sequence[FactSearch],
-    limit: int | None,
-    engine: Engine,
-    settings: FidelitySettings,
-    concurrency: int,
-    stored: Path | None,
-) -> FidelityRun:
     advice = "it is not a file that fidelity wrote; choose another --written"
     lines = read_lines(stored, msgspec.json.Decoder(FactVerdict), advice) if stored else ()
     verdicts = {verdict.fingerprint: verdict for verdict in lines}

@@ -29,7 +29,7 @@ from autocoa_bench.report.model import Report, Table
 from autocoa_bench.report.page.data import TrajectoryIndex, trajectory_data
 from autocoa_bench.report.page.figures import figures
 from autocoa_bench.report.page.markup import Html, joined, tag
-from autocoa_bench.report.page.tables import is_by_method, notes, table_html
+from autocoa_bench.report.page.tables import is_by_method, table_html
 from autocoa_bench.report.render.plots import plots
 from autocoa_bench.runs.run_folder import Run
 
@@ -50,6 +50,7 @@ def page(report: Report, runs: Sequence[Run], catalogue: Catalogue | None = None
     titles = task_titles(entries, catalogue)
     scorers = [name for entry in entries for name in entry.run.info.scorers]
     index, pieces = trajectory_data(entries, deciding_scorer(scorers), titles)
+    table_names = [table.name for table in report.tables]
     style = _read("page.css")
     script = "\n".join(_read(name) for name in _SCRIPTS)
     # Hashes instead of 'unsafe-inline': even markup that slipped through could not run.
@@ -58,7 +59,7 @@ def page(report: Report, runs: Sequence[Run], catalogue: Catalogue | None = None
         "base-uri 'none'; form-action 'none'",
         title=joined("autocoa-bench: ", ", ".join(names)),
         summary=_summary(index),
-        links=joined(*(_link(table) for table in report.tables)),
+        links=joined(*(tag("a", name.capitalize(), href=f"#{name}") for name in table_names)),
         tables=joined(*(_section(table, names, titles) for table in report.tables)),
         footer=joined(*(tag("li", line) for line in report.footer)),
         style=style,
@@ -86,13 +87,10 @@ def _summary(index: TrajectoryIndex) -> Html:
     )
 
 
-def _link(table: Table) -> Html:
-    return tag("a", table.name.capitalize(), href=f"#{table.name}")
-
-
 def _section(table: Table, runs: Sequence[str], titles: dict[str, str]) -> Html:
     """A table with its notes and plots; the plots come first unless the rows are methods."""
-    parts = (table_html(table), notes(table))
+    notes = tag("ul", *(tag("li", note) for note in table.notes), class_="notes")
+    parts = (table_html(table), notes)
     drawings = figures(plots(table, runs, titles))
     ordered = (*parts, drawings) if is_by_method(table) else (drawings, *parts)
     return tag("section", tag("h2", table.title), *ordered, id=table.name)

@@ -16,20 +16,12 @@ from msgspec import Struct
 from autocoa_bench.episode import n_actions
 from autocoa_bench.report.entries import Entry
 from autocoa_bench.scoring.evidence import cause, mark, trace
-from autocoa_bench.types import Message, Passage, Question, Record, Step, Trajectory
+from autocoa_bench.types import Message, Passage, Question, Record, Step
 
 PIECE_BYTES = 400_000
 """The size in bytes of JSON from which a piece is closed: some fifty trajectories."""
 
 Outcome = Literal["correct", "wrong", "unscored", "fault"]
-
-
-class RunLine(Struct, frozen=True):
-    """A run as the reader names it."""
-
-    name: str
-    label: str
-    model: str
 
 
 class ListEntry(Struct, frozen=True, omit_defaults=True):
@@ -48,7 +40,7 @@ class ListEntry(Struct, frozen=True, omit_defaults=True):
 class TrajectoryIndex(Struct, frozen=True):
     """All trajectories in the order of the pieces; `starts` has the first line of each piece."""
 
-    runs: list[RunLine]
+    runs: list[dict[str, str]]
     tasks: dict[str, str]
     scorers: list[str]
     questions: list[Question]
@@ -56,12 +48,8 @@ class TrajectoryIndex(Struct, frozen=True):
     starts: list[int]
 
 
-class ShownPassage(Struct, frozen=True, array_like=True):
-    """A passage in a step: its index in the piece, its score, and why it is evidence."""
-
-    passage: int
-    score: float | None
-    mark: str | None
+ShownPassage = tuple[int, float | None, str | None]
+"""A passage in a step: its index in the piece, its score, and why it is evidence."""
 
 
 class StepView(Struct, frozen=True, omit_defaults=True):
@@ -96,19 +84,12 @@ class View(Struct, frozen=True, omit_defaults=True):
     evidence: tuple[tuple[str, int | None], ...] = ()
 
 
-class Piece(Struct, frozen=True):
-    """Some trajectories with their passages."""
-
-    passages: list[Passage]
-    trajectories: list[View]
-
-
 def trajectory_data(
     entries: Sequence[Entry], scorer: str, titles: dict[str, str]
 ) -> tuple[TrajectoryIndex, list[bytes]]:
     """The index and the pieces as JSON of all records; `scorer` decides which are correct."""
     scorers = list(dict.fromkeys(name for entry in entries for name in entry.run.info.scorers))
-    runs = [RunLine(entry.name, entry.label, entry.model) for entry in entries]
+    runs = [{"name": item.name, "label": item.label, "model": item.model} for item in entries]
     index = TrajectoryIndex(runs, titles, scorers, [], [], [])
     questions: dict[Question, int] = {}
     pieces = []
@@ -179,7 +160,7 @@ class _PieceBuilder:
         self.size += len(msgspec.json.encode(view))
 
     def encode(self) -> bytes:
-        return msgspec.json.encode(Piece(list(self.numbers), self.views))
+        return msgspec.json.encode({"passages": list(self.numbers), "trajectories": self.views})
 
     def _number(self, passage: Passage) -> int:
         """The index of a passage, which is the same whatever its score."""
@@ -196,6 +177,8 @@ class _PieceBuilder:
                 record.seconds, f"{fault.kind}: {fault.message}" if fault else "no trajectory"
             )
         scores = ((name, scores.get(record.key)) for name, scores in entry.run.scores.items())
+        evidence = trace(record.question, trajectory)
+        by_answer = (("gold answer, in words", evidence.answer),) if evidence.by_answer else ()
         return View(
             seconds=record.seconds,
             reasons=tuple(
@@ -205,12 +188,12 @@ class _PieceBuilder:
             prefill=trajectory.prefill,
             steps=tuple(self._step(record.question, step) for step in trajectory.steps),
             ending=trajectory.ending,
-            evidence=_evidence(record.question, trajectory),
+            evidence=evidence.passages or by_answer,
         )
 
     def _step(self, question: Question, step: Step) -> StepView:
         passages = tuple(
-            ShownPassage(
+            (
                 self._number(passage),
                 None if passage.score is None else round(passage.score, 4),
                 mark(question, passage),
@@ -229,10 +212,3 @@ class _PieceBuilder:
             tokens=(step.prompt_tokens, step.completion_tokens, step.observation_tokens),
             seconds=(round(step.generate_seconds, 3), round(step.search_seconds, 3)),
         )
-
-
-def _evidence(question: Question, trajectory: Trajectory) -> tuple[tuple[str, int | None], ...]:
-    evidence = trace(question, trajectory)
-    if not evidence.passages and evidence.by_answer:
-        return (("gold answer, in words", evidence.answer),)
-    return evidence.passages

@@ -74,10 +74,11 @@ def _element(element: ElementTree.Element, marks: Mapping[str, Mark], referenced
 
     The page's policy forbids `style`, so that its properties become attributes.
     """
-    name = _local(element.tag)
+    # HTML spells names without their namespace.
+    name = element.tag.rpartition("}")[2]
     if name in _DROPPED:
         return joined()
-    attributes = {_local(key): value for key, value in element.attrib.items()}
+    attributes = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
     properties = [pair.split(": ", 1) for pair in attributes.pop("style", "").split("; ") if pair]
     # Without a family of their own the texts have the page's font.
     attributes |= {key: value for key, value in properties if key != "font-family"}
@@ -98,8 +99,3 @@ def _element(element: ElementTree.Element, marks: Mapping[str, Mark], referenced
         return tag(name, title, *children, **attributes)
     href = f"#trajectories?{mark.query}"
     return tag("a", title, *children, href=href, aria_label=mark.text)
-
-
-def _local(name: str) -> str:
-    """An XML name without its namespace, as HTML spells it."""
-    return name.rpartition("}")[2]

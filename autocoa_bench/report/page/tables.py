@@ -30,11 +30,6 @@ def is_by_method(table: Table) -> bool:
     return table.stub == "Method"
 
 
-def notes(table: Table) -> Html:
-    """The notes under a table."""
-    return tag("ul", *(tag("li", note) for note in table.notes), class_="notes")
-
-
 def _head(table: Table) -> list[Html]:
     rows = []
     for level in range(len(table.columns[0].headings) - 1):
