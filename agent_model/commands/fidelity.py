@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +40,8 @@ def fidelity(
     ] = None,
 ) -> None:
     """At each search of recorded trajectories, let the model write the results, and check them."""
+    import asyncio
+
     from agent_model.fidelity import measure
     from agent_model.fidelity.facts import searches_of
     from agent_model.fidelity.report import report

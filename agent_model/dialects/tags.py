@@ -52,7 +52,10 @@ class TagDialect(ABC):
         cut = completion.stop_reason == "length"
         answer, answer_end = self.find_answer(text, cut=cut)
         if answer and not 0 <= query_start < answer_end:
-            sampled = text + self.result_tags[0] if wrote_results else self._closed(text)
+            sampled = text + self.result_tags[0] if wrote_results else text
+            # A server may have cut the closing tag off as a stop.
+            if not wrote_results and self.answer_close and self.answer_close not in text:
+                sampled += self.answer_close
             return Action("answer", sampled, answer)
         if query_start < 0:
             problem = "wrote a search result itself" if wrote_results else "no search, no answer"
@@ -66,12 +69,6 @@ class TagDialect(ABC):
         if not query:
             return Action("malformed", sampled, problem="a search without a query")
         return Action("search", sampled, query)
-
-    def _closed(self, text: str) -> str:
-        """The text with the answer's closing tag, which a server may have cut off as a stop."""
-        if self.answer_close and self.answer_close not in text:
-            return text + self.answer_close
-        return text
 
     @abstractmethod
     def find_answer(self, text: str, *, cut: bool) -> tuple[str | None, int]:

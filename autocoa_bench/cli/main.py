@@ -43,7 +43,8 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     try:
         for argument in sys.argv[1:]:
-            if not argument.isascii() and _has_surrogates(argument):
+            # Python reads bytes that are not UTF-8 as surrogates.
+            if any("\ud800" <= char <= "\udfff" for char in argument):
                 raise UserError(f"the argument {argument!a} is not UTF-8 text")
         _add_plugins()
         app()
@@ -101,8 +102,3 @@ def _add_broken(target: typer.Typer, name: str, error: UserError) -> None:
     @target.command(name, help=str(error), context_settings=any_arguments)
     def broken() -> None:
         raise error
-
-
-def _has_surrogates(text: str) -> bool:
-    """Whether text contains bytes that were not UTF-8."""
-    return any("\ud800" <= char <= "\udfff" for char in text)

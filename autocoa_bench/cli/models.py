@@ -8,8 +8,6 @@ import typer
 
 from autocoa_bench.cli.output import escaped, list_table, stdout
 
-MEBIBYTE = 1 << 20
-
 app = typer.Typer(
     help="List the models that install by name, and pull one.", invoke_without_command=True
 )
@@ -26,7 +24,7 @@ def models(context: typer.Context) -> None:
     console = stdout()
     table = list_table("Models", ("name", "size", "licence", "source", "here"))
     for model in known_models():
-        size = f"{model.size / MEBIBYTE:.0f} MiB"
+        size = f"{model.size / 2**20:.0f} MiB"
         table.add_row(model.name, size, model.licence, model.source, "yes" if model.path else "no")
     console.print(table)
     console.print("Any .gguf file is a model too, and any served name with --base-url.\n")

@@ -122,7 +122,8 @@ def compare(
     limit: Annotated[int, typer.Option(min=1, help="Most questions of --show.")] = 3,
 ) -> None:
     """Compare two runs question by question: won, lost, tied, a paired test, gained by search."""
-    from autocoa_bench.report import compare_runs
+    from autocoa_bench.cli.show import print_pair
+    from autocoa_bench.report import compare_runs, records_by_outcome
     from autocoa_bench.runs.scores import load_scored, shipped_audits
 
     if tables.chosen_format() != "terminal" and show:
@@ -130,22 +131,15 @@ def compare(
     runs = load_scored(first), load_scored(second)
     audits = shipped_audits(runs)
     write_report(compare_runs(*runs, scorer, config.allow_differences, audits), tables)
-    if show:
-        _show_pairs(runs, scorer, show, limit)
-
-
-def _show_pairs(runs: tuple[Run, Run], scorer: str, outcome: Outcome, limit: int) -> None:
-    """Print the trajectories of the questions with this outcome side by side."""
-    from autocoa_bench.cli.show import print_pair
-    from autocoa_bench.report import records_by_outcome
-
-    pairs = records_by_outcome(*runs, scorer, outcome)
+    if not show:
+        return
+    pairs = records_by_outcome(*runs, scorer, show)
     for pair in pairs[:limit]:
         print_pair(runs, pair)
     if len(pairs) > limit:
-        typer.echo(f"{limit} of {len(pairs)} {outcome} questions; more with --limit")
+        typer.echo(f"{limit} of {len(pairs)} {show} questions; more with --limit")
     elif not pairs:
-        typer.echo(f"no question is {outcome}")
+        typer.echo(f"no question is {show}")
 
 
 def build_report(runs: Sequence[Run], config: ReportConfig) -> Report:

@@ -94,12 +94,11 @@ def _kind(run: Run, record: Record) -> Kind:
     """The kind of a record by the run's first scorer."""
     if record.trajectory is None:
         return "fault"
-    scores = list(_scores(run, record).values())
-    return "correct" if scores and scores[0].value == 1.0 else "wrong"
+    first = next(iter(_scores(run, record).values()), Score(None))
+    return "correct" if first.value == 1.0 else "wrong"
 
 
 def _scores(run: Run, record: Record) -> dict[str, Score]:
-    """A record's scores by scorer."""
     return {name: rows[record.key] for name, rows in run.scores.items() if record.key in rows}
 
 

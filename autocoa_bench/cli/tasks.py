@@ -112,7 +112,6 @@ def _load(console: Console, task: Task, split: Split) -> list[Question]:
 def _names_by(
     infos: Iterable[TaskInfo], key: Callable[[TaskInfo], tuple[str, ...]]
 ) -> dict[tuple[str, ...], list[str]]:
-    """The names of tasks, grouped by a key."""
     names: dict[tuple[str, ...], list[str]] = {}
     for info in infos:
         names.setdefault(key(info), []).append(info.name)

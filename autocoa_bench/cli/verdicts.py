@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from autocoa_bench.cli.config_options import options_from
 from autocoa_bench.cli.output import count_table, stdout
 from autocoa_bench.judge.synthesis.config import VerdictDataConfig
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from autocoa_bench.judge.synthesis.build import VerdictDataInfo
 
 app = typer.Typer(help="Make labelled answers, right and wrong, to train a judge on.")
 
@@ -32,12 +27,6 @@ def verdicts(
     from autocoa_bench.judge.synthesis.build import build
 
     info = build(config, out)
-    stdout().print(_table(info))
-    typer.echo(f"{sum(info.right.values()) + sum(info.wrong.values())} written to {out}")
-
-
-def _table(info: VerdictDataInfo) -> Table:
-    """The numbers of right and wrong answers, by the rule that made them."""
     table = count_table("labelled answers")
     table.add_row("questions", str(info.questions))
     table.add_row("excluded", str(info.excluded))
@@ -46,4 +35,5 @@ def _table(info: VerdictDataInfo) -> Table:
         table.add_row(title, str(sum(counts.values())))
         for label, number in counts.items():
             table.add_row(f"  {label}", str(number))
-    return table
+    stdout().print(table)
+    typer.echo(f"{sum(info.right.values()) + sum(info.wrong.values())} written to {out}")

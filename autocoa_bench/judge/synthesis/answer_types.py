@@ -12,10 +12,6 @@ from msgspec import Struct
 
 AnswerType = Literal["yes-no", "date", "year", "number", "person", "place", "list", "name", "words"]
 
-MONTHS = (
-    *("January", "February", "March", "April", "May", "June", "July"),
-    *("August", "September", "October", "November", "December"),
-)
 WORDS = Path(__file__).parent / "words"
 PHRASES: dict[str, list[str]] = tomllib.loads((WORDS / "phrases.toml").read_text(encoding="utf-8"))
 """The lists of words/phrases.toml."""
@@ -28,7 +24,7 @@ def alternatives(*lists: str) -> str:
     return "|".join(re.escape(word) for name in lists for word in PHRASES[name])
 
 
-_MONTH = "|".join(MONTHS)
+_MONTH = alternatives("months")
 _DATES = (
     re.compile(rf"(?:on )?(?P<day>\d{{1,2}}) (?P<month>{_MONTH}),? (?P<year>\d{{4}})"),
     re.compile(rf"(?:on )?(?P<month>{_MONTH}) (?P<day>\d{{1,2}}),? (?P<year>\d{{4}})"),
@@ -46,6 +42,7 @@ _PERSON = re.compile(
 _PLACE = re.compile(rf"\b({alternatives('place_nouns')})\b", re.IGNORECASE)
 _NO_PERSON = re.compile(rf"\b({alternatives('no_person')})\b", re.IGNORECASE)
 _CAPITALISED = re.compile(r"[A-ZÀ-Þ][\w.'’-]*")
+MONTHS = PHRASES["months"]
 _NUMBERS, _ORDINALS = PHRASES["numbers"], PHRASES["ordinals"]
 
 
@@ -124,12 +121,10 @@ def spelled(value: int) -> str:
 
 def unspelled(text: str) -> int | None:
     """The number below 1,000 that a text gives in words."""
-    return _spelled_numbers().get(text.lower().strip().rstrip("."))
+    return _SPELLED_NUMBERS.get(text.lower().strip().rstrip("."))
 
 
-@cache
-def _spelled_numbers() -> dict[str, int]:
-    return {spelled(value): value for value in range(1000)}
+_SPELLED_NUMBERS = {spelled(value): value for value in range(1000)}
 
 
 def ordinal(value: int) -> str:

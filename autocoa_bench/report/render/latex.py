@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autocoa_bench.report.model import Cell, Report, Row, Table
+from autocoa_bench.report.model import Report, Row, Table
 from autocoa_bench.report.render.layout import spans
 
 _ESCAPES = str.maketrans(
@@ -91,15 +91,13 @@ def _head(table: Table) -> list[str]:
 def _row(row: Row) -> list[str]:
     """The row, with its details on a second, smaller line."""
     cells = (row.label, *row.cells)
-    lines = [" & ".join(_text(cell) for cell in cells) + " \\\\"]
-    if any(cell.detail for cell in cells):
-        lines.append(" & ".join(_small(cell) for cell in cells) + " \\\\")
+    texts, details = [escape(cell.text) for cell in cells], [escape(cell.detail) for cell in cells]
+    bold = [
+        f"\\textbf{{{text}}}" if cell.strong else text
+        for cell, text in zip(cells, texts, strict=True)
+    ]
+    lines = [" & ".join(bold) + " \\\\"]
+    if any(details):
+        small = [f"{{\\scriptsize {detail}}}" if detail else "" for detail in details]
+        lines.append(" & ".join(small) + " \\\\")
     return lines
-
-
-def _text(cell: Cell) -> str:
-    return f"\\textbf{{{escape(cell.text)}}}" if cell.strong else escape(cell.text)
-
-
-def _small(cell: Cell) -> str:
-    return f"{{\\scriptsize {escape(cell.detail)}}}" if cell.detail else ""

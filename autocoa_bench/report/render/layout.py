@@ -138,7 +138,12 @@ def _widths(table: Table, label: int, prose: int, heading: int) -> Widths:
     # A heading wider than its columns widens them evenly, from the innermost headings outwards.
     for level in reversed(range(len(table.columns[0].headings))):
         for span in spans(table, level):
-            lines = fold(span.title, _least(span.title, heading))
+            words = _BREAK.split(span.title)
+            # Words are broken at their capitals in the last attempt only.
+            if heading == _HEADINGS[-1]:
+                words = [part for word in words for part in _CAMEL.split(word)]
+            # The longest word may be wider than `heading`.
+            lines = fold(span.title, max(heading, *(len(word.rstrip()) for word in words)))
             lack = max(map(len, lines)) - span.width(columns, gaps)
             for extra in range(lack):
                 columns[span.start + extra % (span.stop - span.start)] += 1
@@ -150,15 +155,6 @@ def _gaps(table: Table) -> tuple[int, ...]:
     return tuple(
         1 if at and path == paths[at - 1] and any(path) else 2 for at, path in enumerate(paths)
     )
-
-
-def _least(title: str, heading: int) -> int:
-    """The width to fold a heading to: that of its longest word if this is wider than `heading`."""
-    words = _BREAK.split(title)
-    # Words are broken at their capitals in the last attempt only.
-    if heading == _HEADINGS[-1]:
-        words = [part for word in words for part in _CAMEL.split(word)]
-    return max(heading, *(len(word.rstrip()) for word in words))
 
 
 def _metrics(table: Table) -> list[str]:
@@ -173,7 +169,6 @@ def _metrics(table: Table) -> list[str]:
 
 
 def _select(table: Table, places: Sequence[int]) -> Table:
-    """The table with the columns at `places` alone."""
     sections = tuple(
         replace(
             section,
@@ -207,27 +202,21 @@ def _split(table: Table, width: int) -> list[Table]:
     Columns under one outermost heading stay together if a page is wide enough for them.
     """
     lead = list(range(table.lead))
+    nested = len(table.columns[0].headings) > 2
+    places = range(table.lead, len(table.columns))
+    pieces: list[list[int]] = []
+    for _, group in groupby(places, key=lambda at: table.columns[at].headings[0]):
+        columns = list(group)
+        together = nested and measure(_select(table, [*lead, *columns]), width)
+        pieces += [columns] if together else [[at] for at in columns]
     parts: list[list[int]] = []
-    for piece in _pieces(table, width):
+    for piece in pieces:
         wider = [*(parts[-1] if parts else lead), *piece]
         if parts and measure(_select(table, wider), width):
             parts[-1] = wider
         else:
             parts.append([*lead, *piece])
     return [_select(table, part) for part in parts]
-
-
-def _pieces(table: Table, width: int) -> list[list[int]]:
-    """Groups of columns that must not be parted; most columns are on their own."""
-    lead = list(range(table.lead))
-    pieces: list[list[int]] = []
-    nested = len(table.columns[0].headings) > 2
-    places = range(table.lead, len(table.columns))
-    for _, group in groupby(places, key=lambda at: table.columns[at].headings[0]):
-        columns = list(group)
-        together = nested and measure(_select(table, [*lead, *columns]), width)
-        pieces += [columns] if together else [[at] for at in columns]
-    return pieces
 
 
 def _turn(table: Table) -> Table | None:
