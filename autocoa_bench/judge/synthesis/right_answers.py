@@ -144,11 +144,8 @@ def person_form(question: str, gold: str, rng: Random) -> str | None:
         f"{gold} (born {rng.randint(1900, 1990)})",
     ]
     if len(first_names) > 1:
-        options += [
-            f"{first} {last}",
-            f"{first} {first_names[1][0]}. {last}",
-            f"{first} {last}",
-        ] * 2
+        shorter = [f"{first} {last}", f"{first} {first_names[1][0]}. {last}", f"{first} {last}"]
+        options += shorter * 2
     if len(gold.split()) > len(first_names) + 1:
         options.append(f"{first} {last}")
     # Short forms are repeated, so that they are chosen more often than invented middle names.

@@ -140,13 +140,12 @@ def _cell_lines(cell: Cell, width: int, *, barred: bool, wide: bool) -> list[Pie
     """The lines of a cell, each as wide as its column."""
     if wide:
         return [(line.ljust(width), "") for line in fold(cell.text, width)]
-    text = f"{cell.text.rjust(width - BAR - 1)} {_bar(cell.bar or 0)}" if barred else cell.text
+    text = cell.text
+    if barred:
+        eighths = round((cell.bar or 0) * BAR * 8)
+        bar = "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+        text = f"{text.rjust(width - BAR - 1)} {bar.ljust(BAR)}"
     lines = [(text.rjust(width), "bold" if cell.strong else "")]
     if cell.detail:
         lines.append((cell.detail.rjust(width), "dim"))
     return lines
-
-
-def _bar(share: float) -> str:
-    eighths = round(share * BAR * 8)
-    return ("█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()).ljust(BAR)
