@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
+
+import msgspec
+from msgspec import Struct
 
 from autocoa_bench.report.comparison.claim_tests import Contrast
 from autocoa_bench.report.entries import Entry
@@ -77,25 +82,41 @@ class TableBuilder:
 
     def build(
         self,
-        title: str,
-        stub: str,
         columns: Sequence[Column],
         notes: Sequence[str] = (),
-        lead: int = 1,
         last_notes: Sequence[str] | None = None,
+        legend: str = "",
+        **slots: object,
     ) -> Table:
-        """The table, with its general `notes` first, those added next and the runs' own last.
+        """The table, with the title and the general notes of its legend, filled with `slots`.
 
-        `last_notes` replaces the notes that tables of runs share.
+        `notes` go below the legend's, those added next, and the runs' own last; `last_notes`
+        replaces the latter. `legend` names one in `legends.toml` that is not the table's name.
         """
+        words = _legends()[legend or self._name]
         last_notes = shared_notes(self.entries) if last_notes is None else last_notes
+        general = (note.format(**slots) for note in words.notes)
         return Table(
             name=self._name,
-            title=title_with_edition(title, self.entries),
-            stub=stub,
+            title=title_with_edition(words.title.format(**slots), self.entries),
+            stub=words.stub,
             columns=tuple(columns),
             sections=tuple(Section(title, tuple(rows)) for title, rows in self._sections),
-            notes=(*notes, *self._notes, *last_notes),
+            notes=(*general, *notes, *self._notes, *last_notes),
             data_points=tuple(self._data_points),
-            lead=lead,
+            lead=words.lead,
         )
+
+
+class _Legend(Struct, frozen=True):
+    title: str
+    stub: str
+    lead: int = 1
+    notes: tuple[str, ...] = ()
+
+
+@cache
+def _legends() -> dict[str, _Legend]:
+    """What is written above and below each table, by its name."""
+    content = Path(__file__).with_name("legends.toml").read_bytes()
+    return msgspec.toml.decode(content, type=dict[str, _Legend])

@@ -53,8 +53,6 @@ def action_counts(
                 f"{entry.name}: trajectories left out for want of a score: {unscored:,}"
             )
     return builder.build(
-        title=f"Actions and {metric_title(scorer)}",
-        stub="Actions",
         columns=columns(
             ("", "trajectories"),
             (_CORRECT, "number"),
@@ -62,11 +60,7 @@ def action_counts(
             (_SUCCESS, "rate %"),
             (_SUCCESS, "95 %"),
         ),
-        notes=(
-            "actions: the searches of a trajectory; share: of the run's correct answers; rate: of "
-            "the trajectories in the row, those that are correct, with its 95 % interval",
-        ),
-        lead=0,
+        metric=metric_title(scorer),
     )
 
 

@@ -76,14 +76,18 @@ def claims(
     for note in _gap_notes(builder.entries, rows, scorer):
         builder.add_note(note)
     return builder.build(
-        title=f"Claims of the paper's section 4.3, {metric_title(scorer)}",
-        stub="Claim",
         columns=(
             *columns("n", "difference", "p (Holm)", "detectable", "verdict"),
             Column(("claim, and what decides it",), wide=True),
         ),
-        notes=_notes(lines, rows, scorer),
-        lead=0,
+        metric=metric_title(scorer),
+        scorer=scorer,
+        level=LEVEL,
+        n_tested=sum(line.p_holm is not None for line in lines),
+        runs="; ".join(
+            f"{row}: {', '.join(entry.run.path.name for entry in row_entries)}"
+            for row, row_entries in rows.items()
+        ),
     )
 
 
@@ -171,31 +175,6 @@ def _comparison(claim: Claim) -> str:
         second = f"{claim.second} after {actions_text(claim.second_actions)}"
         return f"{first} after {after} less {second}"
     return f"{first} less {claim.second}"
-
-
-def _notes(lines: Sequence[_Line], rows: Rows, scorer: str) -> tuple[str, ...]:
-    n_tested = sum(line.p_holm is not None for line in lines)
-    runs = "; ".join(
-        f"{row}: {', '.join(entry.run.path.name for entry in entries)}"
-        for row, entries in rows.items()
-    )
-    return (
-        f"scored by {scorer}; difference: in points, with its 95 % interval; a claim is true where "
-        "it is above 0, a claim of no loss where it is above the bound given with it, which is "
-        "this project's: the paper gives none",
-        f"holds, does not hold: p < {LEVEL} after Holm's correction for the {n_tested} claims that "
-        "were tested, for the claim or against it; undecided: neither; no runs: a row that it is "
-        "about has none; not in runs: it is about training, and no count was given",
-        "test: over the questions of both, datasets with equal weights: a paired bootstrap, or "
-        "McNemar's exact test for one dataset scored 0 or 1; success by number of actions: over "
-        "all questions together, as independent samples (Newcombe's interval). A claim about "
-        "several rows must hold for each; the numbers are those of the row that decides",
-        "detectable: how far from 0, or from the bound, a true difference would have to be for "
-        "80 % of samples of n questions to show it, before correction",
-        f"runs by row ({runs}); runs of one row are averaged question by question. Intervals are "
-        "over questions, for these models: they do not include how much another training run "
-        "would differ",
-    )
 
 
 def _gap_notes(entries: Sequence[Entry], rows: Rows, scorer: str) -> Iterator[str]:

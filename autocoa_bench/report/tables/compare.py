@@ -49,22 +49,15 @@ def compare(
             f"{left_out[1]:,} of the second"
         )
     return builder.build(
-        title=f"{ours.name} beside {theirs.name}, {metric_title(scorer)}",
-        stub="Task",
         columns=columns(
             *("n", "first %", "second %", "difference", "won", "lost", "tied"),
             *("p", "p (Holm)", "detectable"),
         ),
-        notes=(
-            f"first: {_description(ours)}; second: {_description(theirs)}",
-            "difference: in points, with its 95 % interval over questions; won and lost: questions "
-            "on which the first scores higher, lower",
-            "p: two-sided, McNemar's exact test where scores are 0 or 1, else a paired bootstrap "
-            "over questions; corrected by Holm for the table's rows, and bold where that is below "
-            "0.05",
-            "detectable: the smallest true difference in points that this test would find in 80 % "
-            "of samples of n questions whose scores differ as these do",
-        ),
+        first=ours.name,
+        second=theirs.name,
+        metric=metric_title(scorer),
+        first_run=_description(ours),
+        second_run=_description(theirs),
     )
 
 

@@ -54,8 +54,6 @@ def costs(runs: Sequence[Run], catalogue: Catalogue = EMPTY_CATALOGUE) -> Table:
     for entry in builder.entries:
         _add_run(builder, entry)
     return builder.build(
-        title="Cost per question",
-        stub="Method",
         columns=columns(
             ("", "trajectories"),
             *(headings for headings, _ in _QUANTITIES.values()),
@@ -63,13 +61,6 @@ def costs(runs: Sequence[Run], catalogue: Catalogue = EMPTY_CATALOGUE) -> Table:
             ("", "well-formed %"),
             ("Seconds", "median"),
             ("Seconds", "mean"),
-        ),
-        notes=(
-            "numbers per trajectory (one question, one sample), each over the run's total",
-            "prompt tokens count the whole prompt of each call, including what a server had "
-            "cached; observation tokens are estimates; seconds are those of an episode while "
-            "others run beside it",
-            "well-formed: answered unforced, and no completion malformed",
         ),
     )
 

@@ -29,16 +29,6 @@ _RECALL = "Gold passages shown %"
 _WRONG = "Wrong answers"
 _ALL_CAUSES = (*CAUSES, "not traced")
 
-_NOTES = (
-    "gold passages shown: the mean share of a question's gold passages (by title, where only "
-    "titles are known) among those shown after so many searches; answer shown: questions with a "
-    "gold answer, in words, in a passage; both with 95 % intervals",
-    "wrong answers, by what they needed (gold passages, else the answer's words): under-search: "
-    "not all shown, fewer searches than pieces; retrieval miss: not all shown in spite of as many "
-    "searches; over-search: all shown, then searched on; reading miss: all shown by the last "
-    "search; not traced: no gold passage, and an answer such as yes or no",
-)
-
 
 class _Outcome(Struct, frozen=True):
     """A trajectory's evidence, and whether its answer is correct (None: unscored)."""
@@ -67,8 +57,6 @@ def evidence(
         for label, outcomes in _outcomes_by_row(entry, scorer, catalogue):
             _add_task(builder, entry, scorer, label, outcomes)
     return builder.build(
-        title=f"Evidence and {metric_title(scorer)}",
-        stub="Task",
         columns=columns(
             ("", "n"),
             *((_RECALL, f"after {number}") for number in AFTER),
@@ -77,7 +65,7 @@ def evidence(
             (_WRONG, "number"),
             *((_WRONG, f"{name} %") for name in _ALL_CAUSES),
         ),
-        notes=_NOTES,
+        metric=metric_title(scorer),
     )
 
 

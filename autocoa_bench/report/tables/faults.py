@@ -25,11 +25,7 @@ def faults(runs: Sequence[Run], catalogue: Catalogue = EMPTY_CATALOGUE) -> Table
         if not messages_by_kind:
             builder.add_row("none", (0, None))
     return builder.build(
-        title="Faults",
-        stub="Kind",
         columns=(Column(("number",)), Column(("first message",), wide=True)),
-        notes=("faults are failures of the harness: never a score of 0, never dropped",),
-        lead=0,
     )
 
 

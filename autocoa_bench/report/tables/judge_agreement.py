@@ -52,23 +52,19 @@ def _agreement(audits: Mapping[str, Audit], source: str, judge: str) -> Table:
     labels = next(iter(audits.values())).labels
     n_right = sum(label.verdict for label in labels)
     return builder.build(
-        title=f"Scorers beside the verdicts of {printable(source, 60)}",
-        stub="Scorer",
         columns=columns("right %", "agreement %", "kappa", "sensitivity %", "specificity %"),
-        notes=(
-            f"{len(labels):,} labelled answers, {n_right:,} of them right "
-            f"({percent(n_right / len(labels))} %); a score of {RIGHT} or more calls an answer "
-            "right",
-            "sensitivity: of the answers labelled right, those called right; specificity: of those "
-            "labelled wrong, those called wrong; Wilson's 95 % intervals, that of Cohen's kappa by "
-            "its large-sample error",
+        source=printable(source, 60),
+        n=len(labels),
+        n_right=n_right,
+        right_share=percent(n_right / len(labels)),
+        right=RIGHT,
+        notes=[
             *(
                 f"{name} gave no verdict on {audit.unscored:,} of them, which its numbers leave out"
                 for name, audit in audits.items()
                 if audit.unscored
             ),
-        ),
-        lead=0,
+        ],
     )
 
 
@@ -129,16 +125,8 @@ def _pairs(audits: Mapping[str, Audit]) -> Table:
         metric = ":".join((*pair, "difference"))
         builder.add_estimate(None, metric, result, planned=len(labels))
     table = builder.build(
-        title="Scorers and labels in pairs",
-        stub="First and second",
+        legend="audit-pairs",
         columns=columns("difference", "first alone", "second alone", "p", "p (Holm)"),
-        notes=(
-            "difference: of the shares that the first and the second call right, in points, with "
-            "its 95 % interval; alone: answers that only this one of the pair calls right; p: "
-            "McNemar's exact test, two-sided, corrected by Holm for the table's rows, and bold "
-            "where that is below 0.05",
-        ),
-        lead=0,
     )
     return replace(table, name="audit-pairs")
 
@@ -155,12 +143,11 @@ def _differing(audits: Mapping[str, Audit], limit: int) -> Iterator[Table]:
             values = [printable(text, _WIDTH) or None for text in texts]
             builder.add_row("right" if label.verdict else "wrong", values)
         yield builder.build(
-            title=f"Where {metric_title(name)} differs",
-            stub="Label",
+            legend="audit-differing",
             columns=[Column((head,), wide=True) for head in ("Question", "Golds", "Answer")],
-            notes=(
-                f"{name} differs from the label on {len(audit.differing):,} of "
-                f"{len(audit.labels):,} answers; shown: {len(labels):,}",
-            ),
-            lead=0,
+            metric=metric_title(name),
+            scorer=name,
+            differing=len(audit.differing),
+            answers=len(audit.labels),
+            n=len(labels),
         )

@@ -39,8 +39,6 @@ def judge_correction(
             builder.add_row(label, (judged.n, judged, true))
             builder.add_covered(entry, f"{SCORER}:corrected", true, task=task)
     return builder.build(
-        title="The judge's means, corrected for its errors",
-        stub="Task",
         columns=columns("n", "judge %", "corrected %"),
         notes=(_method_note(audit),),
     )

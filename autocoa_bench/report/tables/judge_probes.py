@@ -34,15 +34,8 @@ def judge_probes(results: ProbeResults, source: str, judge: str) -> Report:
         )
     builder.add_note(f"judge: {printable(judge, 400)}")
     table = builder.build(
-        title=f"What changes a judge's verdict, on answers of {printable(source, 60)}",
-        stub="Probe",
         columns=columns("n", "right % before", "right % after", "wrong to right %", "changed %"),
-        notes=(
-            "n: answers with a verdict both before and after; wrong to right: of those called "
-            "wrong before; with Wilson's 95 % intervals",
-            "injected: text after an answer labelled wrong, such as a verdict of its own; golds in "
-            "other places: reversed, or after two golds of other questions instead of before them",
-        ),
+        source=printable(source, 60),
     )
     return Report((table,), ())
 

@@ -42,13 +42,7 @@ def kinds(
                 builder.add_estimate(entry, f"{scorer}:{label}", mean, planned=mean.planned)
             builder.add_row(label, values)
     return builder.build(
-        title="By kind of question",
-        stub="Kind",
         columns=columns("n", *(f"{metric_title(scorer)} %" for scorer in scorers)),
-        notes=(
-            "percent, each a mean over questions with its 95 % interval; n: questions with a "
-            "trajectory",
-        ),
     )
 
 

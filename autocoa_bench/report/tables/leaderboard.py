@@ -85,18 +85,12 @@ def leaderboard(
     for entry in builder.entries:
         _add_run(builder, entry, layout, contests)
     return builder.build(
-        title="Leaderboard",
-        stub="Method",
         columns=columns(
             ("", "", "n"),
             *(
                 (dataset.group, dataset.title, metric_title(metric))
                 for dataset, metric in layout.score_columns()
             ),
-        ),
-        notes=(
-            "percent, each mean with its 95 % interval, rounded: Wilson's where every question "
-            "scores 0 or 1, else a bootstrap over questions; n: questions scored",
         ),
     )
 

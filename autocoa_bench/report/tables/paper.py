@@ -110,8 +110,6 @@ def paper(
             _add_points(builder, line, printed)
     headings = ("ours", "paper", *(["difference"] if subtracted else []))
     return builder.build(
-        title="Beside the paper",
-        stub="Dataset",
         columns=columns(
             ("", "n"), *((metric.upper(), heading) for metric in metrics for heading in headings)
         ),

@@ -40,15 +40,8 @@ def samples(
                     entry, f"{scorer}:{metric}", value, task=task, planned=value.planned
                 )
     return builder.build(
-        title=f"Several samples per question, {metric_title(scorer)}",
-        stub="Task",
         columns=columns("n", *metrics),
-        notes=(
-            "percent, each with its 95 % interval over questions, which keeps the samples of a "
-            "question together; mean@n: the mean over all samples; pass@k: the chance that one of "
-            "k samples scores 1, the unbiased estimate from all n (Chen et al. 2021), over the "
-            "questions with at least k scored samples",
-        ),
+        metric=metric_title(scorer),
     )
 
 

@@ -54,18 +54,13 @@ def search_effect(
         for name, share in shares.items():
             builder.add_estimate(searching, f"{scorer}:{name}", share, task=task)
     return builder.build(
-        title=f"What searching changes, {metric_title(scorer)}",
-        stub="Task",
         columns=columns("n", *_EFFECTS.values(), "p (Holm)"),
-        notes=(
-            f"the model alone: {alone.name}, {alone.model}; with search: {searching.name}, "
-            f"{searching.model}",
-            "percent of the n questions that both have scores for, with Wilson's 95 % interval; "
-            "memorised: right alone and with search; gained: right only with search; lost: right "
-            f"only alone; right: a score of {RIGHT} or more, of several samples their mean",
-            "p: McNemar's exact test of gained against lost, corrected by Holm for the table's "
-            "rows; the larger of the two is bold where p is below 0.05",
-        ),
+        metric=metric_title(scorer),
+        alone=alone.name,
+        alone_model=alone.model,
+        searching=searching.name,
+        searching_model=searching.model,
+        right=RIGHT,
     )
 
 

@@ -89,17 +89,8 @@ def temporal(
     for entry in builder.entries:
         _add_run(builder, entry, groups, metrics, scorer)
     return builder.build(
-        title="Temporal knowledge",
-        stub="Method",
         columns=columns(*(column for group in groups for column in _headings(group, metrics))),
-        notes=(
-            "percent, each with its 95 % interval, rounded; intervals for sub-questions are over "
-            "main questions, because the sub-questions of one are not independent",
-            "gap: the compositionality gap (Press et al. 2023): of the main questions whose "
-            "sub-questions are all right (n, of those with all answers scored), the share that is "
-            f"wrong, both by {metric_title(scorer)}",
-        ),
-        lead=0,
+        metric=metric_title(scorer),
     )
 
 

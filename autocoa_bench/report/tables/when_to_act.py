@@ -40,16 +40,6 @@ from autocoa_bench.types import Record, Trajectory
 KINDS = ("known", "given", "unknown")
 _NEEDLESS = ("known", "given")
 
-_NOTES = (
-    "known: facts that a language model has seen in training; given: the question states the "
-    "answer; unknown: only the corpus has it",
-    "searched: questions with at least one search, with its 95 % interval; searches, tokens and "
-    "seconds: per question, over the run's total; tokens: those sampled up to the end of a search "
-    "and those of the observations (estimates where the server counted none)",
-    "change: in points, from a run of the same questions without search, if this report has one "
-    "(preferably of the same model); its 95 % interval is over pairs",
-)
-
 
 class _Outcome(Struct, frozen=True):
     """A trajectory: its searches, its score, and the tokens and seconds spent on searching."""
@@ -84,15 +74,13 @@ def when_to_act(
         else:
             builder.add_note(f"{entry.name}: no question of the kinds {', '.join(KINDS)}")
     return builder.build(
-        title=f"When to act and {metric}",
-        stub="Kind",
         columns=columns(
             ("", "n"),
             ("Searching", "searched %"),
             *(("Searching", name) for name in ("searches", "tokens", "seconds")),
             *((f"{metric} %", name) for name in ("all", "with search", "without", "change")),
         ),
-        notes=_NOTES,
+        metric=metric,
     )
 
 
