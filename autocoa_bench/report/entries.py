@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -239,37 +241,18 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
             yield prefix + name, "none" if value is None else str(value)
 
 
-_FIELD_NAMES = {
-    "search.engine": "search engine",
-    "search.corpus": "corpus",
-    "search.corpus_sha256": "corpus hash",
-    "search.passages": "passages of the corpus",
-    "search.top_k": "top-k (passages per search)",
-    "engine.engine": "model engine",
-    "engine.protocol": "protocol to the model",
-    "sampling.temperature": "temperature",
-    "sampling.top_p": "top-p",
-    "sampling.repetition_penalty": "repetition penalty",
-    "sampling.seed": "seed",
-    "samples": "samples per question",
-    "budget.max_actions": "budget of searches",
-    "budget.context_tokens": "budget of context tokens",
-    "budget.step_tokens": "budget of tokens per completion",
-    "budget.answer_tokens": "budget of tokens of a forced answer",
-}
-_FIELD_PREFIXES = {
-    "search.settings.": "search setting",
-    "engine.settings.": "model setting",
-    "tasks.": "questions of",
-}
+@cache
+def _field_names() -> dict[str, str]:
+    content = Path(__file__).with_name("field_names.toml").read_bytes()
+    return msgspec.toml.decode(content, type=dict[str, str])
 
 
 def field_name(field: str) -> str:
     """A field of `comparable_fields` in words."""
-    for prefix, words in _FIELD_PREFIXES.items():
-        if field.startswith(prefix):
+    for prefix, words in _field_names().items():
+        if prefix.endswith(".") and field.startswith(prefix):
             return f"{words} {field.removeprefix(prefix)}"
-    return _FIELD_NAMES.get(field, field)
+    return _field_names().get(field, field)
 
 
 def deciding_scorer(scorers: Sequence[str]) -> str:

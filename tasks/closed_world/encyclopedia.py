@@ -122,19 +122,13 @@ def forward(entities: World, articles: dict[str, Article]) -> list[Statement]:
 def _spouses(entities: World, articles: dict[str, Article]) -> list[Statement]:
     """Marriages that only the passage of the spouse states."""
     return [
-        _naming(spouse, entity.id, "person.spouse")
+        _naming(entities[spouse], entity.id, "person.spouse")
         for entity in entities.values()
         if "spouse" not in articles[entity.id].stated
-        for spouse in [_spouse(entities, entity)]
-        if spouse is not None
-        and "spouse" in articles[spouse.id].stated
-        and entity.name in articles[spouse.id].passage.text
+        and (spouse := entity.ref("spouse")) is not None
+        and "spouse" in articles[spouse].stated
+        and entity.name in articles[spouse].passage.text
     ]
-
-
-def _spouse(entities: World, entity: Entity) -> Entity | None:
-    spouse = entity.ref("spouse")
-    return None if spouse is None else entities[spouse]
 
 
 def _backward(entities: World, articles: dict[str, Article]) -> list[Statement]:

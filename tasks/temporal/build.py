@@ -145,7 +145,7 @@ class Builder:
         facts: dict[NewsReport, list[ReportedFact]] = {}
 
         async def write(report: NewsReport) -> str:
-            prompt = chains.FACTS.format(report=report.shown, most=most)
+            prompt = chains.PROMPTS.facts.format(report=report.shown, most=most)
             lines = list(chains.facts_in(await self._ask(prompt, FACT_TOKENS), report))
             self._rejected += [
                 Rejected("fact", reason, line) for fact, reason, line in lines if fact is None
@@ -159,13 +159,13 @@ class Builder:
     async def _check_hop(self, fact: ReportedFact, by_id: dict[str, NewsReport]) -> str:
         """The reason why a fact is no hop: its report must be necessary and sufficient for it."""
         report = by_id[fact.report].shown
-        with_report = chains.FROM_REPORT.format(report=report, question=fact.question)
+        with_report = chains.PROMPTS.from_report.format(report=report, question=fact.question)
         if not has_words(await self._answer(with_report), fact.answer):
             return "not answered from its report"
         return await self._check_memory(fact.question, fact.answer)
 
     async def _check_memory(self, question: str, answer: str) -> str:
-        reply = await self._answer(chains.FROM_MEMORY.format(question=question))
+        reply = await self._answer(chains.PROMPTS.from_memory.format(question=question))
         return "answered without any report" if has_words(reply, answer) else ""
 
     async def _compose(self, chain: Chain) -> tuple[str, str]:

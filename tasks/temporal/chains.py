@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -23,34 +24,17 @@ HOPS = 3
 LONGEST_ANSWER = 6
 """Words."""
 
-FACTS = """\
-Here is a report, as JSON: {report}
 
-Write down up to {most} facts that it states, each as one line of JSON:
-{{"subject": "...", "question": "...", "answer": "..."}}
+class Prompts(Struct, frozen=True):
+    """The prompts for facts, for answers with and without a report, and for a question."""
 
-subject: the full name of a person, team, place, event or thing, as in the report. question: asks \
-one thing about the subject, names it, and can be understood by someone who has not seen the \
-report: no "the match", no "this season", dates in full. answer: a name, date or number of at most \
-six words, copied exactly from the report, that is not in the question. Prefer answers that other \
-reports may be about. Write nothing but these lines."""
+    facts: str
+    from_report: str
+    from_memory: str
+    compose: str
 
-FROM_REPORT = """\
-Here is a report, as JSON: {report}
 
-Question: {question}
-Answer from the report, in as few words as possible. If it does not say, write: unknown"""
-
-FROM_MEMORY = """\
-Question: {question}
-Answer in as few words as possible. If you do not know, write: unknown"""
-
-COMPOSE = """\
-Each of these questions but the first asks about the answer to the one before it.
-{hops}
-Write one question, on one line, that asks for the last answer. Of all names in these questions \
-and answers it has only {subject}: every other one is described by what leads to it. Write nothing \
-else."""
+PROMPTS = msgspec.toml.decode(Path(__file__).with_name("prompts.toml").read_bytes(), type=Prompts)
 
 
 class NewsReport(Struct, frozen=True):
@@ -156,7 +140,7 @@ def composing_prompt(chain: Chain) -> str:
     hops = "\n".join(
         f"{number}. {fact.question} Answer: {fact.answer}" for number, fact in enumerate(chain, 1)
     )
-    return COMPOSE.format(hops=hops, subject=chain[0].subject)
+    return PROMPTS.compose.format(hops=hops, subject=chain[0].subject)
 
 
 def question_in(reply: str, chain: Chain) -> tuple[str, str]:

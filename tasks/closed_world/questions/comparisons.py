@@ -84,10 +84,15 @@ class Comparer:
                 for fact in statements
                 if (fact.surface == left.surface) == same
                 and fact != left
-                and (relation == "nationality" or self._compatriots(left, fact))
+                # Names of one country do not hint at the answer.
+                and (
+                    relation == "nationality"
+                    or self.world[fact.about].country == self.world[left.about].country
+                )
             ]
         else:
-            partners = [fact for fact in statements if self._differ(left, fact, relation)]
+            rank = self._rank(left, relation)
+            partners = [fact for fact in statements if self._rank(fact, relation) != rank]
         if not partners:
             return None
         right = rng.pick(partners)
@@ -104,13 +109,6 @@ class Comparer:
             return value.year
         assert isinstance(value, Amount)
         return value.number
-
-    def _compatriots(self, left: Statement, right: Statement) -> bool:
-        """Whether both subjects are of one country: then their names do not hint at the answer."""
-        return self.world[left.about].country == self.world[right.about].country
-
-    def _differ(self, left: Statement, right: Statement, relation: str) -> bool:
-        return self._rank(left, relation) != self._rank(right, relation)
 
     def _own_share(self, section: str, pair: tuple[Statement, Statement]) -> bool:
         relation = section.split(".", 1)[1]

@@ -19,25 +19,16 @@ _WORKS = ("film", "novel", "album", "song", "series", "band")
 _PLURAL_KINDS = ("band", "club")
 _MOST_WORDS = 104
 
-_MASCULINE = {
-    "he": "he",
-    "He": "He",
-    "him": "him",
-    "his": "his",
-    "His": "His",
-    "man": "man",
-    "son": "son",
-    "sib": "brother",
-}
-_FEMININE = {
-    "he": "she",
-    "He": "She",
-    "him": "her",
-    "his": "her",
-    "His": "Her",
-    "man": "woman",
-    "son": "daughter",
-    "sib": "sister",
+# Slots for words that depend on the sex of the person: those for a man, and for a woman.
+_GENDERED = {
+    "he": ("he", "she"),
+    "He": ("He", "She"),
+    "him": ("him", "her"),
+    "his": ("his", "her"),
+    "His": ("His", "Her"),
+    "man": ("man", "woman"),
+    "son": ("son", "daughter"),
+    "sib": ("brother", "sister"),
 }
 
 # Relations with small numbers tend to come early in a passage; others count as 5.
@@ -131,7 +122,7 @@ class _Writer:
             "partner": self._sex("spouse", "husband", "wife"),
             "is": "is" if entity.alive else "was",
             "has": "has" if entity.alive else "had",
-            **(_FEMININE if entity.female else _MASCULINE),
+            **{slot: words[entity.female] for slot, words in _GENDERED.items()},
         }
 
     def _sex(self, relation: str, male: str, female: str) -> str:
