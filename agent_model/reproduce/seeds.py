@@ -28,7 +28,7 @@ from agent_model.reproduce.training_cost import real_searches
 from autocoa_bench import report
 from autocoa_bench.errors import UserError
 from autocoa_bench.report.builder import TableBuilder
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, make_entries
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, make_entries, make_inputs
 from autocoa_bench.report.model import Report, Table, columns, percent
 from autocoa_bench.report.tables.claims import claims
 from autocoa_bench.runs import scores
@@ -63,7 +63,8 @@ def _claim_table(
     all_runs = [run for row_runs in runs.values() for run in row_runs]
     rows = {str(run.path): row for row, row_runs in runs.items() for run in row_runs}
     searches = real_searches(scale, folders)
-    table = claims(all_runs, "em", report.make_catalogue(all_runs), rows, searches)
+    inputs = make_inputs(all_runs, ["em"], report.make_catalogue(all_runs), rows)
+    table = claims(inputs, searches)
     # Rows are expected to differ in model and seed.
     notes = tuple(note for note in table.notes if not note.startswith("runs differ in "))
     return replace(table, notes=notes)

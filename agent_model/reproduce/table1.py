@@ -17,6 +17,7 @@ from agent_model.reproduce.commands import (
 from agent_model.reproduce.scale import ScaleConfig
 from agent_model.reproduce.training_cost import real_searches, training_cost
 from autocoa_bench import report
+from autocoa_bench.report.entries import make_inputs
 from autocoa_bench.report.page import page
 from autocoa_bench.report.tables.claims import claims
 from autocoa_bench.runs import scores
@@ -34,7 +35,8 @@ def reproduce_table1(
     rows = table_rows(scale)
     runs = [scores.load_scored(out / "runs" / name) for name in rows]
     tables = report.build(runs, scale.tables, ["em"], paper_rows=rows)
-    claim_table = claims(runs, "em", report.make_catalogue(runs), rows, real_searches(scale, [out]))
+    inputs = make_inputs(runs, ["em"], report.make_catalogue(runs), rows)
+    claim_table = claims(inputs, real_searches(scale, [out]))
     leaderboard, *others = tables.tables
     tables = replace(tables, tables=(leaderboard, claim_table, *others, training_cost(scale, out)))
     write_text(out / "table1.html", page(tables, runs))

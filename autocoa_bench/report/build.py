@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -12,7 +12,13 @@ from autocoa_bench.judge import SCORER
 from autocoa_bench.judge.agreement import SavedAudit
 from autocoa_bench.registry import unknown
 from autocoa_bench.report.comparison.comparability import check_comparable
-from autocoa_bench.report.entries import Catalogue, deciding_scorer, make_catalogue, make_entries
+from autocoa_bench.report.entries import (
+    Catalogue,
+    Inputs,
+    make_catalogue,
+    make_entries,
+    make_inputs,
+)
 from autocoa_bench.report.model import Report, Table
 from autocoa_bench.report.notes import footer, judge_notes
 from autocoa_bench.report.render.csv_json import csv, json
@@ -35,29 +41,18 @@ from autocoa_bench.report.tables.when_to_act import KINDS, when_to_act
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.tasks.subquestions import asks_subquestions
 
-
-class _Inputs(NamedTuple):
-    """The arguments of the tables; `correct` is the scorer that decides which answers are."""
-
-    runs: Sequence[Run]
-    metrics: Sequence[str]
-    correct: str
-    catalogue: Catalogue
-    paper_rows: Mapping[str, str]
-
-
-_MAKERS: dict[str, Callable[[_Inputs], Table]] = {
-    "leaderboard": lambda i: leaderboard(i.runs, i.metrics, i.catalogue),
-    "actions": lambda i: action_counts(i.runs, i.correct, i.catalogue),
-    "evidence": lambda i: evidence(i.runs, i.correct, i.catalogue),
-    "cost": lambda i: costs(i.runs, i.catalogue),
-    "faults": lambda i: faults(i.runs, i.catalogue),
-    "kinds": lambda i: kinds(i.runs, i.metrics, i.catalogue),
-    "acting": lambda i: when_to_act(i.runs, i.correct, i.catalogue),
-    "samples": lambda i: samples(i.runs, i.correct, i.catalogue),
-    "temporal": lambda i: temporal(i.runs, i.metrics, i.correct, i.catalogue),
-    "paper": lambda i: paper(i.runs, i.catalogue, i.paper_rows),
-    "claims": lambda i: claims(i.runs, i.correct, i.catalogue, i.paper_rows),
+_MAKERS: dict[str, Callable[[Inputs], Table]] = {
+    "leaderboard": leaderboard,
+    "actions": action_counts,
+    "evidence": evidence,
+    "cost": costs,
+    "faults": faults,
+    "kinds": kinds,
+    "acting": when_to_act,
+    "samples": samples,
+    "temporal": temporal,
+    "paper": paper,
+    "claims": claims,
 }
 
 TABLES = tuple(_MAKERS)
@@ -122,20 +117,19 @@ def build(
         raise UserError("no runs to report on: give at least one run folder")
     metrics = _metrics(runs, scorers)
     catalogue = make_catalogue(runs) if catalogue is None else catalogue
-    entries = make_entries(runs, catalogue)
+    inputs = make_inputs(runs, metrics, catalogue, paper_rows)
     if not allow_differences:
-        check_comparable(entries, metrics)
-    inputs = _Inputs(runs, metrics, deciding_scorer(metrics), catalogue, paper_rows or {})
+        check_comparable(inputs.entries, metrics)
     results = [_MAKERS[name](inputs) for name in names]
     if correction_audit is not None:
-        results.append(judge_correction(runs, correction_audit, catalogue))
+        results.append(judge_correction(inputs, correction_audit))
         audits = (correction_audit, *audits)
     # Tables that show a judge's scores say who judged, and how well.
     if SCORER in metrics:
-        judged = {*TABLES, "corrected"} - _UNSCORED if inputs.correct == SCORER else _ALL_SCORERS
-        notes = judge_notes(entries, audits)
+        judged = {*TABLES, "corrected"} - _UNSCORED if inputs.scorer == SCORER else _ALL_SCORERS
+        notes = judge_notes(inputs.entries, audits)
         results = [_add_notes(table, notes) if table.name in judged else table for table in results]
-    return Report(tuple(results), footer(entries))
+    return Report(tuple(results), footer(inputs.entries))
 
 
 def compare_runs(

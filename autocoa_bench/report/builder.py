@@ -82,30 +82,45 @@ class TableBuilder:
 
     def build(
         self,
+        title: str,
+        stub: str,
+        columns: Sequence[Column],
+        notes: Sequence[str] = (),
+        lead: int = 1,
+        last_notes: Sequence[str] | None = None,
+    ) -> Table:
+        """The table, with its general `notes` first, those added next and the runs' own last.
+
+        `last_notes` replaces the notes that tables of runs share.
+        """
+        last_notes = shared_notes(self.entries) if last_notes is None else last_notes
+        return Table(
+            name=self._name,
+            title=title_with_edition(title, self.entries),
+            stub=stub,
+            columns=tuple(columns),
+            sections=tuple(Section(title, tuple(rows)) for title, rows in self._sections),
+            notes=(*notes, *self._notes, *last_notes),
+            data_points=tuple(self._data_points),
+            lead=lead,
+        )
+
+    def build_with_legend(
+        self,
         columns: Sequence[Column],
         notes: Sequence[str] = (),
         last_notes: Sequence[str] | None = None,
         legend: str = "",
         **slots: object,
     ) -> Table:
-        """The table, with the title and the general notes of its legend, filled with `slots`.
+        """The table with its title and general notes from `legends.toml`, filled with `slots`.
 
-        `notes` go below the legend's, those added next, and the runs' own last; `last_notes`
-        replaces the latter. `legend` names one in `legends.toml` that is not the table's name.
+        `legend` names one that is not of the table's name; `notes` go below its own.
         """
         words = _legends()[legend or self._name]
-        last_notes = shared_notes(self.entries) if last_notes is None else last_notes
-        general = (note.format(**slots) for note in words.notes)
-        return Table(
-            name=self._name,
-            title=title_with_edition(words.title.format(**slots), self.entries),
-            stub=words.stub,
-            columns=tuple(columns),
-            sections=tuple(Section(title, tuple(rows)) for title, rows in self._sections),
-            notes=(*general, *notes, *self._notes, *last_notes),
-            data_points=tuple(self._data_points),
-            lead=words.lead,
-        )
+        title = words.title.format(**slots)
+        general = [*(note.format(**slots) for note in words.notes), *notes]
+        return self.build(title, words.stub, columns, general, words.lead, last_notes)
 
 
 class _Legend(Struct, frozen=True):

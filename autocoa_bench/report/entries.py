@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -146,6 +146,31 @@ def _group_by_question(
     for question, value in values:
         groups.setdefault(question, []).append(value)
     return groups
+
+
+class Inputs(NamedTuple):
+    """The arguments of tables over runs.
+
+    `metrics` are the scorers that a table shows, and `scorer` is the one that decides which answers
+    are correct. `paper_rows` names rows of the paper by run (`paper_rows.match_rows`).
+    """
+
+    entries: Sequence[Entry]
+    metrics: Sequence[str]
+    scorer: str
+    catalogue: Catalogue
+    paper_rows: Mapping[str, str]
+
+
+def make_inputs(
+    runs: Sequence[Run],
+    metrics: Sequence[str] = ("em",),
+    catalogue: Catalogue = EMPTY_CATALOGUE,
+    paper_rows: Mapping[str, str] | None = None,
+) -> Inputs:
+    """The arguments of tables over the runs; `em` decides, or the first metric where it is none."""
+    entries = make_entries(runs, catalogue)
+    return Inputs(entries, metrics, deciding_scorer(metrics), catalogue, paper_rows or {})
 
 
 def make_entries(runs: Sequence[Run], catalogue: Catalogue) -> list[Entry]:

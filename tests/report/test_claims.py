@@ -8,6 +8,7 @@ import pytest
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.report import FORMATS, Catalogue, Table, build, render
+from autocoa_bench.report.entries import make_inputs
 from autocoa_bench.report.model import Cell, DataPoint
 from autocoa_bench.report.published import Claim, paper_claims, paper_tables
 from autocoa_bench.report.tables.claims import claims
@@ -44,7 +45,7 @@ def decided(*runs: Run) -> dict[str, dict[str, Cell]]:
 
 def claim_table(*runs: Run) -> Table:
     beside = {str(run.path): run.path.name.partition("#")[0] for run in runs}
-    return claims(runs, "em", Catalogue(), beside)
+    return claims(make_inputs(runs, paper_rows=beside))
 
 
 def verdict(claim: str, *runs: Run) -> str:
@@ -244,7 +245,7 @@ def test_only_answers_after_many_actions_count_for_solving_long_ones(make_run: M
 
 def counted(calls: dict[str, float], *runs: Run) -> Cell:
     beside = {str(run.path): run.path.name for run in runs}
-    table = claims(runs, "em", Catalogue(), beside, calls)
+    table = claims(make_inputs(runs, paper_rows=beside), calls)
     rows = {row.label.text: row for section in table.sections for row in section.rows}
     return rows["simulation-saves-calls"].cells[-2]
 
@@ -267,7 +268,7 @@ def test_a_run_stands_beside_the_row_of_its_section_and_model_unless_named(
         make_run({TASK: [(1, float(n < right)) for n in range(100)]}, solver, folder=solver)
         for solver, right in (("react", 60), ("model-only", 30))
     ]
-    points = facts(claims(runs, "em", known))
+    points = facts(claims(make_inputs(runs, catalogue=known)))
     assert points["workflow-over-model"].mean == pytest.approx(0.3)
     assert points["workflow-over-model"].metric == "em:workflow-over-model:holds"
 
@@ -277,7 +278,7 @@ def test_what_is_left_out_is_said(run_of: Of, make_run: Make) -> None:
     torn = make_run({TASK: [(1, 1.0)] * 199 + ["timeout"]}, "agent", "mine", folder="SFT-stage1")
     runs = [run_of("SFT-stage2", 80), torn, react]
     beside = {run.path.name: run.path.name for run in runs[:2]}
-    notes = claims(runs, "em", Catalogue(), beside).notes
+    notes = claims(make_inputs(runs, paper_rows=beside)).notes
     assert "beside no row, so in no claim (--as names one): react" in notes
     (lacking,) = (note for note in notes if note.startswith("fewer answers than planned"))
     assert lacking.endswith(": agent (SFT-stage1)")
@@ -285,7 +286,7 @@ def test_what_is_left_out_is_said(run_of: Of, make_run: Make) -> None:
 
 def test_runs_of_no_row_are_refused(run_of: Of) -> None:
     with pytest.raises(UserError, match="none of these runs stands beside a row"):
-        claims([run_of("run", 80)], "em", Catalogue())
+        claims(make_inputs([run_of("run", 80)]))
 
 
 @pytest.mark.parametrize("form", list(FORMATS))

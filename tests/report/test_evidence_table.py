@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from autocoa_bench.report import build, render
+from autocoa_bench.report.entries import make_inputs
 from autocoa_bench.report.model import Cell, Table
 from autocoa_bench.report.tables.evidence import evidence
 from autocoa_bench.runs.run_folder import Run
@@ -52,14 +53,14 @@ def cells(table: Table, label: str = "t") -> dict[str, Cell]:
 
 
 def test_recall_after_so_many_actions_is_the_mean_over_questions(agent: Run) -> None:
-    row = cells(evidence([agent]))
+    row = cells(evidence(make_inputs([agent])))
     recall = [row[name].text for name in ("after 1", "after 2", "in all")]
     assert recall == ["50.0", "75.0", "75.0"]
     assert row["n"].text == "4"
 
 
 def test_wrong_answers_are_shared_out_by_cause(agent: Run) -> None:
-    row = cells(evidence([agent]))
+    row = cells(evidence(make_inputs([agent])))
     third = Cell("33.3", "1")
     assert row["number"].text == "3"
     names = ("reading miss %", "retrieval miss %", "under-search %")
@@ -70,23 +71,23 @@ def test_wrong_answers_are_shared_out_by_cause(agent: Run) -> None:
 def test_the_share_of_questions_with_an_answer_shown_has_its_interval(agent: Run) -> None:
     low, high = wilson(2, 4)
     expected = Cell("50.0", f"{100 * low:.0f}–{100 * high:.0f}")
-    assert cells(evidence([agent]))["answer shown %"] == expected
+    assert cells(evidence(make_inputs([agent])))["answer shown %"] == expected
 
 
 def test_several_tasks_get_a_line_for_all(make_run: Make) -> None:
     run = make_run({"s": [(1, 0.0)], "t": [(1, 0.0), (1, 1.0)]}, "agent")
-    table = evidence([run])
+    table = evidence(make_inputs([run]))
     assert [row.label.text for row in table.sections[0].rows] == ["s", "t", "all"]
     assert cells(table, "all")["number"].text == "2"
 
 
 def test_a_fault_is_neither_wrong_nor_without_evidence(make_run: Make) -> None:
-    row = cells(evidence([make_run({"t": [(1, 0.0), "timeout"]}, "agent")]))
+    row = cells(evidence(make_inputs([make_run({"t": [(1, 0.0), "timeout"]}, "agent")])))
     assert (row["n"].text, row["number"].text) == ("1", "1")
 
 
 def test_a_run_that_never_searches_is_left_out_and_named(make_run: Make) -> None:
-    table = evidence([make_run({"t": [(0, 0.0)]}, "model-only", search=None)])
+    table = evidence(make_inputs([make_run({"t": [(0, 0.0)]}, "model-only", search=None)]))
     assert table.sections == ()
     assert any("model-only: never searches" in note for note in table.notes)
 
@@ -101,6 +102,8 @@ def test_the_table_is_drawn_in_every_format_with_and_without_rows(
 
 
 def test_raw_numbers_stand_in_the_csv(agent: Run) -> None:
-    facts = {(fact.metric, fact.actions): fact for fact in evidence([agent]).data_points}
+    facts = {
+        (fact.metric, fact.actions): fact for fact in evidence(make_inputs([agent])).data_points
+    }
     assert facts["gold_passages_shown", 1].mean == 0.5
     assert facts["em:wrong:reading_miss", None].total == 1

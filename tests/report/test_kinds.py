@@ -7,6 +7,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from autocoa_bench.report import Catalogue
+from autocoa_bench.report.entries import make_inputs
 from autocoa_bench.report.model import Table
 from autocoa_bench.report.tables.kinds import kinds
 from autocoa_bench.runs.run_folder import Run
@@ -34,7 +35,7 @@ def test_each_kind_of_a_dataset_has_a_row_under_the_datasets_title(
     make_run: Make, known: Catalogue
 ) -> None:
     run = run_of(make_run, [("bridge", "", 1.0), ("bridge", "", 0.0), ("comparison", "", 1.0)])
-    assert scores(kinds([run], ["em"], known)) == {
+    assert scores(kinds(make_inputs([run], catalogue=known))) == {
         "HotpotQA: bridge": ("2", "50.0"),
         "HotpotQA: comparison": ("1", "100.0"),
     }
@@ -42,7 +43,7 @@ def test_each_kind_of_a_dataset_has_a_row_under_the_datasets_title(
 
 def test_wordings_that_training_has_and_has_not_stand_apart(make_run: Make) -> None:
     run = run_of(make_run, [("", "shared", 1.0), ("", "shared", 1.0), ("", "held-out", 0.0)])
-    assert scores(kinds([run], ["em"])) == {
+    assert scores(kinds(make_inputs([run]))) == {
         "hotpotqa": ("3", "66.7"),
         "worded as in training": ("2", "100.0"),
         "worded as never in training": ("1", "0.0"),
@@ -51,4 +52,4 @@ def test_wordings_that_training_has_and_has_not_stand_apart(make_run: Make) -> N
 
 def test_a_fault_is_left_out(make_run: Make) -> None:
     run = make_run({"t": [(0, 1.0), "timeout"]}, "agent")
-    assert scores(kinds([run], ["em"])) == {"t": ("1", "100.0")}
+    assert scores(kinds(make_inputs([run]))) == {"t": ("1", "100.0")}

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.report import Catalogue, Table, build, make_catalogue
+from autocoa_bench.report.entries import make_inputs
 from autocoa_bench.report.model import Cell
 from autocoa_bench.report.tables.actions import action_counts
 from autocoa_bench.report.tables.costs import costs
@@ -40,7 +41,7 @@ def edited(run: Run, **fields: object) -> Run:
 
 
 def test_sections_are_in_the_order_of_table_1(three_runs: list[Run], known: Catalogue) -> None:
-    table = leaderboard(three_runs[::-1], catalogue=known)
+    table = leaderboard(make_inputs(three_runs[::-1], ("em", "f1"), catalogue=known))
     assert [section.title for section in table.sections] == [
         "Model only (w/o action)",
         "Agentic workflow",
@@ -50,13 +51,13 @@ def test_sections_are_in_the_order_of_table_1(three_runs: list[Run], known: Cata
 
 def test_a_solver_of_its_own_section_stands_before_the_others(make_run: Make) -> None:
     runs = [make_run({"t": [(0, 1.0)]}, solver=name) for name in ("x", "mine")]
-    table = leaderboard(runs, catalogue=Catalogue({"mine": "Planner"}))
+    table = leaderboard(make_inputs(runs, ("em", "f1"), catalogue=Catalogue({"mine": "Planner"})))
     assert [section.title for section in table.sections] == ["Planner", "Other"]
 
 
 def test_datasets_stand_under_their_number_of_hops(make_run: Make, known: Catalogue) -> None:
     run = make_run({"musique": [(0, 1.0)], "mine": [(0, 1.0)], "nq": [(0, 1.0)]})
-    table = leaderboard([run], ["em"], known)
+    table = leaderboard(make_inputs([run], catalogue=known))
     assert [column.headings for column in table.columns] == [
         ("", "", "n"),
         ("Single-hop QA", "NQ", "EM"),
@@ -67,23 +68,25 @@ def test_datasets_stand_under_their_number_of_hops(make_run: Make, known: Catalo
 
 
 def test_a_single_task_of_ones_own_has_no_groups_and_no_average(make_run: Make) -> None:
-    table = leaderboard([make_run({"mine": [(0, 1.0), (0, 0.0)]})], ["em"])
+    table = leaderboard(make_inputs([make_run({"mine": [(0, 1.0), (0, 0.0)]})]))
     assert [column.headings for column in table.columns] == [("", "", "n"), ("", "mine", "EM")]
 
 
 def test_a_mean_is_a_percentage_over_its_interval(make_run: Make) -> None:
-    table = leaderboard([make_run({"t": [(0, 1.0)] * 8 + [(0, 0.0)] * 2})], ["em"])
+    table = leaderboard(make_inputs([make_run({"t": [(0, 1.0)] * 8 + [(0, 0.0)] * 2})]))
     assert table.sections[0].rows[0].cells == (Cell("10"), Cell("80.0", "49–94"))
 
 
 def test_facts_hold_the_unrounded_numbers(make_run: Make) -> None:
-    (fact,) = leaderboard([make_run({"t": [(0, 1.0), (0, 0.0), (0, 1.0)]})], ["em"]).data_points
+    (fact,) = leaderboard(
+        make_inputs([make_run({"t": [(0, 1.0), (0, 0.0), (0, 1.0)]})])
+    ).data_points
     assert (fact.task, fact.metric, fact.mean, fact.n, fact.planned) == ("t", "em", 2 / 3, 3, 3)
     assert (fact.low, fact.high, fact.coverage) == (*wilson(2, 3), 1.0)
 
 
 def test_the_average_is_over_datasets_not_questions(make_run: Make) -> None:
-    table = leaderboard([make_run({"a": [(0, 1.0)] * 9, "b": [(0, 0.0)]})], ["em"])
+    table = leaderboard(make_inputs([make_run({"a": [(0, 1.0)] * 9, "b": [(0, 0.0)]})]))
     assert texts(table)[-1] == "50.0"
     assert any("unweighted mean over the 2 datasets" in note for note in table.notes)
 
@@ -91,7 +94,7 @@ def test_the_average_is_over_datasets_not_questions(make_run: Make) -> None:
 def test_a_run_without_a_dataset_has_no_average(make_run: Make) -> None:
     full = make_run({"a": [(0, 1.0)], "b": [(0, 0.0)]}, "x")
     part = make_run({"a": [(0, 1.0)]}, "y")
-    table = leaderboard([full, part], ["em"])
+    table = leaderboard(make_inputs([full, part]))
     assert texts(table, 0) == ["2", "100.0", "0.0", "50.0"]
     assert texts(table, 1) == ["1", "100.0", "–", "–"]
     assert any(note == "runs differ in tasks: a, b [x]; a [y]" for note in table.notes)
@@ -99,7 +102,7 @@ def test_a_run_without_a_dataset_has_no_average(make_run: Make) -> None:
 
 def test_a_fault_is_marked_counted_and_never_a_zero(make_run: Make) -> None:
     run = make_run({"t": [(0, 1.0), (0, 1.0), "timeout", "http-500", "timeout"]})
-    table = leaderboard([run], ["em"])
+    table = leaderboard(make_inputs([run]))
     assert table.sections[0].rows[0].cells[0] == Cell("2†", "40.0 %")
     assert texts(table)[1] == "100.0†"
     assert "† agent: fewer answers than planned: t (timeout 2, http-500 1)" in table.notes
@@ -107,7 +110,7 @@ def test_a_fault_is_marked_counted_and_never_a_zero(make_run: Make) -> None:
 
 def test_a_task_of_nothing_but_faults_has_no_mean(make_run: Make) -> None:
     run = make_run({"t": ["timeout"] * 3, "u": [(0, 1.0)]})
-    table = leaderboard([run], ["em"])
+    table = leaderboard(make_inputs([run]))
     assert texts(table) == ["1†", "–", "100.0", "–"]
 
 
@@ -122,42 +125,42 @@ def test_a_run_without_records_says_that_nothing_was_asked(make_run: Make) -> No
 
 def test_a_missing_sample_is_marked_though_its_question_has_another(make_run: Make) -> None:
     run = make_run({"t": [[(0, 1.0), "timeout"], [(0, 1.0), (0, 1.0)]]})
-    table = leaderboard([run], ["em"])
+    table = leaderboard(make_inputs([run]))
     assert texts(table) == ["2†", "100.0†"]
     assert "† agent: fewer answers than planned: t (timeout 1)" in table.notes
 
 
 def test_samples_are_averaged_within_their_question(make_run: Make) -> None:
     run = make_run({"t": [[(0, 1.0), (0, 0.0)], [(0, 1.0), (0, 1.0)]]})
-    table = leaderboard([run], ["em"])
+    table = leaderboard(make_inputs([run]))
     assert texts(table) == ["2", "75.0"]
 
 
 def test_an_answer_that_a_scorer_left_unscored_is_named(make_run: Make) -> None:
     run = make_run({"t": [(0, 1.0), (0, 1.0)]})
     run.scores["em"][run.records[0].key] = Score(None, "no verdict")
-    table = leaderboard([run], ["em", "f1"])
+    table = leaderboard(make_inputs([run], ["em", "f1"]))
     assert texts(table) == ["1†", "100.0†", "100.0"]
     assert "† agent: fewer answers than planned: t (unscored by em 1)" in table.notes
-    assert texts(faults([run])) == ["1", "no verdict (t, q0)"]
+    assert texts(faults(make_inputs([run]))) == ["1", "no verdict (t, q0)"]
 
 
 def test_runs_that_differ_only_in_seed_are_named_by_it(make_run: Make) -> None:
     runs = [make_run({"t": [(0, 1.0)]}, seed=seed) for seed in (0, 1)]
-    table = leaderboard(runs, ["em"])
+    table = leaderboard(make_inputs(runs))
     assert labels(table) == ["agent (seed 0)", "agent (seed 1)"]
     assert any(note.startswith("runs differ in seed: 0 [agent") for note in table.notes)
 
 
 def test_runs_that_differ_in_nothing_are_named_by_folder(make_run: Make) -> None:
     runs = [make_run({"t": [(0, 1.0)]}, folder=name) for name in ("monday", "tuesday")]
-    assert labels(leaderboard(runs, ["em"])) == ["agent (monday)", "agent (tuesday)"]
+    assert labels(leaderboard(make_inputs(runs))) == ["agent (monday)", "agent (tuesday)"]
 
 
 def test_folders_of_one_name_are_told_apart_by_path(make_run: Make) -> None:
     run = make_run({"t": [(0, 1.0)]})
     second = msgspec.structs.replace(run, path=Path("elsewhere/run"))
-    assert labels(leaderboard([run, second], ["em"])) == [
+    assert labels(leaderboard(make_inputs([run, second]))) == [
         "agent (runs/run)",
         "agent (elsewhere/run)",
     ]
@@ -165,13 +168,13 @@ def test_folders_of_one_name_are_told_apart_by_path(make_run: Make) -> None:
 
 def test_models_lose_their_owner_unless_that_tells_them_apart(make_run: Make) -> None:
     runs = [make_run({"t": [(0, 1.0)]}, model=model) for model in ("a/m", "b/m", "c/other")]
-    (section,) = leaderboard(runs, ["em"]).sections
+    (section,) = leaderboard(make_inputs(runs)).sections
     assert [row.label.detail for row in section.rows] == ["a/m", "b/m", "other"]
 
 
 def test_two_editions_of_a_dataset_are_two_columns(make_run: Make, known: Catalogue) -> None:
     runs = [make_run({"nq": [(0, 1.0)]}, edition=edition) for edition in ("embedded", "real")]
-    table = leaderboard(runs, ["em"], known)
+    table = leaderboard(make_inputs(runs, catalogue=known))
     headings = [column.headings[1] for column in table.columns]
     assert headings == ["", "NQ (embedded)", "NQ (real)", "Average"]
     assert (
@@ -199,7 +202,7 @@ def test_solver_model_and_a_method_without_search_are_no_differences(make_run: M
         make_run({"t": [(0, 1.0)]}, "model-only", search=None),
         make_run({"t": [(0, 1.0)]}, "agent", model="other"),
     ]
-    notes = leaderboard(runs, ["em"]).notes
+    notes = leaderboard(make_inputs(runs)).notes
     assert not any("runs differ" in note for note in notes)
 
 
@@ -207,7 +210,7 @@ def test_other_budgets_are_differences(make_run: Make) -> None:
     run = make_run({"t": [(0, 1.0)]}, "x")
     budget = msgspec.structs.replace(run.info.spec.budget, max_actions=3)
     second = edited(make_run({"t": [(0, 1.0)]}, "y"), budget=budget)
-    notes = costs([run, second]).notes
+    notes = costs(make_inputs([run, second])).notes
     assert "runs differ in budget of searches: 10 [x]; 3 [y]" in notes
 
 
@@ -218,12 +221,15 @@ def test_the_same_number_of_other_questions_is_a_difference(make_run: Make) -> N
         make_run({"t": [(0, 1.0)]}, "y"),
         tasks=(msgspec.structs.replace(sample, question_ids=("q9",)),),
     )
-    assert any("runs differ in questions of t" in note for note in leaderboard([run, second]).notes)
+    assert any(
+        "runs differ in questions of t" in note
+        for note in leaderboard(make_inputs([run, second], ("em", "f1"))).notes
+    )
 
 
 def test_figure_3_counts_correct_answers_and_success_by_actions(make_run: Make) -> None:
     run = make_run({"t": [(0, 0.0), (1, 1.0), (1, 0.0), (1, 1.0), (3, 1.0)]})
-    table = action_counts([run])
+    table = action_counts(make_inputs([run]))
     assert labels(table) == ["0", "1", "3", "all"]
     assert texts(table, 0) == ["1", "0", "0.0", "0.0", "0–79"]
     assert texts(table, 1) == ["3", "2", "66.7", "66.7", "21–94"]
@@ -234,13 +240,13 @@ def test_figure_3_counts_correct_answers_and_success_by_actions(make_run: Make) 
 def test_faults_and_unscored_answers_are_no_failures_in_figure_3(make_run: Make) -> None:
     run = make_run({"t": [(1, 1.0), "timeout", (1, 1.0)]})
     run.scores["em"][run.records[2].key] = Score(None, "no verdict")
-    table = action_counts([run])
+    table = action_counts(make_inputs([run]))
     assert texts(table, 0)[:2] == ["1", "1"]
     assert "agent: trajectories left out for want of a score: 1" in table.notes
 
 
 def test_costs_are_a_trajectory_with_totals(make_run: Make) -> None:
-    table = costs([make_run({"t": [(0, 1.0), (2, 0.0)]})])
+    table = costs(make_inputs([make_run({"t": [(0, 1.0), (2, 0.0)]})]))
     cells = dict(
         zip(
             [" ".join(column.headings).strip() for column in table.columns],
@@ -262,7 +268,7 @@ def test_forced_answers_are_counted_by_ending(make_run: Make) -> None:
     assert first.trajectory is not None
     forced = msgspec.structs.replace(first.trajectory, ending="forced-context")
     records = (msgspec.structs.replace(first, trajectory=forced), *run.records[1:])
-    (section,) = costs([msgspec.structs.replace(run, records=records)]).sections
+    (section,) = costs(make_inputs([msgspec.structs.replace(run, records=records)])).sections
     assert section.rows[0].cells[8:11] == (Cell("0.0"), Cell("25.0", "1"), Cell("0.0"))
 
 
@@ -283,7 +289,7 @@ def test_what_is_well_formed_is_answered_unforced_and_nothing_in_it_malformed(
         msgspec.structs.replace(record, trajectory=trajectory)
         for record, trajectory in zip((forced, malformed), changed, strict=True)
     ]
-    table = costs([msgspec.structs.replace(run, records=(*records, *rest))])
+    table = costs(make_inputs([msgspec.structs.replace(run, records=(*records, *rest))]))
     place = [column.headings for column in table.columns].index(("", "well-formed %"))
     assert table.sections[0].rows[0].cells[place] == Cell("50.0", "2")
     [fact] = [point for point in table.data_points if point.metric == "well_formed"]
@@ -301,19 +307,19 @@ def test_tokens_that_a_server_kept_to_itself_are_not_zero(make_run: Make) -> Non
     run = msgspec.structs.replace(
         run, records=(msgspec.structs.replace(record, trajectory=silent),)
     )
-    table = costs([run])
+    table = costs(make_inputs([run]))
     assert texts(table)[2] == "–"
     assert "agent: trajectories left out of prompt tokens, not reported: 1" in table.notes
 
 
 def test_faults_are_itemised_with_their_first_message(make_run: Make) -> None:
-    table = faults([make_run({"t": ["http-500", "timeout", "timeout"]})])
+    table = faults(make_inputs([make_run({"t": ["http-500", "timeout", "timeout"]})]))
     assert labels(table) == ["timeout", "http-500"]
     assert texts(table, 0) == ["2", "timeout after 3 tries (t, q1)"]
 
 
 def test_a_run_without_faults_says_none(make_run: Make) -> None:
-    assert labels(faults([make_run({"t": [(0, 1.0)]})])) == ["none"]
+    assert labels(faults(make_inputs([make_run({"t": [(0, 1.0)]})]))) == ["none"]
 
 
 def test_the_footer_says_how_the_runs_were_made(three_runs: list[Run]) -> None:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.report import Catalogue, build, render
+from autocoa_bench.report.entries import make_inputs
 from autocoa_bench.report.model import Cell, Table
 from autocoa_bench.report.render.layout import fit, measure
 from autocoa_bench.report.tables.leaderboard import leaderboard
@@ -91,7 +92,7 @@ RECENT, KNOWN = "Recent (unknown)", "Popular & old (known)"
 
 
 def test_the_columns_are_table_2s_with_the_gap_beside(agent: Run) -> None:
-    table = temporal([agent], ("em", "f1"))
+    table = temporal(make_inputs([agent], ("em", "f1")))
     headings = [column.headings for column in table.columns]
     parts = [
         ("Main question", "EM"),
@@ -105,21 +106,21 @@ def test_the_columns_are_table_2s_with_the_gap_beside(agent: Run) -> None:
 
 
 def test_main_and_sub_questions_are_scored_apart(agent: Run) -> None:
-    row = cells(temporal([agent]), RECENT)
+    row = cells(temporal(make_inputs([agent])), RECENT)
     low, high = wilson(2, 4)
     assert row["Main question", "EM"] == Cell("50.0", f"{100 * low:.0f}–{100 * high:.0f}")
     assert row["Sub-question", "EM"].text == "75.0"
 
 
 def test_an_interval_of_sub_questions_keeps_those_of_a_main_question_together(agent: Run) -> None:
-    fact = next(f for f in temporal([agent]).data_points if f.task == "recent-sub")
+    fact = next(f for f in temporal(make_inputs([agent])).data_points if f.task == "recent-sub")
     over = estimate([[1.0] * 3, [1.0] * 3, [0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
     assert (fact.low, fact.high) == (over.low, over.high)
     assert (fact.n, fact.planned) == (12, 12)
 
 
 def test_the_gap_is_the_share_of_wrong_main_questions_whose_parts_are_all_right(agent: Run) -> None:
-    table = temporal([agent])
+    table = temporal(make_inputs([agent]))
     low, high = wilson(1, 2)
     recent = cells(table, RECENT)
     assert recent["All sub right", "gap"] == Cell("50.0", f"{100 * low:.0f}–{100 * high:.0f}")
@@ -139,7 +140,7 @@ def test_a_question_without_a_score_or_with_a_part_not_asked_is_not_in_the_gap(
             }
         )
     )
-    table = temporal([run])
+    table = temporal(make_inputs([run]))
     row = cells(table, RECENT)
     assert row["All sub right", "gap"] == Cell("–")
     assert row["All sub right", "n"] == Cell("0", "of 0")
@@ -157,13 +158,13 @@ def test_parts_are_compared_within_a_sample(make_run: Make) -> None:
             }
         )
     )
-    row = cells(temporal([run]), RECENT)
+    row = cells(temporal(make_inputs([run])), RECENT)
     assert row["All sub right", "gap"].text == "100.0"
 
 
 def test_a_run_of_one_half_has_dashes_for_the_other(agent: Run, make_run: Make) -> None:
     half = renamed(make_run({"known": outcomes([1.0, 0.0])}, "model-only", search=None))
-    table = temporal([agent, half])
+    table = temporal(make_inputs([agent, half]))
     assert [cell.text for cell in table.sections[0].rows[1].cells[:4]] == ["–"] * 4
     row = cells(table, KNOWN, row=1)
     assert row["Main question", "EM"].text == "50.0"
@@ -179,7 +180,7 @@ def test_a_real_draw_and_its_embedded_namesake_stand_apart(make_run: Make) -> No
         )
     )
     embedded = renamed(make_run({"known": outcomes([1.0]), "known-sub": outcomes([1.0] * 3)}))
-    table = temporal([embedded, real])
+    table = temporal(make_inputs([embedded, real]))
     titles = list(dict.fromkeys(column.headings[0] for column in table.columns))
     assert titles == [f"{KNOWN}, embedded", f"{KNOWN}, real"]
     assert cells(table, titles[1], row=1)["All sub right", "gap"].text == "50.0"
@@ -187,7 +188,7 @@ def test_a_real_draw_and_its_embedded_namesake_stand_apart(make_run: Make) -> No
 
 def test_runs_without_sub_questions_say_what_to_run(make_run: Make) -> None:
     with pytest.raises(UserError, match="run --tasks temporal"):
-        temporal([make_run({"known": outcomes([1.0])})])
+        temporal(make_inputs([make_run({"known": outcomes([1.0])})]))
 
 
 def test_the_report_has_the_table_and_csv_its_numbers(agent: Run) -> None:
@@ -200,7 +201,7 @@ def test_the_report_has_the_table_and_csv_its_numbers(agent: Run) -> None:
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_narrow_terminal_keeps_each_sets_columns_together(agent: Run, width: int) -> None:
-    table = temporal([agent], ("em", "f1"))
+    table = temporal(make_inputs([agent], ("em", "f1")))
     for part in fit(table, width):
         titles = [column.headings[0] for column in part.columns]
         assert {titles.count(title) for title in titles} == {6}
@@ -208,5 +209,5 @@ def test_a_narrow_terminal_keeps_each_sets_columns_together(agent: Run, width: i
 
 
 def test_the_leaderboard_averages_no_main_question_with_its_parts(agent: Run) -> None:
-    headings = {column.headings[1] for column in leaderboard([agent], ("em",)).columns}
+    headings = {column.headings[1] for column in leaderboard(make_inputs([agent])).columns}
     assert "Average" not in headings

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.report import Catalogue, build, render
+from autocoa_bench.report.entries import make_inputs
 from autocoa_bench.report.model import Cell, Table
 from autocoa_bench.report.tables.when_to_act import when_to_act
 from autocoa_bench.runs.run_folder import Run
@@ -59,7 +60,7 @@ def cells(table: Table, kind: str, section: int = -1) -> dict[str, Cell]:
 
 
 def test_a_kind_shows_how_many_of_its_questions_were_searched_for(agent: Run) -> None:
-    table = when_to_act([agent])
+    table = when_to_act(make_inputs([agent]))
     assert [row.label.text for row in table.sections[0].rows] == ["known", "given", "unknown"]
     low, high = wilson(1, 4)
     known = cells(table, "known")
@@ -70,7 +71,7 @@ def test_a_kind_shows_how_many_of_its_questions_were_searched_for(agent: Run) ->
 
 
 def test_em_is_told_apart_by_whether_a_search_was_made(agent: Run) -> None:
-    table = when_to_act([agent])
+    table = when_to_act(make_inputs([agent]))
     known = cells(table, "known")
     assert [known[name].text for name in ("all", "with search", "without")] == [
         "50.0",
@@ -81,7 +82,7 @@ def test_em_is_told_apart_by_whether_a_search_was_made(agent: Run) -> None:
 
 
 def test_needless_searching_is_added_up_over_known_and_given(agent: Run) -> None:
-    notes = when_to_act([agent]).notes
+    notes = when_to_act(make_inputs([agent])).notes
     message = (
         "agent: needless searching (known and given): 2 of 6 trajectories, 3 searches, 360 tokens"
     )
@@ -96,12 +97,12 @@ def test_tokens_that_no_server_counted_are_estimated(agent: Run) -> None:
             replace(step, text="x" * 25, completion_tokens=None) for step in record.trajectory.steps
         )
         records.append(replace(record, trajectory=replace(record.trajectory, steps=steps)))
-    table = when_to_act([replace(agent, records=tuple(records))])
+    table = when_to_act(make_inputs([replace(agent, records=tuple(records))]))
     assert cells(table, "known")["tokens"] == Cell("25.0", "100")  # 10 sampled, 90 observed
 
 
 def test_the_change_is_paired_with_the_run_that_never_searches(agent: Run, alone: Run) -> None:
-    table = when_to_act([alone, agent])
+    table = when_to_act(make_inputs([alone, agent]))
     assert cells(table, "known")["change"].text == "-25.0"
     assert cells(table, "given")["change"].text == "+50.0"
     assert cells(table, "known", section=0)["change"].text == "–"
@@ -110,14 +111,18 @@ def test_the_change_is_paired_with_the_run_that_never_searches(agent: Run, alone
 
 def test_the_change_is_over_questions_that_both_runs_have(agent: Run, alone: Run) -> None:
     first = replace(alone, records=alone.records[:2])
-    table = when_to_act([first, agent])
+    table = when_to_act(make_inputs([first, agent]))
     (fact,) = (f for f in table.data_points if f.metric == "known:em:change")
     assert (fact.mean, fact.n, fact.run) == (0.5, 2, "agent")
 
 
 def test_a_change_that_is_the_same_everywhere_is_not_certain(agent: Run, alone: Run) -> None:
     same = replace(agent, records=agent.records[:1])
-    (fact,) = (f for f in when_to_act([alone, same]).data_points if f.metric == "known:em:change")
+    (fact,) = (
+        f
+        for f in when_to_act(make_inputs([alone, same])).data_points
+        if f.metric == "known:em:change"
+    )
     assert fact.mean == 0.0
     assert fact.low is not None
     assert fact.low < -0.5
@@ -127,27 +132,28 @@ def test_the_same_models_run_is_compared_with_before_another_models(
     make_run: Make, agent: Run, alone: Run
 ) -> None:
     second = run_of(make_run, {"known": [(0, 0.0)] * 4}, "model-only", search=None, model="other")
-    notes = when_to_act([second, alone, agent]).notes
+    notes = when_to_act(make_inputs([second, alone, agent])).notes
     assert any("agent: change from model-only, DeepSeek" in note for note in notes), notes
 
 
 def test_runs_without_such_kinds_are_named_and_alone_refused(make_run: Make, agent: Run) -> None:
     plain = make_run({"nq": [(1, 1.0)]}, "react")
     assert (
-        "react: no question of the kinds known, given, unknown" in when_to_act([plain, agent]).notes
+        "react: no question of the kinds known, given, unknown"
+        in when_to_act(make_inputs([plain, agent])).notes
     )
     with pytest.raises(UserError, match="when-to-act"):
-        when_to_act([plain])
+        when_to_act(make_inputs([plain]))
 
 
 def test_a_fault_is_no_question_that_was_not_searched_for(make_run: Make, agent: Run) -> None:
     failed = make_run({"t": ["timeout"]}).records
-    table = when_to_act([replace(agent, records=(*agent.records, *failed))])
+    table = when_to_act(make_inputs([replace(agent, records=(*agent.records, *failed))]))
     assert cells(table, "known")["n"] == Cell("4")
 
 
 def test_facts_hold_the_unrounded_numbers(agent: Run) -> None:
-    facts = {fact.metric: fact for fact in when_to_act([agent]).data_points}
+    facts = {fact.metric: fact for fact in when_to_act(make_inputs([agent])).data_points}
     searched = facts["known:searched"]
     assert (searched.mean, searched.low, searched.high) == (0.25, *wilson(1, 4))
     assert facts["given:search_tokens"].total == 240

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from autocoa_bench.episode import n_actions
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.entries import (
-    EMPTY_CATALOGUE,
-    Catalogue,
     Entry,
+    Inputs,
     QuestionKey,
     estimate_over_questions,
-    make_entries,
     question_key,
 )
 from autocoa_bench.report.model import (
@@ -24,7 +22,6 @@ from autocoa_bench.report.model import (
     percent,
     score_cell,
 )
-from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate
 
 _CORRECT = "Correct answers (3a)"
@@ -34,25 +31,23 @@ _Outcomes = list[tuple[QuestionKey, float]]
 """The trajectories with one number of actions: their question, and 1.0 if correct, else 0.0."""
 
 
-def action_counts(
-    runs: Sequence[Run], scorer: str = "em", catalogue: Catalogue = EMPTY_CATALOGUE
-) -> Table:
+def action_counts(inputs: Inputs) -> Table:
     """Figure 3a and 3b as one table: a section per run, a row per number of actions.
 
     Correct means a score of 1. Trajectories without a score are left out and noted.
     """
-    builder = TableBuilder("actions", make_entries(runs, catalogue))
+    builder = TableBuilder("actions", inputs.entries)
     if any(entry.spec.samples > 1 for entry in builder.entries):
         builder.add_note("rate: the mean over questions of their samples in the row")
     for entry in builder.entries:
-        outcomes, unscored = _outcomes_by_actions(entry, scorer)
+        outcomes, unscored = _outcomes_by_actions(entry, inputs.scorer)
         builder.start_section(entry.title)
-        _add_run(builder, entry, scorer, outcomes)
+        _add_run(builder, entry, inputs.scorer, outcomes)
         if unscored:
             builder.add_note(
                 f"{entry.name}: trajectories left out for want of a score: {unscored:,}"
             )
-    return builder.build(
+    return builder.build_with_legend(
         columns=columns(
             ("", "trajectories"),
             (_CORRECT, "number"),
@@ -60,7 +55,7 @@ def action_counts(
             (_SUCCESS, "rate %"),
             (_SUCCESS, "95 %"),
         ),
-        metric=metric_title(scorer),
+        metric=metric_title(inputs.scorer),
     )
 
 

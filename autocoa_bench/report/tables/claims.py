@@ -9,7 +9,7 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.comparison.claim_tests import Contrast, Rows, actions_text, contrast
 from autocoa_bench.report.comparison.paper_rows import runs_by_row
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries, measure
+from autocoa_bench.report.entries import Entry, Inputs, measure
 from autocoa_bench.report.model import (
     Cell,
     Column,
@@ -22,7 +22,6 @@ from autocoa_bench.report.model import (
     percent,
 )
 from autocoa_bench.report.published import Claim, paper_claims
-from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import LEVEL, holm
 
 Verdict = Literal["holds", "does not hold", "undecided", "no runs", "not in runs"]
@@ -40,48 +39,42 @@ class _Line(NamedTuple):
     reason: str = ""
 
 
-def claims(
-    runs: Sequence[Run],
-    scorer: str = "em",
-    catalogue: Catalogue = EMPTY_CATALOGUE,
-    paper_rows: Mapping[str, str] | None = None,
-    calls: Mapping[str, float] | None = None,
-) -> Table:
+def claims(inputs: Inputs, calls: Mapping[str, float] | None = None) -> Table:
     """A row per claim of section 4.3 (arXiv 2503.06580) with its verdict.
 
-    `paper_rows` names the runs' rows of Table 1, as in `match_rows`; `calls` is the number of real
+    `calls` is the number of real
     searches in each row's training, where it is known. Raises UserError if no run is of a row that
     a claim is about, and for an unknown run or row.
     """
-    builder = TableBuilder("claims", make_entries(runs, catalogue))
-    rows = runs_by_row(builder.entries, paper_rows or {})
+    builder = TableBuilder("claims", inputs.entries)
+    rows = runs_by_row(builder.entries, inputs.paper_rows)
     if not any(row in rows for claim in paper_claims() for row in claim.rows):
         raise UserError(
             "none of these runs stands beside a row of the paper's Table 1, which claims are "
             f"about: name their rows (--as '{builder.entries[0].name}=ROW'; --by paper lists them)"
         )
-    lines = _decide(rows, scorer, calls or {})
+    lines = _decide(rows, inputs.scorer, calls or {})
     for section in dict.fromkeys(line.claim.section for line in lines):
         builder.start_section(section)
         for line in lines:
             if line.claim.section == section:
                 builder.add_row(line.claim.id, _values(line))
     for line in lines:
-        metric = f"{scorer}:{line.claim.id}:{line.verdict}"
+        metric = f"{inputs.scorer}:{line.claim.id}:{line.verdict}"
         if line.result is None:
             builder.add_point(None, metric)
         else:
             p_values = {"p": line.result.p, "p_holm": line.p_holm}
             builder.add_estimate(None, metric, line.result, **p_values)
-    for note in _gap_notes(builder.entries, rows, scorer):
+    for note in _gap_notes(builder.entries, rows, inputs.scorer):
         builder.add_note(note)
-    return builder.build(
+    return builder.build_with_legend(
         columns=(
             *columns("n", "difference", "p (Holm)", "detectable", "verdict"),
             Column(("claim, and what decides it",), wide=True),
         ),
-        metric=metric_title(scorer),
-        scorer=scorer,
+        metric=metric_title(inputs.scorer),
+        scorer=inputs.scorer,
         level=LEVEL,
         n_tested=sum(line.p_holm is not None for line in lines),
         runs="; ".join(

@@ -48,7 +48,7 @@ def compare(
             f"questions with a score in one run alone are left out: {left_out[0]:,} of the first, "
             f"{left_out[1]:,} of the second"
         )
-    return builder.build(
+    return builder.build_with_legend(
         columns=columns(
             *("n", "first %", "second %", "difference", "won", "lost", "tied"),
             *("p", "p (Holm)", "detectable"),

@@ -7,9 +7,8 @@ from statistics import fmean, median
 
 from autocoa_bench.episode import n_actions, n_malformed
 from autocoa_bench.report.builder import TableBuilder
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries
+from autocoa_bench.report.entries import Entry, Inputs
 from autocoa_bench.report.model import Cell, Table, Value, columns, count, percent, rate
-from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.types import Ending, Step, Trajectory
 
 _FORCED: dict[Ending, str] = {
@@ -48,12 +47,12 @@ _QUANTITIES: dict[str, tuple[tuple[str, str], Callable[[Trajectory], int | None]
 """Each quantity's headings and its amount in a trajectory."""
 
 
-def costs(runs: Sequence[Run], catalogue: Catalogue = EMPTY_CATALOGUE) -> Table:
+def costs(inputs: Inputs) -> Table:
     """Costs per trajectory (one question, one sample), over the run's totals."""
-    builder = TableBuilder("cost", make_entries(runs, catalogue))
+    builder = TableBuilder("cost", inputs.entries)
     for entry in builder.entries:
         _add_run(builder, entry)
-    return builder.build(
+    return builder.build_with_legend(
         columns=columns(
             ("", "trajectories"),
             *(headings for headings, _ in _QUANTITIES.values()),

@@ -9,16 +9,14 @@ from msgspec import Struct
 
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.entries import (
-    EMPTY_CATALOGUE,
     Catalogue,
     Entry,
+    Inputs,
     QuestionKey,
     estimate_over_questions,
-    make_entries,
     question_key,
 )
 from autocoa_bench.report.model import Cell, Table, columns, metric_title, percent
-from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.scoring.evidence import CAUSES, Evidence, cause, trace
 from autocoa_bench.stats import Estimate
 
@@ -41,22 +39,20 @@ class _Outcome(Struct, frozen=True):
 _Outcomes = Sequence[_Outcome]
 
 
-def evidence(
-    runs: Sequence[Run], scorer: str = "em", catalogue: Catalogue = EMPTY_CATALOGUE
-) -> Table:
+def evidence(inputs: Inputs) -> Table:
     """The evidence that searches found: a section per run that searches, a row per task.
 
     Wrong means a score below 1; trajectories without a score count only for the passages shown.
     """
-    builder = TableBuilder("evidence", make_entries(runs, catalogue))
+    builder = TableBuilder("evidence", inputs.entries)
     for entry in builder.entries:
         if entry.spec.search is None:
             builder.add_note(f"{entry.name}: never searches, so it is left out")
             continue
         builder.start_section(entry.title)
-        for label, outcomes in _outcomes_by_row(entry, scorer, catalogue):
-            _add_task(builder, entry, scorer, label, outcomes)
-    return builder.build(
+        for label, outcomes in _outcomes_by_row(entry, inputs.scorer, inputs.catalogue):
+            _add_task(builder, entry, inputs.scorer, label, outcomes)
+    return builder.build_with_legend(
         columns=columns(
             ("", "n"),
             *((_RECALL, f"after {number}") for number in AFTER),
@@ -65,7 +61,7 @@ def evidence(
             (_WRONG, "number"),
             *((_WRONG, f"{name} %") for name in _ALL_CAUSES),
         ),
-        metric=metric_title(scorer),
+        metric=metric_title(inputs.scorer),
     )
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from autocoa_bench.report.builder import TableBuilder
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries
+from autocoa_bench.report.entries import Entry, Inputs
 from autocoa_bench.report.model import Column, Table, printable
-from autocoa_bench.runs.run_folder import Run
 
 
-def faults(runs: Sequence[Run], catalogue: Catalogue = EMPTY_CATALOGUE) -> Table:
+def faults(inputs: Inputs) -> Table:
     """Faults by kind, with their number and the first message; "none" for a run without faults.
 
     An answer that a scorer left without a number is listed as `unscored (scorer)` and the reason.
     """
-    builder = TableBuilder("faults", make_entries(runs, catalogue))
+    builder = TableBuilder("faults", inputs.entries)
     for entry in builder.entries:
         builder.start_section(entry.title)
         messages_by_kind = _messages_by_kind(entry)
@@ -24,7 +21,7 @@ def faults(runs: Sequence[Run], catalogue: Catalogue = EMPTY_CATALOGUE) -> Table
             builder.add_point(entry, kind, total=len(messages))
         if not messages_by_kind:
             builder.add_row("none", (0, None))
-    return builder.build(
+    return builder.build_with_legend(
         columns=(Column(("number",)), Column(("first message",), wide=True)),
     )
 

@@ -51,7 +51,7 @@ def _agreement(audits: Mapping[str, Audit], source: str, judge: str) -> Table:
         builder.add_note(f"judge: {printable(judge, 400)}")
     labels = next(iter(audits.values())).labels
     n_right = sum(label.verdict for label in labels)
-    return builder.build(
+    return builder.build_with_legend(
         columns=columns("right %", "agreement %", "kappa", "sensitivity %", "specificity %"),
         source=printable(source, 60),
         n=len(labels),
@@ -124,7 +124,7 @@ def _pairs(audits: Mapping[str, Audit]) -> Table:
         builder.add_row(" − ".join(pair), cells)
         metric = ":".join((*pair, "difference"))
         builder.add_estimate(None, metric, result, planned=len(labels))
-    table = builder.build(
+    table = builder.build_with_legend(
         legend="audit-pairs",
         columns=columns("difference", "first alone", "second alone", "p", "p (Holm)"),
     )
@@ -142,7 +142,7 @@ def _differing(audits: Mapping[str, Audit], limit: int) -> Iterator[Table]:
             texts = (label.question, " | ".join(label.golden_answers), label.prediction)
             values = [printable(text, _WIDTH) or None for text in texts]
             builder.add_row("right" if label.verdict else "wrong", values)
-        yield builder.build(
+        yield builder.build_with_legend(
             legend="audit-differing",
             columns=[Column((head,), wide=True) for head in ("Question", "Golds", "Answer")],
             metric=metric_title(name),

@@ -8,10 +8,10 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.judge import SCORER
 from autocoa_bench.judge.agreement import SavedAudit
 from autocoa_bench.report.builder import TableBuilder
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries, measure
+from autocoa_bench.report.entries import Entry, Inputs, measure
 from autocoa_bench.report.model import Table, columns, percent
 from autocoa_bench.report.notes import no_verdict
-from autocoa_bench.runs.run_folder import Run, differing
+from autocoa_bench.runs.run_folder import differing
 from autocoa_bench.scoring import answer_of
 from autocoa_bench.stats import Estimate, corrected, estimate, macro_average, scaled
 from autocoa_bench.tasks.subquestions import asks_subquestions
@@ -20,25 +20,23 @@ from autocoa_bench.types import TaskSample
 _AVERAGE = "average"
 
 
-def judge_correction(
-    runs: Sequence[Run], audit: SavedAudit, catalogue: Catalogue = EMPTY_CATALOGUE
-) -> Table:
+def judge_correction(inputs: Inputs, audit: SavedAudit) -> Table:
     """A section per judged run, a row per task and one for their average: judged and corrected.
 
     Raises UserError for runs that another judge judged, or none, and for an audit in which the
     judge is no better than chance.
     """
-    entries = make_entries(runs, catalogue)
+    entries = inputs.entries
     judged_entries = [entry for entry in entries if SCORER in entry.run.info.scorers]
     _check_audit(judged_entries, audit)
     builder = TableBuilder("corrected", judged_entries)
     for entry in builder.entries:
         builder.start_section(entry.title)
         for task, (judged, true) in _means(entry, audit).items():
-            label = "Average" if task == _AVERAGE else catalogue.title(task)
+            label = "Average" if task == _AVERAGE else inputs.catalogue.title(task)
             builder.add_row(label, (judged.n, judged, true))
             builder.add_covered(entry, f"{SCORER}:corrected", true, task=task)
-    return builder.build(
+    return builder.build_with_legend(
         columns=columns("n", "judge %", "corrected %"),
         notes=(_method_note(audit),),
     )

@@ -33,7 +33,7 @@ def judge_probes(results: ProbeResults, source: str, judge: str) -> Report:
             f"left out for want of a verdict before or after: {n_missing:,} of {len(every):,} pairs"
         )
     builder.add_note(f"judge: {printable(judge, 400)}")
-    table = builder.build(
+    table = builder.build_with_legend(
         columns=columns("n", "right % before", "right % after", "wrong to right %", "changed %"),
         source=printable(source, 60),
     )

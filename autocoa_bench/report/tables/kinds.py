@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from autocoa_bench.report.builder import TableBuilder
-from autocoa_bench.report.entries import (
-    EMPTY_CATALOGUE,
-    Catalogue,
-    Entry,
-    QuestionKey,
-    make_entries,
-    question_key,
-)
+from autocoa_bench.report.entries import Catalogue, Entry, Inputs, QuestionKey, question_key
 from autocoa_bench.report.model import Table, Value, columns, metric_title
-from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import estimate
 
 _WORDINGS = {"shared": "worded as in training", "held-out": "worded as never in training"}
 
 
-def kinds(
-    runs: Sequence[Run], scorers: Sequence[str], catalogue: Catalogue = EMPTY_CATALOGUE
-) -> Table:
+def kinds(inputs: Inputs) -> Table:
     """A section per run, a row per kind of question of a dataset, then a row per sort of wording.
 
     Questions without a kind count under their task alone, those without a wording under none.
     """
-    builder = TableBuilder("kinds", make_entries(runs, catalogue))
+    builder = TableBuilder("kinds", inputs.entries)
     for entry in builder.entries:
         builder.start_section(entry.title)
-        scores = {scorer: entry.scores_by_question(scorer) for scorer in scorers}
-        for label, questions in _questions_by_label(entry, catalogue).items():
+        scores = {metric: entry.scores_by_question(metric) for metric in inputs.metrics}
+        for label, questions in _questions_by_label(entry, inputs.catalogue).items():
             values: list[Value] = [len(questions)]
-            for scorer in scorers:
-                scored = scores[scorer]
+            for metric in inputs.metrics:
+                scored = scores[metric]
                 mean = estimate(
                     [[scored[key]] if key in scored else [] for key in sorted(questions)]
                 )
                 values.append(mean)
-                builder.add_estimate(entry, f"{scorer}:{label}", mean, planned=mean.planned)
+                builder.add_estimate(entry, f"{metric}:{label}", mean, planned=mean.planned)
             builder.add_row(label, values)
-    return builder.build(
-        columns=columns("n", *(f"{metric_title(scorer)} %" for scorer in scorers)),
+    return builder.build_with_legend(
+        columns=columns("n", *(f"{metric_title(metric)} %" for metric in inputs.metrics)),
     )
 
 

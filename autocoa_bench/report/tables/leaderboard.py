@@ -8,15 +8,7 @@ from typing import NamedTuple
 
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.comparison.significance import Contest, Scores, best_runs
-from autocoa_bench.report.entries import (
-    EMPTY_CATALOGUE,
-    OTHER,
-    Catalogue,
-    Entry,
-    Missing,
-    make_entries,
-    measure,
-)
+from autocoa_bench.report.entries import OTHER, Catalogue, Entry, Inputs, Missing, measure
 from autocoa_bench.report.model import (
     MARK,
     Cell,
@@ -28,7 +20,6 @@ from autocoa_bench.report.model import (
     score_cell,
 )
 from autocoa_bench.report.notes import missing_note, reasons_text
-from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, macro_average
 from autocoa_bench.tasks.subquestions import asks_subquestions
 from autocoa_bench.types import TaskInfo
@@ -67,24 +58,20 @@ _Scores = dict[tuple[_Dataset, str], tuple[Estimate, Missing]]
 _Contests = dict[tuple[_Dataset, str], Contest]
 
 
-def leaderboard(
-    runs: Sequence[Run],
-    metrics: Sequence[str] = ("em", "f1"),
-    catalogue: Catalogue = EMPTY_CATALOGUE,
-) -> Table:
+def leaderboard(inputs: Inputs) -> Table:
     """The table of runs by datasets and metrics (paper, Table 1)."""
-    builder = TableBuilder("leaderboard", make_entries(runs, catalogue))
-    datasets = _datasets(builder.entries, catalogue)
+    builder = TableBuilder("leaderboard", inputs.entries)
+    datasets = _datasets(builder.entries, inputs.catalogue)
     # A sub-question is part of its main question, so the two are not averaged as if separate.
     averaged = len(datasets) > 1 and not any(
         asks_subquestions(dataset.task) for dataset in datasets
     )
-    layout = _Layout(datasets, metrics, averaged)
+    layout = _Layout(datasets, inputs.metrics, averaged)
     contests = _contests(builder.entries, layout)
     _add_column_notes(builder, layout, contests)
     for entry in builder.entries:
         _add_run(builder, entry, layout, contests)
-    return builder.build(
+    return builder.build_with_legend(
         columns=columns(
             ("", "", "n"),
             *(

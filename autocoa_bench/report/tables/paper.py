@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.comparison.paper_rows import Match, match_rows
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, make_entries, measure
+from autocoa_bench.report.entries import Inputs, measure
 from autocoa_bench.report.model import (
     MARK,
     Cell,
@@ -22,7 +22,6 @@ from autocoa_bench.report.model import (
 )
 from autocoa_bench.report.notes import difference_notes, judge_text
 from autocoa_bench.report.published import METRICS, PaperRow, PaperTable, paper_tables
-from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Difference, Estimate, difference, macro_average, wilson
 from autocoa_bench.types import TaskSample
 
@@ -77,25 +76,23 @@ class _Line(NamedTuple):
         return {metric: result for metric, result in pairs.items() if result}
 
 
-def paper(
-    runs: Sequence[Run],
-    catalogue: Catalogue = EMPTY_CATALOGUE,
-    paper_rows: Mapping[str, str] | None = None,
-) -> Table:
+def paper(inputs: Inputs) -> Table:
     """Ours beside the paper's Tables 1 and 2 (arXiv 2503.06580).
 
-    `paper_rows` names rows by run, as in `match_rows`. Raises UserError for runs that share no
+    Raises UserError for runs that share no
     dataset or metric with the paper, and for an unknown run or row.
     """
-    builder = TableBuilder("paper", make_entries(runs, catalogue))
-    metrics = [m for m in METRICS if any(SCORERS[m] in run.info.scorers for run in runs)]
+    builder = TableBuilder("paper", inputs.entries)
+    metrics = [
+        m for m in METRICS if any(SCORERS[m] in entry.run.info.scorers for entry in inputs.entries)
+    ]
     if not metrics:
         wanted = " nor ".join(SCORERS.values())
         raise UserError(
             f"these runs have neither {wanted} scores, which are the paper's metrics: score them "
             "first (autocoa-bench score RUN --scorers em)"
         )
-    matches = match_rows(builder.entries, paper_rows or {})
+    matches = match_rows(builder.entries, inputs.paper_rows)
     if not matches:
         names = ", ".join(name for table in paper_tables() for name in table.sets)
         raise UserError(f"the paper has none of these runs' tasks (it has {names})")
@@ -109,7 +106,7 @@ def paper(
             builder.add_row(line.label, _values(line, metrics, subtracted))
             _add_points(builder, line, printed)
     headings = ("ours", "paper", *(["difference"] if subtracted else []))
-    return builder.build(
+    return builder.build_with_legend(
         columns=columns(
             ("", "n"), *((metric.upper(), heading) for metric in metrics for heading in headings)
         ),

@@ -7,22 +7,19 @@ from statistics import fmean
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.report.builder import TableBuilder
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, make_entries
+from autocoa_bench.report.entries import Entry, Inputs
 from autocoa_bench.report.model import Table, columns, metric_title
-from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, estimate, macro_average, pass_at
 from autocoa_bench.tasks.subquestions import asks_subquestions
 from autocoa_bench.types import TaskSample
 
 
-def samples(
-    runs: Sequence[Run], scorer: str = "em", catalogue: Catalogue = EMPTY_CATALOGUE
-) -> Table:
+def samples(inputs: Inputs) -> Table:
     """A section per run, a row per task and one for their average: mean@n, then pass@k.
 
     k doubles up to the largest number of samples. Raises UserError if no run has several.
     """
-    builder = TableBuilder("samples", make_entries(runs, catalogue))
+    builder = TableBuilder("samples", inputs.entries)
     most = max(entry.spec.samples for entry in builder.entries)
     if most == 1:
         raise UserError(
@@ -33,15 +30,15 @@ def samples(
     metrics = ["mean@n", *(f"pass@{k}" for k in ks)]
     for entry in builder.entries:
         builder.start_section(f"{entry.title}: {entry.spec.samples} samples")
-        for task, estimates in _estimates_by_task(entry, scorer, ks).items():
-            builder.add_row(catalogue.title(task), (estimates[0].n, *estimates))
+        for task, estimates in _estimates_by_task(entry, inputs.scorer, ks).items():
+            builder.add_row(inputs.catalogue.title(task), (estimates[0].n, *estimates))
             for metric, value in zip(metrics, estimates, strict=True):
                 builder.add_estimate(
-                    entry, f"{scorer}:{metric}", value, task=task, planned=value.planned
+                    entry, f"{inputs.scorer}:{metric}", value, task=task, planned=value.planned
                 )
-    return builder.build(
+    return builder.build_with_legend(
         columns=columns("n", *metrics),
-        metric=metric_title(scorer),
+        metric=metric_title(inputs.scorer),
     )
 
 

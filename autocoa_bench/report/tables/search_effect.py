@@ -53,7 +53,7 @@ def search_effect(
         builder.add_row(catalogue.title(task), (effects.total(), *cells, p_text(p)))
         for name, share in shares.items():
             builder.add_estimate(searching, f"{scorer}:{name}", share, task=task)
-    return builder.build(
+    return builder.build_with_legend(
         columns=columns("n", *_EFFECTS.values(), "p (Holm)"),
         metric=metric_title(scorer),
         alone=alone.name,

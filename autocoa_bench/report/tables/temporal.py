@@ -8,14 +8,7 @@ from typing import NamedTuple
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.report.builder import TableBuilder
-from autocoa_bench.report.entries import (
-    EMPTY_CATALOGUE,
-    Catalogue,
-    Entry,
-    Missing,
-    make_entries,
-    measure,
-)
+from autocoa_bench.report.entries import Catalogue, Entry, Inputs, Missing, measure
 from autocoa_bench.report.model import (
     Cell,
     Table,
@@ -26,7 +19,6 @@ from autocoa_bench.report.model import (
     score_cell,
 )
 from autocoa_bench.report.notes import missing_note, reasons_text
-from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, estimate
 from autocoa_bench.tasks.subquestions import (
     SUBQUESTION_SUFFIX,
@@ -67,19 +59,14 @@ class _Gap(NamedTuple):
     scored: int
 
 
-def temporal(
-    runs: Sequence[Run],
-    metrics: Sequence[str] = ("em",),
-    scorer: str = "em",
-    catalogue: Catalogue = EMPTY_CATALOGUE,
-) -> Table:
+def temporal(inputs: Inputs) -> Table:
     """Runs by main question and sub-question of `recent` and `known` (paper, Table 2).
 
     The gap is measured with `scorer`: an answer is right at a score of 1. Raises UserError if no
     run asks sub-questions.
     """
-    builder = TableBuilder("temporal", make_entries(runs, catalogue))
-    groups = _groups(builder.entries, catalogue)
+    builder = TableBuilder("temporal", inputs.entries)
+    groups = _groups(builder.entries, inputs.catalogue)
     if not groups:
         raise UserError(
             "no run asks sub-questions; `autocoa-bench run --tasks temporal` asks recent, known "
@@ -87,10 +74,12 @@ def temporal(
         )
     _add_group_notes(builder, groups)
     for entry in builder.entries:
-        _add_run(builder, entry, groups, metrics, scorer)
-    return builder.build(
-        columns=columns(*(column for group in groups for column in _headings(group, metrics))),
-        metric=metric_title(scorer),
+        _add_run(builder, entry, groups, inputs.metrics, inputs.scorer)
+    return builder.build_with_legend(
+        columns=columns(
+            *(column for group in groups for column in _headings(group, inputs.metrics))
+        ),
+        metric=metric_title(inputs.scorer),
     )
 
 

@@ -15,12 +15,10 @@ from autocoa_bench.episode import estimate_tokens, n_actions
 from autocoa_bench.errors import UserError
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.entries import (
-    EMPTY_CATALOGUE,
-    Catalogue,
     Entry,
+    Inputs,
     QuestionKey,
     estimate_over_questions,
-    make_entries,
     mean_by_question,
     question_key,
 )
@@ -33,7 +31,6 @@ from autocoa_bench.report.model import (
     metric_title,
     rate,
 )
-from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, Paired, paired
 from autocoa_bench.types import Record, Trajectory
 
@@ -54,26 +51,24 @@ class _Outcome(Struct, frozen=True):
 _Outcomes = Sequence[_Outcome]
 
 
-def when_to_act(
-    runs: Sequence[Run], scorer: str = "em", catalogue: Catalogue = EMPTY_CATALOGUE
-) -> Table:
+def when_to_act(inputs: Inputs) -> Table:
     """When the runs search, by kind of question: a section per run, a row per kind.
 
     Raises UserError if no run has a question of these kinds.
     """
-    builder = TableBuilder("acting", make_entries(runs, catalogue))
-    metric = metric_title(scorer)
-    kinds = {entry.name: _outcomes_by_kind(entry, scorer) for entry in builder.entries}
+    builder = TableBuilder("acting", inputs.entries)
+    metric = metric_title(inputs.scorer)
+    kinds = {entry.name: _outcomes_by_kind(entry, inputs.scorer) for entry in builder.entries}
     if not any(kinds.values()):
         raise UserError(
             f"no run has questions of the kinds {', '.join(KINDS)}; the task when-to-act has them"
         )
     for entry in builder.entries:
         if kinds[entry.name]:
-            _add_run(builder, entry, scorer, kinds)
+            _add_run(builder, entry, inputs.scorer, kinds)
         else:
             builder.add_note(f"{entry.name}: no question of the kinds {', '.join(KINDS)}")
-    return builder.build(
+    return builder.build_with_legend(
         columns=columns(
             ("", "n"),
             ("Searching", "searched %"),
