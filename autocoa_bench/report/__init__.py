@@ -1,7 +1,7 @@
 """Reports: runs become tables, plots and a page.
 
 `build` makes a report from `tables/`, whose parts are defined in `model` and put together by
-`builder`. `entries` turns runs into entries of a table and `notes` writes what stands under it.
+`builder` with the titles and notes in `legends.toml`. `entries` turns runs into entries of a table and `notes` writes what stands under it.
 `comparison/` has the statistical tests between runs and the check that runs are comparable,
 `published` the paper's own numbers. `render/` writes a report as text, `page/` as HTML.
 

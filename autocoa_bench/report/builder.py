@@ -80,6 +80,14 @@ class TableBuilder:
         """Add a note that goes below the table's general notes."""
         self._notes.append(note)
 
+    def text(self, name: str, **slots: object) -> str:
+        """A text of the table's legend, filled with `slots`."""
+        return _legends()[self._name].texts[name].format(**slots)
+
+    def add_text(self, name: str, **slots: object) -> None:
+        """Add a text of the table's legend as a note."""
+        self.add_note(self.text(name, **slots))
+
     def build(
         self,
         title: str,
@@ -128,6 +136,7 @@ class _Legend(Struct, frozen=True):
     stub: str
     lead: int = 1
     notes: tuple[str, ...] = ()
+    texts: dict[str, str] = {}
 
 
 @cache

@@ -44,10 +44,7 @@ def compare(
     n_common = len({question for questions in groups.values() for question in questions})
     left_out = [len(run_scores) - n_common for run_scores in scores]
     if any(left_out):
-        builder.add_note(
-            f"questions with a score in one run alone are left out: {left_out[0]:,} of the first, "
-            f"{left_out[1]:,} of the second"
-        )
+        builder.add_text("left-out", first=left_out[0], second=left_out[1])
     return builder.build_with_legend(
         columns=columns(
             *("n", "first %", "second %", "difference", "won", "lost", "tied"),

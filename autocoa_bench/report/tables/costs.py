@@ -118,16 +118,11 @@ def _add_notes(
     for metric in ("prompt_tokens", "completion_tokens"):
         unreported = n_trajectories - len(amounts[metric])
         if unreported:
-            builder.add_note(
-                f"{entry.name}: trajectories left out of {metric.replace('_', ' ')}, not "
-                f"reported: {unreported:,}"
-            )
+            words = metric.replace("_", " ")
+            builder.add_text("unreported", run=entry.name, metric=words, number=unreported)
     shortened = sum(bool(trajectory.refusals) for _, trajectory in entry.trajectories())
     if shortened:
-        builder.add_note(
-            f"{entry.name}: trajectories shortened because the server refused a prompt for its "
-            f"length: {shortened:,}"
-        )
+        builder.add_text("shortened", run=entry.name, number=shortened)
     n_faults = sum(record.fault is not None for record in entry.run.records)
     if n_faults:
-        builder.add_note(f"{entry.name}: faults left out (see the table of faults): {n_faults:,}")
+        builder.add_text("faults", run=entry.name, number=n_faults)

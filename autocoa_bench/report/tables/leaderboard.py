@@ -187,14 +187,7 @@ def _gaps(scores: _Scores, layout: _Layout) -> str:
 def _add_column_notes(builder: TableBuilder, layout: _Layout, contests: _Contests) -> None:
     if contests:
         decided = sum(contest.decided for contest in contests.values())
-        builder.add_note(
-            "bold: better than each other run of the column, by paired tests over the questions of "
-            "both (McNemar's exact where scores are 0 or 1, else a bootstrap over questions), "
-            f"p < 0.05 after Holm's correction for {len(contests)} columns; {decided or 'none'} of "
-            f"them {'has' if decided <= 1 else 'have'} such a run"
-        )
+        have = "has" if decided <= 1 else "have"
+        builder.add_text("bold", columns=len(contests), runs=decided or "none", have=have)
     if layout.averaged:
-        builder.add_note(
-            f"average: the unweighted mean over the {len(layout.datasets)} datasets, as in the "
-            "paper's Table 1; only for runs with a score on each of them"
-        )
+        builder.add_text("average", datasets=len(layout.datasets))

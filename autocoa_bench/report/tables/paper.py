@@ -29,24 +29,6 @@ SCORERS = {"em": "em", "llm": "judge"}
 """Our scorer for each metric of the paper."""
 
 _AVERAGE = "average"
-_READING = (
-    "percent, each with its 95 % interval, rounded. The paper's number is treated as a proportion "
-    "of its own questions (Wilson's interval), not as fixed: it has sampling error as ours has, "
-    "somewhat less where it is a mean over 3 samples"
-)
-_DIFFERENCE = (
-    "difference: ours less the paper's, in points, with Newcombe's interval for independent "
-    "samples: the paper's answers to single questions are not published, so that nothing can be "
-    "paired, even over the same questions. It sums up all that differs, including model, search, "
-    "sampling and budget"
-)
-_MARKED = f"{MARK} fewer answers than planned: --by leaderboard says why"
-_NOT_SUBTRACTED = {
-    "embedded": "EMBEDDED EDITION: these are not the paper's datasets but a generated world in "
-    "their shapes. The paper's numbers are shown for orientation; nothing is subtracted",
-    "file": "the questions of local files are not known to be the paper's datasets, whatever their "
-    "names: nothing is subtracted",
-}
 
 
 class _Line(NamedTuple):
@@ -105,14 +87,15 @@ def paper(inputs: Inputs) -> Table:
         for line in group:
             builder.add_row(line.label, _values(line, metrics, subtracted))
             _add_points(builder, line, printed)
+    marked = any(line.marked for group in lines for line in group)
     headings = ("ours", "paper", *(["difference"] if subtracted else []))
     return builder.build_with_legend(
         columns=columns(
             ("", "n"), *((metric.upper(), heading) for metric in metrics for heading in headings)
         ),
         notes=(
-            *dict.fromkeys(_notes(matches, metrics, subtracted)),
-            *([_MARKED] if any(line.marked for group in lines for line in group) else []),
+            *dict.fromkeys(_notes(builder, matches, metrics, subtracted)),
+            *([builder.text("marked", mark=MARK)] if marked else []),
         ),
         last_notes=difference_notes(builder.entries),
     )
@@ -193,12 +176,14 @@ def _paper_value(scores: Sequence[Estimate]) -> Value:
     return Cell(f"{percent(min(means))}–{percent(max(means))}", f"{len(means)} rows")
 
 
-def _notes(matches: Sequence[Match], metrics: Sequence[str], subtracted: bool) -> Iterator[str]:
+def _notes(
+    builder: TableBuilder, matches: Sequence[Match], metrics: Sequence[str], subtracted: bool
+) -> Iterator[str]:
     editions = {sample.edition for match in matches for _, sample in match.samples}
-    yield from (note for edition, note in _NOT_SUBTRACTED.items() if edition in editions)
-    yield _READING
+    yield from (builder.text(edition) for edition in ("embedded", "file") if edition in editions)
+    yield builder.text("reading")
     if subtracted:
-        yield _DIFFERENCE
+        yield builder.text("difference")
     for match in matches:
         yield f"{match.entry.name}, {match.table.table}: {match.reason}"
     for match in matches:

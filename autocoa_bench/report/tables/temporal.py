@@ -191,10 +191,7 @@ def _n_hops(entry: Entry, task: str, question: str) -> int:
 
 def _add_group_notes(builder: TableBuilder, groups: Sequence[_Group]) -> None:
     if any(group.edition == "embedded" and group.name in _TITLES for group in groups):
-        builder.add_note(
-            "embedded: recent asks about a generated season, known about facts collected by this "
-            "project; neither is the paper's own set"
-        )
+        builder.add_text("embedded")
     for group in groups:
         numbers = {entry.name: _n_questions(entry, group) for entry in builder.entries}
         text = ", ".join(f"{name} {number}" for name, number in numbers.items())

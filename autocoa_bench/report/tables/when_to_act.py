@@ -185,10 +185,12 @@ def _note_needless_searches(
     outcomes = [outcome for kind in _NEEDLESS for outcome in kinds.get(kind, [])]
     searched = [outcome for outcome in outcomes if outcome.searches]
     if searched:
-        builder.add_note(
-            f"{entry.name}: needless searching (known and given): {len(searched):,} of "
-            f"{len(outcomes):,} trajectories, "
-            f"{count(sum(outcome.searches for outcome in searched))} searches, "
-            f"{count(sum(outcome.tokens for outcome in searched))} tokens, "
-            f"{rate(sum(outcome.seconds for outcome in searched))} seconds"
+        builder.add_text(
+            "needless",
+            run=entry.name,
+            searched=len(searched),
+            all=len(outcomes),
+            searches=count(sum(outcome.searches for outcome in searched)),
+            tokens=count(sum(outcome.tokens for outcome in searched)),
+            seconds=rate(sum(outcome.seconds for outcome in searched)),
         )
