@@ -1,9 +1,9 @@
 """Reports: runs become tables, plots and a page.
 
 `build` makes a report from `tables/`, whose parts are defined in `model` and put together by
-`builder` with the titles and notes in `legends.toml`. `entries` turns runs into entries of a table and `notes` writes what stands under it.
-`comparison/` has the statistical tests between runs and the check that runs are comparable,
-`published` the paper's own numbers. `render/` writes a report as text, `page/` as HTML.
+`builder` with the titles and notes in `legends.toml`. `entries` turns runs into entries of a table,
+and `notes` writes the notes that tables share. `comparison/` has the statistical tests between runs
+and the check that runs are comparable, `published` the paper's own numbers. `render/` writes a report as text, `page/` as HTML.
 
 May import: everything below except `cli`."""
 
