@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from agent_model.fidelity.facts import FactVerdict
 from autocoa_bench.report import Report, Table
-from autocoa_bench.report.model import Cell, Column, DataPoint, Row, Section, data_point, score_cell
+from autocoa_bench.report.model import Cell, Column, DataPoint, Row, Section, score_cell
 from autocoa_bench.stats import Estimate, estimate
 from autocoa_bench.types import FaultNote
 
@@ -41,9 +41,9 @@ def report(verdicts: Sequence[FactVerdict], model: str, faults: Sequence[FaultNo
             cells = (Cell(f"{len(group):,}"), *map(score_cell, shares.values()))
             rows.append(Row(Cell(str(hop)), cells))
             points += [
-                data_point(
+                DataPoint(
                     "fidelity",
-                    name if hop == "all" else f"hop {hop}:{name}",
+                    metric=name if hop == "all" else f"hop {hop}:{name}",
                     run=origin,
                     model=model,
                     section=origin,

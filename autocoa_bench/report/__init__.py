@@ -3,7 +3,8 @@
 `build` makes a report from `tables/`, whose parts are defined in `model` and put together by
 `builder` with the titles and notes in `legends.toml`. `entries` turns runs into entries of a table,
 and `notes` writes the notes that tables share. `comparison/` has the statistical tests between runs
-and the check that runs are comparable, `published` the paper's own numbers. `render/` writes a report as text, `page/` as HTML.
+and the check that runs are comparable, `published` the paper's own numbers. `render/` writes a
+report as text, `page/` as HTML.
 
 May import: everything below except `cli`."""
 

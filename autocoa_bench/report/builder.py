@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from autocoa_bench.engines import model_name
 from autocoa_bench.report.comparison.claim_tests import Contrast
 from autocoa_bench.report.entries import Entry
 from autocoa_bench.report.model import (
@@ -21,7 +22,6 @@ from autocoa_bench.report.model import (
     Table,
     Value,
     as_cell,
-    data_point,
 )
 from autocoa_bench.report.notes import shared_notes, title_with_edition
 from autocoa_bench.stats import Estimate, Paired
@@ -55,8 +55,15 @@ class TableBuilder:
 
     def add_point(self, entry: Entry | None, metric: str, **fields: Any) -> None:
         """Add a data point of a run, or of none."""
-        make_point = data_point if entry is None else entry.data_point
-        self._data_points.append(make_point(self._name, metric, **fields))
+        if entry is not None:
+            fields |= {
+                "run": entry.name,
+                "folder": entry.run.path.name,
+                "solver": entry.spec.solver,
+                "model": model_name(entry.spec.engine),
+                "section": entry.section,
+            }
+        self._data_points.append(DataPoint(self._name, metric=metric, **fields))
 
     def add_estimate(
         self,

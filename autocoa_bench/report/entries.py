@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from autocoa_bench.engines import model_name
-from autocoa_bench.report.model import DataPoint, printable
+from autocoa_bench.report.model import printable
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, estimate
 from autocoa_bench.tasks import find_task
@@ -109,19 +109,6 @@ class Entry(Struct, frozen=True):
             }
             for question in sample.question_ids
         }
-
-    def data_point(self, table: str, metric: str, **fields: Any) -> DataPoint:
-        """A data point of this run."""
-        return DataPoint(
-            table,
-            self.name,
-            self.run.path.name,
-            self.spec.solver,
-            model_name(self.spec.engine),
-            self.section,
-            metric,
-            **fields,
-        )
 
 
 def question_key(question: Question) -> QuestionKey:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -77,11 +77,6 @@ class DataPoint(Struct, frozen=True):
     total: float | None = None
     p: float | None = None
     p_holm: float | None = None
-
-
-def data_point(table: str, metric: str, **fields: Any) -> DataPoint:
-    """A data point that belongs to no run."""
-    return DataPoint(table, metric=metric, **fields)
 
 
 class Table(Struct, frozen=True):
