@@ -116,20 +116,12 @@ def load_policy(config: TrainingConfig) -> tuple[Policy, Tokenizer]:
     """
     source = checkpoint_of(config.model)
     dtype = dtype_of(config.dtype)
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
     blocked = dtype is torch.bfloat16 and not torch.cuda.is_available()
     try:
         tokenizer: Any = huggingface.tokenizer_at(source)
-        with huggingface.loading(f"'{source}'"):
-            loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
-                source,
-                dtype=dtype,
-                attn_implementation=attention.register() if blocked else "sdpa",
-                output_loading_info=True,
-            )
-        model, info = loaded
-        huggingface.check_complete(source, info)
+        kernel = attention.register() if blocked else "sdpa"
+        model = huggingface.model_at(source, source, dtype=dtype, attn_implementation=kernel)
     except UserError as error:
         raise UserError(
             f"cannot load the model '{config.model}' ({first_line(error)}); give a folder in "

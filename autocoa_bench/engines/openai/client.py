@@ -96,9 +96,6 @@ class OpenAIEngine:
             sleep=sleep,
         )
 
-    def __repr__(self) -> str:
-        return f"OpenAIEngine(model={self.model!r}, base_url={self.base_url!r})"
-
     async def start(self) -> EngineSpec:
         """Identify the server and the protocol that it needs. Raises UserError.
 

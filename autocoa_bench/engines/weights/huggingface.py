@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,18 +24,28 @@ def load_model(name: str, dtype: str) -> Any:
 
     Raises UserError.
     """
-    transformers = _library()
-    import torch
-
     source, options = _source(name)
     if options:
         # A GGUF's weights are dequantised, so that the model's layers are ordinary ones.
-        options["quantization_config"] = transformers.GgufConfig(dequantize=True)
+        options["quantization_config"] = _library().GgufConfig(dequantize=True)
+    return model_at(source, name, dtype=dtype, **options)
+
+
+def model_at(source: str, name: str, **options: Any) -> Any:
+    """The model in a folder, or on the Hub, which messages call `name`; in eval mode.
+
+    Raises UserError, also if weights are missing, which would be initialised at random.
+    """
+    transformers = _library()
     with loading(f"'{name}'"):
         model, loading_info = transformers.AutoModelForCausalLM.from_pretrained(
-            source, dtype=getattr(torch, dtype), output_loading_info=True, **options
+            source, output_loading_info=True, **options
         )
-    check_complete(name, loading_info)
+    if missing := sorted(loading_info["missing_keys"]):
+        raise UserError(
+            f"'{name}' lacks {len(missing)} of its weights, the first of them {missing[0]}; its "
+            "config.json and its weights do not belong to the same model"
+        )
     return model.eval()
 
 
@@ -69,15 +79,6 @@ def loading(what: str) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001
         problem = str(error).strip() or type(error).__name__
         raise UserError(f"transformers cannot load {what}: {problem[:400]}") from None
-
-
-def check_complete(name: str, loading_info: Mapping[str, Any]) -> None:
-    """Raise UserError for a model with missing weights, which would be initialised at random."""
-    if missing := sorted(loading_info["missing_keys"]):
-        raise UserError(
-            f"'{name}' lacks {len(missing)} of its weights, the first of them {missing[0]}; its "
-            "config.json and its weights do not belong to the same model"
-        )
 
 
 def check_adapter(model: Any, folder: Path, base: str) -> None:
