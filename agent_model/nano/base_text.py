@@ -93,12 +93,10 @@ def readings() -> Iterator[Parts]:
 
 def prompt_phrases() -> list[str]:
     """The fixed texts of the solvers' prompts and nudges."""
-    openings = [
-        message.content
-        for solver in SOLVERS
-        for message in _dialect(solver).opening(Question("", _PLACEHOLDER, ()))
-    ]
-    nudges = [text for solver in SOLVERS for text in (_dialect(solver).nudge,) if text]
+    dialects = [_dialect(solver) for solver in SOLVERS]
+    question = Question("", _PLACEHOLDER, ())
+    openings = [message.content for dialect in dialects for message in dialect.opening(question)]
+    nudges = [dialect.nudge for dialect in dialects if dialect.nudge]
     texts = [text.strip() for full in (*openings, *nudges) for text in full.split(_PLACEHOLDER)]
     return list(dict.fromkeys(text for text in texts if len(text.split()) > 1))
 
@@ -115,8 +113,7 @@ def environment_texts() -> Iterator[str]:
 def _answers() -> Iterator[Trajectory]:
     """The train world's known facts, one per question, answered without a search."""
     dialect = _dialect("model-only")
-    questions = [q for task in tasks.resolve("nano") for q in task.load("train")]
-    for question in questions:
+    for question in (q for task in tasks.resolve("nano") for q in task.load("train")):
         if question.kind == "known":
             answer = f"\\boxed{{{question.golden_answers[0]}}}"
             yield _scripted(question, dialect, [Completion(answer)])
@@ -154,12 +151,12 @@ def _scripted(question: Question, dialect: Dialect, replies: Iterable[Reply]) ->
     """The trajectory of an episode with prepared replies."""
     run = episode(question, dialect, Budget())
     next(run)
-    for reply in replies:
-        try:
+    try:
+        for reply in replies:
             run.send(reply)
-        except StopIteration as end:
-            trajectory: Trajectory = end.value
-            return trajectory
+    except StopIteration as end:
+        trajectory: Trajectory = end.value
+        return trajectory
     raise AssertionError(f"the replies to '{question.text}' end without an answer")
 
 

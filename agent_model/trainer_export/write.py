@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
@@ -34,7 +34,7 @@ def export_recipe(recipe: GRPOConfig, to: str, out: Path) -> list[Path]:
     rows = _rows(training, "train")
     test_rows = _rows(evaluation, recipe.live.split) if evaluation else rows[:1]
     folder = out.resolve()
-    readme = _fill(f"{to}/README.md", {"folder": shlex.quote(str(folder))})
+    readme = _fill(f"{to}/README.md", folder=shlex.quote(str(folder)))
     recipe_text = msgspec.json.format(msgspec.json.encode(recipe), indent=2).decode() + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -42,11 +42,20 @@ def export_recipe(recipe: GRPOConfig, to: str, out: Path) -> list[Path]:
             write_parquet(folder / "train.parquet", rows)
             write_parquet(folder / "test.parquet", test_rows)
             names = ["train.parquet", "test.parquet"]
-            texts = _verl_files(recipe, [*rows, *test_rows], folder)
+            loop = {
+                "name": rows[0]["agent_name"],
+                "_target_": "agent_model.trainer_export.verl.AutoCoALoop",
+                "folder": str(folder),
+            }
+            texts = {
+                "grpo.yaml": _verl_config(recipe, [*rows, *test_rows], folder),
+                "agent_loop.yaml": json.dumps([loop], indent=2) + "\n",
+                "reward.py": _fill("verl/reward.py"),
+            }
         else:
             write_lines(folder / "train.jsonl", rows)
             names = ["train.jsonl"]
-            texts = {"train.py": _fill("trl/train.py", {})}
+            texts = {"train.py": _fill("trl/train.py")}
         texts |= {RECIPE: recipe_text, "README.md": readme}
         for name, text in texts.items():
             replace_file(folder / name, text.encode())
@@ -76,34 +85,19 @@ def _rows(setup: EpisodeSetup, split: str) -> list[Row]:
     ]
 
 
-def _fill(name: str, values: Mapping[str, str]) -> str:
+def _fill(name: str, **values: str) -> str:
     """A template file with its `$placeholders` filled in."""
-    return Template((_TEMPLATES / f"{name}.template").read_text(encoding="utf-8")).substitute(
-        values
-    )
+    template = Template((_TEMPLATES / f"{name}.template").read_text(encoding="utf-8"))
+    return template.substitute(values)
 
 
-def _verl_files(recipe: GRPOConfig, rows: Sequence[Row], folder: Path) -> dict[str, str]:
-    """The texts of verl's files by name."""
-    loop = {
-        "name": rows[0]["agent_name"],
-        "_target_": "agent_model.trainer_export.verl.AutoCoALoop",
-        "folder": str(folder),
-    }
-    return {
-        "grpo.yaml": _verl_config(recipe, folder, max(map(_prompt_tokens, rows))),
-        "agent_loop.yaml": json.dumps([loop], indent=2) + "\n",
-        "reward.py": _fill("verl/reward.py", {}),
-    }
-
-
-def _prompt_tokens(row: Row) -> int:
-    """A cautious estimate of the tokens of a row's prompt."""
-    return sum(estimate_tokens(message["content"]) + _MESSAGE_TOKENS for message in row["prompt"])
-
-
-def _verl_config(recipe: GRPOConfig, folder: Path, longest_prompt: int) -> str:
+def _verl_config(recipe: GRPOConfig, rows: Sequence[Row], folder: Path) -> str:
     """The recipe as settings on top of verl's ppo_trainer. Values are JSON, which is YAML too."""
+    # A cautious estimate of the longest prompt.
+    longest_prompt = max(
+        sum(estimate_tokens(message["content"]) + _MESSAGE_TOKENS for message in row["prompt"])
+        for row in rows
+    )
     prompt_tokens = -(-longest_prompt // _PROMPT_MULTIPLE) * _PROMPT_MULTIPLE
     total_tokens = prompt_tokens + recipe.context_tokens
     settings = {
@@ -135,4 +129,4 @@ def _verl_config(recipe: GRPOConfig, folder: Path, longest_prompt: int) -> str:
             f"    target_modules: {json.dumps(list(recipe.lora.targets))}\n"
         )
     values = {name: json.dumps(value) for name, value in settings.items()}
-    return _fill("verl/grpo.yaml", {**values, "lora": lora})
+    return _fill("verl/grpo.yaml", **values, lora=lora)

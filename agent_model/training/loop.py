@@ -111,21 +111,19 @@ class TrainingLoop(ABC, Generic[AnyConfig, Row]):
                     log.append(row)
                     bar.update(row.step, row.summary(), always=row.evaluated)
                 if self.is_due(progress.step, self.config.checkpoint_every):
-                    self._checkpoint(progress, log)
+                    if log is not None:
+                        log.sync()
+                    folder = self.out / "checkpoints"
+                    checkpoints.save(folder, progress, self.optimizer, self.writer)
+                    if main:
+                        self.plot(rows)
+                    self.accelerator.wait_for_everyone()
                 self.check(rows)
         self.writer.save(self.out / "model")
         if main:
             last = rows[-1] if rows else None
             run_folder.close_run(self.out, type(self.config), progress, last)
             console.print(f"trained: {self.out / 'model'}", highlight=False)
-
-    def _checkpoint(self, progress: Progress, log: MetricsFile[Row] | None) -> None:
-        if log is not None:
-            log.sync()
-        checkpoints.save(self.out / "checkpoints", progress, self.optimizer, self.writer)
-        if log is not None:
-            self.plot(log.rows)
-        self.accelerator.wait_for_everyone()
 
 
 def train(

@@ -23,7 +23,7 @@ from agent_model.training.grpo.reward import Reward, reward
 from agent_model.training.model import Policy, eval_mode
 from autocoa_bench.episode import episode, n_actions
 from autocoa_bench.scoring import TextScorer
-from autocoa_bench.types import Question, Record, Trajectory
+from autocoa_bench.types import Record, Trajectory
 
 
 class RolloutContext(NamedTuple):
@@ -70,41 +70,32 @@ def rollouts_of_step(
     questions = examples_of_step(len(setup.questions), config.batch, config.seed, step)
     # The generator is seeded by the position in the batch and not by the question: if an epoch ends
     # within the batch, a question may have two groups, which must differ.
-    members = [(i, k) for i in range(index * part, (index + 1) * part) for k in range(config.group)]
-    samples = [(setup.questions[questions[i]], k) for i, k in members]
-    rollouts = [
-        Rollout(
-            episode(question, setup.dialect, setup.budget), Random(f"{config.seed}:{step}:{i}:{k}")
-        )
-        for (question, _), (i, k) in zip(samples, members, strict=True)
+    members = [
+        (setup.questions[questions[i]], k, Random(f"{config.seed}:{step}:{i}:{k}"))
+        for i in range(index * part, (index + 1) * part)
+        for k in range(config.group)
+    ]
+    episodes = [
+        Rollout(episode(question, setup.dialect, setup.budget), rng) for question, _, rng in members
     ]
     with eval_mode(context.policy):
-        trajectories = rollout(rollouts, context.sampler(len(rollouts)), search)
-    return _score(context, samples, trajectories)
-
-
-def _score(
-    context: RolloutContext,
-    samples: Sequence[tuple[Question, int]],
-    trajectories: Sequence[Trajectory],
-) -> list[Group]:
-    """The trajectories in groups, with rewards and advantages."""
-    size = context.config.group
+        trajectories = rollout(episodes, context.sampler(len(episodes)), search)
     records = [
         Record(question, k, trajectory)
-        for (question, k), trajectory in zip(samples, trajectories, strict=True)
+        for (question, k, _), trajectory in zip(members, trajectories, strict=True)
     ]
-    rewards = [reward(record, context.config, context.scorer) for record in records]
+    rewards = [reward(record, config, context.scorer) for record in records]
     values = torch.tensor([item.value for item in rewards], dtype=torch.float64)
-    relative = advantages(values.view(-1, size), by_std=context.config.by_std).flatten().tolist()
+    relative = advantages(values.view(-1, config.group), by_std=config.by_std).flatten().tolist()
     rollouts = list(map(ScoredRollout, records, trajectories, rewards, relative))
-    return [rollouts[i : i + size] for i in range(0, len(rollouts), size)]
+    return [rollouts[i : i + config.group] for i in range(0, len(rollouts), config.group)]
 
 
 def sum_metrics(groups: Sequence[Group]) -> dict[str, float]:
     """Sums over rollouts, for `grpo.metrics.step_metrics`."""
     rollouts = [rollout for group in groups for rollout in group]
     steps = [step for rollout in rollouts for step in rollout.trajectory.steps]
+    last_steps = [rollout.trajectory.steps[-1] for rollout in rollouts]
     facts = [stated for rollout in rollouts for stated in facts_stated(rollout.record)]
     return {
         "rollouts": len(rollouts),
@@ -120,16 +111,11 @@ def sum_metrics(groups: Sequence[Group]) -> dict[str, float]:
         "rewritten": sum(step.token_ids is None for step in steps),
         "sampled": sum((step.completion_tokens or 0) for step in steps)
         + sum(len(step.observation_ids or ()) for step in steps),
-        "tokens": sum(_length(rollout.trajectory) for rollout in rollouts),
+        # Prompt and turn, as the sampler counted them.
+        "tokens": sum((s.prompt_tokens or 0) + (s.completion_tokens or 0) for s in last_steps),
     }
 
 
 def has_signal(group: Group) -> bool:
     """True if a group's rewards differ, so that there is something to learn from."""
     return any(rollout.advantage for rollout in group)
-
-
-def _length(trajectory: Trajectory) -> int:
-    """The tokens of prompt and turn, as the sampler counted them."""
-    last = trajectory.steps[-1]
-    return (last.prompt_tokens or 0) + (last.completion_tokens or 0)
