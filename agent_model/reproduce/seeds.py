@@ -9,21 +9,9 @@ from statistics import stdev
 from msgspec.structs import replace
 from rich.console import Console
 
-from agent_model.reproduce.commands import (
-    UNTRAINED_ROWS,
-    save_report,
-    table1_experiment,
-    table_rows,
-)
+from agent_model.reproduce import commands, switch
 from agent_model.reproduce.runner import command_line, make_folder, read_record
 from agent_model.reproduce.scale import ScaleConfig
-from agent_model.reproduce.switch import (
-    average_score,
-    switch_points,
-    switch_table,
-    switch_variants,
-    write_plot,
-)
 from agent_model.reproduce.training_cost import real_searches
 from autocoa_bench import report
 from autocoa_bench.errors import UserError
@@ -34,7 +22,7 @@ from autocoa_bench.report.tables.claims import claims
 from autocoa_bench.runs import scores
 from autocoa_bench.runs.run_folder import Run
 
-_LABELS = {row: solver for solver, row in UNTRAINED_ROWS.items()}
+_LABELS = {row: solver for solver, row in commands.UNTRAINED_ROWS.items()}
 """Labels of the rows whose name in the paper is that of the paper's own base model."""
 
 
@@ -47,12 +35,12 @@ def report_seeds(scale: ScaleConfig, folders: Sequence[Path], out: Path, console
     runs = runs_by_row(scale, folders)
     make_folder(out)
     tables = [seed_table(runs, folders), _claim_table(scale, runs, folders)]
-    names = [variant.name for variant in switch_variants(scale).values()]
+    names = [variant.name for variant in switch.switch_variants(scale).values()]
     if all(read_record(f"run {name}", folder) for folder in folders for name in names):
-        points = switch_points(scale, folders)
-        tables.append(switch_table(points, scale.rl_steps))
-        write_plot(points, scale.rl_steps, out / "switch.png")
-    save_report(Report(tuple(tables), ()), out / "seeds.md", console)
+        points = switch.switch_points(scale, folders)
+        tables.append(switch.switch_table(points, scale.rl_steps))
+        switch.write_plot(points, scale.rl_steps, out / "switch.png")
+    commands.save_report(Report(tuple(tables), ()), out / "seeds.md", console)
     console.print(f"Results: {out / 'seeds.md'}", highlight=False)
 
 
@@ -80,13 +68,13 @@ def runs_by_row(scale: ScaleConfig, folders: Sequence[Path]) -> dict[str, list[R
     runs: dict[str, list[Run]] = {}
     for folder in folders:
         _check_complete(scale, folder)
-        for name, row in table_rows(scale).items():
+        for name, row in commands.table_rows(scale).items():
             runs.setdefault(row, []).append(scores.load_scored(folder / "runs" / name))
     return runs
 
 
 def _check_complete(scale: ScaleConfig, folder: Path) -> None:
-    for command in table1_experiment(scale, folder, seed=0).commands:
+    for command in commands.table1_experiment(scale, folder, seed=0).commands:
         record = read_record(command.name, folder)
         if record is None:
             raise UserError(
@@ -115,8 +103,8 @@ def seed_table(runs: Mapping[str, Sequence[Run]], folders: Sequence[Path]) -> Ta
     builder = TableBuilder("seeds")
     for row, row_runs in runs.items():
         entries = make_entries(row_runs, EMPTY_CATALOGUE)
-        average = average_score(entries)
-        means = [average_score([entry]).mean for entry in entries]
+        average = switch.average_score(entries)
+        means = [switch.average_score([entry]).mean for entry in entries]
         scored = [mean for mean in means if mean is not None]
         builder.add_row(
             _LABELS.get(row, row),

@@ -43,8 +43,10 @@ class SearchClient:
         return [self._cache.get(query, Observation(())) for query in queries]
 
     def clear(self) -> None:
-        """Empty the cache."""
+        """Empty the cache and reset the counts, as for a new step of training."""
         self._cache.clear()
+        self.calls = self.saved = 0
+        self.faults = []
 
     async def _search_all(self, queries: Sequence[str]) -> None:
         await asyncio.gather(*map(self._search_one, queries))

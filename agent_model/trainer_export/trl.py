@@ -69,16 +69,15 @@ class RolloutWorkers:
         Raises UserError if every search of the step fails.
         """
         questions = [self._questions[_prompt_key(prompt)] for prompt in prompts]
-        n_calls, n_faults = self._search.calls, len(self._search.faults)
         trajectories = self._run_episodes(questions, trainer)
-        if 0 < self._search.calls - n_calls == len(self._search.faults) - n_faults:
+        if 0 < self._search.calls == len(self._search.faults):
             raise UserError(f"all searches of a step failed: {self._search.faults[-1]}")
         tokens = [tokens_of(trajectory, self._tokenizer) for trajectory in trajectories]
         return {
-            "prompt_ids": [episode_tokens.prompt for episode_tokens in tokens],
-            "completion_ids": [episode_tokens.response for episode_tokens in tokens],
+            "prompt_ids": [ids.prompt for ids in tokens],
+            "completion_ids": [ids.response for ids in tokens],
             "logprobs": None,  # TRL computes them itself, at the sampling temperature
-            "env_mask": [episode_tokens.mask for episode_tokens in tokens],
+            "env_mask": [ids.mask for ids in tokens],
             "record": list(map(Record, questions, range(len(trajectories)), trajectories)),
         }
 
@@ -88,12 +87,8 @@ class RolloutWorkers:
         """An episode of each question, sampled in process from the current policy."""
         recipe, accelerator = self._export.recipe, trainer.accelerator
         seed = f"{recipe.seed}:{trainer.state.global_step}:{accelerator.process_index}"
-        rollouts = [
-            Rollout(
-                episode(question, self._export.dialect, recipe.budget), Random(f"{seed}:{number}")
-            )
-            for number, question in enumerate(questions)
-        ]
+        episodes = [episode(q, self._export.dialect, recipe.budget) for q in questions]
+        rollouts = [Rollout(events, Random(f"{seed}:{i}")) for i, events in enumerate(episodes)]
         self._search.clear()
         model = accelerator.unwrap_model(trainer.model)
         policy = Policy(model).train(model.training)

@@ -127,15 +127,15 @@ def gather_weights(policy: Policy, *, keep: bool) -> dict[str, Tensor] | None:
     All processes must call this. A weight with two names is listed once; a base model below an
     adapter is left out, since it is not saved.
     """
+    if not any(isinstance(weight, DTensor) for weight in policy.parameters()):
+        return None
     weights: dict[str, Tensor] = {}
     seen: set[int] = set()
-    sharded = False
     for name, tensor in policy.model.state_dict(keep_vars=True).items():
         if id(tensor) in seen or (policy.adapted and not tensor.requires_grad):
             continue
         seen.add(id(tensor))
-        sharded = sharded or isinstance(tensor, DTensor)
         full = full_tensor(tensor.detach())
         if keep:
             weights[name] = full
-    return weights if sharded else None
+    return weights

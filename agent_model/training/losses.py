@@ -11,9 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
-ALPHA = 0.2
-"""The weight of stage 1's likelihood term (the released code's; the paper gives no value)."""
-
 
 def token_logps(
     hidden: Tensor,
@@ -46,10 +43,11 @@ def mean_logp(logps: Tensor, rows: Tensor, count: int) -> Tensor:
     return total / torch.bincount(rows, minlength=count).clamp(min=1)
 
 
-def contrastive(chosen: Tensor, rejected: Tensor, alpha: float = ALPHA) -> Tensor:
+def contrastive(chosen: Tensor, rejected: Tensor, alpha: float = 0.2) -> Tensor:
     """Stage 1, per pair: -log sigmoid(P(chosen|c) - P(rejected|c)) - alpha P(chosen|c).
 
-    Both are length-normalised log-probabilities (`mean_logp`) given the shared context c.
+    Both are length-normalised log-probabilities (`mean_logp`) given the shared context c. `alpha`
+    is the released code's; the paper gives no value.
     """
     return -F.logsigmoid(chosen - rejected) - alpha * chosen
 

@@ -119,12 +119,6 @@ def open_run(out: Path, run: TrainingRun[AnyConfig], processes: int, device: str
         device=device,
     )
     file = out / "run.json"
-    sessions: tuple[Session, ...] = (session,)
-    if not file.exists() and has_checkpoint(out / "checkpoints"):
-        raise UserError(
-            f"'{out}' has checkpoints but no run.json, which records what they were trained on; "
-            "restore it, or give another --out"
-        )
     if file.exists():
         old: TrainingRun[AnyConfig] = read_run(file, type(run.recipe))
         if changes := differences(old, run):
@@ -132,10 +126,17 @@ def open_run(out: Path, run: TrainingRun[AnyConfig], processes: int, device: str
                 f"'{out}' holds another training run, which differs in {'; '.join(changes)}. Give "
                 "another --out, or the same settings to resume it."
             )
-        sessions = (*old.sessions, session)
         run = msgspec.structs.replace(
             run, steps=old.steps, tokens=old.tokens, hours=old.hours, last=old.last
         )
+        sessions = (*old.sessions, session)
+    elif has_checkpoint(out / "checkpoints"):
+        raise UserError(
+            f"'{out}' has checkpoints but no run.json, which records what they were trained on; "
+            "restore it, or give another --out"
+        )
+    else:
+        sessions = (session,)
     _write(file, msgspec.structs.replace(run, sessions=sessions))
 
 

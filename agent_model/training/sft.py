@@ -23,20 +23,9 @@ from accelerate.utils import gather_object
 from rich.console import Console
 from torch import Tensor
 
-from agent_model.training import curves, loop, run_folder
+from agent_model.training import curves, data, loop, run_folder
 from agent_model.training.checkpoints import Progress
 from agent_model.training.config import SFTConfig
-from agent_model.training.data import (
-    Batch,
-    Example,
-    all_tokens,
-    collate,
-    examples_of_step,
-    load_data,
-    micro_batches,
-    shared_prefix,
-    trained_tokens,
-)
 from agent_model.training.distributed import broadcast_weights, create_accelerator, shard
 from agent_model.training.losses import contrastive, mean_logp, nll
 from agent_model.training.metrics import SFTStep
@@ -67,7 +56,7 @@ class SFTLoop(loop.TrainingLoop[SFTConfig, SFTStep]):
     def __init__(self, config: SFTConfig, out: Path, accelerator: Accelerator) -> None:
         super().__init__(config, out, accelerator)
         self.load_model()
-        self.data = load_data(config, self.tokenizer)
+        self.data = data.load_data(config, self.tokenizer)
         if config.sharding == "fsdp":
             shard(self.policy, accelerator.device)
         else:
@@ -105,7 +94,8 @@ class SFTLoop(loop.TrainingLoop[SFTConfig, SFTStep]):
         start = time.perf_counter()
         # Any randomness in the model follows from seed and step, so that a resumed run repeats it.
         torch.manual_seed(hash((config.seed, progress.step, accelerator.process_index)))
-        indices = examples_of_step(len(self.data.train), config.batch, config.seed, progress.step)
+        count = len(self.data.train)
+        indices = data.examples_of_step(count, config.batch, config.seed, progress.step)
         examples = [self.data.train[i] for i in indices]
         loss = self._backward(examples)
         lr = learning_rate(config, progress.step, self.steps)
@@ -114,44 +104,44 @@ class SFTLoop(loop.TrainingLoop[SFTConfig, SFTStep]):
         norm = self.optimizer.step(lr)
         if not math.isfinite(norm):
             raise _diverged("gradient", progress.step + 1, lr)
-        tokens, seconds = all_tokens(examples), time.perf_counter() - start
+        tokens, seconds = data.all_tokens(examples), time.perf_counter() - start
         done = Progress(progress.step + 1, progress.tokens + tokens, progress.seconds + seconds)
         row = SFTStep(
             step=done.step,
-            epoch=done.step * config.batch / len(self.data.train),
+            epoch=done.step * config.batch / count,
             loss=loss,
             lr=lr,
             grad_norm=norm,
             tokens=done.tokens,
-            trained=trained_tokens(examples),
+            trained=data.trained_tokens(examples),
             seconds=done.seconds,
             tokens_per_second=tokens / seconds,
         )
         return row, done
 
-    def _backward(self, examples: Sequence[Example]) -> float:
+    def _backward(self, examples: Sequence[data.Example]) -> float:
         """Accumulate the gradients of this process's part; returns the loss over all processes."""
         config, accelerator = self.config, self.accelerator
         processes = accelerator.num_processes
-        shared = shared_prefix(examples) if self.policy.shares_prefix else 0
-        parts = micro_batches(examples, config.micro_tokens, processes, shared)
+        shared = data.shared_prefix(examples) if self.policy.shares_prefix else 0
+        parts = data.micro_batches(examples, config.micro_tokens, processes, shared)
         weight = self._weight(examples)
         # FSDP averages gradients over the processes, but here they are to be summed.
         scale = processes if config.sharding == "fsdp" else 1
         total = torch.zeros((), device=accelerator.device)
         for group in parts[accelerator.process_index]:
-            batch = collate([examples[i] for i in group], accelerator.device)
+            batch = data.collate([examples[i] for i in group], accelerator.device)
             loss = self._loss(self.policy(batch.ids, batch.mask), batch) / weight
             torch.autograd.backward(loss * scale)
             self.optimizer.accumulate()
             total += loss.detach()
         return float(accelerator.reduce(total, "sum"))
 
-    def _weight(self, examples: Sequence[Example]) -> int:
+    def _weight(self, examples: Sequence[data.Example]) -> int:
         """The divisor of a step's summed loss: its pairs, or its trained tokens."""
-        return len(examples) if self.config.stage == "sft1" else trained_tokens(examples)
+        return len(examples) if self.config.stage == "sft1" else data.trained_tokens(examples)
 
-    def _loss(self, logps: Tensor, batch: Batch) -> Tensor:
+    def _loss(self, logps: Tensor, batch: data.Batch) -> Tensor:
         """The summed loss of a batch."""
         if self.config.stage == "sft1":
             return contrastive(*_pair_logps(logps, batch), self.config.alpha).sum()
@@ -170,14 +160,14 @@ class SFTLoop(loop.TrainingLoop[SFTConfig, SFTStep]):
         accelerator, examples = self.accelerator, self.data.held_out
         pairs = self.config.stage == "sft1"
         sums = torch.zeros(2, device=accelerator.device)
-        [groups] = micro_batches(examples, 2 * self.config.micro_tokens)
+        [groups] = data.micro_batches(examples, 2 * self.config.micro_tokens)
         self.policy.eval()
         for start in range(0, len(groups), accelerator.num_processes):
             i = start + accelerator.process_index
             # Sharded weights are gathered by all processes, so one without a group left must
             # compute along on another's.
             group = groups[min(i, len(groups) - 1)]
-            batch = collate([examples[j] for j in group], accelerator.device)
+            batch = data.collate([examples[j] for j in group], accelerator.device)
             logps = self.policy(batch.ids, batch.mask)
             if i >= len(groups):
                 continue
@@ -206,7 +196,7 @@ class SFTLoop(loop.TrainingLoop[SFTConfig, SFTStep]):
         )
 
 
-def _pair_logps(logps: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+def _pair_logps(logps: Tensor, batch: data.Batch) -> tuple[Tensor, Tensor]:
     """P of the chosen and of the rejected text of each pair, (pairs,) each."""
     means = mean_logp(logps, batch.rows, len(batch.ids))
     return means[0::2], means[1::2]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
+from torch.func import functional_call
 
 from agent_model.tokens import Tokenizer
 from agent_model.training.config import GRPOConfig
@@ -17,38 +17,16 @@ from agent_model.training.model import Policy, trainable
 from agent_model.training.optimiser import FP32Optimizer
 
 
-class Reference:
-    """A copy of the trainable weights, from which the policy's divergence is measured.
-
-    Weights that are not trained are the policy's own.
-    """
-
-    def __init__(self, policy: Policy) -> None:
-        self._weights = dict(trainable(policy))
-        self._stored = {name: weight.detach().clone() for name, weight in self._weights.items()}
-
-    @contextmanager
-    def swapped_in(self) -> Iterator[None]:
-        """Let the policy compute with the copied weights, without gradients."""
-        self._swap()
-        try:
-            with torch.no_grad():
-                yield
-        finally:
-            self._swap()
-
-    def _swap(self) -> None:
-        for name, weight in self._weights.items():
-            weight.data, self._stored[name] = self._stored[name], weight.data
-
-
 class Learner:
-    """The policy with its optimiser, and the reference that it is regularised towards."""
+    """The policy with its optimiser, and the reference that it is regularised towards.
+
+    `reference` holds the trainable weights by name, as the policy had them at first.
+    """
 
     def __init__(self, config: GRPOConfig, policy: Policy, tokenizer: Tokenizer) -> None:
         """Copy the current policy as the reference."""
         self.optimizer = FP32Optimizer(policy)
-        self._reference = Reference(policy)
+        self.reference = {name: weight.detach().clone() for name, weight in trainable(policy)}
         self._config = config
         self._policy = policy
         self._tokenizer = tokenizer
@@ -76,9 +54,10 @@ class Learner:
         for part in parts:
             batch = collate([examples[i] for i in part], device)
             advantages = torch.tensor([rollouts[i].advantage for i in part], device=device)
-            with self._reference.swapped_in():
-                reference = self._policy(batch.ids, batch.mask, config.temperature)
-            logps = self._policy(batch.ids, batch.mask, config.temperature)
+            inputs = batch.ids, batch.mask, config.temperature
+            with torch.no_grad():
+                reference = functional_call(self._policy, self.reference, inputs)
+            logps = self._policy(*inputs)
             lengths = batch.mask.sum(1)
             loss = objective(logps, advantages, batch.rows, lengths, reference, config.kl)
             loss = loss / (config.batch * config.group)

@@ -78,11 +78,10 @@ def step_metrics(
 ) -> GRPOStep:
     """The row of a step from its sums over all rollouts."""
     rollouts, learned = sums["rollouts"], sums["learned"]
-    values: dict[str, Any] = {
-        name: sums[name] / rollouts for name in ("reward", "em", "formed", "cut", "searches")
-    }
-    for name in ("calls", "saved", "faults", "rewritten", "sampled"):
-        values[name] = int(sums[name])
+    means = ("reward", "em", "formed", "cut", "searches")
+    totals = ("calls", "saved", "faults", "rewritten", "sampled")
+    values: dict[str, Any] = {name: sums[name] / rollouts for name in means}
+    values |= {name: int(sums[name]) for name in totals}
     return GRPOStep(
         step=progress.step,
         environment="simulated" if simulated else "real",

@@ -35,7 +35,7 @@ from agent_model.training.files import write_records
 from agent_model.training.grpo.learner import Learner
 from agent_model.training.grpo.metrics import GRPOStep, collapse, step_metrics
 from agent_model.training.grpo.reward import reward
-from agent_model.training.grpo.rollouts import Group, RolloutContext, rollouts_of_step, sum_metrics
+from agent_model.training.grpo.rollouts import RolloutContext, rollouts_of_step, sum_metrics
 from agent_model.training.grpo.warm_start import warm_start
 from agent_model.training.optimiser import learning_rate
 from autocoa_bench import scoring, tasks
@@ -88,11 +88,10 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
         self.load_model()
         self.policy.to(accelerator.device)
         broadcast_weights(self.policy)
-        server = (
-            PolicyServer(config.server, self.tokenizer, config.seats) if config.server else None
-        )
-        self.context = RolloutContext(config, self.policy, self.tokenizer, setup, scorer, server)
-        self.learner = Learner(config, self.policy, self.tokenizer)
+        address, tokenizer = config.server, self.tokenizer
+        server = PolicyServer(address, tokenizer, config.seats) if address else None
+        self.context = RolloutContext(config, self.policy, tokenizer, setup, scorer, server)
+        self.learner = Learner(config, self.policy, tokenizer)
         self.optimizer = self.learner.optimizer
         self.steps = config.max_steps
 
@@ -135,7 +134,10 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
         config = self.config
         self._serve_adapter(progress.step)
         start = time.perf_counter()
-        groups, searches = self._rollouts(progress.step)
+        search = self._search(progress.step)
+        process = self.accelerator.process_index, self.accelerator.num_processes
+        groups = rollouts_of_step(self.context, search, progress.step, *process)
+        searches = _search_counts(search)
         rollout_seconds = time.perf_counter() - start
         sums = self._sum(sum_metrics(groups) | searches | self.learner.learn(groups))
         if sums["calls"] and sums["faults"] == sums["calls"]:
@@ -174,37 +176,27 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
         server.model = name
         self.accelerator.wait_for_everyone()
 
-    def _rollouts(self, step: int) -> tuple[list[Group], dict[str, float]]:
-        """This process's groups of a step, and the counts of its searches."""
-        context, config = self.context, self.config
-        part = self.accelerator.process_index, self.accelerator.num_processes
-        if step < config.simulated_steps:
-            assert isinstance(context.setup.dialect, Agent)
-            simulator = Simulator(context.setup.dialect, config.result_tokens, config.top_k)
-            groups = rollouts_of_step(context, simulator, step, *part)
-            return groups, {"calls": 0, "saved": simulator.calls, "faults": simulator.faults}
+    def _search(self, step: int) -> SearchClient | Simulator:
+        """The environment of a step, with nothing counted yet."""
+        dialect = self.context.setup.dialect
+        if step < self.config.simulated_steps:
+            assert isinstance(dialect, Agent)
+            return Simulator(dialect, self.config.result_tokens, self.config.top_k)
         # With the cache emptied, the calls of a step follow from the step alone.
         self.search.clear()
-        before = self._search_counts()
-        groups = rollouts_of_step(context, self.search, step, *part)
-        after = self._search_counts()
-        return groups, {name: float(after[name] - before[name]) for name in after}
-
-    def _search_counts(self) -> dict[str, int]:
-        search = self.search
-        return {"calls": search.calls, "saved": search.saved, "faults": len(search.faults)}
+        return self.search
 
     def _sum(self, sums: dict[str, float]) -> dict[str, float]:
         """The sums over all processes."""
-        local = torch.tensor(
-            list(sums.values()), dtype=torch.float64, device=self.accelerator.device
-        )
-        return dict(zip(sums, self.accelerator.reduce(local, "sum").tolist(), strict=True))
+        local = torch.tensor(list(sums.values()), dtype=torch.float64)
+        total = self.accelerator.reduce(local.to(self.accelerator.device), "sum")
+        return dict(zip(sums, total.tolist(), strict=True))
 
     def evaluation_columns(self, records: Sequence[Record]) -> Mapping[str, float | None]:
         """The columns of an evaluation, with the mean reward."""
         rewards = [reward(record, self.config, self.context.scorer).value for record in records]
-        return {**super().evaluation_columns(records), "live_reward": sum(rewards) / len(rewards)}
+        mean = sum(rewards) / len(rewards)
+        return {**super().evaluation_columns(records), "live_reward": mean}
 
     def plot(self, rows: Sequence[GRPOStep]) -> None:
         title = f"GRPO of {Path(self.config.model).name}"
@@ -218,3 +210,10 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
             f"{config.group} rollouts each; {self.accelerator.num_processes} process(es) on "
             f"{self.accelerator.device.type}"
         )
+
+
+def _search_counts(search: SearchClient | Simulator) -> dict[str, float]:
+    """The searches of a step; those that the policy answered itself were saved."""
+    if isinstance(search, Simulator):
+        return {"calls": 0, "saved": search.calls, "faults": search.faults}
+    return {"calls": search.calls, "saved": search.saved, "faults": len(search.faults)}

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from agent_model.commands import train as train_command
-from agent_model.training import metrics, sft
+from agent_model.training import data, metrics, sft
 from agent_model.training.config import EvalConfig, LoraConfig, SFTConfig
 from agent_model.training.data import examples_of_step
 from agent_model.training.model import load_policy, trainable
@@ -359,7 +359,7 @@ def test_a_loss_or_gradient_that_is_not_finite_ends_the_run_before_weights_chang
             nothing = nothing / nothing if what == "loss" else nothing.sqrt()
         return nothing - logps.sum()
 
-    monkeypatch.setattr(sft, "examples_of_step", drawn)
+    monkeypatch.setattr(data, "examples_of_step", drawn)
     monkeypatch.setattr(sft, "nll", spoilt)
     config = recipe(place, lr=1e-2, schedule="constant")
     with pytest.raises(UserError, match=rf"the {what} of step 3 is not finite \(lr 0.01\)"):
