@@ -10,9 +10,9 @@ replace the instruction tuning of a full-sized base: without them no prompt coul
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -42,25 +42,19 @@ Parts = tuple[str, ...]
 """A text in parts that are read and trained in turn."""
 
 
-class Demonstrations(NamedTuple):
-    """Episodes for a base model to read: answers from memory, and searches."""
-
-    answers: tuple[Trajectory, ...]
-    searches: tuple[Trajectory, ...]
-
-
-def demonstrations(seed: int) -> Demonstrations:
-    """All demonstrations; the wording of searches follows from the seed."""
-    return Demonstrations(tuple(_answers()), tuple(_searches(seed)))
-
-
-def texts(episodes: Demonstrations, tokenizer: Any, passes: int, seed: int) -> Iterator[Parts]:
+def texts(
+    answers: Sequence[Trajectory],
+    searches: Sequence[Trajectory],
+    tokenizer: Any,
+    passes: int,
+    seed: int,
+) -> Iterator[Parts]:
     """The whole text for pretraining, with the facts and the answers `passes` times."""
     rng = Random(seed)
     for _ in range(passes):
         yield from statements(rng)
-        yield from (_chat_parts(trajectory, tokenizer) for trajectory in episodes.answers)
-    yield from (_chat_parts(trajectory, tokenizer) for trajectory in episodes.searches)
+        yield from (_chat_parts(trajectory, tokenizer) for trajectory in answers)
+    yield from (_chat_parts(trajectory, tokenizer) for trajectory in searches)
     yield from readings()
 
 
@@ -110,7 +104,7 @@ def environment_texts() -> Iterator[str]:
             yield dialect.show(())
 
 
-def _answers() -> Iterator[Trajectory]:
+def memory_answers() -> Iterator[Trajectory]:
     """The train world's known facts, one per question, answered without a search."""
     dialect = _dialect("model-only")
     for question in (q for task in tasks.resolve("nano") for q in task.load("train")):
@@ -119,8 +113,8 @@ def _answers() -> Iterator[Trajectory]:
             yield _scripted(question, dialect, [Completion(answer)])
 
 
-def _searches(seed: int) -> Iterator[Trajectory]:
-    """One search per question about the third world, in both forms."""
+def single_searches(seed: int) -> Iterator[Trajectory]:
+    """One search per question about the third world, in both forms, worded by the seed."""
     agent, react = _dialect(FEW_SHOT), _dialect("react")
     questions = [replace(q, kind="") for q in tasks.resolve(_BASE)[0].load("train")]
     engine = open_engine("bm25", _BASE, _TOP_K)

@@ -30,10 +30,11 @@ def make_untrained(out: Path, data: Sequence[Path], passes: int, seed: int) -> N
     The tokenizer has the words of the nano corpora and questions, of the pretraining text, and of
     `data`, the folders that later stages train on. `passes` is how often the text has each fact.
     """
-    episodes = base_text.demonstrations(seed)
+    answers = tuple(base_text.memory_answers())
+    searches = tuple(base_text.single_searches(seed))
     words = (
         *_world_texts(),
-        *base_text.turn_texts((*episodes.answers, *episodes.searches)),
+        *base_text.turn_texts((*answers, *searches)),
         *base_text.environment_texts(),
         *_data_texts(data),
     )
@@ -41,7 +42,7 @@ def make_untrained(out: Path, data: Sequence[Path], passes: int, seed: int) -> N
     model = random_model(len(tokenizer), tokenizer.eos_token_id, seed)
     model.save_pretrained(out / "model")
     tokenizer.save_pretrained(out / "model")
-    texts = base_text.texts(episodes, tokenizer, passes, seed)
+    texts = base_text.texts(answers, searches, tokenizer, passes, seed)
     lines = [msgspec.json.encode({"parts": parts}) for parts in texts]
     part = out / "text.jsonl.part"  # renamed when complete, so that nothing trains on half of it
     part.write_bytes(b"\n".join(lines) + b"\n")
