@@ -40,14 +40,13 @@ class Learner:
         config = self._config
         rollouts = [rollout for group in groups if has_signal(group) for rollout in group]
         kinds = trained_kinds(config)
-        rows = [
-            trajectory_row(rollout.trajectory, kinds, self._tokenizer, ends=False)
+        examples = [
+            (trajectory_row(rollout.trajectory, kinds, self._tokenizer, ends=False),)
             for rollout in rollouts
         ]
         sums = dict.fromkeys(("loss", "kl", "entropy", "learned"), 0.0)
-        if not rows:
+        if not examples:
             return sums
-        examples = [(row,) for row in rows]
         shared = shared_prefix(examples) if self._policy.shares_prefix else 0
         [parts] = micro_batches(examples, config.micro_tokens, shared=shared)
         device = next(self._policy.parameters()).device
