@@ -130,18 +130,16 @@ class _FieldOption(NamedTuple):
             return ",".join(value)
         if get_origin(self.type) is not tuple:
             return value
-        return self._items(value) if self.declared.commas else tuple(value)
-
-    def _items(self, text: str) -> tuple[Any, ...]:
-        """The items of a list that commas separate. Raises UserError."""
-        items = [item.strip() for item in text.split(",") if item.strip()]
+        if not self.declared.commas:
+            return tuple(value)
+        items = [item.strip() for item in value.split(",") if item.strip()]
         if get_args(self.type)[0] is not int:
             return tuple(items)
         least, most = self.declared.min or 0, self.declared.max or math.inf
         if not items or not all(item.isdecimal() and least <= int(item) <= most for item in items):
             raise UserError(
                 f"{self.flag} takes numbers from {least} to {most}, separated by commas, "
-                f"not '{text}'"
+                f"not '{value}'"
             )
         return tuple(map(int, items))
 

@@ -29,11 +29,13 @@ def escape(text: str) -> str:
 def _table(table: Table) -> str:
     from tabulate import tabulate
 
-    names = [table.stub, *(_heading(column.headings) for column in table.columns)]
+    nested = len(table.columns[0].headings) > 2
+    paths = [column.headings[1:] if nested else column.headings for column in table.columns]
+    names = [table.stub, *(" ".join(part for part in path if part) for path in paths)]
     head = [escape(name) for name in names]
     rows: list[list[str]] = []
     # A Markdown table has one line of headings: the outermost take it, the others the first row.
-    groups = spans(table, 0) if len(table.columns[0].headings) > 2 else []
+    groups = spans(table, 0) if nested else []
     if any(span.title for span in groups):
         rows.append([f"**{name}**" for name in head])
         head = [""] * len(head)
@@ -47,11 +49,6 @@ def _table(table: Table) -> str:
     grid = tabulate(rows, headers=head, tablefmt="pipe", disable_numparse=True, colalign=align)
     notes = "".join(f"- {escape(note)}\n" for note in table.notes)
     return f"## {escape(table.title)}\n\n{grid}\n\n{notes}"
-
-
-def _heading(headings: tuple[str, ...]) -> str:
-    inner = headings[1:] if len(headings) > 2 else headings
-    return " ".join(part for part in inner if part)
 
 
 def _cell(cell: Cell) -> str:

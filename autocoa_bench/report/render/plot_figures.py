@@ -86,11 +86,21 @@ def write_plots(report: Report, runs: Sequence[Run], folder: Path) -> list[Path]
             f"there is nothing to draw for {tables}; the tables with plots are leaderboard, "
             "actions, evidence, acting and temporal"
         )
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    files = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return [file for plot in to_draw for file in _write(plot, folder)]
+        for plot in to_draw:
+            with _style(plot.name):
+                figure = _draw(plot).figure
+                for artist in figure.findobj():
+                    artist.set_gid(None)  # only the page reads the marks
+                for suffix in FILE_FORMATS:
+                    files.append(folder / f"{plot.name}.{suffix}")
+                    figure.savefig(files[-1], dpi=300, metadata=undated.get(suffix))
     except OSError as error:
         raise UserError(f"cannot write plots to '{folder}': {error.strerror}") from None
+    return files
 
 
 def svg(plot: Plot, salt: str) -> tuple[bytes, dict[str, Mark]]:
@@ -103,18 +113,6 @@ def svg(plot: Plot, salt: str) -> tuple[bytes, dict[str, Mark]]:
         drawing = _draw(plot)
         drawing.figure.savefig(content, format="svg", metadata={"Date": None})
     return content.getvalue(), drawing.marks
-
-
-def _write(plot: Plot, folder: Path) -> Iterator[Path]:
-    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    with _style(plot.name):
-        figure = _draw(plot).figure
-        for artist in figure.findobj():
-            artist.set_gid(None)  # only the page reads the marks
-        for suffix in FILE_FORMATS:
-            file = folder / f"{plot.name}.{suffix}"
-            figure.savefig(file, dpi=300, metadata=undated.get(suffix))
-            yield file
 
 
 @contextmanager
