@@ -72,12 +72,15 @@ def fidelity(
             measure.measure(searches, limit, engine, settings, config.concurrency, written)
         )
     if faults := measured.faults:
+        first = f"{faults[0].kind}: {faults[0].message}"
+        if not measured.verdicts:
+            raise UserError(f"every search failed, the first with {first}; nothing was measured")
         advice = (
             "the same command asks them again" if written else "with --written they are resumed"
         )
         typer.echo(
-            f"searches left out, the model server failed: {len(faults)} (first with "
-            f"{faults[0].kind}: {faults[0].message}); {advice}",
+            f"searches left out, the model server failed: {len(faults)} (first with {first}); "
+            f"{advice}",
             err=True,
         )
     write_report(report(measured.verdicts, measured.model, faults), tables)

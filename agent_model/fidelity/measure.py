@@ -104,8 +104,8 @@ async def measure(
     """Let the model write the results of the searches, or of `limit` of them, and judge these.
 
     Verdicts are appended to the file `stored`, and those that it holds are not made again. Raises
-    UserError if that file holds something else, or if every search failed; KeyboardInterrupt leaves
-    all finished verdicts stored.
+    UserError if that file holds something else; KeyboardInterrupt leaves all finished verdicts
+    stored.
     """
     advice = "it is not a file that fidelity wrote; choose another --written"
     lines = read_lines(stored, msgspec.json.Decoder(FactVerdict), advice) if stored else ()
@@ -147,11 +147,6 @@ async def measure(
 
             await simulate(missing, write, concurrency, on_done)
         measured = [verdicts[key] for key in chosen if key in verdicts]
-        if faults and not measured:
-            raise UserError(
-                f"every search failed, the first with {faults[0].kind}: {faults[0].message}; "
-                "nothing was measured"
-            )
         return FidelityRun(model_name(spec), measured, faults)
     finally:
         await engine.close()
