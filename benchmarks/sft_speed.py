@@ -10,6 +10,7 @@ for a few steps and for more, and the difference counts, so that loading and war
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import resource
 import subprocess
@@ -80,10 +81,13 @@ def _write(file: Path, model: str, count: int) -> int:
     tokenizer = _tokenizer(model)
     questions = tasks.resolve("musique")[0].load("train")
     taught = gold_episodes(questions, BM25("embedded-train", top_k=2), 0, (1, 2))
-    kept = [Record(q, 0, made) for q, made in taught if isinstance(made, Trajectory)][:count]
-    file.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in kept))
-    made = [record.trajectory for record in kept if record.trajectory]
-    return sum(len(encode(trajectory, tokenizer).ids) for trajectory in made)
+    solved = (
+        (question, episode) for question, episode in taught if isinstance(episode, Trajectory)
+    )
+    chosen = list(itertools.islice(solved, count))
+    lines = [msgspec.json.encode(Record(question, 0, episode)) for question, episode in chosen]
+    file.write_bytes(b"".join(line + b"\n" for line in lines))
+    return sum(len(encode(trajectory, tokenizer).ids) for _, trajectory in chosen)
 
 
 def _tokenizer(model: str) -> object:

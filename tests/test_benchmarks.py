@@ -52,11 +52,11 @@ def test_rollouts_and_a_step_of_grpo_are_measured_beside_others(tmp_path: Path) 
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("|")]
-    found = {row[0].strip(): [cell.split("(")[0].strip() for cell in row[1:]] for row in rows}
-    assert float(found["tokens written a core-second, and generate()'s"][2]) > 0
+    cells = {row[0].strip(): [cell.split("(")[0].strip() for cell in row[1:]] for row in rows}
+    assert float(cells["tokens written a core-second, and generate()'s"][2]) > 0
     if find_spec("trl"):
         # Both took the step on the same tokens, rewards and divergence.
-        ours, theirs, _ = found["norm of the gradient, and TRL's"]
+        ours, theirs, _ = cells["norm of the gradient, and TRL's"]
         assert float(ours) == pytest.approx(float(theirs), rel=0.01)
     else:
         assert "TRL is left out: it is not installed" in done.stdout
@@ -82,8 +82,8 @@ def test_search_engines_are_measured_beside_one_another() -> None:
 def test_search_quality_is_measured_as_reports_trace_evidence(tmp_path: Path) -> None:
     passages = {"p1": ("Oslo", "The capital of Norway."), "p2": ("Bergen", "A rainy town.")}
     corpus, questions = tmp_path / "corpus.jsonl", tmp_path / "towns.jsonl"
-    contents = {each: f'"{title}"\n{text}' for each, (title, text) in passages.items()}
-    write(corpus, [{"id": each, "contents": text} for each, text in contents.items()])
+    contents = {key: f'"{title}"\n{text}' for key, (title, text) in passages.items()}
+    write(corpus, [{"id": key, "contents": text} for key, text in contents.items()])
     gold = {"metadata": {"supporting_titles": ["Oslo", "Bergen"]}}
     write(
         questions,
@@ -133,7 +133,7 @@ def test_where_two_engines_part_is_found_and_the_model_asked(tmp_path: Path) -> 
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines()]
     assert ["first", "1", "1", "1", "1", "1 of 1", "1 of 1"] in rows
     assert ["second", "1", "0", "1", "1", "1 of 1", "1 of 1"] in rows
-    [row] = [each for each in rows if each[1:2] == ["q1"]]
+    [row] = [row for row in rows if row[1:2] == ["q1"]]
     assert (row[2], row[6]) == ("1, 3", "the same")
     assert row[5].startswith("+")
     assert row[5].endswith("(first's)")
@@ -152,8 +152,8 @@ def greedy(model: Path, question: str, count: int) -> list[int]:
     loaded = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
     tokenizer = transformers.AutoTokenizer.from_pretrained(model)
     ids = tokenizer(f"<|user|>{question}<|end|><|assistant|>", return_tensors="pt").input_ids
-    made = loaded.generate(ids, max_new_tokens=count, do_sample=False)[0, ids.shape[1] :]
-    return list(made.tolist())
+    output = loaded.generate(ids, max_new_tokens=count, do_sample=False)[0, ids.shape[1] :]
+    return list(output.tolist())
 
 
 def write(file: Path, rows: list[dict[str, object]]) -> None:
