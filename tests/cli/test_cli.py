@@ -18,7 +18,7 @@ from support.commands import Cli, caller, refused
 from support.interrupt import Interrupter, heed_ctrl_c
 from support.mock_server import MockServer
 from support.runs import answered, info
-from support.towns import reply, write_task
+from support.towns import reply, town_of, write_task
 
 
 @pytest.fixture
@@ -88,7 +88,10 @@ def test_a_fault_is_listed_and_asked_again_on_resume(cli: Cli, towns: list[str])
         first = cli(*towns, *AGENT, "--base-url", server.url, "--out", "run")
         assert "http-400" in first.out
         assert "†" in first.out
+        [fault] = [record for record in load_run(Path("run")).records if record.fault]
+        requests = len(server.generations())
         second = cli(*towns, *AGENT, "--base-url", server.url, "--out", "run")
+    assert {f"q{town_of(body)}" for body in server.generations()[requests:]} == {fault.question.id}
     assert "http-400" not in second.out
     assert all(record.trajectory for record in load_run(Path("run")).records)
 

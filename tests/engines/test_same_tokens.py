@@ -1,4 +1,4 @@
-"""What is served is what was trained: every server gives the same greedy tokens on episodes.
+"""What is served is what was trained: every server gives the same greedy tokens in an episode.
 
 A random LoRA stands for a trained one; its base is the real SmolLM2 in 32-bit floats everywhere,
 so that nothing but the servers differs.
@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ from autocoa_bench.engines import Engine
 from autocoa_bench.engines.launch.embedded import EmbeddedEngine
 from autocoa_bench.engines.transformers.engine import TransformersEngine
 from autocoa_bench.engines.weights import convert as conversion
-from autocoa_bench.engines.weights import huggingface, models
+from autocoa_bench.engines.weights import huggingface
 from autocoa_bench.engines.weights.convert import convert
 from autocoa_bench.engines.weights.files import close_gguf
 from autocoa_bench.engines.weights.models import DEFAULT
@@ -77,30 +77,27 @@ class Recorder:
 
 
 class Trained(NamedTuple):
-    """A base and an adapter in both forms, and the episodes that transformers ran with them."""
+    """A base and an adapter in both forms, and the episode that transformers ran with them."""
 
     base: Path
     lora: Path
     base_gguf: Path
     lora_gguf: Path
-    episodes: list[Trajectory]
+    episode: Trajectory
     requests: list[SampledRequest]
 
 
-def episodes(engine: Engine) -> list[Trajectory]:
-    """Two questions, one after the other."""
+def episode(engine: Engine) -> Trajectory:
+    """An episode with this engine."""
 
-    async def run() -> list[Trajectory]:
+    async def run() -> Trajectory:
         search = registry.load("search", "bm25")("embedded", top_k=1)
         [task] = tasks.resolve("hotpotqa")
         await engine.start()
         try:
             world = Backends(engine, search)
-            questions = task.load("test")[:2]
-            agent = Agent(shots=1)
-            return [
-                await drive(question, agent, world, Sampling(), BUDGET) for question in questions
-            ]
+            question = task.load("test")[1]
+            return await drive(question, Agent(shots=1), world, Sampling(), BUDGET)
         finally:
             await engine.close()
             await search.close()
@@ -121,19 +118,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         lora,
         convert(str(base), str(folder / "base.gguf"), DEFAULT, "f32"),
         convert(str(lora), str(folder / "lora.gguf"), str(base), "f32"),
-        episodes(recorder),
+        episode(recorder),
         recorder.requests,
     )
 
 
-def tokens_of(trajectories: Sequence[Trajectory]) -> list[list[tuple[str, tuple[int, ...] | None]]]:
-    return [
-        [(step.text, step.token_ids) for step in trajectory.steps] for trajectory in trajectories
-    ]
+def tokens_of(trajectory: Trajectory) -> list[tuple[str, tuple[int, ...] | None]]:
+    return [(step.text, step.token_ids) for step in trajectory.steps]
 
 
-def test_the_episodes_have_searches_and_sampled_ids(trained: Trained) -> None:
-    steps = [step for trajectory in trained.episodes for step in trajectory.steps]
+def test_the_episode_has_searches_and_sampled_ids(trained: Trained) -> None:
+    steps = trained.episode.steps
     assert any(step.kind == "search" for step in steps)
     assert any(step.token_ids for step in steps)
 
@@ -142,7 +137,7 @@ def test_llama_cpp_gives_the_same_tokens(trained: Trained) -> None:
     engine = EmbeddedEngine(
         str(trained.base_gguf), parallel=1, context_tokens=4096, adapter=str(trained.lora_gguf)
     )
-    assert tokens_of(episodes(engine)) == tokens_of(trained.episodes)
+    assert tokens_of(episode(engine)) == tokens_of(trained.episode)
 
 
 def test_llama_cpp_gives_the_same_tokens_of_a_merged_model(
@@ -151,18 +146,23 @@ def test_llama_cpp_gives_the_same_tokens_of_a_merged_model(
     merged = huggingface.merge(str(trained.lora), str(tmp_path / "merged"), str(trained.base))
     model = convert(str(merged), str(tmp_path / "merged.gguf"), DEFAULT, "f32")
     engine = EmbeddedEngine(str(model), parallel=1, context_tokens=4096)
-    assert tokens_of(episodes(engine)) == tokens_of(trained.episodes)
+    assert tokens_of(episode(engine)) == tokens_of(trained.episode)
 
 
 def bare_gguf(path: Path, kind: str, model: Any) -> None:
-    """A GGUF with a tiny model's settings, SmolLM2's tokenizer, and weights that are all 0."""
+    """A GGUF with a tiny model's settings, a tokenizer of bytes, and weights that are all 0."""
     config = model.config
     writer = gguf.GGUFWriter(path, kind)
-    tokenizer = gguf.GGUFReader(models.resolve(DEFAULT).path)
-    for field in tokenizer.fields.values():
-        if field.name.startswith("tokenizer."):
-            inner = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
-            writer.add_key_value(field.name, field.contents(), field.types[0], sub_type=inner)
+    # The 256 bytes as GPT-2 spells them: those that cannot be printed follow U+0100.
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    shifted = range(256, 256 + 256 - len(printable))
+    ends = [f"<|{name}|>" for name in ("end", "system", "user", "assistant")]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list([*map(chr, [*printable, *shifted]), *ends])
+    writer.add_token_types([gguf.TokenType.NORMAL] * 256 + [gguf.TokenType.CONTROL] * 4)
+    writer.add_token_merges(["a b"])
+    writer.add_eos_token_id(256)
     writer.add_block_count(config.num_hidden_layers)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -186,13 +186,13 @@ def test_a_tiny_model_and_its_adapter_give_the_same_tokens_once_converted(
     import torch
     import transformers
 
-    folder = tiny_model(tmp_path / "model", kind, vocabulary=49152)
+    folder = tiny_model(tmp_path / "model", kind)
     lora = random_lora(folder, tmp_path / "lora", std=0.3)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     bare_gguf(tmp_path / "bare.gguf", kind, model)
     base = convert(str(folder), str(tmp_path / "model.gguf"), str(tmp_path / "bare.gguf"), "f32")
     adapter = convert(str(lora), str(tmp_path / "lora.gguf"), str(base), "f32")
-    prompt = list(range(1000, 1040))
+    prompt = list(range(40, 80))
     model.generation_config.eos_token_id = None
 
     def generated(model: Any) -> list[int]:

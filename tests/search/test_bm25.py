@@ -215,10 +215,15 @@ def test_a_passage_without_words_is_never_found(tmp_path: Path) -> None:
     assert {passage.id for passage in search(engine, "cat dog town")} == {"1", "2", "3"}
 
 
-@pytest.mark.parametrize("wrong", [{"top_k": 0}, {"k1": -1.0}, {"b": 1.5}])
-def test_settings_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, float]) -> None:
-    with pytest.raises(UserError):
-        bm25.BM25(write_corpus(tmp_path / "c.jsonl", THREE), **wrong)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [({"top_k": 0}, "top-k >= 1, not 0"), ({"k1": -1.0}, "not k1=-1"), ({"b": 1.5}, "b=1.5")],
+)
+def test_settings_out_of_range_are_refused(
+    tmp_path: Path, options: dict[str, float], problem: str
+) -> None:
+    with pytest.raises(UserError, match=problem):
+        bm25.BM25(write_corpus(tmp_path / "c.jsonl", THREE), **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.real_data

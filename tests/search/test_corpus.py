@@ -163,7 +163,7 @@ def test_a_torn_copy_is_made_again(tmp_path: Path, cache: Path) -> None:
 
 def test_a_bad_corpus_leaves_nothing_in_the_cache(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "c.jsonl").write_bytes(GOOD + b"{")
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match=r"c\.jsonl:\d+: "):
         corpus.open_corpus(str(tmp_path / "c.jsonl"))
     assert list((cache / "corpora").iterdir()) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from autocoa_bench.search.bm25 import BM25
 from support.commands import Cli, caller, refused
 from support.mock_server import MockServer
 from support.search_server import Scripted, as_json, served
-from support.towns import reply, write_task
+from support.towns import reply, town_of, write_task
 
 AGENT = ("--solver", "agent:shots=0", "--model", "mock")
 
@@ -34,12 +35,12 @@ def trajectories(run: Run) -> list[bytes]:
     def timeless(step: object) -> object:
         return msgspec.structs.replace(step, generate_seconds=0.0, search_seconds=0.0)  # type: ignore[type-var]
 
-    found = []
-    for record in sorted(run.records, key=lambda each: each.key):
+    lines = []
+    for record in sorted(run.records, key=lambda record: record.key):
         assert record.trajectory is not None
         steps = [timeless(step) for step in record.trajectory.steps]
-        found.append(msgspec.json.encode((record.key, steps, record.trajectory.answer)))
-    return found
+        lines.append(msgspec.json.encode((record.key, steps, record.trajectory.answer)))
+    return lines
 
 
 def test_a_run_over_a_server_equals_the_run_over_its_engine(cli: Cli, tmp_path: Path) -> None:
@@ -63,8 +64,11 @@ def test_a_stopped_run_goes_on_over_a_server_and_says_so(cli: Cli, tmp_path: Pat
         cli(*common, "--corpus", corpus)
         lines = Path("run/records.jsonl").read_text().splitlines(keepends=True)
         Path("run/records.jsonl").write_text("".join(lines[:4]))
+        requests = len(model.generations())
         done = cli(*common, "--search", search.url)
     assert done.code == 0, done.err
+    recorded = {int(json.loads(line)["question"]["id"][1:]) for line in lines[:4]}
+    assert {town_of(body) for body in model.generations()[requests:]} == {*range(10)} - recorded
     assert f"the search engine was bm25 and is {search.url}" in " ".join(done.err.split())
     assert len(load_run(Path("run")).records) == 10
 
