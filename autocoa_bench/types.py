@@ -7,14 +7,36 @@ in the files of run folders.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from autocoa_bench.option import Option
-
 Split = Literal["test", "train"]
+
+
+class Option(NamedTuple):
+    """The command-line option that fills a field of a record.
+
+    A field carries it as `Annotated[int, Option(help="Passages per search.", min=1)] = 3`, and
+    `cli.options_from_config` makes the options of a command from the record. The field's name, type
+    and default are also the option's. `flags` replace the flag that the field's name gives. A number
+    lies between `min` and `max`; a default below `min` stands for a value that the record works out,
+    and help does not show it. `needs` names another field without which the option has no effect.
+
+    A tuple is filled by a repeatable option, or with `commas` by one list separated by commas. A
+    string with `repeat` is filled by a repeatable option, whose values are joined by commas.
+    `metavar` is what help calls the value.
+    """
+
+    help: str
+    flags: tuple[str, ...] = ()
+    min: float | None = None
+    max: float | None = None
+    needs: str = ""
+    commas: bool = False
+    repeat: bool = False
+    metavar: str | None = None
 
 
 class Passage(Struct, frozen=True, omit_defaults=True):

@@ -36,9 +36,9 @@ import torch
 import transformers
 from tabulate import tabulate
 
+from agent_model.rollout.environments import SearchClient
 from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler, Sampler, Slot, completion
-from agent_model.rollout.search import SearchClient
 from agent_model.tokens import encode_prompt, end_of_turn
 from agent_model.trainer_export.folder import tokens_of
 from agent_model.trainer_export.write import export_recipe

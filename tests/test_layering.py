@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-BASE = {"option", "types", "errors", "stats", "registry", "util"}
+BASE = {"types", "errors", "stats", "registry", "util"}
 LAYERS: dict[str, set[str]] = {  # from the bottom up; each may import what its set names
-    "option": set(),
-    "types": {"option"},
+    "types": set(),
     "errors": set(),
     "stats": set(),
     "registry": {"errors"},

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Struct, field
 
-from autocoa_bench.option import Option
 from autocoa_bench.runs.config import RunConfig
+from autocoa_bench.types import Option
 
 DataKind = Literal["coa", "cot", "cot+a"]
 

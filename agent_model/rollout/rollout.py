@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple
 
+from agent_model.rollout.environments import Simulator
 from agent_model.rollout.sampler import Sampler, Slot
-from agent_model.rollout.search import Simulator
 from autocoa_bench.episode import Episode, Event, Reply
 from autocoa_bench.types import Completion, Generate, Observation, Trajectory
 

@@ -14,9 +14,9 @@ import torch
 import trl
 from datasets import Dataset
 
+from agent_model.rollout.environments import SearchClient
 from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler
-from agent_model.rollout.search import SearchClient
 from agent_model.tokens import Tokenizer
 from agent_model.trainer_export.folder import open_export, question_of, reward_of, tokens_of
 from agent_model.training.config import GRPOConfig

@@ -8,9 +8,9 @@ from random import Random
 from typing import Literal, NamedTuple
 
 from agent_model.data.filters import STUDENT, is_well_formed
+from agent_model.rollout.environments import SearchClient
 from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler
-from agent_model.rollout.search import SearchClient
 from agent_model.tokens import Tokenizer
 from agent_model.training.config import EvalConfig, GRPOConfig
 from agent_model.training.files import write_records

@@ -11,7 +11,7 @@ import typer
 from msgspec import Struct
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.option import Option
+from autocoa_bench.types import Option
 from autocoa_bench.util.json_lines import write_errors
 
 if TYPE_CHECKING:

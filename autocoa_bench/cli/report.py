@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from msgspec import Struct
 
-from autocoa_bench.cli.config_options import options_from
-from autocoa_bench.cli.options import RunFolders, names_in
+from autocoa_bench.cli.common import RunFolders, names_in
+from autocoa_bench.cli.options_from_config import options_from
 from autocoa_bench.cli.output import TableConfig, check_file, write_report, write_table
 from autocoa_bench.errors import UserError
-from autocoa_bench.option import Option
+from autocoa_bench.types import Option
 
 if TYPE_CHECKING:
     from autocoa_bench.report.model import Report

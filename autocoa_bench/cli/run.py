@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from msgspec.structs import replace
 
-from autocoa_bench.cli.config_options import options_from
-from autocoa_bench.cli.options import NO_JUDGE, RunFolders, chosen_judge, judge_options, names_in
+from autocoa_bench.cli.common import NO_JUDGE, RunFolders, chosen_judge, judge_options, names_in
+from autocoa_bench.cli.options_from_config import options_from
 from autocoa_bench.cli.output import stderr, stopped_safely, write_report
 from autocoa_bench.cli.report import ReportConfig, build_report
 from autocoa_bench.engines import EMBEDDED

@@ -8,10 +8,10 @@ import typer
 from msgspec import Struct
 
 from autocoa_bench import registry
-from autocoa_bench.cli.config_options import options_from
+from autocoa_bench.cli.options_from_config import options_from
 from autocoa_bench.errors import UserError
-from autocoa_bench.option import Option
 from autocoa_bench.runs.config import SearchName, TopK
+from autocoa_bench.types import Option
 
 
 class ServeConfig(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from autocoa_bench.cli.config_options import options_from
+from autocoa_bench.cli.options_from_config import options_from
 from autocoa_bench.cli.output import count_table, stdout
 from autocoa_bench.judge.synthesis.config import VerdictDataConfig
 

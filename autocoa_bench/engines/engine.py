@@ -15,8 +15,7 @@ from msgspec.structs import force_setattr
 
 from autocoa_bench import registry
 from autocoa_bench.errors import UserError
-from autocoa_bench.option import Option
-from autocoa_bench.types import Completion, EngineSpec, Generate, Sampling
+from autocoa_bench.types import Completion, EngineSpec, Generate, Option, Sampling
 
 EMBEDDED = "embedded"
 """The engine that runs on this machine's CPU, without a server of the user's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -13,13 +14,14 @@ from msgspec import Struct
 
 from autocoa_bench import registry
 from autocoa_bench.engines import ModelConfig, model_name
-from autocoa_bench.option import Option
-from autocoa_bench.types import JudgeSpec, Message, Sampling
+from autocoa_bench.types import JudgeSpec, Message, Option, Sampling
 
 SCORER = "judge"
 """The name of a judge's verdicts among scorers."""
 
 DEFAULT_PROMPT = "brief"
+
+_VERDICT = re.compile(r"verdict: (correct|incorrect)", re.IGNORECASE)
 
 
 class JudgePrompt(Protocol):
@@ -110,6 +112,13 @@ def load_prompt(spec: str) -> LoadedPrompt:
         adapters=getattr(prompt, "adapters", MappingProxyType({})),
         audits=getattr(prompt, "audits", ()),
     )
+
+
+def parse_verdict(reply: str) -> bool | None:
+    """The verdict in the last line of a reply that is not blank; None where it is no verdict."""
+    lines = [line.strip() for line in reply.splitlines() if line.strip()]
+    match = _VERDICT.fullmatch(lines[-1].replace("*", "").removesuffix(".")) if lines else None
+    return match[1].lower() == "correct" if match else None
 
 
 def verdict_key(spec: JudgeSpec, case: Case) -> str:

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from autocoa_bench.engines import ModelConfig, PromptProtocol
-from autocoa_bench.option import Option
-from autocoa_bench.types import Budget, Sampling, Split
+from autocoa_bench.types import Budget, Option, Sampling, Split
 
 TopK = Annotated[int, Option(help="Passages per search.", min=1, max=100)]
 SearchName = Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autocoa_bench.cli.config_options import options_from
+from autocoa_bench.cli.options_from_config import options_from
 from autocoa_bench.cli.output import count_table, escaped, stdout, stopped_safely
 from autocoa_bench.engines import ModelConfig
 from autocoa_bench.errors import UserError

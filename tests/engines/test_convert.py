@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from autocoa_bench.cli.main import app
 from autocoa_bench.engines.weights import convert as conversion
 from autocoa_bench.engines.weights.convert import convert
-from autocoa_bench.engines.weights.files import read_tensors, save
+from autocoa_bench.engines.weights.formats import read_tensors, save
 from autocoa_bench.errors import UserError
 from support.tiny import edit_json, numpy_lora
 

@@ -14,7 +14,7 @@ from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
 from gguf.quants import dequantize, quantize
 
 from autocoa_bench.engines.weights import models
-from autocoa_bench.engines.weights.files import requantise_to_q8_0
+from autocoa_bench.engines.weights.formats import requantise_to_q8_0
 from autocoa_bench.engines.weights.models import PackagedModel, known_models, pull, resolve
 from autocoa_bench.errors import UserError
 

@@ -32,7 +32,7 @@ from autocoa_bench.engines.transformers.engine import TransformersEngine
 from autocoa_bench.engines.weights import convert as conversion
 from autocoa_bench.engines.weights import huggingface
 from autocoa_bench.engines.weights.convert import convert
-from autocoa_bench.engines.weights.files import close_gguf
+from autocoa_bench.engines.weights.formats import close_gguf
 from autocoa_bench.engines.weights.models import DEFAULT
 from autocoa_bench.runs.solvers import Backends, drive
 from autocoa_bench.types import Budget, Completion, EngineSpec, Generate, Sampling, Trajectory

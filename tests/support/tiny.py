@@ -94,7 +94,7 @@ def numpy_lora(folder: Path, layers: int, rank: int, shapes: dict[str, tuple[int
     """A PEFT folder of random numbers; `shapes` are (outputs, inputs) by module."""
     import numpy as np
 
-    from autocoa_bench.engines.weights.files import save
+    from autocoa_bench.engines.weights.formats import save
 
     random = np.random.default_rng(0)
     tensors: dict[str, Any] = {}

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import torch
 
 from agent_model.fidelity import facts_stated
+from agent_model.rollout.environments import SearchClient, Simulator
 from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler, Sampler
-from agent_model.rollout.search import SearchClient, Simulator
 from agent_model.rollout.server import PolicyServer, ServerSampler
 from agent_model.tokens import Tokenizer
 from agent_model.training.config import GRPOConfig

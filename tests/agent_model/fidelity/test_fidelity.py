@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import typer
 
-from agent_model.commands import fidelity
+from agent_model.cli import fidelity
 from agent_model.data import folder
 from agent_model.data.config import FilterConfig
 from agent_model.data.filters import Counts

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from agent_model.commands import synth
+from agent_model.cli import synth
 from agent_model.reproduce import commands
 from agent_model.reproduce.runner import Command
 from agent_model.reproduce.scale import load_scale

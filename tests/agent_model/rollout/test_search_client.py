@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent_model.rollout.search import SearchClient
+from agent_model.rollout.environments import SearchClient
 from autocoa_bench.errors import SearchFault
 from autocoa_bench.types import Passage
 

@@ -11,9 +11,9 @@ import pytest
 
 from agent_model.dialects.agent import Agent
 from agent_model.rollout import sampler as module
+from agent_model.rollout.environments import Simulator
 from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler, Slot
-from agent_model.rollout.search import Simulator
 from agent_model.tokens import Kind, encode, encode_prompt, end_of_turn
 from agent_model.training.config import SFTConfig
 from agent_model.training.model import Policy, load_policy

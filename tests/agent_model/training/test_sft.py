@@ -17,7 +17,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from agent_model.commands import train as train_command
+from agent_model.cli import train as train_command
 from agent_model.training import data, metrics, sft
 from agent_model.training.config import EvalConfig, LoraConfig, SFTConfig
 from agent_model.training.data import examples_of_step

@@ -8,9 +8,9 @@ import typer
 from msgspec import Struct
 from typer.testing import CliRunner
 
-from autocoa_bench.cli.config_options import flags_given, options_from
+from autocoa_bench.cli.options_from_config import flags_given, options_from
 from autocoa_bench.errors import UserError
-from autocoa_bench.option import Option
+from autocoa_bench.types import Option
 
 
 class Inner(Struct, frozen=True):

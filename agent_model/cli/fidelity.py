@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from autocoa_bench.cli.config_options import options_from
+from autocoa_bench.cli.options_from_config import options_from
 from autocoa_bench.cli.output import TableConfig, check_file, stopped_safely, write_report
 from autocoa_bench.errors import UserError
 from autocoa_bench.runs.config import RunConfig

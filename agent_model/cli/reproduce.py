@@ -11,10 +11,10 @@ import typer
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-from agent_model.commands.train import training_extra
-from autocoa_bench.cli.config_options import options_from
+from agent_model.cli.train import training_extra
+from autocoa_bench.cli.options_from_config import options_from
 from autocoa_bench.cli.output import stdout, stopped_safely
-from autocoa_bench.option import Option
+from autocoa_bench.types import Option
 
 if TYPE_CHECKING:
     from agent_model.reproduce.commands import Experiment

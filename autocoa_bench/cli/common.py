@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from msgspec.structs import replace
 
-from autocoa_bench.cli.config_options import flags_given, options_from
+from autocoa_bench.cli.options_from_config import flags_given, options_from
 from autocoa_bench.errors import UserError
 from autocoa_bench.judge import JudgeConfig
 

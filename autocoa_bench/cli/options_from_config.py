@@ -15,7 +15,7 @@ from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields, replace
 
 from autocoa_bench.errors import UserError
-from autocoa_bench.option import Option
+from autocoa_bench.types import Option
 
 Command = Callable[..., None]
 

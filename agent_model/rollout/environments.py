@@ -1,4 +1,4 @@
-"""The answers to the searches of rollouts: by a search engine, or by the policy itself."""
+"""The environments of rollouts: a real search engine, or one that the policy itself simulates."""
 
 from __future__ import annotations
 
