@@ -20,9 +20,10 @@ class Option(NamedTuple):
 
     A field carries it as `Annotated[int, Option(help="Passages per search.", min=1)] = 3`, and
     `cli.options_from_config` makes the options of a command from the record. The field's name, type
-    and default are also the option's. `flags` replace the flag that the field's name gives. A number
-    lies between `min` and `max`; a default below `min` stands for a value that the record works out,
-    and help does not show it. `needs` names another field without which the option has no effect.
+    and default are also the option's. `flags` replace the flag that the field's name gives. A
+    number lies between `min` and `max`; a default below `min` stands for a value that the record
+    works out, and help does not show it. `needs` names another field without which the option has
+    no effect.
 
     A tuple is filled by a repeatable option, or with `commas` by one list separated by commas. A
     string with `repeat` is filled by a repeatable option, whose values are joined by commas.
