@@ -21,7 +21,7 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.runs.run_folder import load_run
 from autocoa_bench.types import EngineSpec, Generate, Message, Prompt, Sampling, Turn
 from support.commands import Cli, caller, refused
-from support.interrupt import heed_ctrl_c
+from support.interrupt import has_ended, heed_ctrl_c
 from support.tiny import random_lora, tiny_model
 from support.towns import write_task
 
@@ -200,15 +200,7 @@ time.sleep(600)
     process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + signal.SIGKILL
     worker = int((tmp_path / "pid").read_text())
-    wait_until(lambda: _ended(worker))
-
-
-def _ended(process: int) -> bool:
-    """Whether a process is gone, or a zombie that nobody has collected."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
+    wait_until(lambda: has_ended(worker))
 
 
 def lora(folder: Path, **config: object) -> str:

@@ -1,7 +1,9 @@
 """A run over a Ray cluster: the records of one process, whatever becomes of a worker."""
 
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.runs.ray_executor import RayExecutor
 from autocoa_bench.runs.run_folder import SHARDS, RunFolder, load_run
 from support.commands import Cli, caller, refused
+from support.interrupt import has_ended
 from support.mock_server import MockServer
 from support.runs import answered, info
 from support.towns import reply, write_task
@@ -59,11 +62,29 @@ def records(run: str) -> dict[str, Any]:
     return by_question
 
 
+def children(parent: int) -> list[int]:
+    """The processes that a process has started."""
+    pids = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just ended
+            if file.read_text().rpartition(")")[2].split()[1] == str(parent):
+                pids.append(int(file.parent.name))
+    return pids
+
+
 @pytest.mark.slow
 def test_a_run_loses_a_node_and_nothing_else(cli: Cli, cluster: Any) -> None:
     def lose(number: int) -> None:
         if number == 60:
-            cluster.remove_node(cluster.second, False)  # no reply goes out meanwhile
+            raylet = cluster.second.all_processes["raylet"][0].process.pid
+            workers = children(raylet)
+            assert workers
+            cluster.remove_node(cluster.second, False)
+            # No reply goes out before the node's workers have ended: they leave work behind.
+            deadline = time.monotonic() + 60
+            while not all(map(has_ended, workers)):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
 
     with MockServer(reply) as server:
         assert cli("--base-url", server.url, "--out", "single").code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from pathlib import Path
 
 from support.mock_server import Body, Reply
 
@@ -11,6 +12,14 @@ from support.mock_server import Body, Reply
 def heed_ctrl_c() -> None:
     """For Popen's `preexec_fn`: a background job ignores SIGINT, and its children inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def has_ended(process: int) -> bool:
+    """Whether a process is gone, or a zombie that nobody has collected."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
 
 
 class Interrupter:
