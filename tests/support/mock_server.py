@@ -62,13 +62,13 @@ def room_for(context: int) -> Callable[[Body], str | None]:
     """A server that refuses as vLLM does, prompt and completion together."""
 
     def refusal(body: Body) -> str | None:
-        asked, prompt = body["max_tokens"], tokens(body)
-        if prompt + asked <= context:
+        limit, prompt = body["max_tokens"], tokens(body)
+        if prompt + limit <= context:
             return None
         return (
-            f"'max_tokens' or 'max_completion_tokens' is too large: {asked}. This model's maximum "
+            f"'max_tokens' or 'max_completion_tokens' is too large: {limit}. This model's maximum "
             f"context length is {context} tokens and your request has {prompt} input tokens "
-            f"({asked} > {context} - {prompt})."
+            f"({limit} > {context} - {prompt})."
         )
 
     return refusal
@@ -196,8 +196,9 @@ class MockServer:
             await self.delay(number)
         if fault is not None:
             return await self._fail(fault, request, body)
-        if said := self.refusal(body):
-            return _json({"error": {"message": said} if isinstance(said, str) else said}, 400)
+        if refusal := self.refusal(body):
+            error = {"message": refusal} if isinstance(refusal, str) else refusal
+            return _json({"error": error}, 400)
         return _json(self._complete(path, body))
 
     async def delay(self, number: int) -> None:
@@ -223,7 +224,7 @@ class MockServer:
         reply = (lambda body: "hello") if is_probe(body) else self.reply
         texts = [reply(body) for _ in range(body.get("n", 1))]
         if path == "/completion":
-            found = [
+            completions = [
                 {
                     "content": text,
                     "tokens": [ord(char) for char in f"{text}</s>{self.overshoot}"],
@@ -234,7 +235,7 @@ class MockServer:
                 }
                 for text in texts
             ]
-            return found if "n" in body else found[0]
+            return completions if "n" in body else completions[0]
         chat = path.endswith("/chat/completions")
         choices: list[Body] = [
             {
@@ -251,17 +252,17 @@ class MockServer:
         return {"choices": choices} | ({"usage": usage} if self.usage else {})
 
     async def _fail(self, fault: Fault, request: web.BaseRequest, body: Body) -> web.StreamResponse:
-        told = str(request.headers.get("Authorization"))
+        credentials = str(request.headers.get("Authorization"))
         if self.spelt == "as JSON":
-            escaped = "".join(f"\\u{ord(char):04x}" for char in told)
+            escaped = "".join(f"\\u{ord(char):04x}" for char in credentials)
             return web.Response(text=f'{{"error": "{escaped}"}}', status=500)
         if self.spelt == "as HTML and URL":
-            told = f"{html.escape(told)} {quote(told, ' ')}"
+            credentials = f"{html.escape(credentials)} {quote(credentials, ' ')}"
         if fault.isdigit():
             headers = {"Retry-After": self.retry_after} if self.retry_after else {}
             headers |= {"Location": self.location} if self.location else {}
-            said = {"error": {"message": f"fault {fault}, {told}"}}
-            return _json(said, status=int(fault), headers=headers)
+            error = {"error": {"message": f"fault {fault}, {credentials}"}}
+            return _json(error, status=int(fault), headers=headers)
         if fault == "drop":
             response = web.StreamResponse(headers={"Content-Length": "1000"})
             await response.prepare(request)
@@ -272,13 +273,13 @@ class MockServer:
         if fault == "hang":
             await asyncio.sleep(3600)
         if fault == "html":
-            return web.Response(text=f"<html>no, {told}</html>", content_type="text/html")
+            return web.Response(text=f"<html>no, {credentials}</html>", content_type="text/html")
         if fault == "plain":  # right, but for its content type
             text = msgspec.json.encode(self._complete(request.path, body)).decode()
             return web.Response(text=text, content_type="text/plain")
         if fault == "garbage":  # no HTTP at all
             assert request.transport is not None
-            request.transport.write(f"{told}\r\n\r\n".encode())
+            request.transport.write(f"{credentials}\r\n\r\n".encode())
             request.transport.close()
             return web.Response()
         if fault == "bytes":  # not UTF-8
@@ -288,7 +289,7 @@ class MockServer:
             return web.Response(body=b'{"x": ' + b"[" * 100_000, content_type="application/json")
         if fault == "truncate":
             return web.Response(body=b'{"choices": [{"mess', content_type="application/json")
-        no = {"error": {"message": f"no, {told}"}}
+        no = {"error": {"message": f"no, {credentials}"}}
         return _json({"empty": {"choices": []}, "error": no}[fault])
 
 

@@ -34,9 +34,9 @@ def write_task(folder: Path, questions: int) -> tuple[str, str]:
 
 def town_of(body: Body) -> int:
     """Which town a chat request is about."""
-    found = _NUMBER.search(body["messages"][0]["content"])
-    assert found is not None
-    return int(found[1])
+    match = _NUMBER.search(body["messages"][0]["content"])
+    assert match is not None
+    return int(match[1])
 
 
 def reply(body: Body) -> str:

@@ -52,7 +52,7 @@ def test_gold_answers_are_short_and_stand_in_the_last_gold_passage(task: str, si
             assert question.golden_answers[0] == question.hops[-1].answer
 
 
-@pytest.mark.parametrize(("task", "side"), product(MULTIHOP, ("test", "train")))
+@pytest.mark.parametrize(("task", "side"), [*product(MULTIHOP, ("test", "train"))])
 def test_chains_lead_from_answer_to_next_sub_question(task: str, side: Side) -> None:
     for question in of_kinds(task, side, CHAINED):
         for first, second in pairwise(question.hops):
