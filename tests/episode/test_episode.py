@@ -104,6 +104,16 @@ def test_after_the_last_allowed_search_the_answer_is_forced() -> None:
     assert (trajectory.answer, trajectory.ending) == ("Anna", "forced-actions")
 
 
+def test_a_forced_answer_follows_the_last_observation_and_is_marked() -> None:
+    trajectory, _ = play(Agent(), [SEARCH, SEARCH, "Anna}"], budget=Budget(max_actions=2))
+    first, second, last = trajectory.steps
+    assert not first.observation.endswith(Agent.force)
+    assert second.observation.endswith(Agent.force)
+    assert [step.forced for step in trajectory.steps] == [False, False, True]
+    assert [step.dropped_passages for step in trajectory.steps] == [0, 0, 0]
+    assert last.kind == "answer"
+
+
 def test_a_budget_of_no_actions_forces_the_answer_at_once() -> None:
     trajectory, events = play(Agent(), ["Anna}"], budget=Budget(max_actions=0))
     assert len(events) == 1
