@@ -143,9 +143,5 @@ def _values(scores: Mapping[str, Mapping[Key, Score]], record: Record) -> dict[s
 
 def _sum(counts: Iterator[int | None]) -> int | None:
     """The sum of counts; None where one is None."""
-    total = 0
-    for count in counts:
-        if count is None:
-            return None
-        total += count
-    return total
+    values = list(counts)
+    return None if None in values else sum(value or 0 for value in values)

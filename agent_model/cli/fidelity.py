@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from autocoa_bench.cli.options_from_config import options_from
 from autocoa_bench.cli.output import TableConfig, check_file, stopped_safely, write_report
 from autocoa_bench.errors import UserError
 from autocoa_bench.runs.config import RunConfig
+
+if TYPE_CHECKING:
+    from agent_model.fidelity.measure import FidelityRun
 
 app = typer.Typer(help="Measure a model's simulated search results against the real ones.")
 
@@ -71,16 +74,19 @@ def fidelity(
         measured = asyncio.run(
             measure.measure(searches, limit, engine, settings, config.concurrency, written)
         )
-    if faults := measured.faults:
-        first = f"{faults[0].kind}: {faults[0].message}"
-        if not measured.verdicts:
-            raise UserError(f"every search failed, the first with {first}; nothing was measured")
-        advice = (
-            "the same command asks them again" if written else "with --written they are resumed"
-        )
-        typer.echo(
-            f"searches left out, the model server failed: {len(faults)} (first with {first}); "
-            f"{advice}",
-            err=True,
-        )
-    write_report(report(measured.verdicts, measured.model, faults), tables)
+    if measured.faults:
+        _print_faults(measured, resumable=written is not None)
+    write_report(report(measured.verdicts, measured.model, measured.faults), tables)
+
+
+def _print_faults(measured: FidelityRun, *, resumable: bool) -> None:
+    """Say how many searches failed. Raises UserError if all did."""
+    first = f"{measured.faults[0].kind}: {measured.faults[0].message}"
+    if not measured.verdicts:
+        raise UserError(f"every search failed, the first with {first}; nothing was measured")
+    advice = "the same command asks them again" if resumable else "with --written they are resumed"
+    typer.echo(
+        f"searches left out, the model server failed: {len(measured.faults)} "
+        f"(first with {first}); {advice}",
+        err=True,
+    )

@@ -189,12 +189,6 @@ def verl_prompt(question: Question, opening: Sequence[Message], index: int, spli
     }
 
 
-def verl_messages(record: Record) -> Row:
-    """A trajectory as a row of verl's SFT data; the whole turn is one message."""
-    row = trl_messages(record)
-    return {"messages": row["prompt"] + row["completion"]}
-
-
 def _write_llamafactory(data: SynthData, out: Path, name: str) -> list[Path]:
     """Write one data file, and add its entry to dataset_info.json."""
     columns = {"messages": "conversations"}
@@ -239,7 +233,9 @@ def _write_verl(data: SynthData, out: Path, name: str) -> list[Path]:
     ]
     files = [out / f"{name}-rl.parquet", out / f"{name}-sft.parquet"]
     write_parquet(files[0], prompts)
-    write_parquet(files[1], [verl_messages(record) for record in data.records])
+    # In verl's SFT data, the whole turn is one message.
+    rows = map(trl_messages, data.records)
+    write_parquet(files[1], [{"messages": row["prompt"] + row["completion"]} for row in rows])
     return files
 
 

@@ -14,7 +14,7 @@ from agent_model.data.config import FilterConfig
 from agent_model.dialects.agent import Agent
 from autocoa_bench.episode import estimate_tokens, n_actions, n_malformed, turns_of
 from autocoa_bench.scoring import TextScorer, score_record
-from autocoa_bench.types import Record, Step, Trajectory
+from autocoa_bench.types import Record, Trajectory
 
 T = TypeVar("T")
 
@@ -157,7 +157,18 @@ def student_record(record: Record) -> Record:
     `<think>` that the model wrote itself because its server could not prefill one.
     """
     assert record.trajectory is not None
-    first, *others = map(_without_tokens, record.trajectory.steps)
+    first, *others = (
+        msgspec.structs.replace(
+            step,
+            prompt_tokens=None,
+            completion_tokens=None,
+            token_ids=None,
+            observation_ids=None,
+            generate_seconds=0.0,
+            search_seconds=0.0,
+        )
+        for step in record.trajectory.steps
+    )
     text = first.text.lstrip()
     if text.startswith(_OPEN):
         first = msgspec.structs.replace(first, text=text.removeprefix(_OPEN).lstrip("\n"))
@@ -175,18 +186,6 @@ def draw_sample(items: Sequence[T], label: Callable[[T], str], count: int, seed:
     hashes = [hashlib.sha256(f"{seed}:{label(item)}".encode()).digest() for item in items]
     drawn = sorted(range(len(items)), key=lambda index: (hashes[index], index))[:count]
     return [items[index] for index in sorted(drawn)]
-
-
-def _without_tokens(step: Step) -> Step:
-    return msgspec.structs.replace(
-        step,
-        prompt_tokens=None,
-        completion_tokens=None,
-        token_ids=None,
-        observation_ids=None,
-        generate_seconds=0.0,
-        search_seconds=0.0,
-    )
 
 
 def _shortest_first(record: Record) -> tuple[int, int, int]:

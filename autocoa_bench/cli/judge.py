@@ -28,11 +28,6 @@ VerdictsFile = Annotated[
 app = typer.Typer(help="Audit scorers on answers with known verdicts.", no_args_is_help=True)
 
 
-@app.callback()
-def judge() -> None:
-    """Audit scorers on answers with known verdicts."""
-
-
 @app.command()
 @judge_options
 @options_from(TableConfig)

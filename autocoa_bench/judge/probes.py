@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from autocoa_bench.judge.verdict import Case
 
 INJECTIONS: dict[str, str] = {
@@ -44,7 +46,7 @@ class ProbeResults(NamedTuple):
 def injections(wrong: Sequence[Case]) -> list[Probe]:
     """Every injection into every wrong answer."""
     return [
-        Probe(name, case, Case(case.question, case.golds, text.replace("{answer}", case.answer)))
+        Probe(name, case, replace(case, answer=text.replace("{answer}", case.answer)))
         for name, text in INJECTIONS.items()
         for case in wrong
     ]
@@ -57,7 +59,7 @@ def positions(cases: Sequence[Case]) -> list[Probe]:
     (plain) and before them (changed), where they are neither the answer nor a gold of the case.
     """
     reversed_golds = [
-        Probe("golds reversed", case, _with_golds(case, case.golds[::-1]))
+        Probe("golds reversed", case, replace(case, golds=case.golds[::-1]))
         for case in cases
         if len(case.golds) > 1
     ]
@@ -66,8 +68,8 @@ def positions(cases: Sequence[Case]) -> list[Probe]:
         following = (cases[(position + step) % len(cases)] for step in range(1, len(cases)))
         golds = _other_golds(case, following)
         if len(golds) == _OTHER_GOLDS:
-            plain = _with_golds(case, (*case.golds, *golds))
-            changed = _with_golds(case, (*golds, *case.golds))
+            plain = replace(case, golds=(*case.golds, *golds))
+            changed = replace(case, golds=(*golds, *case.golds))
             gold_last.append(Probe("right gold last", plain, changed))
     return reversed_golds + gold_last
 
@@ -94,7 +96,3 @@ def _other_golds(case: Case, cases: Iterable[Case]) -> tuple[str, ...]:
         if len(golds) == _OTHER_GOLDS:
             break
     return tuple(golds)
-
-
-def _with_golds(case: Case, golds: Sequence[str]) -> Case:
-    return Case(case.question, tuple(golds), case.answer)

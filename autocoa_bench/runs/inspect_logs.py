@@ -8,7 +8,7 @@ None becomes Inspect's unscored: not a number, with the reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -18,7 +18,7 @@ from autocoa_bench.engines import model_name
 from autocoa_bench.episode import n_actions
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import estimate
-from autocoa_bench.types import Record, Score, Step, TaskSample, Trajectory
+from autocoa_bench.types import Record, Score, TaskSample, Trajectory
 
 VERSION = 2
 """The version of Inspect's log format."""
@@ -141,11 +141,22 @@ def _sample(run: Run, record: Record) -> dict[str, Any]:
         return {**sample, "error": {"message": message, "traceback": "", "traceback_ansi": ""}}
     model = model_name(run.info.spec.engine)
     sample["metadata"] |= {"ending": trajectory.ending, "actions": n_actions(trajectory)}
+    steps = trajectory.steps
+    answer = {"role": "assistant", "content": trajectory.answer or ""}
+    reason = _STOP_REASONS.get(steps[-1].stop_reason, "unknown") if steps else "unknown"
+    # A step for which the server reported no tokens counts none.
+    prompt = sum(step.prompt_tokens or 0 for step in steps)
+    completion = sum(step.completion_tokens or 0 for step in steps)
+    usage = {
+        "input_tokens": prompt,
+        "output_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
     return {
         **sample,
         "messages": list(_messages(trajectory)),
-        "output": _output(trajectory, model),
-        "model_usage": {model: _usage(trajectory.steps)},
+        "output": {"model": model, "choices": [{"message": answer, "stop_reason": reason}]},
+        "model_usage": {model: usage},
     }
 
 
@@ -177,21 +188,3 @@ def _messages(trajectory: Trajectory) -> Iterator[dict[str, Any]]:
         yield turn
         if step.observation:  # the nudge after a malformed completion
             yield {"role": "user", "content": step.observation}
-
-
-def _output(trajectory: Trajectory, model: str) -> dict[str, Any]:
-    last = trajectory.steps[-1] if trajectory.steps else None
-    message = {"role": "assistant", "content": trajectory.answer or ""}
-    reason = _STOP_REASONS.get(last.stop_reason, "unknown") if last else "unknown"
-    return {"model": model, "choices": [{"message": message, "stop_reason": reason}]}
-
-
-def _usage(steps: Sequence[Step]) -> dict[str, int]:
-    """The tokens that the server reported; a step without a report counts none."""
-    prompt = sum(step.prompt_tokens or 0 for step in steps)
-    completion = sum(step.completion_tokens or 0 for step in steps)
-    return {
-        "input_tokens": prompt,
-        "output_tokens": completion,
-        "total_tokens": prompt + completion,
-    }
