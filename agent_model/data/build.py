@@ -129,16 +129,10 @@ def _sample_episodes(config: RunConfig, console: Console, check: Callable[[RunSp
     finished episodes are recorded.
     """
     run = runner.run(config, console, check)
-    positions = {
-        (sample.task, question_id): (task_number, number)
-        for task_number, sample in enumerate(run.info.spec.tasks)
-        for number, question_id in enumerate(sample.question_ids)
-    }
-
-    def position(record: Record) -> tuple[int, int, int]:
-        return (*positions[record.question.task, record.question.id], record.sample)
-
-    return replace(run, records=tuple(sorted(run.records, key=position)))
+    planned = [(part.task, name) for part in run.info.spec.tasks for name in part.question_ids]
+    positions = {key: number for number, key in enumerate(planned)}
+    records = sorted(run.records, key=lambda record: (positions[record.key[:2]], record.sample))
+    return replace(run, records=tuple(records))
 
 
 def _write_gold_episodes(

@@ -16,7 +16,7 @@ from agent_model.data.folder import SynthData
 from agent_model.data.pairs import Pair
 from autocoa_bench.errors import UserError, import_extra
 from autocoa_bench.types import Message, Question, Record, Turn
-from autocoa_bench.util.json_lines import replace_file
+from autocoa_bench.util.json_lines import indented_json, replace_file
 
 if TYPE_CHECKING:
     from agent_model.tokens import Tokenizer
@@ -201,8 +201,9 @@ def _write_llamafactory(data: SynthData, out: Path, name: str) -> list[Path]:
     entries = _read_index(index)
     if entries.setdefault(name, entry) != entry:
         raise UserError(f"'{index}' has another data set named '{name}'; give another --name")
-    _write_json(file, [*map(sharegpt, data.records), *map(sharegpt_pair, data.pairs)])
-    _write_json(index, entries)
+    rows = [*map(sharegpt, data.records), *map(sharegpt_pair, data.pairs)]
+    replace_file(file, indented_json(rows))
+    replace_file(index, indented_json(entries))
     return [file, index]
 
 
@@ -252,10 +253,6 @@ def write_parquet(file: Path, rows: Sequence[Row]) -> None:
     content = pyarrow.BufferOutputStream()
     parquet.write_table(pyarrow.Table.from_pylist(list(rows)), content)
     replace_file(file, content.getvalue().to_pybytes())
-
-
-def _write_json(file: Path, content: object) -> None:
-    replace_file(file, (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode())
 
 
 def _messages(opening: Iterable[Message]) -> list[dict[str, str]]:

@@ -51,7 +51,6 @@ class LocalExecutor:
         self._stack = ExitStack()
 
     def start(self, config: RunConfig, samples: tuple[TaskSample, ...]) -> RunInfo:
-        """Start the engine and the search, and describe the run. Raises UserError."""
         self._config = config
         self._backends = open_backends(config, self._solver, self._tasks, self._stack)
         # One event loop for the whole run: connections belong to the loop that opened them.
@@ -64,13 +63,11 @@ class LocalExecutor:
         return self._runner.run(describe_run(config, self._solver, samples, self._backends))
 
     def run(self, folder: Path, jobs: Iterable[Job], on_record: OnRecord) -> None:  # noqa: ARG002
-        """Run every job and hand over its record. Raises UserError."""
         config = self._config
         limits = config.sampling, config.budget, config.concurrency
         self._runner.run(run_jobs(jobs, self._solver, self._backends, *limits, on_record))
 
     def close(self) -> None:
-        """Stop the engine and the search; safe to call twice."""
         self._stack.close()
 
 

@@ -78,11 +78,14 @@ class ExchangePlayer:
         if not self._positions:
             raise UserError(f"'{path}' holds no exchange to replay")
 
-    def reply(self, key: str) -> Exchange | None:
-        """The next recorded reply to a request; once all were given, the last one again."""
+    def reply(self, key: str) -> Exchange:
+        """The next recorded reply to a request; once all were given, the last one again.
+
+        An exchange without a reply where the request was not recorded.
+        """
         positions = self._positions.get(key)
         if positions is None:
-            return None
+            return Exchange(key)
         self._file.seek(positions.popleft() if len(positions) > 1 else positions[0])
         try:
             return msgspec.json.decode(self._file.readline(), type=Exchange)
@@ -101,7 +104,6 @@ class RecordedEngine:
         self._inner, self._recorder, self._backend = inner, recorder, backend
 
     async def start(self) -> EngineSpec:
-        """Start the engine."""
         spec = await self._inner.start()
         self._recorder.add(Exchange(_key(self._backend), engine=spec))
         return spec
@@ -118,7 +120,6 @@ class RecordedEngine:
         return completions
 
     async def close(self) -> None:
-        """Close the engine."""
         await self._inner.close()
 
 
@@ -142,7 +143,6 @@ class RecordedSearch:
         return passages
 
     async def close(self) -> None:
-        """Close the engine."""
         await self._inner.close()
 
 
@@ -155,15 +155,14 @@ class ReplayedEngine:
     async def start(self) -> EngineSpec:
         """The spec of the recorded engine. Raises UserError where the cassette has no such one."""
         exchange = self._player.reply(_key(self._backend))
-        if exchange is None or exchange.engine is None:
+        if exchange.engine is None:
             raise _not_recorded(self._backend)
         return exchange.engine
 
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
         """The recorded completions. Raises EngineFault, recorded or for a request that was not."""
         exchange = self._player.reply(_key(self._backend, request, sampling, n))
-        completions = exchange.completions if exchange else None
-        return list(_recorded(exchange, completions, EngineFault, "completion"))
+        return list(_recorded(exchange, exchange.completions, EngineFault, "completion"))
 
     async def close(self) -> None:
         """Nothing to release."""
@@ -175,15 +174,14 @@ class ReplayedSearch:
     def __init__(self, player: ExchangePlayer, backend: BackendId) -> None:
         """Raises UserError where the cassette has no such search engine."""
         exchange = player.reply(_key(backend))
-        if exchange is None or exchange.search is None:
+        if exchange.search is None:
             raise _not_recorded(backend)
         self._player, self._backend, self.spec = player, backend, exchange.search
 
     async def search(self, query: str) -> tuple[Passage, ...]:
         """The recorded passages. Raises SearchFault, recorded or for a query that was not."""
         exchange = self._player.reply(_key(self._backend, query))
-        passages = exchange.passages if exchange else None
-        return _recorded(exchange, passages, SearchFault, "search result")
+        return _recorded(exchange, exchange.passages, SearchFault, "search result")
 
     async def close(self) -> None:
         """Nothing to release."""
@@ -193,11 +191,9 @@ def _key(*parts: object) -> str:
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 
-def _recorded(
-    exchange: Exchange | None, reply: Reply | None, fault: type[Fault], noun: str
-) -> Reply:
+def _recorded(exchange: Exchange, reply: Reply | None, fault: type[Fault], noun: str) -> Reply:
     """The reply of an exchange. Raises the fault that it holds, or one where there is no reply."""
-    if exchange is not None and exchange.fault is not None:
+    if exchange.fault is not None:
         raise fault(exchange.fault.kind, exchange.fault.message)
     if reply is None:
         raise fault("not-recorded", f"the cassette has no {noun} for this request")
