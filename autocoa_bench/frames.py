@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autocoa_bench.engines import model_name
 from autocoa_bench.episode import n_actions, n_malformed
-from autocoa_bench.runs.run_folder import Key, Run
+from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.runs.scores import load_scored
 from autocoa_bench.scoring.evidence import trace
-from autocoa_bench.types import Record, Score, Step
+from autocoa_bench.types import Record, Score
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -90,6 +90,7 @@ def _run(name: str, run: Run) -> dict[str, Any]:
 
 
 def _records(name: str, run: Run) -> Iterator[dict[str, Any]]:
+    none = Score(None)
     for record in run.records:
         question = record.question
         yield {
@@ -100,7 +101,7 @@ def _records(name: str, run: Run) -> Iterator[dict[str, Any]]:
             "fault": record.fault.kind if record.fault else None,
             "seconds": record.seconds,
             **_episode(record),
-            **_values(run.scores, record),
+            **{scorer: rows.get(record.key, none).value for scorer, rows in run.scores.items()},
         }
 
 
@@ -124,21 +125,13 @@ def _steps(name: str, run: Run) -> Iterator[dict[str, Any]]:
     for record in run.records:
         steps = record.trajectory.steps if record.trajectory else ()
         for number, step in enumerate(steps, 1):
-            yield {**_key(name, record), "step": number, **_step(step)}
-
-
-def _step(step: Step) -> dict[str, Any]:
-    fields = {field: getattr(step, field) for field in _STEP if field in step.__struct_fields__}
-    return {**fields, "passage_ids": [passage.id for passage in step.passages]}
+            fields = {field: getattr(step, field) for field in _STEP if hasattr(step, field)}
+            passage_ids = [passage.id for passage in step.passages]
+            yield {**_key(name, record), "step": number, **fields, "passage_ids": passage_ids}
 
 
 def _key(name: str, record: Record) -> dict[str, Any]:
     return dict(zip(_KEY, (name, *record.key), strict=True))
-
-
-def _values(scores: Mapping[str, Mapping[Key, Score]], record: Record) -> dict[str, float | None]:
-    none = Score(None)
-    return {name: by_key.get(record.key, none).value for name, by_key in scores.items()}
 
 
 def _sum(counts: Iterator[int | None]) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 
 from msgspec import Struct
@@ -250,12 +250,10 @@ class _AnswerPool:
         return ""
 
     @staticmethod
-    def _kinds(question: Question) -> Iterator[tuple[str, ...]]:
+    def _kinds(question: Question) -> tuple[tuple[str, ...], ...]:
         """The kinds of an answer, the narrowest first; the last is any answer at all."""
         form = _form(question.golden_answers[0])
-        yield (question.task, question.kind, form)
-        yield (form,)
-        yield ()
+        return (question.task, question.kind, form), (form,), ()
 
 
 def _form(answer: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,9 +39,10 @@ def tasks(context: typer.Context) -> None:
         groups, sha256 = " ".join(info.groups), (info.sha256 or "")[:10]
         table.add_row(info.name, groups, _count(info), sha256, info.shape)
     console.print(table)
-    for (edition, source, licence), names in _names_by(
-        embedded, lambda info: (info.edition, info.source, info.licence)
-    ).items():
+    by_licence = defaultdict(list)
+    for info in embedded:
+        by_licence[info.edition, info.source, info.licence].append(info.name)
+    for (edition, source, licence), names in by_licence.items():
         console.print(f"\n[bold]{edition}[/bold]: {', '.join(names)}")
         console.print(f"  source: {escaped(source)}; licence: {escaped(licence)}")
     if real := [info for info in infos if info.edition == "real"]:
@@ -50,7 +51,10 @@ def tasks(context: typer.Context) -> None:
         for info in real:
             table.add_row(info.name, " ".join(info.groups), _count(info), info.shape, info.licence)
         console.print(table)
-        for (source,), names in _names_by(real, lambda info: (info.source,)).items():
+        by_source = defaultdict(list)
+        for info in real:
+            by_source[info.source].append(info.name)
+        for source, names in by_source.items():
             datasets = ", ".join(name.partition("@")[0] for name in names)
             console.print(f"  source: {escaped(source)} ({datasets})")
         console.print(
@@ -107,15 +111,6 @@ def _load(console: Console, task: Task, split: Split) -> list[Question]:
     for warning in load_warnings(task):
         console.print(f"[yellow]{escaped(warning)}[/yellow]")
     return list(questions)
-
-
-def _names_by(
-    infos: Iterable[TaskInfo], key: Callable[[TaskInfo], tuple[str, ...]]
-) -> dict[tuple[str, ...], list[str]]:
-    names: dict[tuple[str, ...], list[str]] = {}
-    for info in infos:
-        names.setdefault(key(info), []).append(info.name)
-    return names
 
 
 def _count(info: TaskInfo) -> str:

@@ -37,11 +37,13 @@ class Judge:
                 config.engine, config.engine_config(CONTEXT_TOKENS, adapter=str(adapter or ""))
             )
         self._spec: JudgeSpec | None = None
+        # A model that is a local file or folder is hashed, as its content may change.
+        path = user_path(config.model) if config.model and not config.base_url else None
         self.identity = JudgeIdentity(
             config.engine,
             config.base_url,
             config.model,
-            _model_sha256(config),
+            fingerprint(config.model) if path is not None and path.exists() else "",
             models.resolve_adapter(str(adapter)).sha256 if adapter else "",
             self.prompt.name,
             self.prompt.sha256,
@@ -130,12 +132,6 @@ def majority(votes: Sequence[bool | None]) -> tuple[bool | None, str]:
     if 2 * correct == n:
         return None, f"a tie: {correct} of {n} readable votes say correct" if n else "unreadable"
     return 2 * correct > n, f"{correct} of {n} readable votes say correct"
-
-
-def _model_sha256(config: JudgeConfig) -> str:
-    """The hash of a model that is a local file or folder, as its content may change."""
-    path = user_path(config.model) if config.model and not config.base_url else None
-    return fingerprint(config.model) if path is not None and path.exists() else ""
 
 
 def _is_cut(reply: Completion) -> bool:

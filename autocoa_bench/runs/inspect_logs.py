@@ -8,7 +8,7 @@ None becomes Inspect's unscored: not a number, with the reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -28,16 +28,13 @@ _STOP_REASONS = {"stop": "stop", "length": "max_tokens"}
 
 def inspect_logs(run: Run) -> dict[str, dict[str, Any]]:
     """The logs of a run by file name, as JSON-like data; unscored values are NaN, as in Inspect."""
-    logs = (_log(run, sample) for sample in run.info.spec.tasks)
-    return {_file_name(log["eval"]): log for log in logs}
-
-
-def _file_name(spec: Mapping[str, str]) -> str:
-    # Inspect only lists files whose names consist of a time, a task and an id.
-    time, task = (
-        re.sub(r"[^A-Za-z0-9.@+=-]+", "-", part) for part in (spec["created"], spec["task"])
-    )
-    return f"{time}_{task}_{spec['task_id']}.json"
+    logs = {}
+    for log in (_log(run, sample) for sample in run.info.spec.tasks):
+        spec = log["eval"]
+        # Inspect only lists files whose names consist of a time, a task and an id.
+        parts = (re.sub(r"[^A-Za-z0-9.@+=-]+", "-", spec[key]) for key in ("created", "task"))
+        logs[f"{'_'.join(parts)}_{spec['task_id']}.json"] = log
+    return logs
 
 
 def _log(run: Run, sample: TaskSample) -> dict[str, Any]:

@@ -127,9 +127,9 @@ class RayExecutor:
         try:
             infos = ray.get([worker.start.remote() for worker in self._workers])
         except ray.exceptions.RayError as error:
-            raise UserError(
-                f"a worker of the Ray cluster cannot start: {_first_line(error)}"
-            ) from None
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            reason = lines[0] if lines else type(error).__name__
+            raise UserError(f"a worker of the Ray cluster cannot start: {reason}") from None
         for info in infos:
             if isinstance(info, _Problem):
                 raise _error(info)
@@ -264,7 +264,3 @@ class _Dispatch:
 def _error(problem: _Problem) -> UserError:
     kind = ServerDown if problem.exit_code == ServerDown.exit_code else UserError
     return kind(problem.message)
-
-
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -22,9 +22,9 @@ from autocoa_bench.util.json_lines import (
     indented_json,
     read_lines,
     read_versioned,
-    replace_file,
     whole_lines,
     write_errors,
+    write_files,
 )
 
 Key = tuple[str, str, int]
@@ -150,15 +150,13 @@ def read_info(path: Path) -> RunInfo:
 
 def write_info(path: Path, info: RunInfo) -> None:
     """Replace run.json whole. Raises UserError where the disk refuses."""
-    with write_errors(path):
-        replace_file(path / "run.json", indented_json(info))
+    write_files(path, {"run.json": indented_json(info)})
 
 
 def write_scores(path: Path, scored: Iterable[Scored]) -> None:
     """Replace scores.jsonl whole. Raises UserError where the disk refuses."""
     lines = b"".join(msgspec.json.encode(line) + b"\n" for line in scored)
-    with write_errors(path):
-        replace_file(path / "scores.jsonl", lines)
+    write_files(path, {"scores.jsonl": lines})
 
 
 def differing(old: Struct, new: Struct, prefix: str = "") -> Iterator[str]:
