@@ -56,14 +56,14 @@ class Estimate(Struct, frozen=True):
         return self.n / self.planned if self.planned else 1.0
 
 
-def wilson(successes: float, n: int, confidence: float = 0.95) -> Interval:
-    """Wilson's score interval of a proportion (Wilson 1927, no continuity correction).
+def wilson(successes: float, n: int) -> Interval:
+    """Wilson's 95 % score interval of a proportion (Wilson 1927, no continuity correction).
 
     For n = 0 the interval is [0, 1].
     """
     if n == 0:
         return Interval(0.0, 1.0)
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    z = NormalDist().inv_cdf(0.975)
     p = successes / n
     centre = p + z * z / (2 * n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from agent_model.data.filters import turn_text
 from agent_model.data.folder import SynthData
 from agent_model.data.pairs import Pair
+from autocoa_bench.episode.trajectory import turns_of_steps
 from autocoa_bench.errors import UserError, import_extra
 from autocoa_bench.types import Message, Question, Record, Turn
 from autocoa_bench.util.json_lines import indented_json, replace_file
@@ -100,9 +101,8 @@ def sharegpt(record: Record) -> Row:
     template with bare slots and `efficient_eos=False` is registered.
     """
     assert record.trajectory is not None
-    turns = [Turn("model", record.trajectory.prefill)]
-    for step in record.trajectory.steps:
-        turns += [Turn("model", step.text), Turn("environment", step.observation)]
+    prefill = Turn("model", record.trajectory.prefill)
+    turns = (prefill, *turns_of_steps(record.trajectory.steps))
     opening = _sharegpt_opening(record.trajectory.opening)
     return {"conversations": opening + _alternating(turns)}
 

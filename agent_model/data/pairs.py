@@ -17,6 +17,7 @@ from msgspec import Struct
 from agent_model.data.filters import STUDENT, draw_sample, is_right, is_well_formed, student_record
 from agent_model.data.gold_teacher import WORDINGS, names_in
 from autocoa_bench.episode import neutralise
+from autocoa_bench.episode.trajectory import turns_of_steps
 from autocoa_bench.scoring import TextScorer
 from autocoa_bench.scoring.text import exact_match
 from autocoa_bench.types import Message, Prompt, Question, Record, Step, StepKind, Turn
@@ -182,11 +183,7 @@ def _gold_pair(question: Question, steps: Sequence[Step], rejected: str, rng: Ra
     Every other time, the thought is part of the context.
     """
     *earlier, last = steps
-    turns = [
-        turn
-        for step in earlier
-        for turn in (Turn("model", step.text), Turn("environment", step.observation))
-    ]
+    turns = turns_of_steps(earlier)
     search = last.kind == "search"
     at = last.text.index(_TAG if search else "</think>")
     thought, action = last.text[:at], last.text[at:]
