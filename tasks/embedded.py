@@ -21,6 +21,8 @@ from autocoa_bench.tasks import PAPER_ORDER, Split, questions_sha256
 from autocoa_bench.types import Question, TaskInfo
 from autocoa_bench.util.json_lines import replace_file
 from autocoa_bench.util.paths import cache_dir
+from tasks.closed_world.encyclopedia import encyclopedia, jsonl
+from tasks.closed_world.questions.build import all_questions
 
 
 class _Dataset(Struct):
@@ -106,21 +108,13 @@ def _check(content: str, sha256: str, pinned: str) -> None:
         )
 
 
-def _compose(name: str, split: Split) -> Sequence[Question]:
-    from tasks.closed_world.questions.build import all_questions
-
-    return all_questions(name, split)
-
-
 def corpus_jsonl(split: Split) -> bytes:
     """The passages of the closed world, as FlashRAG's JSON lines."""
-    from tasks.closed_world.encyclopedia import encyclopedia, jsonl
-
     return jsonl(article.passage for article in encyclopedia(split).articles.values())
 
 
 nq, triviaqa, hotpotqa, wikimultihopqa, musique, bamboogle = (
-    EmbeddedTask(name, partial(_compose, name)) for name in PAPER_ORDER
+    EmbeddedTask(name, partial(all_questions, name)) for name in PAPER_ORDER
 )
 
 corpus = partial(generated_corpus, "world", "test", corpus_jsonl)

@@ -26,9 +26,9 @@ from tasks.closed_world.questions.composing import (
     collect,
     in_turn,
     numbered,
-    polished,
 )
 from tasks.closed_world.rng import Rng
+from tasks.closed_world.text.grammar import polished
 from tasks.closed_world.text.wordings import table_rows
 from tasks.embedded import EmbeddedTask
 
@@ -60,12 +60,15 @@ class KnownFact(NamedTuple):
 @cache
 def facts() -> tuple[KnownFact, ...]:
     """All well-known facts, in the order of their files."""
-    return tuple(
-        fact
-        for path in sorted(_FACTS.glob("*.tsv"))
-        if path.name != _GIVEN
-        for fact in _read_facts(path)
-    )
+    facts = []
+    for path in sorted(_FACTS.glob("*.tsv")):
+        if path.name != _GIVEN:
+            rows = table_rows(path)
+            wordings = tuple(row[1] for row in rows if row[0] == "ask")
+            for kind, subject, *golds in rows:
+                if kind == "fact":
+                    facts.append(KnownFact(path.stem, subject, tuple(golds), wordings))
+    return tuple(facts)
 
 
 def facts_of(split: Split) -> list[KnownFact]:
@@ -73,14 +76,6 @@ def facts_of(split: Split) -> list[KnownFact]:
     shuffled = Rng(NAME).shuffled(facts())
     test_count = COUNTS["test"]
     return shuffled[:test_count] if split == "test" else shuffled[test_count:]
-
-
-def _read_facts(path: Path) -> list[KnownFact]:
-    rows = table_rows(path)
-    wordings = tuple(row[1] for row in rows if row[0] == "ask")
-    return [
-        KnownFact(path.stem, row[1], tuple(row[2:]), wordings) for row in rows if row[0] == "fact"
-    ]
 
 
 @cache

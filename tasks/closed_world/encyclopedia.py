@@ -109,7 +109,7 @@ def forward(entities: World, articles: dict[str, Article]) -> list[Statement]:
         Statement(
             about=entity.id,
             section=f"{entity.kind}.{relation}",
-            surface=_answer(entities, entity.ref(relation), words),
+            surface=surface(entities, entity.ref(relation), words),
             words=words,
             passage=entity.id,
             target=entity.ref(relation),
@@ -151,8 +151,9 @@ def _naming(entity: Entity, about: str, section: str) -> Statement:
     return Statement(about, section, entity.name, words, entity.id, entity.id)
 
 
-def _answer(entities: World, target: str | None, words: str) -> str:
+def surface(entities: World, target: str | None, words: str) -> str:
+    """An answer as the passage words it, without an article or a description."""
     if target is None:
         return words.removeprefix("the ")
-    entity = entities[target]
-    return entity.name if entity.name in words else words
+    name = entities[target].name
+    return name if name in words else words

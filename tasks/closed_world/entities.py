@@ -78,6 +78,11 @@ class Entity(Struct, frozen=True):
         return value.id if isinstance(value, Ref) else None
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The name and the aliases."""
+        return (self.name, *self.aliases)
+
+    @property
     def alive(self) -> bool:
         """Whether prose uses the present tense."""
         return "died" not in self.facts

@@ -38,29 +38,24 @@ SHAPES = {
 def questions(name: str, side: NanoSide) -> tuple[Question, ...]:
     """The questions of a dataset and side, in a fixed order."""
     shape, rng = SHAPES[name], Rng(f"nano/{name}/{side}")
-    chains = rng.shuffled(list(_chains(nano(side), shape.hops)))
+    world = nano(side)
+    starts = [(fact,) for facts in world.facts.values() for fact in facts]
+    chains = rng.shuffled(
+        [chain for start in starts for chain in _extensions(world, start, shape.hops)]
+    )
     if shape.hops == 1:
-        chains = _alternating(chains)
+        # Known and unknown facts take turns.
+        known = [chain for chain in chains if chain[0].known]
+        unknown = [chain for chain in chains if not chain[0].known]
+        chains = [chain for pair in zip(known, unknown, strict=False) for chain in pair]
     questions = [_question(name, chain, shape, rng) for chain in chains[: shape.counts[side]]]
     return numbered(f"nano-{name}-{side}", questions)
-
-
-def _alternating(chains: list[tuple[NanoFact, ...]]) -> list[tuple[NanoFact, ...]]:
-    """Chains of one fact, known and unknown ones in turn."""
-    known = [chain for chain in chains if chain[0].known]
-    unknown = [chain for chain in chains if not chain[0].known]
-    return [chain for pair in zip(known, unknown, strict=False) for chain in pair]
-
-
-def _chains(world: NanoWorld, hops: int) -> Iterator[tuple[NanoFact, ...]]:
-    """All chains of `hops` facts, each about the value of the one before; no entity comes twice."""
-    for fact in world.all_facts():
-        yield from _extensions(world, (fact,), hops)
 
 
 def _extensions(
     world: NanoWorld, chain: tuple[NanoFact, ...], hops: int
 ) -> Iterator[tuple[NanoFact, ...]]:
+    """All chains of `hops` facts, each about the value of the one before; no entity comes twice."""
     if len(chain) == hops:
         yield chain
         return
@@ -74,7 +69,7 @@ def _question(name: str, chain: tuple[NanoFact, ...], shape: Shape, rng: Rng) ->
     """The question that a chain nests into, with its hops and their phrases in the question."""
     subject, phrases = chain[0].about, []
     for fact in chain:
-        phrases.append(_phrase(fact, subject, rng))
+        phrases.append(rng.pick(RELATIONS[fact.relation].phrases).format(x=subject))
         subject = phrases[-1]
     subject = phrases[-2] if len(chain) > 1 else chain[0].about
     last = RELATIONS[chain[-1].relation]
@@ -89,7 +84,3 @@ def _question(name: str, chain: tuple[NanoFact, ...], shape: Shape, rng: Rng) ->
     )
     kind = f"{len(chain)}hop" if len(chain) > 1 else "known" if chain[0].known else "unknown"
     return Question("", text, (chain[-1].value,), f"{name}@nano", kind, "shared", hops)
-
-
-def _phrase(fact: NanoFact, subject: str, rng: Rng) -> str:
-    return rng.pick(RELATIONS[fact.relation].phrases).format(x=subject)

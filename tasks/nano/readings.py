@@ -8,36 +8,27 @@ anew for every passage, so that they agree with a world only by chance.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import get_args
 
 from autocoa_bench.types import Passage
 from tasks.closed_world.rng import Rng
-from tasks.nano.world import RELATIONS, NanoFact, NanoSide, names_of, random_facts, worded
+from tasks.nano.world import RELATIONS, NanoFact, names_by_side, random_facts, worded
 
 COUNT = 40_000
 
 
 def readings(count: int = COUNT) -> Iterator[Passage]:
     """Passages of two texts, then a question about each of their facts with its answer."""
-    names = _all_names()
+    sides = list(names_by_side().values())
+    names = {kind: tuple(name for side in sides for name in side[kind]) for kind in sides[0]}
     kinds = {name: kind for kind in names for name in names[kind]}
     rng = Rng("nano/readings")
     for number in range(1, count + 1):
-        subjects = _two(list(kinds), rng)
-        facts = [random_facts(name, kinds[name], names, "", rng) for name in subjects]
+        first = rng.pick(list(kinds))
+        second = rng.pick([name for name in kinds if name != first])
+        facts = [random_facts(name, kinds[name], names, "", rng) for name in (first, second)]
         texts = " ".join(worded(group, rng) for group in facts)
         answers = " ".join(_question(fact, rng) for fact in rng.shuffled([*facts[0], *facts[1]]))
-        yield Passage(f"nano-reading-{number:05d}", subjects[0], f"{texts} {answers}")
-
-
-def _all_names() -> dict[str, tuple[str, ...]]:
-    sides = [names_of(side) for side in get_args(NanoSide)]
-    return {kind: tuple(name for names in sides for name in names[kind]) for kind in sides[0]}
-
-
-def _two(names: list[str], rng: Rng) -> tuple[str, str]:
-    first = rng.pick(names)
-    return first, rng.pick([name for name in names if name != first])
+        yield Passage(f"nano-reading-{number:05d}", first, f"{texts} {answers}")
 
 
 def _question(fact: NanoFact, rng: Rng) -> str:

@@ -7,7 +7,7 @@ states them. The other half stand in the corpus alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
@@ -58,32 +58,18 @@ class NanoWorld(NamedTuple):
     names: dict[str, tuple[str, ...]]
     facts: dict[str, tuple[NanoFact, ...]]
 
-    def fact(self, name: str, relation: str) -> NanoFact:
-        """The one fact of an entity in a relation."""
-        return next(fact for fact in self.facts[name] if fact.relation == relation)
-
-    def all_facts(self) -> Iterator[NanoFact]:
-        """Every fact, in the order of the entities."""
-        for facts in self.facts.values():
-            yield from facts
-
 
 @cache
 def nano(side: NanoSide) -> NanoWorld:
     """A side's world, the same on every machine."""
     rng = Rng(f"nano/{side}")
-    names = names_of(side)
+    names = names_by_side()[side]
     facts = {
         name: random_facts(name, kind, names, f"nano-{side}-{name.lower()}", rng)
         for kind in names
         for name in names[kind]
     }
     return NanoWorld(names, facts)
-
-
-def names_of(side: NanoSide) -> dict[str, tuple[str, ...]]:
-    """A side's names by kind."""
-    return _names()[side]
 
 
 def random_facts(
@@ -105,17 +91,17 @@ def _value(name: str, relation: Relation, names: dict[str, tuple[str, ...]], rng
 
 
 @cache
-def _names() -> dict[NanoSide, dict[str, tuple[str, ...]]]:
-    """The names of all sides, all different."""
+def names_by_side() -> dict[NanoSide, dict[str, tuple[str, ...]]]:
+    """The names of each side by kind, all different."""
     rng = Rng("nano/names")
-    used: dict[str, None] = {}
+    used: set[str] = set()
 
     def coin() -> str:
         while True:
             parts = (_ONSETS, _VOWELS, _ONSETS, _VOWELS, _CODAS)
             name = "".join(rng.pick(part.split()) for part in parts).capitalize()
             if name not in used:
-                used[name] = None
+                used.add(name)
                 return name
 
     sides: tuple[NanoSide, ...] = get_args(NanoSide)

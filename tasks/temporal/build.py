@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -126,9 +127,9 @@ class Builder:
         questions: dict[Chain, str] = {}
 
         async def compose(chain: Chain) -> str:
-            question, reason = await self._compose(chain)
-            questions[chain] = question
-            return reason
+            reply = await self._ask(chains.composing_prompt(chain), QUESTION_TOKENS)
+            questions[chain], reason = chains.question_in(reply, chain)
+            return reason or await self._check_memory(questions[chain], chain[-1].answer)
 
         candidates = chains.chains_of(facts, count, seed)
         accepted = await self._accepted("question", candidates, compose)
@@ -167,11 +168,6 @@ class Builder:
     async def _check_memory(self, question: str, answer: str) -> str:
         reply = await self._answer(chains.PROMPTS.from_memory.format(question=question))
         return "answered without any report" if has_words(reply, answer) else ""
-
-    async def _compose(self, chain: Chain) -> tuple[str, str]:
-        reply = await self._ask(chains.composing_prompt(chain), QUESTION_TOKENS)
-        question, reason = chains.question_in(reply, chain)
-        return question, reason or await self._check_memory(question, chain[-1].answer)
 
     async def _answer(self, prompt: str) -> str:
         return after_reasoning(await self._ask(prompt, ANSWER_TOKENS))
@@ -217,11 +213,8 @@ def build(
     async def work() -> tuple[BuiltSet, EngineSpec]:
         try:
             spec = await engine.start()
-            replies = Replies(engine, spec, replies_file)
-            try:
+            with closing(Replies(engine, spec, replies_file)) as replies:
                 return await Builder(replies.ask, concurrency).build(reports, *shape), spec
-            finally:
-                replies.close()
         finally:
             await engine.close()
 

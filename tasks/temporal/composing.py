@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from autocoa_bench.types import Question
 from tasks.closed_world.questions.chains import Chain, Chains, plain
-from tasks.closed_world.questions.composing import Composer, Wording, collect, leaks, placed
+from tasks.closed_world.questions.composing import Composer, collect, leaks, placed
 
 HOPS = 3
 
@@ -35,20 +35,14 @@ def three_hop_questions(
         if chain is None or any(uses[key] >= most for key, most in limits(chain).items()):
             return None
         wording = composer.wording_of(number) if held_out else "shared"
-        question = _compose(composer, chain, wording)
-        if question is not None:
-            uses.update(limits(chain).keys())
-        return question
+        text, phrases = plain(composer, chain, wording)
+        hops = placed(composer.chain_hops(chain), text, phrases)
+        golds = [composer.golds(statement) for statement in chain]
+        if any(leaks(name, text) for names in golds for name in names):
+            return None
+        uses.update(limits(chain).keys())
+        pairs = zip(hops, golds, strict=True)
+        hops = tuple(replace(hop, aliases=names[1:]) for hop, names in pairs)
+        return Question("", text, golds[-1], composer.task, f"{HOPS}hop", wording, hops)
 
     return composer.rng.shuffled(collect(make, lambda question: question.text, count))
-
-
-def _compose(composer: Composer, chain: Chain, wording: Wording) -> Question | None:
-    """The question about a chain; None if its text contains the answer of a hop."""
-    text, phrases = plain(composer, chain, wording)
-    hops = placed(composer.chain_hops(chain), text, phrases)
-    golds = [composer.golds(statement) for statement in chain]
-    if any(leaks(name, text) for names in golds for name in names):
-        return None
-    hops = tuple(replace(hop, aliases=names[1:]) for hop, names in zip(hops, golds, strict=True))
-    return composer.question(f"{len(chain)}hop", text, golds[-1], hops, wording)

@@ -18,7 +18,7 @@ from tasks.closed_world.encyclopedia import Encyclopedia, Statement, indexed
 from tasks.closed_world.entities import Entity
 from tasks.closed_world.questions.chains import Chain
 from tasks.closed_world.questions.composing import Composer, numbered
-from tasks.closed_world.text.grammar import capitalise, with_articles
+from tasks.closed_world.text.grammar import capitalise, polished
 from tasks.closed_world.text.prose import Article
 from tasks.closed_world.text.wordings import table_rows, wordings
 from tasks.temporal.composing import three_hop_questions
@@ -89,7 +89,7 @@ def book() -> Encyclopedia:
                 Statement(about.id, relation, target.name, target.label, about.id, target.id)
             )
             text = sections[relation]["say"][0].format(x=about.label, y=target.label)
-            sentences.setdefault(about.id, []).append(capitalise(with_articles(text)))
+            sentences.setdefault(about.id, []).append(polished(text))
     for name, *others in _rows(_HERE / NAME / "aliases.tsv", "alias"):
         _entity(world, "country", name, tuple(others))
     articles = {

@@ -48,7 +48,11 @@ class MintqaPop:
             raise UserError(f"'{name}' has no {split} split; it has test questions only")
         path = fetch(FILE).path
         questions = [q for q in FileTask(path, name).load() if len(q.hops) == HOPS]
-        popular = [q for q in questions if all(map(_is_popular, q.kind.split(", ")))]
+        popular = [
+            question
+            for question in questions
+            if all(label.strip().lower() in POPULAR for label in question.kind.split(", "))
+        ]
         if not popular:
             kinds = Counter(question.kind for question in questions).most_common(4)
             labels = "; ".join(kind or "none" for kind, _ in kinds) or "there are none"
@@ -57,13 +61,7 @@ class MintqaPop:
                 f"{' or '.join(POPULAR)} (labels of those with {HOPS} hops: {labels}); "
                 "give the path of the file to ask all of its questions"
             )
-        if self._part:
-            return subquestions_of(popular, name)
-        return popular
-
-
-def _is_popular(label: str) -> bool:
-    return label.strip().lower() in POPULAR
+        return subquestions_of(popular, name) if self._part else popular
 
 
 known = MintqaPop()

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from autocoa_bench.types import Passage, Question
-from tasks.closed_world.encyclopedia import Encyclopedia, Statement, forward, indexed
+from tasks.closed_world.encyclopedia import Encyclopedia, Statement, forward, indexed, surface
 from tasks.closed_world.entities import Side, World
 from tasks.closed_world.questions.chains import Chain
 from tasks.closed_world.questions.composing import Composer, numbered
@@ -56,9 +56,8 @@ def _news(entities: World, articles: dict[str, Article]) -> list[Statement]:
         words = articles[report.id].stated.get(relation)
         about, target = report.ref(subject), report.ref(relation)
         if words is not None and about is not None and target is not None:
-            name = entities[target].name
-            surface = name if name in words else words
-            statements.append(Statement(about, section, surface, words, report.id, target))
+            answer = surface(entities, target, words)
+            statements.append(Statement(about, section, answer, words, report.id, target))
     return statements
 
 

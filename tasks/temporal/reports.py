@@ -30,27 +30,17 @@ def world(side: Side) -> World:
         "race": _report_race,
         "meeting": _report_meeting,
     }
+    days = (_LAST - _FIRST).days + 1
     for number, kind in enumerate(season.rng.shuffled(kinds)):
-        reporters[kind](season, _day(number, len(kinds)))
+        day = _FIRST + datetime.timedelta(number * days // len(kinds))
+        reporters[kind](season, Date(day.year, day.month, day.day))
     entities = season.freeze()
     return dict(sorted(entities.items(), key=lambda item: item[1].kind in COUNTS))
 
 
-def _day(number: int, count: int) -> Date:
-    """The date of a report, by its position among all reports."""
-    days = (_LAST - _FIRST).days + 1
-    date = _FIRST + datetime.timedelta(number * days // count)
-    return Date(date.year, date.month, date.day)
-
-
-def _written(date: Date) -> str:
-    """A date in the form that questions and titles use."""
-    return date.spellings[0]
-
-
 def _title(season: Season, kind: str, date: Date, *names: str) -> str:
     headline = season.rng.pick(SEASON_VOCABULARY.headlines[kind]).format(*names)
-    return f"{capitalise(headline)} ({_written(date)})"
+    return f"{capitalise(headline)} ({date.spellings[0]})"
 
 
 def _clubs(season: Season) -> list[Draft]:
@@ -68,7 +58,7 @@ def _report_match(season: Season, date: Date) -> None:
     season.report(
         "match",
         _title(season, "match", date, winner.name, loser.name),
-        f"the match between {winner.name} and {loser.name} on {_written(date)}",
+        f"the match between {winner.name} and {loser.name} on {date.spellings[0]}",
         date=date,
         winner=winner,
         loser=loser,
@@ -91,7 +81,7 @@ def _report_transfer(season: Season, date: Date) -> None:
             for player in season.squads[seller.id][1:]
             if player.roles == 0 and season.target(player, "youth_club") is not buyer
         ]
-        announced = f"the signing that {buyer.name} announced on {_written(date)}"
+        announced = f"the signing that {buyer.name} announced on {date.spellings[0]}"
         labels = {report.label for report in season.kind("transfer")}
         if len(movable) > 1 and announced not in labels:
             break
@@ -122,7 +112,7 @@ def _report_appointment(season: Season, date: Date) -> None:
     season.report(
         "appointment",
         _title(season, "appointment", date, club.name, coach.name),
-        f"the change of coach at {club.name} on {_written(date)}",
+        f"the change of coach at {club.name} on {date.spellings[0]}",
         date=date,
         club=club,
         coach=coach,
@@ -153,7 +143,7 @@ def _report_final(season: Season, date: Date) -> None:
     season.report(
         "final",
         _title(season, "final", date, f"the {name}", winner.name),
-        f"the final of the {name} on {_written(date)}",
+        f"the final of the {name} on {date.spellings[0]}",
         date=date,
         tournament=f"the {name}",
         winner=winner,
@@ -172,7 +162,7 @@ def _report_race(season: Season, date: Date) -> None:
     season.report(
         "race",
         _title(season, "race", date, f"the {name}", winner.name),
-        f"the cycling race {name} of {_written(date)}",
+        f"the cycling race {name} of {date.spellings[0]}",
         date=date,
         race=f"the {name}",
         winner=winner,
@@ -191,7 +181,7 @@ def _report_meeting(season: Season, date: Date) -> None:
     season.report(
         "meeting",
         _title(season, "meeting", date, f"the {name}", holder.name),
-        f"the {name} of {_written(date)}",
+        f"the {name} of {date.spellings[0]}",
         date=date,
         meeting=f"the {name}",
         record_setter=holder,

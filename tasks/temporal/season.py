@@ -66,18 +66,14 @@ class Season(Drafts):
         self.add(kind, title, kind, **facts).label = label
 
     def freeze(self) -> World:
-        """All entities by id, in order of creation."""
-        self._abbreviate()
-        return super().freeze()
-
-    def _abbreviate(self) -> None:
-        """Give a fifth of the people with an unambiguous initial an alias with that initial."""
+        """All entities by id; a fifth of the people with an unambiguous initial are known by it."""
         people = self.kind("person")
         short = {person.id: f"{person.name[0]}. {person.name.split()[1]}" for person in people}
         bearers = Counter(short.values())
         for person in people:
             if bearers[short[person.id]] == 1 and self.rng.chance(20):
                 person.aliases.append(short[person.id])
+        return super().freeze()
 
     def free_name(self, make: Callable[[], str]) -> str:
         """A name that is not taken yet."""

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 from autocoa_bench.tasks import Split
 from autocoa_bench.tasks.subquestions import SUBQUESTION_SUFFIX, subquestions_of
-from autocoa_bench.types import Question
+from tasks.closed_world.encyclopedia import jsonl
 from tasks.embedded import EmbeddedTask, generated_corpus
-
-
-def _recent(split: Split) -> Sequence[Question]:
-    from tasks.temporal import recent
-
-    return recent.questions(split)
-
-
-def _known(_: Split) -> Sequence[Question]:
-    from tasks.temporal import known
-
-    return known.questions()
+from tasks.temporal import known as known_facts
+from tasks.temporal import recent as season
 
 
 def _subquestions(main: EmbeddedTask) -> EmbeddedTask:
@@ -30,15 +19,13 @@ def _subquestions(main: EmbeddedTask) -> EmbeddedTask:
 
 def corpus_jsonl(split: Split) -> bytes:
     """A season's reports and profiles, and for `test` also the known facts' passages."""
-    from tasks.closed_world.encyclopedia import jsonl
-    from tasks.temporal import known, recent
-
-    return jsonl([*recent.passages(split), *(known.passages() if split == "test" else [])])
+    known_passages = known_facts.passages() if split == "test" else []
+    return jsonl([*season.passages(split), *known_passages])
 
 
-recent = EmbeddedTask("recent", _recent)
+recent = EmbeddedTask("recent", season.questions)
 recent_sub = _subquestions(recent)
-known = EmbeddedTask("known", _known)
+known = EmbeddedTask("known", lambda _: known_facts.questions())
 known_sub = _subquestions(known)
 
 corpus = partial(generated_corpus, "temporal", "test", corpus_jsonl)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 from autocoa_bench.types import Question
@@ -49,17 +50,13 @@ def _musique(composer: Composer, count: int) -> list[Question]:
     ]
 
 
-def _bamboogle(composer: Composer, count: int) -> list[Question]:
-    return chains.compose(composer, "2hop", 2, count, chains.terse)
-
-
-_SETS = {
+_SETS: dict[str, Callable[[Composer, int], list[Question]]] = {
     "nq": singles.nq,
     "triviaqa": singles.triviaqa,
     "hotpotqa": _hotpotqa,
     "2wikimultihopqa": _wikimultihopqa,
     "musique": _musique,
-    "bamboogle": _bamboogle,
+    "bamboogle": lambda composer, count: chains.compose(composer, "2hop", 2, count, chains.terse),
 }
 
 COUNTS: dict[str, dict[Side, int]] = {name: {"test": 500, "train": 3000} for name in _SETS}

@@ -13,10 +13,10 @@ from tasks.closed_world.questions.composing import (
     collect,
     leaks,
     placed,
-    polished,
 )
 from tasks.closed_world.questions.singles import described
 from tasks.closed_world.rng import bucket
+from tasks.closed_world.text.grammar import polished
 
 Chain = tuple[Statement, ...]
 Phrased = tuple[str, tuple[str, ...]]
@@ -70,17 +70,13 @@ class Chains:
         if len(chain) > 2:
             return True
         key = " ".join(statement.key for statement in chain)
-        kinship = is_kinship(self.composer, chain)
-        return not kinship and _SHARES[bucket(key, len(_SHARES))] == self.composer.task
-
-
-def is_kinship(composer: Composer, chain: Sequence[Statement]) -> bool:
-    """Whether two family relations make one that has a name, such as grandmother."""
-    return kinship_section(chain) in composer.sections
+        if kinship_section(chain) in self.composer.sections:
+            return False
+        return _SHARES[bucket(key, len(_SHARES))] == self.composer.task
 
 
 def kinship_section(chain: Sequence[Statement]) -> str:
-    """The section with the wordings of such a relation."""
+    """The section that two family relations have if they make a named one, such as grandmother."""
     return "kin." + ".".join(statement.section.removeprefix("person.") for statement in chain)
 
 
@@ -145,7 +141,7 @@ def compose(
         hops = placed(composer.chain_hops(chain), text, phrases)
         if any(leaks(gold, text) for gold in (*golds, *(hop.answer for hop in hops))):
             return None
-        return composer.question(kind, text, golds, hops, wording)
+        return Question("", text, golds, composer.task, kind, wording, hops)
 
     return collect(make, lambda question: _chain_key(question.hops), count)
 
@@ -162,7 +158,7 @@ def inference(composer: Composer, count: int) -> list[Question]:
         for first in book.statements
         if first.section.startswith("person.") and first.target is not None
         for second in book.about.get(first.target, ())
-        if is_kinship(composer, (first, second))
+        if kinship_section((first, second)) in composer.sections
         and _is_unique_relative(composer, first, second)
         and composer.connected((first, second))
     ]
@@ -179,7 +175,8 @@ def inference(composer: Composer, count: int) -> list[Question]:
         hops = composer.chain_hops(chain)
         answers = (*golds, *(hop.answer for hop in hops))
         if distinct and not any(leaks(answer, text) for answer in answers):
-            questions[text] = composer.question("inference", text, golds, hops, wording)
+            task = composer.task
+            questions[text] = Question("", text, golds, task, "inference", wording, hops)
     return list(questions.values())
 
 
@@ -210,17 +207,14 @@ def joins(composer: Composer, kind: str, count: int) -> list[Question]:
     sections = [section for section in composer.sections if section.startswith("join.")]
 
     def make(number: int) -> Question | None:
-        section = sections[number % len(sections)]
-        _, noun, first, second = section.split(".")
-        return _join(composer, kind, section, noun, (first, second), number)
+        return _join(composer, kind, sections[number % len(sections)], number)
 
     return collect(make, lambda question: _chain_key(question.hops), count)
 
 
-def _join(
-    composer: Composer, kind: str, section: str, noun: str, relations: tuple[str, str], number: int
-) -> Question | None:
+def _join(composer: Composer, kind: str, section: str, number: int) -> Question | None:
     book, rng = composer.book, composer.rng
+    _, noun, *relations = section.split(".")
     works = [entity for entity in book.world.values() if entity.kind == noun]
     work = rng.pick(works)
     goals = [work.ref(relation) for relation in relations]
@@ -228,8 +222,7 @@ def _join(
     stated = book.articles[work.id].stated
     if None in goals or len(same) > 1 or not all(relation in stated for relation in relations):
         return None
-    branches = [_statement_to(composer, str(goal), work.id) for goal in goals]
-    left, right = branches
+    left, right = (_statement_to(composer, str(goal), work.id) for goal in goals)
     if left is None or right is None or left.passage == right.passage:
         return None
     if not all(branch.surface in book.text(work.id) for branch in (left, right)):
@@ -247,8 +240,8 @@ def _join(
     )
     if any(leaks(answer, text) for answer in (work.name, left.surface, right.surface)):
         return None
-    golds = (work.name, *work.aliases)
-    return composer.question(kind, text, golds, placed(hops, text, ends), wording)
+    hops = placed(hops, text, ends)
+    return Question("", text, work.names, composer.task, kind, wording, hops)
 
 
 def _statement_to(composer: Composer, goal: str, avoid: str) -> Statement | None:

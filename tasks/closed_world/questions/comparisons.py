@@ -5,7 +5,7 @@ from __future__ import annotations
 from autocoa_bench.types import Hop, Question
 from tasks.closed_world.encyclopedia import Statement
 from tasks.closed_world.entities import Amount, Date, Entity, Year
-from tasks.closed_world.questions.composing import Composer, all_names, by_section, collect, leaks
+from tasks.closed_world.questions.composing import Composer, by_section, collect, leaks
 from tasks.closed_world.rng import bucket
 
 _SHARES = ("hotpotqa", "2wikimultihopqa")
@@ -51,10 +51,7 @@ class Comparer:
         section = rng.pick([name for name in self.bridges if name.startswith(modes)])
         _, mode, relation = section.split(".")
         role = rng.pick(list(_MAKERS))
-        works = self.groups[role]
-        by_maker: dict[str, Statement] = {}
-        for work in rng.shuffled(works):
-            by_maker[work.target or ""] = work
+        by_maker = {work.target or "": work for work in rng.shuffled(self.groups[role])}
         facts = [fact for fact in self.groups[f"person.{relation}"] if fact.about in by_maker]
         pair = self._pair(facts, mode, relation, number // 2)
         if pair is None:
@@ -136,8 +133,8 @@ class Comparer:
             golds: tuple[str, ...] = ("yes" if pair[0].surface == pair[1].surface else "no",)
         else:
             ranks = self._rank(pair[0], relation), self._rank(pair[1], relation)
-            golds = all_names(entities[_winner(mode, *ranks)])
-        return self.composer.question(kind, text, golds, hops, wording)
+            golds = entities[_winner(mode, *ranks)].names
+        return Question("", text, golds, self.composer.task, kind, wording, hops)
 
 
 def _winner(mode: str, left: int, right: int) -> int:

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from autocoa_bench.types import Hop, Question
 from tasks.closed_world.encyclopedia import Encyclopedia, Statement
-from tasks.closed_world.entities import Date, Entity
+from tasks.closed_world.entities import Date
 from tasks.closed_world.rng import Rng
-from tasks.closed_world.text.grammar import capitalise, with_articles
+from tasks.closed_world.text.grammar import polished, with_articles
 from tasks.closed_world.text.wordings import Sections, wordings
 
 T = TypeVar("T")
@@ -86,29 +86,13 @@ class Composer:
         """The golden answers: the passage's wording first, then other names and spellings."""
         golds = [statement.surface]
         if statement.target is not None:
-            golds += all_names(self.book.world[statement.target])
+            golds += self.book.world[statement.target].names
         about = self.book.world[statement.about]
         value = about.facts.get(statement.section.split(".")[1])
         if isinstance(value, Date):
             golds += value.spellings
         golds.append(statement.surface.replace(",", "") if statement.target is None else "")
         return tuple(dict.fromkeys(gold for gold in golds if gold))
-
-    def question(
-        self, kind: str, text: str, golds: tuple[str, ...], hops: tuple[Hop, ...], wording: Wording
-    ) -> Question:
-        """A question without an id; the complete set assigns ids."""
-        return Question("", text, golds, self.task, kind, wording, hops)
-
-
-def all_names(entity: Entity) -> tuple[str, ...]:
-    """The name and the aliases of an entity."""
-    return (entity.name, *entity.aliases)
-
-
-def polished(text: str) -> str:
-    """A filled template as a sentence."""
-    return capitalise(with_articles(text))
 
 
 def placed(hops: Sequence[Hop], text: str, phrases: Sequence[str]) -> tuple[Hop, ...]:

@@ -12,10 +12,9 @@ from tasks.closed_world.questions.composing import (
     by_section,
     in_turn,
     leaks,
-    polished,
 )
 from tasks.closed_world.rng import bucket
-from tasks.closed_world.text.grammar import capitalise
+from tasks.closed_world.text.grammar import capitalise, polished
 
 
 def nq(composer: Composer, count: int) -> list[Question]:
@@ -47,7 +46,7 @@ def _compose(composer: Composer, count: int, share: int, phrase: Phrase) -> list
         if text in questions or any(leaks(gold, text) for gold in golds):
             continue
         hops = composer.chain_hops((statement,))
-        questions[text] = composer.question("single", text, golds, hops, wording)
+        questions[text] = Question("", text, golds, composer.task, "single", wording, hops)
     return list(questions.values())
 
 

@@ -17,6 +17,11 @@ def capitalise(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def polished(text: str) -> str:
+    """A filled template as a sentence."""
+    return capitalise(with_articles(text))
+
+
 _PLURALS = {"Wolf": "Wolves", "Thief": "Thieves", "Echo": "Echoes", "Watchman": "Watchmen"}
 
 

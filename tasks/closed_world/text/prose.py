@@ -10,7 +10,7 @@ from msgspec import Struct
 from autocoa_bench.types import Passage
 from tasks.closed_world.entities import Amount, Date, Entity, Ref, Value, World, Year
 from tasks.closed_world.rng import Rng, bucket
-from tasks.closed_world.text.grammar import capitalise, with_articles
+from tasks.closed_world.text.grammar import capitalise, polished
 from tasks.closed_world.text.wordings import Sections
 
 _NUMBERS = ("three", "four", "five", "six", "seven", "eight", "nine")
@@ -64,15 +64,16 @@ class _Writer:
         self._fixed = self.values | self._fixed_words()
 
     def write(self) -> Article:
-        sentences = [self._opening()]
-        sentences += self._body()
+        sentences = [self._opening(), *self._body()]
         self._pad(sentences)
-        text = " ".join(_finish(sentence) for sentence in sentences)
+        text = " ".join(map(polished, sentences))
         return Article(Passage(self.entity.id, self.entity.title, text), self.stated)
 
     def _worded(self, value: Value) -> str:
         if isinstance(value, Ref):
-            return self._mention(self.world[value.id])
+            entity = self.world[value.id]
+            by_alias = entity.kind == "person" and entity.aliases and self.rng.chance(35)
+            return entity.aliases[0] if by_alias else entity.label
         if isinstance(value, Date):
             return value.spellings[self._date_style]
         if isinstance(value, Year):
@@ -80,11 +81,6 @@ class _Writer:
         if isinstance(value, Amount):
             return f"{value.number:,} {value.unit}".strip()
         return value
-
-    def _mention(self, entity: Entity) -> str:
-        if entity.kind == "person" and entity.aliases and self.rng.chance(35):
-            return entity.aliases[0]
-        return entity.label
 
     def _state(self, relation: str) -> str:
         """Note a relation as stated and return the words for its value."""
@@ -133,10 +129,9 @@ class _Writer:
         return line.format_map(self._slots() | extra)
 
     def _body(self) -> list[str]:
-        units = self._units()
         sentences: list[str] = []
         predicate = ""
-        for unit in units:
+        for unit in self._units():
             lines = self.sections[f"{self.entity.kind}.{unit}"]
             words = {f"y{i}": self._state(part) for i, part in enumerate(unit.split("+"), 1)}
             words["y"] = words["y1"]
@@ -185,8 +180,7 @@ class _Writer:
 
     def _pad(self, sentences: list[str]) -> None:
         lines = self.sections[f"{self.entity.kind}.filler"]
-        options = [self._subject() + " " + line + "." for line in lines.get("vp", ())]
-        options += lines["s"]
+        options = [*(f"{self._subject()} {line}." for line in lines.get("vp", ())), *lines["s"]]
         if "one" in lines:
             options.append(self.rng.pick(lines["one"]))
         target = self.rng.between(48, 72)
@@ -217,7 +211,3 @@ def _slots_of(line: str) -> list[str]:
 
 def _length(sentences: Sequence[str]) -> int:
     return sum(len(sentence.split()) for sentence in sentences)
-
-
-def _finish(sentence: str) -> str:
-    return capitalise(with_articles(sentence))

@@ -115,9 +115,9 @@ class Drafts:
 
     def freeze(self) -> World:
         """The finished world; namesakes get titles with a disambiguation in parentheses."""
-        names: dict[str, list[Draft]] = {}
+        names: defaultdict[str, list[Draft]] = defaultdict(list)
         for draft in self._drafts.values():
-            names.setdefault(draft.name, []).append(draft)
+            names[draft.name].append(draft)
         return {draft.id: _frozen(draft, names[draft.name]) for draft in self._drafts.values()}
 
 
@@ -135,7 +135,8 @@ class Atlas(Drafts):
 
 def _frozen(draft: Draft, namesakes: Sequence[Draft]) -> Entity:
     rivals = sum(namesake.noun == draft.noun for namesake in namesakes)
-    noun = f"{_dating_year(draft)} {draft.noun}" if rivals > 1 else draft.noun
+    years = (draft.year(relation) for relation in _DATING if relation in draft.facts)
+    noun = f"{next(years, None)} {draft.noun}" if rivals > 1 else draft.noun
     label = draft.label or (f"the {draft.name}" if draft.article else draft.name)
     if len(namesakes) > 1 or draft.kind in _WORKS:
         label = f"the {noun} {draft.name}"
@@ -151,10 +152,6 @@ def _frozen(draft: Draft, namesakes: Sequence[Draft]) -> Entity:
         aliases=tuple(draft.aliases),
         female=draft.female,
     )
-
-
-def _dating_year(draft: Draft) -> int | None:
-    return next((draft.year(relation) for relation in _DATING if relation in draft.facts), None)
 
 
 def some_date(rng: Rng, year: int) -> Date:

@@ -31,34 +31,25 @@ class Words:
 
     def coin(self, language: Language, endings: Sequence[str], syllables: int = 1) -> str:
         """A new capitalised word of the language."""
+        rng = self._rng
         while True:
-            word = self._sound(language, syllables) + self._rng.pick(endings)
+            parts = [
+                rng.pick(language.onsets.split()) + rng.pick(language.vowels.split())
+                for _ in range(syllables)
+            ]
+            coda = rng.pick(language.codas.split()) if rng.chance(55) else ""
+            word = "".join([*parts, coda, rng.pick(endings)])
             word = re.sub(r"(.)\1\1+", r"\1\1", word).capitalize()
             if self.claim(word):
                 return word
 
     def claim(self, word: str) -> bool:
-        """Reserve a word; False if it is the other side's or in use."""
-        if not self._fresh(word):
+        """Reserve a word; False if it is the other side's, in use, ordinary, too short or long."""
+        is_ordinary = word.lower() in _ORDINARY or not 4 <= len(word) <= 12
+        if is_ordinary or word in self._used or not self._owns(word):
             return False
         self._used.add(word)
         return True
-
-    def _sound(self, language: Language, syllables: int) -> str:
-        rng = self._rng
-        parts = [
-            rng.pick(language.onsets.split()) + rng.pick(language.vowels.split())
-            for _ in range(syllables)
-        ]
-        return "".join(parts) + (rng.pick(language.codas.split()) if rng.chance(55) else "")
-
-    def _fresh(self, word: str) -> bool:
-        return (
-            4 <= len(word) <= 12
-            and self._owns(word)
-            and word not in self._used
-            and word.lower() not in _ORDINARY
-        )
 
     def _owns(self, word: str) -> bool:
         return bucket(word.lower(), 2) == self._side

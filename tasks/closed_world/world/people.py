@@ -53,8 +53,7 @@ def add_careers(atlas: Atlas) -> None:
 
 def _occupation(rng: Rng, born: int) -> str:
     candidates = [row for row in VOCABULARY.occupations if row[2] <= born <= row[3]]
-    weighted = [noun for noun, weight, _, _ in candidates for _ in range(weight)]
-    return rng.pick(weighted)
+    return rng.pick([noun for noun, weight, _, _ in candidates for _ in range(weight)])
 
 
 def _founding_couple(builder: CountryBuilder) -> tuple[Draft, Draft]:

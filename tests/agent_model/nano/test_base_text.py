@@ -8,7 +8,7 @@ import pytest
 
 from agent_model.nano import base_text
 from tasks.nano.readings import readings
-from tasks.nano.world import NanoSide, names_of
+from tasks.nano.world import NanoSide, names_by_side
 
 SIDES: tuple[NanoSide, ...] = ("test", "train", "base")
 
@@ -44,5 +44,5 @@ def test_what_a_reading_says_does_not_hold_in_the_next() -> None:
 @pytest.mark.parametrize("side", SIDES)
 def test_names_of_all_sides_come_in_readings(side: NanoSide) -> None:
     told = " ".join(reading.text for reading in readings(2000))
-    names = [name for kind in names_of(side).values() for name in kind]
+    names = [name for kind in names_by_side()[side].values() for name in kind]
     assert sum(name in told for name in names) > len(names) * 0.95
