@@ -143,11 +143,11 @@ def compose(
             return None
         return Question("", text, golds, composer.task, kind, wording, hops)
 
-    return collect(make, lambda question: _chain_key(question.hops), count)
+    return collect(make, _chain_key, count)
 
 
-def _chain_key(hops: Sequence[Hop]) -> str:
-    return " ".join(f"{hop.passage_id}>{hop.answer}" for hop in hops)
+def _chain_key(question: Question) -> str:
+    return " ".join(f"{hop.passage_id}>{hop.answer}" for hop in question.hops)
 
 
 def inference(composer: Composer, count: int) -> list[Question]:
@@ -209,7 +209,7 @@ def joins(composer: Composer, kind: str, count: int) -> list[Question]:
     def make(number: int) -> Question | None:
         return _join(composer, kind, sections[number % len(sections)], number)
 
-    return collect(make, lambda question: _chain_key(question.hops), count)
+    return collect(make, _chain_key, count)
 
 
 def _join(composer: Composer, kind: str, section: str, number: int) -> Question | None:
