@@ -186,12 +186,9 @@ class Engine(Protocol):
 
     async def start(self) -> EngineSpec:
         """Prepare the engine and describe it. Raises UserError if it cannot be used."""
-        ...
 
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
         """Return `n` completions. Raises EngineFault once the retries are spent."""
-        ...
 
     async def close(self) -> None:
         """Release connections and processes; safe to call twice."""
-        ...

@@ -14,15 +14,12 @@ class SearchEngine(Protocol):
     @property
     def spec(self) -> SearchSpec:
         """All that decides its results: engine, corpus fingerprint, settings and top-k."""
-        ...
 
     async def search(self, query: str) -> tuple[Passage, ...]:
         """Return at most top-k passages, best first. Raises SearchFault."""
-        ...
 
     async def close(self) -> None:
         """Release all resources; safe to call twice."""
-        ...
 
 
 @runtime_checkable
@@ -31,7 +28,6 @@ class BatchSearchEngine(Protocol):
 
     def search_batch(self, queries: Sequence[str], top_k: int) -> list[tuple[Passage, ...]]:
         """The results of `search` for each query, with another top-k. Called from a thread."""
-        ...
 
 
 def engine_summary(spec: SearchSpec) -> str:

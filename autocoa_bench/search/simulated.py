@@ -35,11 +35,9 @@ class TaggedDialect(Protocol):
 
     def opening(self, question: Question) -> tuple[Message, ...]:
         """The messages before the model's turn."""
-        ...
 
     def show(self, passages: Sequence[Passage]) -> str:
         """The observation for passages."""
-        ...
 
 
 class SimulatedResults(Struct, frozen=True, omit_defaults=True):

@@ -104,30 +104,26 @@ class SampledTask:
 
     def load(self, split: Split = "test") -> Sequence[Question]:
         """The questions of the sample, a named sample in its own order. Raises UserError."""
-        name = self.info.name
-        questions = self._load_named(split) if self._spec.name else self._load_seeded(split)
+        name, spec = self.info.name, self._spec
+        self._shortage = ""
+        if isinstance(self._dataset, NamedSamples) and spec.name:
+            if split != "test":
+                raise UserError(
+                    f"'{name}' is a sample of test questions; for the {split} split give "
+                    f"{self._name}{REAL_SUFFIX}, or a number such as {self._name}@500"
+                )
+            questions = self._dataset.load_sample(spec.name)
+        else:
+            questions = self._dataset.load(split)
+            if len(questions) < spec.size:
+                self._shortage = (
+                    f"{name}: the dataset has only {len(questions):,} questions; the sample is all "
+                    "of them"
+                )
+            questions = sample(questions, spec.size, spec.seed)
         return [replace(question, task=name) for question in questions]
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """The dataset's warnings, and one if it has fewer questions than the sample's size."""
         return (*load_warnings(self._dataset), *filter(None, [self._shortage]))
-
-    def _load_named(self, split: Split) -> Sequence[Question]:
-        assert isinstance(self._dataset, NamedSamples)
-        if split != "test":
-            raise UserError(
-                f"'{self.info.name}' is a sample of test questions; for the {split} split give "
-                f"{self._name}{REAL_SUFFIX}, or a number such as {self._name}@500"
-            )
-        return self._dataset.load_sample(self._spec.name)
-
-    def _load_seeded(self, split: Split) -> Sequence[Question]:
-        questions = self._dataset.load(split)
-        self._shortage = ""
-        if len(questions) < self._spec.size:
-            self._shortage = (
-                f"{self.info.name}: the dataset has only {len(questions):,} questions; the sample "
-                "is all of them"
-            )
-        return sample(questions, self._spec.size, self._spec.seed)

@@ -24,11 +24,9 @@ class Task(Protocol):
     @property
     def info(self) -> TaskInfo:
         """Name, source, licence, count and hash."""
-        ...
 
     def load(self, split: Split = "test") -> Sequence[Question]:
         """All questions of a split, in a fixed order. Raises UserError if it is unavailable."""
-        ...
 
 
 @runtime_checkable
@@ -38,11 +36,9 @@ class NamedSamples(Protocol):
     @property
     def samples(self) -> Mapping[str, int]:
         """The number of questions of each named sample."""
-        ...
 
     def load_sample(self, name: str) -> Sequence[Question]:
         """The questions of a named sample, in its order. Raises UserError."""
-        ...
 
 
 def questions_sha256(questions: Sequence[Question]) -> str:

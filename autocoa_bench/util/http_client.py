@@ -14,6 +14,8 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 from urllib.parse import SplitResult, quote, urlsplit
@@ -93,16 +95,11 @@ class APIKey:
 
     def __init__(self, text: str = "") -> None:
         self._text = key = text.strip()
-        encodings = {
-            key,
-            json.dumps(key)[1:-1],
-            key.replace("/", "\\/"),
-            html.escape(key),
-            quote(key, ""),
-        }
+        encodings = {key, json.dumps(key)[1:-1], key.replace("/", "\\/"), html.escape(key)}
+        encodings.add(quote(key, ""))
         # The longest comes first, because one spelling may contain another.
         spellings = sorted(encodings, key=len, reverse=True) if len(key) >= _SHORTEST_SECRET else []
-        self._spellings = [(spelling, spelling.encode()) for spelling in spellings]
+        self._spellings = [spelling.encode() for spelling in spellings]
 
     def __repr__(self) -> str:
         return "APIKey(***)" if self else "APIKey()"
@@ -116,13 +113,12 @@ class APIKey:
 
     def redact(self, text: str) -> str:
         """A text without the key, as it is or as JSON, HTML and URLs spell it."""
-        for spelling, _ in self._spellings:
-            text = text.replace(spelling, "***")
-        return text
+        data = self.redact_bytes(text.encode("utf-8", "surrogatepass"))
+        return data.decode("utf-8", "surrogatepass")
 
     def redact_bytes(self, data: bytes) -> bytes:
         """A body without the key, likewise."""
-        for _, spelling in self._spellings:
+        for spelling in self._spellings:
             data = data.replace(spelling, b"***")
         return data
 
@@ -285,25 +281,24 @@ class HTTPClient:
 
     async def _is_up(self, probe: Attempt[object]) -> bool:
         try:
-            await self._in_turn(probe)
-        except StatusError:  # a refusal is an answer
-            return True
+            with suppress(StatusError):  # a refusal is an answer
+                await self._in_turn(probe)
         except (TransientError, Fault):
             return False
         return True
 
 
+@dataclass
 class _Outage:
     """Distinguishes the failures of single requests from an outage of their server."""
 
-    def __init__(self, server: str, has_replacement: Callable[[], bool], sleep: Sleep) -> None:
-        self.recoveries = 0
-        self._server = server
-        self._has_replacement = has_replacement
-        self._sleep = sleep
-        self._down_message = ""
-        self._answers = 0
-        self._probing = asyncio.Lock()
+    _server: str
+    _has_replacement: Callable[[], bool]
+    _sleep: Sleep
+    recoveries: int = 0
+    _down_message: str = ""
+    _answers: int = 0
+    _probing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def note_answer(self) -> None:
         """Record that the server answered a request."""
@@ -350,9 +345,7 @@ class _Connections(NamedTuple):
     outage: _Outage
 
 
-async def retry(
-    attempt: Callable[[], Awaitable[T]], retries: int, sleep: Sleep = asyncio.sleep
-) -> T:
+async def retry(attempt: Attempt[T], retries: int, sleep: Sleep = asyncio.sleep) -> T:
     """The first success of `attempt`, with exponential backoff and full jitter between tries.
 
     Raises the last TransientError once the retries are spent.

@@ -60,7 +60,13 @@ def fetch(file: HubFile) -> FetchedFile:
     """
     folder = _mirror_folder()
     if folder is not None:
-        path = _mirrored_file(folder, file)
+        candidates = (folder / file.repository / file.path, folder / file.path)
+        path = next(filter(Path.is_file, candidates), None)
+        if path is None:
+            raise UserError(
+                f"the mirror has no {file.path}: neither '{candidates[0]}' nor '{candidates[1]}' "
+                f"exists; put it there, or unset {MIRROR} to fetch it from the Hugging Face Hub"
+            )
         _check_content(path, str(path.resolve()), "")
         return FetchedFile(path, mirrored=True)
     if not file.revision:
@@ -93,17 +99,6 @@ def _mirror_folder() -> Path | None:
             "unset it"
         )
     return folder
-
-
-def _mirrored_file(folder: Path, file: HubFile) -> Path:
-    candidates = (folder / file.repository / file.path, folder / file.path)
-    for path in candidates:
-        if path.is_file():
-            return path
-    raise UserError(
-        f"the mirror has no {file.path}: neither '{candidates[0]}' nor '{candidates[1]}' exists; "
-        f"put it there, or unset {MIRROR} to fetch it from the Hugging Face Hub"
-    )
 
 
 def transfer_errors() -> tuple[type[Exception], ...]:

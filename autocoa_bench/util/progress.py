@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -26,27 +26,10 @@ PATIENCE_SECONDS = 2.0
 
 
 class _Bars:
-    """Bars that are shown inside a `with` statement; none unless `visible`.
+    """Bars that are shown inside a `with` statement; `options` are those of rich's `Progress`."""
 
-    `memory` is the time, in seconds, over which the speed is averaged.
-    """
-
-    def __init__(
-        self,
-        console: Console,
-        *columns: ProgressColumn,
-        visible: bool,
-        memory: float = 30.0,
-        transient: bool = False,
-    ) -> None:
-        self._progress = Progress(
-            *columns,
-            console=console,
-            transient=transient,
-            refresh_per_second=4,
-            speed_estimate_period=memory,
-            disable=not visible,
-        )
+    def __init__(self, *columns: ProgressColumn, **options: Any) -> None:
+        self._progress = Progress(*columns, refresh_per_second=4, **options)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -62,7 +45,8 @@ class DelayedProgressBar(_Bars):
     def __init__(self, label: str) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         console = Console(stderr=True)
-        super().__init__(console, *columns, visible=console.is_terminal, transient=True)
+        hidden = not console.is_terminal
+        super().__init__(*columns, console=console, disable=hidden, transient=True)
         self._task = self._progress.add_task(label, total=1.0)
         self._due = time.monotonic() + PATIENCE_SECONDS
 
@@ -85,14 +69,14 @@ class TrainingProgress(_Bars):
 
     def __init__(self, console: Console, done: int, steps: int, *, quiet: bool = False) -> None:
         super().__init__(
-            console,
             TextColumn("training"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(elapsed_when_finished=True),
-            visible=not quiet,
-            memory=600.0,
+            console=console,
+            disable=quiet,
+            speed_estimate_period=600.0,
         )
         self._task = self._progress.add_task("", total=steps, completed=done, figures="")
         self._prints_lines = not (quiet or console.is_terminal)
@@ -111,7 +95,7 @@ class RunProgress(_Bars):
 
     def __init__(self, console: Console, totals: Mapping[str, int]) -> None:
         """`totals` counts the episodes of each task, those already recorded included."""
-        super().__init__(console, *_columns(), visible=console.is_terminal)
+        super().__init__(*_columns(), console=console, disable=not console.is_terminal)
         self._tasks = {
             task: _TaskFigures(
                 self._progress.add_task(escape(task), total=total, figures="", start=False)
@@ -143,7 +127,7 @@ class JudgeProgress(_Bars):
     """A bar of judged answers with the share judged right and the number without a verdict."""
 
     def __init__(self, console: Console, label: str, total: int) -> None:
-        super().__init__(console, *_columns(), visible=console.is_terminal)
+        super().__init__(*_columns(), console=console, disable=not console.is_terminal)
         self._task = self._progress.add_task(escape(label), total=total, figures="")
         self._verdicts: Counter[bool | None] = Counter()
 

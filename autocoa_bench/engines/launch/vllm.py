@@ -90,7 +90,9 @@ class VLLMEngine:
         """Start the server and wait until it is ready. Raises UserError."""
         lora = _lora_flags(self._adapter) if self._adapter else []
         launcher = await asyncio.to_thread(_launcher)
-        port = _free_port()
+        with socket.socket() as listener:
+            listener.bind((_HOST, 0))
+            port: int = listener.getsockname()[1]
         flags = ["--host", _HOST, "--port", str(port), "--served-model-name", self.model]
         flags += [_flag(name, value) for name, value in {**_DEFAULTS, **self._options}.items()]
         folder = user_path(self.model)
@@ -282,13 +284,6 @@ def _lora_flags(adapter: str) -> list[str]:
     max_rank = next(accepted for accepted in _RANKS if accepted >= rank)
     module = msgspec.json.encode({"name": _ADAPTER, "path": str(folder.resolve())}).decode()
     return ["--enable-lora", "--max-lora-rank", str(max_rank), "--lora-modules", module]
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((_HOST, 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _get(port: int, path: str) -> bytes | None:

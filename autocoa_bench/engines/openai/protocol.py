@@ -64,11 +64,6 @@ def chat_messages(prompt: Prompt) -> list[Message]:
     return messages
 
 
-def plain_text(prompt: Prompt) -> str:
-    """A prompt as one text for a base model to continue."""
-    return "\n\n".join([*(message.content for message in prompt.opening), prompt.continuation])
-
-
 def request_body(
     protocol: Protocol,
     server: Server,
@@ -106,7 +101,8 @@ def request_body(
             body["continue_final_message"] = True
             body["add_generation_prompt"] = False
     elif protocol == "completions":
-        body["prompt"] = plain_text(prompt)
+        contents = [message.content for message in prompt.opening]
+        body["prompt"] = "\n\n".join([*contents, prompt.continuation])
     else:
         body["prompt"] = prompt_pieces(opening_text, prompt)
         body["return_tokens"] = True
@@ -228,7 +224,18 @@ def read_reply(protocol: Protocol, data: bytes, n: int, seconds: float) -> list[
         if protocol == "template":
             reply = _native_decoder.decode(data)
             replies = reply if isinstance(reply, list) else [reply]
-            completions = [_from_native(native, seconds) for native in replies]
+            completions = [
+                Completion(
+                    text=native.content,
+                    stop_reason="length" if native.stop_type == "limit" else "stop",
+                    stop_string=native.stopping_word or None,
+                    prompt_tokens=native.tokens_evaluated,
+                    completion_tokens=native.tokens_predicted,
+                    token_ids=native.tokens,
+                    seconds=seconds,
+                )
+                for native in replies
+            ]
         else:
             completions = _from_openai(protocol, _reply_decoder.decode(data), seconds)
     except UNREADABLE as error:
@@ -238,42 +245,27 @@ def read_reply(protocol: Protocol, data: bytes, n: int, seconds: float) -> list[
     return completions
 
 
-def _from_native(reply: _NativeReply, seconds: float) -> Completion:
-    return Completion(
-        text=reply.content,
-        stop_reason="length" if reply.stop_type == "limit" else "stop",
-        stop_string=reply.stopping_word or None,
-        prompt_tokens=reply.tokens_evaluated,
-        completion_tokens=reply.tokens_predicted,
-        token_ids=reply.tokens,
-        seconds=seconds,
-    )
-
-
 def _from_openai(protocol: Protocol, reply: _Reply, seconds: float) -> list[Completion]:
     if bytes(reply.error) != b"null":
         raise BadReply(f"an error instead of a completion: {excerpt(bytes(reply.error))}")
     choices = sorted(reply.choices or [], key=lambda choice: choice.index)
     usage = reply.usage or _Usage()
+    # The completion tokens of `usage` are the sum over all choices, unknown for one of several.
+    sampled = usage.completion_tokens if len(choices) == 1 else None
     return [
         Completion(
             text=_text(protocol, choice),
             stop_reason=choice.finish_reason or "stop",
             stop_string=choice.stop_reason if isinstance(choice.stop_reason, str) else None,
             prompt_tokens=usage.prompt_tokens,
-            completion_tokens=_completion_tokens(choice, usage, len(choices)),
+            completion_tokens=len(choice.token_ids)
+            if sampled is None and choice.token_ids is not None
+            else sampled,
             token_ids=choice.token_ids,
             seconds=seconds,
         )
         for choice in choices
     ]
-
-
-def _completion_tokens(choice: _Choice, usage: _Usage, n: int) -> int | None:
-    # Usage is the sum over all choices, so it does not apply to one of several.
-    if n == 1 and usage.completion_tokens is not None:
-        return usage.completion_tokens
-    return len(choice.token_ids) if choice.token_ids is not None else None
 
 
 def _text(protocol: Protocol, choice: _Choice) -> str:

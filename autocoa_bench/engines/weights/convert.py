@@ -155,7 +155,13 @@ class _PeftConfig(Struct, frozen=True):
 
 def _adapter_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) -> None:
     gguf = gguf_library()
-    config = _read_peft_config(folder / "adapter_config.json")
+    file = folder / "adapter_config.json"
+    try:
+        config = msgspec.json.decode(file.read_bytes(), type=_PeftConfig)
+        for pattern in config.alpha_pattern or {}:
+            re.compile(pattern)
+    except (OSError, *UNREADABLE, re.error) as error:
+        raise UserError(f"'{file}' is not a PEFT adapter's configuration: {error}") from None
     shape = _shape_of(base or config.base_model_name_or_path or "")
     if config.peft_type != "LORA" or config.use_dora or config.lora_alpha <= 0:
         raise UserError(f"'{folder}' is not a plain LoRA adapter, the only kind that is converted")
@@ -181,16 +187,6 @@ def _adapter_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) ->
     if not name:
         raise UserError(f"the adapter '{folder}' has no weights")
     close_gguf(writer)
-
-
-def _read_peft_config(file: Path) -> _PeftConfig:
-    try:
-        config = msgspec.json.decode(file.read_bytes(), type=_PeftConfig)
-        for pattern in config.alpha_pattern or {}:
-            re.compile(pattern)
-    except (OSError, *UNREADABLE, re.error) as error:
-        raise UserError(f"'{file}' is not a PEFT adapter's configuration: {error}") from None
-    return config
 
 
 def _adapter_to_peft(file: Path, target: Path, base: str, outtype: OutType) -> None:
@@ -323,14 +319,11 @@ def _shape_of(base: str) -> _BaseShape:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
     except OSError as error:
         raise UserError(f"cannot read '{file}': {error.strerror}") from None
     except UNREADABLE:
-        raise UserError(f"'{file}' is not a JSON file") from None
-    if not isinstance(content, dict):
-        raise UserError(f"'{file}' does not contain a JSON object")
-    return content
+        raise UserError(f"'{file}' does not contain a JSON object") from None
 
 
 def _add_tensor(writer: Any, name: str, weights: Array, outtype: OutType) -> None:

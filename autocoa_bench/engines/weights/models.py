@@ -62,6 +62,7 @@ class ModelFile(Struct, frozen=True):
 
 
 DEFAULT = "smollm2-135m-instruct"
+_STAMP_SUFFIX = ".checked.json"
 
 _MODELS = (
     PackagedModel(
@@ -92,10 +93,10 @@ def resolve(model: str) -> ModelFile:
 
     Raises UserError.
     """
-    if not model.endswith(".gguf"):
-        packaged = _packaged(model)
-        return ModelFile(pull(model), packaged.sha256, packaged.cache_bytes)
-    return _gguf_file(model, "model")
+    if model.endswith(".gguf"):
+        return _gguf_file(model, "model")
+    packaged = _packaged(model)
+    return ModelFile(pull(model), packaged.sha256, packaged.cache_bytes)
 
 
 def resolve_adapter(adapter: str) -> ModelFile:
@@ -156,10 +157,6 @@ def _path(model: PackagedModel) -> Path:
     return cache_dir("models") / f"{model.name}.gguf"
 
 
-def _stamp_path(path: Path) -> Path:
-    return path.with_suffix(".checked.json")
-
-
 def _stamp(path: Path, model: PackagedModel) -> bytes:
     """The state of a file that was checked; an unchanged file is not hashed again."""
     status = path.stat()
@@ -169,7 +166,7 @@ def _stamp(path: Path, model: PackagedModel) -> bytes:
 
 def _is_checked(path: Path, model: PackagedModel) -> bool:
     try:
-        return _stamp_path(path).read_bytes() == _stamp(path, model)
+        return path.with_suffix(_STAMP_SUFFIX).read_bytes() == _stamp(path, model)
     except OSError:
         return False
 
@@ -197,7 +194,7 @@ def _build(path: Path, model: PackagedModel) -> None:
         requantise_to_q8_0(member, requantised)
         _check_sha256(requantised, model.sha256, model)
         requantised.replace(path)
-    _stamp_path(path).write_bytes(_stamp(path, model))
+    path.with_suffix(_STAMP_SUFFIX).write_bytes(_stamp(path, model))
 
 
 def _check_sha256(file: Path, expected: str, model: PackagedModel) -> None:

@@ -38,7 +38,7 @@ class Flat:
     """An exact index: every vector is compared."""
 
     def __init__(self, vectors: Vectors) -> None:
-        self._faiss = _import_faiss()
+        self._faiss = import_extra("faiss", "the search engine 'dense'", "dense")
         self._vectors = vectors
 
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, Positions]:
@@ -53,7 +53,7 @@ class HNSW:
     """An approximate index: a graph of near vectors (Malkov and Yashunin 2018), cached on disk."""
 
     def __init__(self, vectors: Vectors, key: str) -> None:
-        self._faiss = _import_faiss()
+        self._faiss = import_extra("faiss", "the search engine 'dense'", "dense")
         self._vectors = vectors
         folder = cache_dir("index") / f"hnsw-{key}"
         with locked(folder.with_suffix(".lock")):
@@ -120,7 +120,3 @@ def _encode_rest(corpus: Corpus, encoder: Encoder, prefix: str, part: Path) -> N
             file.write(encoder.encode(texts).tobytes())
             file.flush()
             os.fsync(file.fileno())
-
-
-def _import_faiss() -> Any:
-    return import_extra("faiss", "the search engine 'dense'", "dense")

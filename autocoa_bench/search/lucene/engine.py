@@ -59,7 +59,10 @@ class Lucene(BatchedSearch):
         if folder:
             self._searcher = _open_index(self._java, folder)
             passages = int(self._searcher.get_total_num_docs())
-            settings["index_sha256"] = _index_sha256(folder)
+            # The last commit of an index names all of its segments.
+            commits = folder.glob("segments_*")
+            last = max(commits, key=lambda file: int(file.name.partition("_")[2], 36))
+            settings["index_sha256"] = hashlib.sha256(last.read_bytes()).hexdigest()
             self.spec = SearchSpec("lucene", folder.name, "", passages, settings, top_k)
         else:
             self._corpus = open_corpus(corpus)
@@ -214,13 +217,6 @@ def _parse_document(docid: str, document: str) -> Passage:
     if not text:  # a single line is the text
         title, text = "", title
     return Passage(docid, title.strip(), text.strip())
-
-
-def _index_sha256(folder: Path) -> str:
-    """SHA-256 of an index's last commit, which names all of its segments."""
-    commits = folder.glob("segments_*")
-    last = max(commits, key=lambda file: int(file.name.partition("_")[2], 36))
-    return hashlib.sha256(last.read_bytes()).hexdigest()
 
 
 def _java_message(error: Exception) -> str:

@@ -113,14 +113,22 @@ class HTTPSearch:
     ) -> tuple[protocols.Protocol, SearchSpec | None]:
         """The protocol that the server speaks, and its spec if it reports one."""
         try:
-            if (spec := await self._server_spec()) is not None:
+            reply = await self._ask("GET", "/info", timeout=PROBE_TIMEOUT)
+            if isinstance(reply, bytes) and (spec := protocols.read_info(reply)):
                 return candidates[0], spec
             problems = []
             for protocol in candidates:
-                problem = await self._problem_with(protocol, top_k)
-                if not problem:
-                    return protocol, None
-                problems.append(f"{protocols.PATHS[protocol]} as {protocol}: {problem}")
+                path = protocols.PATHS[protocol]
+                reply = await self._ask(
+                    "POST", path, protocols.request_body(protocol, _PROBE, top_k)
+                )
+                try:
+                    if isinstance(reply, bytes):
+                        protocols.read_reply(protocol, reply, top_k)
+                        return protocol, None
+                except protocols.BadSearchReply as error:
+                    reply = error
+                problems.append(f"{path} as {protocol}: {reply}")
         except SearchFault as fault:
             raise UserError(
                 f"no search server at {self._root}: {fault}; start one (autocoa-bench "
@@ -134,33 +142,19 @@ class HTTPSearch:
             f"--search http:url={self._root},protocol=..."
         )
 
-    async def _server_spec(self) -> SearchSpec | None:
-        """The spec that the project's own server reports; None for other servers."""
-        url = f"{self._root}/info"
+    async def _ask(
+        self, method: str, path: str, body: bytes | None = None, timeout: float | None = None
+    ) -> bytes | Exception:
+        """The body of the reply to a first request, or the server's refusal."""
+        url = self._root + path
         try:
-            data = await self._http.retry(
-                lambda: self._http.send("GET", url, timeout=PROBE_TIMEOUT), retries=1
+            return await self._http.retry(
+                lambda: self._http.send(method, url, body, timeout), retries=1
             )
         except (StatusError, SearchFault) as error:
             if not error.kind.startswith("http-"):
                 raise
-            return None
-        return protocols.read_info(data)
-
-    async def _problem_with(self, protocol: protocols.Protocol, top_k: int) -> str:
-        """The reason why the server does not speak a protocol; empty if it does."""
-        url = self._root + protocols.PATHS[protocol]
-        body = protocols.request_body(protocol, _PROBE, top_k)
-        try:
-            data = await self._http.retry(lambda: self._http.send("POST", url, body), retries=1)
-            protocols.read_reply(protocol, data, top_k)
-        except (StatusError, SearchFault) as error:
-            if not error.kind.startswith("http-"):
-                raise
-            return str(error)
-        except protocols.BadSearchReply as error:
-            return str(error)
-        return ""
+            return error
 
 
 def _root_and_ending(url: str) -> tuple[str, str]:

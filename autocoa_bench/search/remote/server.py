@@ -8,7 +8,6 @@ import signal
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -29,10 +28,13 @@ def application(engine: SearchEngine, top_k: int) -> web.Application:
     """The web application of an engine; `top_k` is used where a request names no number."""
     app = web.Application(middlewares=[_errors_as_json], client_max_size=LONGEST_BODY)
     batcher = QueryBatcher(engine)
+    openapi = msgspec.json.decode(Path(__file__).with_name("openapi.json").read_text())
+    openapi["info"]["version"] = version("autocoa-bench")
+    openapi["info"]["description"] = openapi["info"]["description"].format(top_k=top_k)
     pages: dict[str, object] = {
         "/health": {"status": "healthy"},
         "/info": ServerInfo("autocoa-bench", msgspec.structs.replace(engine.spec, top_k=top_k)),
-        "/openapi.json": _openapi_page(top_k),
+        "/openapi.json": openapi,
     }
 
     async def answer(request: web.Request) -> web.Response:
@@ -94,14 +96,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _openapi_page(top_k: int) -> dict[str, Any]:
-    """OpenAPI 3.1 of every path. `top_k` is the server's default number of passages."""
-    page: dict[str, Any] = msgspec.json.decode(Path(__file__).with_name("openapi.json").read_text())
-    page["info"]["version"] = version("autocoa-bench")
-    page["info"]["description"] = page["info"]["description"].format(top_k=top_k)
-    return page
 
 
 @web.middleware
