@@ -70,7 +70,6 @@ class BM25:
         return passages
 
     def search_batch(self, queries: Sequence[str], top_k: int) -> list[tuple[Passage, ...]]:
-        """The results of `search` for each query, with another top-k."""
         return [self._corpus.scored(self._best(query, top_k)) for query in queries]
 
     async def close(self) -> None:

@@ -60,7 +60,6 @@ class Hybrid:
         self.spec = _hybrid_spec([engine.spec for engine in self._engines], top_k, k, depth)
 
     async def search(self, query: str) -> tuple[Passage, ...]:
-        """Return at most top-k passages, best first. Raises SearchFault."""
         rankings = await asyncio.gather(*(engine.search(query) for engine in self._engines))
         return fuse(rankings, self.spec.top_k, self._k)
 

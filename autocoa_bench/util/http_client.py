@@ -160,7 +160,12 @@ class HTTPClient:
         self._retries = retries
         self._has_replacement = has_replacement
         self._sleep = sleep
-        self._proxy = _proxy_for(root)
+        parts = urlsplit(root)
+        host = parts.hostname or ""
+        # The proxy that the environment names for the host; never one for this machine itself.
+        is_local = host in ("localhost", "::1") or host.startswith("127.")
+        is_direct = is_local or proxy_bypass(host)
+        self._proxy = None if is_direct else getproxies().get(parts.scheme)
         self._connections: _Connections | None = None
 
     async def close(self) -> None:
@@ -432,15 +437,6 @@ async def _read_body(response: ClientResponse, longest: int) -> bytes:
         if size > longest:
             raise BadReply(f"a reply of more than {longest >> 20} MiB")
     return b"".join(chunks)
-
-
-def _proxy_for(root: str) -> str | None:
-    """The proxy that the environment names for a host; never one for this machine itself."""
-    parts = urlsplit(root)
-    host = parts.hostname or ""
-    if host == "localhost" or host.startswith("127.") or host == "::1" or proxy_bypass(host):
-        return None
-    return getproxies().get(parts.scheme)
 
 
 def _description(error: Exception, key: APIKey) -> str:

@@ -210,4 +210,7 @@ def test_the_default_model_can_be_had(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("AUTOCOA_BENCH_CACHE", os.environ.get("AUTOCOA_BENCH_CACHE", str(tmp_path)))
     file = resolve("smollm2-135m-instruct")
     assert sha256(file.path) == file.sha256
-    assert msgspec.json.decode(models._stamp_path(file.path).read_bytes())["sha256"] == file.sha256
+    assert (
+        msgspec.json.decode(file.path.with_suffix(".checked.json").read_bytes())["sha256"]
+        == file.sha256
+    )

@@ -147,14 +147,13 @@ def from_options(options: EngineConfig) -> EmbeddedEngine:
 
 def idle_cores() -> int:
     """The number of cores that are idle now, from 1 to 8: a thread too many slows all others."""
-    if not hasattr(os, "sched_getaffinity"):  # not Linux
-        return max(1, min(8, (os.cpu_count() or 1) // 2))
-    cores = len(os.sched_getaffinity(0))
+    is_linux = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if is_linux else os.cpu_count() or 1
     try:
         before = _cpu_times()
         time.sleep(0.3)
         ticks = [after - start for after, start in zip(_cpu_times(), before, strict=True)]
-    except OSError:  # a container without /proc
+    except OSError:  # another system, or a container without /proc
         return max(1, min(8, cores // 2))
     idle, waiting_for_disk = ticks[3:5]
     return max(1, min(8, round(cores * (idle + waiting_for_disk) / max(1, sum(ticks)))))

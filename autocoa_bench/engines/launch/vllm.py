@@ -78,7 +78,6 @@ class VLLMEngine:
         self.model = config.model
         self.base_url = ""
         self._config = config
-        self._adapter = config.adapter
         self._options = options
         self._timeout = start_timeout
         # The server serves nobody else on this machine, and no other server is mistaken for it.
@@ -88,13 +87,16 @@ class VLLMEngine:
 
     async def start(self) -> EngineSpec:
         """Start the server and wait until it is ready. Raises UserError."""
-        lora = _lora_flags(self._adapter) if self._adapter else []
+        lora = _lora_flags(self._config.adapter) if self._config.adapter else []
         launcher = await asyncio.to_thread(_launcher)
         with socket.socket() as listener:
             listener.bind((_HOST, 0))
             port: int = listener.getsockname()[1]
         flags = ["--host", _HOST, "--port", str(port), "--served-model-name", self.model]
-        flags += [_flag(name, value) for name, value in {**_DEFAULTS, **self._options}.items()]
+        for name, value in {**_DEFAULTS, **self._options}.items():
+            # vLLM's switches take no value.
+            switches = {"true": f"--{name}", "false": f"--no-{name}"}
+            flags.append(switches.get(value.lower(), f"--{name}={value}"))
         folder = user_path(self.model)
         weights = str(folder) if folder.exists() else self.model
         environment = {"VLLM_API_KEY": self._key, "NO_COLOR": "1", "VLLM_NO_USAGE_STATS": "1"}
@@ -107,7 +109,7 @@ class VLLMEngine:
             )
             version = _version(await asyncio.to_thread(_get, port, "/version"))
             self._client = OpenAIEngine(
-                _ADAPTER if self._adapter else self.model,
+                _ADAPTER if self._config.adapter else self.model,
                 f"http://{_HOST}:{port}",
                 protocol=cast("wire.Protocol", self._config.protocol),
                 concurrency=self._config.concurrency,
@@ -152,8 +154,8 @@ class VLLMEngine:
         settings: dict[str, str | int | float] = {}
         if user_path(self.model).is_dir():
             settings["sha256"] = await asyncio.to_thread(huggingface.fingerprint, self.model)
-        if self._adapter:
-            settings |= await asyncio.to_thread(huggingface.adapter_settings, self._adapter)
+        if self._config.adapter:
+            settings |= await asyncio.to_thread(huggingface.adapter_settings, self._config.adapter)
         options = sorted(item for item in self._options.items() if item[0] not in _HARDWARE)
         if options:
             settings["options"] = ",".join(f"{name}={value}" for name, value in options)
@@ -219,13 +221,6 @@ def from_options(
             )
         vllm_options[name] = value
     return VLLMEngine(options, vllm_options, start_timeout)
-
-
-def _flag(name: str, value: str) -> str:
-    """An option in the form of vLLM's command line."""
-    # vLLM's switches take no value.
-    switches = {"true": f"--{name}", "false": f"--no-{name}"}
-    return switches.get(value.lower(), f"--{name}={value}")
 
 
 def _launcher() -> list[str]:

@@ -152,7 +152,6 @@ class OpenAIEngine:
         return completions
 
     async def close(self) -> None:
-        """Close the connections; safe to call twice."""
         await self._http.close()
 
     @property

@@ -36,7 +36,6 @@ class ModelServerClient(HTTPClient):
     fault_type = EngineFault
 
     def error_of(self, reply: ClientResponse, body: bytes) -> Exception:
-        """The exception to raise for a reply with another status than 200."""
         status, message = reply.status, self.key.redact(server_message(body))
         if status in (401, 402, 403):
             problem = "refuses the key" if self.key else "asks for a key"

@@ -36,16 +36,6 @@ PATHS: dict[Protocol, str] = {
 }
 """Relative to the base URL; for `template`, to the server's root."""
 
-# By default llama.cpp repeats the prompt and all settings in a native reply.
-_NATIVE_FIELDS = (
-    "content",
-    "tokens",
-    "stop_type",
-    "stopping_word",
-    "tokens_evaluated",
-    "tokens_predicted",
-)
-
 _ROLES: dict[str, Literal["assistant", "user"]] = {"model": "assistant", "environment": "user"}
 
 PROBE = Generate(Prompt((Message("user", "Hi"),)), stop=("###",), max_tokens=16)
@@ -106,7 +96,8 @@ def request_body(
     else:
         body["prompt"] = prompt_pieces(opening_text, prompt)
         body["return_tokens"] = True
-        body["response_fields"] = _NATIVE_FIELDS
+        # By default llama.cpp repeats the prompt and all settings in a native reply.
+        body["response_fields"] = _NativeReply.__struct_fields__
     if "max_tokens" in refused:
         body["max_completion_tokens"] = request.max_tokens
     return msgspec.json.encode({name: body[name] for name in body if name not in refused})

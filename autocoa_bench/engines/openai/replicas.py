@@ -57,10 +57,7 @@ class ReplicatedEngine:
         return specs[0]
 
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
-        """Return `n` completions.
-
-        Raises whatever the replica raises, but ServerDown only once all servers are down.
-        """
+        """Return `n` completions of a replica. Raises ServerDown once all servers are down."""
         # A request outside of a run is an episode of its own, which is forgotten at its end.
         episode = CURRENT_EPISODE.get() or EpisodeId()
         while True:
@@ -71,7 +68,6 @@ class ReplicatedEngine:
                 self._drop(replica, down)
 
     async def close(self) -> None:
-        """Close the connections; safe to call twice."""
         for replica in self._all:
             await replica.close()
 

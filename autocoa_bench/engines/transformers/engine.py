@@ -81,7 +81,6 @@ class TransformersEngine:
         return EngineSpec("transformers", self.model, "template", settings)
 
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
-        """Return `n` completions. Raises EngineFault."""
         assert self._batch is not None, "start() comes before generate()"
         ids = self._prompt_ids(request.prompt)
         futures = [

@@ -319,11 +319,14 @@ def _shape_of(base: str) -> _BaseShape:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+        content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read '{file}': {error.strerror}") from None
     except UNREADABLE:
-        raise UserError(f"'{file}' does not contain a JSON object") from None
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f"'{file}' does not contain a JSON object")
+    return content
 
 
 def _add_tensor(writer: Any, name: str, weights: Array, outtype: OutType) -> None:

@@ -141,11 +141,8 @@ def _model_folder(name: str) -> Path:
 
 def _pooling(folder: Path) -> Pooling:
     settings = _read_json(folder / "1_Pooling" / "config.json")
-    modes = [
-        name
-        for name, value in settings.items()
-        if name.startswith("pooling_mode_") and value is True
-    ]
+    pooling_modes = (name for name in settings if name.startswith("pooling_mode_"))
+    modes = [name for name in pooling_modes if settings[name] is True]
     if not modes or modes == ["pooling_mode_mean_tokens"]:
         return "mean"
     if modes == ["pooling_mode_cls_token"]:

@@ -63,7 +63,6 @@ class Dense(BatchedSearch):
         )
 
     def search_batch(self, queries: Sequence[str], top_k: int) -> list[tuple[Passage, ...]]:
-        """The results of `search` for each query, with another top-k. Raises SearchFault."""
         texts = [self._query_prefix + without_surrogates(query) for query in queries]
         try:
             vectors = self._encoder.encode(texts)

@@ -71,7 +71,6 @@ class Lucene(BatchedSearch):
         self._searcher.set_bm25(k1, b)
 
     def search_batch(self, queries: Sequence[str], top_k: int) -> list[tuple[Passage, ...]]:
-        """The results of `search` for each query, with another top-k. Raises SearchFault."""
         try:
             return [
                 tuple(
@@ -129,11 +128,8 @@ def _open_corpus_index(java: Anserini, corpus: Corpus) -> Any:
 
 
 def _write_documents(corpus: Corpus, folder: Path, bar: DelayedProgressBar) -> None:
-    """Write Anserini's JSON lines.
-
-    Ids are positions of ten digits: Lucene orders equal scores by id, which then is the corpus'
-    order.
-    """
+    """Write Anserini's JSON lines."""
+    # Lucene orders equal scores by id: positions of ten digits keep the corpus' order.
     encode = msgspec.json.Encoder().encode
     for start in range(0, len(corpus), _PASSAGES_PER_FILE):
         bar.update(start / len(corpus) / 4)

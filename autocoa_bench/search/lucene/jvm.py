@@ -60,7 +60,11 @@ def start_anserini() -> Anserini:
             f"{_FEATURE} cannot start: this process already runs a Java without Anserini; "
             "open the engine before anything else that starts Java"
         ) from None
-    _log_errors_only(jnius.autoclass)
+    # Lucene and Anserini log through two libraries.
+    level = jnius.autoclass("org.apache.logging.log4j.Level").ERROR
+    jnius.autoclass("org.apache.logging.log4j.core.config.Configurator").setRootLevel(level)
+    severe = jnius.autoclass("java.util.logging.Level").SEVERE
+    jnius.autoclass("java.util.logging.Logger").getLogger("").setLevel(severe)
     return Anserini(jar.name.split("-")[1], jnius.autoclass, jnius.JavaException)
 
 
@@ -126,14 +130,6 @@ def _java_release(home: Path) -> int:
     except (OSError, ValueError):
         return 0
     return int(match[1]) if match else 0
-
-
-def _log_errors_only(java_class: Callable[[str], Any]) -> None:
-    """Limit the two logging libraries that Lucene and Anserini use to errors."""
-    level = java_class("org.apache.logging.log4j.Level").ERROR
-    java_class("org.apache.logging.log4j.core.config.Configurator").setRootLevel(level)
-    severe = java_class("java.util.logging.Level").SEVERE
-    java_class("java.util.logging.Logger").getLogger("").setLevel(severe)
 
 
 def _start_java(home: Path) -> None:

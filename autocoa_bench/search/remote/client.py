@@ -68,7 +68,10 @@ class HTTPSearch:
             raise UserError(f"top-k must be from 1 to {protocols.MOST_PASSAGES}, not {top_k}")
         if timeout <= 0 or retries < 0:
             raise UserError(f"needs timeout > 0 and retries >= 0, not {timeout:g} and {retries}")
-        self._root, ending = _root_and_ending(url)
+        parts = server_address(url, "the search server's address", "--search http://127.0.0.1:8000")
+        path = parts.path.rstrip("/")
+        ending = next((ending for ending in _ENDINGS if path.endswith(ending)), "")
+        self._root = f"{parts.scheme}://{parts.netloc}{path.removesuffix(ending)}"
         self._http = SearchServerClient(
             self._root, concurrency=_CONNECTIONS, timeout=timeout, retries=retries
         )
@@ -79,8 +82,17 @@ class HTTPSearch:
         settings: dict[str, str | int | float] = {"url": self._root, "protocol": self._protocol}
         spec = server_spec or SearchSpec("http", "", "", 0, settings, top_k)
         self.spec = msgspec.structs.replace(spec, top_k=top_k)
-        if corpus:
-            _check_corpus(corpus, self._root, server_spec)
+        if corpus and server_spec is None:
+            raise UserError(
+                f"the search server at {self._root} does not report its corpus, so it cannot be "
+                f"checked against '{corpus}'; leave --corpus out"
+            )
+        if corpus and spec.corpus_sha256 != fingerprint(corpus_file(corpus)):
+            raise UserError(
+                f"the search server at {self._root} searches '{spec.corpus}' ({spec.passages:,} "
+                f"passages), which is not '{corpus}'; leave --corpus out or start the server with "
+                "that corpus"
+            )
 
     async def search(self, query: str) -> tuple[Passage, ...]:
         """At most top-k passages, best first.
@@ -95,7 +107,6 @@ class HTTPSearch:
             raise SearchFault(error.kind, str(error)) from None
 
     async def close(self) -> None:
-        """Close the connections; safe to call twice."""
         await self._http.close()
 
     async def _post(self, query: str, timeout: float | None = None) -> tuple[Passage, ...]:
@@ -155,25 +166,3 @@ class HTTPSearch:
             if not error.kind.startswith("http-"):
                 raise
             return error
-
-
-def _root_and_ending(url: str) -> tuple[str, str]:
-    """A server's root without trailing slash, and the path of a protocol. Raises UserError."""
-    parts = server_address(url, "the search server's address", "--search http://127.0.0.1:8000")
-    path = parts.path.rstrip("/")
-    ending = next((ending for ending in _ENDINGS if path.endswith(ending)), "")
-    return f"{parts.scheme}://{parts.netloc}{path.removesuffix(ending)}", ending
-
-
-def _check_corpus(corpus: str, root: str, server_spec: SearchSpec | None) -> None:
-    if server_spec is None:
-        raise UserError(
-            f"the search server at {root} does not report its corpus, so it cannot be checked "
-            f"against '{corpus}'; leave --corpus out"
-        )
-    if server_spec.corpus_sha256 != fingerprint(corpus_file(corpus)):
-        raise UserError(
-            f"the search server at {root} searches '{server_spec.corpus}' "
-            f"({server_spec.passages:,} passages), which is not '{corpus}'; leave --corpus out or "
-            "start the server with that corpus"
-        )

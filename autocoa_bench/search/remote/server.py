@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from autocoa_bench.errors import SearchFault, ServerDown, UserError
 from autocoa_bench.search.batching import QueryBatcher
@@ -20,8 +21,6 @@ from autocoa_bench.search.remote.protocols import SERVED_PATHS, BadRequest, Serv
 LONGEST_BODY = 16 << 20
 
 _GRACE_SECONDS = 3.0
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def application(engine: SearchEngine, top_k: int) -> web.Application:
