@@ -48,19 +48,10 @@ class BM25:
         if k1 < 0 or not 0 <= b <= 1:
             raise UserError(f"bm25 needs k1 >= 0 and 0 <= b <= 1, not k1={k1} and b={b}")
         self._corpus = open_corpus(corpus)
-        self.spec = self._corpus.search_spec(
-            "bm25",
-            {
-                "method": "lucene",
-                "k1": k1,
-                "b": b,
-                "stemmer": "porter",
-                "stopwords": "lucene",
-                "tokens": _PATTERN,
-                "bm25s": bm25s.__version__,
-            },
-            top_k,
-        )
+        settings: dict[str, str | int | float] = {"method": "lucene", "k1": k1, "b": b}
+        settings |= {"stemmer": "porter", "stopwords": "lucene", "tokens": _PATTERN}
+        settings["bm25s"] = bm25s.__version__
+        self.spec = self._corpus.search_spec("bm25", settings, top_k)
         self._index = _open_index(self._corpus, self.spec)
         self._stem = Stemmer.Stemmer("porter").stemWords
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from autocoa_bench.errors import UserError
+from autocoa_bench.util.paths import cache_errors
 
 T = TypeVar("T")
 
@@ -45,23 +46,20 @@ def open_or_build(folder: Path, build: Callable[[Path], None], open_: Callable[[
 
 
 def _build(folder: Path, build: Callable[[Path], None], *, replace: bool) -> None:
-    try:
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-            if replace and folder.exists():
-                folder.rename(Path(scratch) / "damaged")
-            new = Path(scratch) / "new"
-            new.mkdir()
-            build(new)
-            sizes = {file.name: file.stat().st_size for file in new.iterdir()}
-            (new / _SIZES).write_bytes(msgspec.json.encode(sizes))
-            try:
-                new.rename(folder)
-            except OSError:
-                # Where another process finished first, its folder serves as well.
-                if not folder.exists():
-                    raise
-    except OSError as error:
-        raise UserError(
-            f"the cache folder '{folder.parent}' cannot be written ({error.strerror or error}); "
-            "free some space or set AUTOCOA_BENCH_CACHE to another folder"
-        ) from error
+    with (
+        cache_errors(folder.parent),
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch,
+    ):
+        if replace and folder.exists():
+            folder.rename(Path(scratch) / "damaged")
+        new = Path(scratch) / "new"
+        new.mkdir()
+        build(new)
+        sizes = {file.name: file.stat().st_size for file in new.iterdir()}
+        (new / _SIZES).write_bytes(msgspec.json.encode(sizes))
+        try:
+            new.rename(folder)
+        except OSError:
+            # Where another process finished first, its folder serves as well.
+            if not folder.exists():
+                raise

@@ -109,11 +109,8 @@ def read_passages(path: Path) -> Iterator[Passage]:
         passage = _passage(path, number, row)
         first_row = first_rows.setdefault(passage.id, number)
         if first_row != number:
-            raise row_error(
-                path,
-                number,
-                f"row {first_row} has the id '{passage.id}' too; give every passage its own id",
-            )
+            problem = f"row {first_row} has the id '{passage.id}' too"
+            raise row_error(path, number, f"{problem}; give every passage its own id")
         yield passage
 
 
@@ -126,11 +123,8 @@ def _passage(path: Path, number: int, row: Row) -> Passage:
     if isinstance(contents := row.get("contents"), str):
         title, text = split_contents(contents)
     if not isinstance(title, str) or not isinstance(text, str):
-        raise row_error(
-            path,
-            number,
-            "a passage needs 'contents' (a title line, then the text) or 'title' and 'text'",
-        )
+        problem = "a passage needs 'contents' (a title line, then the text) or 'title' and 'text'"
+        raise row_error(path, number, problem)
     if not text.strip():
         raise row_error(path, number, f"the passage '{identifier}' has no text; remove the row")
     return Passage(id=identifier, title=title.strip(), text=text.strip())

@@ -78,11 +78,8 @@ def _hybrid_spec(specs: Sequence[SearchSpec], top_k: int, k: int, depth: int) ->
             f"a hybrid searches one corpus, but its engines search {names}; "
             "give engines over the same corpus"
         )
-    settings: dict[str, str | int | float] = {
-        "engines": "+".join(spec.engine for spec in specs),
-        "k": k,
-        "depth": depth,
-    }
+    engines = "+".join(spec.engine for spec in specs)
+    settings: dict[str, str | int | float] = {"engines": engines, "k": k, "depth": depth}
     for position, spec in enumerate(specs, 1):
         settings |= {f"{position}.{name}": value for name, value in spec.settings.items()}
     corpus = with_corpus[0] if with_corpus else specs[0]

@@ -112,11 +112,7 @@ class FileTask:
             if first_row == number:
                 continue
             if first != question:
-                raise row_error(
-                    self._path,
-                    number,
-                    f"row {first_row} has the id '{question.id}' too, with other content; "
-                    "give every question its own id",
-                )
+                problem = f"row {first_row} has the id '{question.id}' too, with other content"
+                raise row_error(self._path, number, f"{problem}; give every question its own id")
             repeats.append(number)
         return tuple(question for _, question in by_id.values()), tuple(repeats)

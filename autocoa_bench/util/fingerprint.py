@@ -7,7 +7,7 @@ from pathlib import Path
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.util.json_lines import replace_file
-from autocoa_bench.util.paths import cache_dir
+from autocoa_bench.util.paths import cache_dir, cache_errors
 from autocoa_bench.util.progress import DelayedProgressBar
 
 _CHUNK_BYTES = 1 << 20
@@ -30,19 +30,9 @@ def fingerprint(path: Path) -> str:
         digest = _sha256(path, status.st_size)
     except OSError as error:
         raise UserError(f"'{path}' cannot be read: {error.strerror or error}") from error
-    write_note(note, digest.encode())
+    with cache_errors(note.parent):
+        replace_file(note, digest.encode())
     return digest
-
-
-def write_note(file: Path, content: bytes) -> None:
-    """Write a small file of the cache, complete or not at all. Raises UserError."""
-    try:
-        replace_file(file, content)
-    except OSError as error:
-        raise UserError(
-            f"the cache folder '{file.parent}' cannot be written ({error.strerror or error}); "
-            "make it writable or set AUTOCOA_BENCH_CACHE to another folder"
-        ) from error
 
 
 def _sha256(path: Path, size: int) -> str:

@@ -18,8 +18,9 @@ import msgspec
 from msgspec import Struct
 
 from autocoa_bench.errors import UNREADABLE, UserError, import_extra
-from autocoa_bench.util.fingerprint import fingerprint, write_note
-from autocoa_bench.util.paths import cache_dir, user_path
+from autocoa_bench.util.fingerprint import fingerprint
+from autocoa_bench.util.json_lines import replace_file
+from autocoa_bench.util.paths import cache_dir, cache_errors, user_path
 
 MIRROR = "AUTOCOA_BENCH_HUB_MIRROR"
 """The environment variable that names a local mirror: a folder, or its file:// URL."""
@@ -161,4 +162,5 @@ def _check_content(path: Path, source: str, published: str) -> None:
             f"'{note}' to accept the new content"
         )
     if not first_sha256:
-        write_note(note, msgspec.json.encode({"source": source, "sha256": sha256}))
+        with cache_errors(note.parent):
+            replace_file(note, msgspec.json.encode({"source": source, "sha256": sha256}))

@@ -28,14 +28,21 @@ def cache_dir(*parts: str) -> Path:
     """
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autocoa-bench"
     folder = Path(os.environ.get("AUTOCOA_BENCH_CACHE") or default).joinpath(*parts)
-    try:
+    with cache_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def cache_errors(folder: Path) -> Iterator[None]:
+    """Raise UserError where a folder of the cache cannot be created or written."""
+    try:
+        yield
     except OSError as error:
         raise UserError(
-            f"cannot create the cache folder '{folder}' ({error.strerror}); "
-            "set AUTOCOA_BENCH_CACHE to a writable folder"
-        ) from None
-    return folder
+            f"the cache folder '{folder}' cannot be written ({error.strerror or error}); "
+            "free some space or set AUTOCOA_BENCH_CACHE to another folder"
+        ) from error
 
 
 @contextmanager

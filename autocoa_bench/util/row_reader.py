@@ -18,6 +18,7 @@ SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
 Row = dict[str, Any]
 
 _ROWS_PER_UPDATE = 1024
+_decode = msgspec.json.Decoder().decode
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -72,7 +73,6 @@ def file_stem(name: str) -> str:
 
 
 def _read_lines(path: Path) -> Iterator[tuple[int, Row]]:
-    decoder = msgspec.json.Decoder()
     size = path.stat().st_size or 1
     with path.open("rb") as raw, DelayedProgressBar(f"reading {path.name}") as bar:
         zipped = path.name.lower().endswith(".gz")
@@ -83,7 +83,7 @@ def _read_lines(path: Path) -> Iterator[tuple[int, Row]]:
             if number == 1:
                 line = line.removeprefix(_BYTE_ORDER_MARK)
             if line.strip():
-                yield number, _object(path, number, _decode_line(path, number, decoder, line))
+                yield number, _object(path, number, _decode_line(path, number, line))
 
 
 def _read_array(path: Path) -> Iterator[tuple[int, Row]]:
@@ -125,11 +125,9 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, Row]]:
         raise UserError(f"'{path}' cannot be read as Parquet: {error}") from error
 
 
-def _decode_line(
-    path: Path, number: int, decoder: msgspec.json.Decoder[Any], line: bytes
-) -> object:
+def _decode_line(path: Path, number: int, line: bytes) -> object:
     try:
-        return decoder.decode(line)
+        return _decode(line)
     except UNREADABLE as error:
         try:
             line.decode()

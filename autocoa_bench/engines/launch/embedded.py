@@ -53,10 +53,8 @@ class EmbeddedEngine:
         """Pull the model if necessary and start the server. Raises UserError."""
         llama = _library()
         file = await asyncio.to_thread(models.resolve, self.model)
-        settings: dict[str, str | int | float] = {
-            "sha256": file.sha256,
-            "xllamacpp": version("xllamacpp"),
-        }
+        settings: dict[str, str | int | float] = {"sha256": file.sha256}
+        settings["xllamacpp"] = version("xllamacpp")
         self._parallel = _affordable(self._parallel, file.cache_bytes * self._context_tokens)
         parameters = await asyncio.to_thread(self._parameters, llama, str(file.path))
         if self._adapter:
@@ -75,12 +73,9 @@ class EmbeddedEngine:
                 f"{self._parallel} x {self._context_tokens} tokens? "
                 "Try a lower --concurrency or --context-tokens"
             ) from None
+        address, key = self._server.listening_address, APIKey()
         self._client = OpenAIEngine(
-            self.model,
-            self._server.listening_address,
-            protocol="template",
-            concurrency=self._parallel,
-            api_key=APIKey(),
+            self.model, address, protocol="template", concurrency=self._parallel, api_key=key
         )
         self.base_url = self._client.base_url
         spec = await self._client.start()

@@ -168,19 +168,13 @@ class OpenAIEngine:
         timeout: float | None = None,
     ) -> list[Completion]:
         """One attempt at a request for completions."""
+        protocol, refused = self._protocol, self._refused_fields
         body = wire.request_body(
-            self._protocol,
-            self._server,
-            self.model,
-            request,
-            sampling,
-            n,
-            opening,
-            self._refused_fields,
+            protocol, self._server, self.model, request, sampling, n, opening, refused
         )
         start = time.perf_counter()
         data = await self._http.send("POST", self._url, body, timeout)
-        return wire.read_reply(self._protocol, data, n, time.perf_counter() - start)
+        return wire.read_reply(protocol, data, n, time.perf_counter() - start)
 
     async def _probe(self, timeout: float | None = PROBE_TIMEOUT) -> None:
         """Send a tiny request, which any server that is up can answer."""

@@ -97,9 +97,7 @@ class TransformersEngine:
 
     def _prompt_ids(self, prompt: Prompt) -> list[int]:
         """A prompt's ids; each of its pieces is tokenised on its own."""
-        messages = [
-            {"role": message.role, "content": message.content} for message in prompt.opening
-        ]
+        messages = msgspec.to_builtins(list(prompt.opening))
         text = self._tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=False
         )

@@ -53,20 +53,16 @@ class KVCache(Cache):  # type: ignore[misc, no-any-unimported, unused-ignore]
 
     def extend(self, row: int, start: int, ids: list[int]) -> None:
         """Compute a block of tokens of one row from position `start` on, and store it."""
-        device = self._model.device
-        positions = torch.arange(start, start + len(ids), device=device)[None]
-        block = torch.tensor([ids], device=device)
-        # From position 0 on, the model's own causal attention is the same, and faster.
-        is_masked = start > 0
+        positions = torch.arange(start, start + len(ids))[None]
         rows = slice(row, row + 1)
-        self._forward(self._model.base_model, rows, block, positions, is_masked=is_masked)
+        # From position 0 on, the model's own causal attention is the same, and faster.
+        self._forward(self._model.base_model, rows, [ids], positions, is_masked=start > 0)
 
     def logits(self, tokens: list[int], starts: list[int]) -> Tensor:
         """Compute one token of each of the first rows at its position; returns logits (B, V)."""
-        device = self._model.device
-        positions = torch.tensor(starts, device=device)[:, None]
-        ids = torch.tensor(tokens, device=device)[:, None]
-        output = self._forward(self._model, slice(0, len(tokens)), ids, positions, is_masked=True)
+        rows, ids = slice(0, len(tokens)), [[token] for token in tokens]
+        positions = torch.tensor(starts)[:, None]
+        output = self._forward(self._model, rows, ids, positions, is_masked=True)
         logits: Tensor = output.logits
         return logits[:, 0]
 
@@ -90,15 +86,16 @@ class KVCache(Cache):  # type: ignore[misc, no-any-unimported, unused-ignore]
             self._values[layer][row, :, :length] = values[:, :length]
 
     def _forward(
-        self, module: Any, rows: slice, ids: Tensor, positions: Tensor, *, is_masked: bool
+        self, module: Any, rows: slice, ids: list[list[int]], positions: Tensor, *, is_masked: bool
     ) -> Any:
         """The output of the model, or of its decoder, for ids at their positions, (B, T) each."""
         length = int(positions.max()) + 1
+        positions = positions.to(self._model.device)
         self._grow(length)
         self._pass = (rows, positions, length)
         masks = {kind: self._mask(kind, positions, length) for kind in self._kinds if is_masked}
         return module(
-            input_ids=ids,
+            input_ids=torch.tensor(ids, device=positions.device),
             position_ids=positions,
             attention_mask=masks if len(masks) > 1 else masks.get(self._kinds[0]),
             cache=self,

@@ -47,20 +47,17 @@ class Dense(BatchedSearch):
         prefix = known_passage_prefix if passage_prefix is None else passage_prefix
         vectors, key = open_vectors(self._corpus, self._encoder, prefix)
         self._index: Flat | HNSW = Flat(vectors) if index == "flat" else HNSW(vectors, key)
-        self.spec = self._corpus.search_spec(
-            "dense",
-            {
-                "model": name,
-                "model_sha256": self._encoder.sha256,
-                "query_prefix": self._query_prefix,
-                "passage_prefix": prefix,
-                "pooling": self._encoder.pooling,
-                "max_tokens": self._encoder.max_tokens,
-                "dtype": self._encoder.dtype,
-                "index": "flat" if index == "flat" else HNSW_SETTINGS,
-            },
-            top_k,
-        )
+        settings: dict[str, str | int | float] = {
+            "model": name,
+            "model_sha256": self._encoder.sha256,
+            "query_prefix": self._query_prefix,
+            "passage_prefix": prefix,
+            "pooling": self._encoder.pooling,
+            "max_tokens": self._encoder.max_tokens,
+            "dtype": self._encoder.dtype,
+            "index": "flat" if index == "flat" else HNSW_SETTINGS,
+        }
+        self.spec = self._corpus.search_spec("dense", settings, top_k)
 
     def search_batch(self, queries: Sequence[str], top_k: int) -> list[tuple[Passage, ...]]:
         texts = [self._query_prefix + without_surrogates(query) for query in queries]
