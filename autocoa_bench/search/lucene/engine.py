@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from autocoa_bench.errors import MissingExtra, SearchFault, UserError
 from autocoa_bench.search.batching import BatchedSearch, without_surrogates
@@ -73,10 +74,7 @@ class Lucene(BatchedSearch):
     def search_batch(self, queries: Sequence[str], top_k: int) -> list[tuple[Passage, ...]]:
         try:
             return [
-                tuple(
-                    msgspec.structs.replace(self._passage(hit.docid), score=float(hit.score))
-                    for hit in hits
-                )
+                tuple(replace(self._passage(hit.docid), score=float(hit.score)) for hit in hits)
                 for hits in self._hits([without_surrogates(query) for query in queries], top_k)
             ]
         except self._java.exception as error:
