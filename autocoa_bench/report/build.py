@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
 
 from msgspec.structs import replace
 
@@ -80,9 +79,7 @@ def default_tables(runs: Sequence[Run]) -> tuple[str, ...]:
     return (*DEFAULT_TABLES, *(name for name, fits in optional.items() if fits))
 
 
-Format = Literal["markdown", "latex", "csv", "json"]
-
-FORMATS: dict[Format, Callable[[Report], str]] = {
+FORMATS: dict[str, Callable[[Report], str]] = {
     "markdown": markdown,
     "latex": latex,
     "csv": csv,
@@ -112,7 +109,13 @@ def build(
     are not comparable (`comparability.check_comparable`).
     """
     names = list(dict.fromkeys(tables))
-    _check_names(names, paper_rows)
+    if not names:
+        raise UserError(f"no table was requested (known: {', '.join(TABLES)})")
+    for name in names:
+        if name not in TABLES:
+            raise unknown("table", name, list(TABLES))
+    if paper_rows and not {"paper", "claims"} & set(names):
+        raise UserError(f"--as names rows for --by paper or claims, not for {', '.join(names)}")
     if not runs:
         raise UserError("no runs to report on: give at least one run folder")
     metrics = _metrics(runs, scorers)
@@ -163,16 +166,6 @@ def _add_notes(table: Table, notes: tuple[str, ...]) -> Table:
     return replace(table, notes=(*table.notes, *notes))
 
 
-def _check_names(names: Sequence[str], paper_rows: Mapping[str, str] | None) -> None:
-    if not names:
-        raise UserError(f"no table was requested (known: {', '.join(TABLES)})")
-    for name in names:
-        if name not in TABLES:
-            raise unknown("table", name, list(TABLES))
-    if paper_rows and not {"paper", "claims"} & set(names):
-        raise UserError(f"--as names rows for --by paper or claims, not for {', '.join(names)}")
-
-
 def _metrics(runs: Sequence[Run], scorers: Sequence[str] | None) -> list[str]:
     """The scorers given, or all of the runs', each checked to have scored a run."""
     scored = list(dict.fromkeys(name for run in runs for name in run.info.scorers))
@@ -191,7 +184,6 @@ def _check_scorer(name: str, scored: Sequence[str]) -> None:
 
 def render(report: Report, format: str) -> str:  # noqa: A002 - the word users know
     """A report as `markdown`, `latex`, `csv` or `json`. Raises UserError for another format."""
-    for name, renderer in FORMATS.items():
-        if name == format:
-            return renderer(report)
-    raise unknown("format", format, list(FORMATS))
+    if format not in FORMATS:
+        raise unknown("format", format, list(FORMATS))
+    return FORMATS[format](report)

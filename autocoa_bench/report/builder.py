@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import msgspec
@@ -13,16 +14,7 @@ from msgspec import Struct
 from autocoa_bench.engines import model_name
 from autocoa_bench.report.comparison.claim_tests import Contrast
 from autocoa_bench.report.entries import Entry
-from autocoa_bench.report.model import (
-    Cell,
-    Column,
-    DataPoint,
-    Row,
-    Section,
-    Table,
-    Value,
-    as_cell,
-)
+from autocoa_bench.report.model import Cell, Column, DataPoint, Row, Section, Table, Value, as_cell
 from autocoa_bench.report.notes import shared_notes, title_with_edition
 from autocoa_bench.stats import Estimate, Paired
 
@@ -82,6 +74,10 @@ class TableBuilder:
         """Add a mean with its interval and its coverage of the planned questions."""
         coverage = {"planned": estimate.planned, "coverage": estimate.coverage}
         self.add_estimate(entry, metric, estimate, **coverage, **fields)
+
+    def add_total(self, entry: Entry, metric: str, values: Sequence[float]) -> None:
+        """Add the mean, the number and the sum of a run's values (at least one)."""
+        self.add_point(entry, metric, mean=fmean(values), n=len(values), total=sum(values))
 
     def add_note(self, note: str) -> None:
         """Add a note that goes below the table's general notes."""

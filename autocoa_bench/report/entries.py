@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -30,6 +30,9 @@ Missing = Counter[str]
 QuestionKey = tuple[str, str]
 """A question's task and id."""
 
+Key = TypeVar("Key")
+Item = TypeVar("Item")
+
 
 class Catalogue(Struct, frozen=True):
     """The section of Table 1 of each solver, and the registry's information on each task."""
@@ -49,16 +52,10 @@ EMPTY_CATALOGUE = Catalogue()
 
 def make_catalogue(runs: Sequence[Run]) -> Catalogue:
     """The runs' sections, and their tasks from the registry; tasks not installed are left out."""
-    sections: dict[str, str] = {}
-    tasks: dict[str, TaskInfo] = {}
-    for run in runs:
-        sections[run.info.spec.solver] = run.info.section or OTHER
-        for sample in run.info.spec.tasks:
-            task = find_task(sample.task)
-            # A run can outlive the package that its task came from.
-            if task is not None:
-                tasks[sample.task] = task.info
-    return Catalogue(sections, tasks)
+    sections = {run.info.spec.solver: run.info.section or OTHER for run in runs}
+    names = dict.fromkeys(sample.task for run in runs for sample in run.info.spec.tasks)
+    # A run can outlive the package that its task came from.
+    return Catalogue(sections, {name: task.info for name in names if (task := find_task(name))})
 
 
 class Entry(Struct, frozen=True):
@@ -118,20 +115,19 @@ def question_key(question: Question) -> QuestionKey:
 
 def estimate_over_questions(values: Iterable[tuple[QuestionKey, float]]) -> Estimate:
     """The mean over questions of the values of their samples."""
-    return estimate(list(_group_by_question(values).values()))
+    return estimate(list(grouped(values).values()))
 
 
 def mean_by_question(values: Iterable[tuple[QuestionKey, float]]) -> dict[QuestionKey, float]:
     """The mean value of each question's samples."""
-    return {question: fmean(group) for question, group in _group_by_question(values).items()}
+    return {question: fmean(group) for question, group in grouped(values).items()}
 
 
-def _group_by_question(
-    values: Iterable[tuple[QuestionKey, float]],
-) -> dict[QuestionKey, list[float]]:
-    groups: dict[QuestionKey, list[float]] = {}
-    for question, value in values:
-        groups.setdefault(question, []).append(value)
+def grouped(pairs: Iterable[tuple[Key, Item]]) -> dict[Key, list[Item]]:
+    """The items of each key, keys in the order in which they first appear."""
+    groups: dict[Key, list[Item]] = {}
+    for key, item in pairs:
+        groups.setdefault(key, []).append(item)
     return groups
 
 
@@ -167,24 +163,20 @@ def make_entries(runs: Sequence[Run], catalogue: Catalogue) -> list[Entry]:
     """
     models = _short_models([model_name(run.info.spec.engine) for run in runs])
     pairs = [(run.info.spec.solver, models[model_name(run.info.spec.engine)]) for run in runs]
-    labels = []
-    for pair, run in zip(pairs, runs, strict=True):
-        rivals = [
-            rival for rival_pair, rival in zip(pairs, runs, strict=True) if rival_pair == pair
-        ]
-        labels.append(pair[0] if len(rivals) == 1 else f"{pair[0]} ({_distinction(run, rivals)})")
+    rivals = grouped(zip(pairs, runs, strict=True))
+    labels = [
+        pair[0] if len(rivals[pair]) == 1 else f"{pair[0]} ({_distinction(run, rivals[pair])})"
+        for pair, run in zip(pairs, runs, strict=True)
+    ]
     entries = []
     for (solver, model), label, run in zip(pairs, labels, runs, strict=True):
         name = label if labels.count(label) == 1 else f"{label}, {model}"
         section = catalogue.sections.get(solver, OTHER)
-        answers: dict[QuestionKey, list[Record]] = {}
-        for record in run.records:
-            answers.setdefault(question_key(record.question), []).append(record)
+        answers = grouped((question_key(record.question), record) for record in run.records)
         entries.append(
             Entry(run, printable(name), printable(label), printable(model), section, answers)
         )
-    own_sections = [entry.section for entry in entries if entry.section not in (*_SECTIONS, OTHER)]
-    order = [*_SECTIONS, *dict.fromkeys(own_sections), OTHER]
+    order = [*_SECTIONS, *(entry.section for entry in entries if entry.section != OTHER), OTHER]
     return sorted(entries, key=lambda entry: order.index(entry.section))
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from msgspec import Struct
 
-from autocoa_bench.stats import Estimate
+from autocoa_bench.stats import Difference, Estimate, Paired
 
 NOTHING = "–"
 """Stands where there is no number."""
@@ -52,7 +50,7 @@ class Section(Struct, frozen=True):
     rows: tuple[Row, ...]
 
 
-class DataPoint(Struct, frozen=True):
+class DataPoint(Struct, frozen=True, omit_defaults=True):
     """One raw number behind a table: a line of the CSV. Shares are in [0, 1].
 
     `p` is the p-value of a paired test, `p_holm` the same corrected for the table's other tests.
@@ -101,17 +99,6 @@ class Report(Struct, frozen=True):
 
     tables: tuple[Table, ...]
     footer: tuple[str, ...]
-
-
-class HasInterval(Protocol):
-    """A mean with its 95 % interval; None where nothing was measured."""
-
-    @property
-    def mean(self) -> float | None: ...
-    @property
-    def low(self) -> float | None: ...
-    @property
-    def high(self) -> float | None: ...
 
 
 def columns(*headings: str | tuple[str, ...]) -> tuple[Column, ...]:
@@ -172,7 +159,7 @@ def as_cell(value: Value) -> Cell:
     return value
 
 
-def score_cell(score: HasInterval, marked: bool = False, strong: bool = False) -> Cell:
+def score_cell(score: Estimate, marked: bool = False, strong: bool = False) -> Cell:
     """A mean in percent over its interval, whose limits are rounded to whole percents."""
     if score.mean is None or score.low is None or score.high is None:
         return Cell(NOTHING)
@@ -181,10 +168,10 @@ def score_cell(score: HasInterval, marked: bool = False, strong: bool = False) -
 
 
 def difference_cell(
-    change: HasInterval | None, strong: bool = False, interval_digits: int = 0
+    change: Difference | Paired | None, strong: bool = False, interval_digits: int = 0
 ) -> Cell:
     """A signed difference in points over its interval."""
-    if change is None or change.mean is None or change.low is None or change.high is None:
+    if change is None:
         return Cell(NOTHING)
     low, high = (f"{100 * limit:+z.{interval_digits}f}" for limit in (change.low, change.high))
     return Cell(f"{100 * change.mean:+z.1f}", f"{low} to {high}", strong=strong)

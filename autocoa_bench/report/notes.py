@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from autocoa_bench.engines import model_name
 from autocoa_bench.judge import SCORER, judge_description
 from autocoa_bench.judge.agreement import SavedAudit
-from autocoa_bench.report.entries import Entry, Missing, comparable_fields, field_name
+from autocoa_bench.report.entries import Entry, Missing, comparable_fields, field_name, grouped
 from autocoa_bench.report.model import MARK, percent, printable
-from autocoa_bench.types import Budget, Sampling, SearchSpec
+from autocoa_bench.types import Sampling, SearchSpec
 
 EMBEDDED = "embedded edition: questions and passages made by this project, not the real datasets"
 
@@ -74,7 +74,12 @@ def footer(entries: Sequence[Entry]) -> tuple[str, ...]:
         ),
         "search": lambda entry: _search(entry.spec.search),
         "sampling": lambda entry: _sampling(entry.spec.sampling, entry.spec.samples),
-        "budget": lambda entry: _budget(entry.spec.budget),
+        "budget": lambda entry: (
+            f"{entry.spec.budget.max_actions} actions, "
+            f"{entry.spec.budget.context_tokens:,} tokens of context, "
+            f"{entry.spec.budget.step_tokens:,} a step, "
+            f"{entry.spec.budget.answer_tokens:,} a forced answer"
+        ),
         "scorers": lambda entry: ", ".join(entry.run.info.scorers) or "none",
         "judge": lambda entry: judge_text(entry) or "none",
         "git revision": _revisions,
@@ -142,9 +147,7 @@ def _revisions(entry: Entry) -> str:
 
 def group_by_value(values: dict[str, str]) -> str:
     """The one value of all runs, or each value with its runs; the most frequent value last."""
-    runs: dict[str, list[str]] = {}
-    for name, value in values.items():
-        runs.setdefault(value, []).append(name)
+    runs = grouped((value, name) for name, value in values.items())
     if len(runs) == 1:
         return next(iter(runs))
     most = max(runs, key=lambda value: len(runs[value]))
@@ -177,10 +180,3 @@ def _sampling(sampling: Sampling, samples: int) -> str:
         text += f", repetition penalty {sampling.repetition_penalty:g}"
     per_question = f", {samples} samples a question" if samples > 1 else ""
     return f"{text}, seed {sampling.seed}{per_question}"
-
-
-def _budget(budget: Budget) -> str:
-    return (
-        f"{budget.max_actions} actions, {budget.context_tokens:,} tokens of context, "
-        f"{budget.step_tokens:,} a step, {budget.answer_tokens:,} a forced answer"
-    )

@@ -11,8 +11,6 @@ from autocoa_bench.report.model import printable
 from autocoa_bench.report.notes import differing_fields, judge_text
 from autocoa_bench.types import SearchSpec
 
-OPTION = "--allow-differences"
-
 
 def check_comparable(entries: Sequence[Entry], scorers: Collection[str]) -> None:
     """Raises Incomparable for runs that differ in settings that the numbers of `scorers` depend on.
@@ -31,7 +29,7 @@ def check_comparable(entries: Sequence[Entry], scorers: Collection[str]) -> None
     if differences:
         raise Incomparable(
             f"these runs are not comparable in one table: they differ in{differences}\n"
-            f"Give runs that agree in these, or {OPTION} to have them listed under the table."
+            "Give runs that agree in these, or --allow-differences to list them under the table."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import eq, gt, lt
 from typing import Literal
 
 from autocoa_bench.errors import UserError
@@ -10,6 +11,7 @@ from autocoa_bench.report.entries import (
     Catalogue,
     Entry,
     QuestionKey,
+    grouped,
     make_entries,
 )
 from autocoa_bench.runs.run_folder import Run
@@ -38,9 +40,7 @@ def common_questions(ours: Entry, theirs: Entry, scorer: str) -> dict[str, list[
             f"'{ours.run.path}' and '{theirs.run.path}' have no question in common that {scorer} "
             "scored"
         )
-    groups: dict[str, list[QuestionKey]] = {}
-    for question in common:
-        groups.setdefault(question[0], []).append(question)
+    groups = grouped((question[0], question) for question in common)
     return groups if len(groups) == 1 else {**groups, "all": common}
 
 
@@ -55,16 +55,12 @@ def records_by_outcome(
     ours, theirs = pair_of_entries(first, second, EMPTY_CATALOGUE)
     our_scores, their_scores = ours.scores_by_question(scorer), theirs.scores_by_question(scorer)
     groups = common_questions(ours, theirs, scorer).values()
-    common = dict.fromkeys(question for group in groups for question in group)
+    matches = {"won": gt, "lost": lt, "tied": eq}[outcome]
     return [
         (_first_scored(ours, question, scorer), _first_scored(theirs, question, scorer))
-        for question in common
-        if _outcome(our_scores[question], their_scores[question]) == outcome
+        for question in dict.fromkeys(question for group in groups for question in group)
+        if matches(our_scores[question], their_scores[question])
     ]
-
-
-def _outcome(ours: float, theirs: float) -> Outcome:
-    return "tied" if ours == theirs else "won" if ours > theirs else "lost"
 
 
 def _first_scored(entry: Entry, question: QuestionKey, scorer: str) -> Record:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from autocoa_bench.engines import model_name
 from autocoa_bench.errors import UserError
 from autocoa_bench.registry import unknown
-from autocoa_bench.report.entries import Entry
+from autocoa_bench.report.entries import Entry, grouped
 from autocoa_bench.report.published import PaperRow, PaperTable, paper_tables
 from autocoa_bench.types import TaskSample
 
@@ -51,11 +51,11 @@ def match_rows(entries: Sequence[Entry], paper_rows: Mapping[str, str]) -> list[
 def runs_by_row(entries: Sequence[Entry], paper_rows: Mapping[str, str]) -> dict[str, list[Entry]]:
     """The runs that match a single row of Table 1, by its name; `paper_rows` as in `match_rows`."""
     table, _ = paper_tables()
-    rows: dict[str, list[Entry]] = {}
-    for match in match_rows(entries, paper_rows):
-        if match.row is not None and match.table is table:
-            rows.setdefault(match.row.name, []).append(match.entry)
-    return rows
+    return grouped(
+        (match.row.name, match.entry)
+        for match in match_rows(entries, paper_rows)
+        if match.row is not None and match.table is table
+    )
 
 
 def _chosen_rows(entries: Sequence[Entry], paper_rows: Mapping[str, str]) -> dict[str, str]:
@@ -63,7 +63,11 @@ def _chosen_rows(entries: Sequence[Entry], paper_rows: Mapping[str, str]) -> dic
     rows = [row.name for table in paper_tables() for row in table.rows]
     chosen = {}
     for run, row in paper_rows.items():
-        named = [entry for entry in entries if run in _names(entry)]
+        named = [
+            entry
+            for entry in entries
+            if run in (entry.name, entry.spec.solver, entry.run.path.name, str(entry.run.path))
+        ]
         if not named:
             raise unknown("run of this report", run, [entry.name for entry in entries])
         if row not in rows:
@@ -74,11 +78,6 @@ def _chosen_rows(entries: Sequence[Entry], paper_rows: Mapping[str, str]) -> dic
             raise UserError(f"--as '{run}={row}': give each run one row, by its folder ({folders})")
         chosen[named[0].name] = row
     return chosen
-
-
-def _names(entry: Entry) -> tuple[str, ...]:
-    """The names that the user may give a run: name in the table, solver, folder and path."""
-    return (entry.name, entry.spec.solver, entry.run.path.name, str(entry.run.path))
 
 
 def _match(entry: Entry, table: PaperTable, samples: Samples, chosen: str) -> Match:

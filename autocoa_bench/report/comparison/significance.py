@@ -44,17 +44,14 @@ def best_runs(columns: Mapping[Key, Mapping[str, Scores]]) -> dict[Key, Contest]
 
 
 def _contest(runs: Mapping[str, Scores]) -> Contest:
-    best, *rivals = sorted(runs, key=lambda run: _mean(runs[run]), reverse=True)
+    means = {run: fmean(fmean(dataset.values()) for dataset in runs[run]) for run in runs}
+    best, *rivals = sorted(runs, key=means.__getitem__, reverse=True)
     largest = 0.0
     for rival in rivals:
         largest = max(largest, _p_value(runs[best], runs[rival]))
         if largest >= LEVEL:  # no correction makes it smaller
             break
     return Contest(best, largest)
-
-
-def _mean(scores: Scores) -> float:
-    return fmean(fmean(dataset.values()) for dataset in scores)
 
 
 def _p_value(best: Scores, rival: Scores) -> float:

@@ -44,16 +44,16 @@ def json(report: Report) -> str:
             "name": table.name,
             "title": table.title,
             "notes": table.notes,
-            "facts": [_filled_fields(point) for point in table.data_points],
+            "facts": [
+                {
+                    name: value
+                    for name, value in msgspec.to_builtins(point).items()
+                    if name != "table"
+                }
+                for point in table.data_points
+            ],
         }
         for table in report.tables
     ]
     content = {"autocoa_bench": __version__, "tables": tables, "runs_made": report.footer}
     return msgspec.json.format(msgspec.json.encode(content), indent=2).decode() + "\n"
-
-
-def _filled_fields(point: DataPoint) -> dict[str, object]:
-    fields = msgspec.structs.asdict(point)
-    return {
-        name: value for name, value in fields.items() if name != "table" and value not in (None, "")
-    }

@@ -27,8 +27,8 @@ from autocoa_bench.stats import Estimate
 _CORRECT = "Correct answers (3a)"
 _SUCCESS = "Success (3b)"
 
-_Outcomes = list[tuple[QuestionKey, float]]
-"""The trajectories with one number of actions: their question, and 1.0 if correct, else 0.0."""
+_Outcomes = list[tuple[QuestionKey, bool]]
+"""The trajectories with one number of actions: their question, and whether they are correct."""
 
 
 def action_counts(inputs: Inputs) -> Table:
@@ -70,21 +70,17 @@ def _outcomes_by_actions(entry: Entry, scorer: str) -> tuple[list[_Outcomes], in
             continue
         actions = n_actions(trajectory)
         outcomes += [[] for _ in range(actions + 1 - len(outcomes))]
-        outcomes[actions].append((question_key(record.question), float(score >= 1)))
+        outcomes[actions].append((question_key(record.question), score >= 1))
     return outcomes, unscored
-
-
-def _n_correct(outcomes: _Outcomes) -> int:
-    return int(sum(correct for _, correct in outcomes))
 
 
 def _add_run(
     builder: TableBuilder, entry: Entry, scorer: str, outcomes: Sequence[_Outcomes]
 ) -> None:
     everything = [outcome for row in outcomes for outcome in row]
-    n = _n_correct(everything)
+    n = sum(correct for _, correct in everything)
     for actions, row in enumerate(outcomes):
-        correct = _n_correct(row)
+        correct = sum(correct for _, correct in row)
         share = correct / n if n else None
         success = estimate_over_questions(row)
         if row:
@@ -103,4 +99,4 @@ def _add_run(
 def _values(outcomes: _Outcomes, share: Cell | None, success: Estimate) -> tuple[Value, ...]:
     score = score_cell(success)
     rate = Cell(score.text, bar=success.mean)
-    return len(outcomes), _n_correct(outcomes), share, rate, score.detail or None
+    return len(outcomes), sum(c for _, c in outcomes), share, rate, score.detail or None

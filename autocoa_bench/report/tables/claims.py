@@ -22,7 +22,7 @@ from autocoa_bench.report.model import (
     percent,
 )
 from autocoa_bench.report.published import Claim, paper_claims
-from autocoa_bench.stats import LEVEL, holm
+from autocoa_bench.stats import LEVEL, Difference, holm
 
 Verdict = Literal["holds", "does not hold", "undecided", "no runs", "not in runs"]
 """Significant in favour, significant against, neither, a row without a run, or a claim that runs
@@ -42,9 +42,8 @@ class _Line(NamedTuple):
 def claims(inputs: Inputs, calls: Mapping[str, float] | None = None) -> Table:
     """A row per claim of section 4.3 (arXiv 2503.06580) with its verdict.
 
-    `calls` is the number of real
-    searches in each row's training, where it is known. Raises UserError if no run is of a row that
-    a claim is about, and for an unknown run or row.
+    `calls` is the number of real searches in each row's training, where it is known. Raises
+    UserError if no run is of a row that a claim is about, and for an unknown run or row.
     """
     builder = TableBuilder("claims", inputs.entries)
     rows = runs_by_row(builder.entries, inputs.paper_rows)
@@ -89,16 +88,13 @@ def _decide(rows: Rows, scorer: str, calls: Mapping[str, float]) -> list[_Line]:
     # Claims that were not tested, for want of runs, do not count in the correction.
     lines = [_test(claim, rows, scorer, calls) for claim in paper_claims()]
     corrected = iter(holm([line.result.p for line in lines if line.result is not None]))
-    decided = []
-    for line in lines:
+    for at, line in enumerate(lines):
         if line.result is not None:
             p_holm = next(corrected)
             in_favour: Verdict = "holds" if line.result.favours else "does not hold"
             verdict = in_favour if p_holm < LEVEL else "undecided"
-            decided.append(line._replace(verdict=verdict, p_holm=p_holm))
-        else:
-            decided.append(line)
-    return decided
+            lines[at] = line._replace(verdict=verdict, p_holm=p_holm)
+    return lines
 
 
 def _test(claim: Claim, rows: Rows, scorer: str, calls: Mapping[str, float]) -> _Line:
@@ -134,7 +130,7 @@ def _values(line: _Line) -> tuple[Value, ...]:
         return (*[None] * 4, verdict, text)
     return (
         result.n,
-        difference_cell(result),
+        difference_cell(Difference(result.mean, result.low, result.high)),
         p_text(line.p_holm),
         None if result.detectable is None else percent(result.detectable),
         verdict,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.comparison.pairs import common_questions, pair_of_entries
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry, QuestionKey
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, Catalogue, Entry
 from autocoa_bench.report.model import (
     Table,
     Value,
@@ -20,8 +19,6 @@ from autocoa_bench.report.model import (
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import LEVEL, Paired, holm, paired
 
-Scores = Mapping[QuestionKey, float]
-
 
 def compare(
     first: Run, second: Run, scorer: str = "em", catalogue: Catalogue = EMPTY_CATALOGUE
@@ -33,7 +30,11 @@ def compare(
     ours, theirs = pair_of_entries(first, second, catalogue)
     scores = ours.scores_by_question(scorer), theirs.scores_by_question(scorer)
     groups = common_questions(ours, theirs, scorer)
-    pairs = {task: _pair(questions, *scores) for task, questions in groups.items()}
+    pairs = {}
+    for task, questions in groups.items():
+        pair = paired({question: scores[0][question] for question in questions}, scores[1])
+        assert pair is not None, "every group has a question of both runs"
+        pairs[task] = pair
     corrected = holm([pair.p for pair in pairs.values()])
     builder = TableBuilder("compare", [ours, theirs])
     for (task, pair), p_holm in zip(pairs.items(), corrected, strict=True):
@@ -56,12 +57,6 @@ def compare(
         first_run=_description(ours),
         second_run=_description(theirs),
     )
-
-
-def _pair(questions: Sequence[QuestionKey], ours: Scores, theirs: Scores) -> Paired:
-    pair = paired({question: ours[question] for question in questions}, theirs)
-    assert pair is not None, "every group has a question of both runs"
-    return pair
 
 
 def _description(entry: Entry) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from statistics import fmean, median
 
@@ -21,9 +22,8 @@ _FORCED: dict[Ending, str] = {
 def _reported(trajectory: Trajectory, tokens: Callable[[Step], int | None]) -> int | None:
     """A trajectory's tokens, or None if the server did not report those of every call."""
     # A partial sum would look like a cheap answer.
-    numbers = [tokens(step) for step in trajectory.steps]
-    reported = [number for number in numbers if number is not None]
-    return sum(reported) if len(reported) == len(numbers) else None
+    reported = [number for step in trajectory.steps if (number := tokens(step)) is not None]
+    return sum(reported) if len(reported) == len(trajectory.steps) else None
 
 
 _QUANTITIES: dict[str, tuple[tuple[str, str], Callable[[Trajectory], int | None]]] = {
@@ -65,15 +65,20 @@ def costs(inputs: Inputs) -> Table:
 
 
 def _add_run(builder: TableBuilder, entry: Entry) -> None:
-    amounts = _amounts(entry)
-    shares = _shares(entry)
+    trajectories = [trajectory for _, trajectory in entry.trajectories()]
+    amounts = {
+        name: [number for t in trajectories if (number := amount(t)) is not None]
+        for name, (_, amount) in _QUANTITIES.items()
+    }
+    endings = Counter(trajectory.ending for trajectory in trajectories)
+    well_formed = sum(t.ending == "answered" and not n_malformed(t) for t in trajectories)
+    shares = {**{ending: endings[ending] for ending in _FORCED}, "well_formed": well_formed}
     seconds = [record.seconds for record, _ in entry.trajectories()]
     cells: list[Value] = [len(seconds)]
     for numbers in amounts.values():
         cells.append(Cell(rate(fmean(numbers)), _total(sum(numbers))) if numbers else None)
     for number in shares.values():
-        share = Cell(percent(number / len(seconds)), _total(number)) if seconds else None
-        cells.append(share)
+        cells.append(Cell(percent(number / len(seconds)), _total(number)) if seconds else None)
     cells += [rate(mean(seconds)) if seconds else None for mean in (median, fmean)]
     builder.add_row(Cell(entry.label, entry.model), cells)
     _add_notes(builder, entry, len(seconds), amounts)
@@ -85,27 +90,9 @@ def _add_run(builder: TableBuilder, entry: Entry) -> None:
     }
     for metric, values in numbers_by_metric.items():
         if values:
-            builder.add_point(entry, metric, mean=fmean(values), n=len(values), total=sum(values))
+            builder.add_total(entry, metric, values)
     if seconds:
         builder.add_point(entry, "seconds_median", mean=median(seconds), n=len(seconds))
-
-
-def _amounts(entry: Entry) -> dict[str, list[int]]:
-    """Each quantity's known amounts, at most one per trajectory."""
-    trajectories = [trajectory for _, trajectory in entry.trajectories()]
-    return {
-        name: [number for t in trajectories if (number := amount(t)) is not None]
-        for name, (_, amount) in _QUANTITIES.items()
-    }
-
-
-def _shares(entry: Entry) -> dict[str, int]:
-    """The number of trajectories with each forced ending, and of those that are well-formed."""
-    trajectories = [trajectory for _, trajectory in entry.trajectories()]
-    endings = [trajectory.ending for trajectory in trajectories]
-    forced: dict[str, int] = {ending: endings.count(ending) for ending in _FORCED}
-    well_formed = sum(t.ending == "answered" and not n_malformed(t) for t in trajectories)
-    return forced | {"well_formed": well_formed}
 
 
 def _total(number: int) -> str:

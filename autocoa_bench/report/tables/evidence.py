@@ -18,7 +18,6 @@ from autocoa_bench.report.entries import (
 )
 from autocoa_bench.report.model import Cell, Table, columns, metric_title, percent
 from autocoa_bench.scoring.evidence import CAUSES, Evidence, cause, trace
-from autocoa_bench.stats import Estimate
 
 AFTER = (1, 2, 3, 4)
 """The numbers of actions after which recall is shown."""
@@ -34,9 +33,6 @@ class _Outcome(Struct, frozen=True):
     question: QuestionKey
     evidence: Evidence
     correct: bool | None
-
-
-_Outcomes = Sequence[_Outcome]
 
 
 def evidence(inputs: Inputs) -> Table:
@@ -85,29 +81,24 @@ def _outcomes_by_row(
     return rows
 
 
-def _recall(outcomes: _Outcomes, actions: int | None) -> Estimate:
-    """Over questions with gold passages: the share shown after this many searches (None: all)."""
-    return estimate_over_questions(
-        (outcome.question, outcome.evidence.recall(actions))
-        for outcome in outcomes
-        if outcome.evidence.passages
-    )
-
-
-def _answer_shown(outcomes: _Outcomes) -> Estimate:
-    """Over questions whose gold answers can be found by their words: whether one was shown."""
-    return estimate_over_questions(
-        (outcome.question, float(outcome.evidence.answer is not None))
-        for outcome in outcomes
-        if outcome.evidence.by_answer
-    )
-
-
 def _add_task(
-    builder: TableBuilder, entry: Entry, scorer: str, label: str, outcomes: _Outcomes
+    builder: TableBuilder, entry: Entry, scorer: str, label: str, outcomes: Sequence[_Outcome]
 ) -> None:
-    recall = {actions: _recall(outcomes, actions) for actions in (*AFTER, None)}
-    answer_shown = _answer_shown(outcomes)
+    traced = [(outcome.question, outcome.evidence) for outcome in outcomes]
+    # Recall is over questions with gold passages, after some searches and (None) after all.
+    recall = {
+        actions: estimate_over_questions(
+            (question, evidence.recall(actions))
+            for question, evidence in traced
+            if evidence.passages
+        )
+        for actions in (*AFTER, None)
+    }
+    answer_shown = estimate_over_questions(
+        (question, evidence.answer is not None)
+        for question, evidence in traced
+        if evidence.by_answer
+    )
     wrong = [outcome for outcome in outcomes if outcome.correct is False]
     causes: Counter[str] = Counter(cause(outcome.evidence) or "not traced" for outcome in wrong)
     builder.add_row(
@@ -117,7 +108,10 @@ def _add_task(
             *recall.values(),
             answer_shown,
             len(wrong),
-            *(_share(causes[name], len(wrong)) for name in _ALL_CAUSES),
+            *(
+                Cell(percent(causes[name] / len(wrong)), f"{causes[name]:,}") if wrong else None
+                for name in _ALL_CAUSES
+            ),
         ),
     )
     builder.add_estimate(entry, "answer_shown", answer_shown, task=label)
@@ -126,7 +120,3 @@ def _add_task(
     for name in _ALL_CAUSES:
         metric = f"{scorer}:wrong:{name.replace(' ', '_')}"
         builder.add_point(entry, metric, task=label, n=len(wrong), total=causes[name])
-
-
-def _share(number: int, total: int) -> Cell | None:
-    return Cell(percent(number / total), f"{number:,}") if total else None

@@ -50,7 +50,13 @@ def _means(entry: Entry, audit: SavedAudit) -> dict[str, tuple[Estimate, Estimat
     means = {}
     for sample in entry.spec.tasks:
         scores, answered = _by_question(entry, sample)
-        true = scaled(_correct(estimate(scores), audit), estimate(answered))
+        counts = audit.counts
+        true = corrected(
+            estimate(scores),
+            (counts.both_right, counts.both_right + counts.missed),
+            (counts.both_wrong, counts.both_wrong + counts.wrongly),
+        )
+        true = scaled(true, estimate(answered))
         means[sample.task] = (measure(entry, sample, SCORER)[0], true)
     if len(means) > 1 and not any(map(asks_subquestions, means)):
         judged_means, true_means = zip(*means.values(), strict=True)
@@ -75,15 +81,6 @@ def _by_question(entry: Entry, sample: TaskSample) -> tuple[list[list[float]], l
         scores_by_question.append(scores)
         answered.append(has_answer)
     return scores_by_question, answered
-
-
-def _correct(judged: Estimate, audit: SavedAudit) -> Estimate:
-    counts = audit.counts
-    return corrected(
-        judged,
-        (counts.both_right, counts.both_right + counts.missed),
-        (counts.both_wrong, counts.both_wrong + counts.wrongly),
-    )
 
 
 def _check_audit(entries: Sequence[Entry], audit: SavedAudit) -> None:

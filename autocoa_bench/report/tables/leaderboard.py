@@ -22,7 +22,6 @@ from autocoa_bench.report.model import (
 from autocoa_bench.report.notes import missing_note, reasons_text
 from autocoa_bench.stats import Estimate, macro_average
 from autocoa_bench.tasks.subquestions import asks_subquestions
-from autocoa_bench.types import TaskInfo
 
 _GROUPS = {"singlehop": "Single-hop QA", "multihop": "Multi-hop QA"}
 
@@ -68,7 +67,12 @@ def leaderboard(inputs: Inputs) -> Table:
     )
     layout = _Layout(datasets, inputs.metrics, averaged)
     contests = _contests(builder.entries, layout)
-    _add_column_notes(builder, layout, contests)
+    if contests:
+        decided = sum(contest.decided for contest in contests.values())
+        have = "has" if decided <= 1 else "have"
+        builder.add_text("bold", columns=len(contests), runs=decided or "none", have=have)
+    if averaged:
+        builder.add_text("average", datasets=len(datasets))
     for entry in builder.entries:
         _add_run(builder, entry, layout, contests)
     return builder.build_with_legend(
@@ -93,16 +97,13 @@ def _datasets(entries: Sequence[Entry], catalogue: Catalogue) -> list[_Dataset]:
         title = printable(catalogue.title(task), 40)
         if names[task] > 1:
             title += f" ({edition})"
-        datasets.append(_Dataset(task, edition, title, _group(catalogue.tasks.get(task))))
+        own_groups = catalogue.tasks[task].groups if task in catalogue.tasks else ()
+        group = next((text for name, text in _GROUPS.items() if name in own_groups), OTHER)
+        datasets.append(_Dataset(task, edition, title, group))
     if {dataset.group for dataset in datasets} == {OTHER}:
         return [dataset._replace(group="") for dataset in datasets]
     order = [*_GROUPS.values(), OTHER]
     return sorted(datasets, key=lambda dataset: order.index(dataset.group))
-
-
-def _group(info: TaskInfo | None) -> str:
-    names = info.groups if info else ()
-    return next((title for name, title in _GROUPS.items() if name in names), OTHER)
 
 
 def _scores(entry: Entry, layout: _Layout) -> _Scores:
@@ -182,12 +183,3 @@ def _gaps(scores: _Scores, layout: _Layout) -> str:
         if missing:
             parts.append(f"{dataset.title} ({reasons_text(missing)})")
     return "; ".join(parts)
-
-
-def _add_column_notes(builder: TableBuilder, layout: _Layout, contests: _Contests) -> None:
-    if contests:
-        decided = sum(contest.decided for contest in contests.values())
-        have = "has" if decided <= 1 else "have"
-        builder.add_text("bold", columns=len(contests), runs=decided or "none", have=have)
-    if layout.averaged:
-        builder.add_text("average", datasets=len(layout.datasets))

@@ -61,8 +61,8 @@ class _Line(NamedTuple):
 def paper(inputs: Inputs) -> Table:
     """Ours beside the paper's Tables 1 and 2 (arXiv 2503.06580).
 
-    Raises UserError for runs that share no
-    dataset or metric with the paper, and for an unknown run or row.
+    Raises UserError for runs that share no dataset or metric with the paper, and for an unknown
+    run or row.
     """
     builder = TableBuilder("paper", inputs.entries)
     metrics = [

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.report.builder import TableBuilder
-from autocoa_bench.report.entries import Catalogue, Entry, Inputs, Missing, measure
+from autocoa_bench.report.entries import Catalogue, Entry, Inputs, Missing, grouped, measure
 from autocoa_bench.report.model import (
     Cell,
     Table,
@@ -72,7 +73,14 @@ def temporal(inputs: Inputs) -> Table:
             "no run asks sub-questions; `autocoa-bench run --tasks temporal` asks recent, known "
             "and the sub-questions of both"
         )
-    _add_group_notes(builder, groups)
+    if any(group.edition == "embedded" and group.name in _TITLES for group in groups):
+        builder.add_text("embedded")
+    for group in groups:
+        numbers = {entry.name: _n_questions(entry, group) for entry in builder.entries}
+        text = ", ".join(f"{name} {number}" for name, number in numbers.items())
+        if len(set(numbers.values())) == 1:
+            text = next(iter(numbers.values()))
+        builder.add_note(f"{group.title}: main questions and sub-questions asked: {text}")
     for entry in builder.entries:
         _add_run(builder, entry, groups, inputs.metrics, inputs.scorer)
     return builder.build_with_legend(
@@ -151,10 +159,11 @@ def _measure(entry: Entry, sample: TaskSample, metric: str) -> tuple[Estimate, M
     result, missing = measure(entry, sample, metric)
     if result.mean is None or not asks_subquestions(sample.task):
         return result, missing
-    by_main: dict[str, list[float]] = {}
-    for question, scores in entry.scores_by_sample(sample, metric).items():
-        by_main.setdefault(main_question_id(question), []).extend(scores.values())
-    over_main = estimate(list(by_main.values()))
+    by_main = grouped(
+        (main_question_id(question), scores.values())
+        for question, scores in entry.scores_by_sample(sample, metric).items()
+    )
+    over_main = estimate([list(chain(*scores)) for scores in by_main.values()])
     assert over_main.low is not None and over_main.high is not None  # noqa: PT018 - both or neither
     # The two means weight questions differently, so the interval is widened to hold ours.
     low, high = min(over_main.low, result.mean), max(over_main.high, result.mean)
@@ -166,13 +175,16 @@ def _gap(entry: Entry, group: _Group, scorer: str) -> _Gap | None:
     main, sub = (group.sample(entry, part) for part in _PARTS)
     if main is None or sub is None:
         return None
-    sub_scores: dict[str, list[Mapping[int, float]]] = {}
-    for question, scores in entry.scores_by_sample(sub, scorer).items():
-        sub_scores.setdefault(main_question_id(question), []).append(scores)
+    sub_scores = grouped(
+        (main_question_id(question), scores)
+        for question, scores in entry.scores_by_sample(sub, scorer).items()
+    )
     wrong, scored = [], 0
     for question, answers in entry.scores_by_sample(main, scorer).items():
         parts = sub_scores.get(question, [])
-        if not parts or len(parts) < _n_hops(entry, main.task, question):
+        # The number of sub-questions, as far as the records of the main question tell.
+        records = entry.answers.get((main.task, question), [])
+        if not parts or len(parts) < max((len(r.question.hops) for r in records), default=0):
             continue
         # Main question and sub-questions are compared within a sample of the model's answers.
         complete = [sample for sample in answers if all(sample in scores for scores in parts)]
@@ -181,23 +193,6 @@ def _gap(entry: Entry, group: _Group, scorer: str) -> _Gap | None:
         if solved:
             wrong.append([float(answers[sample] < 1) for sample in solved])
     return _Gap(estimate(wrong), scored)
-
-
-def _n_hops(entry: Entry, task: str, question: str) -> int:
-    """The number of sub-questions of a main question, as far as its records tell."""
-    records = entry.answers.get((task, question), [])
-    return max((len(record.question.hops) for record in records), default=0)
-
-
-def _add_group_notes(builder: TableBuilder, groups: Sequence[_Group]) -> None:
-    if any(group.edition == "embedded" and group.name in _TITLES for group in groups):
-        builder.add_text("embedded")
-    for group in groups:
-        numbers = {entry.name: _n_questions(entry, group) for entry in builder.entries}
-        text = ", ".join(f"{name} {number}" for name, number in numbers.items())
-        if len(set(numbers.values())) == 1:
-            text = next(iter(numbers.values()))
-        builder.add_note(f"{group.title}: main questions and sub-questions asked: {text}")
 
 
 def _n_questions(entry: Entry, group: _Group) -> str:

@@ -19,6 +19,7 @@ from autocoa_bench.report.entries import (
     Inputs,
     QuestionKey,
     estimate_over_questions,
+    grouped,
     mean_by_question,
     question_key,
 )
@@ -81,12 +82,11 @@ def when_to_act(inputs: Inputs) -> Table:
 
 def _outcomes_by_kind(entry: Entry, scorer: str) -> dict[str, list[_Outcome]]:
     """The outcomes of each kind that the run has questions of."""
-    outcomes: dict[str, list[_Outcome]] = {kind: [] for kind in KINDS}
-    for record, trajectory in entry.trajectories():
-        if record.question.kind in outcomes:
-            outcome = _outcome(record, trajectory, entry.score(record, scorer))
-            outcomes[record.question.kind].append(outcome)
-    return {kind: group for kind, group in outcomes.items() if group}
+    outcomes = grouped(
+        (record.question.kind, _outcome(record, trajectory, entry.score(record, scorer)))
+        for record, trajectory in entry.trajectories()
+    )
+    return {kind: outcomes[kind] for kind in KINDS if kind in outcomes}
 
 
 def _outcome(record: Record, trajectory: Trajectory, score: float | None) -> _Outcome:
@@ -109,13 +109,23 @@ def _add_run(
 ) -> None:
     builder.start_section(entry.title)
     baseline = _run_without_search(entry, builder.entries)
+    others = kinds[baseline.name] if baseline else {}
     for kind, outcomes in kinds[entry.name].items():
-        change = None
-        if baseline is not None:
-            without = kinds[baseline.name].get(kind, [])
-            change = paired(_mean_scores(outcomes), _mean_scores(without))
+        change = paired(_mean_scores(outcomes), _mean_scores(others.get(kind, [])))
         _add_kind(builder, entry, scorer, kind, outcomes, change)
-    _note_needless_searches(builder, entry, kinds[entry.name])
+    # What searching cost where it was not needed.
+    needless = [outcome for kind in _NEEDLESS for outcome in kinds[entry.name].get(kind, [])]
+    searched = [outcome for outcome in needless if outcome.searches]
+    if searched:
+        builder.add_text(
+            "needless",
+            run=entry.name,
+            searched=len(searched),
+            all=len(needless),
+            searches=count(sum(outcome.searches for outcome in searched)),
+            tokens=count(sum(outcome.tokens for outcome in searched)),
+            seconds=rate(sum(outcome.seconds for outcome in searched)),
+        )
     if baseline is not None:
         builder.add_note(f"{entry.name}: change from {baseline.name}, which never searches")
 
@@ -125,9 +135,9 @@ def _run_without_search(entry: Entry, entries: Sequence[Entry]) -> Entry | None:
     if entry.spec.search is None:
         return None
     candidates = [candidate for candidate in entries if candidate.spec.search is None]
-    # The sort is stable: among runs of the same model, the first one given is taken.
-    candidates.sort(key=lambda run: run.spec.engine.model != entry.spec.engine.model)
-    return candidates[0] if candidates else None
+    # Of several runs of the model, or of none, `min` takes the first.
+    model = entry.spec.engine.model
+    return min(candidates, key=lambda run: run.spec.engine.model != model, default=None)
 
 
 def _mean_scores(outcomes: _Outcomes) -> dict[QuestionKey, float]:
@@ -151,7 +161,7 @@ def _add_kind(
     change: Paired | None,
 ) -> None:
     shares = {
-        "searched": _mean(outcomes, lambda outcome: float(outcome.searches > 0)),
+        "searched": _mean(outcomes, lambda outcome: outcome.searches > 0),
         scorer: _mean(outcomes, lambda outcome: outcome.score),
         f"{scorer}:with_search": _mean(outcomes, lambda o: o.score if o.searches else None),
         f"{scorer}:without_search": _mean(outcomes, lambda o: None if o.searches else o.score),
@@ -171,26 +181,6 @@ def _add_kind(
     for name, share in shares.items():
         builder.add_estimate(entry, f"{kind}:{name}", share)
     for name, amount in amounts.items():
-        builder.add_point(
-            entry, f"{kind}:{name}", mean=fmean(amount), n=len(amount), total=sum(amount)
-        )
+        builder.add_total(entry, f"{kind}:{name}", amount)
     if change is not None:
         builder.add_estimate(entry, f"{kind}:{scorer}:change", change)
-
-
-def _note_needless_searches(
-    builder: TableBuilder, entry: Entry, kinds: dict[str, list[_Outcome]]
-) -> None:
-    """Add up what searching cost where it was not needed."""
-    outcomes = [outcome for kind in _NEEDLESS for outcome in kinds.get(kind, [])]
-    searched = [outcome for outcome in outcomes if outcome.searches]
-    if searched:
-        builder.add_text(
-            "needless",
-            run=entry.name,
-            searched=len(searched),
-            all=len(outcomes),
-            searches=count(sum(outcome.searches for outcome in searched)),
-            tokens=count(sum(outcome.tokens for outcome in searched)),
-            seconds=rate(sum(outcome.seconds for outcome in searched)),
-        )
