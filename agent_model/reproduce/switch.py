@@ -160,7 +160,7 @@ def switch_table(points: Sequence[SwitchPoint], rl_steps: int) -> Table:
                 count(point.real_searches),
                 percent(1 - point.real_searches / most) if most else None,
                 point.average,
-                difference_cell(change),
+                difference_cell(change.difference if change else None),
                 p_text(change.p) if change else None,
             ),
         )

@@ -53,6 +53,11 @@ class Contrast(NamedTuple):
     row: str = ""
 
     @property
+    def difference(self) -> Difference:
+        """The mean with its interval."""
+        return Difference(self.mean, self.low, self.high)
+
+    @property
     def favours(self) -> bool:
         """True if the measured difference speaks for the claim."""
         return self.mean > self.bound

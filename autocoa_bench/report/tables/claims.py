@@ -22,7 +22,7 @@ from autocoa_bench.report.model import (
     percent,
 )
 from autocoa_bench.report.published import Claim, paper_claims
-from autocoa_bench.stats import LEVEL, Difference, holm
+from autocoa_bench.stats import LEVEL, holm
 
 Verdict = Literal["holds", "does not hold", "undecided", "no runs", "not in runs"]
 """Significant in favour, significant against, neither, a row without a run, or a claim that runs
@@ -130,7 +130,7 @@ def _values(line: _Line) -> tuple[Value, ...]:
         return (*[None] * 4, verdict, text)
     return (
         result.n,
-        difference_cell(Difference(result.mean, result.low, result.high)),
+        difference_cell(result.difference),
         p_text(line.p_holm),
         None if result.detectable is None else percent(result.detectable),
         verdict,

@@ -72,7 +72,8 @@ def _add_run(builder: TableBuilder, entry: Entry) -> None:
     }
     endings = Counter(trajectory.ending for trajectory in trajectories)
     well_formed = sum(t.ending == "answered" and not n_malformed(t) for t in trajectories)
-    shares = {**{ending: endings[ending] for ending in _FORCED}, "well_formed": well_formed}
+    forced: dict[str, int] = {ending: endings[ending] for ending in _FORCED}
+    shares = forced | {"well_formed": well_formed}
     seconds = [record.seconds for record, _ in entry.trajectories()]
     cells: list[Value] = [len(seconds)]
     for numbers in amounts.values():
