@@ -17,12 +17,11 @@ from autocoa_bench.report.build import (
     default_tables,
     render,
 )
-from autocoa_bench.report.comparison.pairs import records_by_outcome
 from autocoa_bench.report.entries import Catalogue, make_catalogue
 from autocoa_bench.report.model import Report, Table
 from autocoa_bench.report.render.terminal import print_terminal
-from autocoa_bench.report.tables.judge_agreement import judge_agreement
-from autocoa_bench.report.tables.judge_probes import judge_probes
+from autocoa_bench.report.tables.compare import records_by_outcome
+from autocoa_bench.report.tables.judge_checks import judge_agreement, judge_probes
 
 __all__ = ["DEFAULT_TABLES", "FORMATS", "TABLES", "Catalogue", "Report", "Table"]
 __all__ += ["build", "compare_runs", "default_tables", "judge_agreement", "judge_probes"]

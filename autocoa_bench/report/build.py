@@ -25,7 +25,7 @@ from autocoa_bench.report.render.latex import latex
 from autocoa_bench.report.render.markdown import markdown
 from autocoa_bench.report.tables.actions import action_counts
 from autocoa_bench.report.tables.claims import claims
-from autocoa_bench.report.tables.compare import compare
+from autocoa_bench.report.tables.compare import compare, search_effect
 from autocoa_bench.report.tables.costs import costs
 from autocoa_bench.report.tables.evidence import evidence
 from autocoa_bench.report.tables.faults import faults
@@ -34,7 +34,6 @@ from autocoa_bench.report.tables.kinds import kinds
 from autocoa_bench.report.tables.leaderboard import leaderboard
 from autocoa_bench.report.tables.paper import paper
 from autocoa_bench.report.tables.samples import samples
-from autocoa_bench.report.tables.search_effect import search_effect
 from autocoa_bench.report.tables.temporal import temporal
 from autocoa_bench.report.tables.when_to_act import KINDS, when_to_act
 from autocoa_bench.runs.run_folder import Run

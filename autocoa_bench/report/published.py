@@ -93,17 +93,11 @@ class Claim(Struct, frozen=True):
         return tuple(dict.fromkeys((*self.first, *([self.second] if self.second else []))))
 
 
-class _Claims(Struct, frozen=True):
-    """The file of claims."""
-
-    arxiv: str
-    claims: tuple[Claim, ...]
-
-
 @cache
 def paper_claims() -> tuple[Claim, ...]:
     """The claims of section 4.3, in the file's order."""
-    return msgspec.toml.decode(_read("claims"), type=_Claims).claims
+    content = msgspec.toml.decode(_read("claims"))
+    return msgspec.convert(content["claims"], tuple[Claim, ...])
 
 
 @cache

@@ -10,8 +10,7 @@ import pytest
 from autocoa_bench.errors import UserError
 from autocoa_bench.report import compare_runs, records_by_outcome
 from autocoa_bench.report.model import Cell, Table
-from autocoa_bench.report.tables.compare import compare
-from autocoa_bench.report.tables.search_effect import search_effect
+from autocoa_bench.report.tables.compare import compare, search_effect
 from autocoa_bench.runs.run_folder import Run
 
 Make = Callable[..., Run]

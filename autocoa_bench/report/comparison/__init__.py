@@ -1,1 +1,1 @@
-"""Comparison of runs: with one another, with the paper's rows, and the tests of differences."""
+"""The comparability of runs, their rows in the paper, and the tests of their differences."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from autocoa_bench.report.model import Cell, Column, Row, Section, Table
+from autocoa_bench.report.model import Cell, Column, Section, Table
 from autocoa_bench.report.page.markup import Html, joined, tag
 from autocoa_bench.report.render.layout import spans
 
@@ -53,20 +53,18 @@ def _head(table: Table) -> list[Html]:
 
 
 def _section(table: Table, section: Section) -> Html:
-    rows = [_row(table, row) for row in section.rows]
+    rows = []
+    for row in section.rows:
+        label = tag("th", _content(row.label), scope="row", class_="label")
+        cells = [
+            tag("td", _content(cell), class_=_class(column), data_value=_value(cell.text))
+            for column, cell in zip(table.columns, row.cells, strict=True)
+        ]
+        rows.append(tag("tr", label, *cells))
     if section.title:
         title = tag("th", section.title, scope="rowgroup", colspan=len(table.columns) + 1)
         rows.insert(0, tag("tr", title, class_="section"))
     return tag("tbody", *rows)
-
-
-def _row(table: Table, row: Row) -> Html:
-    label = tag("th", _content(row.label), scope="row", class_="label")
-    cells = [
-        tag("td", _content(cell), class_=_class(column), data_value=_value(cell.text))
-        for column, cell in zip(table.columns, row.cells, strict=True)
-    ]
-    return tag("tr", label, *cells)
 
 
 def _class(column: Column) -> str:

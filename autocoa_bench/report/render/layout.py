@@ -134,7 +134,10 @@ def _widths(table: Table, label: int, prose: int, heading: int) -> Widths:
         text = max((len(t) for cell in cells for t in (cell.text, cell.detail)), default=0)
         barred.append(any(cell.bar is not None for cell in cells))
         columns.append((min(text, prose) if column.wide else text) + barred[-1] * (BAR + 1))
-    gaps = _gaps(table)
+    paths = [column.headings[:-1] for column in table.columns]
+    gaps = tuple(
+        1 if at and path == paths[at - 1] and any(path) else 2 for at, path in enumerate(paths)
+    )
     # A heading wider than its columns widens them evenly, from the innermost headings outwards.
     for level in reversed(range(len(table.columns[0].headings))):
         for span in spans(table, level):
@@ -148,13 +151,6 @@ def _widths(table: Table, label: int, prose: int, heading: int) -> Widths:
             for extra in range(lack):
                 columns[span.start + extra % (span.stop - span.start)] += 1
     return Widths(label, tuple(columns), gaps, tuple(barred))
-
-
-def _gaps(table: Table) -> tuple[int, ...]:
-    paths = [column.headings[:-1] for column in table.columns]
-    return tuple(
-        1 if at and path == paths[at - 1] and any(path) else 2 for at, path in enumerate(paths)
-    )
 
 
 def _metrics(table: Table) -> list[str]:

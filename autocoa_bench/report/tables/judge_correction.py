@@ -70,16 +70,13 @@ def _by_question(entry: Entry, sample: TaskSample) -> tuple[list[list[float]], l
     scores_by_question: list[list[float]] = []
     answered: list[list[float]] = []
     for question in sample.question_ids:
-        scores, has_answer = [], []
-        for record in entry.answers.get((sample.task, question), []):
-            score = entry.score(record, SCORER)
-            if score is None:
-                continue
-            has_answer.append(float(isinstance(answer_of(record), str)))
-            if has_answer[-1]:
-                scores.append(score)
-        scores_by_question.append(scores)
-        answered.append(has_answer)
+        scored = [
+            (score, isinstance(answer_of(record), str))
+            for record in entry.answers.get((sample.task, question), [])
+            if (score := entry.score(record, SCORER)) is not None
+        ]
+        scores_by_question.append([score for score, has_answer in scored if has_answer])
+        answered.append([float(has_answer) for _, has_answer in scored])
     return scores_by_question, answered
 
 

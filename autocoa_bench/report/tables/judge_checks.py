@@ -1,4 +1,4 @@
-"""Scorers against labelled verdicts: how far they agree, and the answers on which they differ."""
+"""Checks of judges: agreement of scorers with labelled verdicts, and probes that try to mislead."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import combinations
 from msgspec.structs import replace
 
 from autocoa_bench.judge.agreement import Audit, Rate
+from autocoa_bench.judge.probes import Pairs, ProbeResults
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.model import (
     Cell,
@@ -23,9 +24,7 @@ from autocoa_bench.report.model import (
     printable,
 )
 from autocoa_bench.scoring import RIGHT
-from autocoa_bench.stats import LEVEL, Estimate, holm, paired
-
-_LABELS = "labels"
+from autocoa_bench.stats import LEVEL, Estimate, holm, paired, proportion
 
 _WIDTH = 120
 """Characters of a question, gold or answer that a table shows."""
@@ -59,11 +58,9 @@ def _agreement(audits: Mapping[str, Audit], source: str, judge: str) -> Table:
         right_share=percent(n_right / len(labels)),
         right=RIGHT,
         notes=[
-            *(
-                f"{name} gave no verdict on {audit.unscored:,} of them, which its numbers leave out"
-                for name, audit in audits.items()
-                if audit.unscored
-            ),
+            f"{name} gave no verdict on {audit.unscored:,} of them, which its numbers leave out"
+            for name, audit in audits.items()
+            if audit.unscored
         ],
     )
 
@@ -103,7 +100,7 @@ def _pairs(audits: Mapping[str, Audit]) -> Table:
         }
         for name, audit in audits.items()
     }
-    verdicts[_LABELS] = {number: float(label.verdict) for number, label in enumerate(labels)}
+    verdicts["labels"] = {number: float(label.verdict) for number, label in enumerate(labels)}
     # A pair without a common answer cannot be compared and gets no row.
     results = {
         pair: result
@@ -114,13 +111,8 @@ def _pairs(audits: Mapping[str, Audit]) -> Table:
     # The data points of both tables are under the name of the first.
     builder = TableBuilder("audit")
     for (pair, result), p_holm in zip(results.items(), corrected, strict=True):
-        cells = (
-            difference_cell(result, strong=p_holm < LEVEL, interval_digits=1),
-            result.won,
-            result.lost,
-            p_text(result.p),
-            p_text(p_holm),
-        )
+        change = difference_cell(result, strong=p_holm < LEVEL, interval_digits=1)
+        cells = (change, result.won, result.lost, p_text(result.p), p_text(p_holm))
         builder.add_row(" − ".join(pair), cells)
         metric = ":".join((*pair, "difference"))
         builder.add_estimate(None, metric, result, planned=len(labels))
@@ -151,3 +143,46 @@ def _differing(audits: Mapping[str, Audit], limit: int) -> Iterator[Table]:
             answers=len(audit.labels),
             n=len(labels),
         )
+
+
+def judge_probes(results: ProbeResults, source: str, judge: str) -> Report:
+    """A row per probe: the answers called right before and after it, and how many changed."""
+    builder = TableBuilder("probe")
+    groups = {
+        "Injected into wrong answers": results.injections,
+        "Golds in other places": results.positions,
+    }
+    for title, probes in groups.items():
+        if probes:
+            builder.start_section(title)
+        for name, pairs in probes.items():
+            readable = _readable(pairs)
+            n = len(readable)
+            after_wrong = [after for before, after in readable if not before]
+            shares = {
+                "before": proportion(sum(before for before, _ in readable), n),
+                "after": proportion(sum(after for _, after in readable), n),
+                "wrong to right": proportion(sum(after_wrong), len(after_wrong)),
+                "changed": proportion(sum(before != after for before, after in readable), n),
+            }
+            builder.add_row(name, (n, *shares.values()))
+            for metric, share in shares.items():
+                if share.n:
+                    builder.add_estimate(None, f"{name}:{metric}", share, planned=len(pairs))
+    every = [pair for probes in results for pairs in probes.values() for pair in pairs]
+    n_missing = len(every) - len(_readable(every))
+    if n_missing:
+        builder.add_note(
+            f"left out for want of a verdict before or after: {n_missing:,} of {len(every):,} pairs"
+        )
+    builder.add_note(f"judge: {printable(judge, 400)}")
+    table = builder.build_with_legend(
+        columns=columns("n", "right % before", "right % after", "wrong to right %", "changed %"),
+        source=printable(source, 60),
+    )
+    return Report((table,), ())
+
+
+def _readable(pairs: Pairs) -> list[tuple[bool, bool]]:
+    """The pairs with both verdicts."""
+    return [(a, b) for a, b in pairs if a is not None and b is not None]
