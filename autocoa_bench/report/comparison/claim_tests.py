@@ -11,6 +11,7 @@ from autocoa_bench.report.entries import (
     Entry,
     QuestionKey,
     estimate_over_questions,
+    grouped,
     mean_by_question,
     question_key,
 )
@@ -22,6 +23,7 @@ from autocoa_bench.stats import (
     Estimate,
     Paired,
     difference,
+    in_common,
     paired,
     paired_average,
     paired_test,
@@ -116,12 +118,8 @@ def _p_at_bound(ours: Sequence[_Scores], theirs: Sequence[_Scores], result: Cont
     lost is the margin: a few questions that all tie say little about a small margin.
     """
     shifted = [
-        [
-            (our_scores[question] - result.bound, their_scores[question])
-            for question in our_scores
-            if question in their_scores
-        ]
-        for our_scores, their_scores in zip(ours, theirs, strict=True)
+        [(our_score - result.bound, their_score) for our_score, their_score in in_common(*dataset)]
+        for dataset in zip(ours, theirs, strict=True)
     ]
     p = paired_test(shifted)
     return max(p, (1 + result.bound) ** result.n) if result.favours else p
@@ -148,24 +146,17 @@ def _success(
     if result is None:
         actions = claim.second_actions if ours.n else claim.first_actions
         return f"no answers after {actions_text(actions)}"
-    bound = -claim.margin / 100
-    p, detectable = _test_independent(result, bound)
-    return Contrast(*result, bound, p, detectable, ours.n + theirs.n)
-
-
-def _test_independent(result: Difference, bound: float) -> tuple[float, float | None]:
-    """The p-value and the detectable distance, both derived from the interval.
-
-    The p is 0.05 exactly where the interval ends at the bound.
-    """
+    # The p and the detectable distance derive from the interval: where that ends at the bound, p is
+    # exactly 0.05.
     normal = NormalDist()
     z = normal.inv_cdf(1 - LEVEL / 2)
+    bound = -claim.margin / 100
     distance = result.mean - bound
-    reach = result.mean - result.low if distance > 0 else result.high - result.mean
+    below, above = result.mean - result.low, result.high - result.mean
+    reach = below if distance > 0 else above
     p = 1.0 if not distance else 2 * (1 - normal.cdf(z * abs(distance) / reach))
-    widest = max(result.mean - result.low, result.high - result.mean)
-    detectable = widest * (z + normal.inv_cdf(POWER)) / z
-    return p, detectable if detectable <= 1 else None
+    least = max(below, above) * (z + normal.inv_cdf(POWER)) / z
+    return Contrast(*result, bound, p, least if least <= 1 else None, ours.n + theirs.n)
 
 
 def _success_after(entries: Sequence[Entry], actions: tuple[int, ...], scorer: str) -> Estimate:
@@ -188,10 +179,8 @@ def _scores_by_task(
         (question, score if number >= from_actions else 0.0)
         for question, number, score in _scored_answers(entries, scorer)
     )
-    by_task: dict[str, dict[QuestionKey, float]] = {}
-    for question, mean in means.items():
-        by_task.setdefault(question[0], {})[question] = mean
-    return by_task
+    by_task = grouped((question[0], (question, mean)) for question, mean in means.items())
+    return {task: dict(questions) for task, questions in by_task.items()}
 
 
 def _scored_answers(

@@ -173,9 +173,8 @@ class _PieceBuilder:
     def _view(self, entry: Entry, record: Record) -> View:
         trajectory, fault = record.trajectory, record.fault
         if trajectory is None:
-            return View(
-                record.seconds, f"{fault.kind}: {fault.message}" if fault else "no trajectory"
-            )
+            reason = f"{fault.kind}: {fault.message}" if fault else "no trajectory"
+            return View(record.seconds, reason)
         scores = ((name, scores.get(record.key)) for name, scores in entry.run.scores.items())
         evidence = trace(record.question, trajectory)
         by_answer = (("gold answer, in words", evidence.answer),) if evidence.by_answer else ()

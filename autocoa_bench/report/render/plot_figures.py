@@ -145,21 +145,17 @@ def _draw_intervals(plot: IntervalPlot) -> Drawing:
     for axes, (caption, panel) in zip(all_axes, plot.panels.items(), strict=False):
         _prepare_lines(axes, caption, height)
         for series, end in zip(panel, ends[caption], strict=True):
-            _draw_interval(drawing, axes, series, end - 0.12)
+            # A run's mean with its interval, under the run's name and the mean in digits.
+            (mean,) = series.points
+            value, y = f"{100 * mean.share:.1f}", end - 0.12
+            gid = drawing.mark(f"{series.name}: {value}{_bounds(mean)}")
+            look = _line_look(series.number)
+            axes.errorbar(100 * mean.share, y, xerr=_reach(mean), elinewidth=1.5, gid=gid, **look)
+            _write_above(axes, 0, y - 0.06, "\n".join(fold(series.name, 27)))
+            _write_above(axes, 100, y - 0.06, value, horizontalalignment="right")
     for axes in all_axes[len(plot.panels) :]:
         axes.set_visible(False)
     return drawing
-
-
-def _draw_interval(drawing: Drawing, axes: Axes, series: Series, y: float) -> None:
-    """A run's mean with its interval, under the run's name and the mean in digits."""
-    (mean,) = series.points
-    value = f"{100 * mean.share:.1f}"
-    gid = drawing.mark(f"{series.name}: {value}{_bounds(mean)}")
-    look = _line_look(series.number)
-    axes.errorbar(100 * mean.share, y, xerr=_reach(mean), elinewidth=1.5, gid=gid, **look)
-    _write_above(axes, 0, y - 0.06, "\n".join(fold(series.name, 27)))
-    _write_above(axes, 100, y - 0.06, value, horizontalalignment="right")
 
 
 def _line_ends(labels: Sequence[Sequence[str]], space: float) -> list[float]:

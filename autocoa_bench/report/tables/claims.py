@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.comparison.claim_tests import Contrast, Rows, actions_text, contrast
 from autocoa_bench.report.comparison.paper_rows import runs_by_row
-from autocoa_bench.report.entries import Entry, Inputs, measure
+from autocoa_bench.report.entries import Inputs, measure
 from autocoa_bench.report.model import (
     Cell,
     Column,
@@ -65,8 +65,7 @@ def claims(inputs: Inputs, calls: Mapping[str, float] | None = None) -> Table:
         else:
             p_values = {"p": line.result.p, "p_holm": line.p_holm}
             builder.add_estimate(None, metric, line.result, **p_values)
-    for note in _gap_notes(builder.entries, rows, inputs.scorer):
-        builder.add_note(note)
+    _add_gap_notes(builder, rows, inputs.scorer)
     return builder.build_with_legend(
         columns=(
             *columns("n", "difference", "p (Holm)", "detectable", "verdict"),
@@ -166,19 +165,19 @@ def _comparison(claim: Claim) -> str:
     return f"{first} less {claim.second}"
 
 
-def _gap_notes(entries: Sequence[Entry], rows: Rows, scorer: str) -> Iterator[str]:
+def _add_gap_notes(builder: TableBuilder, rows: Rows, scorer: str) -> None:
     """Note the runs that are in no claim, and those that lack answers."""
     used = [entry for group in rows.values() for entry in group]
-    others = [entry.name for entry in entries if entry not in used]
+    others = [entry.name for entry in builder.entries if entry not in used]
     lacking = [
         entry.name
         for entry in used
         if any(measure(entry, sample, scorer)[1] for sample in entry.spec.tasks)
     ]
     if others:
-        yield f"beside no row, so in no claim (--as names one): {', '.join(others)}"
+        builder.add_note(f"beside no row, so in no claim (--as names one): {', '.join(others)}")
     if lacking:
-        yield (
+        builder.add_note(
             "fewer answers than planned, questions without a score left out (--by leaderboard "
             f"says why): {', '.join(lacking)}"
         )

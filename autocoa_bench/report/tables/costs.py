@@ -82,7 +82,17 @@ def _add_run(builder: TableBuilder, entry: Entry) -> None:
         cells.append(Cell(percent(number / len(seconds)), _total(number)) if seconds else None)
     cells += [rate(mean(seconds)) if seconds else None for mean in (median, fmean)]
     builder.add_row(Cell(entry.label, entry.model), cells)
-    _add_notes(builder, entry, len(seconds), amounts)
+    for metric in ("prompt_tokens", "completion_tokens"):
+        unreported = len(seconds) - len(amounts[metric])
+        if unreported:
+            words = metric.replace("_", " ")
+            builder.add_text("unreported", run=entry.name, metric=words, number=unreported)
+    shortened = sum(bool(trajectory.refusals) for trajectory in trajectories)
+    if shortened:
+        builder.add_text("shortened", run=entry.name, number=shortened)
+    n_faults = sum(record.fault is not None for record in entry.run.records)
+    if n_faults:
+        builder.add_text("faults", run=entry.name, number=n_faults)
 
     numbers_by_metric: dict[str, Sequence[float]] = {
         **amounts,
@@ -98,19 +108,3 @@ def _add_run(builder: TableBuilder, entry: Entry) -> None:
 
 def _total(number: int) -> str:
     return count(number) if number else ""
-
-
-def _add_notes(
-    builder: TableBuilder, entry: Entry, n_trajectories: int, amounts: dict[str, list[int]]
-) -> None:
-    for metric in ("prompt_tokens", "completion_tokens"):
-        unreported = n_trajectories - len(amounts[metric])
-        if unreported:
-            words = metric.replace("_", " ")
-            builder.add_text("unreported", run=entry.name, metric=words, number=unreported)
-    shortened = sum(bool(trajectory.refusals) for _, trajectory in entry.trajectories())
-    if shortened:
-        builder.add_text("shortened", run=entry.name, number=shortened)
-    n_faults = sum(record.fault is not None for record in entry.run.records)
-    if n_faults:
-        builder.add_text("faults", run=entry.name, number=n_faults)

@@ -21,11 +21,8 @@ def kinds(inputs: Inputs) -> Table:
         scores = {metric: entry.scores_by_question(metric) for metric in inputs.metrics}
         for label, questions in _questions_by_label(entry, inputs.catalogue).items():
             values: list[Value] = [len(questions)]
-            for metric in inputs.metrics:
-                scored = scores[metric]
-                mean = estimate(
-                    [[scored[key]] if key in scored else [] for key in sorted(questions)]
-                )
+            for metric, scored in scores.items():
+                mean = estimate([[scored[q]] if q in scored else [] for q in sorted(questions)])
                 values.append(mean)
                 builder.add_estimate(entry, f"{metric}:{label}", mean, planned=mean.planned)
             builder.add_row(label, values)

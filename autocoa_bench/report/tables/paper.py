@@ -140,9 +140,7 @@ def _printed(table: PaperTable, row: PaperRow, metric: str, name: str) -> Estima
 def _average(match: Match, lines: Sequence[_Line], edition: str, metrics: Sequence[str]) -> _Line:
     """The unweighted means of both sides over the datasets that the run has."""
     ours = {
-        metric: macro_average([line.ours[metric] for line in lines])
-        for metric in metrics
-        if metric in lines[0].ours
+        metric: macro_average([line.ours[metric] for line in lines]) for metric in lines[0].ours
     }
     theirs = {
         metric: tuple(
@@ -161,19 +159,15 @@ def _values(line: _Line, metrics: Sequence[str], subtracted: bool) -> Iterator[V
     for metric in metrics:
         ours = line.ours.get(metric)
         yield score_cell(ours, metric in line.marked) if ours else None
-        yield _paper_value(line.theirs[metric])
+        # One number with its interval, or the range of several.
+        theirs = line.theirs[metric]
+        means = [score.mean for score in theirs if score.mean is not None]
+        if means and len(theirs) > 1:
+            yield Cell(f"{percent(min(means))}–{percent(max(means))}", f"{len(means)} rows")
+        else:
+            yield theirs[0] if len(theirs) == 1 else None
         if subtracted:
             yield difference_cell(line.differences.get(metric))
-
-
-def _paper_value(scores: Sequence[Estimate]) -> Value:
-    """One number with its interval, or the range of several."""
-    if len(scores) == 1:
-        return scores[0]
-    means = [score.mean for score in scores if score.mean is not None]
-    if not means:
-        return None
-    return Cell(f"{percent(min(means))}–{percent(max(means))}", f"{len(means)} rows")
 
 
 def _notes(

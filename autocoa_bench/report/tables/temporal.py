@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
+from itertools import chain, product
 from typing import NamedTuple
 
 from autocoa_bench.errors import UserError
@@ -83,9 +83,14 @@ def temporal(inputs: Inputs) -> Table:
         builder.add_note(f"{group.title}: main questions and sub-questions asked: {text}")
     for entry in builder.entries:
         _add_run(builder, entry, groups, inputs.metrics, inputs.scorer)
+    titles = [metric_title(metric) for metric in inputs.metrics]
     return builder.build_with_legend(
         columns=columns(
-            *(column for group in groups for column in _headings(group, inputs.metrics))
+            *(
+                (group.title, part, title)
+                for group in groups
+                for part, title in (*product(_PARTS.values(), titles), (_GAP, "n"), (_GAP, "gap"))
+            )
         ),
         metric=metric_title(inputs.scorer),
     )
@@ -108,14 +113,6 @@ def _groups(entries: Sequence[Entry], catalogue: Catalogue) -> list[_Group]:
     return sorted(
         groups, key=lambda g: (order.index(g.name) if g.name in order else len(order), g[:2])
     )
-
-
-def _headings(group: _Group, metrics: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    for part in _PARTS.values():
-        for metric in metrics:
-            yield group.title, part, metric_title(metric)
-    yield group.title, _GAP, "n"
-    yield group.title, _GAP, "gap"
 
 
 def _add_run(
