@@ -117,7 +117,12 @@ def build(
         raise UserError(f"--as names rows for --by paper or claims, not for {', '.join(names)}")
     if not runs:
         raise UserError("no runs to report on: give at least one run folder")
-    metrics = _metrics(runs, scorers)
+    scored = list(dict.fromkeys(name for run in runs for name in run.info.scorers))
+    metrics = list(scorers or scored)
+    for name in metrics:
+        _check_scorer(name, scored)
+    if not metrics:
+        raise UserError("the runs have no scorers: score them first, then report")
     catalogue = make_catalogue(runs) if catalogue is None else catalogue
     inputs = make_inputs(runs, metrics, catalogue, paper_rows)
     if not allow_differences:
@@ -163,17 +168,6 @@ def compare_runs(
 
 def _add_notes(table: Table, notes: tuple[str, ...]) -> Table:
     return replace(table, notes=(*table.notes, *notes))
-
-
-def _metrics(runs: Sequence[Run], scorers: Sequence[str] | None) -> list[str]:
-    """The scorers given, or all of the runs', each checked to have scored a run."""
-    scored = list(dict.fromkeys(name for run in runs for name in run.info.scorers))
-    metrics = list(scorers or scored)
-    for name in metrics:
-        _check_scorer(name, scored)
-    if not metrics:
-        raise UserError("the runs have no scorers: score them first, then report")
-    return metrics
 
 
 def _check_scorer(name: str, scored: Sequence[str]) -> None:

@@ -196,15 +196,19 @@ def _short_models(models: Sequence[str]) -> dict[str, str]:
 def _distinction(run: Run, rivals: Sequence[Run]) -> str:
     """The words that tell a run apart from others with the same solver and model."""
     settings = comparable_fields(run.info.spec)
-    others = [comparable_fields(rival.info.spec) for rival in rivals if rival is not run]
+    rival_fields = [comparable_fields(rival.info.spec) for rival in rivals if rival is not run]
     differing = [
-        name for name in settings if any(other.get(name) != settings[name] for other in others)
+        name
+        for name in settings
+        if any(fields.get(name) != settings[name] for fields in rival_fields)
     ]
     text = ", ".join(
         f"{name.rpartition('.')[2].replace('_', ' ')} {settings[name]}" for name in differing
     )
     # One or two short settings make a name; beyond that the folder is easier to read.
-    unique = all(any(other.get(name) != settings[name] for name in differing) for other in others)
+    unique = all(
+        any(fields.get(name) != settings[name] for name in differing) for fields in rival_fields
+    )
     if unique and 1 <= len(differing) <= 2 and len(text) <= 32:
         return text
     folders = [rival.path.name for rival in rivals]

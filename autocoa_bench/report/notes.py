@@ -23,14 +23,11 @@ def title_with_edition(title: str, entries: Sequence[Entry]) -> str:
 def shared_notes(entries: Sequence[Entry]) -> tuple[str, ...]:
     """The notes of every table: whether its questions are embedded, and how its runs differ."""
     samples = [sample for entry in entries for sample in entry.spec.tasks]
-    embedded = [sample for sample in samples if sample.edition == "embedded"]
-    notes = []
-    if embedded and len(embedded) == len(samples):
-        notes.append(EMBEDDED)
-    elif embedded:
-        names = ", ".join(dict.fromkeys(sample.task for sample in embedded))
-        notes.append(f"{EMBEDDED} ({names})")
-    return (*notes, *difference_notes(entries))
+    embedded = [sample.task for sample in samples if sample.edition == "embedded"]
+    if not embedded:
+        return difference_notes(entries)
+    names = f" ({', '.join(dict.fromkeys(embedded))})" if len(embedded) < len(samples) else ""
+    return (EMBEDDED + names, *difference_notes(entries))
 
 
 def difference_notes(entries: Sequence[Entry]) -> tuple[str, ...]:
@@ -82,7 +79,11 @@ def footer(entries: Sequence[Entry]) -> tuple[str, ...]:
         ),
         "scorers": lambda entry: ", ".join(entry.run.info.scorers) or "none",
         "judge": lambda entry: judge_text(entry) or "none",
-        "git revision": _revisions,
+        "git revision": lambda entry: ", then ".join(
+            dict.fromkeys(
+                session.git_revision[:18] or "unknown" for session in entry.run.info.sessions
+            )
+        ),
     }
     return tuple(
         f"{subject}: "
@@ -138,11 +139,6 @@ def no_verdict(audit: SavedAudit) -> str:
     if not audit.unscored:
         return ""
     return f", no verdict on {audit.unscored:,} of {audit.counts.n + audit.unscored:,}"
-
-
-def _revisions(entry: Entry) -> str:
-    revisions = [session.git_revision[:18] or "unknown" for session in entry.run.info.sessions]
-    return ", then ".join(dict.fromkeys(revisions))
 
 
 def group_by_value(values: dict[str, str]) -> str:

@@ -78,13 +78,12 @@ def _summary(index: TrajectoryIndex) -> Html:
         (len(index.lines) - faults, "trajectory", "trajectories"),
         (faults, "fault", "faults"),
     ]
-    return joined(
-        ", ".join(
-            f"{number:,} {singular if number == 1 else plural}"
-            for number, singular, plural in counts
-            if number
-        )
+    words = (
+        f"{number:,} {singular if number == 1 else plural}"
+        for number, singular, plural in counts
+        if number
     )
+    return joined(", ".join(words))
 
 
 def _section(table: Table, runs: Sequence[str], titles: dict[str, str]) -> Html:

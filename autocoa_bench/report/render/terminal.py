@@ -6,6 +6,7 @@ The tables are not rich's: those have no headings over several columns.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from textwrap import TextWrapper
 from typing import TYPE_CHECKING
 
@@ -128,11 +129,10 @@ def _row_lines(table: Table, row: Row, widths: Widths) -> Iterator[list[Piece]]:
             row.cells, widths.columns, widths.barred, table.columns, strict=True
         )
     ]
-    for at in range(max(len(label), *map(len, cells))):
-        text, style = label[at] if at < len(label) else ("", "")
+    for (text, style), *pieces in zip_longest(label, *cells, fillvalue=("", "")):
         line: list[Piece] = [(text.ljust(widths.label), style)]
-        for cell, gap, width in zip(cells, widths.gaps, widths.columns, strict=True):
-            line += [(" " * gap, ""), cell[at] if at < len(cell) else (" " * width, "")]
+        for (content, look), gap, width in zip(pieces, widths.gaps, widths.columns, strict=True):
+            line += [(" " * gap, ""), (content.ljust(width), look)]
         yield line
 
 

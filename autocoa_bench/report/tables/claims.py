@@ -9,7 +9,7 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.comparison.claim_tests import Contrast, Rows, actions_text, contrast
 from autocoa_bench.report.comparison.paper_rows import runs_by_row
-from autocoa_bench.report.entries import Inputs, measure
+from autocoa_bench.report.entries import Inputs, grouped, measure
 from autocoa_bench.report.model import (
     Cell,
     Column,
@@ -53,11 +53,10 @@ def claims(inputs: Inputs, calls: Mapping[str, float] | None = None) -> Table:
             f"about: name their rows (--as '{builder.entries[0].name}=ROW'; --by paper lists them)"
         )
     lines = _decide(rows, inputs.scorer, calls or {})
-    for section in dict.fromkeys(line.claim.section for line in lines):
+    for section, section_lines in grouped((line.claim.section, line) for line in lines).items():
         builder.start_section(section)
-        for line in lines:
-            if line.claim.section == section:
-                builder.add_row(line.claim.id, _values(line))
+        for line in section_lines:
+            builder.add_row(line.claim.id, _values(line))
     for line in lines:
         metric = f"{inputs.scorer}:{line.claim.id}:{line.verdict}"
         if line.result is None:

@@ -29,7 +29,7 @@ from autocoa_bench.report.model import (
 )
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.scoring import RIGHT
-from autocoa_bench.stats import LEVEL, Paired, holm, mcnemar, paired, proportion
+from autocoa_bench.stats import LEVEL, holm, mcnemar, paired, proportion
 from autocoa_bench.types import Record
 
 Outcome = Literal["won", "lost", "tied"]
@@ -63,7 +63,15 @@ def compare(
     builder = TableBuilder("compare", [ours, theirs])
     for (task, pair), p_holm in zip(pairs.items(), corrected, strict=True):
         means = [fmean(run_scores[question] for question in groups[task]) for run_scores in scores]
-        builder.add_row(catalogue.title(task), _values(means, pair, p_holm))
+        values: tuple[Value, ...] = (
+            pair.n,
+            *map(percent, means),
+            difference_cell(pair, strong=p_holm < LEVEL),
+            *(pair.won, pair.lost, pair.n - pair.won - pair.lost),
+            *(p_text(pair.p), p_text(p_holm)),
+            None if pair.detectable is None else percent(pair.detectable),
+        )
+        builder.add_row(catalogue.title(task), values)
         metric = f"{scorer}:difference"
         builder.add_estimate(ours, metric, pair, task=task, p=pair.p, p_holm=p_holm)
     n_common = len({question for questions in groups.values() for question in questions})
@@ -85,17 +93,6 @@ def compare(
 
 def _description(entry: Entry) -> str:
     return f"{entry.name}, {entry.model} ({entry.run.path.name})"
-
-
-def _values(means: list[float], pair: Paired, p_holm: float) -> tuple[Value, ...]:
-    return (
-        pair.n,
-        *map(percent, means),
-        difference_cell(pair, strong=p_holm < LEVEL),
-        *(pair.won, pair.lost, pair.n - pair.won - pair.lost),
-        *(p_text(pair.p), p_text(p_holm)),
-        None if pair.detectable is None else percent(pair.detectable),
-    )
 
 
 def search_effect(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-
-from msgspec import Struct
+from typing import NamedTuple
 
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.entries import (
@@ -27,12 +26,12 @@ _WRONG = "Wrong answers"
 _ALL_CAUSES = (*CAUSES, "not traced")
 
 
-class _Outcome(Struct, frozen=True):
-    """A trajectory's evidence, and whether its answer is correct (None: unscored)."""
+class _Outcome(NamedTuple):
+    """A trajectory's evidence, and whether its answer is wrong (an unscored one is not)."""
 
     question: QuestionKey
     evidence: Evidence
-    correct: bool | None
+    wrong: bool
 
 
 def evidence(inputs: Inputs) -> Table:
@@ -67,13 +66,10 @@ def _outcomes_by_row(
     """The title and outcomes of each task, and with several tasks those of all."""
     by_task: dict[str, list[_Outcome]] = {sample.task: [] for sample in entry.spec.tasks}
     for record, trajectory in entry.trajectories():
-        # An unscored answer is neither right nor wrong, but its searches still count.
         score = entry.score(record, scorer)
-        outcome = _Outcome(
-            question_key(record.question),
-            trace(record.question, trajectory),
-            None if score is None else score >= 1,
-        )
+        wrong = score is not None and score < 1
+        evidence = trace(record.question, trajectory)
+        outcome = _Outcome(question_key(record.question), evidence, wrong)
         by_task.setdefault(record.question.task, []).append(outcome)
     rows = [(catalogue.title(task), outcomes) for task, outcomes in by_task.items()]
     if len(rows) > 1:
@@ -84,32 +80,31 @@ def _outcomes_by_row(
 def _add_task(
     builder: TableBuilder, entry: Entry, scorer: str, label: str, outcomes: Sequence[_Outcome]
 ) -> None:
-    traced = [(outcome.question, outcome.evidence) for outcome in outcomes]
     # Recall is over questions with gold passages, after some searches and (None) after all.
     recall = {
         actions: estimate_over_questions(
             (question, evidence.recall(actions))
-            for question, evidence in traced
+            for question, evidence, _ in outcomes
             if evidence.passages
         )
         for actions in (*AFTER, None)
     }
     answer_shown = estimate_over_questions(
         (question, evidence.answer is not None)
-        for question, evidence in traced
+        for question, evidence, _ in outcomes
         if evidence.by_answer
     )
-    wrong = [outcome for outcome in outcomes if outcome.correct is False]
-    causes: Counter[str] = Counter(cause(outcome.evidence) or "not traced" for outcome in wrong)
+    causes = Counter(cause(o.evidence) or "not traced" for o in outcomes if o.wrong)
+    n_wrong = causes.total()
     builder.add_row(
         label,
         (
             len({outcome.question for outcome in outcomes}),
             *recall.values(),
             answer_shown,
-            len(wrong),
+            n_wrong,
             *(
-                Cell(percent(causes[name] / len(wrong)), f"{causes[name]:,}") if wrong else None
+                Cell(percent(causes[name] / n_wrong), f"{causes[name]:,}") if n_wrong else None
                 for name in _ALL_CAUSES
             ),
         ),
@@ -119,4 +114,4 @@ def _add_task(
         builder.add_estimate(entry, "gold_passages_shown", share, task=label, actions=actions)
     for name in _ALL_CAUSES:
         metric = f"{scorer}:wrong:{name.replace(' ', '_')}"
-        builder.add_point(entry, metric, task=label, n=len(wrong), total=causes[name])
+        builder.add_point(entry, metric, task=label, n=n_wrong, total=causes[name])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from autocoa_bench.report.builder import TableBuilder
-from autocoa_bench.report.entries import Entry, Inputs
+from autocoa_bench.report.entries import Entry, Inputs, grouped
 from autocoa_bench.report.model import Column, Table, printable
 
 
@@ -15,8 +17,9 @@ def faults(inputs: Inputs) -> Table:
     builder = TableBuilder("faults", inputs.entries)
     for entry in builder.entries:
         builder.start_section(entry.title)
-        messages_by_kind = _messages_by_kind(entry)
-        for kind, messages in messages_by_kind.items():
+        messages_by_kind = grouped(_messages(entry))
+        # The most frequent kind comes first.
+        for kind, messages in sorted(messages_by_kind.items(), key=lambda item: -len(item[1])):
             builder.add_row(kind, (len(messages), messages[0]))
             builder.add_point(entry, kind, total=len(messages))
         if not messages_by_kind:
@@ -26,19 +29,15 @@ def faults(inputs: Inputs) -> Table:
     )
 
 
-def _messages_by_kind(entry: Entry) -> dict[str, list[str]]:
-    """Messages by kind, the most frequent kind first."""
-    messages: dict[str, list[str]] = {}
+def _messages(entry: Entry) -> Iterator[tuple[str, str]]:
+    """The kind and message of each fault, and of each answer without a number."""
     for record in entry.run.records:
         place = f" ({record.question.task}, {record.question.id})"
         if record.fault is not None:
-            message = printable(record.fault.message) + place
-            messages.setdefault(printable(record.fault.kind, 40), []).append(message)
+            yield printable(record.fault.kind, 40), printable(record.fault.message) + place
             continue
         for scorer, scores in entry.run.scores.items():
             score = scores.get(record.key)
             if score is not None and score.value is None:
-                message = printable(score.reason) + place
                 reason = printable(score.reason.partition(":")[0], 40)
-                messages.setdefault(f"unscored ({scorer}): {reason}", []).append(message)
-    return dict(sorted(messages.items(), key=lambda item: -len(item[1])))
+                yield f"unscored ({scorer}): {reason}", printable(score.reason) + place

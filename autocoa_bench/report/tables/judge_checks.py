@@ -7,7 +7,7 @@ from itertools import combinations
 
 from msgspec.structs import replace
 
-from autocoa_bench.judge.agreement import Audit, Rate
+from autocoa_bench.judge.agreement import Audit
 from autocoa_bench.judge.probes import Pairs, ProbeResults
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.model import (
@@ -68,25 +68,22 @@ def _agreement(audits: Mapping[str, Audit], source: str, judge: str) -> Table:
 def _add_scorer(builder: TableBuilder, name: str, audit: Audit) -> None:
     counts, planned = audit.counts, len(audit.labels)
     rates = {
-        "right": _as_estimate(counts.right),
-        "agreement": _as_estimate(counts.agreement),
-        "sensitivity": _as_estimate(counts.sensitivity),
-        "specificity": _as_estimate(counts.specificity),
+        "right": counts.right,
+        "agreement": counts.agreement,
+        "sensitivity": counts.sensitivity,
+        "specificity": counts.specificity,
     }
-    for metric, rate in rates.items():
-        builder.add_estimate(None, f"{name}:{metric}", rate, planned=planned)
+    estimates = [Estimate(rate.mean, *rate.interval, rate.n, rate.n) for rate in rates.values()]
+    for metric, estimate in zip(rates, estimates, strict=True):
+        builder.add_estimate(None, f"{name}:{metric}", estimate, planned=planned)
     kappa_cell: Value = None
     if counts.kappa is not None:
         kappa, (low, high) = counts.kappa
         kappa_cell = Cell(f"{kappa:z.2f}", f"{low:z.2f} to {high:z.2f}")
         estimate = Estimate(kappa, low, high, counts.n, planned)
         builder.add_estimate(None, f"{name}:kappa", estimate, planned=planned)
-    right, agreement, *others = rates.values()
+    right, agreement, *others = estimates
     builder.add_row(name, (right, agreement, kappa_cell, *others))
-
-
-def _as_estimate(rate: Rate) -> Estimate:
-    return Estimate(rate.mean, *rate.interval, rate.n, rate.n)
 
 
 def _pairs(audits: Mapping[str, Audit]) -> Table:

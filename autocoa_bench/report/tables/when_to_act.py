@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from statistics import fmean
-
-from msgspec import Struct
+from typing import NamedTuple
 
 from autocoa_bench.episode import estimate_tokens, n_actions
 from autocoa_bench.errors import UserError
@@ -39,7 +38,7 @@ KINDS = ("known", "given", "unknown")
 _NEEDLESS = ("known", "given")
 
 
-class _Outcome(Struct, frozen=True):
+class _Outcome(NamedTuple):
     """A trajectory: its searches, its score, and the tokens and seconds spent on searching."""
 
     question: QuestionKey
@@ -141,9 +140,7 @@ def _run_without_search(entry: Entry, entries: Sequence[Entry]) -> Entry | None:
 
 
 def _mean_scores(outcomes: _Outcomes) -> dict[QuestionKey, float]:
-    return mean_by_question(
-        (outcome.question, outcome.score) for outcome in outcomes if outcome.score is not None
-    )
+    return mean_by_question((o.question, o.score) for o in outcomes if o.score is not None)
 
 
 def _mean(outcomes: _Outcomes, value: Callable[[_Outcome], float | None]) -> Estimate:
