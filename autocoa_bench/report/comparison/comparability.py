@@ -38,11 +38,7 @@ def _binding_fields(
 ) -> dict[str, str]:
     """The fields that must be equal, without those that cannot matter to this run."""
     spec = entry.spec
-    fields = {
-        name: value
-        for name, value in comparable_fields(spec).items()
-        if not name.startswith("engine.")
-    }
+    fields = comparable_fields(spec)
     # Another seed is another sample of the same distribution, not another setting.
     del fields["sampling.seed"]
     if spec.sampling.temperature == 0:
@@ -52,18 +48,15 @@ def _binding_fields(
         fields["search.corpus"] = _corpus_by_content(spec.search, corpora)
     else:
         del fields["budget.max_actions"]
-    # A solver with a loop of its own reads neither sampling nor budget.
-    if spec.engine.engine == "none":
-        fields = {
-            name: value
-            for name, value in fields.items()
-            if not name.startswith(("sampling.", "budget."))
-        }
     fields["tasks"] = ", ".join(sorted(sample.task for sample in spec.tasks))
     if SCORER in scorers:
         fields["judge"] = judge_text(entry) or "none"
     fields["scorers"] = ", ".join(sorted(set(entry.run.info.scorers) & set(scorers))) or "none"
-    return {name: printable(value) for name, value in fields.items()}
+    # A solver with a loop of its own reads neither sampling nor budget.
+    ignored = ("engine.", "sampling.", "budget.") if spec.engine.engine == "none" else "engine."
+    return {
+        name: printable(value) for name, value in fields.items() if not name.startswith(ignored)
+    }
 
 
 def _corpus_by_content(search: SearchSpec, corpora: dict[str, str]) -> str:

@@ -142,19 +142,14 @@ def _evidence_plots(points: Sequence[DataPoint], runs: Sequence[str]) -> list[Pl
     if series := _series(recall, runs, "gold_passages_shown"):
         caption = "Gold passages shown within a number of actions, %, with 95 % intervals"
         plots.append(ActionPlot("gold-passages", caption, "actions", series))
-    if stacks := {run: causes for run in runs if (causes := _wrong_by_cause(points, run))}:
+    wrong: dict[str, dict[str, int]] = {run: {} for run in runs}
+    for point in points:
+        if _WRONG in point.metric and point.total:
+            cause = point.metric.partition(_WRONG)[2].replace("_", " ")
+            wrong[point.run][cause] = int(point.total)
+    if stacks := {run: causes for run, causes in wrong.items() if causes}:
         plots.append(StackPlot("wrong-answers", "Causes of wrong answers", stacks))
     return plots
-
-
-def _wrong_by_cause(points: Sequence[DataPoint], run: str) -> dict[str, int]:
-    """The number of a run's wrong answers by cause; empty where no answer is wrong."""
-    numbers = {
-        point.metric.partition(_WRONG)[2].replace("_", " "): int(point.total or 0)
-        for point in points
-        if point.run == run and _WRONG in point.metric
-    }
-    return numbers if any(numbers.values()) else {}
 
 
 def _series(points: Sequence[DataPoint], runs: Sequence[str], metric: str) -> list[Series]:

@@ -94,7 +94,7 @@ def _add_task(
         for question, evidence, _ in outcomes
         if evidence.by_answer
     )
-    causes = Counter(cause(o.evidence) or "not traced" for o in outcomes if o.wrong)
+    causes: Counter[str] = Counter(cause(o.evidence) or "not traced" for o in outcomes if o.wrong)
     n_wrong = causes.total()
     builder.add_row(
         label,

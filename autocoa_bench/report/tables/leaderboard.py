@@ -1,14 +1,22 @@
-"""Methods by datasets and metrics, laid out as the paper's Table 1."""
+"""Methods by datasets and metrics as the paper's Table 1, with the best of each column tested."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 from autocoa_bench.report.builder import TableBuilder
-from autocoa_bench.report.comparison.significance import Contest, Scores, best_runs
-from autocoa_bench.report.entries import OTHER, Catalogue, Entry, Inputs, Missing, measure
+from autocoa_bench.report.entries import (
+    OTHER,
+    Catalogue,
+    Entry,
+    Inputs,
+    Missing,
+    QuestionKey,
+    measure,
+)
 from autocoa_bench.report.model import (
     MARK,
     Cell,
@@ -20,7 +28,7 @@ from autocoa_bench.report.model import (
     score_cell,
 )
 from autocoa_bench.report.notes import missing_note, reasons_text
-from autocoa_bench.stats import Estimate, macro_average
+from autocoa_bench.stats import LEVEL, Estimate, holm, in_common, macro_average, paired_test
 from autocoa_bench.tasks.subquestions import asks_subquestions
 
 _GROUPS = {"singlehop": "Single-hop QA", "multihop": "Multi-hop QA"}
@@ -54,7 +62,26 @@ class _Layout(NamedTuple):
 _Scores = dict[tuple[_Dataset, str], tuple[Estimate, Missing]]
 """A run's means and missing answers by dataset and metric, and its averages if it has any."""
 
-_Contests = dict[tuple[_Dataset, str], Contest]
+_RunScores = Sequence[Mapping[QuestionKey, float]]
+"""A run's scores by question, one mapping per dataset; none is empty."""
+
+
+class _Contest(NamedTuple):
+    """A column's best run, and the largest p of its tests against the other runs, corrected.
+
+    Where a test finds no difference, its p: the remaining tests are not made.
+    """
+
+    run: str
+    p: float
+
+    @property
+    def decided(self) -> bool:
+        """True if the best run is significantly better than each other run."""
+        return self.p < LEVEL
+
+
+_Contests = dict[tuple[_Dataset, str], _Contest]
 
 
 def leaderboard(inputs: Inputs) -> Table:
@@ -125,7 +152,7 @@ def _contests(entries: Sequence[Entry], layout: _Layout) -> _Contests:
 
     Sub-questions are not tested: those of one main question are not independent of one another.
     """
-    runs: dict[tuple[_Dataset, str], dict[str, Scores]] = {}
+    runs: dict[tuple[_Dataset, str], dict[str, _RunScores]] = {}
     for metric in layout.metrics:
         for entry in entries:
             samples = {(sample.task, sample.edition) for sample in entry.spec.tasks}
@@ -140,7 +167,41 @@ def _contests(entries: Sequence[Entry], layout: _Layout) -> _Contests:
                 columns[_AVERAGE] = list(by_dataset.values())
             for dataset, column in columns.items():
                 runs.setdefault((dataset, metric), {})[entry.name] = column
-    return best_runs(runs)
+    return _best_runs(runs)
+
+
+def _best_runs(columns: Mapping[tuple[_Dataset, str], Mapping[str, _RunScores]]) -> _Contests:
+    """The contest of each column with several runs, Holm-corrected over the columns.
+
+    A run is better than all others only if it is so in each of its paired tests. The largest p of
+    them therefore stands for the column, and only the number of columns calls for correction.
+    """
+    contests = {column: _contest(runs) for column, runs in columns.items() if len(runs) > 1}
+    corrected = holm([contest.p for contest in contests.values()])
+    return {
+        column: contest._replace(p=p)
+        for (column, contest), p in zip(contests.items(), corrected, strict=True)
+    }
+
+
+def _contest(runs: Mapping[str, _RunScores]) -> _Contest:
+    means = {run: fmean(fmean(dataset.values()) for dataset in runs[run]) for run in runs}
+    best, *rivals = sorted(runs, key=means.__getitem__, reverse=True)
+    largest = 0.0
+    for rival in rivals:
+        largest = max(largest, _p_value(runs[best], runs[rival]))
+        if largest >= LEVEL:  # no correction makes it smaller
+            break
+    return _Contest(best, largest)
+
+
+def _p_value(best: _RunScores, rival: _RunScores) -> float:
+    """The test's p; 1 if there are no common questions or the best is not better on them."""
+    pairs = [in_common(ours, theirs) for ours, theirs in zip(best, rival, strict=True)]
+    if not all(pairs):
+        return 1.0
+    lead = fmean(fmean(our - their for our, their in dataset) for dataset in pairs)
+    return paired_test(pairs) if lead > 0 else 1.0
 
 
 def _add_run(builder: TableBuilder, entry: Entry, layout: _Layout, contests: _Contests) -> None:

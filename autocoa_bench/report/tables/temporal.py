@@ -76,7 +76,11 @@ def temporal(inputs: Inputs) -> Table:
     if any(group.edition == "embedded" and group.name in _TITLES for group in groups):
         builder.add_text("embedded")
     for group in groups:
-        numbers = {entry.name: _n_questions(entry, group) for entry in builder.entries}
+        numbers = {}
+        for entry in builder.entries:
+            samples = filter(None, (group.sample(entry, part) for part in _PARTS))
+            counts = [f"{len(sample.question_ids):,}" for sample in samples]
+            numbers[entry.name] = " + ".join(counts) or "none"
         text = ", ".join(f"{name} {number}" for name, number in numbers.items())
         if len(set(numbers.values())) == 1:
             text = next(iter(numbers.values()))
@@ -190,8 +194,3 @@ def _gap(entry: Entry, group: _Group, scorer: str) -> _Gap | None:
         if solved:
             wrong.append([float(answers[sample] < 1) for sample in solved])
     return _Gap(estimate(wrong), scored)
-
-
-def _n_questions(entry: Entry, group: _Group) -> str:
-    samples = (group.sample(entry, part) for part in _PARTS)
-    return " + ".join(f"{len(s.question_ids):,}" for s in samples if s is not None) or "none"
