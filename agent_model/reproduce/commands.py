@@ -16,6 +16,7 @@ from agent_model.reproduce.scale import ScaleConfig
 from autocoa_bench import report
 from autocoa_bench.errors import UserError
 from autocoa_bench.report.model import Report
+from autocoa_bench.util.json_lines import write_errors
 
 BASE = "base"
 """The name of the base model's folder, by which tables call it."""
@@ -239,10 +240,5 @@ def save_report(tables: Report, file: Path, console: Console) -> None:
 
 def write_text(file: Path, text: str) -> None:
     """Write a file of results. Raises UserError."""
-    try:
+    with write_errors(file):
         file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"cannot write '{file}': {error.strerror}; all results are kept, and the same command "
-            "writes it"
-        ) from None

@@ -8,15 +8,13 @@ the same call.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
 import os
 import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,9 +23,10 @@ from msgspec import Struct
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from agent_model.training.files import locked, read_json
 from autocoa_bench.engines.launch import supervisor
-from autocoa_bench.errors import UNREADABLE, UserError
-from autocoa_bench.util.json_lines import replace_file
+from autocoa_bench.errors import UserError
+from autocoa_bench.util.json_lines import replace_file, write_errors
 
 _RECIPES_MOVED = ("/agent_model/reproduction/", "/agent_model/reproduce/")
 _LOG_LINES = 6  # of a failed command's log, in the error message
@@ -72,7 +71,8 @@ def run_commands(
     """
     for name in ("steps", "logs"):
         make_folder(out / name)
-    with _lock(out):
+    problem = f"'{out}' is in use by another `reproduce`; wait for it or give another --out"
+    with locked(out / "steps" / "lock", problem):
         records = {
             command.name: record for command in commands if (record := _finished(command, out))
         }
@@ -91,12 +91,8 @@ def by_urgency(commands: Sequence[Command]) -> list[Command]:
 
 def make_folder(path: Path) -> None:
     """Create a folder if it does not exist. Raises UserError."""
-    try:
+    with write_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"cannot create the folder '{path}': {error.strerror}; give --out a writable folder"
-        ) from None
 
 
 def read_record(name: str, out: Path) -> CommandRecord | None:
@@ -104,12 +100,7 @@ def read_record(name: str, out: Path) -> CommandRecord | None:
     file = out / "steps" / f"{name}.json"
     if not file.exists():
         return None
-    try:
-        record = msgspec.json.decode(file.read_bytes(), type=CommandRecord)
-    except (OSError, *UNREADABLE) as error:
-        raise UserError(
-            f"cannot read '{file}': {error}; delete it to run that command again"
-        ) from None
+    record = read_json(file, CommandRecord, "delete it to run that command again")
     # Reproductions that an earlier version began name the recipes by their former folder.
     arguments = tuple(argument.replace(*_RECIPES_MOVED) for argument in record.arguments)
     return msgspec.structs.replace(record, arguments=arguments)
@@ -118,23 +109,6 @@ def read_record(name: str, out: Path) -> CommandRecord | None:
 def command_line(arguments: Sequence[str]) -> str:
     """A command line with these arguments, quoted for a shell."""
     return shlex.join(("autocoa-bench", *arguments))
-
-
-@contextmanager
-def _lock(out: Path) -> Iterator[None]:
-    """Keep other processes out of a folder."""
-    try:
-        file = (out / "steps" / "lock").open("w")
-    except OSError as error:
-        raise UserError(f"cannot write to '{out}': {error.strerror}; give another --out") from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"'{out}' is in use by another `reproduce`; wait for it or give another --out"
-            ) from None
-        yield
 
 
 def _finished(command: Command, out: Path) -> CommandRecord | None:

@@ -34,11 +34,7 @@ def rollout(
 
     With a simulator, the sampler writes the search results too.
     """
-    scheduler = _Scheduler(rollouts, sampler, search)
-    while len(scheduler.trajectories) < len(rollouts):
-        scheduler.start_episodes()
-        scheduler.step()
-    return [scheduler.trajectories[i] for i in range(len(rollouts))]
+    return _Scheduler(rollouts, sampler, search).run()
 
 
 class _Scheduler:
@@ -47,27 +43,26 @@ class _Scheduler:
     def __init__(
         self, rollouts: Sequence[Rollout], sampler: Sampler, search: SearchFunction | Simulator
     ) -> None:
-        self.trajectories: dict[int, Trajectory] = {}
+        self._trajectories: dict[int, Trajectory] = {}
         self._rollouts = rollouts
         self._sampler = sampler
         self._search = search
-        self._waiting = deque(range(len(rollouts)))
         self._running: dict[Slot, int] = {}
         self._simulating: set[Slot] = set()  # slots whose request is for search results
 
-    def start_episodes(self) -> None:
-        """Start waiting episodes while there are free slots."""
-        while self._waiting and len(self._running) < self._sampler.slots:
-            i = self._waiting.popleft()
-            slot = self._sampler.acquire(self._rollouts[i].rng)
-            self._running[slot] = i
-            self._process([(slot, next(self._rollouts[i].episode))])
-
-    def step(self) -> None:
-        """Step the sampler once, and process all that follows from it."""
-        if self._running:
-            completed = self._sampler.step()
-            self._process(self._send([(slot, self._reply(slot, c)) for slot, c in completed]))
+    def run(self) -> list[Trajectory]:
+        """Run all episodes, each as soon as a slot is free; returns their trajectories in order."""
+        waiting = deque(range(len(self._rollouts)))
+        while waiting or self._running:
+            while waiting and len(self._running) < self._sampler.slots:
+                i = waiting.popleft()
+                slot = self._sampler.acquire(self._rollouts[i].rng)
+                self._running[slot] = i
+                self._process([(slot, next(self._rollouts[i].episode))])
+            if self._running:
+                completed = self._sampler.step()
+                self._process(self._send([(slot, self._reply(slot, c)) for slot, c in completed]))
+        return [self._trajectories[i] for i in range(len(self._rollouts))]
 
     def _reply(self, slot: Slot, completion: Completion) -> Reply:
         """A completion as the episode's reply: an observation if it was a simulated search."""
@@ -90,7 +85,7 @@ class _Scheduler:
             try:
                 events.append((slot, self._rollouts[i].episode.send(reply)))
             except StopIteration as end:
-                self.trajectories[i] = end.value
+                self._trajectories[i] = end.value
                 self._sampler.release(slot)
                 del self._running[slot]
         return events

@@ -11,15 +11,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
-import msgspec
-
 from agent_model.tokens import Kind, Tokenizer, audit, encode
 from agent_model.training.config import GRPOConfig
+from agent_model.training.files import read_json
 from agent_model.training.grpo.reward import Reward, reward
 from agent_model.training.masks import TRAINED_KINDS
 from autocoa_bench import scoring
 from autocoa_bench.episode import Dialect
-from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.runs.solvers import DirectSolver, load_solver
 from autocoa_bench.scoring import TextScorer
 from autocoa_bench.search import SearchEngine
@@ -65,8 +63,7 @@ def _open(folder: Path) -> ExportedRecipe:
 
 def reward_of(record: Record, folder: Path) -> Reward:
     """A record's reward by the exported recipe; opens no search engine. Raises UserError."""
-    recipe, scorer = _recipe_and_scorer(folder)
-    return reward(record, recipe, scorer)
+    return reward(record, *_recipe_and_scorer(folder))
 
 
 @cache
@@ -77,14 +74,8 @@ def _recipe_and_scorer(folder: Path) -> tuple[GRPOConfig, TextScorer]:
 
 def read_recipe(folder: Path) -> GRPOConfig:
     """The exported recipe. Raises UserError."""
-    file = folder / RECIPE
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=GRPOConfig)
-    except (OSError, *UNREADABLE) as error:
-        raise UserError(
-            f"cannot read '{file}' ({error}); write the folder with "
-            "`autocoa-bench train grpo --hand-over`"
-        ) from None
+    advice = "write the folder with `autocoa-bench train grpo --hand-over`"
+    return read_json(folder / RECIPE, GRPOConfig, advice)
 
 
 def question_of(row: Mapping[str, Any]) -> Question:

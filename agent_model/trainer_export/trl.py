@@ -19,7 +19,7 @@ from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler
 from agent_model.tokens import Tokenizer
 from agent_model.trainer_export.folder import open_export, question_of, reward_of, tokens_of
-from agent_model.training.config import GRPOConfig
+from agent_model.training.config import GRPOConfig, episode_budget
 from agent_model.training.distributed import batch_per_process
 from agent_model.training.model import Policy, dtype_of, eval_mode, load_policy
 from autocoa_bench.episode import episode, n_actions
@@ -87,8 +87,11 @@ class RolloutWorkers:
         """An episode of each question, sampled in process from the current policy."""
         recipe, accelerator = self._export.recipe, trainer.accelerator
         seed = f"{recipe.seed}:{trainer.state.global_step}:{accelerator.process_index}"
-        episodes = [episode(q, self._export.dialect, recipe.budget) for q in questions]
-        rollouts = [Rollout(events, Random(f"{seed}:{i}")) for i, events in enumerate(episodes)]
+        dialect, budget = self._export.dialect, episode_budget(recipe)
+        rollouts = [
+            Rollout(episode(question, dialect, budget), Random(f"{seed}:{i}"))
+            for i, question in enumerate(questions)
+        ]
         self._search.clear()
         model = accelerator.unwrap_model(trainer.model)
         policy = Policy(model).train(model.training)

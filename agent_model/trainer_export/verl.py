@@ -26,6 +26,7 @@ from agent_model.trainer_export.folder import (
     reward_of,
     tokens_of,
 )
+from agent_model.training.config import episode_budget
 from autocoa_bench.episode import episode, n_actions
 from autocoa_bench.errors import SearchFault, UserError
 from autocoa_bench.types import Completion, Generate, Observation, Record, Search, Trajectory
@@ -57,7 +58,7 @@ class AutoCoALoop(AgentLoopBase):  # type: ignore[misc, no-any-unimported, unuse
         question = question_of(row)
         log = _EpisodeLog({}, {}, [])
         sampling = {**sampling_params, "ignore_eos": True, "stop_token_ids": [self._end]}
-        events = episode(question, export.dialect, export.recipe.budget)
+        events = episode(question, export.dialect, episode_budget(export.recipe))
         trajectory = await self._run_episode(events, export, sampling, log)
         tokens = tokens_of(trajectory, self.tokenizer)
         if len(tokens.prompt) > self.rollout_config.prompt_length:

@@ -18,7 +18,7 @@ from agent_model.training.grpo import train
 from agent_model.training.model import checkpoint_of
 from autocoa_bench.episode import estimate_tokens
 from autocoa_bench.errors import UserError
-from autocoa_bench.util.json_lines import replace_file
+from autocoa_bench.util.json_lines import indented_json, replace_file
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _PROMPT_MULTIPLE = 256  # verl's prompt limit is rounded up to a multiple of it
@@ -35,7 +35,6 @@ def export_recipe(recipe: GRPOConfig, to: str, out: Path) -> list[Path]:
     test_rows = _rows(evaluation, recipe.live.split) if evaluation else rows[:1]
     folder = out.resolve()
     readme = _fill(f"{to}/README.md", folder=shlex.quote(str(folder)))
-    recipe_text = msgspec.json.format(msgspec.json.encode(recipe), indent=2).decode() + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if to == "verl":
@@ -56,7 +55,7 @@ def export_recipe(recipe: GRPOConfig, to: str, out: Path) -> list[Path]:
             write_lines(folder / "train.jsonl", rows)
             names = ["train.jsonl"]
             texts = {"train.py": _fill("trl/train.py")}
-        texts |= {RECIPE: recipe_text, "README.md": readme}
+        texts |= {RECIPE: indented_json(recipe).decode(), "README.md": readme}
         for name, text in texts.items():
             replace_file(folder / name, text.encode())
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,12 +101,7 @@ def step_name(step: int) -> str:
     return f"step-{step:06d}"
 
 
-def has_checkpoint(folder: Path) -> bool:
-    """True if a run has a checkpoint."""
-    return bool(_checkpoints(folder))
-
-
-def newest_step(folder: Path, last: int) -> int:
+def newest_step(folder: Path, last: int = sys.maxsize) -> int:
     """The newest step up to `last` that has a checkpoint, or 0."""
     steps = [int(checkpoint.name.removeprefix("step-")) for checkpoint in _checkpoints(folder)]
     return max((step for step in steps if step <= last), default=0)

@@ -56,11 +56,6 @@ class EvalConfig(Struct, frozen=True, forbid_unknown_fields=True):
     step_tokens: Positive = 256
     context_tokens: Positive = 4096
 
-    @property
-    def budget(self) -> Budget:
-        """The limits of an episode."""
-        return Budget(self.max_actions, self.context_tokens, self.step_tokens)
-
 
 class TrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings common to all training runs. Paths are relative to the working directory.
@@ -157,10 +152,10 @@ class GRPOConfig(TrainingConfig, frozen=True, kw_only=True, forbid_unknown_field
     max_steps: NotNegative = 96
     batch: Positive = 48
 
-    @property
-    def budget(self) -> Budget:
-        """The limits of an episode."""
-        return Budget(self.max_actions, self.context_tokens, self.step_tokens)
+
+def episode_budget(config: EvalConfig | GRPOConfig) -> Budget:
+    """The limits of an episode."""
+    return Budget(config.max_actions, config.context_tokens, config.step_tokens)
 
 
 AnyConfig = TypeVar("AnyConfig", bound=TrainingConfig)

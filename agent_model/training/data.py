@@ -8,6 +8,7 @@ trajectories in batches of their own, at which the loss jumps.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle
@@ -26,6 +27,7 @@ from agent_model.tokens import Encoded, Kind, Tokenizer, retokenisation_drift
 from agent_model.training.config import SFTConfig
 from agent_model.training.masks import TokenRow, masked, pair_rows, trained_kinds, trajectory_row
 from agent_model.training.model import MIN_SHARED_PREFIX, common_prefix
+from autocoa_bench.engines.weights.models import sha256_of
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.types import Question, Record
 
@@ -109,19 +111,16 @@ def load_data(config: SFTConfig, tokenizer: Tokenizer) -> Data:
     for file in files:
         for question, example in reader.examples(file):
             if held_out_keys & _identities(question):
-                reader.drop("in the held-out file")
+                reader.dropped["in the held-out file"] += 1
             else:
                 (held_out if _fraction(question) < share else train).append(example)
     if not train:
         raise UserError(
             f"no examples to train on in {', '.join(config.data)} ({len(held_out)} held out, "
-            f"dropped: {reader.dropped or 'none'})"
+            f"dropped: {dict(reader.dropped) or 'none'})"
         )
-    hashes = {}
-    for file in files + held_out_files:
-        with file.open("rb") as stream:
-            hashes[str(file)] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return Data(tuple(train), tuple(held_out), reader.dropped, hashes, reader.drift)
+    hashes = {str(file): sha256_of(file) for file in files + held_out_files}
+    return Data(tuple(train), tuple(held_out), dict(reader.dropped), hashes, reader.drift)
 
 
 def examples_of_step(count: int, batch: int, seed: int, step: int) -> list[int]:
@@ -214,12 +213,8 @@ class _Reader:
         self._config = config
         self._kinds = trained_kinds(config)
         self._tokenizer = tokenizer
-        self.dropped: dict[str, int] = {}
+        self.dropped: Counter[str] = Counter()
         self.drift = DriftCounts()
-
-    def drop(self, reason: str) -> None:
-        """Count an example that is left out."""
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
 
     def examples(self, file: Path) -> Iterator[tuple[Question, Example]]:
         """The examples of a file. Raises UserError naming the wrong line, or if there are none."""
@@ -227,25 +222,25 @@ class _Reader:
         read = {"sft1": self._pairs, "pretrain": self._texts}.get(self._config.stage, self._records)
         for question, example in read(file):
             if not example:
-                self.drop("faults")
+                self.dropped["faults"] += 1
             elif any(len(row.ids) > longest for row in example):
-                self.drop(f"over {longest} tokens")
+                self.dropped[f"over {longest} tokens"] += 1
             elif not all(row.mask.any() for row in example):
-                self.drop("nothing to train")
+                self.dropped["nothing to train"] += 1
             else:
                 count += 1
                 yield question, example
         if not count:
             raise UserError(
-                f"'{file}' yields no example (dropped so far: {self.dropped or 'none'}); remove it "
-                "from the recipe, or correct it"
+                f"'{file}' yields no example (dropped so far: {dict(self.dropped) or 'none'}); "
+                "remove it from the recipe, or correct it"
             )
 
     def _records(self, file: Path) -> Iterator[tuple[Question, Example]]:
         latest: dict[tuple[str, str, int], tuple[int, Record]] = {}
         for number, record in self._lines(file, Record):
             if record.key in latest:
-                self.drop("recorded again")
+                self.dropped["recorded again"] += 1
             latest[record.key] = (number, record)
         for i, (number, record) in enumerate(latest.values()):
             trajectory = record.trajectory
@@ -289,7 +284,7 @@ class _Reader:
                         yield number, decoder.decode(line)
                     except UNREADABLE as error:
                         if not line.endswith(b"\n"):
-                            self.drop("torn")
+                            self.dropped["torn"] += 1
                             return
                         raise UserError(
                             f"'{file}' line {number} is not a {kind.__name__.lower()} ({error}); "

@@ -12,7 +12,7 @@ from agent_model.rollout.environments import SearchClient
 from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler
 from agent_model.tokens import Tokenizer
-from agent_model.training.config import EvalConfig, GRPOConfig
+from agent_model.training.config import EvalConfig, GRPOConfig, episode_budget
 from agent_model.training.files import write_records
 from agent_model.training.model import Policy, eval_mode
 from autocoa_bench import scoring, tasks
@@ -24,15 +24,6 @@ from autocoa_bench.search.factory import has_own_corpus, open_engine
 from autocoa_bench.types import Budget, Question, Record
 
 _SLOTS = 32  # episodes at once
-
-
-class EvalScores(NamedTuple):
-    """Mean exact match, the share of well-formed trajectories (None if the solver is not the
-    agent), and the mean number of searches."""
-
-    em: float
-    formed: float | None
-    searches: float
 
 
 class EpisodeSetup(NamedTuple):
@@ -69,8 +60,8 @@ def load_episodes(
     corpus = config.corpus or tasks.shared_corpus(selected, split)
     if not (corpus or has_own_corpus(search)):
         raise UserError(f"the tasks '{config.tasks}' do not share a corpus; give {table}corpus")
-    engine = open_engine(search, corpus, config.top_k)
-    return EpisodeSetup(questions[: config.count], solver.plugin, engine, config.budget, corpus)
+    engine, budget = open_engine(search, corpus, config.top_k), episode_budget(config)
+    return EpisodeSetup(questions[: config.count], solver.plugin, engine, budget, corpus)
 
 
 def evaluate(setup: EpisodeSetup, policy: Policy, tokenizer: Tokenizer, file: Path) -> list[Record]:
@@ -90,8 +81,10 @@ def evaluate(setup: EpisodeSetup, policy: Policy, tokenizer: Tokenizer, file: Pa
     return records
 
 
-def mean_scores(records: Sequence[Record]) -> EvalScores:
-    """The scores of finished episodes. Raises UserError if one has no score."""
+def mean_scores(records: Sequence[Record]) -> dict[str, float | None]:
+    """Mean exact match, share of well-formed trajectories (None if the solver is not the agent) and
+    mean number of searches, as columns of metrics.csv. Raises UserError if a record has no score.
+    """
     scorers = scoring.load_scorers(("em",))
     values: list[float] = []
     for record in records:
@@ -104,8 +97,8 @@ def mean_scores(records: Sequence[Record]) -> EvalScores:
         values.append(score.value)
     trajectories = [record.trajectory for record in records if record.trajectory]
     formed = [is_well_formed(t) for t in trajectories if t.solver == STUDENT.name]
-    return EvalScores(
-        em=sum(values) / len(values),
-        formed=sum(formed) / len(formed) if formed else None,
-        searches=sum(map(n_actions, trajectories)) / len(trajectories),
-    )
+    return {
+        "live_em": sum(values) / len(values),
+        "live_formed": sum(formed) / len(formed) if formed else None,
+        "live_searches": sum(map(n_actions, trajectories)) / len(trajectories),
+    }

@@ -3,14 +3,47 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
-from autocoa_bench.errors import UserError
+from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.types import Record
+
+T = TypeVar("T")
+
+
+def read_json(file: Path, kind: type[T], advice: str) -> T:
+    """Decode a JSON file. Raises UserError, ending in the advice."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=kind)
+    except (OSError, *UNREADABLE) as error:
+        raise UserError(f"cannot read '{file}' ({error}); {advice}") from None
+
+
+@contextmanager
+def locked(file: Path, problem: str) -> Iterator[None]:
+    """Lock a file in a run's folder, which is created if needed, against other processes.
+
+    Raises UserError: `problem` if another process has the lock, or if it cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        stream = file.open("a")
+    except OSError as error:
+        raise UserError(
+            f"cannot write to '{file.parent}': {error.strerror}; give another --out"
+        ) from None
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(problem) from None
+        yield
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Generic
 
@@ -88,8 +89,7 @@ class TrainingLoop(ABC, Generic[AnyConfig, Row]):
 
     def evaluation_columns(self, records: Sequence[Record]) -> Mapping[str, float | None]:
         """The columns of metrics.csv for the records of an evaluation."""
-        scores = evaluation.mean_scores(records)._asdict()
-        return {f"live_{name}": score for name, score in scores.items()}
+        return evaluation.mean_scores(records)
 
     def is_due(self, step: int, every: int) -> bool:
         """True if something is due after this step: every so many steps, and after the last."""
@@ -136,7 +136,7 @@ def train(
     """Run or resume a training in the folder `out`; returns the model's folder, `out/model`."""
     main = accelerator.is_main_process
     batch_per_process(config.batch, accelerator.num_processes)
-    with run_folder.lock_folder(out, main=main):
+    with run_folder.lock_folder(out) if main else nullcontext():
         loop = kind(config, out, accelerator)
         if main:
             run_folder.open_run(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from agent_model.training.config import SFTConfig, TrainingConfig
 from agent_model.training.distributed import full_tensor, sharded_like, sum_gradients
 from agent_model.training.model import trainable
+from autocoa_bench.errors import UserError
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")  # AdamW's tensors of a weight's shape
 
@@ -121,3 +122,11 @@ def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:
         return config.lr
     progress = (step - warm_up) / max(1, steps - warm_up)
     return config.lr * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def diverged(quantity: str, step: int, lr: float) -> UserError:
+    """The error for a loss or gradient that is not finite, at `step` (from 1)."""
+    return UserError(
+        f"the {quantity} of step {step} is not finite (lr {lr:g}); it was not applied, and the "
+        "last checkpoint is intact. Give a smaller lr or a longer warmup, and another --out"
+    )

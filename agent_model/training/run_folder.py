@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,16 +12,16 @@ from typing import Any, Generic
 import msgspec
 from msgspec import Struct
 
-from agent_model.training.checkpoints import Progress, has_checkpoint
+from agent_model.training.checkpoints import Progress, newest_step
 from agent_model.training.config import AnyConfig, TrainingConfig, as_resumed
 from agent_model.training.data import DriftCounts
-from agent_model.training.files import writing
+from agent_model.training.files import locked, read_json, writing
 from agent_model.training.model import Policy, base_identity
 from autocoa_bench.engines.weights.huggingface import fingerprint
-from autocoa_bench.errors import UNREADABLE, UserError
+from autocoa_bench.errors import UserError
 from autocoa_bench.runs import provenance
 from autocoa_bench.runs.run_folder import differing
-from autocoa_bench.util.json_lines import replace_file
+from autocoa_bench.util.json_lines import indented_json, replace_file
 
 _PACKAGES = ("accelerate", "autocoa-bench", "peft", "torch", "transformers")
 
@@ -81,28 +79,10 @@ def starting_point(config: TrainingConfig, policy: Policy) -> Start:
     )
 
 
-@contextmanager
-def lock_folder(out: Path, *, main: bool) -> Iterator[None]:
-    """Lock a run's folder against other runs. Of several processes, only the main one does.
-
-    Raises UserError if the folder is locked or cannot be written.
-    """
-    if not main:
-        yield
-        return
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        file = (out / "run.lock").open("a")
-    except OSError as error:
-        raise UserError(f"cannot write to '{out}': {error.strerror}") from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"another process is training in '{out}'; wait for it, or give another --out"
-            ) from None
-        yield
+def lock_folder(out: Path) -> AbstractContextManager[None]:
+    """Lock a run's folder. Raises UserError if another run has it, or it cannot be written."""
+    problem = f"another process is training in '{out}'; wait for it, or give another --out"
+    return locked(out / "run.lock", problem)
 
 
 def open_run(out: Path, run: TrainingRun[AnyConfig], processes: int, device: str) -> None:
@@ -130,7 +110,7 @@ def open_run(out: Path, run: TrainingRun[AnyConfig], processes: int, device: str
             run, steps=old.steps, tokens=old.tokens, hours=old.hours, last=old.last
         )
         sessions = (*old.sessions, session)
-    elif has_checkpoint(out / "checkpoints"):
+    elif newest_step(out / "checkpoints"):
         raise UserError(
             f"'{out}' has checkpoints but no run.json, which records what they were trained on; "
             "restore it, or give another --out"
@@ -168,16 +148,10 @@ def read_run(
     file: Path, kind: type[AnyConfig], advice: str = "give another --out"
 ) -> TrainingRun[AnyConfig]:
     """Read a run.json. Raises UserError, ending in the advice."""
-    try:
-        run: TrainingRun[AnyConfig] = msgspec.json.decode(
-            file.read_bytes(),
-            type=TrainingRun[kind],  # type: ignore[valid-type]
-        )
-        return run
-    except (OSError, *UNREADABLE) as error:
-        raise UserError(f"cannot read '{file}' ({error}); {advice}") from None
+    run: TrainingRun[AnyConfig] = read_json(file, TrainingRun[kind], advice)  # type: ignore[valid-type]
+    return run
 
 
 def _write(file: Path, run: TrainingRun[AnyConfig]) -> None:
     with writing(file):
-        replace_file(file, msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n")
+        replace_file(file, indented_json(run))

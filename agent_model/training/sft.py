@@ -30,7 +30,7 @@ from agent_model.training.distributed import broadcast_weights, create_accelerat
 from agent_model.training.losses import contrastive, mean_logp, nll
 from agent_model.training.metrics import SFTStep
 from agent_model.training.model import trainable
-from agent_model.training.optimiser import FP32Optimizer, learning_rate, total_steps
+from agent_model.training.optimiser import FP32Optimizer, diverged, learning_rate, total_steps
 from autocoa_bench.errors import UserError
 
 
@@ -100,10 +100,10 @@ class SFTLoop(loop.TrainingLoop[SFTConfig, SFTStep]):
         loss = self._backward(examples)
         lr = learning_rate(config, progress.step, self.steps)
         if not math.isfinite(loss):
-            raise _diverged("loss", progress.step + 1, lr)
+            raise diverged("loss", progress.step + 1, lr)
         norm = self.optimizer.step(lr)
         if not math.isfinite(norm):
-            raise _diverged("gradient", progress.step + 1, lr)
+            raise diverged("gradient", progress.step + 1, lr)
         tokens, seconds = data.all_tokens(examples), time.perf_counter() - start
         done = Progress(progress.step + 1, progress.tokens + tokens, progress.seconds + seconds)
         row = SFTStep(
@@ -200,10 +200,3 @@ def _pair_logps(logps: Tensor, batch: data.Batch) -> tuple[Tensor, Tensor]:
     """P of the chosen and of the rejected text of each pair, (pairs,) each."""
     means = mean_logp(logps, batch.rows, len(batch.ids))
     return means[0::2], means[1::2]
-
-
-def _diverged(quantity: str, step: int, lr: float) -> UserError:
-    return UserError(
-        f"the {quantity} of step {step} is not finite (lr {lr:g}); it was not applied, and the "
-        "last checkpoint is intact. Give a smaller lr or a longer warmup, and another --out"
-    )

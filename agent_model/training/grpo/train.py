@@ -37,7 +37,7 @@ from agent_model.training.grpo.metrics import GRPOStep, collapse, step_metrics
 from agent_model.training.grpo.reward import reward
 from agent_model.training.grpo.rollouts import RolloutContext, rollouts_of_step, sum_metrics
 from agent_model.training.grpo.warm_start import warm_start
-from agent_model.training.optimiser import learning_rate
+from agent_model.training.optimiser import diverged, learning_rate
 from autocoa_bench import scoring, tasks
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Question, Record
@@ -106,7 +106,7 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
 
     def prepare(self, console: Console) -> None:
         """Copy the steps of the run that this one begins as, if the recipe names one."""
-        if self.config.begins and not checkpoints.has_checkpoint(self.out / "checkpoints"):
+        if self.config.begins and not checkpoints.newest_step(self.out / "checkpoints"):
             step = warm_start(self.out, self.facts())
             console.print(f"copied {step} steps from '{self.config.begins}'")
 
@@ -146,10 +146,7 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
         lr = learning_rate(config, progress.step, config.max_steps)
         norm = self.optimizer.step(lr) if sums["learned"] else 0.0
         if not math.isfinite(norm):
-            raise UserError(
-                f"the gradient of step {progress.step + 1} is not finite (lr {lr:g}); it was not "
-                "applied, and the last checkpoint is intact. Give a smaller lr, and another --out"
-            )
+            raise diverged("gradient", progress.step + 1, lr)
         if self.accelerator.is_main_process:
             file = self.out / "rollouts" / f"{checkpoints.step_name(progress.step + 1)}.jsonl"
             write_records(file, [rollout.record for rollout in groups[0]])

@@ -72,7 +72,7 @@ def test_a_command_that_several_need_goes_first() -> None:
 
 def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"cannot create the folder .*: Not a directory"):
+    with pytest.raises(UserError, match=r"cannot write to .*: Not a directory"):
         run([], tmp_path / "file")
 
 

@@ -38,20 +38,24 @@ def said(*texts: str, dialect: Dialect | None = None) -> Record:
     return Record(QUESTION, 0, play_texts(dialect or Agent(shots=0), texts)[0])
 
 
+def scores(em: float, formed: float | None, searches: float) -> dict[str, float | None]:
+    return {"live_em": em, "live_formed": formed, "live_searches": searches}
+
+
 def test_scores_are_exact_match_form_and_searches() -> None:
     right = said(SEARCH, "</think>\n\\boxed{Anna}")
     wrong = said("</think>\n\\boxed{Bert}")
     lost = said("Hm.", "Hm.", "Hm.")
-    assert mean_scores([right, right, wrong, lost]) == (0.5, 0.75, 0.5)
+    assert mean_scores([right, right, wrong, lost]) == scores(0.5, 0.75, 0.5)
 
 
 def test_reasoning_that_is_never_closed_is_not_well_formed_live_either() -> None:
-    assert mean_scores([said("I know it. \\boxed{Anna}")]) == (1.0, 0.0, 0.0)
+    assert mean_scores([said("I know it. \\boxed{Anna}")]) == scores(1.0, 0.0, 0.0)
 
 
 def test_a_form_is_judged_of_the_agent_alone() -> None:
     record = said("<answer>Anna</answer>", dialect=SearchR1())
-    assert mean_scores([record]) == (1.0, None, 0.0)
+    assert mean_scores([record]) == scores(1.0, None, 0.0)
 
 
 def test_an_episode_without_a_score_is_no_silent_zero() -> None:
@@ -74,7 +78,7 @@ def test_an_answer_is_encoded_as_it_was_sampled(
     text = "I know it.\n</think>\n\n\\boxed{Anna}"
     monkeypatch.setattr(sampling, "sample_token", saying(tokenizer, text))
     file = tmp_path / "live" / "step-000001.jsonl"
-    assert mean_scores(evaluate(scene, policy, tokenizer, file)) == (1.0, 1.0, 0.0)
+    assert mean_scores(evaluate(scene, policy, tokenizer, file)) == scores(1.0, 1.0, 0.0)
     assert policy.training
     records = msgspec.json.Decoder(Record).decode_lines(file.read_bytes())
     assert [record.question for record in records] == QUESTIONS

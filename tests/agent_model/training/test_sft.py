@@ -197,7 +197,7 @@ def test_a_folder_in_use_is_refused(place: Path, tmp_path: Path) -> None:
     from agent_model.training.run_folder import lock_folder
 
     with (
-        lock_folder(tmp_path / "out", main=True),
+        lock_folder(tmp_path / "out"),
         pytest.raises(UserError, match="another process is training in"),
     ):
         run(recipe(place), tmp_path / "out")
