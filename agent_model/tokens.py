@@ -66,17 +66,22 @@ def encode(trajectory: Trajectory, tokenizer: Tokenizer, *, ends: bool = True) -
     whose tags are unknown; a trajectory without searches, such as a judge's verdict, needs none.
     """
     searches = any(step.kind == "search" for step in trajectory.steps)
-    tag = _query_tag(trajectory.solver) if searches else ""
+    if searches and trajectory.solver not in _QUERY_TAGS:
+        raise UserError(
+            f"cannot train on a trajectory of solver '{trajectory.solver}'; training takes "
+            f"trajectories of {', '.join(sorted(_QUERY_TAGS))}, whose turn is one text with tags"
+        )
+    tag = _QUERY_TAGS.get(trajectory.solver, "")
     pieces = [_prompt_piece(trajectory.opening, trajectory.prefill, tokenizer)]
     # Observations of steps without ids of their own follow one another and form one piece.
-    unencoded: list[Step] = []
+    unencoded: list[tuple[str, Sequence[int] | None]] = []
     for step in trajectory.steps:
         own = _step_piece(step, tag, ends, tokenizer)
         if own.ids:
-            pieces += [_observations_piece(unencoded, tokenizer), own]
+            pieces += [_observed_piece(unencoded, tokenizer), own]
             unencoded = []
-        unencoded.append(step)
-    return _join([*pieces, _observations_piece(unencoded, tokenizer)])
+        unencoded.append((step.observation, step.observation_ids))
+    return _join([*pieces, _observed_piece(unencoded, tokenizer)])
 
 
 def encode_pair(pair: Pair, tokenizer: Tokenizer) -> tuple[Encoded, Encoded]:
@@ -99,13 +104,10 @@ def encode_prompt(prompt: Prompt, tokenizer: Tokenizer) -> tuple[int, ...]:
     the environment's text in one piece up to the model's next turn."""
     ids = list(_prompt_piece(prompt.opening, prompt.prefill, tokenizer).ids)
     for source, group in groupby(prompt.turns, key=lambda turn: turn.source):
-        turns = list(group)
         if source == "environment":
-            sampled = next((turn.token_ids for turn in turns if turn.token_ids), None)
-            text = "".join(turn.text for turn in turns)
-            ids += _observed_piece(text, sampled, tokenizer).ids
+            ids += _observed_piece([(turn.text, turn.token_ids) for turn in group], tokenizer).ids
         else:
-            for turn in turns:
+            for turn in group:
                 ids += turn.token_ids or _ids(turn.text, tokenizer)
     return tuple(ids)
 
@@ -142,9 +144,9 @@ def audit(
                 f"token {position} of a trajectory is of kind {kind.name.lower()} and would enter "
                 f"a loss over {', '.join(sorted(kind.name.lower() for kind in trains))}"
             )
-    observed = [step for step in trajectory.steps if step.observation]
-    pieces = (_observed_piece(s.observation, s.observation_ids, tokenizer) for s in observed)
-    text = "".join(step.observation for step in observed)
+    observed = [(s.observation, s.observation_ids) for s in trajectory.steps if s.observation]
+    pieces = (_observed_piece([part], tokenizer) for part in observed)
+    text = "".join(text for text, _ in observed)
     _check_spelling(encoded, _OBSERVED, text, pieces, "an observation", tokenizer)
 
 
@@ -245,9 +247,14 @@ def _text_piece(text: str, kind: Kind, tokenizer: Tokenizer) -> Encoded:
     return Encoded(ids, (kind,) * len(ids))
 
 
-def _observed_piece(text: str, sampled: Sequence[int] | None, tokenizer: Tokenizer) -> Encoded:
-    """The environment's text; a part that the model wrote itself keeps its `sampled` ids."""
-    spelled = decode(sampled or (), tokenizer)
+def _observed_piece(
+    parts: Sequence[tuple[str, Sequence[int] | None]], tokenizer: Tokenizer
+) -> Encoded:
+    """The environment's text as one piece, given in parts with the ids of what the model wrote
+    itself, if it did; the first of these keep their place."""
+    text = "".join(text for text, _ in parts)
+    sampled = next((ids for _, ids in parts if ids), ())
+    spelled = decode(sampled, tokenizer)
     if not (sampled and spelled and spelled in text):
         return _text_piece(text, Kind.OBSERVATION, tokenizer)
     before, after = (
@@ -255,12 +262,6 @@ def _observed_piece(text: str, sampled: Sequence[int] | None, tokenizer: Tokeniz
     )
     own = Encoded(tuple(sampled), (Kind.SIMULATED,) * len(sampled))
     return _join([before, own, after])
-
-
-def _observations_piece(steps: Sequence[Step], tokenizer: Tokenizer) -> Encoded:
-    """The observations of steps as one piece, as `encode_prompt` has them."""
-    sampled = next((step.observation_ids for step in steps if step.observation_ids), None)
-    return _observed_piece("".join(step.observation for step in steps), sampled, tokenizer)
 
 
 def _step_piece(step: Step, tag: str, ends: bool, tokenizer: Tokenizer) -> Encoded:
@@ -341,12 +342,3 @@ def _encode_side(
 def _ids(text: str, tokenizer: Tokenizer) -> tuple[int, ...]:
     """Ids without the special tokens that a tokenizer adds: templates write their own."""
     return tuple(tokenizer(text, add_special_tokens=False).input_ids) if text else ()
-
-
-def _query_tag(solver: str) -> str:
-    if solver not in _QUERY_TAGS:
-        raise UserError(
-            f"cannot train on a trajectory of solver '{solver}'; training takes trajectories of "
-            f"{', '.join(sorted(_QUERY_TAGS))}, whose turn is one text with tags"
-        )
-    return _QUERY_TAGS[solver]

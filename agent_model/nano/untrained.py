@@ -17,6 +17,7 @@ from agent_model.nano.copy_init import init_copy_heads
 from agent_model.nano.tokenizer import make_tokenizer
 from autocoa_bench import tasks
 from autocoa_bench.search import corpus
+from autocoa_bench.util.json_lines import replace_file
 
 _TAGS = ("<think>", "</think>", *Agent.query_tags, *Agent.result_tags, "\\boxed{")
 _CORPORA = ("nano", "nano-train", "nano-base")
@@ -44,9 +45,7 @@ def make_untrained(out: Path, data: Sequence[Path], passes: int, seed: int) -> N
     tokenizer.save_pretrained(out / "model")
     texts = base_text.texts(answers, searches, tokenizer, passes, seed)
     lines = [msgspec.json.encode({"parts": parts}) for parts in texts]
-    part = out / "text.jsonl.part"  # renamed when complete, so that nothing trains on half of it
-    part.write_bytes(b"\n".join(lines) + b"\n")
-    part.replace(out / "text.jsonl")
+    replace_file(out / "text.jsonl", b"\n".join(lines) + b"\n")
 
 
 def random_model(words: int, end: int, seed: int) -> Any:

@@ -12,18 +12,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from agent_model.reproduce.commands import (
-    FULL,
-    Experiment,
-    Variant,
-    data_commands,
-    run_experiment,
-    save_report,
-    simulated_variant,
-    training_command,
-    variant_commands,
-    variants,
-)
+from agent_model.reproduce import commands
 from agent_model.reproduce.scale import ScaleConfig
 from agent_model.reproduce.training_cost import SearchCounts, search_counts, training_steps
 from autocoa_bench.report.builder import TableBuilder
@@ -72,33 +61,36 @@ def reproduce_switch(
     `out` may hold Table 1, whose commands are then not run again. Raises UserError if a command
     fails or `out` holds another reproduction.
     """
-    duration = run_experiment(switch_experiment(scale, out, seed), out, base, jobs, console)
+    experiment = switch_experiment(scale, out, seed)
+    duration = commands.run_experiment(experiment, out, base, jobs, console)
     points = switch_points(scale, [out])
     write_plot(points, scale.rl_steps, out / "switch.png")
-    save_report(Report((switch_table(points, scale.rl_steps),), ()), out / "switch.md", console)
+    table = switch_table(points, scale.rl_steps)
+    commands.save_report(Report((table,), ()), out / "switch.md", console)
     console.print(f"{duration}. Results: {out / 'switch.md'} and switch.png", highlight=False)
 
 
-def switch_experiment(scale: ScaleConfig, out: Path, seed: int) -> Experiment:
+def switch_experiment(scale: ScaleConfig, out: Path, seed: int) -> commands.Experiment:
     """The variants of the curve. Table 1 has the same commands for those that are its rows."""
-    rows = {variant.row: variant for variant in variants(scale)}
-    sft_rows = [rows[row] for row in ("SFT-stage1", "SFT-stage1&2", FULL)]
-    commands = data_commands(scale, out, seed)
-    commands += [training_command(scale, out, seed, variant) for variant in sft_rows]
+    rows = {variant.row: variant for variant in commands.variants(scale)}
+    sft_rows = [rows[row] for row in ("SFT-stage1", "SFT-stage1&2", commands.FULL)]
+    sequence = commands.data_commands(scale, out, seed)
+    sequence += [commands.training_command(scale, out, seed, variant) for variant in sft_rows]
     curve = switch_variants(scale).values()
     # A variant that begins as another one comes after it, for readers who type the commands.
     for variant in sorted(curve, key=lambda variant: bool(variant.begins)):
-        commands += variant_commands(scale, out, seed, variant)
-    return Experiment(tuple(dict.fromkeys((*rows.values(), *curve))), commands)
+        sequence += commands.variant_commands(scale, out, seed, variant)
+    return commands.Experiment(tuple(dict.fromkeys((*rows.values(), *curve))), sequence)
 
 
-def switch_variants(scale: ScaleConfig) -> dict[int, Variant]:
+def switch_variants(scale: ScaleConfig) -> dict[int, commands.Variant]:
     """The variants by number of simulated steps; rows of Table 1 where it has them."""
-    rows = {(variant.start, variant.changes): variant for variant in variants(scale)}
+    rows = {(variant.start, variant.changes): variant for variant in commands.variants(scale)}
     curve = {}
     for part, whole in _SIMULATED_SHARES:
         simulated = scale.rl_steps * part // whole
-        variant = simulated_variant(scale, f"{FULL}+RL-simulated-{simulated}", simulated)
+        row = f"{commands.FULL}+RL-simulated-{simulated}"
+        variant = commands.simulated_variant(scale, row, simulated)
         curve[simulated] = rows.get((variant.start, variant.changes), variant)
     return curve
 
@@ -167,7 +159,7 @@ def switch_table(points: Sequence[SwitchPoint], rl_steps: int) -> Table:
         builder.add_point(None, f"real-calls:{steps}", total=point.real_searches)
         builder.add_estimate(None, f"{SCORER}:{steps}", point.average)
     notes = (
-        f"simulated steps: of {rl_steps} RL steps after {FULL}, those in the simulated "
+        f"simulated steps: of {rl_steps} RL steps after {commands.FULL}, those in the simulated "
         "environment; the real environment follows",
         "searches: in all rollouts of a training; real calls: searches sent to a search "
         "engine; saved: percent of the most real calls that a training made",

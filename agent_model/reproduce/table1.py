@@ -7,13 +7,7 @@ from pathlib import Path
 from msgspec.structs import replace
 from rich.console import Console
 
-from agent_model.reproduce.commands import (
-    run_experiment,
-    save_report,
-    table1_experiment,
-    table_rows,
-    write_text,
-)
+from agent_model.reproduce import commands
 from agent_model.reproduce.scale import ScaleConfig
 from agent_model.reproduce.training_cost import real_searches, training_cost
 from autocoa_bench import report
@@ -31,16 +25,17 @@ def reproduce_table1(
     `base` is the folder of the model that everything starts from. Raises UserError if a command
     fails or `out` holds another reproduction.
     """
-    duration = run_experiment(table1_experiment(scale, out, seed), out, base, jobs, console)
-    rows = table_rows(scale)
+    experiment = commands.table1_experiment(scale, out, seed)
+    duration = commands.run_experiment(experiment, out, base, jobs, console)
+    rows = commands.table_rows(scale)
     runs = [scores.load_scored(out / "runs" / name) for name in rows]
     tables = report.build(runs, scale.tables, ["em"], paper_rows=rows)
     inputs = make_inputs(runs, ["em"], report.make_catalogue(runs), rows)
     claim_table = claims(inputs, real_searches(scale, [out]))
     leaderboard, *others = tables.tables
     tables = replace(tables, tables=(leaderboard, claim_table, *others, training_cost(scale, out)))
-    write_text(out / "table1.html", page(tables, runs))
-    save_report(tables, out / "table1.md", console)
+    commands.write_text(out / "table1.html", page(tables, runs))
+    commands.save_report(tables, out / "table1.md", console)
     console.print(
         f"{duration}. Results: {out / 'table1.md'}, and table1.html with every trajectory",
         highlight=False,

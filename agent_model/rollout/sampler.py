@@ -40,19 +40,15 @@ class Sampler(Protocol):
 
     def acquire(self, rng: Random) -> Slot:
         """A slot for a new episode, whose tokens are sampled with `rng`."""
-        ...
 
     def release(self, slot: Slot) -> None:
         """Free the slot of an episode that has ended."""
-        ...
 
     def submit(self, slot: Slot, request: Generate) -> None:
         """Start a request of the slot's episode."""
-        ...
 
     def step(self) -> list[tuple[Slot, Completion]]:
         """Advance all requests; returns those that are now complete."""
-        ...
 
 
 class PolicySampler:
@@ -77,7 +73,6 @@ class PolicySampler:
         return slot
 
     def release(self, slot: Slot) -> None:
-        """Free a slot."""
         self._batch.remove(slot)
 
     @torch.no_grad()

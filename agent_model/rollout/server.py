@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -70,14 +71,11 @@ class PolicyServer:
         try:
             self._runner.run(self._find_base())
         except BaseException:
-            self._close()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._close()
-
-    def _close(self) -> None:
         self._runner.run(self._http.close())
         self._runner.close()
 
@@ -112,9 +110,8 @@ class PolicyServer:
         }
 
         async def attempt() -> list[Completion]:
-            return wire.read_reply(
-                "completions", await self._post("/v1/completions", content), 1, 0.0
-            )
+            reply = await self._post("/v1/completions", content)
+            return wire.read_reply("completions", reply, 1, 0.0)
 
         [sampled] = await self._request(attempt, "sample")
         if not sampled.token_ids:
@@ -139,11 +136,8 @@ class PolicyServer:
         self.model = bases[0]
 
     def _update_adapters(self, path: str, content: dict[str, Any]) -> None:
-        self.run(
-            self._request(
-                lambda: self._post(path, content), f"take adapters at {path}", command=_COMMAND
-            )
-        )
+        attempt = partial(self._post, path, content)
+        self.run(self._request(attempt, f"take adapters at {path}", command=_COMMAND))
 
     async def _list_models(self) -> bytes:
         return await self._http.send("GET", f"{self._root}/v1/models")
@@ -186,14 +180,12 @@ class ServerSampler:
         self._slot_of: dict[asyncio.Future[list[int]], Slot] = {}
 
     def acquire(self, rng: Random) -> Slot:
-        """A slot for a new episode."""
         return Slot(rng)
 
     def release(self, slot: Slot) -> None:
         """Do nothing: a slot occupies nothing on the server."""
 
     def submit(self, slot: Slot, request: Generate) -> None:
-        """Send a request."""
         slot.ids = list(encode_prompt(request.prompt, self._server.tokenizer))
         slot.prompt, slot.request = len(slot.ids), request
         seed = slot.rng.getrandbits(31)

@@ -201,11 +201,6 @@ def trained_tokens(examples: Iterable[Example]) -> int:
     return sum(int(row.mask.sum()) for example in examples for row in example)
 
 
-def all_tokens(examples: Iterable[Example]) -> int:
-    """The number of tokens, without padding."""
-    return sum(len(row.ids) for example in examples for row in example)
-
-
 class _Reader:
     """Reads examples from files; counts those it drops, and the drift of a sample."""
 

@@ -234,7 +234,9 @@ def _load_adapter(model: Any, config: TrainingConfig) -> Any:
             f"the adapter '{folder}' has {actual}, but the recipe's lora has {expected}; an "
             "adapter keeps its shape, so leave lora out"
         )
-    if base and not _same_model(base, config.model):
+    folders = Path(base), Path(config.model)
+    same_folder = all(map(Path.is_dir, folders)) and folders[0].samefile(folders[1])
+    if base and base != config.model and not same_folder:
         raise UserError(
             f"the adapter '{folder}' was trained on the model '{base}', but the recipe's "
             f"model is '{config.model}'; give that model, or another adapter"
@@ -249,11 +251,6 @@ def _load_adapter(model: Any, config: TrainingConfig) -> Any:
 
 def _shape(lora: LoraConfig) -> str:
     return f"rank {lora.rank}, alpha {lora.alpha} and targets {', '.join(sorted(lora.targets))}"
-
-
-def _same_model(first: str, second: str) -> bool:
-    folders = Path(first), Path(second)
-    return first == second or (all(map(Path.is_dir, folders)) and folders[0].samefile(folders[1]))
 
 
 def _disable_dropout(model: nn.Module) -> None:

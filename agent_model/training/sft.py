@@ -104,7 +104,8 @@ class SFTLoop(loop.TrainingLoop[SFTConfig, SFTStep]):
         norm = self.optimizer.step(lr)
         if not math.isfinite(norm):
             raise diverged("gradient", progress.step + 1, lr)
-        tokens, seconds = data.all_tokens(examples), time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        tokens = sum(len(row.ids) for example in examples for row in example)
         done = Progress(progress.step + 1, progress.tokens + tokens, progress.seconds + seconds)
         row = SFTStep(
             step=done.step,

@@ -40,7 +40,7 @@ from agent_model.training.grpo.warm_start import warm_start
 from agent_model.training.optimiser import diverged, learning_rate
 from autocoa_bench import scoring, tasks
 from autocoa_bench.errors import UserError
-from autocoa_bench.types import Question, Record
+from autocoa_bench.types import Record
 
 _ADAPTER_NAME = "autocoa-policy"
 
@@ -61,18 +61,14 @@ def load_training(config: GRPOConfig, evaluation: EpisodeSetup | None) -> Episod
             f"GRPO rewards the form of solver '{Agent.name}', but the recipe has solver = "
             f"'{config.solver}'; set it to '{Agent.name}', with or without options"
         )
-    held_out = set(map(_key, evaluation.questions)) if evaluation else set()
-    questions = [question for question in setup.questions if _key(question) not in held_out]
+    held_out = {(q.task, q.id) for q in evaluation.questions} if evaluation else set()
+    questions = [q for q in setup.questions if (q.task, q.id) not in held_out]
     if not questions:
         raise UserError(
             f"all {len(setup.questions)} questions of '{config.tasks}' are used by the "
             "evaluation and so not trained on; give a higher count, or other live.tasks"
         )
     return setup._replace(questions=questions)
-
-
-def _key(question: Question) -> tuple[str, str]:
-    return (question.task, question.id)
 
 
 class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
