@@ -39,6 +39,12 @@ COUNTS: dict[Split, int] = {"test": 100, "train": 500}
 
 _FACTS = Path(__file__).parent / "facts"
 _GIVEN = "given.tsv"
+_SENTENCES = {
+    section: sentence
+    for sections, sentence in table_rows(_FACTS / _GIVEN)
+    for section in sections.split()
+}
+"""The sentence that states each relation."""
 _UNKNOWN = {"nq": "single", "triviaqa": "single", "hotpotqa": "bridge", "bamboogle": "2hop"}
 """The tasks that `unknown` questions come from, in equal numbers, and their kind in each."""
 
@@ -107,8 +113,7 @@ def _unknown_questions(composer: Composer, split: Split, count: int) -> list[Que
 
 
 Compose = Callable[[Composer, Statement, Wording], tuple[str, Statement] | None]
-"""Composes a question's text from a statement, and returns the statement that answers it; None
-where the statement admits no such question."""
+"""The text of a question, and the statement that answers it; None if the statement admits none."""
 
 
 def _given_questions(composer: Composer, count: int) -> list[Question]:
@@ -189,17 +194,7 @@ def _ask(composer: Composer, statement: Statement, wording: Wording) -> str:
 def _sentence(composer: Composer, statement: Statement) -> str:
     """A statement as a sentence of its own."""
     subject = composer.book.name(statement.about)
-    return polished(_sentence_templates()[statement.section].format(x=subject, y=statement.words))
-
-
-@cache
-def _sentence_templates() -> dict[str, str]:
-    """The sentence that states each relation."""
-    return {
-        section: sentence
-        for sections, sentence in table_rows(_FACTS / _GIVEN)
-        for section in sections.split()
-    }
+    return polished(_SENTENCES[statement.section].format(x=subject, y=statement.words))
 
 
 when_to_act = EmbeddedTask(NAME, questions)

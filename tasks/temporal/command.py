@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,12 +12,6 @@ from autocoa_bench.cli.output import count_table, escaped, stdout, stopped_safel
 from autocoa_bench.engines import ModelConfig
 from autocoa_bench.errors import UserError
 from autocoa_bench.util.json_lines import write_files
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from tasks.temporal.build import BuiltSet
-    from tasks.temporal.chains import NewsReport
 
 app = typer.Typer()
 
@@ -43,7 +36,7 @@ def build_temporal(
     report, not without, by a span of the report. The same command resumes a stopped one.
     """
     from autocoa_bench.engines import open_engine
-    from tasks.temporal.build import build, read_reports, write_set
+    from tasks.temporal.build import build, read_reports, rejections, write_set
 
     loaded = read_reports(reports)
     name = out.resolve().name
@@ -55,21 +48,14 @@ def build_temporal(
         built, spec = build(
             loaded, engine, out / "replies.jsonl", config.concurrency, (facts, count, seed, name)
         )
-    stdout().print(_table(loaded, built))
-    if not built.questions:
-        raise UserError("no question was made; the table says why")
-    for file in write_set(out, loaded, built, spec):
-        typer.echo(file)
-
-
-def _table(reports: Sequence[NewsReport], built: BuiltSet) -> Table:
-    """The numbers of reports, facts and questions, and of what was rejected by reason."""
-    from tasks.temporal.build import rejections
-
     table = count_table("temporal set")
-    table.add_row("reports", f"{len(reports):,}")
+    table.add_row("reports", f"{len(loaded):,}")
     for stage, reason, number in rejections(built):
         table.add_row(f"{stage} rejected: {escaped(reason)}", f"{number:,}", style="dim")
     table.add_row("facts that can be hops", f"{len(built.facts):,}")
     table.add_row("questions of three hops", f"{len(built.questions):,}")
-    return table
+    stdout().print(table)
+    if not built.questions:
+        raise UserError("no question was made; the table says why")
+    for file in write_set(out, loaded, built, spec):
+        typer.echo(file)

@@ -106,8 +106,7 @@ def number_format(question: str, gold: str, rng: Random) -> str | None:
     value, unit, after = number.value, number.after.strip(), number.after
     currency = number.before[-1:] if number.before[-1:] in "$£€" else ""
     before = number.before.removesuffix(currency)
-    options = [f"{before}{currency}{figure(value, '')}{after}"]
-    options.append(f"{before}{currency}{figure(value, ',')}{after}")
+    options = [f"{before}{currency}{figure(value, separator)}{after}" for separator in ("", ",")]
     if value == int(value) and value < 1000:
         options.append(f"{before}{spelled(int(value))}{after}")
     if currency:

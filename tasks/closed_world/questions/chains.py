@@ -102,17 +102,18 @@ def plain(composer: Composer, chain: Chain, wording: Wording) -> Phrased:
 
 def wordy(composer: Composer, chain: Chain, wording: Wording) -> Phrased:
     """A question that describes its subject, with the question word first or last (HotpotQA)."""
-    phrases = nested(composer, chain[:-1], described(composer, chain[0].about), wording)
-    return _last_question(composer, chain[-1], phrases, wording, tails=45), phrases
+    return _phrased(composer, chain, described(composer, chain[0].about), wording, tails=45)
 
 
-def _last_question(
-    composer: Composer, last: Statement, phrases: tuple[str, ...], wording: Wording, tails: int
-) -> str:
-    """The question about the last hop, with the question word last in `tails` per cent of cases."""
+def _phrased(
+    composer: Composer, chain: Chain, subject: str, wording: Wording, tails: int
+) -> Phrased:
+    """A question about the subject, with the question word last in `tails` per cent of cases."""
+    phrases = nested(composer, chain[:-1], subject, wording)
+    section = chain[-1].section
     if composer.rng.chance(tails):
-        return polished(f"{phrases[-1]} {composer.words(last.section, 'tail', wording)}?")
-    return composer.ask(last.section, wording, x=phrases[-1])
+        return polished(f"{phrases[-1]} {composer.words(section, 'tail', wording)}?"), phrases
+    return composer.ask(section, wording, x=phrases[-1]), phrases
 
 
 def terse(composer: Composer, chain: Chain, wording: Wording) -> Phrased:
@@ -121,8 +122,7 @@ def terse(composer: Composer, chain: Chain, wording: Wording) -> Phrased:
     name = composer.book.name(entity.id)
     if name == f"the {entity.noun} {entity.name}" and entity.title == entity.name:
         name = f'"{entity.name}"'
-    phrases = nested(composer, chain[:-1], name, wording)
-    return _last_question(composer, chain[-1], phrases, wording, tails=30), phrases
+    return _phrased(composer, chain, name, wording, tails=30)
 
 
 def compose(

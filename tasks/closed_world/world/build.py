@@ -8,17 +8,14 @@ from tasks.closed_world.entities import Side, World
 from tasks.closed_world.world import events, organisations, people, places, works
 from tasks.closed_world.world.draft import Atlas
 
-_COUNTRIES = {"test": 8, "train": 11}
-_COUPLES = {"test": 13, "train": 15}
-
 
 @cache
 def world(side: Side) -> World:
     """The entities of a side by id. The two sides share no entity and no word of a name."""
     atlas = Atlas(side)
-    places.add_countries(atlas, countries=_COUNTRIES[side], towns=26)
+    places.add_countries(atlas, countries=8 if side == "test" else 11, towns=26)
     organisations.add_universities(atlas, count=5)
-    people.add_families(atlas, couples=_COUPLES[side])
+    people.add_families(atlas, couples=13 if side == "test" else 15)
     organisations.add_companies(atlas, trades=9)
     works.add_works(
         atlas, {"novel": 20, "film": 30, "series": 9, "band": 6, "album": 15, "song": 12}
