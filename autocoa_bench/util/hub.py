@@ -46,6 +46,13 @@ class FetchedFile(Struct, frozen=True):
     mirrored: bool
 
 
+class _FirstContent(Struct):
+    """A note in the cache: the SHA-256 that a file had when it was first loaded."""
+
+    source: str
+    sha256: str
+
+
 def fetch(file: HubFile) -> FetchedFile:
     """Fetch a file, downloaded if need be, and check its content.
 
@@ -152,8 +159,8 @@ def _check_content(path: Path, source: str, published: str) -> None:
         )
     note = cache_dir("hub") / f"{hashlib.sha256(source.encode()).hexdigest()[:24]}.json"
     try:
-        first_sha256 = msgspec.json.decode(note.read_bytes(), type=dict[str, str])["sha256"]
-    except (OSError, KeyError, *UNREADABLE):
+        first_sha256 = msgspec.json.decode(note.read_bytes(), type=_FirstContent).sha256
+    except (OSError, *UNREADABLE):
         first_sha256 = ""
     if first_sha256 and first_sha256 != sha256:
         raise UserError(
@@ -163,4 +170,4 @@ def _check_content(path: Path, source: str, published: str) -> None:
         )
     if not first_sha256:
         with cache_errors(note.parent):
-            replace_file(note, msgspec.json.encode({"source": source, "sha256": sha256}))
+            replace_file(note, msgspec.json.encode(_FirstContent(source, sha256)))
