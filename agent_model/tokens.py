@@ -5,8 +5,6 @@ and every observation is appended as tokens of its own, and 48 of 48 measured ro
 differently as one string. Loss masks follow from kinds, so what is trained is decided here alone.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable, Sequence, Set
 from enum import IntEnum

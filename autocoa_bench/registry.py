@@ -4,8 +4,6 @@ A package adds a plug-in by declaring an entry point in the group `autocoa_bench
 imported when it is first asked for by name.
 """
 
-from __future__ import annotations
-
 import difflib
 import inspect
 from collections.abc import Callable, Collection

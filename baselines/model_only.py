@@ -1,7 +1,5 @@
 """Model only (paper 4.2): the model answers from its own knowledge, without a search."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from autocoa_bench.episode import Action

@@ -1,7 +1,5 @@
 """ReAct (Yao et al., 2022): a prompt makes the model write thoughts, actions and observations."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path

@@ -33,9 +33,7 @@ MODULES = {
     "autocoa_bench/scoring/text.py": "tests/scoring",
     "autocoa_bench/scoring/evidence.py": "tests/scoring",
     "autocoa_bench/stats.py": "tests/test_stats.py tests/judge/test_judge_correction.py",
-    "autocoa_bench/runs/resume.py": (
-        "tests/runs/test_scores.py tests/runs/test_provenance.py"
-    ),
+    "autocoa_bench/runs/resume.py": ("tests/runs/test_scores.py tests/runs/test_provenance.py"),
     "autocoa_bench/runs/run_folder.py": "tests/runs/test_run_folder.py tests/runs/test_scores.py",
     "autocoa_bench/util/json_lines.py": "tests/runs/test_run_folder.py tests/runs/test_replay.py",
     "agent_model/tokens.py": "tests/agent_model/test_tokens.py",

@@ -6,8 +6,6 @@ prints the hashes after a deliberate change. The tasks here have six datasets' s
 closed world; `temporal.sets` and `when_to_act` have the others.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -4,8 +4,6 @@ They are registered as `NAME@all`; `autocoa_bench.tasks` makes `NAME@paper` and 
 them. A name without `@` is the embedded edition. `real.toml` lists the files and their sources.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

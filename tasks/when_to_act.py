@@ -6,8 +6,6 @@ first two are answered best without a search, the third cannot be. The facts and
 in `tasks/facts`. No fact is in both splits, but 29 subjects are, with different facts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path

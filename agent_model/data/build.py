@@ -1,7 +1,5 @@
 """Builds a folder of training data: episodes from a teacher, filtered, drawn and written."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence

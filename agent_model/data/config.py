@@ -1,7 +1,5 @@
 """The configuration of synthesised training data."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal
 

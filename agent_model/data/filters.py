@@ -1,7 +1,5 @@
 """Chooses the episodes that become training data, and counts why the others do not."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence

@@ -1,7 +1,5 @@
 """The folder that `synth` writes: records.jsonl or pairs.jsonl, and synth.json."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Iterable

@@ -7,8 +7,6 @@ writes the hop's own question, names the passage, and gives the value. It uses o
 returned: if the passage of a hop is missing it rephrases, and gives up after the second failure.
 """
 
-from __future__ import annotations
-
 import asyncio
 import re
 import tomllib

@@ -5,8 +5,6 @@ chosen where no search is needed. Pairs come from sampled episodes of one questi
 searches, or from gold trajectories, where every search is needed and none is after the last.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence

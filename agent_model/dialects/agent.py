@@ -1,7 +1,5 @@
 """The agent's dialect (paper 2.1, 3.1): thoughts and searches in one turn, then a boxed answer."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path

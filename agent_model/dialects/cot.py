@@ -1,7 +1,5 @@
 """Reasoning without tools, in which CoT data is sampled from a teacher (paper 3.2.1)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType

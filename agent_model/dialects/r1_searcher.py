@@ -1,7 +1,5 @@
 """R1-Searcher's tags (Song et al., 2025), so that its published models can be run."""
 
-from __future__ import annotations
-
 from agent_model.dialects.tags import AnswerTagDialect
 from autocoa_bench.types import Passage
 

@@ -1,7 +1,5 @@
 """Base classes for dialects of models that search by writing tags inside one continued turn."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path

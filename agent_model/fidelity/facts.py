@@ -1,7 +1,5 @@
 """The facts that the searches of a trajectory were to find, and whether passages state them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import msgspec

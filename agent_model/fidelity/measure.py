@@ -3,8 +3,6 @@
 Verdicts can be stored as they are made, so that the same command resumes.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext, suppress

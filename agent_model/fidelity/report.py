@@ -1,7 +1,5 @@
 """The table of fidelity: shares of searches, by world and by hop."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 

@@ -7,8 +7,6 @@ about a third world, in ReAct's form and, after worked examples, in the agent's.
 replace the instruction tuning of a full-sized base: without them no prompt could make it search.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from random import Random

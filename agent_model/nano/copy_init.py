@@ -6,8 +6,6 @@ word the word before it, and a later head that looks for its own word among thos
 module sets such heads from the start, as weights that training continues to change.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

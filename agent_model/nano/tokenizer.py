@@ -5,8 +5,6 @@ not kept, line breaks are. A nano model cannot follow instructions or learn from
 context, so each such text is one token, a name for the behaviour that it is trained on.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any

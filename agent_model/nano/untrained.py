@@ -1,7 +1,5 @@
 """A nano model with random weights, its tokenizer, and its pretraining text."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any

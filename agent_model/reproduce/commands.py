@@ -1,7 +1,5 @@
 """The rows of Table 1 as commands: data synthesis, training of each variant, evaluation."""
 
-from __future__ import annotations
-
 import shlex
 import time
 from collections.abc import Iterator, Sequence

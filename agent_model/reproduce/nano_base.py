@@ -1,7 +1,5 @@
 """Trains the base model of the scale nano."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from rich.console import Console

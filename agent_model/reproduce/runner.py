@@ -5,8 +5,6 @@ whatever reason. Commands resume from their own output, so a stopped reproductio
 the same call.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import os

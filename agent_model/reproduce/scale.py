@@ -1,7 +1,5 @@
 """The scale of a reproduction: models, tasks, amounts of data and of training."""
 
-from __future__ import annotations
-
 import tomllib
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Table 1 over several seeds: each row's score with each seed, and how much it varies."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import stdev

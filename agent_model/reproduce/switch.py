@@ -3,8 +3,6 @@
 The paper switches after five of six steps; the curve has points before and after that.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean

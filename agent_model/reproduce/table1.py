@@ -1,7 +1,5 @@
 """Reproduces Table 1: runs all commands, then reports on their runs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from msgspec.structs import replace

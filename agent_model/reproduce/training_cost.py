@@ -1,7 +1,5 @@
 """The cost of training each row, from its metrics: steps, tokens, seconds, real searches."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ Each episode advances as soon as it can: one whose completion ends in a search r
 and continues while the others are still sampling, and one that has ended makes room for the next.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random

@@ -3,8 +3,6 @@
 Nothing here needs the extra `train`: verl's environment has other versions of its libraries.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path

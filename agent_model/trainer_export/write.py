@@ -1,7 +1,5 @@
 """Exports a GRPO recipe for verl or TRL: data, settings, and the scripts that they load."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from collections.abc import Sequence

@@ -8,8 +8,6 @@ makes the kernel 4.6 times as fast when each row has one query, as in sampling (
 positions, one layer, on a busy EPYC: 27.8 ms and 6.0 ms). Results are the same to rounding.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

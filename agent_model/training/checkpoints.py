@@ -1,7 +1,5 @@
 """Checkpoints: written aside and renamed, so that a kill leaves the previous one intact."""
 
-from __future__ import annotations
-
 import pickle
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Recipes: all settings of a training run, read from TOML and checked key by key."""
 
-from __future__ import annotations
-
 import re
 import textwrap
 import tomllib

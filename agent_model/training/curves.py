@@ -1,7 +1,5 @@
 """curves.png: a run's metrics, drawn over its steps."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -5,8 +5,6 @@ examples and grouped by length only within the step: buckets across steps would 
 trajectories in batches of their own, at which the loss jumps.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence

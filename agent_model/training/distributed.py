@@ -5,8 +5,6 @@ are gathered layer by layer for computing. Checkpoints hold full tensors, so a r
 another number of processes, or without sharding.
 """
 
-from __future__ import annotations
-
 import ctypes
 import platform
 import sys

@@ -1,7 +1,5 @@
 """Evaluation during training: every so often the model runs the benchmark's own episodes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random

@@ -1,7 +1,5 @@
 """Writing a run's files, with errors in one sentence."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 from collections.abc import Iterator, Sequence

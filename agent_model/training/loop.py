@@ -1,7 +1,5 @@
 """The training loop that all stages share: resume, step, evaluate, log, checkpoint."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext

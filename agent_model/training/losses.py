@@ -3,8 +3,6 @@
 Shapes: B rows of a batch, T tokens, D hidden size, V vocabulary, N trained tokens.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -3,8 +3,6 @@
 Needs none of the training libraries, so that other trainers can use it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """metrics.csv: one row per training step. Importable without the training libraries."""
 
-from __future__ import annotations
-
 import csv
 import os
 from collections.abc import Sequence

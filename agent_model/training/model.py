@@ -1,7 +1,5 @@
 """The model in training: loaded from any source, with or without LoRA, behind one forward pass."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import warnings

@@ -1,7 +1,5 @@
 """AdamW on full-precision copies of the weights, and the learning rate of every step."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

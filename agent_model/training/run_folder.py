@@ -1,7 +1,5 @@
 """A training run's folder: its lock, and run.json with everything that determines the result."""
 
-from __future__ import annotations
-
 import platform
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime

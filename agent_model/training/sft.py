@@ -8,8 +8,6 @@ out: tensor and pipeline parallelism, accelerate's plug-ins, evaluation of shard
 weight decay, early stopping.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 import time

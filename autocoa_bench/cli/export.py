@@ -1,7 +1,5 @@
 """`autocoa-bench export`: a run in another tool's format."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

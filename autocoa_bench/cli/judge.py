@@ -1,7 +1,5 @@
 """`autocoa-bench judge`: audit what decides that an answer is right, and try to mislead it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

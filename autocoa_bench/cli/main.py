@@ -3,8 +3,6 @@
 Commands import what is heavy when they are called, so that `--help` is instant.
 """
 
-from __future__ import annotations
-
 import errno
 import io
 import sys

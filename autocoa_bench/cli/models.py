@@ -1,7 +1,5 @@
 """`autocoa-bench models`: list models and engines; download, convert and merge weights."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import typer

@@ -1,7 +1,5 @@
 """Options of commands, made from the records that they fill."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import math

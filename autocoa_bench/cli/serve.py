@@ -1,7 +1,5 @@
 """`autocoa-bench serve-search`: serve the search engine of evaluation to training frameworks."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

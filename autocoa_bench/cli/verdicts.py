@@ -1,7 +1,5 @@
 """`autocoa-bench verdicts`: labelled answers as training data for a judge."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

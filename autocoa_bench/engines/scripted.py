@@ -1,7 +1,5 @@
 """An engine that replays a script: for tests, without a model or a socket."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 from autocoa_bench.errors import EngineFault

@@ -1,7 +1,5 @@
 """Parsing of answers in model text, shared by several dialects."""
 
-from __future__ import annotations
-
 import re
 
 _BOX = re.compile(r"\\boxed\s*\{")

@@ -1,7 +1,5 @@
 """The dialect: the prompt, the parsing and the observations of a solver."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol

@@ -5,8 +5,6 @@ yields `Generate` or `Search`; its driver sends back a `Completion` or an `Obser
 `Refused` where the server has no room for the prompt; it returns the `Trajectory`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator, Sequence
 
 import msgspec

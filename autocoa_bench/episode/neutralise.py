@@ -1,7 +1,5 @@
 """Neutralising search results, so that no passage can act as a tag, a token or a command."""
 
-from __future__ import annotations
-
 import re
 
 _BRACKET_TOKEN = re.compile(r"\[(/?[A-Za-z][A-Za-z_0-9 ]*)\]")

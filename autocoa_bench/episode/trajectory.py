@@ -1,7 +1,5 @@
 """Derived from a trajectory: its number of actions, its turns, and an estimate of its tokens."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from autocoa_bench.types import Step, Trajectory, Turn

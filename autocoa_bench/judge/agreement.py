@@ -1,7 +1,5 @@
 """The agreement of a scorer with labels: verdicts on answers by a person or a strong model."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections import Counter

@@ -1,7 +1,5 @@
 """The judge: it asks a model about cases, many at once, and counts the votes."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager

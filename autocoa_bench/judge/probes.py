@@ -3,8 +3,6 @@
 Neither should change a judge's verdict. The texts are this project's own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 

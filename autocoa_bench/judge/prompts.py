@@ -4,8 +4,6 @@ Answers are untrusted text. The prompt has each as one JSON string, so that no l
 can be taken for a line of the prompt.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The records of judging: the judge's configuration, prompt, cases and verdicts."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Verdicts stored by content, so that nothing is judged twice."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Reports over runs: the tables by name, with the checks and notes that all of them share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace

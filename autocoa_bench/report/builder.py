@@ -1,7 +1,5 @@
 """The builder of tables: collects rows by section, the numbers behind them, and notes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path

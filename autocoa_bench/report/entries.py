@@ -1,7 +1,5 @@
 """Runs as the entries of a table: with distinct names, in sections, with all planned answers."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The parts of a report: tables of text for readers, data points (raw numbers) for programs."""
 
-from __future__ import annotations
-
 from msgspec import Struct
 
 from autocoa_bench.stats import Difference, Estimate, Paired

@@ -1,7 +1,5 @@
 """The titles, notes and footers that say what a table's numbers are of."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from autocoa_bench.engines import model_name

@@ -3,8 +3,6 @@
 `paper/figure3.toml` is only for readers: the paper shows Figure 3's shape and prints no numbers.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from importlib.resources import files
 from typing import Literal

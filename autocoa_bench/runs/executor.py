@@ -1,7 +1,5 @@
 """Executors: what runs the episodes of a run. `LocalExecutor` runs them in this process."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing

@@ -5,8 +5,6 @@ searches become calls of a tool `search`, and observations become that tool's me
 None becomes Inspect's unscored: not a number, with the reason.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """The part of run.json that may differ between sessions: time, server, code and packages."""
 
-from __future__ import annotations
-
 import platform
 import subprocess
 from collections.abc import Iterator

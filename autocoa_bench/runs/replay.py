@@ -5,8 +5,6 @@ identified by a hash of all that decides its reply, so a replayed run may ask in
 no server. Replies come back as they were recorded; only times differ.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections import defaultdict, deque
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A run folder open for recording: what it holds, what is left to run, and the progress shown."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager

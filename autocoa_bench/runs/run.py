@@ -1,7 +1,5 @@
 """One run: from its configuration to a scored run folder."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Callable, Sequence

@@ -4,8 +4,6 @@ Records are written whole, one line each, as episodes end. Of two records with t
 later one counts: that is how a resumed run replaces a fault.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """Runs many episodes at once."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Callable, Iterable
 from time import perf_counter

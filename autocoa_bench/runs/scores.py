@@ -1,7 +1,5 @@
 """Scoring of recorded runs, by text scorers and by the verdicts of a judge."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing

@@ -3,8 +3,6 @@
 `drive` runs an episode of a dialect against a model engine and a search engine.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path

@@ -6,8 +6,6 @@ Each parses the model's response in its own way. The released code's treatment o
 that drops all-zero columns and failed questions) is not adopted.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

@@ -6,8 +6,6 @@ others, it is the action at which the words of a gold answer first appeared in a
 of evidence, but an upper bound. All functions are pure.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 

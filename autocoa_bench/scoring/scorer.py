@@ -1,7 +1,5 @@
 """Applying scorers to recorded episodes: each score is a number, or None with a reason."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct

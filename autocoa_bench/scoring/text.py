@@ -5,8 +5,6 @@ HotpotQA's and FlashRAG's F1 differ from SQuAD's in one point, which is not adop
 where one side is yes or no and the other is more than that word.
 """
 
-from __future__ import annotations
-
 import re
 import string
 from collections import Counter

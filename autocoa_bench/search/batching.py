@@ -1,7 +1,5 @@
 """Batching of concurrent searches: queries that arrive while the engine works wait together."""
 
-from __future__ import annotations
-
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Cached folders that are built once, appear complete, and are rebuilt when damaged."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable
 from pathlib import Path

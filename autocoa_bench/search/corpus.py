@@ -4,8 +4,6 @@ The format is FlashRAG's: one passage per row, `{id, contents}` with `contents` 
 line break and the text, or `{id, title, text}`.
 """
 
-from __future__ import annotations
-
 import mmap
 import os
 from array import array

@@ -1,7 +1,5 @@
 """Search engines by the text of `--search`: `NAME`, `NAME:option=value,...` or a server's URL."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

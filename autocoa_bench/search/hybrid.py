@@ -1,7 +1,5 @@
 """Several search engines as one, by reciprocal rank fusion (Cormack, Clarke and Buettcher 2009)."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence

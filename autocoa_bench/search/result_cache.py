@@ -1,7 +1,5 @@
 """A cache of search results on disk, around any search engine, for one process or many."""
 
-from __future__ import annotations
-
 import hashlib
 import sqlite3
 import zlib

@@ -8,8 +8,6 @@ server share it. The passages go to the episode as an `Observation`, and are sho
 real passages are.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Protocol

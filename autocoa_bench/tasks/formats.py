@@ -1,7 +1,5 @@
 """Rows of data files as questions: FlashRAG's format, verl's (with their metadata) and MINTQA's."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

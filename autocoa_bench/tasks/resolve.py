@@ -1,7 +1,5 @@
 """Tasks from the names, groups and files of the command line, and the corpus that they share."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

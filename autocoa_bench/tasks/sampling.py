@@ -1,7 +1,5 @@
 """Samples of questions: seeded draws, and names such as `hotpotqa@paper` or `nq@500:seed=3`."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ relate them. The sub-questions of the task `known` (`known@all`) are `known-sub`
 and those of the question `q7` are `q7/sub1`, `q7/sub2` and so on.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

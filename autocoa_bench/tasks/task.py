@@ -1,7 +1,5 @@
 """The protocol of a task, and the task of a local file."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Concurrent work on asyncio."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor

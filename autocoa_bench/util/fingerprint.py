@@ -1,7 +1,5 @@
 """SHA-256 of large files, computed once while their size and modification time stay the same."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

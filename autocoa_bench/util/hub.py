@@ -5,8 +5,6 @@ mode (HF_HUB_OFFLINE), endpoints, tokens, resuming and a progress bar. The `data
 add Arrow copies of every file and a guess at a schema; our own reader streams the rows.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from pathlib import Path

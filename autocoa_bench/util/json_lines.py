@@ -1,7 +1,5 @@
 """JSON files that survive a kill: files replaced whole, and files of lines appended whole."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os

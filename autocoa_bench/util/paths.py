@@ -1,7 +1,5 @@
 """Paths of users, the cache of downloads, indexes and corpora, and file locks."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Progress bars on rich: of long work, of a run's tasks, of judging and of training."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Rows of data files (JSON Lines, gzipped or not, JSON arrays, Parquet), streamed and numbered."""
 
-from __future__ import annotations
-
 import gzip
 import zlib
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The passages of a side, and an index of the facts that they state."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from functools import cache
 

@@ -1,7 +1,5 @@
 """The records of a world: entities, their facts and the values that facts have."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from msgspec import Struct

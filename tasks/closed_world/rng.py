@@ -1,7 +1,5 @@
 """The random generator of the generated datasets: the same numbers on every machine."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """The nano world's questions, of the six datasets' shapes without their comparisons."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple

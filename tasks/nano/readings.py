@@ -5,8 +5,6 @@ The names are those of all sides and the wordings are those of the tasks, but th
 anew for every passage, so that they agree with a world only by chance.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from autocoa_bench.types import Passage

@@ -1,7 +1,5 @@
 """The nano world as tasks and corpora: `--tasks nano`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path

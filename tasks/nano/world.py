@@ -5,8 +5,6 @@ about. Half of each entity's facts are `known`: the text that a nano model is fi
 states them. The other half stand in the corpus alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path

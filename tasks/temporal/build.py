@@ -4,8 +4,6 @@ A model writes facts, answers each with and without its report, and words the qu
 chains; `chains` checks the replies. Each reply is stored at once, so that a stopped build resumes.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 from collections import Counter

@@ -4,8 +4,6 @@ Facts form a chain where the answer of one is the subject of the next. Everythin
 function of the reports and of the model's replies.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`autocoa-bench tasks build-temporal`: a temporal set from a user's own dated reports."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

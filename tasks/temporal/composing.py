@@ -1,7 +1,5 @@
 """Composes the three-hop questions of a set; their hops have all names of their answers."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Collection
 

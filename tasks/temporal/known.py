@@ -5,8 +5,6 @@ tables, one per subject, so that a solver that searches can find each fact. A so
 facts needs no passage.
 """
 
-from __future__ import annotations
-
 import re
 from functools import cache
 from pathlib import Path

@@ -4,8 +4,6 @@ The paper draws 192 of them "through stratified sampling" but publishes neither 
 strata. `known@192`, with its sub-questions `known-sub@576`, is a simple random sample of that size.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """`recent`: three hops through a season's reports and profiles, and each hop by itself."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The events of the season: 97 reports in the order of their dates, as many as in the paper."""
 
-from __future__ import annotations
-
 import datetime
 from functools import cache
 

@@ -1,7 +1,5 @@
 """The world of the reports: towns, grounds, clubs, firms and people of four countries."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path

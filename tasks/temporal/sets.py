@@ -1,7 +1,5 @@
 """The tasks of the temporal set, and the corpus that all four share so that one run can ask all."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from autocoa_bench.tasks import Split

@@ -1,7 +1,5 @@
 """Gradients of the GRPO objective from the rollouts of a step."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

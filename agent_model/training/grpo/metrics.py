@@ -1,7 +1,5 @@
 """The metrics of a GRPO run, and the signs of a collapsed policy in them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 

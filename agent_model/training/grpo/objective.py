@@ -3,8 +3,6 @@
 Shapes: P problems, K rollouts of each, N trained tokens, R rollouts.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

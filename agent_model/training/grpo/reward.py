@@ -1,7 +1,5 @@
 """The reward of a rollout (paper 3.3.1): exact match, or a penalty if it is malformed."""
 
-from __future__ import annotations
-
 from msgspec import Struct
 
 from agent_model.data.filters import is_well_formed

@@ -1,7 +1,5 @@
 """The rollouts of a GRPO step, with their rewards and advantages."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple

@@ -8,8 +8,6 @@ per step. Left out: several steps on one batch and so the clipping of ratios, sh
 rewards by a learned model.
 """
 
-from __future__ import annotations
-
 import math
 import secrets
 import shutil

@@ -4,8 +4,6 @@ Runs that leave the simulated environment at different steps are the same until 
 does, so they need to compute those steps only once.
 """
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The embedded model server: llama.cpp in this process, on a free port of the loopback address."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import time

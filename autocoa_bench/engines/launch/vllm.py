@@ -1,7 +1,5 @@
 """vLLM, started for a run on a free port of the loopback address, and stopped after it."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import secrets

@@ -4,8 +4,6 @@ It speaks HTTP over aiohttp rather than through the openai package, whose client
 times the CPU time per request (benchmarks/client_speed.py measures ours).
 """
 
-from __future__ import annotations
-
 import asyncio
 import difflib
 import time

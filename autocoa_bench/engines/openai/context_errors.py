@@ -4,8 +4,6 @@ No standard defines these messages; the patterns cover those of OpenAI, vLLM, SG
 llama.cpp, old and new.
 """
 
-from __future__ import annotations
-
 import re
 
 from autocoa_bench.types import Refused

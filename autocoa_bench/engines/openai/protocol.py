@@ -12,8 +12,6 @@ A *protocol* is the form in which a prompt reaches a model (recorded in `EngineS
 - `completions`: for base models. The opening's contents and the turn, joined by blank lines.
 """
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import msgspec

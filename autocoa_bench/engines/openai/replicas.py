@@ -1,7 +1,5 @@
 """Several servers of one model as one engine, which shares out the work among them."""
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from collections import Counter

@@ -1,7 +1,5 @@
 """The requests that a model in this process decodes together, on a thread of their own."""
 
-from __future__ import annotations
-
 import queue
 import threading
 import time

@@ -6,8 +6,6 @@ another. Rows that are computed together are adjacent from row 0 on, so that att
 place. The module imports PyTorch, so import it only where a model is loaded.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, Generic, TypeVar

@@ -4,8 +4,6 @@ A model is named by a folder, the name of an embedded model, a .gguf file, or it
 Hugging Face Hub.
 """
 
-from __future__ import annotations
-
 import hashlib
 import tempfile
 from collections.abc import Iterator

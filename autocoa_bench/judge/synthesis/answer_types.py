@@ -1,7 +1,5 @@
 """The type of an answer (a date, a number, a person, a place) and its meaning."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from functools import cache

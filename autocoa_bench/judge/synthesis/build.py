@@ -1,7 +1,5 @@
 """The folder of a judge's training data: records.jsonl, and verdicts.json that describes it."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """The configuration of a judge's training data."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

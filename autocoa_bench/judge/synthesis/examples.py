@@ -6,8 +6,6 @@ phrased in the same ways, so that only the value tells them apart. Everything fo
 and the question's id.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 

@@ -4,8 +4,6 @@ A form looks nothing up outside this package's tables, so that its answers are a
 names as of real ones.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable, Mapping

@@ -3,8 +3,6 @@
 `SLIPS` need only the question and the gold; `Pool` takes the golds of other questions.
 """
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The statistical tests that decide the paper's claims from the runs of its rows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import NormalDist
 from typing import NamedTuple

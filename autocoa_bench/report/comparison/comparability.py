@@ -1,7 +1,5 @@
 """The check that runs are comparable in one table."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 
 from autocoa_bench.errors import Incomparable

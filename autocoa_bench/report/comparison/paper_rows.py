@@ -1,7 +1,5 @@
 """The rows of the paper's tables that runs are compared with."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 

@@ -7,8 +7,6 @@ The page's content security policy allows its own script and style alone, and no
 May import: `report.model`, `report.entries`, `report.render`, and everything below `report`.
 """
 
-from __future__ import annotations
-
 import zlib
 from base64 import b64encode
 from collections.abc import Sequence

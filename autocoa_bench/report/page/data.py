@@ -5,8 +5,6 @@ and each passage once: trajectories of one question are neighbours, and their se
 the same passages.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

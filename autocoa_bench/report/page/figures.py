@@ -1,7 +1,5 @@
 """A report's plots as inline SVG: the figures of `render.plot_figures` in the page's colours."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from re import findall, sub
 from xml.etree import ElementTree

@@ -1,7 +1,5 @@
 """HTML that no text can break out of: all text is escaped except markup made here."""
 
-from __future__ import annotations
-
 from html import escape
 
 

@@ -1,7 +1,5 @@
 """A report's tables as HTML, with headings that a reader can sort by."""
 
-from __future__ import annotations
-
 import re
 
 from autocoa_bench.report.model import Cell, Column, Section, Table

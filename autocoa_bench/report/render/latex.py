@@ -1,7 +1,5 @@
 """Tables as LaTeX floats (booktabs)."""
 
-from __future__ import annotations
-
 from autocoa_bench.report.model import Report, Row, Table
 from autocoa_bench.report.render.layout import spans
 

@@ -1,7 +1,5 @@
 """The layout of a table for a page of limited width: folded headings, turned round, or split."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from itertools import groupby

@@ -1,7 +1,5 @@
 """Tables as Markdown (GitHub's tables)."""
 
-from __future__ import annotations
-
 import re
 
 from autocoa_bench.report.model import Cell, Report, Table

@@ -1,7 +1,5 @@
 """The plots of a report's tables as data, which `plot_figures` draws for files and for the page."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Correct answers and success by number of actions (paper, Figure 3a and 3b)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from autocoa_bench.episode import n_actions

@@ -1,7 +1,5 @@
 """The claims of the paper's section 4.3, each decided by a test over the runs of its rows."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 

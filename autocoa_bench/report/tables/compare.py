@@ -1,7 +1,5 @@
 """Two runs on the questions that both have answered: their difference, and what searching adds."""
 
-from __future__ import annotations
-
 from collections import Counter
 from operator import eq, gt, lt
 from statistics import fmean

@@ -1,7 +1,5 @@
 """The cost of answers: calls, tokens, searches, seconds, and how often an answer was forced."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from statistics import fmean, median

@@ -1,7 +1,5 @@
 """The gold passages that searches found, and the causes of wrong answers."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple

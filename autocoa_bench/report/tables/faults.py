@@ -1,7 +1,5 @@
 """Failures of the harness: faults, and answers that a scorer could not score."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from autocoa_bench.report.builder import TableBuilder

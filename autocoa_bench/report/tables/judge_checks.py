@@ -1,7 +1,5 @@
 """Checks of judges: agreement of scorers with labelled verdicts, and probes that try to mislead."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 

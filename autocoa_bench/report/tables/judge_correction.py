@@ -1,7 +1,5 @@
 """A judge's means, and what they would be without the judge's errors, according to its audit."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from autocoa_bench.errors import UserError

@@ -1,7 +1,5 @@
 """Scores by kind of question: the datasets' own types, and whether training used the wording."""
 
-from __future__ import annotations
-
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.entries import Catalogue, Entry, Inputs, QuestionKey, question_key
 from autocoa_bench.report.model import Table, Value, columns, metric_title

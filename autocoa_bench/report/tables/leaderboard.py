@@ -1,7 +1,5 @@
 """Methods by datasets and metrics as the paper's Table 1, with the best of each column tested."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean

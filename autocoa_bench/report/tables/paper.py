@@ -1,7 +1,5 @@
 """Our runs beside the paper's tables, number by number."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Several samples per question: the mean over them, and pass@k."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from statistics import fmean
 

@@ -1,7 +1,5 @@
 """Known and recent knowledge, as the paper's Table 2, with the compositionality gap."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain, product

@@ -4,8 +4,6 @@ The kinds of question are those of the task `when-to-act`, or of any task that u
 `known` and `given` questions need no search, `unknown` ones do.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import NamedTuple

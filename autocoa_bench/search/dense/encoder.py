@@ -1,7 +1,5 @@
 """A sentence encoder: a transformers model whose tokens are pooled into one vector of length 1."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Sequence

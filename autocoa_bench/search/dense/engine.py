@@ -1,7 +1,5 @@
 """Dense search in this process: passages by the inner product of their vectors with the query's."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

@@ -4,8 +4,6 @@ Vectors are appended to one file and flushed, so that a killed build resumes whe
 complete file is memory-mapped, so that processes share it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from pathlib import Path

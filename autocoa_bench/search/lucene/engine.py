@@ -1,7 +1,5 @@
 """Lucene's BM25, as Anserini and pyserini run it: English analyzer, Porter stemmer, k1 and b."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import tempfile

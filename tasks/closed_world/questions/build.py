@@ -1,7 +1,5 @@
 """The question sets of a side, one for each of the six datasets."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 

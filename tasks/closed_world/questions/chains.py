@@ -1,7 +1,5 @@
 """Multi-hop questions: chains of hops, and pairs of hops that join on a third entity."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from autocoa_bench.types import Hop, Question

@@ -1,7 +1,5 @@
 """Questions that compare two entities, directly or through their makers."""
 
-from __future__ import annotations
-
 from autocoa_bench.types import Hop, Question
 from tasks.closed_world.encyclopedia import Statement
 from tasks.closed_world.entities import Amount, Date, Entity, Year

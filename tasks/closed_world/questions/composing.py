@@ -1,7 +1,5 @@
 """Tools for composing questions: wordings by split, gold chains, and checks against leaks."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise, zip_longest

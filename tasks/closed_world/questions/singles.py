@@ -1,7 +1,5 @@
 """Single-hop questions: search-box style (nq) and quiz style (triviaqa)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from autocoa_bench.types import Question

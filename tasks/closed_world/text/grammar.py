@@ -1,7 +1,5 @@
 """Rules of English that templates need: articles, capitals and plurals."""
 
-from __future__ import annotations
-
 import re
 
 _AN = re.compile(r"\b([Aa]) (?=\"?(?:[aeioAEIO]|[uU](?!ni)|8|11\b|18\d\d\b|18\b))")

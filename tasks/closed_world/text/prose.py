@@ -1,7 +1,5 @@
 """Passages: the facts of an entity in varied words and order, padded with facts for no question."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

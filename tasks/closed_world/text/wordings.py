@@ -1,7 +1,5 @@
 """The wordings in `prose.txt`, `questions.txt` and similar files, and tables of facts."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 

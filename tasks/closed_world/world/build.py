@@ -1,7 +1,5 @@
 """The world of a side, generated from the seed."""
 
-from __future__ import annotations
-
 from functools import cache
 
 from tasks.closed_world.entities import Side, World

@@ -1,7 +1,5 @@
 """Adds entities to a country, and the people that their facts need."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from tasks.closed_world.entities import PRESENT, Ref, Value

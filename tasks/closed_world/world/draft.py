@@ -1,7 +1,5 @@
 """A world under construction: drafts of entities, which may still gain facts."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Football clubs and their finals, battles, and festivals."""
 
-from __future__ import annotations
-
 from tasks.closed_world.entities import Amount, Year
 from tasks.closed_world.rng import Rng
 from tasks.closed_world.world.country import CountryBuilder

@@ -3,8 +3,6 @@
 The two sides share no word of a name: the checksum of a word decides which side it belongs to.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Universities, companies and awards, and the people who found and lead them."""
 
-from __future__ import annotations
-
 from tasks.closed_world.entities import Amount, Year
 from tasks.closed_world.rng import Rng
 from tasks.closed_world.world.country import CountryBuilder

@@ -1,7 +1,5 @@
 """Families over four generations, and the careers of all people."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from tasks.closed_world.entities import PRESENT, Ref

@@ -1,7 +1,5 @@
 """Countries with regions, towns, rivers and mountains, and the buildings in them."""
 
-from __future__ import annotations
-
 from tasks.closed_world.entities import Amount, Year
 from tasks.closed_world.rng import Rng
 from tasks.closed_world.world.country import CountryBuilder

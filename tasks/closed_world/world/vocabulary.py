@@ -1,7 +1,5 @@
 """The vocabulary of the world: word lists, patterns of names, and occupations."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import msgspec

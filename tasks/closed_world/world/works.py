@@ -1,7 +1,5 @@
 """Novels, films, series, bands, albums and songs, and the people who make them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from tasks.closed_world.entities import Amount, Ref, Year
