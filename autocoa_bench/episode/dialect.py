@@ -44,19 +44,15 @@ class Dialect(Protocol):
 
     def opening(self, question: Question) -> tuple[Message, ...]:
         """The messages before the model's turn."""
-        ...
 
     def parse(self, completion: Completion) -> Action:
         """Read a completion as a search, an answer or malformed. Must not raise."""
-        ...
 
     def show(self, passages: Sequence[Passage]) -> str:
         """The observation of passages, whose text is already neutralised."""
-        ...
 
     def parse_forced(self, text: str) -> str | None:
         """The answer in the text of a forced completion; None where there is none."""
-        ...
 
 
 def prompt_sha256(dialect: Dialect) -> str:

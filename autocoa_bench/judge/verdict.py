@@ -32,11 +32,9 @@ class JudgePrompt(Protocol):
 
     def opening(self, question: str, golds: Sequence[str], answer: str) -> tuple[Message, ...]:
         """The messages that the judge receives."""
-        ...
 
     def read(self, reply: str) -> bool | None:
         """The verdict of a whole reply; None where it has none."""
-        ...
 
 
 class LoadedPrompt(NamedTuple):

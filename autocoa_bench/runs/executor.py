@@ -28,15 +28,12 @@ class Executor(Protocol):
 
     def start(self, config: RunConfig, samples: tuple[TaskSample, ...]) -> RunInfo:
         """Make ready and describe the run. Raises UserError."""
-        ...
 
     def run(self, folder: Path, jobs: Iterable[Job], on_record: OnRecord) -> None:
         """Run every job and hand its record over in this process. Raises UserError."""
-        ...
 
     def close(self) -> None:
         """Release everything; safe to call twice."""
-        ...
 
 
 class LocalExecutor:

@@ -47,7 +47,6 @@ class DirectSolver(Protocol):
 
     def solve(self, question: Question) -> Trajectory:
         """Answer one question. Any exception is a fault of that question."""
-        ...
 
 
 class Solver(NamedTuple):
