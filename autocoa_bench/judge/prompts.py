@@ -5,12 +5,12 @@ can be taken for a line of the prompt.
 """
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
+from autocoa_bench.judge.verdict import parse_verdict
 from autocoa_bench.types import Message
 
 _FOLDER = Path(__file__).parent
@@ -20,7 +20,6 @@ BRIEF, REASONED = (
 )
 
 _SHIPPED = _FOLDER / "adapters"
-_VERDICT = re.compile(r"verdict: (correct|incorrect)", re.IGNORECASE)
 
 
 class TextPrompt(Struct):
@@ -43,10 +42,8 @@ class TextPrompt(Struct):
         return (Message("user", text),)
 
     def read(self, reply: str) -> bool | None:
-        """The verdict in the last line that is not blank; None where that is no verdict."""
-        lines = [line.strip() for line in reply.splitlines() if line.strip()]
-        match = _VERDICT.fullmatch(lines[-1].replace("*", "").removesuffix(".")) if lines else None
-        return match[1].lower() == "correct" if match else None
+        """The verdict in the last line of a reply; None where that is no verdict."""
+        return parse_verdict(reply)
 
 
 def brief() -> TextPrompt:

@@ -1,6 +1,7 @@
 """The records of judging: the judge's configuration, prompt, cases and verdicts."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +18,8 @@ SCORER = "judge"
 """The name of a judge's verdicts among scorers."""
 
 DEFAULT_PROMPT = "brief"
+
+_VERDICT = re.compile(r"verdict: (correct|incorrect)", re.IGNORECASE)
 
 
 class JudgePrompt(Protocol):
@@ -105,6 +108,13 @@ def load_prompt(spec: str) -> LoadedPrompt:
         adapters=getattr(prompt, "adapters", MappingProxyType({})),
         audits=getattr(prompt, "audits", ()),
     )
+
+
+def parse_verdict(reply: str) -> bool | None:
+    """The verdict in the last line of a reply that is not blank; None where it is no verdict."""
+    lines = [line.strip() for line in reply.splitlines() if line.strip()]
+    match = _VERDICT.fullmatch(lines[-1].replace("*", "").removesuffix(".")) if lines else None
+    return match[1].lower() == "correct" if match else None
 
 
 def verdict_key(spec: JudgeSpec, case: Case) -> str:

@@ -4,13 +4,7 @@ from collections.abc import Callable
 
 from autocoa_bench.types import Question
 from tasks.closed_world.encyclopedia import Statement
-from tasks.closed_world.questions.composing import (
-    Composer,
-    Wording,
-    by_section,
-    in_turn,
-    leaks,
-)
+from tasks.closed_world.questions.composing import Composer, Wording, by_section, in_turn, leaks
 from tasks.closed_world.rng import bucket
 from tasks.closed_world.text.grammar import capitalise, polished
 
