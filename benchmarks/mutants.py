@@ -35,12 +35,14 @@ MODULES = {
     "autocoa_bench/stats.py": "tests/test_stats.py tests/judge/test_judge_correction.py",
     "autocoa_bench/runs/resume.py": ("tests/runs/test_scores.py tests/runs/test_provenance.py"),
     "autocoa_bench/runs/run_folder.py": "tests/runs/test_run_folder.py tests/runs/test_scores.py",
-    "autocoa_bench/util/json_lines.py": "tests/runs/test_run_folder.py tests/runs/test_replay.py",
+    "autocoa_bench/util/json_lines.py": "tests/util tests/runs/test_run_folder.py",
     "agent_model/tokens.py": "tests/agent_model/test_tokens.py",
-    "agent_model/training/masks.py": "tests/agent_model/test_tokens.py tests/agent_model/training",
+    "agent_model/training/masks.py": "tests/agent_model/test_tokens.py "
+    "tests/agent_model/training/test_data.py tests/agent_model/training/grpo/test_train.py",
     "agent_model/training/losses.py": "tests/agent_model/training/test_losses.py",
     "agent_model/training/grpo/objective.py": "tests/agent_model/training/grpo/test_objective.py",
-    "agent_model/training/checkpoints.py": "tests/agent_model/training/test_sft.py -k resum",
+    "agent_model/training/checkpoints.py": "tests/agent_model/training/test_damage.py "
+    "tests/agent_model/training/grpo/test_warm_start.py",
 }
 EQUIVALENT = ("core/NoOp", "core/ReplaceBinaryOperator_BitOr")
 """Operators that change nothing here: annotations are not evaluated."""

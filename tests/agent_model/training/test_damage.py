@@ -48,6 +48,27 @@ def test_a_damaged_checkpoint_says_what_to_delete(place: Path, tmp_path: Path, j
         run(place, tmp_path / "out")
 
 
+class Touch:
+    """A pickle that writes a file when it is loaded."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return (Path.touch, (self.file,))
+
+
+def test_a_checkpoint_runs_no_code(place: Path, tmp_path: Path) -> None:
+    import torch
+
+    run(place, tmp_path / "out")
+    state = tmp_path / "out" / "checkpoints" / "step-000002" / "state.pt"
+    torch.save({"progress": Touch(tmp_path / "touched")}, state)
+    with pytest.raises(UserError, match=r"step-000002' is damaged"):
+        run(place, tmp_path / "out")
+    assert not (tmp_path / "touched").exists()
+
+
 def test_checkpoints_without_their_run_are_not_resumed(place: Path, tmp_path: Path) -> None:
     run(place, tmp_path / "out")
     (tmp_path / "out" / "run.json").unlink()
