@@ -176,7 +176,7 @@ def corrected(
 
 
 def scaled(part: Estimate, share: Estimate) -> Estimate:
-    """The mean over all questions, of which a share has the mean of `part` and the rest 0.
+    """The mean over all questions if a share of them has the mean of `part` and the rest 0.
 
     The interval of the product adds the distances to each limit in quadrature, each times the
     other mean. `n` and `planned` are the share's. Where `part` has no mean, the share must be 0.

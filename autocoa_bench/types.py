@@ -184,7 +184,7 @@ class Sampling(Struct, frozen=True):
         float, Option(help="Probability mass that is sampled from; 1 is all.", min=0.01, max=1.0)
     ] = 1.0
     repetition_penalty: Annotated[float, Option(help="1 is none.", min=0.1, max=10.0)] = 1.0
-    seed: Annotated[int, Option(help="Seed of the model's sampling.")] = 0
+    seed: Annotated[int, Option(help="Seed of the model's sampling; in synth, of every draw.")] = 0
 
     def with_seed(self, seed: int) -> Sampling:
         """These parameters with another seed, cut to the 31 bits that servers accept."""
@@ -199,10 +199,10 @@ class Budget(Struct, frozen=True):
     answer is malformed.
     """
 
-    max_actions: Annotated[int, Option(help="Searches per episode (T).", min=0)] = 10
-    context_tokens: Annotated[int, Option(help="Tokens per episode (N).", min=1024)] = 8192
-    step_tokens: Annotated[int, Option(help="Tokens per completion.", min=1)] = 2048
-    answer_tokens: Annotated[int, Option(help="Tokens of a forced answer.", min=1)] = 64
+    max_actions: Annotated[int, Option(help="Maximum searches per episode (T).", min=0)] = 10
+    context_tokens: Annotated[int, Option(help="Maximum tokens per episode (N).", min=1024)] = 8192
+    step_tokens: Annotated[int, Option(help="Maximum tokens per completion.", min=1)] = 2048
+    answer_tokens: Annotated[int, Option(help="Maximum tokens in a forced answer.", min=1)] = 64
 
 
 StepKind = Literal["search", "answer", "malformed"]

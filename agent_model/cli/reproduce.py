@@ -68,8 +68,7 @@ class ReproduceConfig(Struct, frozen=True, kw_only=True):
 @options_from(ReproduceConfig)
 def table1(config: ReproduceConfig) -> None:
     """Run all commands that are not done yet, then print the tables. The same command resumes."""
-    from agent_model.reproduce.commands import table1_experiment
-    from agent_model.reproduce.table1 import reproduce_table1
+    from agent_model.reproduce.table1 import reproduce_table1, table1_experiment
 
     _reproduce(config, table1_experiment, reproduce_table1)
 

@@ -51,7 +51,7 @@ def make(
         str,
         typer.Option(
             help="Tasks, groups or files, separated by commas; default: multihop, or when-to-act "
-            "for cot by gold, which answers no other task without searches."
+            "for cot with --teacher gold, the only task that gold can answer without searching."
         ),
     ] = "",
     shots: Annotated[

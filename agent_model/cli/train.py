@@ -62,7 +62,7 @@ def grpo(
     changes: Changes = None,
     hand_over: Annotated[
         Literal["trl", "verl"] | None,
-        typer.Option(help="Train nothing: write what this other trainer starts from to --out."),
+        typer.Option(help="Do not train; write the files that this other trainer needs to --out."),
     ] = None,
 ) -> None:
     """Reinforcement learning in the real environment. The same command resumes."""

@@ -18,20 +18,20 @@ class FilterConfig(Struct, frozen=True, kw_only=True):
     """Bounds on the trajectories that are kept, and on their number for each question.
 
     `max_tokens` counts prompt and turn together, by `estimate_tokens`, so that the same data is
-    kept whichever server sampled it. `min_score` is the score from which an answer is right. The
+    kept whichever server sampled it. `min_score` is the lowest score that counts as right. The
     order of the fields is that of synth.json.
     """
 
-    max_tokens: Annotated[int, Option(help="Most tokens of a trajectory.", min=1)] = field(
+    max_tokens: Annotated[int, Option(help="Maximum tokens per trajectory.", min=1)] = field(
         default=8192, name="tokens"
     )
-    min_actions: Annotated[int, Option(help="Fewest searches of a trajectory.", min=0)] = 0
-    max_actions: Annotated[int, Option(help="Most searches of a trajectory.", min=0)] = field(
+    min_actions: Annotated[int, Option(help="Minimum searches per trajectory.", min=0)] = 0
+    max_actions: Annotated[int, Option(help="Maximum searches per trajectory.", min=0)] = field(
         default=10, name="actions"
     )
-    per_question: Annotated[int, Option(help="Most trajectories per question.", min=1)] = 1
+    per_question: Annotated[int, Option(help="Maximum trajectories per question.", min=1)] = 1
     min_score: Annotated[
-        float, Option(help="The score from which an answer is right.", min=0.0, max=1.0)
+        float, Option(help="Lowest score that counts as right.", min=0.0, max=1.0)
     ] = field(default=1.0, name="least")
 
 
@@ -49,12 +49,12 @@ class DataConfig(Struct, frozen=True, kw_only=True):
     run: RunConfig = RunConfig(split="train")
     out: Annotated[Path, Option(help="The folder that the data is written to.")]
     teacher: Annotated[
-        Literal["gold", "model"], Option(help="gold writes along gold chains, without a model.")
+        Literal["gold", "model"], Option(help="gold follows the gold chains and needs no model.")
     ] = "gold"
     top_k: Annotated[
         tuple[int, ...],
         Option(
-            help="Passages per search; from several, separated by commas, gold draws one.",
+            help="Passages per search; given several, separated by commas, gold draws one.",
             min=1,
             max=100,
             commas=True,
@@ -65,7 +65,7 @@ class DataConfig(Struct, frozen=True, kw_only=True):
     count: Annotated[
         int,
         Option(
-            help="Most trajectories or pairs, drawn by --seed; default: 5000 coa, 1000 cot, "
+            help="Maximum trajectories or pairs, drawn by --seed; default: 5000 coa, 1000 cot, "
             "1500 cot+a.",
             min=1,
         ),

@@ -89,7 +89,7 @@ def check_out(path: Path, kind: DataKind) -> None:
 
 
 def check_origin(path: Path, spec: SynthSpec) -> None:
-    """Refuse a folder whose data was made from something else than `spec` says so far.
+    """Refuse a folder whose data comes from a different source than `spec` describes.
 
     The scorer, limits, count and seed of the draw may differ: the same episodes may be chosen from
     again. So may runs that the spec does not name yet. Raises UserError.
@@ -102,7 +102,7 @@ def check_origin(path: Path, spec: SynthSpec) -> None:
         differences += differing(existing.runs[name], spec.runs[name], f"{name}.")
     if differences:
         raise UserError(
-            f"'{path}' holds data made from something else, which differs in "
+            f"'{path}' holds data from a different source, which differs in "
             f"{'; '.join(differences)}; give another --out"
         )
 

@@ -96,21 +96,14 @@ def table_rows(scale: ScaleConfig) -> dict[str, str]:
     return UNTRAINED_ROWS | {variant.name: variant.row for variant in variants(scale)}
 
 
-def table1_experiment(scale: ScaleConfig, out: Path, seed: int) -> Experiment:
-    """All variants; a variant is evaluated as soon as it is trained."""
-    commands = data_commands(scale, out, seed)
-    commands += [_evaluation(scale, out, seed, name, name, BASE) for name in UNTRAINED_ROWS]
-    rows = variants(scale)
-    for variant in rows:
-        commands += variant_commands(scale, out, seed, variant)
-    return Experiment(rows, commands)
-
-
 def variant_commands(scale: ScaleConfig, out: Path, seed: int, variant: Variant) -> list[Command]:
     """The training and the evaluation of a variant."""
     name = variant.name
     training = training_command(scale, out, seed, variant)
-    return [training, _evaluation(scale, out, seed, name, variant.solver, name, training.name)]
+    return [
+        training,
+        evaluation_command(scale, out, seed, name, variant.solver, name, training.name),
+    ]
 
 
 def data_folder(out: Path, kind: str) -> Path:
@@ -157,7 +150,7 @@ def train_arguments(stage: str, recipe: Path, out: Path, changes: Sequence[str])
     return ("train", stage, "--config", str(recipe), "--out", str(out), *settings)
 
 
-def _evaluation(
+def evaluation_command(
     scale: ScaleConfig, out: Path, seed: int, name: str, solver: str, model: str, *needs: str
 ) -> Command:
     options = ("--solver", solver, "--tasks", scale.tasks, "--limit", str(scale.limit))

@@ -10,6 +10,7 @@ from rich.console import Console
 from agent_model.reproduce import commands, switch
 from agent_model.reproduce.runner import command_line, make_folder, read_record
 from agent_model.reproduce.scale import ScaleConfig
+from agent_model.reproduce.table1 import table1_experiment
 from agent_model.reproduce.training_cost import real_searches
 from autocoa_bench import report
 from autocoa_bench.errors import UserError
@@ -72,7 +73,7 @@ def runs_by_row(scale: ScaleConfig, folders: Sequence[Path]) -> dict[str, list[R
 
 
 def _check_complete(scale: ScaleConfig, folder: Path) -> None:
-    for command in commands.table1_experiment(scale, folder, seed=0).commands:
+    for command in table1_experiment(scale, folder, seed=0).commands:
         record = read_record(command.name, folder)
         if record is None:
             raise UserError(

@@ -15,6 +15,19 @@ from autocoa_bench.report.tables.claims import claims
 from autocoa_bench.runs import scores
 
 
+def table1_experiment(scale: ScaleConfig, out: Path, seed: int) -> commands.Experiment:
+    """The commands of Table 1: data, then training and evaluation of every row."""
+    steps = commands.data_commands(scale, out, seed)
+    steps += [
+        commands.evaluation_command(scale, out, seed, name, name, commands.BASE)
+        for name in commands.UNTRAINED_ROWS
+    ]
+    rows = commands.variants(scale)
+    for variant in rows:
+        steps += commands.variant_commands(scale, out, seed, variant)
+    return commands.Experiment(rows, steps)
+
+
 def reproduce_table1(
     scale: ScaleConfig, out: Path, base: Path, seed: int, jobs: int, console: Console
 ) -> None:
@@ -23,7 +36,7 @@ def reproduce_table1(
     `base` is the folder of the model that everything starts from. Raises UserError if a command
     fails or `out` holds another reproduction.
     """
-    experiment = commands.table1_experiment(scale, out, seed)
+    experiment = table1_experiment(scale, out, seed)
     duration = commands.run_experiment(experiment, out, base, jobs, console)
     rows = commands.table_rows(scale)
     runs = [scores.load_scored(out / "runs" / name) for name in rows]

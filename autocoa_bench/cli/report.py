@@ -44,8 +44,9 @@ class ReportConfig(Struct, frozen=True, kw_only=True):
     paper_rows: Annotated[
         tuple[str, ...],
         Option(
-            help="The paper's row to compare a run (its name in the table, solver or folder) with "
-            "in --by paper and claims; default: that of its section and model. Repeatable.",
+            help="The row of the paper that RUN is compared with in --by paper and claims. RUN is "
+            "a run's name in the table, its solver or its folder; default: the row of the run's "
+            "section and model. Repeatable.",
             flags=("--as",),
             metavar="RUN=ROW",
         ),
@@ -53,8 +54,8 @@ class ReportConfig(Struct, frozen=True, kw_only=True):
     judge_audit: Annotated[
         Path | None,
         Option(
-            help="An audit of the runs' judge (judge audit --save), by which a table of its means "
-            "is corrected."
+            help="An audit of the runs' judge, from judge audit --save; adds a table of the "
+            "judge's means corrected by it."
         ),
     ] = None
 
@@ -119,7 +120,7 @@ def compare(
         Outcome | None,
         typer.Option(help="Print trajectories side by side, of questions that the first run ..."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Most questions of --show.")] = 3,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of questions for --show.")] = 3,
 ) -> None:
     """Compare two runs question by question: won, lost, tied, a paired test, gained by search."""
     from autocoa_bench.cli.show import print_pair

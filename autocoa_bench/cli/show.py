@@ -30,7 +30,7 @@ def show(
     only: Annotated[
         Kind | None, typer.Option(help="Trajectories of this kind, by the run's first scorer.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Most trajectories.")] = 3,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of trajectories.")] = 3,
 ) -> None:
     """Print trajectories in full: what the model wrote, and what the environment replied."""
     from autocoa_bench.report.model import printable

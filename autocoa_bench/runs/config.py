@@ -63,7 +63,7 @@ class RunConfig(ModelConfig, frozen=True, kw_only=True):
         Path | None, Option(help="Write every model and search exchange to this file.")
     ] = None
     replay: Annotated[
-        Path | None, Option(help="Answer from such a file instead, without server and corpus.")
+        Path | None, Option(help="Replay a file written by --record; needs no server or corpus.")
     ] = None
     out: Annotated[Path | None, Option(help="Run folder; default: one under results/runs.")] = None
     runs_dir: Path = Path("results/runs")

@@ -33,7 +33,7 @@ from autocoa_bench.util.json_lines import LineFile
 _POLL_SECONDS = 0.5
 _CLOSE_SECONDS = 60.0
 _MAX_LOSSES = 2
-"""After the loss of so many workers that ran a question, the question has a fault."""
+"""A question is recorded as a fault once this many workers were lost while running it."""
 
 
 class _Problem(Struct, frozen=True):
@@ -93,13 +93,14 @@ class _Worker:
 class RayExecutor:
     """Workers on a Ray cluster: that of RAY_ADDRESS, a running one, or one of this machine.
 
-    `workers` 0 is as many as the cluster has room for; each takes `cpus` and `gpus` of it.
+    With `workers` 0 there are as many as the cluster has room for; each takes `cpus` and `gpus`.
     """
 
     def __init__(self, workers: int = 0, cpus: float = 1.0, gpus: float = 0.0) -> None:
         if workers < 0 or cpus < 0 or gpus < 0 or cpus + gpus == 0:
             raise UserError(
-                f"the executor 'ray' takes workers from 1 and cpus or gpus above 0 each, not "
+                "the executor 'ray' takes workers, cpus and gpus of 0 or more (workers=0: as many "
+                "as fit; cpus and gpus not both 0), not "
                 f"workers={workers},cpus={cpus:g},gpus={gpus:g}"
             )
         self._count = workers

@@ -104,7 +104,7 @@ class RunFolder:
             records = self.path / "records.jsonl"
             if records.exists() and records.stat().st_size:
                 raise UserError(
-                    f"'{self.path}' holds records but no run.json that says of what run; "
+                    f"'{self.path}' holds records but no run.json to identify their run; "
                     "choose another --out"
                 )
         write_info(self.path, info)

@@ -9,7 +9,7 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.types import Record, Score, Trajectory
 
 RIGHT = 0.5
-"""The score from which an answer counts as right, where only right and wrong are distinguished."""
+"""The lowest score that counts as right, where only right and wrong are distinguished."""
 
 TextScorer = Callable[[str, Sequence[str]], float]
 """(prediction, golds) -> a number in [0, 1]."""

@@ -110,7 +110,7 @@ class RunProgress(_Bars):
     def add(
         self, name: str, value: float | None, *, faulted: bool, seconds: float, tokens: int
     ) -> None:
-        """Count an episode that has just ended, after so many seconds and sampled tokens."""
+        """Count an episode that has just ended, with its seconds and its sampled tokens."""
         task = self._tasks[name]
         if task.started is None:
             task.started = time.perf_counter() - seconds

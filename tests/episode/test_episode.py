@@ -105,8 +105,11 @@ def test_after_the_last_allowed_search_the_answer_is_forced() -> None:
 
 
 def test_a_forced_answer_follows_the_last_observation_and_is_marked() -> None:
-    trajectory, _ = play(Agent(), [SEARCH, SEARCH, "Anna}"], budget=Budget(max_actions=2))
+    second_search = SEARCH.replace("tower", "mill")
+    replies = [SEARCH, second_search, "Anna}"]
+    trajectory, _ = play(Agent(), replies, budget=Budget(max_actions=2))
     first, second, last = trajectory.steps
+    assert (first.argument, second.argument) == ("tower builder", "mill builder")
     assert not first.observation.endswith(Agent.force)
     assert second.observation.endswith(Agent.force)
     assert [step.forced for step in trajectory.steps] == [False, False, True]

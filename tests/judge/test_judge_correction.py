@@ -159,7 +159,10 @@ def test_corrected_means_are_data_too_and_on_the_page(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("file", "problem"),
     [
-        ("other.json", "the audit is of another judge than that of agent: it differs in engine"),
+        (
+            "other.json",
+            "the audit is for a different judge from the one in agent",
+        ),
         ("chance.json", "no better than chance"),
         ("none.json", "there is no audit 'none.json'"),
     ],

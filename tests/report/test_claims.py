@@ -285,7 +285,7 @@ def test_what_is_left_out_is_said(run_of: Of, make_run: Make) -> None:
 
 
 def test_runs_of_no_row_are_refused(run_of: Of) -> None:
-    with pytest.raises(UserError, match="none of these runs stands beside a row"):
+    with pytest.raises(UserError, match="none of these runs is matched to a row"):
         claims(make_inputs([run_of("run", 80)]))
 
 

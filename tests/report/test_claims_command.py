@@ -28,4 +28,4 @@ def test_claims_are_decided_from_run_folders(
     assert result.code == 0, result.err
     (line,) = (line for line in result.out.splitlines() if line.startswith("when-before-how"))
     assert line.split()[:5] == ["when-before-how", "20", "+50.0", "0.002", "44.3"]
-    refused(cli(*report), "none of these runs stands beside a row", "--as")
+    refused(cli(*report), "none of these runs is matched to a row", "--as")

@@ -18,7 +18,7 @@ from autocoa_bench.scoring.text import exact_match
 from autocoa_bench.types import Question
 
 MAX_WORDS = 12
-"""Questions with a gold of at least so many words are left out: it is a sentence, not an answer."""
+"""Questions whose gold has this many words or more are left out: it is a sentence."""
 
 # Shares of the answers. Of real right answers 0.81 were exact, from which a judge learns little.
 _EXACT = 0.35

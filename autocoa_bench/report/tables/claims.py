@@ -47,7 +47,7 @@ def claims(inputs: Inputs, calls: Mapping[str, float] | None = None) -> Table:
     rows = runs_by_row(builder.entries, inputs.paper_rows)
     if not any(row in rows for claim in paper_claims() for row in claim.rows):
         raise UserError(
-            "none of these runs stands beside a row of the paper's Table 1, which claims are "
+            "none of these runs is matched to a row of the paper's Table 1, which the claims are "
             f"about: name their rows (--as '{builder.entries[0].name}=ROW'; --by paper lists them)"
         )
     lines = _decide(rows, inputs.scorer, calls or {})

@@ -85,7 +85,7 @@ def _check_audit(entries: Sequence[Entry], audit: SavedAudit) -> None:
         judge = entry.run.info.judge
         if judge is not None and judge != audit.judge:
             raise UserError(
-                f"the audit is of another judge than that of {entry.name}: it differs in "
+                f"the audit is for a different judge from the one in {entry.name}: they differ in "
                 f"{'; '.join(differing(audit.judge, judge))}"
             )
     sensitivity, specificity = audit.counts.sensitivity.mean, audit.counts.specificity.mean

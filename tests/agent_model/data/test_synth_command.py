@@ -153,7 +153,7 @@ def test_a_folder_of_other_data_is_not_overwritten(cli: Cli, own_cache: None) ->
         cli("coa", *by_model(server), "--out", "data")
         before = Path("data/records.jsonl").read_bytes()
         refused(cli("cot", *alone(server), "--out", "data"), "holds coa data, not cot")
-    refused(cli("coa", *TOWNS, "--out", "data"), "made from something else", "--out")
+    refused(cli("coa", *TOWNS, "--out", "data"), "data from a different source", "--out")
     assert Path("data/records.jsonl").read_bytes() == before
 
 
@@ -168,7 +168,7 @@ def test_data_of_another_run_is_refused_before_anything_is_sampled(
             ("--runs", "other", "--seed", "1"),
         ):
             done = cli("cot", *alone(server), "--out", "data", *different)
-            refused(done, "made from something else", different[2][2:].replace("-", "_"))
+            refused(done, "data from a different source", different[2][2:].replace("-", "_"))
         assert len(server.generations()) == n_requests
 
 
@@ -177,7 +177,7 @@ def test_gold_data_of_other_questions_is_refused_before_anything_is_taught(
 ) -> None:
     cli("coa", *TOWNS, "--out", "gold")
     monkeypatch.setattr("agent_model.data.gold_teacher.gold_episode", None)
-    refused(cli("coa", *TOWNS, "--limit", "5", "--out", "gold"), "made from something else")
+    refused(cli("coa", *TOWNS, "--limit", "5", "--out", "gold"), "data from a different source")
 
 
 def test_a_file_that_synth_did_not_make_is_not_overwritten(cli: Cli, own_cache: None) -> None:

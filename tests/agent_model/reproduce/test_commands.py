@@ -10,6 +10,7 @@ from agent_model.cli import synth
 from agent_model.reproduce import commands
 from agent_model.reproduce.runner import Command
 from agent_model.reproduce.scale import load_scale
+from agent_model.reproduce.table1 import table1_experiment
 from agent_model.training.config import load_grpo_config, load_sft_config
 from agent_model.training.evaluation import load_evaluation
 from agent_model.training.grpo.train import load_training
@@ -23,7 +24,7 @@ SCALES = ["nano", "smollm2"]
 
 
 def commands_by_name() -> dict[str, Command]:
-    planned = commands.table1_experiment(SCALE, OUT, 3).commands
+    planned = table1_experiment(SCALE, OUT, 3).commands
     return {command.name: command for command in planned}
 
 

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from agent_model.reproduce import seeds
-from agent_model.reproduce.commands import UNTRAINED_ROWS, table1_experiment
+from agent_model.reproduce.commands import UNTRAINED_ROWS
 from agent_model.reproduce.runner import CommandRecord
 from agent_model.reproduce.scale import load_scale
+from agent_model.reproduce.table1 import table1_experiment
 from autocoa_bench.errors import UserError
 from autocoa_bench.runs.run_folder import Run
 from support.handmade import make

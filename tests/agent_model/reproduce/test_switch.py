@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent_model.reproduce import switch
-from agent_model.reproduce.commands import FULL, table1_experiment
+from agent_model.reproduce.commands import FULL
 from agent_model.reproduce.scale import load_scale
+from agent_model.reproduce.table1 import table1_experiment
 from agent_model.reproduce.training_cost import SearchCounts
 from autocoa_bench.runs.run_folder import Run
 from support.handmade import make
