@@ -161,7 +161,7 @@ def test_corrected_means_are_data_too_and_on_the_page(cli: Cli) -> None:
     [
         (
             "other.json",
-            "the audit is for a different judge from the one in agent",
+            "the audit is for a different judge from the one in agent: they differ in engine",
         ),
         ("chance.json", "no better than chance"),
         ("none.json", "there is no audit 'none.json'"),
