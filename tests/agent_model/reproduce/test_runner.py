@@ -131,7 +131,7 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
             run([], tmp_path)
 
 
-LONG = ("serve-search", "--corpus", "nano-test", "--port", "0")
+LONG = ("serve-search", "--corpus", "nano", "--port", "0")
 """A command that does not end by itself."""
 
 PARENT = """
