@@ -125,6 +125,8 @@ class Generate(Struct, frozen=True):
     stop: tuple[str, ...]
     max_tokens: int
     forced: bool = False
+    thinking_tokens: int = 0
+    """Further tokens for a thought before the text, on servers where the model opens a new turn."""
 
 
 class Search(Struct, frozen=True):
@@ -138,9 +140,9 @@ class Completion(Struct, frozen=True, omit_defaults=True):
     """The reply of a model server; None in a field means that the server did not report it.
 
     `text` may or may not end with the stop string: servers differ, so dialects parse both.
-    `stop_reason` is `stop` (end of turn or a stop string), `length`, or the server's own word.
+    `stop_reason` is `stop` (end of turn or a stop string), `length`, `filtered` or `tool-call`.
     `stop_string` is the stop string where the server names it. `token_ids` are the sampled ids,
-    including those of a stop string.
+    including those of a stop string. `thinking` tells that the text begins inside an open thought.
     """
 
     text: str
@@ -150,6 +152,7 @@ class Completion(Struct, frozen=True, omit_defaults=True):
     completion_tokens: int | None = None
     token_ids: tuple[int, ...] | None = None
     seconds: float = 0.0
+    thinking: bool = False
 
 
 class Observation(Struct, frozen=True):
@@ -163,6 +166,18 @@ class Observation(Struct, frozen=True):
     seconds: float = 0.0
     text: str = ""
     token_ids: tuple[int, ...] | None = None
+
+
+class ModelTraits(Struct, frozen=True):
+    """What an episode must know of its model, besides its text.
+
+    `opens_thought` tells that the chat template itself opens a thought (`<think>`) at the start of
+    the model's turn. `special_tokens` are the texts that the model's tokenizer reads as special
+    tokens; no question and no passage may contain them.
+    """
+
+    opens_thought: bool = False
+    special_tokens: tuple[str, ...] = ()
 
 
 class Refused(Struct, frozen=True):
@@ -203,6 +218,10 @@ class Budget(Struct, frozen=True):
     context_tokens: Annotated[int, Option(help="Maximum tokens per episode (N).", min=1024)] = 8192
     step_tokens: Annotated[int, Option(help="Maximum tokens per completion.", min=1)] = 2048
     answer_tokens: Annotated[int, Option(help="Maximum tokens in a forced answer.", min=1)] = 64
+    thinking_tokens: Annotated[
+        int,
+        Option(help="Further tokens for a thought before a forced answer, in chat turns.", min=0),
+    ] = 2048
 
 
 StepKind = Literal["search", "answer", "malformed"]

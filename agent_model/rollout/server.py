@@ -19,6 +19,7 @@ import msgspec
 from agent_model.rollout.sampler import Slot, completion
 from agent_model.tokens import Tokenizer, encode_prompt, end_of_turn
 from autocoa_bench.engines.openai import protocol as wire
+from autocoa_bench.engines.openai import replies
 from autocoa_bench.engines.openai.model_server import (
     ModelServerClient,
     key_from_environment,
@@ -111,7 +112,7 @@ class PolicyServer:
 
         async def attempt() -> list[Completion]:
             reply = await self._post("/v1/completions", content)
-            return wire.read_reply("completions", reply, 1, 0.0)
+            return replies.read_reply("completions", reply, 1, 0.0)
 
         [sampled] = await self._request(attempt, "sample")
         if not sampled.token_ids:

@@ -19,6 +19,7 @@ from autocoa_bench.types import (
     Completion,
     Ending,
     Generate,
+    ModelTraits,
     Observation,
     Passage,
     Prompt,
@@ -34,8 +35,12 @@ Event = Generate | Search
 Reply = Completion | Observation | Refused
 Episode = Generator[Event, Reply, Trajectory]
 
+_NO_TRAITS = ModelTraits()
 
-def episode(question: Question, dialect: Dialect, budget: Budget) -> Episode:
+
+def episode(
+    question: Question, dialect: Dialect, budget: Budget, traits: ModelTraits = _NO_TRAITS
+) -> Episode:
     """Run one question (paper, Algorithm 1).
 
     The loop ends when the model answers, or is forced to: after `max_actions` searches, when the
@@ -48,7 +53,7 @@ def episode(question: Question, dialect: Dialect, budget: Budget) -> Episode:
     requested again with one passage fewer of the last observation each time. Raises EngineFault
     once there is none left.
     """
-    state = _State(question, dialect, budget)
+    state = _State(question, dialect, budget, traits)
     nudged = False
     # The loop of Algorithm 1: think and act until the model answers or its budget is spent.
     while (ending := state.exhausted()) is None:
@@ -89,7 +94,10 @@ def episode(question: Question, dialect: Dialect, budget: Budget) -> Episode:
 class _State:
     """The steps of an episode so far, and the room that they leave in the context."""
 
-    def __init__(self, question: Question, dialect: Dialect, budget: Budget) -> None:
+    def __init__(
+        self, question: Question, dialect: Dialect, budget: Budget, traits: ModelTraits
+    ) -> None:
+        self.traits = traits
         self.dialect = dialect
         self.budget = budget
         self.opening = dialect.opening(question)
@@ -135,6 +143,7 @@ class _State:
             stop=self.dialect.force_stop,
             max_tokens=self.budget.answer_tokens,
             forced=True,
+            thinking_tokens=self.budget.thinking_tokens,
         )
 
     def _prompt(self, *turns: Turn) -> Prompt:

@@ -108,7 +108,7 @@ class RecordedEngine:
 
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
         """Ask the engine. Raises EngineFault, which is recorded too."""
-        key = _key(self._backend, request, sampling, n)
+        key = _key(self._backend, _identity(request), sampling, n)
         try:
             completions = await self._inner.generate(request, sampling, n)
         except EngineFault as fault:
@@ -159,7 +159,7 @@ class ReplayedEngine:
 
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
         """The recorded completions. Raises EngineFault, recorded or for a request that was not."""
-        exchange = self._player.reply(_key(self._backend, request, sampling, n))
+        exchange = self._player.reply(_key(self._backend, _identity(request), sampling, n))
         return list(_recorded(exchange, exchange.completions, EngineFault, "completion"))
 
     async def close(self) -> None:
@@ -183,6 +183,13 @@ class ReplayedSearch:
 
     async def close(self) -> None:
         """Nothing to release."""
+
+
+def _identity(request: Generate) -> dict[str, object]:
+    """The fields of a request that earlier recordings were keyed by."""
+    fields = msgspec.structs.asdict(request)
+    del fields["thinking_tokens"]  # follows from `forced` and the run's budget
+    return fields
 
 
 def _key(*parts: object) -> str:

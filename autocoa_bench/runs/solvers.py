@@ -18,7 +18,15 @@ from autocoa_bench.engines.openai import context_errors
 from autocoa_bench.episode import Dialect, Reply, episode, prompt_sha256
 from autocoa_bench.errors import CONTEXT, EngineFault, Fault, SearchFault
 from autocoa_bench.search import SearchEngine
-from autocoa_bench.types import Budget, Generate, Observation, Question, Sampling, Trajectory
+from autocoa_bench.types import (
+    Budget,
+    Generate,
+    ModelTraits,
+    Observation,
+    Question,
+    Sampling,
+    Trajectory,
+)
 
 
 class Backends(NamedTuple):
@@ -95,7 +103,8 @@ async def drive(
     # Engines read the id from the context, to keep an episode's requests on one server.
     identifier = EpisodeId()
     token = CURRENT_EPISODE.set(identifier)
-    events = episode(question, dialect, budget)
+    traits = getattr(backends.engine, "traits", ModelTraits())
+    events = episode(question, dialect, budget, traits)
     try:
         event = next(events)
         while True:

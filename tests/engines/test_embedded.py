@@ -15,10 +15,9 @@ import pytest
 from openai import OpenAI
 
 from agent_model.dialects.agent import Agent
-from autocoa_bench.engines import EngineConfig
+from autocoa_bench.engines import EngineConfig, turns
 from autocoa_bench.engines.launch import embedded
 from autocoa_bench.engines.launch.embedded import EmbeddedEngine, from_options
-from autocoa_bench.engines.openai import protocol
 from autocoa_bench.engines.weights import models
 from autocoa_bench.engines.weights.convert import convert
 from autocoa_bench.engines.weights.models import DEFAULT
@@ -209,7 +208,7 @@ def test_an_episode_goes_on_from_its_own_ids(session: Session) -> None:
     ended = first.stop_reason == "stop"
     assert request.prompt.turns[0].token_ids == (first.token_ids[:-1] if ended else first.token_ids)
     [second] = session.generate(request)
-    sent = protocol.prompt_pieces("", request.prompt)
+    sent = turns.prompt_pieces("", request.prompt)
     new_tokens = sum(
         1 if isinstance(piece, int) else len(session.tokens(piece)) for piece in sent[1:]
     )

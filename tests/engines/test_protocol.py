@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from autocoa_bench.engines import turns
 from autocoa_bench.engines.openai import protocol as wire
+from autocoa_bench.engines.openai import replies
 from autocoa_bench.errors import EngineFault
 from autocoa_bench.types import Generate, Message, Prompt, Sampling, Turn
 from autocoa_bench.util.http_client import BadReply, server_message
@@ -37,7 +39,7 @@ def body(
 
 
 def read(protocol: wire.Protocol, reply: object, n: int = 1) -> list[Any]:
-    return list(wire.read_reply(protocol, json.dumps(reply).encode(), n, 0.0))
+    return list(replies.read_reply(protocol, json.dumps(reply).encode(), n, 0.0))
 
 
 def chat_reply(**message: Any) -> dict[str, Any]:
@@ -87,7 +89,7 @@ def test_template_sends_back_sampled_ids_between_the_environments_texts() -> Non
 
 def test_template_without_a_model_turn_sends_one_text() -> None:
     forced = sampled(Turn("environment", "\n</think>"))
-    assert wire.prompt_pieces("RENDERED", forced) == "RENDERED<think>\n</think>"
+    assert turns.prompt_pieces("RENDERED", forced) == "RENDERED<think>\n</think>"
 
 
 def test_chat_keeps_what_opens_a_forced_answer_at_once() -> None:
@@ -98,7 +100,7 @@ def test_chat_keeps_what_opens_a_forced_answer_at_once() -> None:
 
 
 def test_a_prefill_that_the_template_has_written_stands_once() -> None:
-    assert wire.join_prefill("[user]Who?[assistant]<think>\n", "<think>\n").count("<think>") == 1
+    assert turns.join_prefill("[user]Who?[assistant]<think>\n", "<think>\n").count("<think>") == 1
 
 
 def test_sampling_is_sent_as_given() -> None:

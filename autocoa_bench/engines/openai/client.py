@@ -14,7 +14,7 @@ from typing import Literal, TypeVar, cast
 import msgspec
 
 from autocoa_bench.engines.engine import Engine, EngineCapabilities, EngineConfig, with_capabilities
-from autocoa_bench.engines.openai import context_errors
+from autocoa_bench.engines.openai import context_errors, replies
 from autocoa_bench.engines.openai import protocol as wire
 from autocoa_bench.engines.openai.model_server import (
     ModelServerClient,
@@ -172,7 +172,7 @@ class OpenAIEngine:
         )
         start = time.perf_counter()
         data = await self._http.send("POST", self._url, body, timeout)
-        return wire.read_reply(protocol, data, n, time.perf_counter() - start)
+        return replies.read_reply(protocol, data, n, time.perf_counter() - start)
 
     async def _probe(self, timeout: float | None = PROBE_TIMEOUT) -> None:
         """Send a tiny request, which any server that is up can answer."""

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from autocoa_bench.engines import turns
 from autocoa_bench.engines.engine import EngineCapabilities, EngineConfig, with_capabilities
 from autocoa_bench.engines.launch.embedded import idle_cores
-from autocoa_bench.engines.openai import protocol
 from autocoa_bench.engines.weights import huggingface, models
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Completion, EngineSpec, Generate, Prompt, Sampling
@@ -101,13 +101,13 @@ class TransformersEngine:
         text = self._tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=False
         )
-        turns = tuple(
+        with_ids = tuple(
             msgspec.structs.replace(turn, token_ids=tuple(self._encode(turn.text)))
             if turn.source == "model" and turn.token_ids is None
             else turn
             for turn in prompt.turns
         )
-        pieces = protocol.prompt_pieces(text, msgspec.structs.replace(prompt, turns=turns))
+        pieces = turns.prompt_pieces(text, msgspec.structs.replace(prompt, turns=with_ids))
         ids: list[int] = []
         for piece in [pieces] if isinstance(pieces, str) else pieces:
             ids += self._encode(piece) if isinstance(piece, str) else [piece]
