@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from agent_model.data.pairs import Pair
 from agent_model.dialects import Agent, R1Searcher, SearchR1
+from autocoa_bench.engines import chat_template
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Message, Prompt, Step, Trajectory
 
@@ -203,7 +204,7 @@ def end_of_turn(tokenizer: Tokenizer) -> int:
     """
     _check_template(tokenizer)
     messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _PLACEHOLDER}]
-    rendered = tokenizer.apply_chat_template(messages, tokenize=False)
+    rendered = chat_template.render(tokenizer, messages)
     first = _ids(rendered.rpartition(_PLACEHOLDER)[2], tokenizer)[:1]
     special = set(tokenizer.all_special_ids)
     return int(first[0] if first and first[0] in special else tokenizer.eos_token_id)
@@ -232,8 +233,7 @@ def _check_template(tokenizer: Tokenizer) -> None:
 def _prompt_text(opening: Sequence[Message], prefill: str, tokenizer: Tokenizer) -> str:
     _check_template(tokenizer)
     messages = [{"role": message.role, "content": message.content} for message in opening]
-    rendered = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    return str(rendered) + prefill
+    return chat_template.render(tokenizer, messages, open_turn=True) + prefill
 
 
 def _prompt_piece(opening: Sequence[Message], prefill: str, tokenizer: Tokenizer) -> Encoded:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from agent_model.data.filters import turn_text
 from agent_model.data.folder import SynthData
 from agent_model.data.pairs import Pair
+from autocoa_bench.engines import chat_template
 from autocoa_bench.episode.trajectory import turns_of_steps
 from autocoa_bench.errors import UserError, import_extra
 from autocoa_bench.types import Message, Question, Record, Turn
@@ -161,9 +162,7 @@ def trl_pair_text(pair: Pair, tokenizer: Tokenizer) -> Row:
 
     TRL appends an end of turn to both sides, even to a search.
     """
-    rendered = tokenizer.apply_chat_template(
-        _messages(pair.opening), add_generation_prompt=True, tokenize=False
-    )
+    rendered = chat_template.render(tokenizer, _messages(pair.opening), open_turn=True)
     prompt = rendered + pair.context.continuation
     return {"prompt": prompt, "chosen": pair.chosen, "rejected": pair.rejected}
 

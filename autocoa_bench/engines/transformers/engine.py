@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from autocoa_bench.engines import turns
+from autocoa_bench.engines import chat_template, turns
 from autocoa_bench.engines.engine import EngineCapabilities, EngineConfig, with_capabilities
 from autocoa_bench.engines.launch.embedded import idle_cores
 from autocoa_bench.engines.weights import huggingface, models
@@ -98,9 +98,7 @@ class TransformersEngine:
     def _prompt_ids(self, prompt: Prompt) -> list[int]:
         """A prompt's ids; each of its pieces is tokenised on its own."""
         messages = msgspec.to_builtins(list(prompt.opening))
-        text = self._tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=False
-        )
+        text = chat_template.render(self._tokenizer, messages, open_turn=True)
         with_ids = tuple(
             msgspec.structs.replace(turn, token_ids=tuple(self._encode(turn.text)))
             if turn.source == "model" and turn.token_ids is None

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from autocoa_bench.engines import chat_template
 from autocoa_bench.engines.weights import models
 from autocoa_bench.engines.weights.convert import check_target, convert
 from autocoa_bench.errors import UserError, import_extra
@@ -60,7 +61,7 @@ def tokenizer_at(source: str, **options: Any) -> Any:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, **options)
         if tokenizer.chat_template:
             # Templates are compiled on first use; a damaged one should be refused now.
-            tokenizer.apply_chat_template([{"role": "user", "content": "?"}], tokenize=False)
+            chat_template.render(tokenizer, [{"role": "user", "content": "?"}])
     return tokenizer
 
 
