@@ -173,11 +173,13 @@ class ModelTraits(Struct, frozen=True):
 
     `opens_thought` tells that the chat template itself opens a thought (`<think>`) at the start of
     the model's turn. `special_tokens` are the texts that the model's tokenizer reads as special
-    tokens; no question and no passage may contain them.
+    tokens; no question and no passage may contain them. `new_turns` tells that the server cannot
+    continue a turn (the protocol `chat`): each completion begins a turn, without the prefill.
     """
 
     opens_thought: bool = False
     special_tokens: tuple[str, ...] = ()
+    new_turns: bool = False
 
 
 class Refused(Struct, frozen=True):

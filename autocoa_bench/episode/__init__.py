@@ -9,8 +9,14 @@ May import: `types`, `errors`."""
 from autocoa_bench.episode.dialect import Action, Dialect, prompt_sha256
 from autocoa_bench.episode.loop import Episode, Event, Reply, episode
 from autocoa_bench.episode.neutralise import neutralise
-from autocoa_bench.episode.trajectory import estimate_tokens, n_actions, n_malformed, turns_of
+from autocoa_bench.episode.trajectory import (
+    estimate_tokens,
+    n_actions,
+    n_cut,
+    n_malformed,
+    turns_of,
+)
 
 __all__ = ["Action", "Dialect", "Episode", "Event", "Reply"]
-__all__ += ["episode", "estimate_tokens", "n_actions", "n_malformed", "neutralise", "prompt_sha256"]
-__all__ += ["turns_of"]
+__all__ += ["episode", "estimate_tokens", "n_actions", "n_cut", "n_malformed", "neutralise"]
+__all__ += ["prompt_sha256", "turns_of"]

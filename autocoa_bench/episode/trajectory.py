@@ -20,6 +20,11 @@ def n_malformed(trajectory: Trajectory) -> int:
     return sum(step.kind == "malformed" for step in trajectory.steps)
 
 
+def n_cut(trajectory: Trajectory) -> int:
+    """The number of forced answers that the token limit cut before they were complete."""
+    return sum(step.forced and step.stop_reason == "length" for step in trajectory.steps)
+
+
 def turns_of(trajectory: Trajectory) -> tuple[Turn, ...]:
     """The assistant's turn of a trajectory as pieces, in order, by their source."""
     prefill = (Turn("environment", trajectory.prefill),) if trajectory.prefill else ()
