@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from msgspec import Struct
 
-from autocoa_bench.scoring.text import has_words, normalise
+from autocoa_bench.scoring.folding import title_key
+from autocoa_bench.scoring.text import has_words
 from autocoa_bench.search.simulated import SimulatedResults, prompt_after
 from autocoa_bench.types import Hop, Passage, Prompt, Question, Record, Turn
 
@@ -107,8 +108,8 @@ def verdict(
     answer = search.hop.answer
     title = None
     if search.title:
-        gold_title = normalise(search.title)
-        title = any(normalise(passage.title) == gold_title for passage in results.passages)
+        gold_title = title_key(search.title)
+        title = any(title_key(passage.title) == gold_title for passage in results.passages)
     return FactVerdict(
         fingerprint=fingerprint,
         task=search.question.task,

@@ -1,7 +1,8 @@
 """Scoring: the score of a recorded episode, a number or None with a reason.
 
-`scorer` applies scorers to records, `text` defines exact match and F1, `autocoa` the two scorers of
-AutoCoA's released code, and `evidence` traces the passages that answer a question.
+`scorer` applies scorers to records, `text` defines exact match and F1, `folding` compares names and
+answers whatever their encoding, `autocoa` has the two scorers of AutoCoA's released code, and
+`evidence` traces the passages that answer a question.
 
 May import: `types`, `errors`, `registry`."""
 

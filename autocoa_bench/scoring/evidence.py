@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from msgspec import Struct
 
+from autocoa_bench.scoring.folding import fold, title_key
 from autocoa_bench.scoring.text import normalise
 from autocoa_bench.types import Passage, Question, Trajectory
 
@@ -58,7 +59,7 @@ def trace(question: Question, trajectory: Trajectory) -> Evidence:
     """Trace what a question needs through the searches of an episode.
 
     Gold passages are identified by the ids of the question's hops; without those, by its gold
-    titles: any passage with that title counts, and titles are compared as answers (`normalise`).
+    titles: any passage with that title counts (`folding.title_key`).
     """
     retrieved = [step.passages for step in trajectory.steps if step.kind == "search"]
     golds = _golds(question)
@@ -94,14 +95,14 @@ def mark(question: Question, passage: Passage) -> Mark | None:
     if _has_passages(question):
         if passage.id in {hop.passage_id for hop in question.hops}:
             return "gold passage"
-    elif _title_key(passage.title) in map(_title_key, question.gold_titles):
+    elif title_key(passage.title) in map(title_key, question.gold_titles):
         return "gold page"
     return "answer words" if _contains(passage, _informative(_golds(question))) else None
 
 
 def _golds(question: Question) -> list[str]:
-    """The gold answers, normalised, without those that have no words."""
-    return [words for words in map(normalise, question.golden_answers) if words]
+    """The gold answers, folded and normalised, without those that have no words."""
+    return [words for words in map(_words, question.golden_answers) if words]
 
 
 def _informative(golds: Sequence[str]) -> list[str]:
@@ -123,16 +124,11 @@ def _passages(
         keys_by_action = [{passage.id for passage in passages} for passages in retrieved]
     else:
         for title in question.gold_titles:
-            golds.setdefault(_title_key(title), title)
-        keys_by_action = [{_title_key(passage.title) for passage in row} for row in retrieved]
+            golds.setdefault(title_key(title), title)
+        keys_by_action = [{title_key(passage.title) for passage in row} for row in retrieved]
     return tuple(
         (name, _first_action(key in keys for keys in keys_by_action)) for key, name in golds.items()
     )
-
-
-def _title_key(title: str) -> str:
-    """A title in comparable form; one of only articles and punctuation stays as it is."""
-    return normalise(title) or title
 
 
 def _first_action(hits: Iterable[bool]) -> int | None:
@@ -142,5 +138,10 @@ def _first_action(hits: Iterable[bool]) -> int | None:
 
 def _contains(passage: Passage, golds: Sequence[str]) -> bool:
     """True where a passage contains one of the normalised answers as whole words."""
-    text = f" {normalise(f'{passage.title} {passage.text}')} "
+    text = f" {_words(f'{passage.title} {passage.text}')} "
     return any(f" {gold} " in text for gold in golds)
+
+
+def _words(text: str) -> str:
+    """The words of an answer or a passage, whatever its encoding."""
+    return normalise(fold(text))

@@ -49,6 +49,29 @@ def test_gold_pages_are_told_by_their_titles_where_there_is_no_chain() -> None:
     assert evidence.passages == (("The Dawn!", 2), ("Ann Lee", 4))
 
 
+@pytest.mark.parametrize(
+    ("gold", "title"),
+    [
+        ("Simon &amp; Simon", "Simon & Simon"),
+        ("Beyonce\u0301 discography", "Beyonc\u00e9 discography"),
+        ("Michelson–Morley_experiment", "Michelson-Morley experiment"),
+    ],
+)
+def test_a_gold_page_is_recognised_whatever_the_encoding_of_its_title(
+    gold: str, title: str
+) -> None:
+    question = Question("q", "?", ("yes",), gold_titles=(gold, gold.upper()))
+    passage = Passage("1", title, "A page.")
+    assert trace(question, episode([NOISE], [passage])).passages == ((gold, 2),)
+    assert mark(question, passage) == "gold page"
+
+
+def test_an_answer_is_recognised_in_a_passage_whatever_its_encoding() -> None:
+    question = Question("q", "?", ("Beyonce\u0301 &amp; Jay–Z",))
+    passage = Passage("1", "", "Tours by Beyonc\u00e9 & Jay-Z.")
+    assert trace(question, episode([passage])).answer == 1
+
+
 def test_a_chain_counts_before_titles() -> None:
     question = Question("q", "?", ("Oslo",), hops=CHAIN.hops, gold_titles=("Noon",))
     assert [name for name, _ in trace(question, episode([NOISE])).passages] == ["p1", "p2"]
