@@ -153,11 +153,6 @@ def test_a_stop_token_id_is_no_stop_string() -> None:
     assert read("continue", {"choices": [choice]})[0].stop_string is None
 
 
-def test_the_servers_own_word_for_a_stop_reason_is_kept() -> None:
-    choice = {"message": {"content": ""}, "finish_reason": "content_filter"}
-    assert read("chat", {"choices": [choice]})[0].stop_reason == "content_filter"
-
-
 def test_missing_usage_is_none() -> None:
     [completion] = read("chat", chat_reply(content="a"))
     assert completion.prompt_tokens is None

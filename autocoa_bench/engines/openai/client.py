@@ -8,6 +8,7 @@ import asyncio
 import difflib
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
@@ -172,12 +173,14 @@ class OpenAIEngine:
         )
         start = time.perf_counter()
         data = await self._http.send("POST", self._url, body, timeout)
-        return replies.read_reply(protocol, data, n, time.perf_counter() - start)
+        return replies.read_reply(protocol, data, n, time.perf_counter() - start, request)
 
     async def _probe(self, timeout: float | None = PROBE_TIMEOUT) -> None:
         """Send a tiny request, which any server that is up can answer."""
         opening = wire.PROBE.prompt.opening[0].content
-        await self._post(wire.PROBE, Sampling(), 1, opening, timeout)
+        # An empty reply, perhaps of a model that is still thinking, is an answer too.
+        with suppress(replies.EmptyReply):
+            await self._post(wire.PROBE, Sampling(), 1, opening, timeout)
 
     async def _find_refused_fields(self) -> None:
         """Find the fields of a request that a hosted model does not take. Raises UserError."""
