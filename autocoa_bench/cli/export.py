@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from autocoa_bench.util.json_lines import write_files
+from autocoa_bench.util.text import printable_tree
 
 
 def export(
@@ -19,6 +20,6 @@ def export(
     from autocoa_bench.runs.scores import load_scored
 
     for name, log in inspect_logs(load_scored(run)).items():
-        content = json.dumps(log, ensure_ascii=False).encode()
+        content = json.dumps(printable_tree(log), ensure_ascii=False).encode()
         (file,) = write_files(out, {name: content})
         typer.echo(file)

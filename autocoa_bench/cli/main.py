@@ -4,7 +4,7 @@ Commands import what is heavy when they are called, so that `--help` is instant.
 """
 
 import errno
-import io
+import re
 import sys
 
 import typer
@@ -17,6 +17,10 @@ from autocoa_bench.cli.run import run, score
 from autocoa_bench.cli.serve import serve_search
 from autocoa_bench.cli.show import show
 from autocoa_bench.errors import UserError
+from autocoa_bench.util.streams import filter_streams
+
+_LONGEST_ERROR = 4000
+"""Characters; a message may quote what a stranger wrote."""
 
 app = typer.Typer(
     name="autocoa-bench",
@@ -35,10 +39,7 @@ for command in (run, score, report, compare, show, export, serve_search):
 
 def main() -> None:
     """The console entry point: errors become one line and an exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        # The encoding of a terminal may lack some letters.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    filter_streams()
     try:
         for argument in sys.argv[1:]:
             # Python reads bytes that are not UTF-8 as surrogates.
@@ -48,7 +49,9 @@ def main() -> None:
         app()
         sys.stdout.flush()
     except UserError as error:
-        typer.echo(f"error: {error}", err=True)
+        # What a message quotes may have lines that look like messages of their own.
+        text = re.sub(r"\n(?! )", "\n  ", f"error: {error}"[:_LONGEST_ERROR])
+        typer.echo(text, err=True)
         sys.exit(error.exit_code)
     # In the next two cases stdout is set to None, or Python would fail to flush it at exit.
     except BrokenPipeError:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from autocoa_bench.cli.output import escaped, list_table, stdout
+from autocoa_bench.cli.output import list_table, stdout
 
 app = typer.Typer(
     help="List the models that install by name, and pull one.", invoke_without_command=True
@@ -33,8 +33,8 @@ def models(context: typer.Context) -> None:
     )
     for name, capabilities in catalogue():
         # A plug-in's engine may not declare all that it can do.
-        cells = [escaped(getattr(capabilities, column, "?")) for column in columns]
-        table.add_row(escaped(name), *cells)
+        cells = [getattr(capabilities, column, "?") for column in columns]
+        table.add_row(name, *cells)
     console.print(table)
     console.print(
         "token ids: what the model sampled comes back, and goes back unchanged in the next prompt. "

@@ -52,16 +52,16 @@ _TERMINAL = TableConfig()
 
 def stdout() -> Console:
     """A console for the result of a command."""
-    from rich.console import Console
+    from autocoa_bench.util.terminal import stdout_console
 
-    return Console()
+    return stdout_console()
 
 
 def stderr() -> Console:
     """A console for progress and warnings."""
-    from rich.console import Console
+    from autocoa_bench.util.terminal import stderr_console
 
-    return Console(stderr=True)
+    return stderr_console()
 
 
 @contextmanager
@@ -74,18 +74,6 @@ def stopped_safely(
     except KeyboardInterrupt:
         typer.echo(f"\nstopped; {advice}", err=True)
         raise typer.Exit(130) from None
-
-
-def plain(text: str) -> str:
-    """Foreign text without the characters that a terminal would obey."""
-    return "".join(char for char in text if char.isprintable() or char in "\n\t")
-
-
-def escaped(text: str) -> str:
-    """Foreign text that rich prints as it stands."""
-    from rich.markup import escape
-
-    return escape(plain(text))
 
 
 def list_table(title: str, columns: Iterable[str]) -> Table:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from autocoa_bench.cli.output import escaped, plain, stdout
+from autocoa_bench.cli.output import stdout
 from autocoa_bench.engines import model_name
 from autocoa_bench.episode import n_actions, turns_of
 from autocoa_bench.errors import UserError
 from autocoa_bench.scoring.evidence import cause, trace
 from autocoa_bench.types import Question, Record, Score, Trajectory
+from autocoa_bench.util.text import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,12 +34,11 @@ def show(
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of trajectories.")] = 3,
 ) -> None:
     """Print trajectories in full: what the model wrote, and what the environment replied."""
-    from autocoa_bench.report.model import printable
     from autocoa_bench.runs.scores import load_scored
 
     run = load_scored(folder)
     spec = run.info.spec
-    typer.echo(printable(f"{spec.solver}, {model_name(spec.engine)}"))
+    typer.echo(one_line(f"{spec.solver}, {model_name(spec.engine)}", 200))
     records = [
         record
         for record in run.records
@@ -54,24 +54,24 @@ def show(
 
 def print_record(console: Console, record: Record, scores: Mapping[str, Score]) -> None:
     """Print a trajectory in full: the model's text plain, the environment's in colour."""
-    from rich.text import Text
+    from autocoa_bench.util.terminal import styled
 
     _print_question(console, record.question)
     trajectory = record.trajectory
     if trajectory is None:
         fault = record.fault
         message = f"{fault.kind}: {fault.message}" if fault else "?"
-        console.print(f"[red]fault: {escaped(message)}[/]")
+        console.print(styled(f"fault: {message}", "red"))
         return
     for turn in turns_of(trajectory):
         style = "cyan" if turn.source == "environment" else ""
-        console.print(Text(plain(turn.text), style=style), end="")
+        console.print(styled(turn.text, style), end="")
     ending = _ending(trajectory, scores)
     if trajectory.refusals:
         ending = f"prompts refused for their length: {trajectory.refusals}; {ending}"
-    answer = escaped(trajectory.answer or "none")
-    console.print(f"\n\nanswer: [bold]{answer}[/bold] [dim]({ending})[/dim]")
-    console.print(f"[dim]{escaped(_evidence(record.question, trajectory, scores))}[/dim]\n")
+    answer = styled(trajectory.answer or "none", "bold")
+    console.print("\n\nanswer:", answer, styled(f"({ending})", "dim"))
+    console.print(styled(_evidence(record.question, trajectory, scores), "dim"), end="\n\n")
 
 
 def print_pair(runs: tuple[Run, Run], records: tuple[Record, Record]) -> None:
@@ -83,7 +83,7 @@ def print_pair(runs: tuple[Run, Run], records: tuple[Record, Record]) -> None:
     table = Table(box=None, expand=True, pad_edge=False, padding=(0, 3, 0, 0))
     for position, run in zip(("first", "second"), runs, strict=True):
         name = f"{position}: {run.info.spec.solver} ({run.path.name})"
-        table.add_column(escaped(name), ratio=1, header_style="bold")
+        table.add_column(name, ratio=1, header_style="bold")
     pairs = zip(runs, records, strict=True)
     table.add_row(*(_summary(record, _scores(run, record)) for run, record in pairs))
     console.print(table)
@@ -103,25 +103,28 @@ def _scores(run: Run, record: Record) -> dict[str, Score]:
 
 
 def _print_question(console: Console, question: Question) -> None:
-    console.rule(f"[bold]{escaped(question.task)}[/bold] {escaped(question.id)}", align="left")
-    console.print(f"[bold]{escaped(question.text)}[/bold]")
-    console.print(f"gold: [green]{escaped(' | '.join(question.golden_answers))}[/green]\n")
+    from autocoa_bench.util.terminal import styled
+
+    title = styled(one_line(question.task), "bold").append(f" {one_line(question.id)}", "not bold")
+    console.rule(title, align="left")
+    console.print(styled(question.text, "bold"))
+    console.print("gold:", styled(" | ".join(question.golden_answers), "green"), end="\n\n")
 
 
 def _summary(record: Record, scores: Mapping[str, Score]) -> Text:
     """A trajectory in short: what the model wrote, and the titles of each search's passages."""
-    from rich.text import Text
+    from autocoa_bench.util.terminal import styled
 
     if record.trajectory is None:
-        return Text(f"fault: {record.fault.kind if record.fault else '?'}", style="red")
-    text = Text()
+        return styled(f"fault: {record.fault.kind if record.fault else '?'}", "red")
+    text = styled("")
     for step in record.trajectory.steps:
-        text.append(plain(step.text).strip() + "\n")
+        text.append(styled(step.text.strip() + "\n"))
         if step.kind == "search":
             titles = "; ".join(passage.title for passage in step.passages) or "nothing found"
-            text.append(f"→ {plain(titles)}\n", style="cyan")
-    text.append(f"answer: {plain(record.trajectory.answer or 'none')}", style="bold")
-    return text.append(f"\n{_ending(record.trajectory, scores)}", style="dim")
+            text.append(styled(f"→ {one_line(titles)}\n", "cyan"))
+    text.append(styled(f"answer: {record.trajectory.answer or 'none'}", "bold"))
+    return text.append(styled(f"\n{_ending(record.trajectory, scores)}", "dim"))
 
 
 def _ending(trajectory: Trajectory, scores: Mapping[str, Score]) -> str:

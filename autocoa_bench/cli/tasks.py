@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autocoa_bench.cli.output import escaped, list_table, stdout
+from autocoa_bench.cli.output import list_table, stdout
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Question, Split, TaskInfo
 
@@ -43,8 +43,9 @@ def tasks(context: typer.Context) -> None:
     for info in embedded:
         by_licence[info.edition, info.source, info.licence].append(info.name)
     for (edition, source, licence), names in by_licence.items():
-        console.print(f"\n[bold]{edition}[/bold]: {', '.join(names)}")
-        console.print(f"  source: {escaped(source)}; licence: {escaped(licence)}")
+        console.print()
+        console.print(f"{edition}:", ", ".join(names))
+        console.print(f"  source: {source}; licence: {licence}")
     if real := [info for info in infos if info.edition == "real"]:
         console.print()
         table = list_table("Real datasets", ("name", "groups", "questions", "splits", "licence"))
@@ -56,7 +57,7 @@ def tasks(context: typer.Context) -> None:
             by_source[info.source].append(info.name)
         for source, names in by_source.items():
             datasets = ", ".join(name.partition("@")[0] for name in names)
-            console.print(f"  source: {escaped(source)} ({datasets})")
+            console.print(f"  source: {source} ({datasets})")
         console.print(
             "Instead of all: NAME@paper (the paper's own sample), NAME@500:seed=3 (any number, any "
             "seed); a group too: multihop@paper. Fetch ahead: "
@@ -73,11 +74,12 @@ def show_tasks(
 ) -> None:
     """Print questions with their gold answers and, where known, their gold passages."""
     from autocoa_bench.tasks import resolve
+    from autocoa_bench.util.terminal import styled
 
     console = stdout()
     for task in resolve(",".join(names)):
         questions = _load(console, task, split)
-        console.print(f"[bold]{escaped(task.info.title)}[/bold] ({task.info.edition} edition)")
+        console.print(styled(task.info.title, "bold"), f"({task.info.edition} edition)")
         for question in questions[:limit]:
             _print_question(console, question)
 
@@ -100,16 +102,17 @@ def pull_tasks(
     console = stdout()
     for task in chosen:
         count = len(_load(console, task, split))
-        console.print(f"{escaped(task.info.name)}, {split} split: {count:,} questions are here")
+        console.print(f"{task.info.name}, {split} split: {count:,} questions are here")
 
 
 def _load(console: Console, task: Task, split: Split) -> list[Question]:
     """Load a task's questions and print its warnings."""
     from autocoa_bench.tasks import load_warnings
+    from autocoa_bench.util.terminal import styled
 
     questions = task.load(split)
     for warning in load_warnings(task):
-        console.print(f"[yellow]{escaped(warning)}[/yellow]")
+        console.print(styled(warning, "yellow"))
     return list(questions)
 
 
@@ -118,12 +121,14 @@ def _count(info: TaskInfo) -> str:
 
 
 def _print_question(console: Console, question: Question) -> None:
-    kind = f" [dim]{escaped(question.kind)}[/dim]" if question.kind else ""
-    console.print(f"\n[dim]{escaped(question.id)}[/dim]{kind}")
-    console.print(escaped(question.text))
-    console.print(f"  [green]{escaped(' | '.join(question.golden_answers))}[/green]")
+    from autocoa_bench.util.terminal import styled
+
+    console.print()
+    console.print(styled(f"{question.id} {question.kind or ''}".rstrip(), "dim"))
+    console.print(styled(question.text))
+    console.print(styled(f"  {' | '.join(question.golden_answers)}", "green"))
     for hop in question.hops:
-        passage = f" ({escaped(hop.passage_id)})" if hop.passage_id else ""
-        console.print(f"  [dim]{escaped(hop.question)} → {escaped(hop.answer)}{passage}[/dim]")
+        passage = f" ({hop.passage_id})" if hop.passage_id else ""
+        console.print(styled(f"  {hop.question} → {hop.answer}{passage}", "dim"))
     if question.gold_titles:
-        console.print(f"  [dim]gold pages: {escaped('; '.join(question.gold_titles))}[/dim]")
+        console.print(styled(f"  gold pages: {'; '.join(question.gold_titles)}", "dim"))

@@ -17,6 +17,7 @@ from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, estimate
 from autocoa_bench.tasks import find_task
 from autocoa_bench.types import Question, Record, RunSpec, TaskInfo, TaskSample, Trajectory
+from autocoa_bench.util.text import one_line
 
 OTHER = "Other"
 _SECTIONS = ("Model only (w/o action)", "Agentic workflow", "Agent model")
@@ -179,9 +180,10 @@ def make_entries(runs: Sequence[Run], catalogue: Catalogue) -> list[Entry]:
 
 
 def task_titles(entries: Sequence[Entry], catalogue: Catalogue) -> dict[str, str]:
-    """The titles of the runs' tasks, by name."""
+    """The titles of the runs' tasks, by name, both as tables have them."""
     titles = {sample.task: sample.task for entry in entries for sample in entry.spec.tasks}
-    return titles | {name: info.title for name, info in catalogue.tasks.items()}
+    titles |= {name: info.title for name, info in catalogue.tasks.items()}
+    return {one_line(name): one_line(title) for name, title in titles.items()}
 
 
 def _short_models(models: Sequence[str]) -> dict[str, str]:

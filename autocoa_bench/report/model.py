@@ -1,8 +1,10 @@
 """The parts of a report: tables of text for readers, data points (raw numbers) for programs."""
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from autocoa_bench.stats import Difference, Estimate, Paired
+from autocoa_bench.util.text import one_line
 
 NOTHING = "–"
 """Stands where there is no number."""
@@ -11,7 +13,19 @@ MARK = "†"
 """Marks a number that rests on fewer answers than planned."""
 
 
-class Cell(Struct, frozen=True, omit_defaults=True):
+class _Printable(Struct, frozen=True):
+    """A part of a report. Whoever made it, its texts are printable, each on one line."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, str):
+                force_setattr(self, name, one_line(value))
+            elif isinstance(value, tuple) and value and isinstance(value[0], str):
+                force_setattr(self, name, tuple(map(one_line, value)))
+
+
+class Cell(_Printable, frozen=True, omit_defaults=True):
     """A text, a smaller text under it, and a share in [0, 1] to draw as a bar.
 
     A `strong` text is set bold: its difference from others is significant.
@@ -23,7 +37,7 @@ class Cell(Struct, frozen=True, omit_defaults=True):
     strong: bool = False
 
 
-class Column(Struct, frozen=True):
+class Column(_Printable, frozen=True):
     """A column by its headings, outermost first; equal neighbours are drawn as one heading.
 
     All columns of a table have the same number of headings; an empty one is a gap. `wide` columns
@@ -41,14 +55,14 @@ class Row(Struct, frozen=True):
     cells: tuple[Cell, ...]
 
 
-class Section(Struct, frozen=True):
+class Section(_Printable, frozen=True):
     """Rows under a common title (empty: no title)."""
 
     title: str
     rows: tuple[Row, ...]
 
 
-class DataPoint(Struct, frozen=True, omit_defaults=True):
+class DataPoint(_Printable, frozen=True, omit_defaults=True):
     """One raw number behind a table: a line of the CSV. Shares are in [0, 1].
 
     `p` is the p-value of a paired test, `p_holm` the same corrected for the table's other tests.
@@ -75,7 +89,7 @@ class DataPoint(Struct, frozen=True, omit_defaults=True):
     p_holm: float | None = None
 
 
-class Table(Struct, frozen=True):
+class Table(_Printable, frozen=True):
     """A table, independent of the format that it is written in.
 
     `name` is a short word for labels and files; `stub` heads the column of row labels. The first
@@ -92,7 +106,7 @@ class Table(Struct, frozen=True):
     lead: int = 0
 
 
-class Report(Struct, frozen=True):
+class Report(_Printable, frozen=True):
     """Tables over the same runs, and a footer that says how the runs were made."""
 
     tables: tuple[Table, ...]
@@ -108,8 +122,7 @@ def columns(*headings: str | tuple[str, ...]) -> tuple[Column, ...]:
 
 def printable(text: str, limit: int = 200) -> str:
     """Untrusted text on one line, without control characters, cut to `limit` characters."""
-    flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+    return one_line(text, limit)
 
 
 def metric_title(name: str) -> str:

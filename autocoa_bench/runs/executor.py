@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
-from rich.markup import escape
 
 from autocoa_bench.engines import EMBEDDED, Engine, open_engine
 from autocoa_bench.engines.weights.models import DEFAULT
@@ -19,6 +18,7 @@ from autocoa_bench.search import SearchEngine, factory
 from autocoa_bench.tasks import Task, no_shared_corpus, shared_corpus
 from autocoa_bench.types import EngineSpec, Record, RunInfo, RunSpec, Split, TaskSample
 from autocoa_bench.util.json_lines import LineFile
+from autocoa_bench.util.terminal import styled
 
 OnRecord = Callable[[Record], None]
 
@@ -52,9 +52,9 @@ class LocalExecutor:
         self._runner = self._stack.enter_context(asyncio.Runner())
         self._stack.callback(lambda: self._runner.run(self._backends.close()))
         if self._backends.engine:
-            engine = escape(f"{config.engine} {config.model}".strip())
-            solver = escape(self._solver.spec)
-            self._console.print(f"[dim]{solver}: starting engine {engine}[/dim]")
+            engine = f"{config.engine} {config.model}".strip()
+            text = f"{self._solver.spec}: starting engine {engine}"
+            self._console.print(styled(text, "dim"))
         return self._runner.run(describe_run(config, self._solver, samples, self._backends))
 
     def run(self, folder: Path, jobs: Iterable[Job], on_record: OnRecord) -> None:  # noqa: ARG002

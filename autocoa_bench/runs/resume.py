@@ -6,7 +6,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from autocoa_bench import scoring
 from autocoa_bench.errors import UserError
@@ -15,6 +14,7 @@ from autocoa_bench.runs.run_folder import Key, Run, RunFolder
 from autocoa_bench.runs.scheduler import Job
 from autocoa_bench.types import Question, Record, RunInfo, Score
 from autocoa_bench.util.progress import RunProgress
+from autocoa_bench.util.terminal import styled
 
 PROGRESS_SCORER = "em"
 """The scorer whose mean the progress bars show."""
@@ -47,9 +47,9 @@ class Recording:
         self.waiting = [job for job in jobs if not self._is_done(job.key)]
         if len(self.waiting) < len(jobs):
             recorded = f"{len(jobs) - len(self.waiting)} of {len(jobs)} recorded"
-            console.print(f"resuming {escape(str(folder.path))}: {recorded}")
+            console.print(styled(f"resuming {folder.path}: {recorded}"))
             for change in provenance.changes(*folder.info.sessions[-2:]):
-                console.print(f"[yellow]{escape(change)}[/yellow]")
+                console.print(styled(change, "yellow"))
 
     def add(self, record: Record) -> None:
         """Write the record of an episode that has just ended. Raises UserError."""

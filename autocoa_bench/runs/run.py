@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
-from rich.markup import escape
 
 from autocoa_bench import registry, scoring
 from autocoa_bench.engines import caveats
@@ -22,6 +21,7 @@ from autocoa_bench.runs.solvers import Solver, load_solver
 from autocoa_bench.tasks import Task, load_warnings, questions_sha256, resolve, sample
 from autocoa_bench.types import Question, Record, RunSpec, Split, TaskSample
 from autocoa_bench.util.concurrency import outside_event_loop
+from autocoa_bench.util.terminal import stderr_console, styled
 
 Check = Callable[[RunSpec], None]
 
@@ -39,7 +39,7 @@ def run(
     generated, and may raise. Raises UserError for bad input, and KeyboardInterrupt once everything
     recorded is safe on disk.
     """
-    config, console = config or RunConfig(**settings), console or Console(stderr=True)
+    config, console = config or RunConfig(**settings), console or stderr_console()
     return outside_event_loop(lambda: _run(config, console, check))
 
 
@@ -51,13 +51,13 @@ def _run(config: RunConfig, console: Console, check: Check) -> Run:
         tasks, config.split, config.limit, config.sample_seed, console
     )
     if config.samples > 1 and config.sampling.temperature == 0:
-        console.print("[yellow]greedy samples of one question are all alike[/yellow]")
+        console.print(styled("greedy samples of one question are all alike", "yellow"))
     executor = _executor(config, solver, tasks, console)
     try:
         info = executor.start(config, samples)
         check(info.spec)
         for caveat in caveats(info.spec.engine):
-            console.print(f"[yellow]{escape(caveat)}[/yellow]")
+            console.print(styled(caveat, "yellow"))
         path = config.out or config.runs_dir / folder_name(info.spec)
         with recording(path, info, questions, config.samples, console) as session:
             executor.run(path, session.waiting, session.add)
@@ -81,7 +81,7 @@ def _executor(
         )
     label, plugin = registry.make("executors", config.executor)
     executor: Executor = plugin
-    console.print(f"[dim]{escape(config.solver)}: starting the workers of {escape(label)}[/dim]")
+    console.print(styled(f"{config.solver}: starting the workers of {label}", "dim"))
     return executor
 
 
@@ -115,7 +115,7 @@ def sample_questions(
     for task in tasks:
         sampled = sample(task.load(split), limit, seed)
         for warning in load_warnings(task):
-            console.print(f"[yellow]{escape(warning)}[/yellow]")
+            console.print(styled(warning, "yellow"))
         samples.append(
             TaskSample(
                 task=task.info.name,

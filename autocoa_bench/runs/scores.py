@@ -8,7 +8,6 @@ from types import MappingProxyType
 
 from msgspec.structs import replace
 from rich.console import Console
-from rich.markup import escape
 
 from autocoa_bench import judge, scoring
 from autocoa_bench.engines import EMBEDDED
@@ -21,6 +20,7 @@ from autocoa_bench.judge.verdict_cache import NAME, VerdictCache, read_verdicts
 from autocoa_bench.runs.run_folder import Key, Run, load_run, write_info, write_scores
 from autocoa_bench.types import JudgeSpec, Record, RunInfo, Score, Scored
 from autocoa_bench.util.progress import JudgeProgress
+from autocoa_bench.util.terminal import styled
 
 _NOT_JUDGED = "not judged yet"
 
@@ -239,7 +239,7 @@ async def _judge(
     reasons: list[str | None] = []
     total = len(set(cases))
     if judged := total - len(waiting):
-        console.print(f"{escape(label)}: {judged:,} of {total:,} answers are judged")
+        console.print(styled(f"{label}: {judged:,} of {total:,} answers are judged"))
     with JudgeProgress(console, label, len(waiting)) as progress:
 
         def on_verdict(verdict: judge.Verdict) -> None:

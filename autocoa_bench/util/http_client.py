@@ -24,6 +24,7 @@ from urllib.request import getproxies, proxy_bypass
 import msgspec
 
 from autocoa_bench.errors import UNREADABLE, Fault, ServerDown, UserError
+from autocoa_bench.util.text import one_line
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -420,12 +421,7 @@ def server_message(data: bytes) -> str:
 
 def excerpt(data: bytes | Sequence[int]) -> str:
     """The first 300 characters of a body, as one line."""
-    return printable(" ".join(bytes(data[:1200]).decode("utf-8", "replace").split())[:300])
-
-
-def printable(text: str) -> str:
-    """A text with `?` for characters that a terminal might obey rather than show."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+    return one_line(bytes(data[:1200]).decode("utf-8", "replace"))[:300]
 
 
 async def _read_body(response: ClientResponse, longest: int) -> bytes:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,6 +17,9 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from autocoa_bench.util.terminal import stderr_console
+from autocoa_bench.util.text import printable
 
 PATIENCE_SECONDS = 2.0
 """The time after which a `DelayedProgressBar` appears."""
@@ -41,11 +43,15 @@ class DelayedProgressBar(_Bars):
     """A transient bar on stderr for work that may take long; it appears after two seconds."""
 
     def __init__(self, label: str) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-        console = Console(stderr=True)
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TimeRemainingColumn(),
+        )
+        console = stderr_console()
         hidden = not console.is_terminal
         super().__init__(*columns, console=console, disable=hidden, transient=True)
-        self._task = self._progress.add_task(label, total=1.0)
+        self._task = self._progress.add_task(printable(label), total=1.0)
         self._due = time.monotonic() + PATIENCE_SECONDS
 
     def __enter__(self) -> Self:
@@ -85,7 +91,9 @@ class TrainingProgress(_Bars):
         """Show that `step` is done; `always` prints its line whatever its number."""
         self._progress.update(self._task, completed=step, figures=figures)
         if self._prints_lines and (step % 10 == 0 or always):
-            self._console.print(f"step {step}/{self._steps} · {figures}", highlight=False)
+            self._console.print(
+                f"step {step}/{self._steps} · {figures}", markup=False, highlight=False
+            )
 
 
 class RunProgress(_Bars):
@@ -96,7 +104,7 @@ class RunProgress(_Bars):
         super().__init__(*_columns(), console=console, disable=not console.is_terminal)
         self._tasks = {
             task: _TaskFigures(
-                self._progress.add_task(escape(task), total=total, figures="", start=False)
+                self._progress.add_task(printable(task), total=total, figures="", start=False)
             )
             for task, total in totals.items()
         }
@@ -126,7 +134,7 @@ class JudgeProgress(_Bars):
 
     def __init__(self, console: Console, label: str, total: int) -> None:
         super().__init__(*_columns(), console=console, disable=not console.is_terminal)
-        self._task = self._progress.add_task(escape(label), total=total, figures="")
+        self._task = self._progress.add_task(printable(label), total=total, figures="")
         self._verdicts: Counter[bool | None] = Counter()
 
     def add(self, right: bool | None) -> None:
@@ -141,7 +149,7 @@ class JudgeProgress(_Bars):
 
 def _columns() -> tuple[ProgressColumn, ...]:
     return (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TextColumn("{task.fields[figures]}"),

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from autocoa_bench.cli.options_from_config import options_from
-from autocoa_bench.cli.output import count_table, escaped, stdout, stopped_safely
+from autocoa_bench.cli.output import count_table, stdout, stopped_safely
 from autocoa_bench.engines import ModelConfig
 from autocoa_bench.errors import UserError
 from autocoa_bench.util.json_lines import write_files
@@ -49,7 +49,7 @@ def build_temporal(
     table = count_table("temporal set")
     table.add_row("reports", f"{len(loaded):,}")
     for stage, reason, number in rejections(built):
-        table.add_row(f"{stage} rejected: {escaped(reason)}", f"{number:,}", style="dim")
+        table.add_row(f"{stage} rejected: {reason}", f"{number:,}", style="dim")
     table.add_row("facts that can be hops", f"{len(built.facts):,}")
     table.add_row("questions of three hops", f"{len(built.questions):,}")
     stdout().print(table)

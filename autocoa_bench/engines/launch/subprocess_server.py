@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from autocoa_bench.engines.launch import supervisor
+from autocoa_bench.util.text import printable
 
 _LOG_BYTES = 1 << 18
 _TAIL_LINES = 12
@@ -89,5 +90,5 @@ class SubprocessServer:
         with self.log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_BYTES))
             text = _ESCAPES.sub("", file.read().decode("utf-8", "replace"))
-        plain = ("".join(filter(str.isprintable, line)).rstrip() for line in text.splitlines())
+        plain = (printable(line).rstrip() for line in text.splitlines())
         return [line[:_LONGEST_LINE] for line in plain if line]

@@ -161,11 +161,10 @@ class VLLMEngine:
 
     async def _wait_until_ready(self, process: SubprocessServer, port: int) -> None:
         """Wait until the server is healthy, and show its progress on a terminal."""
-        from rich.console import Console
-        from rich.text import Text
+        from autocoa_bench.util.terminal import stderr_console, styled
 
         start = time.monotonic()
-        with Console(stderr=True).status("starting vLLM") as status:
+        with stderr_console().status("starting vLLM") as status:
             while await asyncio.to_thread(_get, port, "/health") is None:
                 seconds = time.monotonic() - start
                 if process.ended.done():
@@ -178,7 +177,7 @@ class VLLMEngine:
                         "allow more (--engine vllm:start_timeout=SECONDS). "
                         f"The last line of its log: {process.last_line() or 'none'}"
                     )
-                status.update(Text(f"starting vLLM: {seconds:.0f} s  {process.last_line()[:80]}"))
+                status.update(styled(f"starting vLLM: {seconds:.0f} s  {process.last_line()[:80]}"))
                 await asyncio.wait((process.ended,), timeout=_POLL_SECONDS)
 
 

@@ -12,10 +12,10 @@ from autocoa_bench.errors import CONTEXT, EngineFault, UserError
 from autocoa_bench.util.http_client import (
     APIKey,
     HTTPClient,
-    printable,
     server_address,
     server_message,
 )
+from autocoa_bench.util.text import one_line
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -112,4 +112,4 @@ def _redirect_target(location: str, reply: ClientResponse) -> str:
         parts = urlsplit(urljoin(str(reply.url), location))
     except ValueError:
         return "an unreadable address"
-    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:200])
+    return one_line(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:200])

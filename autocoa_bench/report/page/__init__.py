@@ -14,8 +14,6 @@ from hashlib import sha256
 from importlib.resources import files
 from string import Template
 
-import msgspec
-
 from autocoa_bench.report.entries import (
     Catalogue,
     deciding_scorer,
@@ -24,7 +22,7 @@ from autocoa_bench.report.entries import (
     task_titles,
 )
 from autocoa_bench.report.model import Report, Table
-from autocoa_bench.report.page.data import TrajectoryIndex, trajectory_data
+from autocoa_bench.report.page.data import TrajectoryIndex, encode_printable, trajectory_data
 from autocoa_bench.report.page.figures import figures
 from autocoa_bench.report.page.markup import Html, joined, tag
 from autocoa_bench.report.page.tables import is_by_method, table_html
@@ -62,7 +60,7 @@ def page(report: Report, runs: Sequence[Run], catalogue: Catalogue | None = None
         footer=joined(*(tag("li", line) for line in report.footer)),
         style=style,
         script=script,
-        index=_packed(msgspec.json.encode(index), "index"),
+        index=_packed(encode_printable(index), "index"),
         pieces="\n".join(_packed(piece, f"piece-{at}") for at, piece in enumerate(pieces)),
     )
 

@@ -15,6 +15,7 @@ from autocoa_bench.episode import n_actions
 from autocoa_bench.report.entries import Entry
 from autocoa_bench.scoring.evidence import cause, mark, trace
 from autocoa_bench.types import Message, Passage, Question, Record, Step
+from autocoa_bench.util.text import printable_tree
 
 PIECE_BYTES = 400_000
 """The size in bytes of JSON from which a piece is closed: some fifty trajectories."""
@@ -144,6 +145,11 @@ def _list_entry(
     return ListEntry(*place, record.sample, outcome, scores, actions, reason, trajectory.answer)
 
 
+def encode_printable(content: object) -> bytes:
+    """Content as JSON whose texts are printable."""
+    return msgspec.json.encode(printable_tree(msgspec.to_builtins(content)))
+
+
 class _PieceBuilder:
     """A piece that is being filled; `size` estimates its bytes."""
 
@@ -158,7 +164,7 @@ class _PieceBuilder:
         self.size += len(msgspec.json.encode(view))
 
     def encode(self) -> bytes:
-        return msgspec.json.encode({"passages": list(self.numbers), "trajectories": self.views})
+        return encode_printable({"passages": list(self.numbers), "trajectories": self.views})
 
     def _number(self, passage: Passage) -> int:
         """The index of a passage, which is the same whatever its score."""

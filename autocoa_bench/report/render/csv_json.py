@@ -8,6 +8,7 @@ import msgspec
 
 from autocoa_bench import __version__
 from autocoa_bench.report.model import DataPoint, Report
+from autocoa_bench.util.text import spreadsheet_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,8 +30,16 @@ def frame(report: Report) -> pd.DataFrame:
 
 
 def csv(report: Report) -> str:
-    """The data points as CSV; a field without a number is empty."""
-    text: str = frame(report).to_csv(index=False, lineterminator="\n")
+    """The data points as CSV; a field without a number is empty.
+
+    No text is a formula to a spreadsheet: an apostrophe comes before one.
+    """
+    data = frame(report)
+    texts = data.select_dtypes(exclude="number").columns
+    data[texts] = data[texts].map(
+        lambda value: spreadsheet_text(value) if isinstance(value, str) else value
+    )
+    text: str = data.to_csv(index=False, lineterminator="\n")
     return text
 
 

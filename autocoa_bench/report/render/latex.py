@@ -8,7 +8,9 @@ _ESCAPES = str.maketrans(
         "\\": r"\textbackslash{}",
         "{": r"\{",
         "}": r"\}",
-        "[": "{[}",  # an optional argument of the line break before it otherwise
+        # After a line break, these would be its star and its optional argument.
+        "*": "{*}",
+        "[": "{[}",
         "&": r"\&",
         "%": r"\%",
         "$": r"\$",
