@@ -14,7 +14,8 @@ from autocoa_bench.engines.openai.finish_reasons import Ending, meaning
 from autocoa_bench.engines.openai.lenient_replies import Choice
 from autocoa_bench.errors import UNREADABLE, EngineFault
 from autocoa_bench.types import Completion, Generate
-from autocoa_bench.util.http_client import BadReply, excerpt, printable
+from autocoa_bench.util.http_client import BadReply, excerpt
+from autocoa_bench.util.text import one_line
 
 _Nothing = Literal[""] | Annotated[list[Any], Meta(max_length=0)] | None
 """An optional field that says nothing; anything else in it is read leniently."""
@@ -159,7 +160,7 @@ def _completion(
         sampled = None
     ending = _ending(choice, hit_limit=sampled is not None and sampled == most)
     if choice.error or ending == "failed":
-        reason = f"finish reason '{printable(choice.word)[:80]}' {choice.error}".strip()
+        reason = f"finish reason '{one_line(choice.word, 80)}' {choice.error}".strip()
         raise BadReply(f"the server has given the completion up: {reason}")
     stop_string = choice.stop_string
     if request and stop_string not in request.stop:
