@@ -37,6 +37,12 @@ Episode = Generator[Event, Reply, Trajectory]
 
 _NO_TRAITS = ModelTraits()
 
+_CAUSES = {
+    "filtered": "the server's content filter ended the completion",
+    "tool-call": "a tool call, although no tools were offered",
+}
+"""What a malformed completion suffers from that ended in one of these ways."""
+
 
 def episode(
     question: Question, dialect: Dialect, budget: Budget, traits: ModelTraits = _NO_TRAITS
@@ -64,7 +70,7 @@ def episode(
                 break
             continue
         assert isinstance(completion, Completion)
-        action = dialect.parse(completion)
+        action = _read(dialect, completion)
         state.count(completion, action)
 
         if action.kind == "answer":
@@ -86,7 +92,9 @@ def episode(
     while isinstance(completion := (yield state.forced_request()), Refused):
         state.drop_passage(completion)
     assert isinstance(completion, Completion)
-    answer = dialect.parse_forced(after_reasoning(completion.text))
+    answer = None
+    if completion.stop_reason != "filtered":
+        answer = dialect.parse_forced(after_reasoning(completion.text))
     state.add_forced(completion, answer)
     return state.trajectory(answer, ending)
 
@@ -237,13 +245,27 @@ class _State:
             )
         else:
             self.prefill += force
-        self.add(Action("answer", completion.text, answer or ""), completion)
+        problem = "" if answer else _CAUSES.get(completion.stop_reason, "")
+        self.add(Action("answer", completion.text, answer or "", problem), completion)
         self.steps[-1] = msgspec.structs.replace(self.steps[-1], forced=True)
 
     def trajectory(self, answer: str | None, ending: Ending) -> Trajectory:
         steps = tuple(self.steps)
         name = self.dialect.name
         return Trajectory(name, self.opening, self.prefill, steps, answer, ending, self.refusals)
+
+
+def _read(dialect: Dialect, completion: Completion) -> Action:
+    """A completion as its dialect reads it. The problem of a malformed one names what ended it."""
+    cause = _CAUSES.get(completion.stop_reason)
+    if cause:  # then its text was cut, as by a limit
+        completion = msgspec.structs.replace(completion, stop_reason="length")
+    action = dialect.parse(completion)
+    if action.kind != "malformed" or completion.stop_reason != "length":
+        return action
+    if cause is None and "step tokens" not in action.problem:
+        cause = f"{action.problem}; the text ran out of step tokens"
+    return action._replace(problem=cause or action.problem)
 
 
 def _show(passages: Sequence[Passage], dialect: Dialect) -> str:

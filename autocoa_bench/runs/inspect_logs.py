@@ -21,7 +21,12 @@ from autocoa_bench.types import Record, Score, TaskSample, Trajectory
 VERSION = 2
 """The version of Inspect's log format."""
 
-_STOP_REASONS = {"stop": "stop", "length": "max_tokens"}
+_STOP_REASONS = {
+    "stop": "stop",
+    "length": "max_tokens",
+    "filtered": "content_filter",
+    "tool-call": "tool_calls",
+}
 
 
 def inspect_logs(run: Run) -> dict[str, dict[str, Any]]:
