@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from rich.console import Console
 
 from autocoa_bench import registry, scoring
@@ -15,9 +16,10 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.runs.config import RunConfig
 from autocoa_bench.runs.executor import Executor, LocalExecutor
 from autocoa_bench.runs.resume import recording
-from autocoa_bench.runs.run_folder import Run
+from autocoa_bench.runs.run_folder import Run, read_info
 from autocoa_bench.runs.scores import score_run
 from autocoa_bench.runs.solvers import Solver, load_solver
+from autocoa_bench.search import factory
 from autocoa_bench.tasks import Task, load_warnings, questions_sha256, resolve, sample
 from autocoa_bench.types import Question, Record, RunSpec, Split, TaskSample
 from autocoa_bench.util.concurrency import outside_event_loop
@@ -44,6 +46,7 @@ def run(
 
 
 def _run(config: RunConfig, console: Console, check: Check) -> Run:
+    config = _with_recorded_search(config)
     solver = load_solver(config.solver)
     scorers = scoring.load_scorers(config.scorers)
     tasks = resolve(config.tasks)
@@ -67,6 +70,15 @@ def _run(config: RunConfig, console: Console, check: Check) -> Run:
     scored = score_run(recorded, scorers, current=recorded.scores)
     _refuse_all_faults(scored.records)
     return scored
+
+
+def _with_recorded_search(config: RunConfig) -> RunConfig:
+    """The configuration, with the tokens of the run in `out` where those are earlier ones."""
+    if config.out is None or not (config.out / "run.json").exists():
+        return config
+    recorded = read_info(config.out).spec.search
+    settings = recorded.settings if recorded else {}
+    return replace(config, search=factory.with_earlier_tokens(config.search, settings))
 
 
 def _executor(

@@ -1,10 +1,14 @@
 """Search engines by the text of `--search`: `NAME`, `NAME:option=value,...` or a server's URL."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from autocoa_bench import registry
 from autocoa_bench.search.engine import SearchEngine
+
+EARLIER_TOKENS = r"\b\w\w+\b"
+"""The rules of BM25's terms in the settings of earlier runs (`bm25:tokens=1`)."""
 
 _URL = re.compile(r"https?://", re.IGNORECASE)
 
@@ -31,6 +35,16 @@ def has_own_corpus(search: str) -> bool:
     # True, or the name of the option with which the engine searches an index of its own.
     own_corpus: bool | str = getattr(factory, "brings_corpus", False)
     return own_corpus in options if isinstance(own_corpus, str) else own_corpus
+
+
+def with_earlier_tokens(search: str, settings: Mapping[str, object]) -> str:
+    """The text of `--search` that resumes a run with these settings, whose BM25 may be an earlier
+    one, alone or in a hybrid."""
+    if EARLIER_TOKENS not in settings.values() or "tokens=" in search:
+        return search
+    return re.sub(
+        r"\bbm25\b(:?)", lambda match: "bm25:tokens=1" + ("," if match[1] else ""), search
+    )
 
 
 def _factory(search: str) -> tuple[registry.Factory, dict[str, object]]:

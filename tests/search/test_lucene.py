@@ -266,3 +266,11 @@ def test_a_jar_says_which_java_it_needs(tmp_path: Path) -> None:
     jar.write_bytes(b"torn")
     with pytest.raises(UserError, match=r"'anserini-2.3.0-fatjar.jar' of pyserini is damaged"):
         jvm.java_needed(jar)
+
+
+@needs_lucene
+def test_a_corpus_that_the_english_analyzer_cannot_read_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lucene.Lucene(write_corpus(tmp_path / "k.jsonl", [("1", "", "서울은 대한민국의 수도이다")]))
+    assert "'k.jsonl' is mostly text without spaces between words" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from autocoa_bench.errors import MissingExtra, SearchFault, UserError
+from autocoa_bench.search import terms
 from autocoa_bench.search.batching import BatchedSearch, without_surrogates
 from autocoa_bench.search.build_cache import open_or_build
 from autocoa_bench.search.corpus import FORMAT, Corpus, open_corpus, split_contents
@@ -21,6 +23,8 @@ from autocoa_bench.util.progress import DelayedProgressBar
 
 # Anserini's threads share out files, so one file for all passages would be indexed by one thread.
 _PASSAGES_PER_FILE = 100_000
+
+_SAMPLED_PASSAGES = 100
 
 _THREADS = min(8, os.cpu_count() or 1)
 
@@ -65,6 +69,7 @@ class Lucene(BatchedSearch):
             self.spec = SearchSpec("lucene", folder.name, "", passages, settings, top_k)
         else:
             self._corpus = open_corpus(corpus)
+            _warn_of_unspaced_text(self._corpus)
             self._searcher = _open_corpus_index(self._java, self._corpus)
             self.spec = self._corpus.search_spec("lucene", settings, top_k)
         self._searcher.set_bm25(k1, b)
@@ -99,6 +104,18 @@ class Lucene(BatchedSearch):
             return self._corpus.get(int(docid))
         document = self._searcher.doc_raw(docid) or self._searcher.doc_contents(docid) or ""
         return _parse_document(docid, document)
+
+
+def _warn_of_unspaced_text(corpus: Corpus) -> None:
+    """Warn of a corpus that is mostly text of which the English analyzer finds little."""
+    step = max(1, len(corpus) // _SAMPLED_PASSAGES)
+    if terms.is_unspaced("\n".join(corpus.get(i).text for i in range(0, len(corpus), step))):
+        print(
+            f"warning: '{corpus.name}' is mostly text without spaces between words (Chinese, "
+            "Japanese, Korean, Thai, ...), in which Lucene's English analyzer finds little; give "
+            "--search bm25",
+            file=sys.stderr,
+        )
 
 
 def _open_corpus_index(java: Anserini, corpus: Corpus) -> Any:
