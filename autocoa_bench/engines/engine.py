@@ -172,6 +172,10 @@ def caveats(spec: EngineSpec) -> Iterator[str]:
     missing = ", ".join(field for field in refused if field not in ("", "max_tokens"))
     if missing:
         yield f"the model does not take {missing}: requests omit it, and run.json records that"
+    if most := spec.settings.get("most_stops"):
+        yield f"the model takes at most {most} stop strings: its text is cut here at the others"
+    if most := spec.settings.get("most_tokens"):
+        yield f"the model writes at most {most:,} tokens in a reply: requests ask for no more"
 
 
 def open_engine(spec: str, options: EngineConfig) -> Engine:

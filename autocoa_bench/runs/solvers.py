@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from autocoa_bench import registry
 from autocoa_bench.engines import CURRENT_EPISODE, Engine, EpisodeId
-from autocoa_bench.engines.openai import context_errors
+from autocoa_bench.engines.openai import refusals
 from autocoa_bench.episode import Dialect, Reply, episode, prompt_sha256
 from autocoa_bench.errors import CONTEXT, EngineFault, Fault, SearchFault
 from autocoa_bench.search import SearchEngine
@@ -131,7 +131,7 @@ async def _generate(request: Generate, backends: Backends, sampling: Sampling) -
     except EngineFault as fault:
         # A prompt that is too long for the server is the episode's to shorten.
         if fault.kind == CONTEXT:
-            return context_errors.refused(str(fault))
+            return refusals.refused(str(fault))
         raise
     return replace(completion, seconds=perf_counter() - start)
 

@@ -13,18 +13,16 @@ import os
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import SplitResult, quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import msgspec
-
-from autocoa_bench.errors import UNREADABLE, Fault, ServerDown, UserError
-from autocoa_bench.util.text import one_line
+from autocoa_bench.errors import Fault, ServerDown, UserError
+from autocoa_bench.util.error_text import error_text, server_message
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -65,13 +63,17 @@ class TransientError(Exception):
     """A failed attempt that may succeed when it is repeated.
 
     `kind` is the kind of the fault (`timeout`, `connection`, `http-500`, `bad-reply`);
-    `retry_after` is the wait in seconds that the server asked for, if it did.
+    `retry_after` is the wait in seconds that the server asked for, if it did, and `text` all that
+    an error reply says.
     """
 
-    def __init__(self, kind: str, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, kind: str, message: str, retry_after: float | None = None, text: str = ""
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.retry_after = retry_after
+        self.text = text
 
 
 class BadReply(TransientError):
@@ -82,12 +84,16 @@ class BadReply(TransientError):
 
 
 class StatusError(Exception):
-    """A reply with an error status that will not change when the request is repeated."""
+    """A reply with an error status that will not change when the request is repeated.
 
-    def __init__(self, status: int, message: str) -> None:
+    `text` is all that the reply says, and `message` an excerpt.
+    """
+
+    def __init__(self, status: int, message: str, text: str = "") -> None:
         super().__init__(f"HTTP {status}: {message}")
         self.status = status
         self.message = message
+        self.text = text
         self.kind = f"http-{status}"
 
 
@@ -212,11 +218,12 @@ class HTTPClient:
         `body` is its body without the key; its headers may contain the key.
         """
         status, message = reply.status, self.key.redact(server_message(body))
+        text = self.key.redact(error_text(body))
         if status in _RETRIED or (status >= 500 and status not in NO_SUCH_PATH):
             header = reply.headers.get("Retry-After")
             wait = retry_seconds(header) if header and status in (429, 503) else None
-            return TransientError(f"http-{status}", f"HTTP {status}: {message}", wait)
-        return StatusError(status, message)
+            return TransientError(f"http-{status}", f"HTTP {status}: {message}", wait, text)
+        return StatusError(status, message, text)
 
     async def retry(self, attempt: Attempt[T], retries: int | None = None) -> T:
         """The first success of `attempt`. Raises a fault once the retries are spent.
@@ -405,23 +412,6 @@ def server_address(url: str, name: str, example: str, hint: str = "") -> SplitRe
             f"{hint or 'leave the rest out'}"
         )
     return parts
-
-
-def server_message(data: bytes) -> str:
-    """The message in the body of an error, as one line of at most 300 characters."""
-    try:
-        content = msgspec.json.decode(data)
-    except UNREADABLE:
-        return excerpt(data)
-    for key in ("error", "message", "detail"):
-        if isinstance(content, dict) and content.get(key):
-            content = cast("dict[str, Any]", content)[key]
-    return excerpt(content.encode() if isinstance(content, str) else msgspec.json.encode(content))
-
-
-def excerpt(data: bytes | Sequence[int]) -> str:
-    """The first 300 characters of a body, as one line."""
-    return one_line(bytes(data[:1200]).decode("utf-8", "replace"))[:300]
 
 
 async def _read_body(response: ClientResponse, longest: int) -> bytes:

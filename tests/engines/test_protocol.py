@@ -10,7 +10,8 @@ from autocoa_bench.engines.openai import protocol as wire
 from autocoa_bench.engines.openai import replies
 from autocoa_bench.errors import EngineFault
 from autocoa_bench.types import Generate, Message, Prompt, Sampling, Turn
-from autocoa_bench.util.http_client import BadReply, server_message
+from autocoa_bench.util.error_text import server_message
+from autocoa_bench.util.http_client import BadReply
 
 OPENING = (Message("system", "Be brief."), Message("user", "Who?"))
 PROMPT = Prompt(

@@ -6,6 +6,7 @@ times the CPU time per request (benchmarks/client_speed.py measures ours).
 
 import asyncio
 import difflib
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,8 +16,8 @@ from typing import Literal, TypeVar, cast
 import msgspec
 
 from autocoa_bench.engines.engine import Engine, EngineCapabilities, EngineConfig, with_capabilities
-from autocoa_bench.engines.openai import context_errors, replies
 from autocoa_bench.engines.openai import protocol as wire
+from autocoa_bench.engines.openai import replies
 from autocoa_bench.engines.openai.model_server import (
     ModelServerClient,
     key_from_environment,
@@ -24,9 +25,11 @@ from autocoa_bench.engines.openai.model_server import (
     normalised_url,
 )
 from autocoa_bench.engines.openai.replicas import ReplicatedEngine
+from autocoa_bench.engines.openai.request_limits import NO_LIMITS, RequestLimits
 from autocoa_bench.errors import UNREADABLE, EngineFault, UserError
 from autocoa_bench.registry import unknown
 from autocoa_bench.types import Completion, EngineSpec, Generate, Message, Prompt, Sampling
+from autocoa_bench.util.error_text import excerpt
 from autocoa_bench.util.http_client import (
     NO_SUCH_PATH,
     PROBE_TIMEOUT,
@@ -35,8 +38,8 @@ from autocoa_bench.util.http_client import (
     Sleep,
     StatusError,
     TransientError,
-    excerpt,
 )
+from autocoa_bench.util.text import one_line
 
 _RENDERED_OPENINGS = 1024
 _MOST_LISTED = 12
@@ -83,7 +86,8 @@ class OpenAIEngine:
         self._protocol: wire.Protocol = "chat"
         self._server: wire.Server = "other"
         self._context_tokens = context_tokens
-        self._refused_fields: frozenset[str] = frozenset()
+        self._limits = NO_LIMITS
+        self._first_limits: RequestLimits | None = None
         self._rendered: dict[tuple[Message, ...], str] = {}
         self._http = ModelServerClient(
             self._root,
@@ -99,7 +103,7 @@ class OpenAIEngine:
         """Identify the server and the protocol that it needs. Raises UserError.
 
         The spec's `settings` contain what differs from the configuration: `context_tokens`, if the
-        server has less room, and `refused_fields`, the fields that its model does not take.
+        server has less room, and what its model does not take of a request (`RequestLimits`).
         """
         try:
             cards = await self._list_models()
@@ -107,7 +111,7 @@ class OpenAIEngine:
             configured = self._configured_protocol
             self._protocol = _PROTOCOL_OF[self._server] if configured == "auto" else configured
             if self._server == "other":
-                await self._find_refused_fields()
+                await self._find_limits()
         except BaseException:
             await self.close()
             raise
@@ -118,8 +122,8 @@ class OpenAIEngine:
         length = lengths.get(self.model) or lengths.get(parents.get(self.model) or "")
         if length is not None and length < self._context_tokens:
             settings["context_tokens"] = length
-        if self._refused_fields:
-            settings["refused_fields"] = ", ".join(sorted(self._refused_fields))
+        settings |= self._limits.settings()
+        self._first_limits = self._limits
         return EngineSpec("openai", self.model, self._protocol, settings)
 
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
@@ -154,6 +158,11 @@ class OpenAIEngine:
         await self._http.close()
 
     @property
+    def late_settings(self) -> dict[str, str | int | float]:
+        """Settings that a refusal in the middle of a run has changed, as they are now."""
+        return {} if self._limits is self._first_limits else self._limits.settings()
+
+    @property
     def _url(self) -> str:
         root = self._root if self._protocol == "template" else self.base_url
         return root + wire.PATHS[self._protocol]
@@ -167,13 +176,41 @@ class OpenAIEngine:
         timeout: float | None = None,
     ) -> list[Completion]:
         """One attempt at a request for completions."""
-        protocol, refused = self._protocol, self._refused_fields
-        body = wire.request_body(
-            protocol, self._server, self.model, request, sampling, n, opening, refused
-        )
-        start = time.perf_counter()
-        data = await self._http.send("POST", self._url, body, timeout)
-        return replies.read_reply(protocol, data, n, time.perf_counter() - start, request)
+        while True:
+            limits = self._limits
+            body = wire.request_body(
+                self._protocol, self._server, self.model, request, sampling, n, opening, limits
+            )
+            start = time.perf_counter()
+            try:
+                data = await self._http.send("POST", self._url, body, timeout)
+                break
+            except (StatusError, TransientError) as error:
+                if limits is self._limits and not self._narrow_limits(error.text, body):
+                    raise
+        seconds = time.perf_counter() - start
+        completions = replies.read_reply(self._protocol, data, n, seconds, request)
+        if limits is NO_LIMITS:
+            return completions
+        return [limits.cut(completion, request.stop) for completion in completions]
+
+    def _narrow_limits(self, refusal: str, body: bytes) -> bool:
+        """Leave out of all further requests what a refusal of one names; False if it names nothing.
+
+        Once the run has begun, that is a warning.
+        """
+        limits = self._limits.after(refusal, msgspec.json.decode(body)) if refusal else None
+        if limits is None:
+            return False
+        self._limits = limits
+        if self._first_limits is not None:
+            listed = ", ".join(f"{name} {value}" for name, value in limits.settings().items())
+            print(
+                f"warning: the model server at {self._root} has refused a part of a request; from "
+                f"now on requests keep to: {listed} ({one_line(refusal, 200)})",
+                file=sys.stderr,
+            )
+        return True
 
     async def _probe(self, timeout: float | None = PROBE_TIMEOUT) -> None:
         """Send a tiny request, which any server that is up can answer."""
@@ -182,23 +219,30 @@ class OpenAIEngine:
         with suppress(replies.EmptyReply):
             await self._post(wire.PROBE, Sampling(), 1, opening, timeout)
 
-    async def _find_refused_fields(self) -> None:
-        """Find the fields of a request that a hosted model does not take. Raises UserError."""
-        while True:
-            try:
+    async def _find_limits(self) -> None:
+        """Find what a hosted model does not take of a request. Raises UserError."""
+        try:
+            await self._http.retry(lambda: self._probe(None))
+        except StatusError as error:
+            if error.status in NO_SUCH_PATH:
+                raise self._rejection(error, self._url) from None
+            await self._find_limits_by_trial()
+        except EngineFault as fault:
+            raise UserError(f"{self._root} lists models, but answers none: {fault}") from None
+
+    async def _find_limits_by_trial(self) -> None:
+        """Find the field without which a probe is answered, where its refusal does not name it.
+
+        If there is none, the refusal may concern the probe alone (such as its short answer), so
+        that the run's own requests decide.
+        """
+        limits = self._limits
+        for fields in (*({field} for field in wire.PROBE_FIELDS), set(wire.PROBE_FIELDS)):
+            self._limits = msgspec.structs.replace(limits, refused=limits.refused | fields)
+            with suppress(StatusError, EngineFault):
                 await self._http.retry(lambda: self._probe(None))
                 return
-            except StatusError as error:
-                if error.status in NO_SUCH_PATH:
-                    raise self._rejection(error, self._url) from None
-                field = context_errors.unsupported_field(error.message)
-                if field is None or field in self._refused_fields:
-                    # The refusal may concern the probe alone (such as its short answer), so the
-                    # run's own requests decide.
-                    return
-                self._refused_fields |= {field}
-            except EngineFault as fault:
-                raise UserError(f"{self._root} lists models, but answers none: {fault}") from None
+        self._limits = limits
 
     async def _list_models(self) -> list[wire.ModelCard]:
         """The models that the server lists, among them ours; none if it has no list."""

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from autocoa_bench.util.http_client import BadReply, excerpt
+from autocoa_bench.util.error_text import excerpt
+from autocoa_bench.util.http_client import BadReply
 
 _BOM = "\ufeff"
 _MOST_TOKENS = 1 << 40

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from autocoa_bench.engines.openai import context_errors
+from autocoa_bench.engines.openai import refusals
 from autocoa_bench.errors import CONTEXT, EngineFault, UserError
+from autocoa_bench.util.error_text import error_text, server_message
 from autocoa_bench.util.http_client import (
     APIKey,
     HTTPClient,
     server_address,
-    server_message,
 )
 from autocoa_bench.util.text import one_line
 
@@ -49,8 +49,10 @@ class ModelServerClient(HTTPClient):
                 f"{reply.url} redirects to {target} (HTTP {status}); redirects are not followed: "
                 "give the address as --base-url"
             )
-        if context_errors.too_long(status, message):
-            return EngineFault(CONTEXT, f"HTTP {status}: {message}{context_errors.counts(body)}")
+        text = self.key.redact(error_text(body))
+        if refusals.too_long(status, text):
+            sizes = refusals.sizes(message, text)
+            return EngineFault(CONTEXT, f"HTTP {status}: {message}{sizes}")
         return super().error_of(reply, body)
 
 

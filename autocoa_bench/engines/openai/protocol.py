@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from autocoa_bench.engines import turns
 from autocoa_bench.engines.openai.replies import NATIVE_FIELDS
+from autocoa_bench.engines.openai.request_limits import NO_LIMITS, RequestLimits
 from autocoa_bench.types import Generate, Message, Prompt, Sampling
 
 Protocol = Literal["continue", "template", "chat", "completions"]
@@ -38,6 +39,10 @@ _ROLES: dict[str, Literal["assistant", "user"]] = {"model": "assistant", "enviro
 
 PROBE = Generate(Prompt((Message("user", "Hi"),)), stop=("###",), max_tokens=16)
 """A tiny request with every field, so that its refusal names a field that the model rejects."""
+
+
+PROBE_FIELDS = ("seed", "top_p", "stop", "temperature", "max_tokens")
+"""The fields of a probe that any request can do without, the least important first."""
 
 
 def chat_messages(prompt: Prompt) -> list[Message]:
@@ -60,12 +65,11 @@ def request_body(
     sampling: Sampling,
     n: int,
     opening_text: str = "",
-    refused: frozenset[str] = frozenset(),
+    limits: RequestLimits = NO_LIMITS,
 ) -> bytes:
     """The JSON body of a generation request.
 
-    `opening_text` is the opening rendered for `template`. The fields `refused` are left out;
-    `max_tokens` is then sent as `max_completion_tokens`, its name for OpenAI's reasoning models.
+    `opening_text` is the opening rendered for `template`. `limits` is what the server takes.
     """
     prompt = request.prompt
     body: dict[str, Any] = {
@@ -96,9 +100,7 @@ def request_body(
         body["return_tokens"] = True
         # By default llama.cpp repeats the prompt and all settings in a native reply.
         body["response_fields"] = NATIVE_FIELDS
-    if "max_tokens" in refused:
-        body["max_completion_tokens"] = request.max_tokens
-    return msgspec.json.encode({name: body[name] for name in body if name not in refused})
+    return msgspec.json.encode(limits.body(body))
 
 
 def _add_sampling(body: dict[str, Any], server: Server, sampling: Sampling) -> None:

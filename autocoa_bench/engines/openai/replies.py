@@ -14,7 +14,8 @@ from autocoa_bench.engines.openai.finish_reasons import Ending, meaning
 from autocoa_bench.engines.openai.lenient_replies import Choice
 from autocoa_bench.errors import UNREADABLE, EngineFault
 from autocoa_bench.types import Completion, Generate
-from autocoa_bench.util.http_client import BadReply, excerpt
+from autocoa_bench.util.error_text import excerpt
+from autocoa_bench.util.http_client import BadReply
 from autocoa_bench.util.text import one_line
 
 _Nothing = Literal[""] | Annotated[list[Any], Meta(max_length=0)] | None

@@ -9,13 +9,13 @@ from autocoa_bench.errors import SearchFault, UserError
 from autocoa_bench.search.corpus import corpus_file
 from autocoa_bench.search.remote import protocols
 from autocoa_bench.types import Passage, SearchSpec
+from autocoa_bench.util.error_text import excerpt
 from autocoa_bench.util.fingerprint import fingerprint
 from autocoa_bench.util.http_client import (
     PROBE_TIMEOUT,
     BadReply,
     HTTPClient,
     StatusError,
-    excerpt,
     server_address,
 )
 
