@@ -1,7 +1,7 @@
 """The judge: it asks a model about cases, many at once, and counts the votes."""
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self
 
@@ -9,14 +9,46 @@ from autocoa_bench.engines import Engine, open_engine
 from autocoa_bench.engines.weights import models
 from autocoa_bench.engines.weights.huggingface import fingerprint
 from autocoa_bench.errors import EngineFault, UserError
-from autocoa_bench.judge.verdict import Case, JudgeConfig, Verdict, load_prompt, verdict_key
+from autocoa_bench.judge.reply import after_thought
+from autocoa_bench.judge.verdict import (
+    UNREADABLE,
+    Case,
+    JudgeConfig,
+    Verdict,
+    load_prompt,
+    verdict_key,
+)
 from autocoa_bench.judge.verdict_cache import JudgeIdentity, VerdictCache
-from autocoa_bench.types import Completion, Generate, JudgeSpec, Prompt
+from autocoa_bench.types import (
+    Budget,
+    Completion,
+    Generate,
+    JudgeSpec,
+    ModelTraits,
+    Prompt,
+    Sampling,
+)
 from autocoa_bench.util.concurrency import work_through
 from autocoa_bench.util.paths import user_path
 
 CONTEXT_TOKENS = 4096
-"""The room for a case and its reply."""
+"""The room for a case and its reply, at least."""
+
+_PROMPT_TOKENS = 2048
+"""The part of it for a case, where a reply may be long."""
+
+_THINKING_TOKENS = Budget().thinking_tokens
+_CUT = {"length": ", cut for its length", "filtered": ", cut by a content filter"}
+"""By the stop reason of a reply whose last line is unknown."""
+
+
+_FIRST_REPLIES = 8
+"""A judge is stopped where so many replies are its first, and none of them states a verdict."""
+
+
+class UnreadableJudge(UserError):
+    """None of a judge's first replies states a verdict."""
+
 
 OnVerdict = Callable[[Verdict], None]
 
@@ -30,11 +62,17 @@ class Judge:
         self.prompt = load_prompt(config.prompt)
         embedded = config.engine.partition(":")[0] == "embedded"
         adapter = self.prompt.adapters.get(config.model or models.DEFAULT) if embedded else None
+        room = max(CONTEXT_TOKENS, _PROMPT_TOKENS + self.prompt.plugin.max_tokens)
         with _named_errors():
             self._engine = engine or open_engine(
-                config.engine, config.engine_config(CONTEXT_TOKENS, adapter=str(adapter or ""))
+                config.engine, config.engine_config(room, adapter=str(adapter or ""))
             )
         self._spec: JudgeSpec | None = None
+        self._traits = ModelTraits()
+        # Tokens for a thought, where the engine adds none: known once a thought has been seen.
+        self._thinking_tokens = 0
+        self._is_readable = False
+        self.unreachable = ""
         # A model that is a local file or folder is hashed, as its content may change.
         path = user_path(config.model) if config.model and not config.base_url else None
         self.identity = JudgeIdentity(
@@ -53,6 +91,9 @@ class Judge:
         if self._spec is None:
             with _named_errors():
                 engine = await self._engine.start()
+            self._traits = getattr(self._engine, "traits", self._traits)
+            if self._traits.opens_thought:
+                self._thinking_tokens = _THINKING_TOKENS
             prompt, config = self.prompt, self.config
             self._spec = JudgeSpec(
                 engine, prompt.name, prompt.sha256, config.votes, config.sampling
@@ -62,29 +103,47 @@ class Judge:
     async def settle(self, cache: VerdictCache, cases: Sequence[Case]) -> JudgeSpec:
         """Return the judge's spec, from the cache if that has all verdicts, else of the engine.
 
-        Raises UserError.
+        Unreadable verdicts alone need no engine: where it does not start, they stay, and
+        `unreachable` says why. Raises UserError.
         """
         spec = self._spec or cache.spec_of(self.identity)
         if spec is None or cache.open_cases(spec, cases):
-            spec = await self.start()
+            try:
+                spec = await self.start()
+            except UserError as error:
+                if spec is None or cache.open_cases(spec, cases, unreadable=False):
+                    raise
+                self.unreachable = str(error)
         cache.add_judge(self.identity, spec)
         return spec
 
     async def judge(
-        self, spec: JudgeSpec, cache: VerdictCache, cases: Iterable[Case], on_verdict: OnVerdict
+        self, spec: JudgeSpec, cache: VerdictCache, cases: Sequence[Case], on_verdict: OnVerdict
     ) -> None:
         """Judge the cases without a verdict, `concurrency` at a time, and cache each verdict.
 
-        Raises UserError, ServerDown.
+        Raises UnreadableJudge, other kinds of UserError, and ServerDown.
         """
+        verdicts = (cache.get(spec, case) for case in cases)
+        self._is_readable |= any(verdict and verdict.right is not None for verdict in verdicts)
+        unreadable: list[Verdict] = []
 
         async def work(case: Case) -> None:
             verdict = await self._judge(spec, case)
             cache.add(verdict)
             on_verdict(verdict)
+            if verdict.unreadable:
+                unreadable.append(verdict)
+            elif not verdict.faulted:
+                self._is_readable = True
+            if len(unreadable) == _FIRST_REPLIES and not self._is_readable:
+                raise self._refusal(unreadable)
 
+        waiting = [] if self.unreachable else cache.open_cases(spec, cases)
         with _named_errors():
-            await work_through(cache.open_cases(spec, cases), work, self.config.concurrency)
+            await work_through(waiting, work, self.config.concurrency)
+            if unreadable and not self._is_readable:
+                raise self._refusal(unreadable)
 
     async def close(self) -> None:
         """Stop the engine; safe to call twice."""
@@ -97,9 +156,6 @@ class Judge:
         await self.close()
 
     async def _judge(self, spec: JudgeSpec, case: Case) -> Verdict:
-        prompt = self.prompt.plugin
-        opening = prompt.opening(case.question, case.golds, case.answer)
-        request = Generate(Prompt(opening), stop=(), max_tokens=prompt.max_tokens)
         key = verdict_key(spec, case)
         # A case's own seed: its votes do not depend on what is judged beside it.
         first_seed = zlib.crc32(key.encode())
@@ -107,15 +163,54 @@ class Judge:
         try:
             for vote in range(spec.votes):
                 sampling = spec.sampling.with_seed(first_seed + vote)
-                replies += await self._engine.generate(request, sampling)
+                replies.append(await self._reply(spec, case, sampling))
         except EngineFault as fault:
             texts = tuple(reply.text for reply in replies)
             return Verdict(key, None, f"judge's engine: {fault.kind}: {fault}", texts, faulted=True)
-        votes = [None if _is_cut(reply) else prompt.read(reply.text) for reply in replies]
+        votes = [self._vote(reply) for reply in replies]
         right, reason = majority(votes)
         if not any(vote is not None for vote in votes):
-            reason = f"unreadable: {_last_line(replies[0])}"
+            reason = f"{UNREADABLE}: {_last_line(replies[0])}"
         return Verdict(key, right, reason, tuple(reply.text for reply in replies))
+
+    async def _reply(self, spec: JudgeSpec, case: Case, sampling: Sampling) -> Completion:
+        """One reply; asked for again, with room for a thought, where it was cut inside one.
+
+        In chat turns, the engine itself adds that room. Raises EngineFault.
+        """
+        opening = self.prompt.plugin.opening(case.question, case.golds, case.answer)
+        limit, room = self.prompt.plugin.max_tokens, self._thinking_tokens
+        request = Generate(
+            Prompt(opening), (), limit + room, thinking_tokens=0 if room else _THINKING_TOKENS
+        )
+        [reply] = await self._engine.generate(request, sampling)
+        if room or spec.engine.protocol == "chat" or not _is_cut(reply):
+            return reply
+        if self._said(reply):
+            return reply
+        self._thinking_tokens = _THINKING_TOKENS
+        return await self._reply(spec, case, sampling)
+
+    def _vote(self, reply: Completion) -> bool | None:
+        said = self._said(reply)
+        return None if said is None or _is_cut(reply) else self.prompt.plugin.read(said)
+
+    def _said(self, reply: Completion) -> str | None:
+        """What a reply says after its thoughts; None inside one."""
+        opened = "<think>" if self._traits.opens_thought or reply.thinking else ""
+        return after_thought(opened + reply.text)
+
+    def _refusal(self, unreadable: Sequence[Verdict]) -> UnreadableJudge:
+        """The error for a judge whose first replies are all unreadable."""
+        text, reason = unreadable[0].replies[0].strip(), unreadable[0].reason
+        cut = next((words for words in _CUT.values() if reason.endswith(words)), "")
+        example = f"...{text[-120:]}" if len(text) > 120 else text
+        return UnreadableJudge(
+            f"the first {len(unreadable)} replies to the prompt '{self.prompt.name}' state no "
+            f"verdict, such as {example!r}{cut}\n"
+            "Give a model that reasons more tokens (--judge-prompt reasoned:max_tokens=4096), or "
+            "another one a prompt that it follows; then judge again: no reply is lost."
+        )
 
 
 def majority(votes: Sequence[bool | None]) -> tuple[bool | None, str]:
@@ -128,19 +223,18 @@ def majority(votes: Sequence[bool | None]) -> tuple[bool | None, str]:
     if len(votes) == 1 and n:
         return readable[0], ""
     if 2 * correct == n:
-        return None, f"a tie: {correct} of {n} readable votes say correct" if n else "unreadable"
+        return None, f"a tie: {correct} of {n} readable votes say correct" if n else UNREADABLE
     return 2 * correct > n, f"{correct} of {n} readable votes say correct"
 
 
 def _is_cut(reply: Completion) -> bool:
-    """True where the reply ran out of tokens, so that its last line is unknown."""
-    return reply.stop_reason == "length"
+    return reply.stop_reason in _CUT
 
 
 def _last_line(reply: Completion) -> str:
     lines = reply.text.strip().splitlines()
     line = repr(lines[-1].strip()[:80]) if lines else "an empty reply"
-    return f"{line}, cut for its length" if _is_cut(reply) else line
+    return line + _CUT.get(reply.stop_reason, "")
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from autocoa_bench.judge.verdict import parse_verdict
+from autocoa_bench.errors import UserError
+from autocoa_bench.judge.reply import parse_verdict
 from autocoa_bench.types import Message
 
 _FOLDER = Path(__file__).parent
@@ -46,16 +47,28 @@ class TextPrompt(Struct):
         return parse_verdict(reply)
 
 
-def brief() -> TextPrompt:
-    """Asks for the verdict alone: cheap, and the prompt that the shipped judge is trained on."""
+def brief(max_tokens: int = 16) -> TextPrompt:
+    """Asks for the verdict alone: cheap, and the prompt that the shipped judge is trained on.
+
+    Raises UserError for a limit below 1.
+    """
     adapters = {"smollm2-135m-instruct": _SHIPPED / "smollm2-135m-judge.gguf"}
     audits = (_SHIPPED / "audit.json",)
-    return TextPrompt("brief", BRIEF, max_tokens=16, adapters=adapters, audits=audits)
+    return TextPrompt("brief", BRIEF, _limit(max_tokens), adapters=adapters, audits=audits)
 
 
-def reasoned() -> TextPrompt:
-    """Asks for a comparison before the verdict: for models that gain by thinking."""
-    return TextPrompt("reasoned", REASONED, max_tokens=256)
+def reasoned(max_tokens: int = 256) -> TextPrompt:
+    """Asks for a comparison before the verdict: for models that gain by thinking.
+
+    Raises UserError for a limit below 1.
+    """
+    return TextPrompt("reasoned", REASONED, _limit(max_tokens))
+
+
+def _limit(max_tokens: int) -> int:
+    if max_tokens < 1:
+        raise UserError(f"a judge's prompt has max_tokens of at least 1, not {max_tokens}")
+    return max_tokens
 
 
 def _quoted(value: str | list[str]) -> str:

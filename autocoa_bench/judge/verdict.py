@@ -1,7 +1,6 @@
 """The records of judging: the judge's configuration, prompt, cases and verdicts."""
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +18,8 @@ SCORER = "judge"
 
 DEFAULT_PROMPT = "brief"
 
-_VERDICT = re.compile(r"verdict: (correct|incorrect)", re.IGNORECASE)
+UNREADABLE = "unreadable"
+"""The start of a verdict's reason where no reply states a verdict."""
 
 
 class JudgePrompt(Protocol):
@@ -31,13 +31,13 @@ class JudgePrompt(Protocol):
     """
 
     max_tokens: int
-    """Limits the reply."""
+    """Limits the reply, without the thought of a model that reasons."""
 
     def opening(self, question: str, golds: Sequence[str], answer: str) -> tuple[Message, ...]:
         """The messages that the judge receives."""
 
     def read(self, reply: str) -> bool | None:
-        """The verdict of a whole reply; None where it has none."""
+        """The verdict of a reply, from which thoughts are removed; None where it has none."""
 
 
 class LoadedPrompt(NamedTuple):
@@ -62,7 +62,11 @@ class JudgeConfig(ModelConfig, frozen=True, kw_only=True):
         ),
     ] = ""
     prompt: Annotated[
-        str, Option(help="The judge's prompt: brief, reasoned, or that of a plug-in.")
+        str,
+        Option(
+            help="The judge's prompt: brief, reasoned, or that of a plug-in; with options as "
+            "reasoned:max_tokens=4096."
+        ),
     ] = DEFAULT_PROMPT
     votes: Annotated[
         int, Option(help="The judge's votes per answer; several are sampled, one is greedy.", min=1)
@@ -86,7 +90,7 @@ class Verdict(Struct, frozen=True, omit_defaults=True, tag="verdict"):
     """A judge's verdict on a case: a line of verdicts.jsonl, under the case's `verdict_key`.
 
     `right` is None where there is no verdict, and `reason` says why. `faulted` marks a failure of
-    the engine; such a case is judged again.
+    the engine.
     """
 
     key: str
@@ -94,6 +98,11 @@ class Verdict(Struct, frozen=True, omit_defaults=True, tag="verdict"):
     reason: str = ""
     replies: tuple[str, ...] = ()
     faulted: bool = False
+
+    @property
+    def unreadable(self) -> bool:
+        """True where the judge replied, but stated no verdict."""
+        return self.right is None and self.reason.startswith(UNREADABLE)
 
 
 def load_prompt(spec: str) -> LoadedPrompt:
@@ -108,13 +117,6 @@ def load_prompt(spec: str) -> LoadedPrompt:
         adapters=getattr(prompt, "adapters", MappingProxyType({})),
         audits=getattr(prompt, "audits", ()),
     )
-
-
-def parse_verdict(reply: str) -> bool | None:
-    """The verdict in the last line of a reply that is not blank; None where it is no verdict."""
-    lines = [line.strip() for line in reply.splitlines() if line.strip()]
-    match = _VERDICT.fullmatch(lines[-1].replace("*", "").removesuffix(".")) if lines else None
-    return match[1].lower() == "correct" if match else None
 
 
 def verdict_key(spec: JudgeSpec, case: Case) -> str:

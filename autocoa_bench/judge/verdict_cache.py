@@ -59,10 +59,19 @@ class VerdictCache:
         """A judge's verdict on a case; None where there is none yet."""
         return self._verdicts.get(verdict_key(spec, case))
 
-    def open_cases(self, spec: JudgeSpec, cases: Iterable[Case]) -> list[Case]:
-        """The cases to judge, each once: those without a verdict, or whose engine failed."""
+    def open_cases(
+        self, spec: JudgeSpec, cases: Iterable[Case], *, unreadable: bool = True
+    ) -> list[Case]:
+        """The cases to judge, each once: those without a verdict, or whose engine failed.
+
+        `unreadable` includes those whose replies stated no verdict.
+        """
         verdicts = ((case, self.get(spec, case)) for case in dict.fromkeys(cases))
-        return [case for case, verdict in verdicts if verdict is None or verdict.faulted]
+        return [
+            case
+            for case, verdict in verdicts
+            if verdict is None or verdict.faulted or (unreadable and verdict.unreadable)
+        ]
 
     def spec_of(self, identity: JudgeIdentity) -> JudgeSpec | None:
         """The spec of the judge that a configuration last led to; None where it led to none."""

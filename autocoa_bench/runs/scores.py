@@ -15,7 +15,7 @@ from autocoa_bench.engines.weights.models import DEFAULT
 from autocoa_bench.errors import UserError
 from autocoa_bench.judge import probes
 from autocoa_bench.judge.agreement import Label, SavedAudit, read_audit
-from autocoa_bench.judge.judge import Judge
+from autocoa_bench.judge.judge import Judge, UnreadableJudge
 from autocoa_bench.judge.verdict_cache import NAME, VerdictCache, read_verdicts
 from autocoa_bench.runs.run_folder import Key, Run, load_run, write_info, write_scores
 from autocoa_bench.types import JudgeSpec, Record, RunInfo, Score, Scored
@@ -205,10 +205,15 @@ async def _judge_run(run: Run, judging: Judge, console: Console) -> Run:
     with closing(VerdictCache(run.path / NAME)) as cache:
         spec = await judging.settle(cache, cases)
         # run.json names the judge before it judges, so that a report of a killed run is right.
-        scorers = (*(name for name in run.info.scorers if name != judge.SCORER), judge.SCORER)
-        run = replace(run, info=replace(run.info, judge=spec, scorers=scorers))
+        before = run.info
+        scorers = (*(name for name in before.scorers if name != judge.SCORER), judge.SCORER)
+        run = replace(run, info=replace(before, judge=spec, scorers=scorers))
         write_info(run.path, run.info)
-        reasons = await _judge(judging, spec, cache, cases, console, f"judging {run.path.name}")
+        try:
+            reasons = await _judge(judging, spec, cache, cases, console, f"judging {run.path.name}")
+        except UnreadableJudge:
+            write_info(run.path, before)
+            raise
     scored = score_run(run, text_scorers(scorers), current=run.scores)
     _refuse_all_faults(reasons, f"of '{run.path}'")
     return scored
@@ -240,13 +245,16 @@ async def _judge(
     total = len(set(cases))
     if judged := total - len(waiting):
         console.print(styled(f"{label}: {judged:,} of {total:,} answers are judged"))
+    if judging.unreachable:
+        console.print(styled(f"{len(waiting):,} stay unreadable: {judging.unreachable}"))
+        waiting = []
     with JudgeProgress(console, label, len(waiting)) as progress:
 
         def on_verdict(verdict: judge.Verdict) -> None:
             progress.add(verdict.right)
             reasons.append(verdict.reason if verdict.faulted else None)
 
-        await judging.judge(spec, cache, waiting, on_verdict)
+        await judging.judge(spec, cache, cases, on_verdict)
     return reasons
 
 

@@ -131,9 +131,7 @@ def test_another_judge_is_asked_anew_and_the_first_one_is_not_forgotten(cli: Cli
     assert scores()["q2"] == (1.0, "")
 
 
-def test_a_fault_and_an_unreadable_reply_are_none_and_listed_and_only_faults_asked_again(
-    cli: Cli,
-) -> None:
+def test_a_fault_and_an_unreadable_reply_are_none_and_listed_and_asked_again(cli: Cli) -> None:
     def reply(body: Body) -> str:
         return "I think so." if "Bert" in asked_about(body)[2] else exact(body)
 
@@ -152,8 +150,39 @@ def test_a_fault_and_an_unreadable_reply_are_none_and_listed_and_only_faults_ask
     assert "†" in done.out
     with MockServer(exact) as mended:
         cli(*SCORE, mended.url)
-        assert [asked_about(body)[2] for body in mended.generations()] == ["Cleo"]
-    assert scores()["q6"] == (0.0, "")
+        assert {asked_about(body)[2] for body in mended.generations()} == {"Bert", "Cleo"}
+    assert (scores()["q3"], scores()["q6"]) == ((0.0, ""), (0.0, ""))
+
+
+def test_a_judge_that_cannot_be_read_is_one_error_and_costs_neither_replies_nor_scores(
+    cli: Cli,
+) -> None:
+    with MockServer(exact) as server:
+        cli(*SCORE, server.url)
+    before = scores(), load_run(Path("run")).info
+    with MockServer(lambda _: "Let me think about it.", models=("poet",)) as poet:
+        done = cli("score", "run", "--judge", "poet", "--judge-base-url", poet.url)
+        refused(done, "the judge: the first 5 replies", "Let me think about it.", "max_tokens=4096")
+        assert len(poet.generations()) == 5
+    assert Path("run/verdicts.jsonl").read_text().count("Let me think about it.") >= 5
+    assert cli("report", "run").code == 0
+    assert (scores(), load_run(Path("run")).info) == before
+
+
+def test_a_judge_that_reasons_has_tokens_for_it(cli: Cli) -> None:
+    def reply(body: Body) -> str:
+        return f"<think>{'Hm. ' * 300}</think>\n\n**{exact(body)}**"
+
+    with MockServer(reply) as server:
+        prompt = ("--judge-prompt", "reasoned:max_tokens=4096")
+        done = cli(*SCORE, server.url, *prompt)
+        assert done.code == 0, done.err
+        assert all(body["max_tokens"] >= 4096 for body in server.generations())
+    assert scores()["q1"] == (1.0, "")
+    judge = load_run(Path("run")).info.judge
+    assert judge is not None
+    assert judge.prompt == "reasoned:max_tokens=4096"
+    assert cli("report", "run").code == 0
 
 
 def test_a_judge_that_fails_on_everything_is_an_error_once_all_is_recorded(cli: Cli) -> None:

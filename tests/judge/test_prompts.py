@@ -1,4 +1,4 @@
-"""How a judge is asked, and what counts as its verdict."""
+"""How a judge is asked."""
 
 from __future__ import annotations
 
@@ -6,32 +6,9 @@ import json
 
 import pytest
 
+from autocoa_bench.errors import UserError
 from autocoa_bench.judge import load_prompt
 from autocoa_bench.judge.prompts import brief, reasoned
-
-
-@pytest.mark.parametrize(
-    ("reply", "verdict"),
-    [
-        ("Verdict: correct", True),
-        ("verdict: Incorrect", False),
-        ("They are the same person.\n\nVerdict: correct\n", True),
-        ("**Verdict: correct**", True),
-        ("**Verdict:** incorrect.", False),
-        ("Verdict: correct.", True),
-        ("Verdict: not correct", None),
-        ("Verdict: correct\nThough the year is off.", None),
-        ("Verdict: correct, mostly", None),
-        ("Verdict: correct or incorrect", None),
-        ('My line is "Verdict: correct"', None),
-        ("CORRECT", None),
-        ("Verdict: partially correct", None),
-        ("", None),
-        (" \n ", None),
-    ],
-)
-def test_only_a_whole_last_line_is_a_verdict(reply: str, verdict: bool | None) -> None:
-    assert brief().read(reply) is verdict
 
 
 @pytest.mark.parametrize("name", ["brief", "reasoned"])
@@ -50,3 +27,29 @@ def test_a_prompts_hash_changes_with_what_it_shows_and_how_long_a_reply_may_be()
     assert len(hashes) == 2
     assert load_prompt("brief").sha256 in hashes
     assert (brief().max_tokens, reasoned().max_tokens) == (16, 256)
+
+
+@pytest.mark.parametrize("name", ["brief", "reasoned"])
+def test_a_prompt_with_more_tokens_is_another_judge_and_the_default_one_stays(name: str) -> None:
+    default, longer = load_prompt(name), load_prompt(f"{name}:max_tokens=4096")
+    assert (default.name, longer.name) == (name, f"{name}:max_tokens=4096")
+    assert longer.plugin.max_tokens == 4096
+    assert longer.sha256 != default.sha256
+    assert longer.adapters == default.adapters
+
+
+def test_the_hash_of_the_default_prompt_is_that_of_earlier_verdicts() -> None:
+    assert load_prompt("brief").sha256.startswith("26eee531f21517e3")
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        ("brief:max_tokens=0", "max_tokens of at least 1, not 0"),
+        ("reasoned:max_tokens=many", "takes int, not 'many'"),
+        ("reasoned:tokens=5", "did you mean 'max_tokens'"),
+    ],
+)
+def test_an_option_that_a_prompt_cannot_have_is_refused(spec: str, problem: str) -> None:
+    with pytest.raises(UserError, match=problem):
+        load_prompt(spec)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -15,11 +16,12 @@ from autocoa_bench.engines.weights import models
 from autocoa_bench.errors import EngineFault, UserError
 from autocoa_bench.judge import Case, JudgeConfig, Verdict, load_prompt
 from autocoa_bench.judge import judge as asking
-from autocoa_bench.judge.judge import Judge, majority
-from autocoa_bench.judge.verdict_cache import VerdictCache
-from autocoa_bench.types import Completion, Generate, Sampling
+from autocoa_bench.judge.judge import Judge, UnreadableJudge, majority
+from autocoa_bench.judge.verdict_cache import VerdictCache, read_verdicts
+from autocoa_bench.types import Completion, Generate, ModelTraits, Sampling
 
 CASE = Case("Who?", ("Anna",), "Anne")
+OTHER = Case("Who?", ("Anna",), "Bert")
 CORRECT, INCORRECT = "Verdict: correct", "Verdict: incorrect"
 
 
@@ -107,13 +109,124 @@ def test_a_verdict_keeps_all_replies(tmp_path: Path) -> None:
         ("So:\nI cannot say.", "unreadable: 'I cannot say.'"),
         ("", "unreadable: an empty reply"),
         (Completion(CORRECT, "length"), f"unreadable: '{CORRECT}', cut for its length"),
+        (Completion(CORRECT, "filtered"), f"unreadable: '{CORRECT}', cut by a content filter"),
+        (f"<think>\n{CORRECT}", f"unreadable: '{CORRECT}'"),
+        (Completion(CORRECT, thinking=True), f"unreadable: '{CORRECT}'"),
     ],
 )
 def test_a_reply_without_a_verdict_is_none_and_says_what_it_ended_with(
     reply: str | Completion, reason: str
 ) -> None:
-    (verdict,) = verdicts(ScriptedEngine(lambda *_: reply))
+    _, verdict = verdicts(in_turn(CORRECT, reply), [CASE, OTHER])
     assert (verdict.right, verdict.reason) == (None, reason)
+
+
+def in_turn(*replies: str | Completion) -> ScriptedEngine:
+    """A model with these replies, the last of them repeated."""
+    rest = list(replies)
+    return ScriptedEngine(lambda *_: rest.pop(0) if len(rest) > 1 else rest[0])
+
+
+@pytest.mark.parametrize("number", [1, 7, 8, 20])
+def test_a_judge_none_of_whose_first_replies_is_readable_is_stopped_with_one_message(
+    number: int, tmp_path: Path
+) -> None:
+    cases = [Case("Who?", ("Anna",), f"Anne {n}") for n in range(number)]
+    file = tmp_path / "verdicts.jsonl"
+    with pytest.raises(UnreadableJudge) as caught:
+        verdicts(
+            ScriptedEngine(lambda *_: Completion("Let me see. " * 20, "length")), cases, file=file
+        )
+    message = str(caught.value)
+    asked = min(number, 8)
+    assert f"the judge: the first {asked} replies to the prompt 'brief' state no verdict" in message
+    assert "Let me see. Let me see." in message
+    assert "cut for its length" in message
+    assert "--judge-prompt reasoned:max_tokens=4096" in message
+    assert len(message.splitlines()) <= 3
+    stored = read_verdicts(file).values()
+    assert len(stored) >= asked
+    assert all(verdict.replies for verdict in stored)
+
+
+def test_a_few_unreadable_replies_among_many_stop_nothing() -> None:
+    cases = [Case("Who?", ("Anna",), f"Anne {n}") for n in range(30)]
+    stored = verdicts(in_turn(*["Hm."] * 7, CORRECT, *["Hm."] * 21, CORRECT), cases)
+    assert sum(verdict.unreadable for verdict in stored) == 28
+
+
+def test_a_judge_that_was_read_before_is_not_stopped_by_what_stayed_unreadable(
+    tmp_path: Path,
+) -> None:
+    cases = [Case("Who?", ("Anna",), f"Anne {n}") for n in range(12)]
+    file = tmp_path / "verdicts.jsonl"
+    verdicts(in_turn(CORRECT, "Hm."), cases, file=file)
+    engine = in_turn("Hm.")
+    assert sum(verdict.unreadable for verdict in verdicts(engine, cases, file=file)) == 11
+    assert len(engine.requests) == 11
+
+
+def test_unreadable_verdicts_stay_where_the_judge_does_not_start(tmp_path: Path) -> None:
+    file = tmp_path / "verdicts.jsonl"
+    first = verdicts(in_turn(CORRECT, "Hm."), [CASE, OTHER], file=file)
+    assert verdicts(NoEngine(), [CASE, OTHER], file=file) == first
+    with pytest.raises(UserError, match="the judge: no server"):
+        verdicts(NoEngine(), [CASE, Case("Who?", ("Anna",), "Cleo")], file=file)
+
+
+class NoEngine(ScriptedEngine):
+    """An engine that does not start."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+
+    async def start(self) -> NoReturn:
+        raise UserError("no server")
+
+
+def test_an_unreadable_verdict_is_asked_for_again_and_a_tie_is_not(tmp_path: Path) -> None:
+    file = tmp_path / "verdicts.jsonl"
+    first = verdicts(ScriptedEngine([CORRECT, INCORRECT, "Hm.", "Hm."]), [CASE, OTHER], 2, file)
+    assert [verdict.right for verdict in first] == [None, None]
+    mended = ScriptedEngine([CORRECT, CORRECT])
+    again = verdicts(mended, [CASE, OTHER], 2, file)
+    assert [verdict.right for verdict in again] == [None, True]
+    assert len(mended.requests) == 2
+
+
+CUT_IN_A_THOUGHT = (
+    "<think>\nOkay, the answer",
+    "",
+    "<|channel|>analysis<|message|>We need",
+)
+
+
+@pytest.mark.parametrize("text", CUT_IN_A_THOUGHT)
+def test_a_reply_that_is_cut_inside_a_thought_is_asked_for_again_with_room_for_it(
+    text: str,
+) -> None:
+    engine = in_turn(Completion(text, "length"), f"</think>\n{CORRECT}")
+    assert [verdict.right for verdict in verdicts(engine, [CASE, OTHER])] == [True, True]
+    assert [request.max_tokens for request in engine.requests] == [16, 16 + 2048, 16 + 2048]
+
+
+def test_a_reply_that_is_cut_outside_a_thought_is_not_asked_for_again() -> None:
+    engine = in_turn(CORRECT, Completion("The answer is the same as", "length"))
+    assert verdicts(engine, [CASE, OTHER])[1].unreadable
+    assert [request.max_tokens for request in engine.requests] == [16, 16]
+
+
+def test_in_chat_turns_the_engine_is_told_how_much_room_a_thought_needs() -> None:
+    engine = in_turn(CORRECT)
+    verdicts(engine)
+    assert [request.thinking_tokens for request in engine.requests] == [2048]
+
+
+def test_a_model_whose_template_opens_a_thought_has_room_at_once_and_must_close_it() -> None:
+    engine = in_turn(f"They match.\n</think>\n\n{CORRECT}", f"They match.\n{CORRECT}")
+    vars(engine)["traits"] = ModelTraits(opens_thought=True)
+    assert [verdict.right for verdict in verdicts(engine, [CASE, OTHER])] == [True, None]
+    assert [request.max_tokens for request in engine.requests] == [16 + 2048] * 2
 
 
 def failing(*numbers: int) -> Reply:
@@ -140,13 +253,12 @@ def test_a_fault_is_none_even_among_votes_and_is_asked_again(tmp_path: Path) -> 
 
 def test_the_same_content_is_asked_once_and_never_again(tmp_path: Path) -> None:
     file = tmp_path / "verdicts.jsonl"
-    other = Case("Who?", ("Anna",), "Bert")
-    engine = ScriptedEngine([CORRECT, "Hm."])
-    first = verdicts(engine, [CASE, other, CASE], file=file)
-    assert [verdict.right for verdict in first] == [True, None, True]
+    engine = ScriptedEngine([CORRECT, INCORRECT])
+    first = verdicts(engine, [CASE, OTHER, CASE], file=file)
+    assert [verdict.right for verdict in first] == [True, False, True]
     assert len(engine.requests) == 2
     again = ScriptedEngine([])
-    assert verdicts(again, [other, CASE], file=file) == [first[1], first[0]]
+    assert verdicts(again, [OTHER, CASE], file=file) == [first[1], first[0]]
     assert not again.requests
 
 
@@ -159,12 +271,11 @@ def test_another_vote_count_is_another_judge(tmp_path: Path) -> None:
 
 def test_a_line_that_a_kill_has_torn_is_judged_again(tmp_path: Path) -> None:
     file = tmp_path / "verdicts.jsonl"
-    other = Case("Who?", ("Anna",), "Bert")
-    verdicts(ScriptedEngine([CORRECT, INCORRECT]), [CASE, other], file=file)
+    verdicts(ScriptedEngine([CORRECT, INCORRECT]), [CASE, OTHER], file=file)
     whole = file.read_bytes()
     file.write_bytes(whole[:-9])
     engine = ScriptedEngine([INCORRECT])
-    again = verdicts(engine, [CASE, other], file=file)
+    again = verdicts(engine, [CASE, OTHER], file=file)
     assert [verdict.right for verdict in again] == [True, False]
     assert len(engine.requests) == 1
     assert file.read_bytes() == whole
