@@ -129,6 +129,8 @@ def compare(
 
     if tables.chosen_format() != "terminal" and show:
         raise UserError(f"--show {show} prints to the terminal: leave out --format and --out")
+    if first.resolve() == second.resolve():
+        raise UserError(f"'{first}' and '{second}' are one run: give two run folders")
     runs = load_scored(first), load_scored(second)
     audits = shipped_audits(runs)
     write_report(compare_runs(*runs, scorer, config.allow_differences, audits), tables)

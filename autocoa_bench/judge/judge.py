@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self
 
-from autocoa_bench.engines import Engine, open_engine
+from autocoa_bench.engines import EMBEDDED, Engine, open_engine
 from autocoa_bench.engines.weights import models
 from autocoa_bench.engines.weights.huggingface import fingerprint
 from autocoa_bench.errors import EngineFault, UserError
@@ -60,7 +60,7 @@ class Judge:
         """Load the prompt; `engine` replaces the configuration's. Raises UserError."""
         self.config = config
         self.prompt = load_prompt(config.prompt)
-        embedded = config.engine.partition(":")[0] == "embedded"
+        embedded = config.engine.partition(":")[0] == EMBEDDED
         adapter = self.prompt.adapters.get(config.model or models.DEFAULT) if embedded else None
         room = max(CONTEXT_TOKENS, _PROMPT_TOKENS + self.prompt.plugin.max_tokens)
         with _named_errors():
@@ -85,6 +85,17 @@ class Judge:
             self.prompt.sha256,
             config.votes,
         )
+
+    async def check(self) -> None:
+        """Check the model before a long run: a server is asked, an embedded model not loaded.
+
+        Raises UserError.
+        """
+        if self.config.base_url:
+            await self.start()
+        elif self.config.engine.partition(":")[0] == EMBEDDED:
+            with _named_errors():
+                models.check(self.config.model or models.DEFAULT)
 
     async def start(self) -> JudgeSpec:
         """Start the engine, once, and return the judge's spec. Raises UserError."""

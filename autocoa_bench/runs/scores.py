@@ -125,15 +125,11 @@ def _is_for_shipped(info: RunInfo) -> bool:
 
 
 def check_judge(config: judge.JudgeConfig) -> None:
-    """Check a judge before a long run rather than after it. Raises UserError.
-
-    Only a server is asked: other engines start when the run is over.
-    """
+    """Check a judge before a long run rather than after it (`Judge.check`). Raises UserError."""
 
     async def work() -> None:
         async with Judge(config) as judging:
-            if config.base_url:
-                await judging.start()
+            await judging.check()
 
     asyncio.run(work())
 

@@ -197,6 +197,7 @@ def test_two_runs_are_compared_question_by_question(cli: Cli, towns: list[str]) 
     assert done.code == 0, done.err
     assert "em:difference" in done.out
     assert cli("compare", "one", "other", "--scorer", "judge").code == 2
+    refused(cli("compare", "one", "./one"), "'one' and 'one' are one run: give two run folders")
 
 
 def test_trajectories_of_two_runs_are_shown_side_by_side(cli: Cli, towns: list[str]) -> None:

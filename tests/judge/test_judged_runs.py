@@ -290,13 +290,24 @@ def test_a_run_is_judged_once_it_is_recorded_and_resuming_keeps_its_judge(
     assert sum(score.value or 0 for score in run.scores["judge"].values()) == 3.0
 
 
-def test_a_judge_that_cannot_be_reached_is_refused_before_anything_is_generated(
-    cli: Cli, tmp_path: Path
+@pytest.mark.parametrize(
+    ("judge", "problem"),
+    [
+        (("--judge", "m", "--judge-base-url", "http://127.0.0.1:1"), "the judge: no model server"),
+        (("--judge", "smollm2-135m"), "the judge: unknown embedded model 'smollm2-135m'"),
+        (("--judge", "missing.gguf"), "the judge: cannot read the model file 'missing.gguf'"),
+        (("--judge", "corpus.gguf"), "the judge: 'corpus.gguf' is not a GGUF file"),
+        (("--judge", "m", "--judge-prompt", "brif"), "did you mean 'brief'"),
+        (("--judge", "m", "--judge-prompt", "brief:tokens=9"), "did you mean 'max_tokens'"),
+        (("--judge", "m", "--judge-engine", "opnai"), "did you mean 'openai'"),
+        (("--scorers", "em,judge"), "--scorers judge needs --judge MODEL"),
+    ],
+)
+def test_a_judge_that_cannot_judge_is_refused_before_anything_is_generated(
+    cli: Cli, tmp_path: Path, judge: tuple[str, ...], problem: str
 ) -> None:
     write_task(tmp_path, 6)
+    Path("corpus.gguf").write_text("no model")
     with MockServer(towns) as server:
-        command = (*AGENT, "--model", "mock", "--base-url", server.url)
-        gone = ("--judge", "m", "--judge-base-url", "http://127.0.0.1:1")
-        refused(cli(*command, *gone), "the judge: no model server")
-        refused(cli(*command, "--scorers", "em,judge"), "--scorers judge needs --judge MODEL")
+        refused(cli(*AGENT, "--model", "mock", "--base-url", server.url, *judge), problem)
         assert not server.generations()

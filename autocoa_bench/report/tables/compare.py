@@ -175,9 +175,28 @@ def _common_questions(ours: Entry, theirs: Entry, scorer: str) -> dict[str, list
     their_scores = theirs.scores_by_question(scorer)
     common = [question for question in ours.scores_by_question(scorer) if question in their_scores]
     if not common:
-        raise UserError(
-            f"'{ours.run.path}' and '{theirs.run.path}' have no question in common that {scorer} "
-            "scored"
-        )
+        raise _no_common_question(ours, theirs, scorer)
     groups = grouped((question[0], question) for question in common)
     return groups if len(groups) == 1 else {**groups, "all": common}
+
+
+def _no_common_question(ours: Entry, theirs: Entry, scorer: str) -> UserError:
+    """The error for runs without a common question: one is unfinished, or they ask others."""
+    planned = [
+        {(sample.task, question) for sample in entry.spec.tasks for question in sample.question_ids}
+        for entry in (ours, theirs)
+    ]
+    if not planned[0] & planned[1]:
+        return UserError(
+            f"'{ours.run.path}' and '{theirs.run.path}' have no question in common: their tasks or "
+            "samples differ; compare runs of the same --tasks, --limit and --sample-seed"
+        )
+    scored = [len(entry.scores_by_question(scorer)) for entry in (ours, theirs)]
+    counts = " and ".join(
+        f"'{entry.run.path}' has {number:,} of {len(questions):,}"
+        for entry, number, questions in zip((ours, theirs), scored, planned, strict=True)
+    )
+    return UserError(
+        f"no question has a score of {scorer} in both runs yet: {counts}\n"
+        "Finish them (the same run command resumes a run), or score them with that scorer."
+    )
