@@ -18,14 +18,13 @@ import msgspec
 
 from agent_model.rollout.sampler import Slot, completion
 from agent_model.tokens import Tokenizer, encode_prompt, end_of_turn
-from autocoa_bench.engines.openai import protocol as wire
-from autocoa_bench.engines.openai import replies
+from autocoa_bench.engines.openai import model_list, replies
 from autocoa_bench.engines.openai.model_server import (
     ModelServerClient,
     key_from_environment,
     normalised_url,
 )
-from autocoa_bench.errors import UNREADABLE, EngineFault, UserError
+from autocoa_bench.errors import EngineFault, UserError
 from autocoa_bench.types import Completion, Generate
 from autocoa_bench.util.http_client import StatusError
 
@@ -125,11 +124,7 @@ class PolicyServer:
     async def _find_base(self) -> None:
         """Use the first model that the server lists and that is not an adapter."""
         data = await self._request(self._list_models, "list models")
-        try:
-            cards = msgspec.json.decode(data, type=wire.ModelList).data
-        except UNREADABLE as error:
-            raise UserError(f"{self._root} sent no list of models: {error}") from None
-        bases = [card.id for card in cards if card.parent is None]
+        bases = [card.id for card in model_list.read(data) if card.parent is None]
         if not bases:
             raise UserError(
                 f"{self._root} serves no model; give a vLLM server of the policy's base"

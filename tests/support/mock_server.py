@@ -42,10 +42,23 @@ Fault = Literal[
     "deep",
     "plain",
     "garbage",
+    "null",
+    "blank",
+    "given up",
+    "aborted",
 ]
 Body = dict[str, Any]
 Reply = Callable[[Body], str]
 Kind = Literal["openai", "vllm", "sglang", "llamacpp", "unlisted"]
+
+
+_NO_COMPLETIONS: dict[str, Body] = {
+    "null": {"message": {"content": None}, "finish_reason": "stop"},
+    "blank": {"message": {"content": "\n"}, "finish_reason": "stop"},
+    "given up": {"message": {"content": ""}, "finish_reason": "error", "error": {"code": 502}},
+    "aborted": {"message": {"content": "<beg"}, "finish_reason": "abort"},
+}
+"""Choices of a reply that has not completed anything."""
 
 
 def is_probe(body: Body) -> bool:
@@ -91,7 +104,8 @@ class MockServer:
     of a 400 for a body, if it is refused. The client's own probes go through unless `down`, a
     fault of every request. `kind` is the server it passes for. `requests`
     are the bodies, `paths` the paths, `headers` the headers of all that was asked, in order.
-    `overshoot` is what llama.cpp's last token spells beyond the stop string.
+    `overshoot` is what llama.cpp's last token spells beyond the stop string. `listing` is the
+    status and the body of the list of models.
     """
 
     def __init__(
@@ -121,6 +135,7 @@ class MockServer:
         self.location = ""
         self.spelt: Literal["plainly", "as HTML and URL", "as JSON"] = "plainly"
         self.card: Body = {}
+        self.listing: tuple[int, bytes] | None = None
         self.reasoning: Body = {}
         self.port = port
         self.usage = True
@@ -189,6 +204,9 @@ class MockServer:
             return _json({"tokens": [ord(char) for char in body["content"]]})
         if path == "/detokenize":
             return _json({"content": "".join(map(chr, body["tokens"]))})
+        if self.kind in ("openai", "vllm") and body["model"] not in self.models:
+            name = body["model"]
+            return _json({"error": {"message": f"The model `{name}` does not exist."}}, 404)
         fault = self.down
         if not is_probe(body):
             number, self._generations = self._generations, self._generations + 1
@@ -209,6 +227,9 @@ class MockServer:
 
     def _describe(self, path: str) -> web.Response:
         owner = {"openai": "openai", "unlisted": ""}.get(self.kind, self.kind)
+        if path.endswith("/models") and self.listing:
+            status, content = self.listing
+            return web.Response(body=content, status=status)
         if path.endswith("/models") and self.kind != "unlisted":
             cards = [{"id": name, "owned_by": owner, **self.card} for name in self.models]
             return _json({"data": cards})
@@ -289,6 +310,9 @@ class MockServer:
             return web.Response(body=b'{"x": ' + b"[" * 100_000, content_type="application/json")
         if fault == "truncate":
             return web.Response(body=b'{"choices": [{"mess', content_type="application/json")
+        if choice := _NO_COMPLETIONS.get(fault):
+            usage = {"prompt_tokens": 90, "completion_tokens": 40}
+            return _json({"choices": [{"index": 0, **choice}], "usage": usage})
         no = {"error": {"message": f"no, {credentials}"}}
         return _json({"empty": {"choices": []}, "error": no}[fault])
 

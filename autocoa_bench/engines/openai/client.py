@@ -5,7 +5,6 @@ times the CPU time per request (benchmarks/client_speed.py measures ours).
 """
 
 import asyncio
-import difflib
 import sys
 import time
 from collections.abc import Callable
@@ -16,8 +15,9 @@ from typing import Literal, TypeVar, cast
 import msgspec
 
 from autocoa_bench.engines.engine import Engine, EngineCapabilities, EngineConfig, with_capabilities
+from autocoa_bench.engines.openai import model_list, replies
 from autocoa_bench.engines.openai import protocol as wire
-from autocoa_bench.engines.openai import replies
+from autocoa_bench.engines.openai.model_list import ModelCard
 from autocoa_bench.engines.openai.model_server import (
     ModelServerClient,
     key_from_environment,
@@ -42,7 +42,6 @@ from autocoa_bench.util.http_client import (
 from autocoa_bench.util.text import one_line
 
 _RENDERED_OPENINGS = 1024
-_MOST_LISTED = 12
 
 _OWNERS: dict[str, wire.Server] = {"llamacpp": "llama.cpp", "vllm": "vllm", "sglang": "sglang"}
 _PROTOCOL_OF: dict[wire.Server, wire.Protocol] = {
@@ -85,6 +84,7 @@ class OpenAIEngine:
         self._configured_protocol = protocol
         self._protocol: wire.Protocol = "chat"
         self._server: wire.Server = "other"
+        self._cards: list[ModelCard] = []
         self._context_tokens = context_tokens
         self._limits = NO_LIMITS
         self._first_limits: RequestLimits | None = None
@@ -106,20 +106,21 @@ class OpenAIEngine:
         server has less room, and what its model does not take of a request (`RequestLimits`).
         """
         try:
-            cards = await self._list_models()
+            cards = self._cards = await self._list_models()
             self._server = await self._identify(cards)
             configured = self._configured_protocol
             self._protocol = _PROTOCOL_OF[self._server] if configured == "auto" else configured
+            if not self.model and cards:
+                raise model_list.wrong_name(self._root, self.model, cards)
             if self._server == "other":
                 await self._find_limits()
+            if self._is_unlisted:
+                await self._try_unlisted_name()
         except BaseException:
             await self.close()
             raise
         settings: dict[str, str | int | float] = {}
-        lengths = {card.id: card.max_model_len for card in cards}
-        # The card of a LoRA adapter has no length, but names the model that it belongs to.
-        parents = {card.id: card.parent for card in cards}
-        length = lengths.get(self.model) or lengths.get(parents.get(self.model) or "")
+        length = model_list.context_tokens(self.model, cards)
         if length is not None and length < self._context_tokens:
             settings["context_tokens"] = length
         settings |= self._limits.settings()
@@ -228,7 +229,10 @@ class OpenAIEngine:
                 raise self._rejection(error, self._url) from None
             await self._find_limits_by_trial()
         except EngineFault as fault:
-            raise UserError(f"{self._root} lists models, but answers none: {fault}") from None
+            raise UserError(
+                f"{self._root} answers no request for a completion: {fault}; check --base-url and "
+                "--model"
+            ) from None
 
     async def _find_limits_by_trial(self) -> None:
         """Find the field without which a probe is answered, where its refusal does not name it.
@@ -244,42 +248,51 @@ class OpenAIEngine:
                 return
         self._limits = limits
 
-    async def _list_models(self) -> list[wire.ModelCard]:
-        """The models that the server lists, among them ours; none if it has no list."""
+    async def _list_models(self) -> list[ModelCard]:
+        """The models that the server lists; none if it has no list. Raises UserError.
+
+        Only a server that cannot be reached is an error: a refusal of the list says nothing of a
+        request for completions.
+        """
         url = f"{self.base_url}/models"
         try:
             data = await self._http.retry(
                 lambda: self._http.send("GET", url, timeout=PROBE_TIMEOUT), retries=1
             )
-            cards = msgspec.json.decode(data, type=wire.ModelList).data
-        except StatusError as error:
-            if error.status in (404, 405):  # some servers do not list their models
-                return []
-            raise UserError(f"{url}: {error}") from None
-        except UNREADABLE:
-            raise UserError(
-                f"{self._root} answers, but not as an OpenAI-compatible server; check --base-url"
-            ) from None
+        except (StatusError, UserError):
+            return []
         except EngineFault as fault:
+            if fault.kind != "connection":
+                return []
             raise UserError(
                 f"no model server at {self._root}: {fault}; start one or check --base-url"
             ) from None
-        names = sorted(card.id for card in cards)
-        if not self.model:
-            raise UserError(
-                f"no model named; {self._root} serves: {', '.join(names[:_MOST_LISTED])}"
-            )
-        if self.model not in names:
-            if len(names) > _MOST_LISTED:  # a hosted API may have hundreds
-                names = difflib.get_close_matches(self.model, names, n=_MOST_LISTED, cutoff=0.0)
-            raise unknown(f"model at {self._root}", self.model, names)
-        return cards
+        return model_list.read(data)
 
-    async def _identify(self, cards: list[wire.ModelCard]) -> wire.Server:
+    @property
+    def _is_unlisted(self) -> bool:
+        """True if the server has a list of models, without ours."""
+        return bool(self._cards) and model_list.find(self.model, self._cards) is None
+
+    async def _try_unlisted_name(self) -> None:
+        """Ask for a model that the server does not list. Raises UserError if it does not answer."""
+        try:
+            await self._http.retry(lambda: self._probe(None))
+        except (StatusError, EngineFault) as error:
+            problem = model_list.wrong_name(self._root, self.model, self._cards)
+            raise UserError(f"{problem}: {error}") from None
+        print(
+            f"warning: {self._root} does not list the model '{self.model}', but answers to the "
+            "name; it may be another model",
+            file=sys.stderr,
+        )
+
+    async def _identify(self, cards: list[ModelCard]) -> wire.Server:
         """The server software, by the owner in its list of models, else by its endpoints."""
-        for card in cards:
-            if card.id == self.model and card.owned_by in _OWNERS:
-                return _OWNERS[card.owned_by]
+        card = model_list.find(self.model, cards)
+        owners = {card.owned_by} if card else {card.owned_by for card in cards}
+        if len(owners) == 1 and (owner := owners.pop()) in _OWNERS:
+            return _OWNERS[owner]
         if await self._has_endpoint("/props", "default_generation_settings"):
             return "llama.cpp"
         if await self._has_endpoint("/version", "version"):
@@ -347,6 +360,8 @@ class OpenAIEngine:
 
     def _rejection(self, error: StatusError, url: str) -> Exception:
         if error.status in NO_SUCH_PATH:
+            if self._is_unlisted:
+                return model_list.wrong_name(self._root, self.model, self._cards)
             return UserError(
                 f"{url} or the model '{self.model}' does not exist there ({error}); check "
                 "--base-url and --model"

@@ -72,7 +72,7 @@ def read(data: bytes, *, native: bool) -> list[Choice]:
     Raises ValueError or RecursionError for what is no JSON, and BadReply for an error or a stream
     that breaks off.
     """
-    reply = _decode(data)
+    reply = decode(data)
     if isinstance(reply, list) and len(reply) == 1:
         reply = reply[0]
     content = reply if isinstance(reply, dict) else {}
@@ -112,8 +112,8 @@ def count(value: object) -> int | None:
     return int(value) if 0 <= value < _MOST_TOKENS and value == int(value) else None
 
 
-def _decode(data: bytes) -> Any:
-    """The JSON of a body, or what the stream in it adds up to."""
+def decode(data: bytes) -> Any:
+    """The JSON of a body, or what the stream in it adds up to. Raises as `read` does."""
     text = data.decode().lstrip(_BOM).strip()
     if _STREAM.match(text):
         return _joined(_events(text))

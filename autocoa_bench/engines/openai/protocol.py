@@ -15,7 +15,6 @@ A *protocol* is the form in which a prompt reaches a model (recorded in `EngineS
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
 
 from autocoa_bench.engines import turns
 from autocoa_bench.engines.openai.replies import NATIVE_FIELDS
@@ -124,18 +123,3 @@ def _add_sampling(body: dict[str, Any], server: Server, sampling: Sampling) -> N
             body["return_token_ids"] = True
     elif penalty != 1.0:
         body["repetition_penalty"] = penalty
-
-
-class ModelCard(Struct):
-    """An entry of a server's list of models; `parent` is the base of a LoRA adapter."""
-
-    id: str
-    owned_by: str | None = None
-    parent: str | None = None
-    max_model_len: int | None = None
-
-
-class ModelList(Struct):
-    """The reply to /models."""
-
-    data: list[ModelCard]
