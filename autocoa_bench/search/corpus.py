@@ -1,12 +1,12 @@
 """A corpus: a file of passages, identified by its bytes and copied to the cache for random access.
 
-The format is FlashRAG's: one passage per row, `{id, contents}` with `contents` a quoted title, a
-line break and the text, or `{id, title, text}`.
+`passages` reads its rows, of whatever published shape.
 """
 
 import mmap
 import os
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,17 @@ from msgspec.structs import replace
 from autocoa_bench import registry
 from autocoa_bench.errors import UserError
 from autocoa_bench.search.build_cache import open_or_build
+from autocoa_bench.search.passages import ACCEPTED, read_passage
 from autocoa_bench.types import Passage, SearchSpec
 from autocoa_bench.util.fingerprint import fingerprint
 from autocoa_bench.util.paths import cache_dir, user_path
-from autocoa_bench.util.row_reader import Row, id_as_text, read_rows, row_error
-
-SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
+from autocoa_bench.util.row_reader import (
+    FORMATS,
+    folder_error,
+    is_data_name,
+    read_rows,
+    row_error,
+)
 
 FORMAT = 1
 """The version of how rows are read and stored; caches of another version are not used."""
@@ -89,58 +94,36 @@ def corpus_file(name: str) -> Path:
         path: Path = registry.load("corpora", name)()
         return path
     path = user_path(name)
-    if path.is_file() and not path.name.lower().endswith(SUFFIXES):
-        raise UserError(
-            f"'{path}' is not a corpus file; give a {', '.join(SUFFIXES)} file with one passage "
-            "per row"
-        )
-    if path.exists() or os.sep in name or name.lower().endswith(SUFFIXES):
+    if path.is_dir():
+        raise folder_error(path)
+    if path.exists() or os.sep in name or is_data_name(name):
         return path
-    hint = f"or give the path of a {', '.join(SUFFIXES)} file"
+    hint = f"or give the path of a {FORMATS}"
     raise UserError(f"{registry.unknown('corpus', name, registered)}, {hint}")
 
 
 def read_passages(path: Path) -> Iterator[Passage]:
-    """The passages of a corpus file in order. Raises UserError naming the malformed row."""
+    """The passages of a corpus file in order, each with an id of its own.
+
+    Raises UserError naming the malformed row, and for two rows that give the same id.
+    """
     first_rows: dict[str, int] = {}
-    for number, row in read_rows(path):
-        passage = _passage(path, number, row)
+    repeats: Counter[str] = Counter()
+    for number, row in read_rows(path, ACCEPTED):
+        try:
+            passage, has_own_id = read_passage(row)
+        except ValueError as error:
+            raise row_error(path, number, str(error), ACCEPTED) from None
         first_row = first_rows.setdefault(passage.id, number)
         if first_row != number:
-            problem = f"row {first_row} has the id '{passage.id}' too"
-            raise row_error(path, number, f"{problem}; give every passage its own id")
+            if has_own_id:
+                problem = f"row {first_row} has the id '{passage.id:.80}' too"
+                problem += "; give every passage its own id, or none"
+                raise row_error(path, number, problem, ACCEPTED)
+            # Passages of one page, or with the same content.
+            repeats[passage.id] += 1
+            passage = replace(passage, id=f"{passage.id}-{repeats[passage.id] + 1}")
         yield passage
-
-
-def _passage(path: Path, number: int, row: Row) -> Passage:
-    identifier = id_as_text(row.get("id"))
-    if identifier is None:
-        raise row_error(path, number, "a passage needs an 'id' (text or a whole number)")
-    title: object = row.get("title") or ""
-    text: object = row.get("text")
-    if isinstance(contents := row.get("contents"), str):
-        title, text = split_contents(contents)
-    if not isinstance(title, str) or not isinstance(text, str):
-        problem = "a passage needs 'contents' (a title line, then the text) or 'title' and 'text'"
-        raise row_error(path, number, problem)
-    if not text.strip():
-        raise row_error(path, number, f"the passage '{identifier}' has no text; remove the row")
-    return Passage(id=identifier, title=title.strip(), text=text.strip())
-
-
-def split_contents(contents: str) -> tuple[str, str]:
-    """Title and text of FlashRAG's `contents`: a title line, quoted or not, and the text."""
-    title, _, text = contents.partition("\n")
-    title = title.strip()
-    if len(title) >= 2 and title[0] == title[-1] == '"':
-        title = title[1:-1]
-    return title, text
-
-
-def join_contents(passage: Passage) -> str:
-    """FlashRAG's `contents` of a passage: the quoted title on one line, then the text."""
-    title = passage.title.replace("\n", " ")
-    return f'"{title}"\n{passage.text}'
 
 
 def _write_copy(path: Path, folder: Path) -> None:

@@ -1,46 +1,302 @@
-"""Rows of data files as questions: FlashRAG's format, verl's (with their metadata) and MINTQA's."""
+"""Questions from the rows of data files, in the shapes in which datasets are published.
 
-from collections.abc import Iterator
+One reader takes them all: FlashRAG, Search-R1, verl, MINTQA, the original files of HotpotQA,
+2WikiMultihopQA, MuSiQue, TriviaQA and SQuAD, and tables, under the names in `util.field_names`.
+"""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from autocoa_bench.errors import UNREADABLE
+from autocoa_bench.tasks.answer_fields import golden_answers
+from autocoa_bench.tasks.instructions import Prompt, without_instructions
 from autocoa_bench.types import Hop, Question
-from autocoa_bench.util.row_reader import Row, file_stem, id_as_text
+from autocoa_bench.util import field_names
+from autocoa_bench.util.field_names import Row, fields
+from autocoa_bench.util.row_reader import file_stem, id_as_text, read_rows, row_error
+from autocoa_bench.util.table_rows import column
 
-_TEMPLATE_END = "Now, please answer the user's question below:"
-_ANSWER_SEPARATOR = "<ans_split>"
-_FORMATS = (
-    "a row is {id, question, golden_answers: [...]} (FlashRAG) or "
-    "{id, prompt: [{role, content}], reward_model: {ground_truth}} (verl) or "
-    "{question, answer, subquestion: [...], subanswer: [...]} (MINTQA)"
+ACCEPTED = (
+    'a row is {"question", "golden_answers": [...]} (FlashRAG), or has a question and answers in '
+    "other usual fields (query, problem, answer, answers, target, ...), with an id or without;\n"
+    "rows of verl, MINTQA, HotpotQA, MuSiQue, SQuAD and TriviaQA, and tables with a header, are "
+    "read as published"
 )
+"""The shapes of questions, for error messages."""
 
 
-def read_question(row: Row, number: int, task: str) -> Question:
-    """The question in a row of a file; rows are counted from 1.
+class QuestionFile(Struct, frozen=True):
+    """The questions of a file in its order, and warnings about what was left out of it."""
 
-    Raises ValueError saying what is wrong with the row.
+    questions: tuple[Question, ...]
+    warnings: tuple[str, ...]
+
+
+class _Entry(Struct):
+    """A question as its row gives it.
+
+    `has_own_id` is false for an id that was made here; `source` is the dataset that the row names.
+    `is_prompt` tells that the text may begin with a foreign instruction.
     """
-    if "question" in row and "subquestion" in row:
-        return _read_mintqa(row, number, task)
-    if "question" in row:
-        return _read_flashrag(row, task)
-    if "prompt" in row and "reward_model" in row:
-        return _read_verl(row, task)
-    raise ValueError(
-        f"neither FlashRAG, verl nor MINTQA: {_FORMATS}; found {', '.join(row) or '{}'}"
+
+    number: int
+    question: Question
+    has_own_id: bool
+    source: str
+    is_prompt: bool
+
+
+class _Unanswerable(Exception):
+    """A row without an answer on purpose, as MuSiQue-Full and SQuAD 2.0 have them."""
+
+
+def read_questions(path: Path, task: str) -> QuestionFile:
+    """The questions of a file for a task. Raises UserError naming the malformed row."""
+    entries: list[_Entry] = []
+    unanswerable: list[int] = []
+    for number, row in read_rows(path, ACCEPTED):
+        try:
+            for part in _parts(row):
+                entries.append(_read_row(part, number, task))
+        except _Unanswerable:
+            unanswerable.append(number)
+        except ValueError as error:
+            raise row_error(path, number, str(error), ACCEPTED) from None
+    notes = _cut_instructions(entries)
+    _name_sources(entries)
+    questions, repeats = _by_id(path, entries)
+    warnings = [f"'{path}': {note}" for note in notes]
+    for count, what in ((repeats, "repeated row(s)"), (unanswerable, "unanswerable row(s)")):
+        if count:
+            rows = ", ".join(map(str, count[:5])) + (", ..." if len(count) > 5 else "")
+            warnings.append(f"'{path}': {len(count)} {what} left out (row {rows})")
+    return QuestionFile(questions, tuple(warnings))
+
+
+# A file as a whole
+
+
+def _cut_instructions(entries: Sequence[_Entry]) -> list[str]:
+    """Take what the prompts of a file share out of its questions; notes say what that was."""
+    prompts = [entry for entry in entries if entry.is_prompt]
+    texts, notes = without_instructions(
+        [Prompt(entry.question.text, entry.source) for entry in prompts]
     )
+    for entry, text in zip(prompts, texts, strict=True):
+        entry.question = replace(entry.question, text=text)
+    return notes
 
 
-def _read_flashrag(row: Row, task: str) -> Question:
-    metadata = _dict(row.get("metadata"))
-    kind = metadata.get("type")
-    return Question(
-        id=_id(row.get("id")),
-        text=_text(row["question"], "'question'"),
-        golden_answers=_golden_answers(row.get("golden_answers"), "'golden_answers'"),
+def _name_sources(entries: Sequence[_Entry]) -> None:
+    """Name the dataset of each question of several, and put it before ids that clash."""
+    sources = defaultdict(set)
+    for entry in entries:
+        if entry.has_own_id:
+            sources[entry.question.id].add(entry.source)
+    clash = any(len(names) > 1 for names in sources.values())
+    if len({entry.source for entry in entries}) < 2:
+        return
+    for entry in entries:
+        question, source = entry.question, entry.source
+        prefix = f"{source}:" if clash and source and entry.has_own_id else ""
+        entry.question = replace(question, id=prefix + question.id, kind=question.kind or source)
+
+
+def _by_id(path: Path, entries: Sequence[_Entry]) -> tuple[tuple[Question, ...], list[int]]:
+    """The questions with ids of their own, and the numbers of the rows that repeat one of them."""
+    by_id: dict[str, _Entry] = {}
+    repeats = []
+    for entry in entries:
+        question = entry.question
+        if not question.id:
+            content = msgspec.json.encode((question.text, question.golden_answers))
+            question = replace(question, id=hashlib.sha256(content).hexdigest()[:16])
+        first = by_id.get(question.id)
+        if first and first.question == question:
+            repeats.append(entry.number)
+            continue
+        if first and entry.has_own_id and first.has_own_id:
+            problem = f"row {first.number} has the id '{question.id:.80}' too, with other content"
+            problem += "; give every question its own id, or none"
+            raise row_error(path, entry.number, problem, ACCEPTED)
+        count = 1
+        while first:
+            count += 1
+            first = by_id.get(f"{question.id}-{count}")
+        if count > 1:
+            question = replace(question, id=f"{question.id}-{count}")
+        entry.question = question
+        by_id[question.id] = entry
+    return tuple(entry.question for entry in by_id.values()), repeats
+
+
+def _parts(row: Row) -> Iterator[Row]:
+    """The questions in a row: several where it is an article of SQuAD or a passage of MRQA."""
+    if list(row) == ["header"]:  # the first line of MRQA's files
+        return
+    pages = [row, *map(_dict, _list(row.get("paragraphs")))]
+    nested = [_dict(qa) for page in pages for qa in _list(page.get("qas"))]
+    yield from nested or [row]
+
+
+# A row
+
+
+def _read_row(row: Row, number: int, task: str) -> _Entry:
+    """Raises ValueError saying what is wrong with the row, and _Unanswerable."""
+    known = fields(row)
+    if "question" in row and "subquestion" in row:
+        question = _read_mintqa(row, number, task)
+        return _Entry(number, question, has_own_id=True, source="", is_prompt=False)
+    if (first := column(1)) in row:
+        known = _named_columns(list(row.values()), first)
+    if known.get("answerable") is False or known.get("isimpossible") is True:
+        raise _Unanswerable
+    metadata = fields(next((_dict(known[name]) for name in _METADATA if name in known), {}))
+    extra = fields(_dict(known.get("extrainfo")))
+    text, name = _question_text(row, known, extra, metadata)
+    golds = _golds(row, known, extra, metadata, name)
+    identifier = _identifier(known, extra)
+    kind = metadata.get("type") or ("" if "goldenanswers" in known else known.get("type"))
+    source = _source(known)
+    if "rewardmodel" in known and isinstance(file := row.get("source_file"), str) and file:
+        # AutoCoA's files join datasets whose ids are unique only within each of them.
+        kind = file_stem(file)
+        identifier = identifier and f"{kind}:{identifier}"
+    question = Question(
+        id=identifier or "",
+        text=text,
+        golden_answers=golds,
         task=task,
         kind=kind if isinstance(kind, str) else "",
-        gold_titles=_gold_titles(metadata),
+        gold_titles=_gold_titles(_dict(row.get("metadata"))) or _gold_titles(row),
+    )
+    return _Entry(number, question, bool(identifier), source, name in field_names.PROMPTS)
+
+
+_METADATA = field_names.METADATA
+
+
+def _question_text(row: Row, known: Row, extra: Row, metadata: Row) -> tuple[str, str]:
+    """The text of the question and the normal name of its field. Raises ValueError."""
+    for level in (known, extra, metadata):
+        for name in field_names.QUESTIONS:
+            if level is not known and name != "question":
+                continue
+            value = level.get(name)
+            value = _dict(value).get("text") or _dict(value).get("stem") or value
+            if isinstance(value, list) and len(value) == 1:
+                value = value[0]
+            if isinstance(value, str) and value.strip():
+                if "canary" in known and re.fullmatch(r"[A-Za-z0-9+/\s]{16,}={0,2}", value):
+                    raise ValueError("the row is encrypted (it has a canary); decrypt the file")
+                return value.strip(), name
+    for name in field_names.PROMPTS:
+        if name in known:
+            return _last_user_message(known[name], name), name
+    for name, value in row.items():
+        if field_names.normal(name) in field_names.QUESTIONS:
+            raise ValueError(f"'{name}' must be a text that is not empty, not {value!r:.80}")
+    raise ValueError(f"no field of the row is a question; it has {_named(row)}")
+
+
+def _last_user_message(prompt: object, name: str) -> str:
+    """The last user message of a prompt in any of the usual shapes. Raises ValueError."""
+    messages = _list(prompt)
+    if isinstance(prompt, str) and not messages and prompt.strip():
+        return prompt.strip()
+    for message in reversed([fields(_dict(message)) for message in messages]):
+        if (message.get("role") or message.get("from")) not in ("user", "human"):
+            continue
+        content = message.get("content") or message.get("value")
+        if isinstance(content, list):
+            parts = [_dict(part).get("text") for part in content]
+            content = "\n".join(part for part in parts if isinstance(part, str))
+        if isinstance(content, str) and content.strip():
+            return content.strip()
+    raise ValueError(f"'{name}' has no user message with text")
+
+
+def _golds(row: Row, known: Row, extra: Row, metadata: Row, asked: str) -> tuple[str, ...]:
+    """The golden answers of a row. Raises ValueError."""
+    if any(isinstance(known.get(name), list | dict) for name in _CHOICES) and _is_choice(known):
+        raise ValueError("a multiple-choice row: write the text of the right choice as its answer")
+    truth = _dict(known.get("rewardmodel")).get("ground_truth")
+    candidates = [("goldenanswers", known.get("goldenanswers")), ("groundtruth", truth)]
+    # A text with a label is of a classifier.
+    names = [name for name in field_names.ANSWERS if asked != "text" or "answer" in name]
+    for level in (known, extra, metadata):
+        candidates += [(name, level.get(name)) for name in names]
+    for name, value in candidates:
+        if golds := golden_answers(value, is_plural=name.endswith("s")):
+            break
+    else:
+        raise _no_answers(row, truth)
+    for name in field_names.ALIASES:
+        aliases = golden_answers(known.get(name), is_plural=True)
+        golds += tuple(alias for alias in aliases if alias not in golds)
+    return golds
+
+
+def _no_answers(row: Row, truth: object) -> ValueError:
+    if "reward_model" in row:
+        return _no_answer("reward_model.ground_truth", truth)
+    names = [name for name in row if field_names.normal(name) in field_names.ANSWERS]
+    if names:
+        return _no_answer(names[0], row[names[0]])
+    return ValueError(f"a question without answers; the row has {_named(row)}")
+
+
+def _no_answer(name: str, value: object) -> ValueError:
+    if isinstance(value, str | list):
+        return ValueError(f"'{name}' has no answer; give at least one")
+    return ValueError(f"'{name}' must be a list of texts, or one text, not {value!r:.80}")
+
+
+_CHOICES = ("choices", "options", "answerchoices")
+
+
+def _is_choice(known: Row) -> bool:
+    """Tell whether a row's answer is the number or the letter of a choice."""
+    answer = known.get("answer", known.get("answerkey", known.get("label")))
+    if isinstance(answer, int):
+        return True
+    return isinstance(answer, str) and re.fullmatch(r"\(?[A-Ja-j0-9][).]?", answer) is not None
+
+
+def _identifier(known: Row, extra: Row) -> str | None:
+    values = [known.get(name) for name in field_names.QUESTION_IDS]
+    if "rewardmodel" in known:
+        values.append(extra.get("index"))
+    return next(filter(None, map(id_as_text, values)), None)
+
+
+def _source(known: Row) -> str:
+    """The dataset that a row of several datasets names."""
+    values = (known.get(name) for name in ("datasource", "dataset", "sourcedataset"))
+    return next((value for value in values if isinstance(value, str)), "")
+
+
+def _named_columns(cells: list[Any], first: str) -> Row:
+    """The fields of a table without a header: question and answers, with an id before or without.
+
+    Raises ValueError for other columns.
+    """
+    if len(cells) == 2 and not str(cells[0]).isdigit():
+        return {"question": cells[0], "answers": cells[1]}
+    if len(cells) == 3:
+        return {"id": cells[0], "question": cells[1], "answers": cells[2]}
+    raise ValueError(
+        f"the table has {len(cells)} columns and no header (such as 'question' and 'answers'), and "
+        f"'{cells[0]:.40}' is not clear as {first}"
     )
 
 
@@ -57,17 +313,22 @@ def _read_mintqa(row: Row, number: int, task: str) -> Question:
     assert isinstance(answers, list)
     if len(questions) != len(answers):
         raise ValueError(f"{len(questions)} sub-questions, but {len(answers)} answers to them")
-    golds = [_golden_answers(_as_list(answer), "'subanswer'") for answer in answers]
+    golds = [golden_answers(answer) for answer in answers]
+    if not all(golds):
+        raise ValueError(f"'subanswer' must be a list of texts, one per hop, not {answers!r:.80}")
     passages = _list(row.get("subpassage")) or [""] * len(questions)
     if len(passages) != len(questions) or not all(isinstance(id_, str) for id_ in passages):
         raise ValueError(f"'subpassage' must be a list of {len(questions)} ids, one per hop")
-    labels = _as_list(row.get("type"))
+    main_golds = golden_answers(row.get("answer"))
+    if not main_golds:
+        raise _no_answer("answer", row.get("answer"))
+    labels = row.get("type") if isinstance(row.get("type"), list) else [row.get("type")]
     return Question(
-        id=f"row-{number}" if row.get("id") is None else _id(row["id"]),
+        id=id_as_text(row.get("id")) or f"row-{number}",
         text=_text(row["question"], "'question'"),
-        golden_answers=_golden_answers(_as_list(row.get("answer")), "'answer'"),
+        golden_answers=main_golds,
         task=task,
-        kind=", ".join(str(label) for label in labels if label is not None),
+        kind=", ".join(str(label) for label in labels or () if label is not None),
         hops=tuple(
             Hop(_text(question, "'subquestion'"), answer, passage, aliases=tuple(aliases))
             for question, (answer, *aliases), passage in zip(
@@ -77,36 +338,7 @@ def _read_mintqa(row: Row, number: int, task: str) -> Question:
     )
 
 
-def _read_verl(row: Row, task: str) -> Question:
-    """Read a verl row.
-
-    Where the file joins several datasets, ids are unique only within each of them: the column
-    `source_file` then becomes the question's kind and starts its id.
-    """
-    extra = _dict(row.get("extra_info"))
-    ids = (row.get("id"), row.get("_id"), extra.get("index"))
-    identifier = _id(next((value for value in ids if value is not None), None))
-    source_file = row.get("source_file")
-    source = file_stem(source_file) if isinstance(source_file, str) else ""
-    truth = _dict(row["reward_model"]).get("ground_truth")
-    if isinstance(truth, str):
-        truth = truth.split(_ANSWER_SEPARATOR)
-    return Question(
-        id=f"{source}:{identifier}" if source else identifier,
-        text=_text(extra.get("question") or _question_in_prompt(row["prompt"]), "the question"),
-        golden_answers=_golden_answers(truth, "'reward_model.ground_truth'"),
-        task=task,
-        kind=source,
-    )
-
-
-def _question_in_prompt(prompt: object) -> str:
-    """The question in a verl prompt: the last user message, without AutoCoA's instructions."""
-    messages = map(_dict, _list(prompt))
-    contents = [message.get("content") for message in messages if message.get("role") == "user"]
-    if not contents or not isinstance(contents[-1], str):
-        raise ValueError("'prompt' has no user message with text")
-    return contents[-1].rpartition(_TEMPLATE_END)[2]
+# Gold pages
 
 
 def _gold_titles(metadata: Row) -> tuple[str, ...]:
@@ -132,35 +364,36 @@ def _title_values(metadata: Row) -> Iterator[object]:
             yield page.get("title")
 
 
+# Values
+
+
 def _dict(value: object) -> Row:
+    """An object, or one that a text spells as JSON; an empty one for anything else."""
+    value = _decoded(value, "{")
     return value if isinstance(value, dict) else {}
 
 
 def _list(value: object) -> list[Any]:
+    """A list, or one that a text spells as JSON; an empty one for anything else."""
+    value = _decoded(value, "[")
     return value if isinstance(value, list) else []
 
 
-def _as_list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+def _decoded(value: object, first: str) -> object:
+    if isinstance(value, str) and value.lstrip().startswith(first):
+        try:
+            return msgspec.json.decode(value)
+        except UNREADABLE:
+            return None
+    return value
 
 
-def _id(value: object) -> str:
-    identifier = id_as_text(value)
-    if identifier is None:
-        raise ValueError(f"no 'id' (text or a whole number); {_FORMATS}")
-    return identifier
+def _named(row: Row) -> str:
+    """The names of a row's fields."""
+    return f"the fields {', '.join(map(str, row)):.200}" if row else "no fields"
 
 
 def _text(value: object, field: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{field} must be a text that is not empty, not {value!r:.80}")
     return value.strip()
-
-
-def _golden_answers(value: Any, field: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(answer, str) for answer in value):
-        raise ValueError(f"{field} must be a list of texts, not {value!r:.80}")
-    answers = tuple(answer for answer in value if answer.strip())
-    if not answers:
-        raise ValueError(f"{field} has no answer; give at least one")
-    return answers

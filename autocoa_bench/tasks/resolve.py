@@ -1,5 +1,6 @@
 """Tasks from the names, groups and files of the command line, and the corpus that they share."""
 
+import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from autocoa_bench.tasks.sampling import REAL_SUFFIX, SampledTask
 from autocoa_bench.tasks.task import PAPER_ORDER, FileTask, Task
 from autocoa_bench.types import Split, TaskInfo
 from autocoa_bench.util.paths import user_path
-from autocoa_bench.util.row_reader import SUFFIXES
+from autocoa_bench.util.row_reader import FORMATS, folder_error, is_data_name
 
 
 def resolve(text: str) -> list[Task]:
@@ -26,10 +27,12 @@ def resolve(text: str) -> list[Task]:
     files: set[Path] = set()
     for name in filter(None, (part.strip() for part in text.split(","))):
         names = {task.info.name for task in tasks}
-        if not (os.sep in name or "/" in name or name.lower().endswith(SUFFIXES)):
+        if not _is_path(name):
             tasks += (task for task in _tasks_named(name) if task.info.name not in names)
             continue
         path = user_path(name)
+        if path.is_dir():
+            raise folder_error(path)
         if path.resolve() not in files:
             files.add(path.resolve())
             tasks.append(_file_task(path, names))
@@ -73,8 +76,16 @@ def no_shared_corpus(tasks: Sequence[Task], split: Split) -> UserError:
         )
     return UserError(
         f"searches need a corpus, and {reason} (split '{split}'): give --corpus a file (.jsonl, "
-        f".jsonl.gz, .parquet) or a name ({', '.join(registry.names('corpora'))}){hint}"
+        f".csv, .tsv, .parquet, ...) or a name ({', '.join(registry.names('corpora'))}){hint}"
     )
+
+
+def _is_path(name: str) -> bool:
+    """Tell whether a name is a path: by its form, or as that of a file and of no task."""
+    if "/" in name or os.sep in name or is_data_name(name):
+        return True
+    is_registered = name in registry.names("tasks") or "@" in name
+    return not is_registered and user_path(name).exists()
 
 
 def _registered() -> list[Task]:
@@ -100,10 +111,16 @@ def _tasks_named(name: str) -> list[Task]:
     tasks = [task for task in _registered() if not task.info.name.endswith(REAL_SUFFIX)]
     if members := _members(tasks, name):
         return members
-    names = [*sorted(task.info.name for task in tasks), *_groups(tasks)]
-    raise UserError(
-        f"{registry.unknown('task', name, names)}, or give the path of a {', '.join(SUFFIXES)} "
-        f"file; of a real dataset, {sampling.SYNTAX}"
+    raise _unknown_task(name, [*(task.info.name for task in tasks), *_groups(tasks)])
+
+
+def _unknown_task(name: str, known: Sequence[str]) -> UserError:
+    """The error for a name that is neither a task nor a file, with the names that are close."""
+    close = difflib.get_close_matches(name, sorted(known), n=3)
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ";"
+    return UserError(
+        f"unknown task '{name:.80}'{hint} `autocoa-bench tasks` lists them all,\n"
+        f"or give the path of a {FORMATS}; of a real dataset, {sampling.SYNTAX}"
     )
 
 

@@ -8,9 +8,9 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from autocoa_bench.tasks.formats import read_question
+from autocoa_bench.tasks.formats import QuestionFile, read_questions
 from autocoa_bench.types import Question, Split, TaskInfo
-from autocoa_bench.util.row_reader import file_stem, read_rows, row_error
+from autocoa_bench.util.row_reader import file_stem
 
 PAPER_ORDER = ("nq", "triviaqa", "hotpotqa", "2wikimultihopqa", "musique", "bamboogle")
 """The columns of the paper's Table 1, in order."""
@@ -59,7 +59,7 @@ def load_warnings(task: Task) -> tuple[str, ...]:
 
 
 class FileTask:
-    """A local file of questions in FlashRAG's, verl's or MINTQA's format.
+    """A local file of questions in any of the shapes that `formats` reads.
 
     A file has no splits: it gives the same questions for either.
     """
@@ -85,32 +85,13 @@ class FileTask:
 
     def load(self, split: Split = "test") -> Sequence[Question]:  # noqa: ARG002 - a file has none
         """All questions in the file's order. Raises UserError naming the malformed row."""
-        return self._questions_and_repeats[0]
+        return self._content.questions
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """A warning about rows that repeat an earlier row, which are left out."""
-        repeats = self._questions_and_repeats[1]
-        if not repeats:
-            return ()
-        rows = ", ".join(map(str, repeats[:5])) + (", ..." if len(repeats) > 5 else "")
-        return (f"'{self._path}': {len(repeats)} repeated row(s) left out (row {rows})",)
+        """Warnings about rows that are left out, and about instructions in prompts."""
+        return self._content.warnings
 
     @cached_property
-    def _questions_and_repeats(self) -> tuple[tuple[Question, ...], tuple[int, ...]]:
-        """The questions, and the numbers of the rows that repeat one of them."""
-        by_id: dict[str, tuple[int, Question]] = {}
-        repeats = []
-        for number, row in read_rows(self._path):
-            try:
-                question = read_question(row, number, self._name)
-            except ValueError as error:
-                raise row_error(self._path, number, str(error)) from error
-            first_row, first = by_id.setdefault(question.id, (number, question))
-            if first_row == number:
-                continue
-            if first != question:
-                problem = f"row {first_row} has the id '{question.id}' too, with other content"
-                raise row_error(self._path, number, f"{problem}; give every question its own id")
-            repeats.append(number)
-        return tuple(question for _, question in by_id.values()), tuple(repeats)
+    def _content(self) -> QuestionFile:
+        return read_questions(self._path, self._name)

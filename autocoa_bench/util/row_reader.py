@@ -1,142 +1,135 @@
-"""Rows of data files (JSON Lines, gzipped or not, JSON arrays, Parquet), streamed and numbered."""
+"""Rows of data files, streamed and numbered: JSON, JSON Lines, CSV, TSV and Parquet.
 
-import gzip
+The name tells the format and the compression (.gz, .bz2, .xz, .zst, .zip), and content decides
+where a name has no suffix or is wrong. `size_limits` has the limits for files from strangers.
+"""
+
+import lzma
+import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import msgspec
+from autocoa_bench.errors import UserError
+from autocoa_bench.util import data_stream, json_rows, table_rows
+from autocoa_bench.util.field_names import Row
+from autocoa_bench.util.json_rows import BadRow
 
-from autocoa_bench.errors import UNREADABLE, UserError, import_extra
-from autocoa_bench.util.progress import DelayedProgressBar
+__all__ = ["FORMATS", "BadRow", "Row", "data_files", "file_stem", "id_as_text", "is_data_name"]
+__all__ += ["read_rows", "row_error"]
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
+FORMATS = ".jsonl, .json, .csv, .tsv or .parquet file, also as .gz, .bz2, .xz, .zst or .zip"
+"""The accepted files, in words."""
 
-Row = dict[str, Any]
-
-_ROWS_PER_UPDATE = 1024
-_decode = msgspec.json.Decoder().decode
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """Every row of a file with its number: the line of .jsonl and .jsonl.gz, else counted from 1.
+def read_rows(path: Path, accepted: str = "") -> Iterator[tuple[int, Row]]:
+    """Every row of a file with its number: the line of JSON Lines and tables, else counted from 1.
 
     Shows a progress bar when reading takes long. Raises UserError, naming file and row, for a file
-    that is missing, unreadable, empty, of another format, or holds anything but objects.
+    that is missing, unreadable, empty, of another format, or holds anything but objects, and for
+    rows beyond the limits of `size_limits`; the text `accepted` ends the errors about rows. A
+    caller that finds fault with a row raises `row_error`.
     """
     number = 0
+    _check_file(path)
     try:
-        for number, row in _reader(path)(path):
+        for number, row in _rows(path):
             yield number, row
-    except (OSError, EOFError, zlib.error) as error:
+    except BadRow as error:
+        raise row_error(path, error.number, error.problem, accepted) from None
+    except _DAMAGE as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         after = f" after row {number}" if number else ""
         raise UserError(f"'{path}' cannot be read{after}: {reason}") from error
     if not number:
-        raise UserError(f"'{path}' has no rows; give a file with at least one")
+        empty = "it is empty; " if not path.stat().st_size else ""
+        raise UserError(f"'{path}' has no rows; {empty}give a file with at least one")
 
 
-def _reader(path: Path) -> Callable[[Path], Iterator[tuple[int, Row]]]:
-    kinds = ", ".join(SUFFIXES)
-    lower = path.name.lower()
-    if not lower.endswith(SUFFIXES):
-        raise UserError(f"'{path}' cannot be read by its name; give a file that ends in {kinds}")
-    if not path.exists():
-        raise UserError(f"the file '{path}' does not exist; check the path")
-    if not path.is_file():
-        raise UserError(f"'{path}' is not a file; give the path of one ({kinds})")
-    if lower.endswith(".parquet"):
-        return _read_parquet
-    return _read_array if lower.endswith(".json") else _read_lines
-
-
-def row_error(path: Path, number: int, problem: str) -> UserError:
-    """The error for one malformed row of a file."""
-    return UserError(f"{path}:{number}: {problem}")
+def row_error(path: Path, number: int, problem: str, accepted: str = "") -> UserError:
+    """The error for one malformed row of a file, with the accepted rows on a line of their own."""
+    return UserError(f"{path}:{number}: {problem}" + (f"\n{accepted}" if accepted else ""))
 
 
 def id_as_text(value: object) -> str | None:
-    """An id (a string or a whole number) as text; None for anything else and for blank text."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    """An id (a string or a whole number) as text; None for anything else and for blank text.
+
+    Tables with a missing id make numbers of all others: 7.0 is 7.
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and value == value:
         return str(value)
+    if isinstance(value, dict) and set(value) == {"$oid"}:  # MongoDB's
+        value = value["$oid"]
     return value if isinstance(value, str) and value.strip() else None
+
+
+def is_data_name(name: str) -> bool:
+    """Tell whether a name has the suffix of a data file."""
+    return bool(data_stream.format_suffix(name))
 
 
 def file_stem(name: str) -> str:
     """A file's name without the suffix that tells its format."""
-    suffix = max((end for end in SUFFIXES if name.lower().endswith(end)), key=len, default="")
-    return name[: len(name) - len(suffix)]
+    return name.removesuffix(data_stream.format_suffix(name)) or name
 
 
-def _read_lines(path: Path) -> Iterator[tuple[int, Row]]:
-    size = path.stat().st_size or 1
-    with path.open("rb") as raw, DelayedProgressBar(f"reading {path.name}") as bar:
-        zipped = path.name.lower().endswith(".gz")
-        stream = gzip.GzipFile(fileobj=raw) if zipped else raw
-        for number, line in enumerate(stream, 1):
-            if number % _ROWS_PER_UPDATE == 0:
-                bar.update(raw.tell() / size)
-            if number == 1:
-                line = line.removeprefix(_BYTE_ORDER_MARK)
-            if line.strip():
-                yield number, _object(path, number, _decode_line(path, number, line))
+def data_files(folder: Path) -> list[Path]:
+    """The data files of a folder by name, without those in its subfolders. Raises OSError."""
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if is_data_name(file.name) and not file.name.startswith(".") and file.is_file()
+    )
 
 
-def _read_array(path: Path) -> Iterator[tuple[int, Row]]:
-    content = path.read_bytes().removeprefix(_BYTE_ORDER_MARK)
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise folder_error(path)
+    if not path.exists():
+        raise UserError(f"the file '{path}' does not exist; check the path")
+    if not path.is_file():
+        raise UserError(f"'{path}' is not a file; give the path of one (a {FORMATS})")
+
+
+def folder_error(path: Path) -> UserError:
+    """The error for a folder in place of a file, with the files that it holds."""
     try:
-        rows = msgspec.json.decode(content)
-    except UNREADABLE as error:
-        # Some datasets name a file of JSON Lines .json.
-        if _is_object(content.lstrip().partition(b"\n")[0]):
-            yield from _read_lines(path)
-            return
-        raise UserError(f"'{path}' is not JSON: {error}") from error
-    if not isinstance(rows, list):
-        raise UserError(f"'{path}' must hold a JSON array of objects (one object a line is .jsonl)")
-    for number, row in enumerate(rows, 1):
-        yield number, _object(path, number, row)
+        files = data_files(path)
+    except OSError:
+        files = []
+    named = ", ".join(f"'{file}'" for file in files[:5]) + (", ..." if len(files) > 5 else "")
+    hint = f"of those in the folder: {named}" if files else f"(a {FORMATS})"
+    return UserError(f"'{path}' is not a file; give the path of one {hint}")
 
 
-def _is_object(line: bytes) -> bool:
-    try:
-        return isinstance(msgspec.json.decode(line), dict)
-    except UNREADABLE:
-        return False
-
-
-def _read_parquet(path: Path) -> Iterator[tuple[int, Row]]:
-    parquet = import_extra("pyarrow.parquet", f"reading {path.name}", "parquet")
-    from pyarrow import ArrowException
-
-    try:
-        with parquet.ParquetFile(path) as file, DelayedProgressBar(f"reading {path.name}") as bar:
-            number = 0
-            for batch in file.iter_batches(_ROWS_PER_UPDATE):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
-                bar.update(number / max(1, file.metadata.num_rows))
-    except ArrowException as error:
-        raise UserError(f"'{path}' cannot be read as Parquet: {error}") from error
-
-
-def _decode_line(path: Path, number: int, line: bytes) -> object:
-    try:
-        return _decode(line)
-    except UNREADABLE as error:
-        try:
-            line.decode()
-        except UnicodeDecodeError as encoding_error:
-            problem = f"not UTF-8: {encoding_error.reason}; save the file as UTF-8"
-            raise row_error(path, number, problem) from error
-        raise row_error(path, number, f"not JSON: {error}") from error
-
-
-def _object(path: Path, number: int, value: object) -> Row:
-    if not isinstance(value, dict):
-        problem = f"expected an object, found {type(value).__name__}; write one object per row"
-        raise row_error(path, number, problem)
-    return value
+def _rows(path: Path) -> Iterator[tuple[int, Row]]:
+    if data_stream.is_parquet(path):
+        yield from table_rows.parquet_rows(path)
+        return
+    with data_stream.open_data(path) as data:
+        first_character = data.head.lstrip()[:1]
+        if data.name.endswith((".csv", ".tsv")):
+            yield from table_rows.csv_rows(data.head, data.chunks)
+        elif data.name.endswith(".jsonl"):
+            if first_character == b"[" or data.head.partition(b"\n")[0].strip() == b"{":
+                yield from json_rows.document_rows(data.chunks)
+            else:
+                yield from json_rows.line_rows(data.chunks)
+        elif data.name.endswith(".json") or first_character in (b"[", b"{"):
+            first, _, rest = data.head.lstrip().partition(b"\n")
+            # Some datasets name a file of JSON Lines .json.
+            if rest.strip() and json_rows.is_object(first):
+                yield from json_rows.line_rows(data.chunks)
+            else:
+                yield from json_rows.document_rows(data.chunks)
+        elif table_rows.is_table(data.head):
+            yield from table_rows.csv_rows(data.head, data.chunks)
+        elif data.head.strip():
+            raise UserError(
+                f"'{path}' is neither JSON nor a table with a header that is known, and its name "
+                f"does not tell; give a file that ends in .jsonl, .json, .csv, .tsv or .parquet"
+            )

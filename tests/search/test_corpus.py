@@ -78,8 +78,9 @@ GOOD = b'{"id": "1", "contents": "Title\\nText."}\n'
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (GOOD + b'{"contents": "Title\\nText."}', r"c\.jsonl:2: a passage needs an 'id'"),
-        (GOOD + b'{"id": "2", "contents": "Title"}', r"c\.jsonl:2: the passage '2' has no text"),
+        (GOOD + b'{"id": "2", "contents": " "}', r"c\.jsonl:2: the passage '2' has no text"),
+        (GOOD + b'{"contents": ""}', r"c\.jsonl:2: the passage has no text; remove the row"),
+        (GOOD + b'{"id": "2", "answer": "T"}', r"c\.jsonl:2: .*this one has id, answer"),
         (GOOD + b'{"id": "2", "title": "T"}', r"c\.jsonl:2: a passage needs 'contents'"),
         (GOOD + b'{"id": "2", "contents": 5}', r"c\.jsonl:2: a passage needs 'contents'"),
         (GOOD + b"\n" + GOOD, r"c\.jsonl:3: row 1 has the id '1' too; give every passage its own"),
@@ -116,9 +117,9 @@ def test_a_missing_file_a_folder_and_a_wrong_suffix_are_refused(tmp_path: Path) 
     (tmp_path / "c.txt").write_text("text")
     with pytest.raises(UserError, match=r"none\.jsonl' cannot be read: No such file"):
         corpus.open_corpus(str(tmp_path / "none.jsonl"))
-    with pytest.raises(UserError, match="is not a regular file"):
+    with pytest.raises(UserError, match="is not a file; give the path of one"):
         corpus.open_corpus(str(tmp_path / "folder.jsonl"))
-    with pytest.raises(UserError, match=r"c\.txt' is not a corpus file; give a \.jsonl"):
+    with pytest.raises(UserError, match=r"c\.txt' is neither.*give a file that ends in \.jsonl"):
         corpus.open_corpus(str(tmp_path / "c.txt"))
 
 
@@ -140,7 +141,7 @@ def test_a_registered_corpus_is_opened_by_name(
 def test_a_corpus_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "c.jsonl", ROWS)
     corpus.open_corpus(str(path))
-    monkeypatch.setattr(corpus, "read_rows", lambda path: pytest.fail("read again"))
+    monkeypatch.setattr(corpus, "read_rows", lambda *_: pytest.fail("read again"))
     assert list(corpus.open_corpus(str(path))) == PASSAGES
 
 

@@ -102,7 +102,7 @@ def test_a_malformed_row_is_named(tmp_path: Path, wrong: dict[str, Any], message
 def test_a_file_that_is_neither_an_array_nor_lines_is_still_refused(tmp_path: Path) -> None:
     path = tmp_path / "q.json"
     path.write_text('{\n "question": \n', encoding="utf-8")
-    with pytest.raises(UserError, match="is not JSON"):
+    with pytest.raises(UserError, match="not JSON"):
         FileTask(path).load()
 
 

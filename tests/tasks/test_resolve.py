@@ -95,7 +95,7 @@ def test_the_catalogue_lists_the_paper_first() -> None:
 def test_an_unknown_task_gets_the_nearest_name_groups_included() -> None:
     with pytest.raises(UserError, match="unknown task 'hotpotqq'; did you mean 'hotpotqa'"):
         resolve("hotpotqq")
-    with pytest.raises(UserError, match=r"did you mean 'multihop'.*or give the path of a \.jsonl"):
+    with pytest.raises(UserError, match=r"(?s)mean 'multihop'.*or give the path of a \.jsonl"):
         resolve("multihops")
 
 
@@ -243,17 +243,15 @@ def test_metadata_of_another_shape_is_left(tmp_path: Path, metadata: object) -> 
         (row(1, question="Where?"), "row 1 has the id 'q1' too, with other content"),
         (row(2, golden_answers=[]), "'golden_answers' has no answer"),
         (row(2, golden_answers=[" "]), "'golden_answers' has no answer"),
-        (row(2, golden_answers="A"), "'golden_answers' must be a list of texts"),
-        (row(2, golden_answers=[1]), "'golden_answers' must be a list of texts"),
+        (row(2, golden_answers=[None]), "'golden_answers' has no answer"),
         (row(2, golden_answers=None), "'golden_answers' must be a list of texts"),
         (row(2, question=" "), "'question' must be a text that is not empty, not ' '"),
-        (row(2, id=None), "no 'id'"),
-        ({"query": "Who?"}, "neither FlashRAG, verl nor MINTQA.*found query"),
+        ({"query": "Who?"}, "a question without answers; the row has the fields query"),
+        ({"contents": "x", "id": 1}, "no field of the row is a question; .* contents, id"),
         (verl(prompt=[]), "'prompt' has no user message with text"),
         (verl(prompt=[{"content": "no role"}]), "'prompt' has no user message with text"),
         (verl(reward_model={}), "'reward_model.ground_truth' must be a list"),
         (verl(reward_model=None), "'reward_model.ground_truth' must be a list"),
-        (verl(extra_info=None), "no 'id'"),
         (["a list"], "expected an object"),
     ],
 )

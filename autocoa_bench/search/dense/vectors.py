@@ -14,8 +14,9 @@ import numpy as np
 
 from autocoa_bench.errors import import_extra
 from autocoa_bench.search.build_cache import open_or_build
-from autocoa_bench.search.corpus import FORMAT, Corpus, join_contents
+from autocoa_bench.search.corpus import FORMAT, Corpus
 from autocoa_bench.search.dense.encoder import Encoder, Vectors
+from autocoa_bench.search.passages import join_contents
 from autocoa_bench.util.paths import cache_dir, locked
 from autocoa_bench.util.progress import DelayedProgressBar
 

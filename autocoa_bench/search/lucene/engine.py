@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from autocoa_bench.errors import MissingExtra, SearchFault, UserError
 from autocoa_bench.search import terms
 from autocoa_bench.search.batching import BatchedSearch, without_surrogates
 from autocoa_bench.search.build_cache import open_or_build
-from autocoa_bench.search.corpus import FORMAT, Corpus, open_corpus, split_contents
+from autocoa_bench.search.corpus import FORMAT, Corpus, open_corpus
 from autocoa_bench.search.lucene.jvm import INDEXER, SEARCHER, Anserini, start_anserini
+from autocoa_bench.search.passages import read_passage
 from autocoa_bench.types import Passage, SearchSpec
 from autocoa_bench.util.paths import cache_dir, user_path
 from autocoa_bench.util.progress import DelayedProgressBar
@@ -216,16 +218,13 @@ def _open_index(java: Anserini, folder: Path) -> Any:
 
 def _parse_document(docid: str, document: str) -> Passage:
     """The passage in a document that an index stores: a JSON object, or plain text."""
-    try:
+    row: object = document
+    with suppress(msgspec.DecodeError, UnicodeEncodeError):
         row = _decode(document)
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        row = {"contents": document}
-    title, text = split_contents(str(row.get("contents") or row.get("text") or ""))
-    if isinstance(title_field := row.get("title"), str) and title_field:
-        title, text = title_field, str(row.get("text") or f"{title}\n{text}")
-    if not text:  # a single line is the text
-        title, text = "", title
-    return Passage(docid, title.strip(), text.strip())
+    try:
+        return replace(read_passage(row)[0], id=docid, score=None)
+    except ValueError:
+        return Passage(docid, "", "")
 
 
 def _java_message(error: Exception) -> str:

@@ -126,18 +126,23 @@ class HTTPSearch:
             if isinstance(reply, bytes) and (spec := protocols.read_info(reply)):
                 return candidates[0], spec
             problems = []
+            readable: list[protocols.Protocol] = []
             for protocol in candidates:
                 path = protocols.PATHS[protocol]
                 reply = await self._ask(
                     "POST", path, protocols.request_body(protocol, _PROBE, top_k)
                 )
                 try:
-                    if isinstance(reply, bytes):
-                        protocols.read_reply(protocol, reply, top_k)
+                    if isinstance(reply, Exception):
+                        raise reply
+                    protocols.read_reply(protocol, reply, top_k)
+                    readable.append(protocol)
+                    if protocols.has_shape(protocol, reply):
                         return protocol, None
-                except protocols.BadSearchReply as error:
-                    reply = error
-                problems.append(f"{path} as {protocol}: {reply}")
+                except (protocols.BadSearchReply, StatusError, SearchFault) as error:
+                    problems.append(f"{path} as {protocol}: {error}")
+            if readable:
+                return readable[0], None
         except SearchFault as fault:
             raise UserError(
                 f"no search server at {self._root}: {fault}; start one (autocoa-bench "

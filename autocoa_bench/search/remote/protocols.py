@@ -13,7 +13,6 @@
 A document is {"id", "contents"}, contents being a quoted title, a line break and the text.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,7 +22,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from autocoa_bench.errors import UNREADABLE
-from autocoa_bench.search.corpus import join_contents, split_contents
+from autocoa_bench.search.passages import join_contents, read_passage
+from autocoa_bench.search.remote.documents import find_documents
 from autocoa_bench.types import Passage, SearchSpec
 
 Protocol = Literal["search-r1", "autocoa", "flashrag"]
@@ -130,20 +130,32 @@ def request_body(protocol: Protocol, query: str, top_k: int) -> bytes:
 
 
 def read_reply(protocol: Protocol, data: bytes, top_k: int) -> tuple[Passage, ...]:
-    """The passages in the reply to `request_body`, at most `top_k`. Raises BadSearchReply."""
+    """The passages in the reply to `request_body`, at most `top_k`. Raises BadSearchReply.
+
+    Documents are read wherever the reply nests them; a reply without any must have the shape of
+    the protocol.
+    """
+    expected = _EXPECTED[protocol]
     try:
-        reply = msgspec.json.decode(data, type=_REPLIES[protocol])
+        reply = msgspec.json.decode(data)
+        found = find_documents(reply)
     except UNREADABLE as error:
-        raise BadSearchReply(f"expected {_EXPECTED[protocol]}: {error}") from None
-    if isinstance(reply, _SearchR1Reply):
-        [items] = reply.result
-        return tuple(_passage(item.document or item, item.score) for item in items[:top_k])
-    documents, scores = reply.documents, reply.scores
-    if len(documents) != len(scores):
-        raise BadSearchReply(
-            f"expected as many scores ({len(scores)}) as documents ({len(documents)})"
-        )
-    return tuple(map(_passage, documents[:top_k], scores))
+        raise BadSearchReply(f"expected {expected}: {error}") from None
+    if not found and reply != _EMPTY[protocol]:
+        raise BadSearchReply(f"expected {expected}")
+    try:
+        return tuple(read_passage(document, score)[0] for document, score in found[:top_k])
+    except ValueError as error:
+        problem = "expected documents with 'contents', or with 'title' and 'text'"
+        raise BadSearchReply(f"{problem}: {error}") from None
+
+
+def has_shape(protocol: Protocol, data: bytes) -> bool:
+    """Tell whether a reply has the outer shape of a protocol, whatever else can be read from it."""
+    reply = msgspec.json.decode(data)
+    return type(reply) is type(_EMPTY[protocol]) and (
+        not isinstance(reply, dict) or set(reply) >= set(_OUTER_FIELDS[protocol])
+    )
 
 
 def read_info(data: bytes) -> SearchSpec | None:
@@ -157,64 +169,26 @@ def read_info(data: bytes) -> SearchSpec | None:
 # Replies, as our client reads them
 
 
-class _Document(Struct):
-    """A document of any server: FlashRAG's `contents`, or title and text as fields."""
-
-    id: str | int | None = None
-    contents: str | None = None
-    title: str | None = None
-    text: str | None = None
-
-
-class _SearchR1Item(_Document):
-    """An entry of Search-R1's result: a document, or an object with a document and its score."""
-
-    document: _Document | None = None
-    score: float | None = None
-
-
-class _SearchR1Reply(Struct):
-    result: tuple[list[_SearchR1Item]]
-
-
-class _AutoCoAReply(Struct):
-    documents: list[_Document]
-    scores: list[float]
-
-
-class _FlashRAGReply(_AutoCoAReply, array_like=True, forbid_unknown_fields=True):
-    """The same two lists, in an array instead of an object."""
-
-
 _decode_body = msgspec.json.Decoder(RequestBody, strict=False).decode  # "3" is 3, as to FastAPI
 _decode_info = msgspec.json.Decoder(ServerInfo).decode
 
-_REPLIES: dict[Protocol, type[_SearchR1Reply | _AutoCoAReply]] = {
-    "search-r1": _SearchR1Reply,
-    "autocoa": _AutoCoAReply,
-    "flashrag": _FlashRAGReply,
+_OUTER_FIELDS: dict[Protocol, tuple[str, ...]] = {
+    "search-r1": ("result",),
+    "autocoa": ("documents", "scores"),
 }
+
+_EMPTY: dict[Protocol, object] = {
+    "search-r1": {"result": [[]]},
+    "autocoa": {"documents": [], "scores": []},
+    "flashrag": [[], []],
+}
+"""The replies of searches without a passage."""
 
 _EXPECTED: dict[Protocol, str] = {
     "search-r1": 'Search-R1\'s {"result": [[{"document": {"id", "contents"}, "score"}, ...]]}',
     "autocoa": 'AutoCoA\'s {"documents": [{"id", "contents"}, ...], "scores": [...]}',
     "flashrag": 'FlashRAG\'s [[{"id", "contents"}, ...], [score, ...]]',
 }
-
-
-def _passage(document: _Document, score: float | None) -> Passage:
-    if document.contents is not None:
-        title, text = split_contents(document.contents)
-        if not text:  # a single line is the text
-            title, text = "", document.contents
-    elif document.text is not None:
-        title, text = document.title or "", document.text
-    else:
-        raise BadSearchReply("expected documents with 'contents', or with 'title' and 'text'")
-    identifier = document.id
-    if identifier is None:
-        identifier = hashlib.sha256(f"{title}\n{text}".encode()).hexdigest()[:16]
-    return Passage(str(identifier), title.strip(), text.strip(), score)
 
 
 # Requests, as our server reads and answers them

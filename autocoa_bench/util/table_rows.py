@@ -1,0 +1,171 @@
+"""Rows of tables: CSV and TSV, with a header or without, and Parquet."""
+
+import csv
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from autocoa_bench.errors import UserError, import_extra
+from autocoa_bench.util import field_names, size_limits
+from autocoa_bench.util.field_names import Row
+from autocoa_bench.util.json_rows import BadRow, lines, too_large
+from autocoa_bench.util.progress import DelayedProgressBar
+
+_MARKS = ("\t", ",", ";", "|")
+_LONGEST_NAME = 60
+_BATCH_ROWS = 1024
+
+
+def column(number: int) -> str:
+    """The name of a column, counted from 1, of a table without a header."""
+    return f"column {number}"
+
+
+def is_table(head: bytes) -> bool:
+    """Tell whether text without a name of its own is a table: a known header, or tabs."""
+    first = _first_line(head)
+    delimiter, has_header = _layout(first)
+    return delimiter in first and (has_header or delimiter == "\t")
+
+
+def csv_rows(head: bytes, chunks: Iterator[bytes]) -> Iterator[tuple[int, Row]]:
+    """The rows of a CSV or TSV file with the numbers of the lines on which they begin.
+
+    The first line is a header if it has the name of a known field; otherwise the columns are
+    named by `column`. Raises BadRow.
+    """
+    delimiter, has_header = _layout(_first_line(head))
+    csv.field_size_limit(size_limits.ROW_BYTES)
+    source = _Lines(chunks)
+    records = csv.reader(
+        source,
+        delimiter=delimiter,
+        quoting=csv.QUOTE_MINIMAL if _is_quoted(head, delimiter) else csv.QUOTE_NONE,
+        strict=delimiter == "\t",
+    )
+    names: list[str] = []
+    while True:
+        number = source.number + 1
+        try:
+            cells = next(records, None)
+        except csv.Error as error:
+            raise _table_error(number, error) from None
+        if cells is None:
+            return
+        if has_header and not names:
+            names = [cell.strip() for cell in cells]
+        elif cells:
+            known = chain(names, map(column, range(len(names) + 1, len(cells) + 1)))
+            # More cells than columns are a broken row, unless the rest is empty.
+            if names and any(cell.strip() for cell in cells[len(names) :]):
+                problem = f"{len(cells)} cells, but {len(names)} columns; check its quotes"
+                raise BadRow(number, problem)
+            yield number, dict(zip(known, cells, strict=False))
+
+
+class _Lines:
+    """The lines of a text file for `csv`, which asks for as many as a record has."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self.number = 0
+        self._lines = lines(chunks)
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        self.number, line = next(self._lines)
+        try:
+            return line.decode().replace("\0", "") + "\n"
+        except UnicodeDecodeError as error:
+            problem = f"not UTF-8: {error.reason}; save the file as UTF-8"
+            raise BadRow(self.number, problem) from None
+
+
+def _table_error(number: int, error: csv.Error) -> BadRow:
+    if "field limit" in str(error):
+        return too_large(number)
+    return BadRow(number, f"not a row of a table ({error}); check its quotes")
+
+
+def _first_line(head: bytes) -> str:
+    return head.lstrip(b"\r\n").partition(b"\n")[0].decode(errors="replace").rstrip("\r")
+
+
+def _layout(first: str) -> tuple[str, bool]:
+    """The delimiter of a table's cells, and whether the first line is a header."""
+    known = {mark: _known_names(next(csv.reader([first], delimiter=mark), [])) for mark in _MARKS}
+    delimiter = max(_MARKS, key=lambda mark: known[mark])
+    if known[delimiter]:
+        return delimiter, True
+    return "\t" if "\t" in first else ",", False
+
+
+def _known_names(cells: list[str]) -> int:
+    """How many cells of a first line name known fields; 0 where the line is no header."""
+    forms = [field_names.normal(cell) for cell in cells]
+    count = sum(form in field_names.KNOWN for form in forms)
+    # A question in the first line is long, or ends with a mark.
+    if any(len(cell) > _LONGEST_NAME or "?" in cell for cell in cells):
+        return 0
+    # An answer may be one letter, such as A.
+    return count if any(form in field_names.KNOWN and len(form) > 1 for form in forms) else 0
+
+
+def _is_quoted(head: bytes, delimiter: str) -> bool:
+    """Tell whether quotes enclose cells, as they do in CSV; in TSV they may be text.
+
+    MS MARCO's passages are plain text between tabs, and some begin with a quotation mark.
+    """
+    if delimiter != "\t":
+        return True
+    if b'\t"' not in head and not head.startswith(b'"'):
+        return False
+    text = head.decode(errors="replace")
+    whole_lines = text[: text.rfind("\n") + 1] or text
+    try:
+        widths = [len(cells) for cells in _strict(whole_lines.splitlines(True)) if cells]
+    except csv.Error:
+        return False
+    return len(set(widths)) == 1
+
+
+def _strict(text_lines: list[str]) -> Iterator[list[str]]:
+    records = csv.reader(text_lines, delimiter="\t", strict=True)
+    while True:
+        try:
+            cells = next(records, None)
+        except csv.Error as error:
+            if "unexpected end of data" in str(error):  # the head ends within a record
+                return
+            raise
+        if cells is None:
+            return
+        yield cells
+
+
+def parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    """The rows of a Parquet file, counted from 1. Raises BadRow, and UserError for damage."""
+    parquet = import_extra("pyarrow.parquet", f"reading {path.name}", "parquet")
+    from pyarrow import ArrowException
+
+    number = 0
+    try:
+        with parquet.ParquetFile(path) as file, DelayedProgressBar(f"reading {path.name}") as bar:
+            for batch in file.iter_batches(_batch_rows(file.metadata)):
+                if batch.nbytes > size_limits.ROW_BYTES * max(1, batch.num_rows):
+                    raise too_large(number + 1)
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
+                bar.update(number / max(1, file.metadata.num_rows))
+    except (ArrowException, UnicodeDecodeError) as error:
+        raise UserError(f"'{path}' cannot be read as Parquet: {error}") from error
+
+
+def _batch_rows(metadata: Any) -> int:
+    """How many rows are read at once: fewer where they are long."""
+    size: int = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    average: int = size // max(1, metadata.num_rows) + 1
+    return max(1, min(_BATCH_ROWS, size_limits.ROW_BYTES * 4 // average))
