@@ -23,7 +23,7 @@ from autocoa_bench.search.simulated import ResultFormat, SimulatedResults
 from autocoa_bench.tasks import Split
 from autocoa_bench.types import EngineSpec, FaultNote, Prompt, Question, Record, Sampling
 from autocoa_bench.util.concurrency import work_through
-from autocoa_bench.util.json_lines import LineFile, read_lines
+from autocoa_bench.util.json_lines import LineFile, checked, read_lines
 from autocoa_bench.util.progress import DelayedProgressBar
 
 _ORIGINS: dict[Split, str] = {"train": "train world", "test": "unseen world"}
@@ -63,7 +63,7 @@ def read_records(path: Path) -> Iterable[Record]:
     decoder = msgspec.json.Decoder(Record)
     *lines, last_line = content.split(b"\n")
     try:
-        records = [decoder.decode(line) for line in lines if line.strip()]
+        records = [decoder.decode(checked(line)) for line in lines if line.strip()]
     except UNREADABLE as error:
         raise UserError(
             f"'{path}' holds no records ({error}); give a run's records.jsonl"

@@ -28,6 +28,7 @@ from agent_model.training.model import MIN_SHARED_PREFIX, common_prefix
 from autocoa_bench.engines.weights.models import sha256_of
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.types import Question, Record
+from autocoa_bench.util.json_lines import checked
 
 Line = TypeVar("Line")
 
@@ -274,7 +275,7 @@ class _Reader:
             with file.open("rb") as stream:
                 for number, line in enumerate(stream, 1):
                     try:
-                        yield number, decoder.decode(line)
+                        yield number, decoder.decode(checked(line))
                     except UNREADABLE as error:
                         if not line.endswith(b"\n"):
                             self.dropped["torn"] += 1

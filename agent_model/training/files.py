@@ -11,6 +11,7 @@ import msgspec
 
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.types import Record
+from autocoa_bench.util.json_lines import encoded_line, replace_file
 
 T = TypeVar("T")
 
@@ -64,7 +65,7 @@ def write_records(file: Path, records: Sequence[Record]) -> None:
     """Write records as JSON lines, creating the folder. Raises UserError."""
     with writing(file):
         file.parent.mkdir(exist_ok=True)
-        file.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
+        replace_file(file, b"".join(map(encoded_line, records)))
 
 
 def first_line(error: Exception) -> str:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from autocoa_bench.engines import Engine
-from autocoa_bench.errors import UNREADABLE, EngineFault, Fault, SearchFault, UserError
+from autocoa_bench.errors import EngineFault, Fault, SearchFault, UserError
 from autocoa_bench.search import SearchEngine
 from autocoa_bench.types import (
     Completion,
@@ -25,7 +25,7 @@ from autocoa_bench.types import (
     Sampling,
     SearchSpec,
 )
-from autocoa_bench.util.json_lines import LineFile, whole_lines
+from autocoa_bench.util.json_lines import LineFile, decode_line, whole_lines
 
 Reply = TypeVar("Reply")
 
@@ -48,6 +48,10 @@ class Exchange(Struct, frozen=True):
     fault: FaultNote | None = None
 
 
+_EXCHANGES = msgspec.json.Decoder(Exchange)
+_ADVICE = "record the run again"
+
+
 class _Head(Struct):
     key: str
     format: int
@@ -66,10 +70,7 @@ class ExchangePlayer:
             raise UserError(f"cannot replay '{path}': {error.strerror}") from None
         decoder = msgspec.json.Decoder(_Head)
         for number, (position, line) in enumerate(whole_lines(self._file), 1):
-            try:
-                head = decoder.decode(line)
-            except UNREADABLE as error:
-                raise UserError(f"'{path}' line {number} is damaged: {error}") from None
+            head = decode_line(line, decoder, f"'{path}' line {number}", _ADVICE)
             if head.format != FORMAT:
                 raise UserError(f"'{path}' has format {head.format}; this version reads {FORMAT}")
             self._positions[head.key].append(position)
@@ -85,10 +86,8 @@ class ExchangePlayer:
         if positions is None:
             return Exchange(key)
         self._file.seek(positions.popleft() if len(positions) > 1 else positions[0])
-        try:
-            return msgspec.json.decode(self._file.readline(), type=Exchange)
-        except UNREADABLE as error:
-            raise UserError(f"'{self._path}' is damaged: {error}") from None
+        line = self._file.readline()
+        return decode_line(line, _EXCHANGES, f"an exchange of '{self._path}'", _ADVICE)
 
     def close(self) -> None:
         """Release the file."""

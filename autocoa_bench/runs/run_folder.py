@@ -13,10 +13,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from autocoa_bench.errors import UNREADABLE, UserError
+from autocoa_bench.errors import UserError
 from autocoa_bench.types import Record, RunInfo, Score, Scored
 from autocoa_bench.util.json_lines import (
     LineFile,
+    decode_line,
+    encoded_line,
     indented_json,
     read_lines,
     read_versioned,
@@ -33,6 +35,10 @@ FORMAT = 1
 
 SHARDS = "shards"
 """The subfolder of the files that several processes record to, until one has merged them."""
+
+_ADVICE = "delete that line to run its question again"
+_RECORDS = msgspec.json.Decoder(Record)
+_SCORED = msgspec.json.Decoder(Scored)
 
 FILES = ("run.json", "run.lock", "records.jsonl", "scores.jsonl", "verdicts.jsonl")
 
@@ -60,11 +66,11 @@ class Shard:
                 stream.seek(self._position)
                 for position, line in whole_lines(stream):
                     self._position = position + len(line)
-                    yield msgspec.json.decode(line, type=Record)
+                    yield decode_line(line, _RECORDS, f"a line of '{self.file}'", _ADVICE)
         except FileNotFoundError:
             return
-        except (OSError, *UNREADABLE) as error:
-            raise UserError(f"cannot read '{self.file}': {error}") from None
+        except OSError as error:
+            raise UserError(f"cannot read '{self.file}': {error.strerror}") from None
 
 
 class RunFolder:
@@ -153,8 +159,7 @@ def write_info(path: Path, info: RunInfo) -> None:
 
 def write_scores(path: Path, scored: Iterable[Scored]) -> None:
     """Replace scores.jsonl whole. Raises UserError where the disk refuses."""
-    lines = b"".join(msgspec.json.encode(line) + b"\n" for line in scored)
-    write_files(path, {"scores.jsonl": lines})
+    write_files(path, {"scores.jsonl": b"".join(map(encoded_line, scored))})
 
 
 def differing(old: Struct, new: Struct, prefix: str = "") -> Iterator[str]:
@@ -192,8 +197,7 @@ def _lock(path: Path) -> int:
 
 def _read_records(path: Path) -> Iterable[Record]:
     """The latest record of each key, in the order in which the keys were first recorded."""
-    advice = "delete that line to run its question again"
-    lines = read_lines(path / "records.jsonl", msgspec.json.Decoder(Record), advice)
+    lines = read_lines(path / "records.jsonl", _RECORDS, _ADVICE)
     return {record.key: record for record in lines}.values()
 
 
@@ -201,9 +205,8 @@ def _read_scores(path: Path) -> dict[str, dict[Key, Score]]:
     """The scores; none where the file is missing or damaged, as they can be derived anew."""
     scores: dict[str, dict[Key, Score]] = {}
     try:
-        content = (path / "scores.jsonl").read_bytes()
-        lines = msgspec.json.Decoder(Scored).decode_lines(content)
-    except (OSError, *UNREADABLE):
+        lines = list(read_lines(path / "scores.jsonl", _SCORED, ""))
+    except UserError:
         return scores
     for line in lines:
         for scorer, score in line.scores.items():

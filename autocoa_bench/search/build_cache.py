@@ -1,6 +1,5 @@
 """Cached folders that are built once, appear complete, and are rebuilt when damaged."""
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -9,6 +8,7 @@ import msgspec
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.util.paths import cache_errors
+from autocoa_bench.util.scratch import scratch_folder
 
 T = TypeVar("T")
 
@@ -46,11 +46,11 @@ def open_or_build(folder: Path, build: Callable[[Path], None], open_: Callable[[
 def _build(folder: Path, build: Callable[[Path], None], *, replace: bool) -> None:
     with (
         cache_errors(folder.parent),
-        tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch,
+        scratch_folder(folder.parent, folder.name) as scratch,
     ):
         if replace and folder.exists():
-            folder.rename(Path(scratch) / "damaged")
-        new = Path(scratch) / "new"
+            folder.rename(scratch / "damaged")
+        new = scratch / "new"
         new.mkdir()
         build(new)
         sizes = {file.name: file.stat().st_size for file in new.iterdir()}

@@ -1,8 +1,14 @@
-"""JSON files that survive a kill: files replaced whole, and files of lines appended whole."""
+"""JSON files that survive a kill: files replaced whole, and files of lines appended whole.
+
+Each line ends with the CRC-32 of the object before it, as its last field: `"crc32":"89abcdef"}`.
+Lines of earlier versions have none, and are read as they are.
+"""
 
 import errno
 import fcntl
 import os
+import re
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +18,17 @@ import msgspec
 from msgspec import Struct
 
 from autocoa_bench.errors import UNREADABLE, UserError
+from autocoa_bench.util.scratch import held_file
 
 T = TypeVar("T")
 
 _BLOCK = 65536
+
+_find_checksum = re.compile(rb',?"crc32":"([0-9a-f]{8})"\}\n?$').search
+_CHECKSUM_BYTES = len(',"crc32":"89abcdef"}\n')
+
+
+_NEWER = "Did a newer version of autocoa-bench write it? Then read it with that one"
 
 
 class _Format(Struct):
@@ -31,24 +44,68 @@ def read_versioned(file: Path, kind: type[T], version: int, missing: str) -> T:
         content = file.read_bytes()
         found_version = msgspec.json.decode(content, type=_Format).format
         if found_version != version:
+            newer = f"; {_NEWER}" if found_version > version else ""
             raise UserError(
-                f"'{file}' has format {found_version}; this version reads format {version}"
+                f"'{file}' has format {found_version}; this version reads format {version}{newer}"
             )
         return msgspec.json.decode(content, type=kind)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(missing) from None
     except (OSError, *UNREADABLE) as error:
-        raise UserError(f"cannot read '{file}': {error}") from None
+        newer = f". {_NEWER}" if _is_unknown(error) else ""
+        raise UserError(f"cannot read '{file}': {error}{newer}") from None
+
+
+def encoded_line(line: Struct) -> bytes:
+    """A record as a line of JSON that ends with its checksum."""
+    content = msgspec.json.encode(line)
+    comma = b"," if len(content) > 2 else b""
+    return b'%s%s"crc32":"%08x"}\n' % (content[:-1], comma, zlib.crc32(content))
+
+
+def checked(line: bytes) -> bytes:
+    """A line whose checksum, where it has one, fits its content. Raises ValueError."""
+    checksum = _find_checksum(line, max(0, len(line) - _CHECKSUM_BYTES))
+    if checksum:
+        content = zlib.crc32(b"}", zlib.crc32(memoryview(line)[: checksum.start()]))
+        if content != int(checksum[1], 16):
+            raise ValueError("its checksum differs from its content")
+    return line
+
+
+def decode_line(line: bytes, decoder: msgspec.json.Decoder[T], where: str, advice: str) -> T:
+    """The record of a line, checked.
+
+    Raises UserError, which says `where` the line is and ends with the advice.
+    """
+    try:
+        record = decoder.decode(line)
+        checked(line)
+    except UNREADABLE as error:
+        if _is_unknown(error):
+            raise UserError(
+                f"{where} holds what this version does not know ({error}). {_NEWER}; "
+                f"otherwise {advice}"
+            ) from None
+        raise UserError(f"{where} is damaged ({error}); {advice}") from None
+    return record
 
 
 def replace_file(file: Path, content: bytes) -> None:
     """Replace a file whole, by renaming a finished copy over it. Raises OSError."""
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    # The name is always the same, so that what a kill leaves is overwritten the next time.
+    part = file.with_name(f"{file.name}.part")
+    descriptor = held_file(part)
     try:
-        part.write_bytes(content)
+        os.ftruncate(descriptor, 0)
+        _write(descriptor, content)
+        os.fsync(descriptor)
         part.replace(file)
-    finally:
+    except BaseException:
         part.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
 
 
 def indented_json(content: object) -> bytes:
@@ -109,13 +166,11 @@ class LineFile:
 
     def add(self, line: Struct) -> None:
         """Write one line whole, or nothing. Raises UserError where the disk refuses."""
-        content = msgspec.json.encode(line) + b"\n"
+        content = encoded_line(line)
         end = os.fstat(self._file).st_size
         with write_errors(self._path):
             try:
-                written = os.write(self._file, content)
-                while written < len(content):
-                    written += os.write(self._file, content[written:])
+                _write(self._file, content)
             except OSError:
                 os.ftruncate(self._file, end)
                 raise
@@ -151,10 +206,20 @@ def read_lines(file: Path, decoder: msgspec.json.Decoder[T], advice: str) -> Ite
         raise UserError(f"cannot read '{file}': {error.strerror}") from None
     with stream:
         for number, (_, line) in enumerate(whole_lines(stream), 1):
-            try:
-                yield decoder.decode(line)
-            except UNREADABLE as error:
-                raise UserError(f"'{file}' line {number} is damaged ({error}); {advice}") from None
+            yield decode_line(line, decoder, f"'{file}' line {number}", advice)
+
+
+def _is_unknown(error: Exception) -> bool:
+    """Tell whether an object has a field whose value this version does not know."""
+    text = str(error)
+    is_field = isinstance(error, msgspec.ValidationError) and "at `$." in text
+    return is_field and "missing required" not in text
+
+
+def _write(file: int, content: bytes) -> None:
+    written = os.write(file, content)
+    while written < len(content):
+        written += os.write(file, content[written:])
 
 
 def _cut_torn_line(file: int) -> None:
