@@ -24,8 +24,9 @@ from hypothesis import strategies as st
 from autocoa_bench.errors import SearchFault, ServerDown, UserError
 from autocoa_bench.search.batching import QueryBatcher
 from autocoa_bench.search.bm25 import BM25
+from autocoa_bench.search.remote.access import is_loopback
 from autocoa_bench.search.remote.protocols import MOST_PASSAGES, SERVED_PATHS
-from autocoa_bench.search.remote.server import LONGEST_BODY, is_loopback, listen
+from autocoa_bench.search.remote.server import LONGEST_BODY, listen
 from autocoa_bench.types import Passage, SearchSpec
 from support.interrupt import heed_ctrl_c
 from support.search_server import Served, served

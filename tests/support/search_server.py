@@ -11,6 +11,8 @@ from typing import Any, Self
 from aiohttp import web
 
 from autocoa_bench.search import SearchEngine
+from autocoa_bench.search.remote.access import Access
+from autocoa_bench.search.remote.connections import Limits
 from autocoa_bench.search.remote.server import application, listen
 
 App = Callable[[], web.Application]
@@ -43,9 +45,14 @@ class Served:
         await runner.cleanup()
 
 
-def served(engine: SearchEngine, top_k: int = 3) -> Served:
+def served(
+    engine: SearchEngine,
+    top_k: int = 3,
+    access: Access | None = None,
+    limits: Limits | None = None,
+) -> Served:
     """Our own server over an engine."""
-    return Served(lambda: application(engine, top_k))
+    return Served(lambda: application(engine, top_k, access, limits))
 
 
 class Scripted(Served):

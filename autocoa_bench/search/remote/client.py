@@ -8,11 +8,13 @@ import msgspec
 from autocoa_bench.errors import SearchFault, UserError
 from autocoa_bench.search.corpus import corpus_file
 from autocoa_bench.search.remote import protocols
+from autocoa_bench.search.remote.access import environment_token
 from autocoa_bench.types import Passage, SearchSpec
 from autocoa_bench.util.error_text import excerpt
 from autocoa_bench.util.fingerprint import fingerprint
 from autocoa_bench.util.http_client import (
     PROBE_TIMEOUT,
+    APIKey,
     BadReply,
     HTTPClient,
     StatusError,
@@ -71,7 +73,11 @@ class HTTPSearch:
         ending = next((ending for ending in _ENDINGS if path.endswith(ending)), "")
         self._root = f"{parts.scheme}://{parts.netloc}{path.removesuffix(ending)}"
         self._http = SearchServerClient(
-            self._root, concurrency=_CONNECTIONS, timeout=timeout, retries=retries
+            self._root,
+            concurrency=_CONNECTIONS,
+            timeout=timeout,
+            retries=retries,
+            key=APIKey(environment_token()),
         )
         auto = _ENDINGS.get(ending, tuple(protocols.PATHS))
         candidates = auto if protocol == "auto" else (protocol,)

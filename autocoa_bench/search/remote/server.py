@@ -1,7 +1,6 @@
 """A search engine as an HTTP server, in the protocols that published clients speak."""
 
 import asyncio
-import ipaddress
 import signal
 from collections.abc import Callable
 from importlib.metadata import version
@@ -14,16 +13,31 @@ from aiohttp.typedefs import Handler
 from autocoa_bench.errors import SearchFault, ServerDown, UserError
 from autocoa_bench.search.batching import QueryBatcher
 from autocoa_bench.search.engine import SearchEngine
+from autocoa_bench.search.remote.access import Access, refusal
+from autocoa_bench.search.remote.connections import Connections, LimitedSite, Limits
 from autocoa_bench.search.remote.protocols import SERVED_PATHS, BadRequest, ServerInfo, read_request
 
 LONGEST_BODY = 16 << 20
 
 _GRACE_SECONDS = 3.0
+_CONNECTIONS = web.AppKey("connections", Connections)
 
 
-def application(engine: SearchEngine, top_k: int) -> web.Application:
+def application(
+    engine: SearchEngine, top_k: int, access: Access | None = None, limits: Limits | None = None
+) -> web.Application:
     """The web application of an engine; `top_k` is used where a request names no number."""
-    app = web.Application(middlewares=[_errors_as_json], client_max_size=LONGEST_BODY)
+    access, connections = access or Access(), Connections(limits or Limits())
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if (refused := refusal(request, access)) is not None:
+            status, reason = refused
+            return _json({"detail": reason}, status, {"Connection": "close"})
+        return await connections.answer(request, lambda: handler(request))
+
+    app = web.Application(middlewares=[_errors_as_json, guard], client_max_size=LONGEST_BODY)
+    app[_CONNECTIONS] = connections
     batcher = QueryBatcher(engine)
     openapi = msgspec.json.decode(Path(__file__).with_name("openapi.json").read_text())
     openapi["info"]["version"] = version("autocoa-bench")
@@ -57,10 +71,22 @@ async def listen(app: web.Application, host: str, port: int) -> tuple[web.AppRun
 
     Port 0 picks any free port. Raises UserError where the server cannot listen there.
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_SECONDS)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=_GRACE_SECONDS,
+        auto_decompress=False,
+        lingering_time=1.0,
+    )
     await runner.setup()
+    connections = app.get(_CONNECTIONS)
+    site = (
+        web.TCPSite(runner, host, port)
+        if connections is None
+        else LimitedSite(runner, connections, host, port)
+    )
     try:
-        await web.TCPSite(runner, host, port).start()
+        await site.start()
     except OSError as error:
         await runner.cleanup()
         raise UserError(
@@ -72,10 +98,10 @@ async def listen(app: web.Application, host: str, port: int) -> tuple[web.AppRun
 
 
 async def serve(
-    engine: SearchEngine, top_k: int, host: str, port: int, ready: Callable[[str], None]
+    engine: SearchEngine, top_k: int, access: Access, port: int, ready: Callable[[str], None]
 ) -> None:
     """Serve until SIGINT or SIGTERM; `ready` is called with the URL. Raises UserError."""
-    runner, url = await listen(application(engine, top_k), host, port)
+    runner, url = await listen(application(engine, top_k, access), access.host, port)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -85,14 +111,6 @@ async def serve(
         await stop.wait()
     finally:
         await runner.cleanup()
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches a host."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @web.middleware
@@ -109,6 +127,8 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
     except web.HTTPRequestEntityTooLarge:
         limit = f"{LONGEST_BODY >> 20} MiB"
         return _json({"detail": f"the body exceeds the limit of {limit}; send fewer queries"}, 413)
+    except web.HTTPRequestTimeout:
+        return _json({"detail": "the body came too slowly; send it faster"}, 408)
     except web.HTTPException as error:
         allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         paths = "POST " + ", ".join(SERVED_PATHS) + "; GET /health, /info, /openapi.json"
