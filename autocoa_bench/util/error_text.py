@@ -1,5 +1,6 @@
 """The text of an error reply: what to show of it, and what to search for its cause."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
@@ -36,6 +37,25 @@ def error_text(data: bytes) -> str:
     if content is None:
         return " ".join(data[:_LONGEST].decode("utf-8", "replace").split())
     return " ".join(" ".join(_leaves(content, 8)).split())[:_LONGEST]
+
+
+def error_inside(data: bytes) -> tuple[int, bytes | None]:
+    """The error that a body of status 200 reports, with its status: 500 if it names none.
+
+    None if it reports no error.
+    """
+    content = _decoded(data)
+    if isinstance(content, list) and len(content) == 1:
+        content = content[0]
+    choices = content.get("choices") if isinstance(content, dict) else None
+    first = choices[0] if isinstance(choices, list) and choices else None
+    for part in (content, first):
+        error = part.get("error") if isinstance(part, dict) else None
+        if error:
+            code = str(error.get("code")) if isinstance(error, dict) else ""
+            status = int(code) if re.fullmatch("[45][0-9][0-9]", code) else 500
+            return status, msgspec.json.encode({"error": error})
+    return 500, None
 
 
 def excerpt(data: bytes | Sequence[int]) -> str:

@@ -8,21 +8,21 @@ from __future__ import annotations
 import asyncio
 import html
 import json
-import math
 import os
 import random
 import re
-import time
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import SplitResult, quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from autocoa_bench.errors import Fault, ServerDown, UserError
-from autocoa_bench.util.error_text import error_text, server_message
+from autocoa_bench.util.error_text import error_inside, error_text, server_message
+from autocoa_bench.util.gate import LONGEST_WAIT, PATIENCE, Gate, Sleep
+from autocoa_bench.util.rate_limits import is_exhausted, is_limit, named_wait, retry_seconds
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -31,10 +31,7 @@ T = TypeVar("T")
 
 Attempt = Callable[[], Awaitable[T]]
 """One try of a request; it can be repeated."""
-Sleep = Callable[[float], Awaitable[None]]
-
 # All times are in seconds.
-RETRY_AFTER_CAP = 60.0
 BACKOFF_BASE = 0.5
 BACKOFF_CAP = 20.0
 PROBE_TIMEOUT = 20.0
@@ -53,7 +50,7 @@ _CONNECT_TIMEOUT = 10.0
 # Servers close idle connections after 5 s (uvicorn, llama.cpp). The client must close them first,
 # or a request meets a connection that is just being closed.
 _KEEPALIVE = 4.0
-_RETRIED = frozenset({408, 409, 429})
+_RETRIED = frozenset({408, 409})
 _SHORTEST_SECRET = 8
 """A shorter key is a placeholder such as `EMPTY`, which a reply may contain by chance."""
 _USERINFO = re.compile(r"//[^/\s@]*@")
@@ -74,6 +71,18 @@ class TransientError(Exception):
         self.kind = kind
         self.retry_after = retry_after
         self.text = text
+
+
+class RateLimited(TransientError):
+    """A request that the server refuses because it has too many; waiting helps."""
+
+
+class _OutOfPatience(Exception):
+    """A request that has met rate limits for too long."""
+
+    def __init__(self, limit: RateLimited) -> None:
+        super().__init__(limit)
+        self.limit = limit
 
 
 class BadReply(TransientError):
@@ -133,10 +142,11 @@ class APIKey:
 class HTTPClient:
     """Requests to one server, at most `concurrency` at once, each of at most `timeout` seconds.
 
-    A failed request is repeated at most `retries` times, with exponential backoff and full jitter,
-    or after the server's Retry-After. Redirects are not followed, and the key is redacted in
-    everything that comes back. Connections belong to the running event loop and are opened by its
-    first request.
+    A failed request is repeated at most `retries` times, with exponential backoff and full jitter.
+    A request that meets a rate limit is repeated as often as necessary: all requests wait for the
+    limit together, and fewer are in flight afterwards. Redirects are not followed, and the key is
+    redacted in everything that comes back. Connections belong to the running event loop and are
+    opened by its first request.
     """
 
     server = "the server"
@@ -174,6 +184,8 @@ class HTTPClient:
         is_direct = is_local or proxy_bypass(host)
         self._proxy = None if is_direct else getproxies().get(parts.scheme)
         self._connections: _Connections | None = None
+        self._answering: set[str] = set()
+        self._has_told_of_limits = False
 
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
@@ -204,8 +216,13 @@ class HTTPClient:
                 # A server may echo the request with its header: in an error, or as a completion.
                 data = self.key.redact_bytes(await _read_body(response, self.longest_reply))
                 if response.status == 200:
+                    self._answering.add(url)
                     return data
-                raise self.error_of(response, data)
+                error = self.error_of(response, data)
+                is_missing = isinstance(error, StatusError) and error.status in NO_SUCH_PATH
+                if is_missing and url in self._answering:  # routers lose their servers in passing
+                    raise TransientError(f"http-{response.status}", str(error))
+                raise error
         # The order matters: aiohttp's timeouts are both a TimeoutError and a ClientError.
         except TimeoutError:
             raise TransientError("timeout", f"no reply within {total:g} s") from None
@@ -219,11 +236,39 @@ class HTTPClient:
         """
         status, message = reply.status, self.key.redact(server_message(body))
         text = self.key.redact(error_text(body))
+        if refusal := self.refusal_of(status, message, text, reply.headers):
+            return refusal
         if status in _RETRIED or (status >= 500 and status not in NO_SUCH_PATH):
-            header = reply.headers.get("Retry-After")
-            wait = retry_seconds(header) if header and status in (429, 503) else None
+            wait = retry_seconds(reply.headers.get("Retry-After", "")) if status == 503 else None
+            wait = None if wait is None else min(wait, LONGEST_WAIT)
             return TransientError(f"http-{status}", f"HTTP {status}: {message}", wait, text)
         return StatusError(status, message, text)
+
+    def error_in(self, body: bytes) -> Exception | None:
+        """The exception for a body of status 200 that reports a refusal after all."""
+        status, error = error_inside(body)
+        if error is None:
+            return None
+        message, text = server_message(error), error_text(error)
+        return self.refusal_of(status, message, text, {})
+
+    def refusal_of(
+        self, status: int, message: str, text: str, headers: Mapping[str, str]
+    ) -> Exception | None:
+        """The exception for a refusal that does not concern the request, but the time or the user.
+
+        `text` is all that the reply says, and `message` an excerpt. None for other refusals.
+        """
+        problem = f"HTTP {status}: {message}"
+        if is_exhausted(status, text):
+            return UserError(
+                f"{self.server} at {self.root} answers no more, as a quota, a credit or a limit a "
+                f"day is used up ({problem}); all recorded results are safe, and the same command "
+                "resumes once there is more"
+            )
+        if is_limit(status, text):
+            return RateLimited(f"http-{status}", problem, named_wait(headers, text), text)
+        return None
 
     async def retry(self, attempt: Attempt[T], retries: int | None = None) -> T:
         """The first success of `attempt`. Raises a fault once the retries are spent.
@@ -233,6 +278,8 @@ class HTTPClient:
         most = self._retries if retries is None else min(retries, self._retries)
         try:
             return await retry(lambda: self._in_turn(attempt), most, self._sleep)
+        except _OutOfPatience as error:
+            raise self._limited_for_good(error.limit) from None
         except TransientError as error:
             raise self.fault_type(error.kind, str(error)) from None
 
@@ -242,7 +289,7 @@ class HTTPClient:
         Once the retries are spent, `probe` requests what any server that is up can answer. If the
         server was up all the time, one more attempt decides; if it was down and comes back, the
         request has all its retries once more. Raises a fault if the request itself is at fault, and
-        ServerDown if the server stays down.
+        ServerDown if the server stays down, or limits all requests for an hour.
         """
         outage = self._open().outage
         retries, is_last, has_recovered = self._retries, False, False
@@ -250,6 +297,11 @@ class HTTPClient:
             recoveries = outage.recoveries
             try:
                 result = await retry(lambda: self._in_turn(attempt), retries, self._sleep)
+            except _OutOfPatience as error:
+                # The limit may be on this request alone.
+                if (error.limit.retry_after or 0.0) <= PATIENCE and await _succeeds(probe):
+                    raise self.fault_type(error.limit.kind, str(error.limit)) from None
+                raise self._limited_for_good(error.limit) from None
             except TransientError as error:
                 fault = self.fault_type(error.kind, str(error))
                 if is_last:
@@ -282,15 +334,56 @@ class HTTPClient:
                 headers={"Content-Type": "application/json", **self.key.headers()},
                 cookie_jar=DummyCookieJar(),
             )
-            slots = asyncio.Semaphore(self._concurrency)
+            gate = Gate(self._concurrency, self._sleep)
             outage = _Outage(f"{self.server} at {self.root}", self._has_replacement, self._sleep)
-            self._connections = _Connections(loop, session, slots, outage)
+            self._connections = _Connections(loop, session, gate, outage)
         return self._connections
 
     async def _in_turn(self, attempt: Attempt[T]) -> T:
-        """Run an attempt once a slot is free, so that its timeout does not include the wait."""
-        async with self._open().slots:
-            return await attempt()
+        """Run an attempt once it has a place, so that its timeout does not include the wait.
+
+        Rate limits are waited for. Raises _OutOfPatience.
+        """
+        gate = self._open().gate
+        refusals, waited = 0, 0.0
+        while True:
+            ticket = await gate.enter(first=refusals > 0)
+            try:
+                result = await attempt()
+                gate.note_answer()
+                return result
+            except RateLimited as limit:
+                refusal = limit
+            finally:
+                gate.leave()
+            refusals += 1
+            self._tell_of_limits(refusal)
+            if max(gate.waited, waited, refusal.retry_after or 0.0) > PATIENCE:
+                raise _OutOfPatience(refusal)
+            waited += await gate.wait(ticket, refusal.retry_after, refusals)
+
+    def _tell_of_limits(self, limit: RateLimited) -> None:
+        """Say once on standard error that requests wait, and for what."""
+        if self._has_told_of_limits:
+            return
+        self._has_told_of_limits = True
+        print(
+            f"{self.server} at {self.root} limits the requests ({limit}): they wait for it, and "
+            "fewer are sent at once",
+            file=sys.stderr,
+        )
+
+    def _limited_for_good(self, limit: RateLimited) -> ServerDown:
+        asked = limit.retry_after or 0.0
+        problem = (
+            f"asks to wait {asked / 3600:.1f} hours"
+            if asked > PATIENCE
+            else f"has refused all requests for {PATIENCE / 60:.0f} minutes because of its limits"
+        )
+        return ServerDown(
+            f"{self.server} at {self.root} {problem} ({limit}); all recorded results are safe, and "
+            "the same command resumes"
+        )
 
     async def _is_up(self, probe: Attempt[object]) -> bool:
         try:
@@ -354,8 +447,16 @@ class _Connections(NamedTuple):
 
     loop: asyncio.AbstractEventLoop
     session: ClientSession
-    slots: asyncio.Semaphore
+    gate: Gate
     outage: _Outage
+
+
+async def _succeeds(attempt: Attempt[object]) -> bool:
+    try:
+        await attempt()
+    except (TransientError, StatusError, Fault):
+        return False
+    return True
 
 
 async def retry(attempt: Attempt[T], retries: int, sleep: Sleep = asyncio.sleep) -> T:
@@ -376,18 +477,6 @@ async def retry(attempt: Attempt[T], retries: int, sleep: Sleep = asyncio.sleep)
             # Full jitter: many requests that failed together must not come back together.
             wait = random.uniform(0, min(BACKOFF_CAP, BACKOFF_BASE * 2 ** (tries - 1)))
         await sleep(wait)
-
-
-def retry_seconds(retry_after: str) -> float | None:
-    """A Retry-After header (seconds or an HTTP date) as seconds from now, capped."""
-    try:
-        wait = float(retry_after)
-    except ValueError:
-        try:
-            wait = parsedate_to_datetime(retry_after).timestamp() - time.time()
-        except (ValueError, OverflowError, TypeError):
-            return None
-    return max(0.0, min(wait, RETRY_AFTER_CAP)) if math.isfinite(wait) else None
 
 
 def server_address(url: str, name: str, example: str, hint: str = "") -> SplitResult:

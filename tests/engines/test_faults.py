@@ -16,7 +16,7 @@ from autocoa_bench import report
 from autocoa_bench.engines import caveats
 from autocoa_bench.engines.openai.client import OpenAIEngine
 from autocoa_bench.engines.openai.model_server import KEY_VARIABLES
-from autocoa_bench.errors import ServerDown
+from autocoa_bench.errors import ServerDown, UserError
 from autocoa_bench.report.model import Table
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.runs.scheduler import Job, run_jobs
@@ -25,6 +25,7 @@ from autocoa_bench.scoring import load_scorers, score_record
 from autocoa_bench.types import (
     Budget,
     EngineSpec,
+    FaultNote,
     Passage,
     Question,
     Record,
@@ -32,6 +33,7 @@ from autocoa_bench.types import (
     SearchSpec,
     Trajectory,
 )
+from autocoa_bench.util.gate import PATIENCE
 from autocoa_bench.util.http_client import OUTAGE_WAITS
 from support.mock_server import Body, Fault, MockServer, room_for, tokens
 from support.runs import info
@@ -96,6 +98,27 @@ class Played:
         return table
 
 
+class LimitedTo(MockServer):
+    """A server that refuses with 429 what exceeds so many requests in flight."""
+
+    def __init__(self, most: int, reply: Callable[[Body], str]) -> None:
+        super().__init__(reply, latency=0.005, fault=self._limit)
+        self.most, self.running, self.refused = most, 0, 0
+
+    def _limit(self, number: int) -> Fault | None:
+        if self.running >= self.most:
+            self.refused += 1
+            return "429"
+        return None
+
+    async def delay(self, number: int) -> None:
+        self.running += 1
+        try:
+            await super().delay(number)
+        finally:
+            self.running -= 1
+
+
 def play(
     server: MockServer,
     questions: int = 1,
@@ -103,11 +126,13 @@ def play(
     budget: Budget | None = None,
     concurrency: int = 8,
     into: Played | None = None,
+    wait: bool = False,
     **options: Any,
 ) -> Played:
-    """Ask the mayors of towns; every wait is over at once."""
+    """Ask the mayors of towns; every wait is over at once, unless `wait`."""
     played = into or Played()
-    engine = OpenAIEngine("mock", server.url, sleep=played.sleep, **options)
+    sleep = asyncio.sleep if wait else played.sleep
+    engine = OpenAIEngine("mock", server.url, sleep=sleep, **options)
     texts = (f"Who is the mayor of town {number}?" for number in range(questions))
     jobs = [Job(Question(f"q{n}", text, ("Anna",)), 0) for n, text in enumerate(texts)]
 
@@ -144,17 +169,101 @@ def passes_and_lasts(fault: Fault, kind: str, message: str, **options: Any) -> N
     assert message in row.cells[1].text
 
 
-def test_429_with_retry_after() -> None:
+def test_429_with_a_time_to_wait() -> None:
     with MockServer(
         reply, fault=lambda number: "429" if number == 0 else None, retry_after="7"
     ) as server:
-        played = play(server)
+        played = play(server, retries=0)
     assert played.all_answered(1)
-    assert played.sleeps == [7.0]
+    [wait] = played.sleeps
+    assert 7.0 <= wait <= 7.7
 
 
-def test_429_without_retry_after() -> None:
-    passes_and_lasts("429", "http-429", "HTTP 429: fault 429")
+def test_429_without_a_time_to_wait() -> None:
+    with MockServer(reply, fault=lambda number: "429" if number < 9 else None) as server:
+        played = play(server, retries=0)
+    assert played.all_answered(1)
+    assert max(played.sleeps) > 30
+
+
+def test_a_limit_that_halves_what_is_in_flight_until_it_is_kept() -> None:
+    with LimitedTo(3, reply) as server:
+        server.retry_after = "0.01"
+        played = play(server, 40, concurrency=32, retries=0, wait=True)
+    assert played.all_answered(40)
+    assert 29 <= server.refused < 120  # without a gate, some two thousand
+
+
+def test_a_quota_that_is_used_up() -> None:
+    with MockServer(reply, fault=lambda number: "429" if number >= 20 else None) as server:
+        server.error = {"message": "You exceeded your current quota.", "code": "insufficient_quota"}
+        played = Played()
+        with pytest.raises(UserError, match=r"used up \(HTTP 429: You exceeded your current quota"):
+            play(server, 100, concurrency=4, into=played)
+    assert 0 < len(played.records) < 20
+    assert all(record.fault is None for record in played.records.values())
+    assert len(server.generations()) <= 20 + 4
+    assert played.sleeps == []
+
+
+@pytest.mark.parametrize("status", ["404", "501"])
+def test_a_path_that_is_not_there_in_passing(status: Fault) -> None:
+    chance = random.Random(5)
+    with MockServer(reply, fault=lambda _: status if chance.random() < 0.15 else None) as server:
+        assert play(server, 40).all_answered(40)
+    with MockServer(reply, ill=ill_with(status)) as server:
+        played = play(server, 6, retries=1)
+    fault = played.records.pop(ILL).fault
+    assert fault is not None
+    assert (fault.kind, played.all_answered(5)) == (f"http-{status}", True)
+
+
+def test_one_request_that_exceeds_a_limit_a_minute_by_itself() -> None:
+    def limit(body: Body) -> Body | None:
+        requested = tokens(body) + 100
+        return None if requested <= 300 else {"requested": requested}
+
+    class Limiting(MockServer):
+        async def _fail(self, fault: Fault, request: Any, body: Body) -> Any:
+            self.error = {
+                "message": "Request too large for model `x` on tokens per minute (TPM): Limit 300, "
+                f"Requested {tokens(body) + 100}, please reduce your message size."
+            }
+            return await super()._fail(fault, request, body)
+
+    with Limiting(reply, ill=lambda body: "429" if limit(body) else None) as server:
+        server.usage = False
+        played = play(server)
+    assert played.trajectory().ending == "forced-context"
+    assert played.trajectory().refusals > 0
+    assert played.sleeps == []
+
+
+def test_a_question_that_alone_meets_a_limit_again_and_again() -> None:
+    with MockServer(reply, ill=ill_with("429")) as server:
+        played = play(server, 6)
+    assert played.records[ILL].fault == FaultNote("http-429", "HTTP 429: fault 429, None")
+    played.records.pop(ILL)
+    assert played.all_answered(5)
+    assert sum(played.sleeps) > PATIENCE
+
+
+def test_a_limit_that_no_request_gets_through() -> None:
+    with MockServer(reply) as server:
+        failing_from(server, "429", 20)
+        played = Played()
+        with pytest.raises(ServerDown, match=r"for 60 minutes.*the same command resumes"):
+            play(server, 1000, into=played)
+    assert all(record.fault is None for record in played.records.values())
+    assert 3600 < sum(played.sleeps) < 4000
+
+
+def test_a_limit_that_lasts_longer_than_an_hour() -> None:
+    with (
+        MockServer(reply, fault=lambda number: "429", retry_after="86400") as server,
+        pytest.raises(ServerDown, match=r"asks to wait 24\.0 hours"),
+    ):
+        play(server)
 
 
 def test_500() -> None:
@@ -286,7 +395,7 @@ def failing_from(server: MockServer, fault: Fault, request: int) -> None:
     server.fault = fail
 
 
-@pytest.mark.parametrize("fault", ["500", "drop", "429", "html"])
+@pytest.mark.parametrize("fault", ["500", "drop", "html"])
 def test_a_server_that_answers_nobody(fault: Fault) -> None:
     with MockServer(reply) as server:
         failing_from(server, fault, 20)

@@ -17,7 +17,7 @@ from autocoa_bench.search.factory import has_own_corpus, open_engine
 from autocoa_bench.search.remote import client
 from autocoa_bench.search.remote.client import HTTPSearch
 from autocoa_bench.types import Passage
-from autocoa_bench.util import http_client
+from autocoa_bench.util import gate, http_client
 from support.search_server import Scripted, Served, as_json, served
 from support.towns import write_task
 
@@ -207,7 +207,6 @@ def text(body: str, content_type: str = "application/json", status: int = 200) -
 
 WRONG: dict[str, tuple[Callable[[], Any], str, str]] = {
     "an error": (text('{"detail": "oh"}', status=500), "http-500", "HTTP 500: oh"),
-    "too many requests": (text("slow down", status=429), "http-429", "slow down"),
     "hangs": (hang, "timeout", "no reply within 0.3 s"),
     "drops": (drop, "connection", ""),
     "truncated": (text('{"result": [[{"docu'), "bad-reply", "expected Search-R1's"),
@@ -238,8 +237,28 @@ def stays_wrong(name: str) -> None:
     assert script.requests_seen == 3 + 1
 
 
-def test_a_search_server_that_answers_429() -> None:
-    stays_wrong("too many requests")
+def test_a_search_server_that_answers_429(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "FIRST_WAIT", 0.001)
+    script = Failing(text("slow down", status=429), times=5)
+    with Scripted(script) as foreign:
+        assert len(searched(HTTPSearch(url=foreign.url, retries=0), QUERY)[0]) == 3
+    assert script.requests_seen == 6
+
+
+def test_a_search_server_whose_quota_is_used_up() -> None:
+    script = Failing(text("insufficient_quota", status=429))
+    with Scripted(script) as foreign, pytest.raises(UserError, match=r"used up .*insufficient"):
+        searched(HTTPSearch(url=foreign.url), QUERY)
+    assert script.requests_seen == 1
+
+
+@pytest.mark.parametrize("status", [404, 501])
+def test_a_search_server_that_is_not_there_in_passing(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_client, "BACKOFF_BASE", 0.0)
+    with Scripted(Failing(text("no route", status=status), times=2)) as foreign:
+        assert len(searched(HTTPSearch(url=foreign.url), QUERY)[0]) == 3
 
 
 def test_a_search_server_that_answers_500() -> None:
@@ -290,7 +309,7 @@ class Down:
         return self.wrong() if down else search_r1(path, body)
 
 
-@pytest.mark.parametrize("name", ["an error", "too many requests", "hangs", "drops", "HTML"])
+@pytest.mark.parametrize("name", ["an error", "hangs", "drops", "HTML"])
 def test_a_search_server_that_answers_nobody(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_client, "OUTAGE_WAITS", (0.0, 0.01))
     script = Down(WRONG[name][0])
@@ -356,7 +375,7 @@ def test_retry_after_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
         waited.append(seconds)
 
     async def work() -> list[int]:
-        replies = [http_client.TransientError("http-429", "", 7.0)]
+        replies = [http_client.TransientError("http-503", "", 7.0)]
 
         async def attempt() -> int:
             if replies:

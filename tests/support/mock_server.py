@@ -26,6 +26,10 @@ Fault = Literal[
     "401",
     "402",
     "404",
+    "501",
+    "502",
+    "503",
+    "529",
     "301",
     "302",
     "303",
@@ -103,7 +107,8 @@ class MockServer:
     its number, from 0, counting generations only, and `ill` by its body; `refusal` is the message
     of a 400 for a body, if it is refused. The client's own probes go through unless `down`, a
     fault of every request. `kind` is the server it passes for. `requests`
-    are the bodies, `paths` the paths, `headers` the headers of all that was asked, in order.
+    are the bodies, `paths` the paths, `headers` the headers of all that was asked, in order, and
+    `error` is the error in the reply of a fault that is a status.
     `overshoot` is what llama.cpp's last token spells beyond the stop string. `listing` is the
     status and the body of the list of models.
     """
@@ -132,6 +137,7 @@ class MockServer:
         self.ill = ill
         self.refusal = refusal
         self.down: Fault | None = None
+        self.error: Body = {}
         self.location = ""
         self.spelt: Literal["plainly", "as HTML and URL", "as JSON"] = "plainly"
         self.card: Body = {}
@@ -282,7 +288,7 @@ class MockServer:
         if fault.isdigit():
             headers = {"Retry-After": self.retry_after} if self.retry_after else {}
             headers |= {"Location": self.location} if self.location else {}
-            error = {"error": {"message": f"fault {fault}, {credentials}"}}
+            error = {"error": self.error or {"message": f"fault {fault}, {credentials}"}}
             return _json(error, status=int(fault), headers=headers)
         if fault == "drop":
             response = web.StreamResponse(headers={"Content-Length": "1000"})

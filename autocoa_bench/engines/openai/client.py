@@ -30,12 +30,13 @@ from autocoa_bench.errors import UNREADABLE, EngineFault, UserError
 from autocoa_bench.registry import unknown
 from autocoa_bench.types import Completion, EngineSpec, Generate, Message, Prompt, Sampling
 from autocoa_bench.util.error_text import excerpt
+from autocoa_bench.util.gate import Sleep
 from autocoa_bench.util.http_client import (
     NO_SUCH_PATH,
     PROBE_TIMEOUT,
     APIKey,
     BadReply,
-    Sleep,
+    RateLimited,
     StatusError,
     TransientError,
 )
@@ -187,10 +188,16 @@ class OpenAIEngine:
                 data = await self._http.send("POST", self._url, body, timeout)
                 break
             except (StatusError, TransientError) as error:
-                if limits is self._limits and not self._narrow_limits(error.text, body):
+                is_limit = isinstance(error, RateLimited)
+                if limits is self._limits and (
+                    is_limit or not self._narrow_limits(error.text, body)
+                ):
                     raise
         seconds = time.perf_counter() - start
-        completions = replies.read_reply(self._protocol, data, n, seconds, request)
+        try:
+            completions = replies.read_reply(self._protocol, data, n, seconds, request)
+        except BadReply as error:
+            raise self._http.error_in(data) or error from None
         if limits is NO_LIMITS:
             return completions
         return [limits.cut(completion, request.stop) for completion in completions]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from autocoa_bench.engines.openai import refusals
 from autocoa_bench.errors import CONTEXT, EngineFault, UserError
-from autocoa_bench.util.error_text import error_text, server_message
 from autocoa_bench.util.http_client import (
     APIKey,
     HTTPClient,
+    StatusError,
     server_address,
 )
 from autocoa_bench.util.text import one_line
@@ -24,6 +26,15 @@ KEY_VARIABLES = ("AUTOCOA_BENCH_API_KEY", "OPENAI_API_KEY")
 
 _REDIRECTS = {301, 302, 303, 307, 308}
 _LONGEST_KEY = 4096
+_KEY = re.compile(
+    r"(?:invalid|incorrect|expired)[ _]api[ _]?key|api[ _]?key[ _](?:is )?"
+    r"(?:not valid|invalid|expired)",
+    re.IGNORECASE,
+)
+_ANYTHING_BUT_CONTENT = re.compile(
+    r"^(?!.*(?:flagged|moderation|content[ _](?:policy|filter)|safety))", re.IGNORECASE
+)
+"""A 403 may concern a prompt rather than the key."""
 
 
 class ModelServerClient(HTTPClient):
@@ -36,8 +47,13 @@ class ModelServerClient(HTTPClient):
     fault_type = EngineFault
 
     def error_of(self, reply: ClientResponse, body: bytes) -> Exception:
-        status, message = reply.status, self.key.redact(server_message(body))
-        if status in (401, 402, 403):
+        error = super().error_of(reply, body)
+        status = reply.status
+        if not isinstance(error, StatusError):
+            return error
+        message = error.message
+        concerns_key = _KEY if status == 400 else _ANYTHING_BUT_CONTENT
+        if status in (400, 401, 403) and concerns_key.search(error.text):
             problem = "refuses the key" if self.key else "asks for a key"
             return UserError(
                 f"{self.root} {problem} (HTTP {status}: {message}); set {KEY_VARIABLES[0]} or "
@@ -49,11 +65,15 @@ class ModelServerClient(HTTPClient):
                 f"{reply.url} redirects to {target} (HTTP {status}); redirects are not followed: "
                 "give the address as --base-url"
             )
-        text = self.key.redact(error_text(body))
+        return error
+
+    def refusal_of(
+        self, status: int, message: str, text: str, headers: Mapping[str, str]
+    ) -> Exception | None:
         if refusals.too_long(status, text):
             sizes = refusals.sizes(message, text)
             return EngineFault(CONTEXT, f"HTTP {status}: {message}{sizes}")
-        return super().error_of(reply, body)
+        return super().refusal_of(status, message, text, headers)
 
 
 def normalised_url(base_url: str) -> str:
