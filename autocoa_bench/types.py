@@ -377,6 +377,11 @@ class RunSpec(Struct, frozen=True):
     samples: int
     budget: Budget
 
+    @property
+    def can_search(self) -> bool:
+        """False for a solver that does not search, and where its budget allows no search."""
+        return self.search is not None and self.budget.max_actions > 0
+
 
 class JudgeSpec(Struct, frozen=True):
     """The judge of a run: model, prompt and votes; equal specs are the same judge.

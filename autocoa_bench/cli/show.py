@@ -10,7 +10,7 @@ import typer
 
 from autocoa_bench.cli.output import stdout
 from autocoa_bench.engines import model_name
-from autocoa_bench.episode import n_actions, turns_of
+from autocoa_bench.episode import n_actions, n_cut, turns_of
 from autocoa_bench.errors import UserError
 from autocoa_bench.scoring.evidence import cause, trace
 from autocoa_bench.types import Question, Record, Score, Trajectory
@@ -49,10 +49,12 @@ def show(
             f"no trajectory in '{folder}' fits the options; {len(run.records)} are recorded"
         )
     for record in records[:limit]:
-        print_record(stdout(), record, _scores(run, record))
+        _print_record(stdout(), record, _scores(run, record), spec.can_search)
 
 
-def print_record(console: Console, record: Record, scores: Mapping[str, Score]) -> None:
+def _print_record(
+    console: Console, record: Record, scores: Mapping[str, Score], can_search: bool
+) -> None:
     """Print a trajectory in full: the model's text plain, the environment's in colour."""
     from autocoa_bench.util.terminal import styled
 
@@ -71,7 +73,9 @@ def print_record(console: Console, record: Record, scores: Mapping[str, Score]) 
         ending = f"prompts refused for their length: {trajectory.refusals}; {ending}"
     answer = styled(trajectory.answer or "none", "bold")
     console.print("\n\nanswer:", answer, styled(f"({ending})", "dim"))
-    console.print(styled(_evidence(record.question, trajectory, scores), "dim"), end="\n\n")
+    if can_search or n_actions(trajectory):
+        console.print(styled(_evidence(record.question, trajectory, scores), "dim"))
+    console.print()
 
 
 def print_pair(runs: tuple[Run, Run], records: tuple[Record, Record]) -> None:
@@ -132,7 +136,8 @@ def _ending(trajectory: Trajectory, scores: Mapping[str, Score]) -> str:
         f"{name} {'–' if score.value is None else f'{score.value:.2g}'}"
         for name, score in scores.items()
     )
-    return f"{trajectory.ending}, {n_actions(trajectory)} actions; {values}"
+    cut = ", cut by --answer-tokens" if n_cut(trajectory) else ""
+    return f"{trajectory.ending}{cut}, {n_actions(trajectory)} actions; {values}"
 
 
 def _evidence(question: Question, trajectory: Trajectory, scores: Mapping[str, Score]) -> str:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from autocoa_bench.engines import model_name
+from autocoa_bench.judge import SCORER
 from autocoa_bench.report.model import printable
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, estimate
@@ -288,6 +289,9 @@ def measure(entry: Entry, sample: TaskSample, scorer: str) -> tuple[Estimate, Mi
 def _reason_unscored(entry: Entry, record: Record, scorer: str) -> str:
     if record.fault is not None:
         return printable(record.fault.kind, 40)
-    if record.key in entry.run.scores.get(scorer, {}):
-        return f"unscored by {scorer}"
+    score = entry.run.scores.get(scorer, {}).get(record.key)
+    if score is not None:
+        # A judge leaves answers open for several reasons, such as an unreadable reply.
+        why = score.reason.partition(":")[0] if scorer == SCORER else ""
+        return one_line(f"unscored by {scorer}{why and f': {why}'}", 60)
     return f"not scored by {scorer} yet"

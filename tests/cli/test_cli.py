@@ -189,6 +189,19 @@ def test_show_prints_a_wrong_trajectory_in_full(cli: Cli, towns: list[str]) -> N
     assert "gold answer at search 1; over-search" in done.out
 
 
+@pytest.mark.parametrize("solver", [("model-only",), ("agent:shots=0", "--max-actions", "0")])
+def test_show_blames_no_missing_search_where_the_solver_cannot_search(
+    cli: Cli, towns: list[str], solver: tuple[str, ...]
+) -> None:
+    with MockServer(lambda _: "\\boxed{nobody}") as server:
+        cli(*towns, "--solver", *solver, "--base-url", server.url, "--out", "run")
+    done = cli("show", "run")
+    assert done.code == 0, done.err
+    assert "answer: nobody" in done.out
+    for words in ("under-search", "never shown", "evidence"):
+        assert words not in done.out
+
+
 def test_two_runs_are_compared_question_by_question(cli: Cli, towns: list[str]) -> None:
     with MockServer(reply) as server:
         for out in ("one", "other"):

@@ -147,7 +147,8 @@ def test_a_fault_and_an_unreadable_reply_are_none_and_listed_and_asked_again(cli
     assert reason.startswith("judge's engine: http-400")
     assert "unscored (judge): unreadable" in done.out
     assert "unscored (judge): judge's engine" in done.out
-    assert "†" in done.out
+    words = " ".join(done.out.split())
+    assert "unscored by judge: unreadable 1, unscored by judge: judge's engine 1" in words
     with MockServer(exact) as mended:
         cli(*SCORE, mended.url)
         assert {asked_about(body)[2] for body in mended.generations()} == {"Bert", "Cleo"}

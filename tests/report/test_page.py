@@ -20,7 +20,7 @@ from autocoa_bench.report.model import Cell, Column, Row, Section, Table
 from autocoa_bench.report.page import data, page
 from autocoa_bench.report.page.tables import table_html
 from autocoa_bench.runs.run_folder import Run
-from autocoa_bench.types import Hop, Passage
+from autocoa_bench.types import Budget, Hop, Passage
 
 Make = Callable[..., Run]
 
@@ -195,6 +195,21 @@ def test_the_readers_causes_are_those_of_the_table(agent: Run) -> None:
         for fact in table.data_points
         if ":wrong:" in fact.metric and fact.total
     }
+
+
+@pytest.mark.parametrize("why", ["no search engine", "a budget without searches"])
+def test_a_solver_that_cannot_search_has_no_cause_and_no_evidence(make_run: Make, why: str) -> None:
+    run = make_run({"t": [(0, 0.0), (0, 1.0)]}, "model-only")
+    if why == "no search engine":
+        spec = replace(run.info.spec, search=None)
+    else:
+        spec = replace(run.info.spec, budget=Budget(max_actions=0))
+    run = replace(run, info=replace(run.info, spec=spec))
+    page = Elements(page_of([run]))
+    assert all("cause" not in line for line in page.content("index")["lines"])
+    assert all("evidence" not in view for view in page.content("piece-0")["trajectories"])
+    (table,) = build([run], tables=["evidence"], catalogue=Catalogue()).tables
+    assert table.sections == ()
 
 
 def test_a_report_has_the_tables_that_fit_its_runs(make_run: Make) -> None:

@@ -272,6 +272,30 @@ def test_forced_answers_are_counted_by_ending(make_run: Make) -> None:
     assert section.rows[0].cells[8:11] == (Cell("0.0"), Cell("25.0", "1"), Cell("0.0"))
 
 
+@pytest.mark.parametrize("cause", ["forced answer", "step"])
+def test_completions_that_a_token_limit_cut_are_counted(make_run: Make, cause: str) -> None:
+    run = make_run({"t": [(1, 0.0)] * 4})
+    (record, *rest) = run.records
+    assert record.trajectory is not None
+    search, answer = record.trajectory.steps
+    if cause == "forced answer":
+        answer = msgspec.structs.replace(answer, forced=True, stop_reason="length")
+    else:
+        search = msgspec.structs.replace(search, kind="malformed", stop_reason="length")
+    ending = "forced-actions" if cause == "forced answer" else "answered"
+    cut = msgspec.structs.replace(record.trajectory, steps=(search, answer), ending=ending)
+    records = (msgspec.structs.replace(record, trajectory=cut), *rest)
+    table = costs(make_inputs([msgspec.structs.replace(run, records=records)]))
+    place = [column.headings for column in table.columns].index(("Forced answers %", "cut"))
+    cell = table.sections[0].rows[0].cells[place]
+    [point] = [point for point in table.data_points if point.metric == "forced-cut"]
+    note = "agent: completions that --step-tokens or the context cut, hence malformed: 1"
+    if cause == "forced answer":
+        assert (cell, point.total, note in table.notes) == (Cell("25.0", "1"), 1, False)
+    else:
+        assert (cell, point.total, note in table.notes) == (Cell("0.0"), 0, True)
+
+
 def test_what_is_well_formed_is_answered_unforced_and_nothing_in_it_malformed(
     make_run: Make,
 ) -> None:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from autocoa_bench.episode import n_actions
 from autocoa_bench.report.entries import Entry
 from autocoa_bench.scoring.evidence import cause, mark, trace
-from autocoa_bench.types import Message, Passage, Question, Record, Step
+from autocoa_bench.types import Message, Passage, Question, Record, Step, Trajectory
 from autocoa_bench.util.text import printable_tree
 
 PIECE_BYTES = 400_000
@@ -70,7 +70,7 @@ class View(Struct, frozen=True, omit_defaults=True):
     """A trajectory or a fault in full.
 
     `evidence` pairs each gold passage, or else the gold answer, with the number of the search that
-    first showed it.
+    first showed it; it is empty for a solver that cannot search.
     """
 
     seconds: float
@@ -137,9 +137,8 @@ def _list_entry(
         return ListEntry(*place, record.sample, "fault", scores)
     value = entry.score(record, scorer)
     outcome: Outcome = "unscored" if value is None else "correct" if value >= 1 else "wrong"
-    # Without a search engine there is no evidence to trace.
     reason = ""
-    if outcome == "wrong" and entry.spec.search is not None:
+    if outcome == "wrong" and _can_search(entry, trajectory):
         reason = cause(trace(record.question, trajectory)) or "not traced"
     actions = n_actions(trajectory)
     return ListEntry(*place, record.sample, outcome, scores, actions, reason, trajectory.answer)
@@ -148,6 +147,11 @@ def _list_entry(
 def encode_printable(content: object) -> bytes:
     """Content as JSON whose texts are printable."""
     return msgspec.json.encode(printable_tree(msgspec.to_builtins(content)))
+
+
+def _can_search(entry: Entry, trajectory: Trajectory) -> bool:
+    """False where there is no evidence to trace: a solver of its own kind may search on its own."""
+    return entry.spec.can_search or n_actions(trajectory) > 0
 
 
 class _PieceBuilder:
@@ -191,7 +195,7 @@ class _PieceBuilder:
             prefill=trajectory.prefill,
             steps=tuple(self._step(record.question, step) for step in trajectory.steps),
             ending=trajectory.ending,
-            evidence=evidence.passages or by_answer,
+            evidence=(evidence.passages or by_answer) if _can_search(entry, trajectory) else (),
         )
 
     def _step(self, question: Question, step: Step) -> StepView:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from statistics import fmean, median
 
-from autocoa_bench.episode import n_actions, n_malformed
+from autocoa_bench.episode import n_actions, n_cut, n_malformed
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.entries import Entry, Inputs
 from autocoa_bench.report.model import Cell, Table, Value, columns, count, percent, rate
@@ -54,7 +54,7 @@ def costs(inputs: Inputs) -> Table:
         columns=columns(
             ("", "trajectories"),
             *(headings for headings, _ in _QUANTITIES.values()),
-            *(("Forced answers %", limit) for limit in _FORCED.values()),
+            *(("Forced answers %", limit) for limit in (*_FORCED.values(), "cut")),
             ("", "well-formed %"),
             ("Seconds", "median"),
             ("Seconds", "mean"),
@@ -71,6 +71,7 @@ def _add_run(builder: TableBuilder, entry: Entry) -> None:
     endings = Counter(trajectory.ending for trajectory in trajectories)
     well_formed = sum(t.ending == "answered" and not n_malformed(t) for t in trajectories)
     forced: dict[str, int] = {ending: endings[ending] for ending in _FORCED}
+    forced["forced-cut"] = sum(map(n_cut, trajectories))
     shares = forced | {"well_formed": well_formed}
     seconds = [record.seconds for record, _ in entry.trajectories()]
     cells: list[Value] = [len(seconds)]
@@ -85,6 +86,10 @@ def _add_run(builder: TableBuilder, entry: Entry) -> None:
         if unreported:
             words = metric.replace("_", " ")
             builder.add_text("unreported", run=entry.name, metric=words, number=unreported)
+    steps = (step for trajectory in trajectories for step in trajectory.steps)
+    n_cut_steps = sum(step.kind == "malformed" and step.stop_reason == "length" for step in steps)
+    if n_cut_steps:
+        builder.add_text("cut", run=entry.name, number=n_cut_steps)
     shortened = sum(bool(trajectory.refusals) for trajectory in trajectories)
     if shortened:
         builder.add_text("shortened", run=entry.name, number=shortened)

@@ -33,13 +33,13 @@ class _Outcome(NamedTuple):
 
 
 def evidence(inputs: Inputs) -> Table:
-    """The evidence that searches found: a section per run that searches, a row per task.
+    """The evidence that searches found: a section per run that can search, a row per task.
 
     Wrong means a score below 1; trajectories without a score count only for the passages shown.
     """
     builder = TableBuilder("evidence", inputs.entries)
     for entry in builder.entries:
-        if entry.spec.search is None:
+        if not entry.spec.can_search:
             builder.add_note(f"{entry.name}: never searches, so it is left out")
             continue
         builder.start_section(entry.title)
