@@ -8,23 +8,26 @@ differently as one string. Loss masks follow from kinds, so what is trained is d
 import difflib
 from collections.abc import Iterable, Sequence, Set
 from enum import IntEnum
-from itertools import groupby
-from typing import Any
 
 from msgspec import Struct
 
 from agent_model.data.pairs import Pair
 from agent_model.dialects import Agent, R1Searcher, SearchR1
-from autocoa_bench.engines import chat_template
+from autocoa_bench.engines.tokenizer import (
+    Tokenizer,
+    decode,
+    end_ids,
+    prompt_ids,
+    prompt_text,
+    split_observation,
+)
+from autocoa_bench.engines.tokenizer import encode as encode_text
+from autocoa_bench.episode.trajectory import turns_of_steps
 from autocoa_bench.errors import UserError
-from autocoa_bench.types import Message, Prompt, Step, Trajectory
-
-Tokenizer = Any
-"""A transformers tokenizer."""
+from autocoa_bench.types import Prompt, Step, Trajectory
 
 _QUERY_TAGS = {solver.name: solver.query_tags[0] for solver in (Agent, SearchR1, R1Searcher)}
 _ANSWER_OPENINGS = ("\\boxed", "<answer>")
-_PLACEHOLDER = "\u2042"  # stands for an assistant's text when a chat template is rendered
 
 
 class Kind(IntEnum):
@@ -71,10 +74,11 @@ def encode(trajectory: Trajectory, tokenizer: Tokenizer, *, ends: bool = True) -
             f"trajectories of {', '.join(sorted(_QUERY_TAGS))}, whose turn is one text with tags"
         )
     tag = _QUERY_TAGS.get(trajectory.solver, "")
-    pieces = [_prompt_piece(trajectory.opening, trajectory.prefill, tokenizer)]
+    start = _first_written(trajectory)
+    pieces = [_prompt_piece(_start(trajectory), tokenizer)]
     # Observations of steps without ids of their own follow one another and form one piece.
     unencoded: list[tuple[str, Sequence[int] | None]] = []
-    for step in trajectory.steps:
+    for step in trajectory.steps[start:]:
         own = _step_piece(step, tag, ends, tokenizer)
         if own.ids:
             pieces += [_observed_piece(unencoded, tokenizer), own]
@@ -99,26 +103,22 @@ def encode_pair(pair: Pair, tokenizer: Tokenizer) -> tuple[Encoded, Encoded]:
 
 
 def encode_prompt(prompt: Prompt, tokenizer: Tokenizer) -> tuple[int, ...]:
-    """The ids of a prompt, cut at the same places as a trajectory's: sampled ids as they are, and
-    the environment's text in one piece up to the model's next turn."""
-    ids = list(_prompt_piece(prompt.opening, prompt.prefill, tokenizer).ids)
-    for source, group in groupby(prompt.turns, key=lambda turn: turn.source):
-        if source == "environment":
-            ids += _observed_piece([(turn.text, turn.token_ids) for turn in group], tokenizer).ids
-        else:
-            for turn in group:
-                ids += turn.token_ids or _ids(turn.text, tokenizer)
-    return tuple(ids)
+    """The ids of a prompt, cut at the same places as a trajectory's (`engines.turns`)."""
+    return prompt_ids(prompt, tokenizer)
+
+
+def end_of_turn(tokenizer: Tokenizer) -> int:
+    """The id that ends a turn in training: the one that the chat template writes, or the eos."""
+    return end_ids(tokenizer)[0]
 
 
 def retokenisation_drift(trajectory: Trajectory, tokenizer: Tokenizer) -> tuple[int, int]:
     """The number of tokens that would differ if the whole text were tokenised at once, and the
     number of all tokens."""
     pieces = encode(trajectory, tokenizer).ids
-    text = _prompt_text(trajectory.opening, trajectory.prefill, tokenizer)
-    text += "".join(step.text + step.observation for step in trajectory.steps)
-    ids = _ids(text, tokenizer)
-    if pieces and pieces[-1] == end_of_turn(tokenizer) != ids[-1]:
+    prompt = Prompt(trajectory.opening, turns_of_steps(trajectory.steps), trajectory.prefill)
+    ids = encode_text(prompt_text(prompt, tokenizer), tokenizer)
+    if pieces and pieces[-1] in end_ids(tokenizer) and pieces[-1] != ids[-1]:
         ids = (*ids, pieces[-1])
     matcher = difflib.SequenceMatcher(None, pieces, ids, autojunk=False)
     same = sum(block.size for block in matcher.get_matching_blocks())
@@ -143,7 +143,8 @@ def audit(
                 f"token {position} of a trajectory is of kind {kind.name.lower()} and would enter "
                 f"a loss over {', '.join(sorted(kind.name.lower() for kind in trains))}"
             )
-    observed = [(s.observation, s.observation_ids) for s in trajectory.steps if s.observation]
+    steps = trajectory.steps[_first_written(trajectory) :]
+    observed = [(s.observation, s.observation_ids) for s in steps if s.observation]
     pieces = (_observed_piece([part], tokenizer) for part in observed)
     text = "".join(text for text, _ in observed)
     _check_spelling(encoded, _OBSERVED, text, pieces, "an observation", tokenizer)
@@ -157,14 +158,13 @@ def audit_pair(
 ) -> None:
     """Check that on both sides the PROMPT tokens come first, spell exactly the pair's context and
     are not trained. Raises MaskLeak."""
-    opening = _prompt_text(pair.opening, pair.prefill, tokenizer)
-    parts = [opening, *(turn.text for turn in pair.turns)]
+    context = Prompt(pair.opening, pair.turns, pair.prefill)
+    text = prompt_text(context, tokenizer)
     for side, used in zip(sides, trained, strict=True):
         count = side.kinds.count(Kind.PROMPT)
         if Kind.PROMPT in side.kinds[count:] or any(used[:count]):
             raise MaskLeak("a token of a pair's context would enter its loss")
-        pieces = (_text_piece(part, Kind.PROMPT, tokenizer) for part in parts)
-        _check_spelling(side, {Kind.PROMPT}, "".join(parts), pieces, "a pair's context", tokenizer)
+        _check_spelling(side, {Kind.PROMPT}, text, [], "a pair's context", tokenizer)
 
 
 def _check_spelling(
@@ -183,7 +183,7 @@ def _check_spelling(
     ids = tuple(token for token, kind in pairs if kind in kinds)
     spelled = decode(ids, tokenizer)
     # Some tokenizers lose spaces or unknown words, others put a space before every piece.
-    if spelled == expected or spelled == decode(_ids(expected, tokenizer), tokenizer):
+    if spelled == expected or spelled == decode(encode_text(expected, tokenizer), tokenizer):
         return
     if spelled.split() == expected.split() and ids == _join(list(pieces)).ids:
         return
@@ -197,24 +197,6 @@ def _check_spelling(
     )
 
 
-def end_of_turn(tokenizer: Tokenizer) -> int:
-    """The id that the chat template puts after an assistant's text, or the tokenizer's eos.
-
-    Raises UserError if the tokenizer has no template.
-    """
-    _check_template(tokenizer)
-    messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _PLACEHOLDER}]
-    rendered = chat_template.render(tokenizer, messages)
-    first = _ids(rendered.rpartition(_PLACEHOLDER)[2], tokenizer)[:1]
-    special = set(tokenizer.all_special_ids)
-    return int(first[0] if first and first[0] in special else tokenizer.eos_token_id)
-
-
-def decode(ids: Sequence[int], tokenizer: Tokenizer) -> str:
-    """The text of ids, special tokens included and spaces left as they are."""
-    return str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)) if ids else ""
-
-
 def _join(pieces: Sequence[Encoded]) -> Encoded:
     return Encoded(
         tuple(token for piece in pieces for token in piece.ids),
@@ -222,26 +204,25 @@ def _join(pieces: Sequence[Encoded]) -> Encoded:
     )
 
 
-def _check_template(tokenizer: Tokenizer) -> None:
-    if not tokenizer.chat_template:
-        raise UserError(
-            f"the tokenizer of '{tokenizer.name_or_path}' has no chat template, so no turn can be "
-            "opened; use an instruction-tuned model, or put a chat_template.jinja beside it"
-        )
+def _first_written(trajectory: Trajectory) -> int:
+    """The number of steps before the first for which the model wrote anything."""
+    written = (bool(s.text or s.token_ids) or s.kind == "answer" for s in trajectory.steps)
+    return next((i for i, is_written in enumerate(written) if is_written), len(trajectory.steps))
 
 
-def _prompt_text(opening: Sequence[Message], prefill: str, tokenizer: Tokenizer) -> str:
-    _check_template(tokenizer)
-    messages = [{"role": message.role, "content": message.content} for message in opening]
-    return chat_template.render(tokenizer, messages, open_turn=True) + prefill
+def _start(trajectory: Trajectory) -> Prompt:
+    """A trajectory's prompt up to the first text of the model."""
+    silent = trajectory.steps[: _first_written(trajectory)]
+    return Prompt(trajectory.opening, turns_of_steps(silent), trajectory.prefill)
 
 
-def _prompt_piece(opening: Sequence[Message], prefill: str, tokenizer: Tokenizer) -> Encoded:
-    return _text_piece(_prompt_text(opening, prefill, tokenizer), Kind.PROMPT, tokenizer)
+def _prompt_piece(prompt: Prompt, tokenizer: Tokenizer) -> Encoded:
+    ids = prompt_ids(prompt, tokenizer)
+    return Encoded(ids, (Kind.PROMPT,) * len(ids))
 
 
 def _text_piece(text: str, kind: Kind, tokenizer: Tokenizer) -> Encoded:
-    ids = _ids(text, tokenizer)
+    ids = encode_text(text, tokenizer)
     return Encoded(ids, (kind,) * len(ids))
 
 
@@ -251,27 +232,27 @@ def _observed_piece(
     """The environment's text as one piece, given in parts with the ids of what the model wrote
     itself, if it did; the first of these keep their place."""
     text = "".join(text for text, _ in parts)
-    sampled = next((ids for _, ids in parts if ids), ())
-    spelled = decode(sampled, tokenizer)
-    if not (sampled and spelled and spelled in text):
-        return _text_piece(text, Kind.OBSERVATION, tokenizer)
-    before, after = (
-        _text_piece(part, Kind.OBSERVATION, tokenizer) for part in text.split(spelled, maxsplit=1)
+    sampled = next((ids for _, ids in parts if ids), None)
+    before, own, after = split_observation(text, sampled, tokenizer)
+    return _join(
+        [
+            _text_piece(before, Kind.OBSERVATION, tokenizer),
+            Encoded(own, (Kind.SIMULATED,) * len(own)),
+            _text_piece(after, Kind.OBSERVATION, tokenizer),
+        ]
     )
-    own = Encoded(tuple(sampled), (Kind.SIMULATED,) * len(sampled))
-    return _join([before, own, after])
 
 
 def _step_piece(step: Step, tag: str, ends: bool, tokenizer: Tokenizer) -> Encoded:
-    end = end_of_turn(tokenizer)
+    all_ends = end_ids(tokenizer)
     ids = step.token_ids or ()
-    if not ids or decode(ids[:-1] if ids[-1] == end else ids, tokenizer) != step.text:
-        ids = _ids(step.text, tokenizer)
+    if not ids or decode(ids[:-1] if ids[-1] in all_ends else ids, tokenizer) != step.text:
+        ids = encode_text(step.text, tokenizer)
     boundary, late = _boundary(step, tag)
     kinds = _kinds(ids, boundary, Kind.THOUGHT, late, tokenizer)
     ended = step.kind == "answer" and not step.forced and step.stop_reason == "stop"
-    if ends and ended and ids[-1:] != (end,):
-        ids, kinds = (*ids, end), (*kinds, Kind.ANSWER)
+    if ends and ended and not (ids and ids[-1] in all_ends):
+        ids, kinds = (*ids, all_ends[0]), (*kinds, Kind.ANSWER)
     return Encoded(ids, kinds)
 
 
@@ -310,7 +291,7 @@ def _kinds(
 
 def _splits_at(begun: str, text: str, tokenizer: Tokenizer) -> bool:
     """True if a token boundary separates `begun` from `text` when both are encoded as one."""
-    ids = _ids(begun + text, tokenizer)
+    ids = encode_text(begun + text, tokenizer)
     count = _kinds(ids, len(begun), Kind.PROMPT, Kind.THOUGHT, tokenizer).count(Kind.PROMPT)
     return decode(ids[:count], tokenizer) == begun
 
@@ -319,13 +300,12 @@ def _encode_side(
     pair: Pair, begun: str, text: str, ends: bool, joined: bool, tokenizer: Tokenizer
 ) -> Encoded:
     """One side of a pair; `joined`: its text is encoded in one piece with `begun`."""
-    pieces = [_prompt_piece(pair.opening, pair.prefill, tokenizer)]
     earlier = pair.turns[:-1] if begun else pair.turns
-    pieces += (_text_piece(turn.text, Kind.PROMPT, tokenizer) for turn in earlier)
+    pieces = [_prompt_piece(Prompt(pair.opening, earlier, pair.prefill), tokenizer)]
     if not joined:
         pieces.append(_text_piece(begun, Kind.PROMPT, tokenizer))
         begun = ""
-    ids = _ids(begun + text, tokenizer)
+    ids = encode_text(begun + text, tokenizer)
     context = _kinds(ids, len(begun), Kind.PROMPT, Kind.THOUGHT, tokenizer)
     starts = [text.find(tag) for tag in _QUERY_TAGS.values() if tag in text]
     late = Kind.ACTION if starts else Kind.ANSWER
@@ -333,10 +313,5 @@ def _encode_side(
     own = _kinds(ids, start, Kind.THOUGHT, late, tokenizer)
     kinds = tuple(c if c is Kind.PROMPT else o for c, o in zip(context, own, strict=True))
     if ends:
-        ids, kinds = (*ids, end_of_turn(tokenizer)), (*kinds, Kind.ANSWER)
+        ids, kinds = (*ids, end_ids(tokenizer)[0]), (*kinds, Kind.ANSWER)
     return _join([*pieces, Encoded(ids, kinds)])
-
-
-def _ids(text: str, tokenizer: Tokenizer) -> tuple[int, ...]:
-    """Ids without the special tokens that a tokenizer adds: templates write their own."""
-    return tuple(tokenizer(text, add_special_tokens=False).input_ids) if text else ()

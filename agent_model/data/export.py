@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from agent_model.data.filters import turn_text
 from agent_model.data.folder import SynthData
 from agent_model.data.pairs import Pair
-from autocoa_bench.engines import chat_template
+from autocoa_bench.engines.tokenizer import prompt_text
 from autocoa_bench.episode.trajectory import turns_of_steps
 from autocoa_bench.errors import UserError, import_extra
 from autocoa_bench.types import Message, Question, Record, Turn
 from autocoa_bench.util.json_lines import indented_json, replace_file
 
 if TYPE_CHECKING:
-    from agent_model.tokens import Tokenizer
+    from autocoa_bench.engines.tokenizer import Tokenizer
 
 Target = Literal["llamafactory", "trl", "verl"]
 
@@ -162,8 +162,7 @@ def trl_pair_text(pair: Pair, tokenizer: Tokenizer) -> Row:
 
     TRL appends an end of turn to both sides, even to a search.
     """
-    rendered = chat_template.render(tokenizer, _messages(pair.opening), open_turn=True)
-    prompt = rendered + pair.context.continuation
+    prompt = prompt_text(pair.context, tokenizer)
     return {"prompt": prompt, "chosen": pair.chosen, "rejected": pair.rejected}
 
 

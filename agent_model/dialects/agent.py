@@ -22,9 +22,10 @@ EXAMPLES = tuple(
 class Agent(TagDialect):
     """`<think>` ... `<begin_search> query </end_search>` ... `</think>` `\\boxed{answer}`.
 
-    `shots` worked examples come before the question as earlier turns of the chat: in-context
-    learning for a model that has not learned to act (paper 4.2, RL-stage2). A trained model, such
-    as the embedded default with the adapter that ships, needs none.
+    `shots` worked examples come before the question: in-context learning for a model that has not
+    learned to act (paper 4.2, RL-stage2). A trained model, such as the embedded default with the
+    adapter that ships, needs none. They are in the question's message, because many chat templates
+    drop the thoughts of earlier turns.
     """
 
     name = "agent"
@@ -61,10 +62,9 @@ Question: {question}"""
         self.shots = shots
 
     def opening(self, question: Question) -> tuple[Message, ...]:
-        messages: list[Message] = []
-        for example, turn in EXAMPLES[len(EXAMPLES) - self.shots :]:
-            messages += [self.ask(example), Message("assistant", turn)]
-        return (*messages, self.ask(question.text))
+        examples = EXAMPLES[len(EXAMPLES) - self.shots :]
+        parts = [f"{self.ask(example).content}\n\n{turn}" for example, turn in examples]
+        return (Message("user", "\n\n".join([*parts, self.ask(question.text).content])),)
 
     def find_answer(self, text: str, *, cut: bool) -> tuple[str | None, int]:
         """The last box after the reasoning, or the last box at all if the reasoning is never closed

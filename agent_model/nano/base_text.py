@@ -16,11 +16,12 @@ from msgspec.structs import replace
 
 from agent_model.data.gold_teacher import gold_episodes
 from autocoa_bench import tasks
+from autocoa_bench.engines.tokenizer import prompt_text
 from autocoa_bench.episode import Dialect, Reply, episode
 from autocoa_bench.runs.solvers import load_solver
 from autocoa_bench.search import corpus
 from autocoa_bench.search.factory import open_engine
-from autocoa_bench.types import Budget, Completion, Observation, Question, Trajectory
+from autocoa_bench.types import Budget, Completion, Observation, Prompt, Question, Trajectory
 
 FEW_SHOT = "agent:shots=2"
 """The agent's prompt with examples, for a model that was not trained on it (paper 4.2)."""
@@ -154,8 +155,7 @@ def _scripted(question: Question, dialect: Dialect, replies: Iterable[Reply]) ->
 
 def _chat_parts(trajectory: Trajectory, tokenizer: Any) -> Parts:
     """A trajectory with its end of turn; the model's own text is trained."""
-    messages = [{"role": m.role, "content": m.content} for m in trajectory.opening]
-    prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    prompt = prompt_text(Prompt(trajectory.opening, (), trajectory.prefill), tokenizer)
     *before, last = trajectory.steps
     parts = (part for step in before for part in (step.text, step.observation))
-    return (prompt + trajectory.prefill, *parts, f"{last.text} {tokenizer.eos_token}")
+    return (prompt, *parts, f"{last.text} {tokenizer.eos_token}")

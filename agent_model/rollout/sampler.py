@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
-from agent_model.tokens import Tokenizer, decode, encode_prompt, end_of_turn
+from autocoa_bench.engines import turns
+from autocoa_bench.engines.tokenizer import Tokenizer, decode, encode, end_ids, prompt_ids
 from autocoa_bench.engines.transformers.kv_cache import CachedBatch, CachedRow
 from autocoa_bench.types import Completion, Generate
 
@@ -61,7 +62,7 @@ class PolicySampler:
         self.slots = slots
         self._tokenizer = tokenizer
         self._temperature = temperature
-        self._end = end_of_turn(tokenizer)
+        self._ends = end_ids(tokenizer, policy.inner.generation_config)
         self._batch: CachedBatch[Slot] = CachedBatch(policy.inner, slots)
 
     def acquire(self, rng: Random) -> Slot:
@@ -78,7 +79,7 @@ class PolicySampler:
     @torch.no_grad()
     def submit(self, slot: Slot, request: Generate) -> None:
         """Compute the new part of the request's prompt, except its last token."""
-        ids = encode_prompt(request.prompt, self._tokenizer)
+        ids = prompt_ids(request.prompt, self._tokenizer)
         self._batch.read(self._batch.rows.index(slot), slot, ids)
         slot.request = request
 
@@ -101,35 +102,41 @@ class PolicySampler:
         assert request is not None
         # Decoding everything at every token would be quadratic: a stop string is in the tail.
         tail = decode(sampled[-_TAIL:], self._tokenizer)
-        stopped = sampled[-1] == self._end or any(stop in tail for stop in request.stop)
+        stopped = sampled[-1] in self._ends or any(stop in tail for stop in request.stop)
         if not stopped and len(sampled) < request.max_tokens:
             return None
-        return completion(sampled, self._end, request.stop, slot.prompt, self._tokenizer)
+        return completion(sampled, self._ends, request.stop, slot.prompt, self._tokenizer)
 
 
 def completion(
-    sampled: Sequence[int], end: int, stop: Sequence[str], prompt: int, tokenizer: Tokenizer
+    sampled: Sequence[int],
+    ends: Sequence[int],
+    stop: Sequence[str],
+    prompt: int,
+    tokenizer: Tokenizer,
 ) -> Completion:
-    """A completion from sampled ids; an end-of-turn id `end` is among its ids, not in its text.
+    """A completion from sampled ids; one of the `ends` of a turn is among its ids, not in its text.
 
     The text ends with its stop string. If the last token goes beyond it, that token is replaced by
     the ids of the text that remains. `prompt` is the number of prompt tokens.
     """
-    ended = sampled[-1] == end
-    ids = list(sampled[:-1] if ended else sampled)
+    end = (sampled[-1],) if sampled[-1] in ends else ()
+    ids = tuple(sampled[:-1] if end else sampled)
     text = decode(ids, tokenizer)
     matched = min((string for string in stop if string in text), key=text.find, default=None)
+    exact: tuple[int, ...] | None = ids
     if matched and not text.endswith(matched):
         text = text[: text.find(matched) + len(matched)]
-        rest = text.removeprefix(decode(ids[:-1], tokenizer))
-        ids = [*ids[:-1], *tokenizer(rest, add_special_tokens=False).input_ids]
+        exact = turns.trimmed_ids(
+            ids, text, lambda some: decode(some, tokenizer), lambda rest: encode(rest, tokenizer)
+        )
     return Completion(
         text=text,
-        stop_reason="stop" if ended or matched else "length",
+        stop_reason="stop" if end or matched else "length",
         stop_string=matched,
         prompt_tokens=prompt,
-        completion_tokens=len(ids),
-        token_ids=(*ids, end) if ended else tuple(ids),
+        completion_tokens=len(ids if exact is None else exact),
+        token_ids=None if exact is None else (*exact, *end),
     )
 
 

@@ -17,13 +17,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from agent_model.rollout.sampler import Slot, completion
-from agent_model.tokens import Tokenizer, encode_prompt, end_of_turn
 from autocoa_bench.engines.openai import model_list, replies
 from autocoa_bench.engines.openai.model_server import (
     ModelServerClient,
     key_from_environment,
     normalised_url,
 )
+from autocoa_bench.engines.tokenizer import Tokenizer, end_ids, prompt_ids
 from autocoa_bench.errors import EngineFault, UserError
 from autocoa_bench.types import Completion, Generate
 from autocoa_bench.util.http_client import StatusError
@@ -52,9 +52,13 @@ class PolicyServer:
     UserError if the server refuses a request, and ServerDown if it no longer answers.
     """
 
-    def __init__(self, address: str, tokenizer: Tokenizer, slots: int) -> None:
-        """`slots` is the greatest number of requests in flight. Raises UserError."""
+    def __init__(
+        self, address: str, tokenizer: Tokenizer, slots: int, generation_config: Any = None
+    ) -> None:
+        """`slots` is the greatest number of requests in flight; the model's generation config may
+        name further tokens that end a turn. Raises UserError."""
         self.tokenizer = tokenizer
+        self.generation_config = generation_config
         self.model = ""
         self._root = normalised_url(address).removesuffix("/v1")
         self._runner = asyncio.Runner()
@@ -172,7 +176,7 @@ class ServerSampler:
         self.slots = slots
         self._server = server
         self._temperature = temperature
-        self._end = end_of_turn(server.tokenizer)
+        self._ends = end_ids(server.tokenizer, server.generation_config)
         self._slot_of: dict[asyncio.Future[list[int]], Slot] = {}
 
     def acquire(self, rng: Random) -> Slot:
@@ -182,7 +186,7 @@ class ServerSampler:
         """Do nothing: a slot occupies nothing on the server."""
 
     def submit(self, slot: Slot, request: Generate) -> None:
-        slot.ids = list(encode_prompt(request.prompt, self._server.tokenizer))
+        slot.ids = list(prompt_ids(request.prompt, self._server.tokenizer))
         slot.prompt, slot.request = len(slot.ids), request
         seed = slot.rng.getrandbits(31)
         work = self._server.complete(slot.ids, request, self._temperature, seed)
@@ -198,4 +202,4 @@ class ServerSampler:
         assert slot.request is not None
         slot.ids += sampled
         stop, tokenizer = slot.request.stop, self._server.tokenizer
-        return slot, completion(sampled, self._end, stop, slot.prompt, tokenizer)
+        return slot, completion(sampled, self._ends, stop, slot.prompt, tokenizer)

@@ -9,12 +9,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
-from agent_model.tokens import Kind, Tokenizer, audit, encode
+from agent_model.tokens import Kind, audit, encode
 from agent_model.training.config import GRPOConfig
 from agent_model.training.files import read_json
 from agent_model.training.grpo.reward import Reward, reward
 from agent_model.training.masks import TRAINED_KINDS
 from autocoa_bench import scoring
+from autocoa_bench.engines.tokenizer import Tokenizer
 from autocoa_bench.episode import Dialect
 from autocoa_bench.runs.solvers import DirectSolver, load_solver
 from autocoa_bench.scoring import TextScorer

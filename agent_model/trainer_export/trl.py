@@ -17,11 +17,11 @@ from datasets import Dataset
 from agent_model.rollout.environments import SearchClient
 from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler
-from agent_model.tokens import Tokenizer
 from agent_model.trainer_export.folder import open_export, question_of, reward_of, tokens_of
 from agent_model.training.config import GRPOConfig, episode_budget
 from agent_model.training.distributed import batch_per_process
 from agent_model.training.model import Policy, dtype_of, eval_mode, load_policy
+from autocoa_bench.engines.tokenizer import Tokenizer, traits
 from autocoa_bench.episode import episode, n_actions
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Question, Record, Trajectory
@@ -88,8 +88,9 @@ class RolloutWorkers:
         recipe, accelerator = self._export.recipe, trainer.accelerator
         seed = f"{recipe.seed}:{trainer.state.global_step}:{accelerator.process_index}"
         dialect, budget = self._export.dialect, episode_budget(recipe)
+        of_model = traits(self._tokenizer)
         rollouts = [
-            Rollout(episode(question, dialect, budget), Random(f"{seed}:{i}"))
+            Rollout(episode(question, dialect, budget, of_model), Random(f"{seed}:{i}"))
             for i, question in enumerate(questions)
         ]
         self._search.clear()

@@ -18,7 +18,6 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopOutp
 from verl.utils.profiler import simple_timer
 
 from agent_model.rollout.sampler import completion
-from agent_model.tokens import encode_prompt, end_of_turn
 from agent_model.trainer_export.folder import (
     ExportedRecipe,
     open_export,
@@ -27,6 +26,7 @@ from agent_model.trainer_export.folder import (
     tokens_of,
 )
 from agent_model.training.config import episode_budget
+from autocoa_bench.engines.tokenizer import end_ids, prompt_ids, traits
 from autocoa_bench.episode import episode, n_actions
 from autocoa_bench.errors import SearchFault, UserError
 from autocoa_bench.types import Completion, Generate, Observation, Record, Search, Trajectory
@@ -48,7 +48,7 @@ class AutoCoALoop(AgentLoopBase):  # type: ignore[misc, no-any-unimported, unuse
     def __init__(self, *args: Any, folder: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._folder = Path(folder)
-        self._end = end_of_turn(self.tokenizer)
+        self._ends = end_ids(self.tokenizer)
 
     async def run(  # type: ignore[no-any-unimported, unused-ignore]
         self, sampling_params: dict[str, Any], **row: Any
@@ -57,8 +57,9 @@ class AutoCoALoop(AgentLoopBase):  # type: ignore[misc, no-any-unimported, unuse
         export = await asyncio.to_thread(open_export, self._folder)
         question = question_of(row)
         log = _EpisodeLog({}, {}, [])
-        sampling = {**sampling_params, "ignore_eos": True, "stop_token_ids": [self._end]}
-        events = episode(question, export.dialect, episode_budget(export.recipe))
+        sampling = {**sampling_params, "ignore_eos": True, "stop_token_ids": list(self._ends)}
+        budget = episode_budget(export.recipe)
+        events = episode(question, export.dialect, budget, traits(self.tokenizer))
         trajectory = await self._run_episode(events, export, sampling, log)
         tokens = tokens_of(trajectory, self.tokenizer)
         if len(tokens.prompt) > self.rollout_config.prompt_length:
@@ -102,7 +103,7 @@ class AutoCoALoop(AgentLoopBase):  # type: ignore[misc, no-any-unimported, unuse
         self, request: Generate, session: str, sampling: dict[str, Any], log: _EpisodeLog
     ) -> Completion:
         """A completion by verl's servers, cut where our own sampler would end it."""
-        ids = list(encode_prompt(request.prompt, self.tokenizer))
+        ids = list(prompt_ids(request.prompt, self.tokenizer))
         with simple_timer("generate_sequences", log.timings):
             output = await self.server_manager.generate(
                 request_id=session,
@@ -119,7 +120,7 @@ class AutoCoALoop(AgentLoopBase):  # type: ignore[misc, no-any-unimported, unuse
         log.global_steps["max_global_steps"] = fields.get("max_global_steps")
         if not output.token_ids:  # aborted
             return Completion("", "length", prompt_tokens=len(ids), completion_tokens=0)
-        return completion(output.token_ids, self._end, request.stop, len(ids), self.tokenizer)
+        return completion(output.token_ids, self._ends, request.stop, len(ids), self.tokenizer)
 
 
 async def _search(event: Search, export: ExportedRecipe, log: _EpisodeLog) -> Observation:

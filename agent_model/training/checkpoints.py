@@ -13,11 +13,11 @@ import msgspec
 import torch
 from msgspec import Struct
 
-from agent_model.tokens import Tokenizer
 from agent_model.training.distributed import gather_weights
 from agent_model.training.files import first_line, writing
 from agent_model.training.model import Policy
 from agent_model.training.optimiser import FP32Optimizer
+from autocoa_bench.engines.tokenizer import Tokenizer
 from autocoa_bench.errors import UserError
 
 _RETAINED = 2  # checkpoints of a run

@@ -21,10 +21,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from agent_model.data.pairs import Pair
-from agent_model.tokens import Encoded, Kind, Tokenizer, retokenisation_drift
+from agent_model.tokens import Encoded, Kind, retokenisation_drift
 from agent_model.training.config import SFTConfig
 from agent_model.training.masks import TokenRow, masked, pair_rows, trained_kinds, trajectory_row
 from agent_model.training.model import MIN_SHARED_PREFIX, common_prefix
+from autocoa_bench.engines.tokenizer import Tokenizer
 from autocoa_bench.engines.weights.models import sha256_of
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.types import Question, Record

@@ -9,11 +9,11 @@ from agent_model.data.filters import STUDENT, is_well_formed
 from agent_model.rollout.environments import SearchClient
 from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler
-from agent_model.tokens import Tokenizer
 from agent_model.training.config import EvalConfig, GRPOConfig, episode_budget
 from agent_model.training.files import write_records
 from agent_model.training.model import Policy, eval_mode
 from autocoa_bench import scoring, tasks
+from autocoa_bench.engines.tokenizer import Tokenizer, traits
 from autocoa_bench.episode import Dialect, episode, n_actions
 from autocoa_bench.errors import UserError
 from autocoa_bench.runs.solvers import DirectSolver, load_solver
@@ -67,7 +67,10 @@ def evaluate(setup: EpisodeSetup, policy: Policy, tokenizer: Tokenizer, file: Pa
 
     Raises UserError if a search fails.
     """
-    episodes = [episode(question, setup.dialect, setup.budget) for question in setup.questions]
+    of_model = traits(tokenizer)
+    episodes = [
+        episode(question, setup.dialect, setup.budget, of_model) for question in setup.questions
+    ]
     rollouts = [Rollout(generator, Random(0)) for generator in episodes]
     with eval_mode(policy), SearchClient(setup.search) as search:
         sampler = PolicySampler(policy, tokenizer, min(_SLOTS, len(rollouts)), temperature=0)

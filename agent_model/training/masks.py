@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_model.data.pairs import Pair
-from agent_model.tokens import Encoded, Kind, Tokenizer, audit, audit_pair, encode, encode_pair
+from agent_model.tokens import Encoded, Kind, audit, audit_pair, encode, encode_pair
 from agent_model.training.config import GRPOConfig, SFTConfig
+from autocoa_bench.engines.tokenizer import Tokenizer
 from autocoa_bench.types import Trajectory
 
 _OWN = frozenset({Kind.THOUGHT, Kind.ACTION, Kind.ANSWER})

@@ -14,11 +14,11 @@ import transformers
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from agent_model.tokens import Tokenizer
 from agent_model.training import attention
 from agent_model.training.config import LoraConfig, TrainingConfig, read_adapter
 from agent_model.training.files import first_line
 from agent_model.training.losses import token_logps
+from autocoa_bench.engines.tokenizer import Tokenizer
 from autocoa_bench.engines.weights import huggingface, models
 from autocoa_bench.errors import UserError, import_extra
 from autocoa_bench.util.paths import cache_dir, locked

@@ -22,7 +22,7 @@ class _TimeIsUp(BaseException):
 
 
 def render(
-    tokenizer: Any, messages: Sequence[Mapping[str, str]], *, open_turn: bool = False
+    tokenizer: Any, messages: Sequence[Mapping[str, Any]], *, open_turn: bool = False
 ) -> str:
     """The messages as the tokenizer's chat template writes them; `open_turn` adds the head of the
     assistant's next turn.

@@ -35,7 +35,7 @@ class EngineConfig(Struct, frozen=True):
     share the work are joined by commas. `concurrency` is the number of requests in flight,
     `context_tokens` the room that each may need. `adapter` is the path of a LoRA adapter for the
     model, or empty. `key_file` contains the server's API key; if it is empty, the key comes from
-    the environment.
+    the environment. `tokenizer` names the model's tokenizer, for servers without one of their own.
     """
 
     model: str
@@ -45,6 +45,7 @@ class EngineConfig(Struct, frozen=True):
     context_tokens: int
     adapter: str = ""
     key_file: str = ""
+    tokenizer: str = ""
 
 
 class ModelConfig(Struct, frozen=True, kw_only=True):
@@ -70,6 +71,15 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
     key_file: Annotated[
         str,
         Option(help="A file with the server's API key, readable by nobody else.", needs="base_url"),
+    ] = ""
+    tokenizer: Annotated[
+        str,
+        Option(
+            help="The model's tokenizer with its chat template, a folder or a name on the Hub, for "
+            "a server that completes prompts but does not tokenise them.",
+            needs="base_url",
+            metavar="FOLDER",
+        ),
     ] = ""
     engine: Annotated[
         str,
@@ -104,6 +114,7 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
             context_tokens=context_tokens,
             adapter=adapter,
             key_file=self.key_file,
+            tokenizer=self.tokenizer,
         )
 
 

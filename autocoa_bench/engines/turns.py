@@ -1,36 +1,116 @@
 """The prompt of a turn, cut into pieces that are tokenised one by one.
 
-Runs, training and every export build their prompts from these pieces, so that a model sees the same
-ids in all of them.
+Runs, training and every export build their prompts here, so that a model sees the same ids in all
+of them. The chat template renders the opening once, up to the head of the model's turn, and nothing
+else. The rest follows unchanged: what the model sampled as the sampled ids, and the environment's
+text as tokens of its own. `engines.tokenizer` does this with a tokenizer in this process, and
+`engines.openai.turn_tokenizer` with that of a server.
 """
 
-from autocoa_bench.types import Prompt
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from autocoa_bench.types import Message, Prompt
+
+_THOUGHT = "<think>"
 
 
-def join_prefill(opening_text: str, prefill: str) -> str:
-    """A rendered opening with the prefill at its end, once even if the template adds it too."""
-    written = prefill.strip()
-    if written and opening_text.rstrip().endswith(written):
-        opening_text = opening_text.rstrip().removesuffix(written)
-    return opening_text + prefill
+class Piece(NamedTuple):
+    """A stretch of the turn by one author; `ids` are the sampled ones, None where unknown.
 
-
-def prompt_pieces(opening_text: str, prompt: Prompt) -> str | list[str | int]:
-    """A prompt for llama.cpp, cut into pieces exactly as training cuts a trajectory.
-
-    The opening with the prefill is one text, each stretch of environment text another; each is
-    tokenised on its own, and between them stand the ids of the model's turns. Every model turn must
-    have ids, because llama.cpp reads an array of texts alone as several prompts.
+    The environment's piece has ids if the model wrote a part of it (a simulated observation), and
+    they spell that part.
     """
-    pieces: list[str | int] = []
-    text = join_prefill(opening_text, prompt.prefill)
-    for turn in prompt.turns:
-        if turn.source == "environment":
-            text += turn.text
-            continue
-        assert turn.token_ids is not None, "a model's turn is sent as ids"
-        pieces += [text, *turn.token_ids] if text else turn.token_ids
-        text = ""
-    if not pieces:
+
+    is_sampled: bool
+    text: str
+    ids: tuple[int, ...] | None
+
+
+def pieces(opening_text: str, prompt: Prompt) -> list[Piece]:
+    """The turn after a rendered opening, of which only the end matters here.
+
+    Neighbouring texts of the environment are one piece, to which the prefill belongs.
+    """
+    found: list[Piece] = []
+    start = prompt.prefill
+    for source, group in groupby(prompt.turns, key=lambda turn: turn.source):
+        turns = list(group)
+        if source == "environment":
+            text = start + "".join(turn.text for turn in turns)
+            ids = next((turn.token_ids for turn in turns if turn.token_ids), None)
+            found.append(Piece(False, text, ids))
+        else:
+            found += [Piece(False, start, None)] if start else []
+            found += [Piece(True, turn.text, turn.token_ids) for turn in turns]
+        start = ""
+    if start:
+        found.append(Piece(False, start, None))
+    if found and not found[0].is_sampled:
+        found[0] = found[0]._replace(text=_unwritten(opening_text, found[0].text))
+    return [piece for piece in found if piece.text]
+
+
+def opens_thought(opening_text: str) -> bool:
+    """True if the template itself opens a thought at the end of a rendered opening."""
+    return opening_text.rstrip().endswith(_THOUGHT)
+
+
+def _unwritten(opening_text: str, text: str) -> str:
+    """The start of a turn without the opening of a thought that the template has written."""
+    if not (opens_thought(opening_text) and text.lstrip().startswith(_THOUGHT)):
         return text
-    return [*pieces, text] if text else pieces
+    space = opening_text[len(opening_text.rstrip()) :]
+    rest = text.lstrip().removeprefix(_THOUGHT)
+    shared = next((i for i, char in enumerate(space) if rest[i : i + 1] != char), len(space))
+    return rest[shared:]
+
+
+def opening_forms(opening: Sequence[Message]) -> Iterator[list[dict[str, Any]]]:
+    """The messages of an opening in the forms that chat templates take, the plain one first.
+
+    Some templates refuse a system message or two messages of one role in a row, and some take
+    contents only as lists of parts.
+    """
+    plain = [{"role": message.role, "content": message.content} for message in opening]
+    merged: list[dict[str, Any]] = []
+    for message in plain:
+        role = "user" if message["role"] == "system" else message["role"]
+        if merged and merged[-1]["role"] == role:
+            merged[-1]["content"] += f"\n\n{message['content']}"
+        else:
+            merged.append({"role": role, "content": message["content"]})
+    for form in [plain] if merged == plain else [plain, merged]:
+        yield form
+    for form in [plain] if merged == plain else [plain, merged]:
+        yield [
+            {**message, "content": [{"type": "text", "text": message["content"]}]}
+            for message in form
+        ]
+
+
+def lost_message(opening_text: str, opening: Sequence[Message]) -> int | None:
+    """The number, from 1, of a message that a rendered opening lacks, white space aside."""
+    text = "".join(opening_text.split())
+    for number, message in enumerate(opening, 1):
+        if "".join(message.content.split()) not in text:
+            return number
+    return None
+
+
+def trimmed_ids(
+    ids: Sequence[int],
+    text: str,
+    decode: Callable[[Sequence[int]], str],
+    encode: Callable[[str], Sequence[int]],
+) -> tuple[int, ...] | None:
+    """Sampled ids that spell a text: if the last one goes beyond it, that one is replaced by the
+    ids of the text that remains; None where this does not help."""
+    if decode(ids) == text:
+        return tuple(ids)
+    before = decode(ids[:-1])
+    if not text.startswith(before):
+        return None
+    trimmed = (*ids[:-1], *encode(text.removeprefix(before)))
+    return trimmed if decode(trimmed) == text else None

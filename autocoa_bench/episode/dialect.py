@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from autocoa_bench.types import Completion, Message, Passage, Question, StepKind
+from autocoa_bench.types import Completion, Message, ModelTraits, Passage, Question, StepKind
 
 
 class Action(NamedTuple):
@@ -53,6 +53,21 @@ class Dialect(Protocol):
 
     def parse_forced(self, text: str) -> str | None:
         """The answer in the text of a forced completion; None where there is none."""
+
+
+def turn_start(dialect: Dialect, traits: ModelTraits) -> str:
+    """The dialect's prefill as a model needs it whose chat template opens a thought itself.
+
+    A prefill that opens a thought is left to the template. Before any other prefill, such as
+    ReAct's, the thought is closed empty: the dialect has a place of its own for reasoning, and an
+    action within an open thought is none.
+    """
+    prefill = dialect.prefill
+    if not traits.opens_thought or not prefill.strip():
+        return prefill
+    if prefill.lstrip().startswith("<think>"):
+        return prefill.lstrip().removeprefix("<think>").lstrip()
+    return f"\n</think>\n\n{prefill}"
 
 
 def prompt_sha256(dialect: Dialect) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 import msgspec
 
 from autocoa_bench.episode.answer_text import after_reasoning
-from autocoa_bench.episode.dialect import Action, Dialect
+from autocoa_bench.episode.dialect import Action, Dialect, turn_start
 from autocoa_bench.episode.neutralise import neutralise
 from autocoa_bench.episode.trajectory import estimate_tokens, turns_of_steps
 from autocoa_bench.errors import CONTEXT, EngineFault
@@ -109,7 +109,7 @@ class _State:
         self.dialect = dialect
         self.budget = budget
         self.opening = dialect.opening(question)
-        self.prefill = dialect.prefill
+        self.prefill = turn_start(dialect, traits)
         self.steps: list[Step] = []
         self.searches = 0
         self.refusals = 0
@@ -151,7 +151,7 @@ class _State:
             stop=self.dialect.force_stop,
             max_tokens=self.budget.answer_tokens,
             forced=True,
-            thinking_tokens=self.budget.thinking_tokens,
+            thinking_tokens=max(0, min(self.budget.thinking_tokens, self.room)),
         )
 
     def _prompt(self, *turns: Turn) -> Prompt:

@@ -114,12 +114,8 @@ def test_an_opening_is_rendered_once() -> None:
 
     with MockServer(kind="llamacpp") as server:
         asyncio.run(run(server.url))
-    assert server.paths.count("/apply-template") == 1
-    assert server.generations()[-1]["prompt"] == [
-        "[user]Who?[assistant]<think>",
-        ord("h"),
-        ord("m"),
-    ]
+    assert server.paths.count("/apply-template") == 2  # of the probe, and of the question
+    assert server.generations()[-1]["prompt"] == ["[user]Who?[assistant]", *map(ord, "<think>hm")]
 
 
 def test_a_turn_that_llama_cpp_repeats_is_taken_off() -> None:

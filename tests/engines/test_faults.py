@@ -35,7 +35,7 @@ from autocoa_bench.types import (
 )
 from autocoa_bench.util.gate import PATIENCE
 from autocoa_bench.util.http_client import OUTAGE_WAITS
-from support.mock_server import Body, Fault, MockServer, room_for, tokens
+from support.mock_server import Body, Fault, MockServer, is_probe, room_for, tokens
 from support.runs import info
 from support.towns import reply, town_of
 
@@ -352,7 +352,7 @@ def test_a_prompt_longer_than_a_context_that_the_server_does_not_name() -> None:
 
     def refusal(body: Body) -> str | None:
         nonlocal first
-        first = first or tokens(body)
+        first = first or (0 if is_probe(body) else tokens(body))
         fits = tokens(body) < first + 120
         return None if fits else "Your input exceeds the context window of this model."
 

@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
-from autocoa_bench.engines import turns
 from autocoa_bench.engines.openai import protocol as wire
 from autocoa_bench.engines.openai import replies
 from autocoa_bench.errors import EngineFault
@@ -34,7 +34,8 @@ def body(
 ) -> dict[str, Any]:
     request = Generate(prompt, stop=("</search>",), max_tokens=9)
     sampling = sampling or Sampling()
-    encoded = wire.request_body(protocol, server, "m", request, sampling, n, "RENDERED")
+    form = wire.RequestForm(protocol, server, "m")
+    encoded = wire.request_body(form, request, sampling, n, msgspec.Raw(b'"RENDERED"'))
     content: dict[str, Any] = json.loads(encoded)
     return content
 
@@ -76,32 +77,11 @@ def test_completions_joins_the_opening_and_the_turn_by_blank_lines() -> None:
     assert "messages" not in sent
 
 
-def sampled(*turns: Turn) -> Prompt:
-    return Prompt(OPENING, turns, prefill="<think>")
-
-
-def test_template_sends_back_sampled_ids_between_the_environments_texts() -> None:
-    observed = (Turn("environment", "<results>"), Turn("environment", "none</results>"))
-    prompt = sampled(Turn("model", "hm", (5, 6)), *observed, Turn("model", "so", (7,)))
-    sent = body("template", "llama.cpp", prompt)
-    assert sent["prompt"] == ["RENDERED<think>", 5, 6, "<results>none</results>", 7]
-    assert sent["return_tokens"] is True
-
-
-def test_template_without_a_model_turn_sends_one_text() -> None:
-    forced = sampled(Turn("environment", "\n</think>"))
-    assert turns.prompt_pieces("RENDERED", forced) == "RENDERED<think>\n</think>"
-
-
 def test_chat_keeps_what_opens_a_forced_answer_at_once() -> None:
     forced = Prompt(OPENING[1:], (Turn("environment", "Answer now:"),), prefill="<think>")
     assert body("chat", prompt=forced)["messages"] == [
         {"role": "user", "content": "Who?Answer now:"}
     ]
-
-
-def test_a_prefill_that_the_template_has_written_stands_once() -> None:
-    assert turns.join_prefill("[user]Who?[assistant]<think>\n", "<think>\n").count("<think>") == 1
 
 
 def test_sampling_is_sent_as_given() -> None:

@@ -64,10 +64,28 @@ _NO_COMPLETIONS: dict[str, Body] = {
 }
 """Choices of a reply that has not completed anything."""
 
+_HEAD = "[user]Hi[assistant]"
+
 
 def is_probe(body: Body) -> bool:
-    """Whether a request is one by which the client asks whether the server is up."""
-    return body.get("prompt") == "Hi" or [m["content"] for m in body.get("messages", ())] == ["Hi"]
+    """Whether a request is one by which the client asks whether the server is up, or what its
+    template does to a turn."""
+    prompt, messages = body.get("prompt"), body.get("messages") or [{"content": ""}]
+    if isinstance(prompt, list):
+        prompt = spelt(prompt)
+    opening = messages[0]["content"].partition("\n")[0]
+    return prompt == "Hi" or opening == "Hi" or (prompt or "").startswith(_HEAD)
+
+
+def spelt(prompt: str | list[int | str]) -> str:
+    """The text of a prompt of texts and ids, which are those of characters."""
+    return "".join(part if isinstance(part, str) else chr(part) for part in prompt)
+
+
+def rendered(messages: list[Body]) -> str:
+    """The template of the mock."""
+    text = "".join(f"[{m['role']}]{m['content']}" for m in messages)
+    return f"{text}[assistant]"
 
 
 def tokens(body: Body) -> int:
@@ -111,6 +129,8 @@ class MockServer:
     `error` is the error in the reply of a fault that is a status.
     `overshoot` is what llama.cpp's last token spells beyond the stop string. `listing` is the
     status and the body of the list of models.
+    A token is a
+    character; `tokenizers` are the kinds that have endpoints for them.
     """
 
     def __init__(
@@ -146,6 +166,7 @@ class MockServer:
         self.port = port
         self.usage = True
         self.overshoot = ""
+        self.tokenizers: tuple[str, ...] = ("llamacpp", "vllm", "sglang")
         self.requests: list[Body] = []
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
@@ -203,13 +224,8 @@ class MockServer:
             return self._describe(path)
         body = msgspec.json.decode(await request.read())
         self.requests.append(body)
-        if path == "/apply-template" and not self.down:
-            text = "".join(f"[{m['role']}]{m['content']}" for m in body["messages"])
-            return _json({"prompt": f"{text}[assistant]"})
-        if path == "/tokenize":
-            return _json({"tokens": [ord(char) for char in body["content"]]})
-        if path == "/detokenize":
-            return _json({"content": "".join(map(chr, body["tokens"]))})
+        if path in ("/apply-template", "/tokenize", "/detokenize") and not self.down:
+            return self._tokenize(path, body)
         if self.kind in ("openai", "vllm") and body["model"] not in self.models:
             name = body["model"]
             return _json({"error": {"message": f"The model `{name}` does not exist."}}, 404)
@@ -224,6 +240,20 @@ class MockServer:
             error = {"message": refusal} if isinstance(refusal, str) else refusal
             return _json({"error": error}, 400)
         return _json(self._complete(path, body))
+
+    def _tokenize(self, path: str, body: Body) -> web.Response:
+        if self.kind == "llamacpp" and path == "/apply-template":
+            return _json({"prompt": rendered(body["messages"])})
+        if self.kind not in self.tokenizers or path == "/apply-template":
+            return _json({"error": {"message": "not found"}}, status=404)
+        if path == "/detokenize":
+            name = {"vllm": "prompt", "sglang": "text"}.get(self.kind, "content")
+            return _json({name: "".join(map(chr, body["tokens"]))})
+        text = body.get("content", body.get("prompt"))
+        if isinstance(text, list):
+            return _json({"tokens": [list(map(ord, each)) for each in text]})
+        text = rendered(body["messages"]) if text is None else text
+        return _json({"tokens": list(map(ord, text)), "token_strs": list(text)})
 
     async def delay(self, number: int) -> None:
         """Wait before the reply to a request for completions; `number` counts these from 0."""

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch.func import functional_call
 
-from agent_model.tokens import Tokenizer
 from agent_model.training.config import GRPOConfig
 from agent_model.training.data import collate, micro_batches, shared_prefix
 from agent_model.training.grpo.objective import k3, objective
@@ -13,6 +12,7 @@ from agent_model.training.grpo.rollouts import Group, has_signal
 from agent_model.training.masks import trained_kinds, trajectory_row
 from agent_model.training.model import Policy, trainable
 from agent_model.training.optimiser import FP32Optimizer
+from autocoa_bench.engines.tokenizer import Tokenizer
 
 
 class Learner:

@@ -11,7 +11,6 @@ from agent_model.rollout.environments import SearchClient, Simulator
 from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler, Sampler
 from agent_model.rollout.server import PolicyServer, ServerSampler
-from agent_model.tokens import Tokenizer
 from agent_model.training.config import GRPOConfig
 from agent_model.training.data import examples_of_step
 from agent_model.training.distributed import batch_per_process
@@ -19,6 +18,7 @@ from agent_model.training.evaluation import EpisodeSetup
 from agent_model.training.grpo.objective import advantages
 from agent_model.training.grpo.reward import Reward, reward
 from agent_model.training.model import Policy, eval_mode
+from autocoa_bench.engines.tokenizer import Tokenizer, traits
 from autocoa_bench.episode import episode, n_actions
 from autocoa_bench.scoring import TextScorer
 from autocoa_bench.types import Record, Trajectory
@@ -73,8 +73,10 @@ def rollouts_of_step(
         for i in range(index * part, (index + 1) * part)
         for k in range(config.group)
     ]
+    of_model = traits(context.tokenizer)
     episodes = [
-        Rollout(episode(question, setup.dialect, setup.budget), rng) for question, _, rng in members
+        Rollout(episode(question, setup.dialect, setup.budget, of_model), rng)
+        for question, _, rng in members
     ]
     with eval_mode(context.policy):
         trajectories = rollout(episodes, context.sampler(len(episodes)), search)

@@ -83,7 +83,8 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
         self.policy.to(accelerator.device)
         broadcast_weights(self.policy)
         address, tokenizer = config.server, self.tokenizer
-        server = PolicyServer(address, tokenizer, config.seats) if address else None
+        ends = self.policy.inner.generation_config
+        server = PolicyServer(address, tokenizer, config.seats, ends) if address else None
         self.context = RolloutContext(config, self.policy, tokenizer, setup, scorer, server)
         self.learner = Learner(config, self.policy, tokenizer)
         self.optimizer = self.learner.optimizer

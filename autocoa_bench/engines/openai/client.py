@@ -7,12 +7,13 @@ times the CPU time per request (benchmarks/client_speed.py measures ours).
 import asyncio
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
 import msgspec
+from msgspec.structs import replace
 
 from autocoa_bench.engines.engine import Engine, EngineCapabilities, EngineConfig, with_capabilities
 from autocoa_bench.engines.openai import model_list, replies
@@ -24,11 +25,34 @@ from autocoa_bench.engines.openai.model_server import (
     key_from_file,
     normalised_url,
 )
+from autocoa_bench.engines.openai.probes import drops_thoughts
 from autocoa_bench.engines.openai.replicas import ReplicatedEngine
 from autocoa_bench.engines.openai.request_limits import NO_LIMITS, RequestLimits
+from autocoa_bench.engines.openai.server_tokenizers import (
+    LlamaCppTokenizer,
+    LocalTokenizer,
+    SGLangTokenizer,
+    VLLMTokenizer,
+)
+from autocoa_bench.engines.openai.turn_tokenizer import (
+    PROBE_OPENING,
+    PROBE_TURN,
+    Changed,
+    TurnTokenizer,
+    prompt_length,
+)
 from autocoa_bench.errors import UNREADABLE, EngineFault, UserError
 from autocoa_bench.registry import unknown
-from autocoa_bench.types import Completion, EngineSpec, Generate, Message, Prompt, Sampling
+from autocoa_bench.types import (
+    Completion,
+    EngineSpec,
+    Generate,
+    Message,
+    ModelTraits,
+    Prompt,
+    Sampling,
+    Turn,
+)
 from autocoa_bench.util.error_text import excerpt
 from autocoa_bench.util.gate import Sleep
 from autocoa_bench.util.http_client import (
@@ -42,15 +66,10 @@ from autocoa_bench.util.http_client import (
 )
 from autocoa_bench.util.text import one_line
 
-_RENDERED_OPENINGS = 1024
-
 _OWNERS: dict[str, wire.Server] = {"llamacpp": "llama.cpp", "vllm": "vllm", "sglang": "sglang"}
-_PROTOCOL_OF: dict[wire.Server, wire.Protocol] = {
-    "llama.cpp": "template",
-    "vllm": "continue",
-    "sglang": "continue",
-    "other": "chat",
-}
+
+# What a server, or a proxy before it, may answer at an endpoint that it does not have.
+_UNUSABLE = (StatusError, EngineFault, UserError, Changed)
 
 T = TypeVar("T")
 
@@ -58,10 +77,11 @@ T = TypeVar("T")
 class OpenAIEngine:
     """A model on an OpenAI-compatible server; satisfies `autocoa_bench.engines.Engine`.
 
-    With the protocol `auto`, llama.cpp is driven by `template`, vLLM and SGLang by `continue`, and
-    any other server by `chat`. `timeout` (seconds a request), `retries` and `has_replacement` are
+    With the protocol `auto`, llama.cpp, vLLM and SGLang are driven by `template`, and so is any
+    server that completes prompts if `tokenizer` names the model's tokenizer (as `--tokenizer`
+    does); others by `chat`. `timeout` (seconds a request), `retries` and `has_replacement` are
     those of `HTTPClient`; `sleep` is for tests. `api_key` None takes the key from the environment.
-    `context_tokens` is the room that a run may need.
+    `context_tokens` is the room that a run may need. `traits` are known once it has started.
     """
 
     def __init__(
@@ -70,6 +90,7 @@ class OpenAIEngine:
         base_url: str,
         *,
         protocol: wire.Protocol | Literal["auto"] = "auto",
+        tokenizer: str = "",
         concurrency: int = 64,
         timeout: float = 600.0,
         retries: int = 5,
@@ -81,15 +102,16 @@ class OpenAIEngine:
         self.model = model
         self.base_url = normalised_url(base_url)
         self.concurrency = concurrency
+        self.traits = ModelTraits()
         self._root = self.base_url.removesuffix("/v1")
         self._configured_protocol = protocol
-        self._protocol: wire.Protocol = "chat"
-        self._server: wire.Server = "other"
         self._cards: list[ModelCard] = []
+        self._form = wire.RequestForm("chat", "other", model)
+        self._tokenizer_name = tokenizer
+        self._tokenizer: TurnTokenizer | None = None
         self._context_tokens = context_tokens
         self._limits = NO_LIMITS
         self._first_limits: RequestLimits | None = None
-        self._rendered: dict[tuple[Message, ...], str] = {}
         self._http = ModelServerClient(
             self._root,
             concurrency=concurrency,
@@ -104,29 +126,40 @@ class OpenAIEngine:
         """Identify the server and the protocol that it needs. Raises UserError.
 
         The spec's `settings` contain what differs from the configuration: `context_tokens`, if the
-        server has less room, and what its model does not take of a request (`RequestLimits`).
+        server has less room; what its model does not take of a request (`RequestLimits`);
+        `tokenizer`, if one in this process cuts the prompts, and `prompts`, if they are sent as
+        `text`; `turns`, if turns are `quoted` because the chat template drops thoughts.
         """
+        settings: dict[str, str | int | float] = {}
         try:
             cards = self._cards = await self._list_models()
-            self._server = await self._identify(cards)
-            configured = self._configured_protocol
-            self._protocol = _PROTOCOL_OF[self._server] if configured == "auto" else configured
             if not self.model and cards:
                 raise model_list.wrong_name(self._root, self.model, cards)
-            if self._server == "other":
-                await self._find_limits()
+            self._form = replace(self._form, server=await self._identify(cards))
             if self._is_unlisted:
                 await self._try_unlisted_name()
+            await self._choose_protocol()
+            if self._form.server == "other":
+                await self._find_limits()
+            if self._form.protocol == "chat":
+                with suppress(StatusError, EngineFault):  # such as a question that is too long
+                    quotes = await self._drops_thoughts(Message("user", "Hi"))
+                    self._form = replace(self._form, quotes=quotes)
         except BaseException:
             await self.close()
             raise
-        settings: dict[str, str | int | float] = {}
         length = model_list.context_tokens(self.model, cards)
         if length is not None and length < self._context_tokens:
             settings["context_tokens"] = length
         settings |= self._limits.settings()
+        if self._form.quotes:
+            settings["turns"] = "quoted"
+        if isinstance(self._tokenizer, LocalTokenizer):
+            settings["tokenizer"] = self._tokenizer_name
+            if not self._tokenizer.sends_ids:
+                settings["prompts"] = "text"
         self._first_limits = self._limits
-        return EngineSpec("openai", self.model, self._protocol, settings)
+        return EngineSpec("openai", self.model, self._form.protocol, settings)
 
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
         """Return `n` completions.
@@ -135,23 +168,21 @@ class OpenAIEngine:
         kind `context` for a prompt that is too long), UserError if it rejects the key, the model or
         the path, and ServerDown if it no longer answers at all.
         """
-        opening = ""
-        if self._protocol == "template":
-            opening = await self._render(request.prompt.opening)
-            request = msgspec.structs.replace(request, prompt=await self._with_ids(request.prompt))
+        tokenizer = self._tokenizer
+        prompt = await tokenizer.prompt(request.prompt) if tokenizer else None
         try:
             completions = await self._http.retry_through_outage(
-                lambda: self._post(request, sampling, n, opening), self._probe
+                lambda: self._post(request, sampling, n, prompt), self._probe
             )
         except StatusError as error:
             raise self._rejection(error, self._url) from None
-        if self._protocol == "template":
-            return [await self._with_checked_ids(completion) for completion in completions]
-        if self._server == "llama.cpp" and self._protocol == "continue":
+        if tokenizer is not None:
+            return [await tokenizer.exact(completion, request.stop) for completion in completions]
+        if self._form.server == "llama.cpp" and self._form.protocol == "continue":
             # llama.cpp repeats the turn that it continued; vLLM and SGLang do not.
             continued = request.prompt.continuation
             return [
-                msgspec.structs.replace(completion, text=completion.text.removeprefix(continued))
+                replace(completion, text=completion.text.removeprefix(continued))
                 for completion in completions
             ]
         return completions
@@ -166,23 +197,23 @@ class OpenAIEngine:
 
     @property
     def _url(self) -> str:
-        root = self._root if self._protocol == "template" else self.base_url
-        return root + wire.PATHS[self._protocol]
+        if self._form.is_native:
+            return self._root + wire.NATIVE_PATH
+        return self.base_url + wire.PATHS[self._form.protocol]
 
     async def _post(
         self,
         request: Generate,
         sampling: Sampling,
-        n: int,
-        opening: str,
+        n: int = 1,
+        prompt: msgspec.Raw | None = None,
         timeout: float | None = None,
     ) -> list[Completion]:
         """One attempt at a request for completions."""
+        form, specials = self._form, tuple(self._tokenizer.specials if self._tokenizer else ())
         while True:
             limits = self._limits
-            body = wire.request_body(
-                self._protocol, self._server, self.model, request, sampling, n, opening, limits
-            )
+            body = wire.request_body(form, request, sampling, n, prompt, specials, limits)
             start = time.perf_counter()
             try:
                 data = await self._http.send("POST", self._url, body, timeout)
@@ -195,7 +226,7 @@ class OpenAIEngine:
                     raise
         seconds = time.perf_counter() - start
         try:
-            completions = replies.read_reply(self._protocol, data, n, seconds, request)
+            completions = replies.read_reply(form.reply_form, data, n, seconds, request)
         except BadReply as error:
             raise self._http.error_in(data) or error from None
         if limits is NO_LIMITS:
@@ -222,10 +253,102 @@ class OpenAIEngine:
 
     async def _probe(self, timeout: float | None = PROBE_TIMEOUT) -> None:
         """Send a tiny request, which any server that is up can answer."""
-        opening = wire.PROBE.prompt.opening[0].content
+        prompt = msgspec.Raw(msgspec.json.encode(wire.PROBE.prompt.opening[0].content))
         # An empty reply, perhaps of a model that is still thinking, is an answer too.
         with suppress(replies.EmptyReply):
-            await self._post(wire.PROBE, Sampling(), 1, opening, timeout)
+            await self._post(wire.PROBE, Sampling(), 1, prompt, timeout)
+
+    async def _choose_protocol(self) -> None:
+        """Find a protocol that gives the model its own turn unchanged. Raises UserError."""
+        configured, server = self._configured_protocol, self._form.server
+        if configured in ("chat", "completions"):
+            self._use(configured)
+            return
+        problem = "the server has no endpoint to tokenise prompts; name a tokenizer (--tokenizer)"
+        if configured in ("auto", "template"):
+            self._use("template")
+            for tokenizer in await self._tokenizers():
+                try:
+                    await tokenizer.start()
+                    await self._check(tokenizer)
+                except _UNUSABLE as error:
+                    problem = str(error)
+                    continue
+                self._tokenizer, self.traits = tokenizer, tokenizer.traits
+                return
+        if configured == "continue" or (configured == "auto" and server != "other"):
+            self._use("continue")
+            try:
+                if not await self._drops_thoughts(None):
+                    return
+                problem = "its chat template drops the thoughts of a turn that is to be continued"
+            except _UNUSABLE as error:
+                problem = str(error)
+        if configured != "auto":
+            raise UserError(
+                f"{self._root} cannot be used with the protocol '{configured}': {problem[:200]}; "
+                "leave out --protocol, or give --protocol chat"
+            )
+        self._use("chat")
+
+    def _use(self, protocol: wire.Protocol) -> None:
+        self._form = replace(self._form, protocol=protocol)
+        self.traits = ModelTraits(new_turns=protocol == "chat")
+
+    async def _tokenizers(self) -> list[TurnTokenizer]:
+        """The tokenizers to try, the best first. Raises UserError for one that does not load."""
+        if self._tokenizer_name:
+            from autocoa_bench.engines.weights import huggingface
+
+            return [
+                LocalTokenizer(
+                    await asyncio.to_thread(huggingface.load_tokenizer, self._tokenizer_name)
+                )
+            ]
+        if self._form.server == "llama.cpp":
+            return [LlamaCppTokenizer(self._call)]
+        if self._form.server == "vllm":
+            return [VLLMTokenizer(self._call, self.model)]
+        if self._form.server == "sglang":
+            return [SGLangTokenizer(self._call, self.model)]
+        return []
+
+    async def _check(self, tokenizer: TurnTokenizer) -> None:
+        """Send a tokenizer's probe turn. Raises Changed if its tokens are not those received."""
+        turn = Turn("environment", PROBE_TURN)
+        request = Generate(Prompt(PROBE_OPENING, (turn,)), stop=(), max_tokens=1)
+
+        async def received() -> None:
+            prompt = await tokenizer.prompt(request.prompt)
+            [completion] = await self._http.retry(
+                lambda: self._post(request, Sampling(), 1, prompt), retries=1
+            )
+            sent = prompt_length(prompt)
+            if sent and completion.prompt_tokens and completion.prompt_tokens != sent:
+                raise Changed(f"of {sent} tokens, {completion.prompt_tokens} arrive")
+
+        try:
+            await received()
+        except _UNUSABLE:
+            if not isinstance(tokenizer, LocalTokenizer):
+                raise
+            tokenizer.sends_ids = False
+            await received()
+
+    async def _drops_thoughts(self, last: Message | None) -> bool:
+        """Whether the server's chat template drops thoughts. Raises StatusError or EngineFault."""
+
+        async def count(messages: Sequence[Message]) -> int | None:
+            prompt = Prompt(tuple(messages))
+            if last is None:
+                prompt = Prompt(prompt.opening[:-1], (Turn("model", messages[-1].content),))
+            request = replace(wire.PROBE, prompt=prompt)
+            [completion] = await self._http.retry(
+                lambda: self._post(request, Sampling()), retries=1
+            )
+            return completion.prompt_tokens
+
+        return await drops_thoughts(count, last)
 
     async def _find_limits(self) -> None:
         """Find what a hosted model does not take of a request. Raises UserError."""
@@ -249,7 +372,7 @@ class OpenAIEngine:
         """
         limits = self._limits
         for fields in (*({field} for field in wire.PROBE_FIELDS), set(wire.PROBE_FIELDS)):
-            self._limits = msgspec.structs.replace(limits, refused=limits.refused | fields)
+            self._limits = replace(limits, refused=limits.refused | fields)
             with suppress(StatusError, EngineFault):
                 await self._http.retry(lambda: self._probe(None))
                 return
@@ -314,52 +437,27 @@ class OpenAIEngine:
             return False
         return isinstance(content, dict) and field in content
 
-    async def _render(self, opening: tuple[Message, ...]) -> str:
-        """The opening as llama.cpp renders it with the model's chat template."""
-        # All requests of an episode share their opening, so it is rendered once.
-        text = self._rendered.get(opening)
-        if text is None:
-            text = await self._call("/apply-template", {"messages": opening}, "prompt", str)
-            while len(self._rendered) >= _RENDERED_OPENINGS:
-                del self._rendered[next(iter(self._rendered))]
-            self._rendered[opening] = text
-        return text
+    async def _call(
+        self, path: str, body: object, field: str, field_type: type[T], *, once: bool = False
+    ) -> T:
+        """A field of the reply of one of the server's own endpoints, or all of it for no field.
 
-    async def _with_ids(self, prompt: Prompt) -> Prompt:
-        """A prompt whose every model turn has token ids: the sampled ones, or those of its text."""
-        turns = []
-        for turn in prompt.turns:
-            if turn.source == "model" and turn.token_ids is None:
-                ids = await self._call("/tokenize", {"content": turn.text}, "tokens", list[int])
-                turn = msgspec.structs.replace(turn, token_ids=tuple(ids))
-            turns.append(turn)
-        return msgspec.structs.replace(prompt, turns=tuple(turns))
-
-    async def _with_checked_ids(self, completion: Completion) -> Completion:
-        """A completion without its token ids if they spell more than its text.
-
-        The last sampled token may reach beyond a stop string, or end within a character.
+        Without a body, the endpoint is read. `once` is that of `turn_tokenizer.Call`.
         """
-        at_end_of_turn = completion.stop_reason == "stop" and completion.stop_string is None
-        if completion.token_ids is None or at_end_of_turn:
-            return completion
-        text = await self._call("/detokenize", {"tokens": completion.token_ids}, "content", str)
-        if text == completion.text + (completion.stop_string or ""):
-            return completion
-        return msgspec.structs.replace(completion, token_ids=None)
-
-    async def _call(self, path: str, content: object, field: str, field_type: type[T]) -> T:
-        """A field of the reply of one of llama.cpp's own endpoints."""
-        url, body = self._root + path, msgspec.json.encode(content)
+        url, method = self._root + path, "GET" if body is None else "POST"
+        data = None if body is None else msgspec.json.encode(body)
 
         async def attempt() -> T:
-            data = await self._http.send("POST", url, body)
+            reply = await self._http.send(method, url, data, PROBE_TIMEOUT if once else None)
             try:
-                reply = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-                return msgspec.json.decode(reply[field], type=field_type)
+                if field:
+                    reply = bytes(msgspec.json.decode(reply, type=dict[str, msgspec.Raw])[field])
+                return msgspec.json.decode(reply, type=field_type)
             except (KeyError, *UNREADABLE):
-                raise BadReply(f"not a reply of {path}: {excerpt(data)}") from None
+                raise BadReply(f"not a reply of {path}: {excerpt(reply)}") from None
 
+        if once:
+            return await self._http.retry(attempt, retries=1)
         try:
             return await self._http.retry_through_outage(attempt, self._probe)
         except StatusError as error:
@@ -378,8 +476,8 @@ class OpenAIEngine:
 
 @with_capabilities(
     EngineCapabilities(
-        continuation="vLLM, SGLang, llama.cpp; others: chat turns",
-        ids="from vLLM; with llama.cpp both ways",
+        continuation="vLLM, SGLang, llama.cpp; others with --tokenizer, else chat turns",
+        ids="vLLM, SGLang, llama.cpp: both ways",
         logprobs="where the server has them",
         seeds="where the server takes them",
         lora="the server loads it: --model NAME",
@@ -405,6 +503,7 @@ def from_options(options: EngineConfig) -> Engine:
             options.model,
             address,
             protocol=cast("wire.Protocol", options.protocol),
+            tokenizer=options.tokenizer,
             concurrency=options.concurrency,
             api_key=api_key,
             context_tokens=options.context_tokens,

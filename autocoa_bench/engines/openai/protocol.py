@@ -2,21 +2,24 @@
 
 A *protocol* is the form in which a prompt reaches a model (recorded in `EngineSpec.protocol`):
 
+- `template`: the opening is rendered once with the model's chat template, by the server or by a
+  tokenizer in this process, and the turn is appended to it piece by piece (see `engines.turns` and
+  `openai.turn_tokenizer`). The completions endpoint continues it. Sampled text goes back as the
+  sampled token ids, and the prefix stays cached.
 - `continue`: chat completions with the assistant's turn so far as a trailing assistant message
-  that the server continues (vLLM, SGLang).
-- `template`: llama.cpp renders the opening once with the model's chat template, the turn is
-  appended piece by piece (see `engines.turns`), and the native completion endpoint continues it.
-  Sampled text goes back as the sampled token ids, and the prefix stays cached.
+  that the server continues. The chat template renders it, and must not change it.
 - `chat`: for hosted APIs that cannot continue a turn. Model text becomes assistant messages and
-  environment text user messages; the prefill is dropped.
+  environment text user messages; the prefill is dropped. Where the server's template drops thoughts
+  from assistant messages, the turn so far is quoted at the end of the last user message instead.
 - `completions`: for base models. The opening's contents and the turn, joined by blank lines.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct
 
-from autocoa_bench.engines import turns
 from autocoa_bench.engines.openai.replies import NATIVE_FIELDS
 from autocoa_bench.engines.openai.request_limits import NO_LIMITS, RequestLimits
 from autocoa_bench.types import Generate, Message, Prompt, Sampling
@@ -30,23 +33,35 @@ PATHS: dict[Protocol, str] = {
     "continue": "/chat/completions",
     "chat": "/chat/completions",
     "completions": "/completions",
-    "template": "/completion",
+    "template": "/completions",
 }
-"""Relative to the base URL; for `template`, to the server's root."""
+"""Relative to the base URL."""
+
+NATIVE_PATH = "/completion"
+"""The path of `template` on llama.cpp, relative to the server's root."""
 
 _ROLES: dict[str, Literal["assistant", "user"]] = {"model": "assistant", "environment": "user"}
 
 PROBE = Generate(Prompt((Message("user", "Hi"),)), stop=("###",), max_tokens=16)
 """A tiny request with every field, so that its refusal names a field that the model rejects."""
 
-
 PROBE_FIELDS = ("seed", "top_p", "stop", "temperature", "max_tokens")
 """The fields of a probe that any request can do without, the least important first."""
 
+QUOTED = "\n\nThis is your reply so far; continue it from where it ends:\n\n"
+"""The text before a turn that is quoted in a user message."""
 
-def chat_messages(prompt: Prompt) -> list[Message]:
-    """A prompt as alternating messages, for servers that cannot continue a turn."""
+
+def chat_messages(prompt: Prompt, *, quotes: bool = False) -> list[Message]:
+    """A prompt as alternating messages, for servers that cannot continue a turn.
+
+    With `quotes`, the turn so far is quoted in the last user message.
+    """
     messages = list(prompt.opening)
+    text = "".join(turn.text for turn in prompt.turns)
+    if quotes and text:
+        last = messages.pop().content if messages[-1].role == "user" else ""
+        return [*messages, Message("user", f"{last}{QUOTED}{text}")]
     for turn in prompt.turns:
         role = _ROLES[turn.source]
         if messages[-1].role == role:
@@ -56,50 +71,93 @@ def chat_messages(prompt: Prompt) -> list[Message]:
     return messages
 
 
+class RequestForm(Struct, frozen=True):
+    """How a server takes requests: its software, the protocol, the name of its model.
+
+    `quotes` is that of `chat_messages`.
+    """
+
+    protocol: Protocol
+    server: Server
+    model: str
+    quotes: bool = False
+
+    @property
+    def is_native(self) -> bool:
+        """True for llama.cpp's own endpoint."""
+        return self.protocol == "template" and self.server == "llama.cpp"
+
+    @property
+    def reply_form(self) -> Protocol:
+        """The protocol whose replies look like those of this form."""
+        has_own_form = self.protocol != "template" or self.is_native
+        return self.protocol if has_own_form else "completions"
+
+
 def request_body(
-    protocol: Protocol,
-    server: Server,
-    model: str,
+    form: RequestForm,
     request: Generate,
     sampling: Sampling,
-    n: int,
-    opening_text: str = "",
+    n: int = 1,
+    prompt: msgspec.Raw | None = None,
+    specials: Sequence[str] = (),
     limits: RequestLimits = NO_LIMITS,
 ) -> bytes:
     """The JSON body of a generation request.
 
-    `opening_text` is the opening rendered for `template`. `limits` is what the server takes.
+    `prompt` is the prompt for `template`, `specials` are the model's special tokens, and `limits`
+    is what the server takes.
     """
-    prompt = request.prompt
     body: dict[str, Any] = {
-        "model": model,
+        "model": form.model,
         "max_tokens": request.max_tokens,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "seed": sampling.seed,
     }
-    if request.stop:
-        body["stop"] = request.stop
+    stop = request.stop
+    if form.protocol == "chat" and request.thinking_tokens:
+        # The model thinks first, and the stop strings of an answer would cut its thought.
+        body["max_tokens"] += request.thinking_tokens
+        stop = ()
+    if stop:
+        body["stop"] = stop
     if n > 1:
         body["n"] = n
-    _add_sampling(body, server, sampling)
-    if protocol == "chat":
-        body["messages"] = chat_messages(prompt)
-    elif protocol == "continue":
+    _add_sampling(body, form.server, sampling)
+    if form.server in ("vllm", "sglang"):
+        body["skip_special_tokens"] = False
+        body["return_token_ids"] = True
+    _add_prompt(body, form, request.prompt, prompt)
+    if form.is_native:
+        body["return_tokens"] = True
+        # By default llama.cpp repeats the prompt and all settings in a native reply.
+        body["response_fields"] = NATIVE_FIELDS
+        # It hides special tokens, and does not find them as stop strings, unless they are named.
+        if preserved := [text for text in request.stop if text in specials]:
+            body["preserved_tokens"] = preserved
+    return msgspec.json.encode(limits.body(body))
+
+
+def _add_prompt(
+    body: dict[str, Any], form: RequestForm, prompt: Prompt, rendered: msgspec.Raw | None
+) -> None:
+    if form.protocol == "template":
+        body["prompt"] = rendered
+        if form.server == "vllm":
+            body["spaces_between_special_tokens"] = False
+            body["add_special_tokens"] = False  # where the prompt is text
+    elif form.protocol == "chat":
+        body["messages"] = chat_messages(prompt, quotes=form.quotes)
+    elif form.protocol == "completions":
+        contents = [message.content for message in prompt.opening]
+        body["prompt"] = "\n\n".join([*contents, prompt.continuation])
+    else:
         body["messages"] = prompt.opening
         if prompt.continuation:
             body["messages"] += (Message("assistant", prompt.continuation),)
             body["continue_final_message"] = True
             body["add_generation_prompt"] = False
-    elif protocol == "completions":
-        contents = [message.content for message in prompt.opening]
-        body["prompt"] = "\n\n".join([*contents, prompt.continuation])
-    else:
-        body["prompt"] = turns.prompt_pieces(opening_text, prompt)
-        body["return_tokens"] = True
-        # By default llama.cpp repeats the prompt and all settings in a native reply.
-        body["response_fields"] = NATIVE_FIELDS
-    return msgspec.json.encode(limits.body(body))
 
 
 def _add_sampling(body: dict[str, Any], server: Server, sampling: Sampling) -> None:
@@ -119,7 +177,5 @@ def _add_sampling(body: dict[str, Any], server: Server, sampling: Sampling) -> N
         body["top_k"] = -1
         body["min_p"] = 0.0
         body["repetition_penalty"] = penalty
-        if server == "vllm":
-            body["return_token_ids"] = True
     elif penalty != 1.0:
         body["repetition_penalty"] = penalty

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autocoa_bench.engines import turns
+from autocoa_bench.engines.tokenizer import decode, encode, end_ids
 from autocoa_bench.engines.transformers.kv_cache import CachedBatch, CachedRow, KVCache
 from autocoa_bench.errors import CONTEXT, EngineFault, UserError
 from autocoa_bench.types import Completion, Generate, Sampling
@@ -41,7 +43,7 @@ class Batch:
         """Raises UserError for a model that the cache does not support."""
         self._tokenizer = tokenizer
         self._parallel = parallel
-        self._end_ids = _end_ids(model, tokenizer)
+        self._end_ids = end_ids(tokenizer, model.generation_config)
         self._longest = int(getattr(model.config, "max_position_embeddings", 0)) or 1 << 30
         self._waiting: queue.SimpleQueue[_Row | None] = queue.SimpleQueue()
         self._is_closed = False
@@ -134,7 +136,9 @@ class Batch:
         whole = self._decode(sampled[:-1] if at_end_id else sampled)
         # An incomplete character is decoded as U+FFFD.
         text = whole.partition(stop_string)[0] if stop_string else whole.rstrip("\ufffd")
-        is_exact = whole == text + (stop_string or "")
+        ids: tuple[int, ...] | None = tuple(sampled)
+        if whole != text + (stop_string or ""):
+            ids = turns.trimmed_ids(sampled, text + (stop_string or ""), self._decode, self._encode)
         row.future.set_result(
             Completion(
                 text=text,
@@ -142,7 +146,7 @@ class Batch:
                 stop_string=stop_string,
                 prompt_tokens=row.prompt,
                 completion_tokens=len(sampled),
-                token_ids=tuple(sampled) if is_exact else None,
+                token_ids=ids,
                 seconds=time.perf_counter() - row.start,
             )
         )
@@ -159,7 +163,10 @@ class Batch:
         return min(matches)[1] if matches else None
 
     def _decode(self, ids: Sequence[int]) -> str:
-        return str(self._tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+        return decode(ids, self._tokenizer)
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        return encode(text, self._tokenizer)
 
 
 def _check_cache(model: Any, cache: KVCache) -> None:
@@ -207,10 +214,3 @@ def _sample(row: _Row, logits: Tensor) -> int:
     count = 1 + int((sums < sampling.top_p).sum().clamp(max=len(sums) - 1))
     place = torch.rand((), generator=row.rng) * sums[count - 1]
     return int(ids[int((sums[:count] <= place).sum().clamp(max=count - 1))])
-
-
-def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    """The ids that end a turn, according to the model or the tokenizer."""
-    eos = getattr(model.generation_config, "eos_token_id", None)
-    ids = {*(eos if isinstance(eos, list) else [eos]), tokenizer.eos_token_id}
-    return frozenset(ids - {None})

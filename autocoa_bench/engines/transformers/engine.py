@@ -14,15 +14,27 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from autocoa_bench.engines import chat_template, turns
+from autocoa_bench.engines import tokenizer as turn_tokens
 from autocoa_bench.engines.engine import EngineCapabilities, EngineConfig, with_capabilities
 from autocoa_bench.engines.launch.embedded import idle_cores
 from autocoa_bench.engines.weights import huggingface, models
 from autocoa_bench.errors import UserError
-from autocoa_bench.types import Completion, EngineSpec, Generate, Prompt, Sampling
+from autocoa_bench.types import (
+    Completion,
+    EngineSpec,
+    Generate,
+    Message,
+    ModelTraits,
+    Prompt,
+    Sampling,
+)
 
 if TYPE_CHECKING:
     from autocoa_bench.engines.transformers.batch import Batch
+
+
+_OPENINGS = 1024
+"""The most rendered openings that are kept."""
 
 
 class TransformersEngine:
@@ -41,6 +53,8 @@ class TransformersEngine:
         self._parallel = parallel
         self._adapter = adapter
         self._tokenizer: Any = None
+        self._openings: dict[tuple[Message, ...], tuple[str, tuple[int, ...]]] = {}
+        self.traits = ModelTraits()
         self._batch: Batch | None = None
 
     async def start(self) -> EngineSpec:
@@ -49,11 +63,7 @@ class TransformersEngine:
 
     def _load(self) -> EngineSpec:
         tokenizer = huggingface.load_tokenizer(self.model)
-        if not tokenizer.chat_template:
-            raise UserError(
-                f"the tokenizer of '{self.model}' has no chat template, so no turn can be opened; "
-                "use an instruction-tuned model, or put a chat_template.jinja beside it"
-            )
+        self.traits = turn_tokens.traits(tokenizer)
         import torch
 
         from autocoa_bench.engines.transformers.batch import Batch
@@ -97,22 +107,15 @@ class TransformersEngine:
 
     def _prompt_ids(self, prompt: Prompt) -> list[int]:
         """A prompt's ids; each of its pieces is tokenised on its own."""
-        messages = msgspec.to_builtins(list(prompt.opening))
-        text = chat_template.render(self._tokenizer, messages, open_turn=True)
-        with_ids = tuple(
-            msgspec.structs.replace(turn, token_ids=tuple(self._encode(turn.text)))
-            if turn.source == "model" and turn.token_ids is None
-            else turn
-            for turn in prompt.turns
-        )
-        pieces = turns.prompt_pieces(text, msgspec.structs.replace(prompt, turns=with_ids))
-        ids: list[int] = []
-        for piece in [pieces] if isinstance(pieces, str) else pieces:
-            ids += self._encode(piece) if isinstance(piece, str) else [piece]
-        return ids
-
-    def _encode(self, text: str) -> list[int]:
-        return list(self._tokenizer(text, add_special_tokens=False).input_ids)
+        opening = self._openings.get(prompt.opening)
+        if opening is None:
+            # All requests of an episode share their opening, so it is rendered once.
+            opening = turn_tokens.encode_opening(prompt.opening, self._tokenizer)
+            while len(self._openings) >= _OPENINGS:
+                del self._openings[next(iter(self._openings))]
+            self._openings[prompt.opening] = opening
+        text, ids = opening
+        return [*ids, *turn_tokens.turn_ids(text, prompt, self._tokenizer)]
 
 
 @with_capabilities(

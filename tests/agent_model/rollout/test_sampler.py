@@ -140,7 +140,7 @@ def test_a_token_that_extends_beyond_the_stop_string_is_cut_after_it() -> None:
     tokenizer = make_tokenizer()
     ids = tokenizer("Anna</search").input_ids
     assert tokenizer.decode(ids[-1]) == "search"
-    found = module.completion(ids, end_of_turn(tokenizer), ("</sea",), 5, tokenizer)
+    found = module.completion(ids, (end_of_turn(tokenizer),), ("</sea",), 5, tokenizer)
     assert (found.text, found.stop_string) == ("Anna</sea", "</sea")
     assert found.token_ids is not None
     assert found.token_ids[: len(ids) - 1] == tuple(ids[:-1])
