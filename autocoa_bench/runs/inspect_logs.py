@@ -5,6 +5,7 @@ searches become calls of a tool `search`, and observations become that tool's me
 None becomes Inspect's unscored: not a number, with the reason.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +22,8 @@ from autocoa_bench.types import Record, Score, TaskSample, Trajectory
 VERSION = 2
 """The version of Inspect's log format."""
 
+_LONGEST_NAME = 80
+
 _STOP_REASONS = {
     "stop": "stop",
     "length": "max_tokens",
@@ -35,9 +38,17 @@ def inspect_logs(run: Run) -> dict[str, dict[str, Any]]:
     for log in (_log(run, sample) for sample in run.info.spec.tasks):
         spec = log["eval"]
         # Inspect only lists files whose names consist of a time, a task and an id.
-        parts = (re.sub(r"[^A-Za-z0-9.@+=-]+", "-", spec[key]) for key in ("created", "task"))
+        parts = (_file_name(spec[key], "-") for key in ("created", "task"))
         logs[f"{'_'.join(parts)}_{spec['task_id']}.json"] = log
     return logs
+
+
+def _file_name(text: str, gap: str) -> str:
+    """A text as a part of a file's name; a long one is cut, and told from others by its hash."""
+    name = re.sub(r"[^A-Za-z0-9.@+=-]+" if gap == "-" else r"[^A-Za-z0-9]+", gap, text)
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return name[: _LONGEST_NAME - 8] + hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _log(run: Run, sample: TaskSample) -> dict[str, Any]:
@@ -62,7 +73,7 @@ def _eval(run: Run, sample: TaskSample) -> dict[str, Any]:
     return {
         "eval_id": name,
         "run_id": run.path.name,
-        "task_id": re.sub(r"[^A-Za-z0-9]+", ".", name),  # part of a file name
+        "task_id": _file_name(name, "."),
         "created": run.info.sessions[0].started,
         "task": sample.task,
         "solver": spec.solver,
