@@ -23,7 +23,7 @@ _VALUES = (
 
 _LITERAL = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _LIST_OF_TEXTS = re.compile(rf"\[\s*(?:{_LITERAL}[\s,]*)+\]", re.DOTALL)
-_ARRAY = re.compile(r"array\((\[.*\])(?:, dtype=[\w<]+)?\)", re.DOTALL)
+_ARRAY = re.compile(r"array\((\[[^\]]*\])(?:,\s*dtype=[\w<]+)?\)")
 _DESCRIPTIONS = re.compile(r'\(description (?:"([^"]*)"|([^()"]+))\)')
 _LONGEST_LITERAL = 100_000
 _FORMULA = re.compile(r"[()\[\]{}$\\=<>^]")

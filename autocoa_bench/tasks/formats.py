@@ -142,6 +142,8 @@ def _parts(row: Row) -> Iterator[Row]:
     """The questions in a row: several where it is an article of SQuAD or a passage of MRQA."""
     if list(row) == ["header"]:  # the first line of MRQA's files
         return
+    if "row_idx" in row:  # as the viewer of the Hub gives it
+        row = _dict(row.get("row"))
     pages = [row, *map(_dict, _list(row.get("paragraphs")))]
     nested = [_dict(qa) for page in pages for qa in _list(page.get("qas"))]
     yield from nested or [row]
@@ -239,17 +241,17 @@ def _golds(row: Row, known: Row, extra: Row, metadata: Row, asked: str) -> tuple
         if golds := golden_answers(value, is_plural=name.endswith("s")):
             break
     else:
-        raise _no_answers(row, truth)
+        raise _no_answers(row, truth, names)
     for name in field_names.ALIASES:
         aliases = golden_answers(known.get(name), is_plural=True)
         golds += tuple(alias for alias in aliases if alias not in golds)
     return golds
 
 
-def _no_answers(row: Row, truth: object) -> ValueError:
+def _no_answers(row: Row, truth: object, accepted: list[str]) -> ValueError:
     if "reward_model" in row:
         return _no_answer("reward_model.ground_truth", truth)
-    names = [name for name in row if field_names.normal(name) in field_names.ANSWERS]
+    names = [name for name in row if field_names.normal(name) in accepted]
     if names:
         return _no_answer(names[0], row[names[0]])
     return ValueError(f"a question without answers; the row has {_named(row)}")

@@ -9,7 +9,7 @@ OWN_END = "Now, please answer the user's question below:"
 """The end of AutoCoA's own instructions."""
 
 _LEAD = re.compile(
-    r"(?i)(?:^|(?<=[\s*>]))(?:user(?:'s)? |the )?(?:question|query|problem)\**\s*[:：]"
+    r"(?i)(?:^|(?<=[\s*>。]))(?:user(?:'s)? |the )?(?:question|query|problem|问题|質問|질문)\**\s*[:：]\s*"
 )
 """What many instructions put before the question."""
 
@@ -41,8 +41,8 @@ class Prompt(NamedTuple):
 def without_instructions(prompts: Sequence[Prompt]) -> tuple[list[str], list[str]]:
     """The questions in the prompts of a file, and notes for the user about what was left out.
 
-    The prompts of each dataset are compared with one another. A prompt that stands alone is cut at
-    a lead such as `Question:`.
+    The prompts of each dataset are compared with one another. Where they share nothing, or one
+    stands alone, each is cut at a lead such as `Question:`.
     """
     texts = [prompt.text.rpartition(OWN_END)[2].strip() for prompt in prompts]
     groups: dict[str, list[int]] = defaultdict(list)
@@ -51,18 +51,20 @@ def without_instructions(prompts: Sequence[Prompt]) -> tuple[list[str], list[str
     notes = []
     for positions in groups.values():
         group = [texts[position] for position in positions]
-        start, end = _shared(group) if len(set(group)) > 1 else _lead(group[0])
-        if start or end:
-            left_out = " ... ".join(_excerpt(text) for text in (start, end) if text.strip())
+        cuts = [_shared(group)] * len(group) if len(set(group)) > 1 else []
+        if not any(map(any, cuts)):
+            cuts = [_lead(text) for text in group]
+        if all(map(any, cuts)):
+            left_out = " ... ".join(_excerpt(text) for text in cuts[0] if text.strip())
             notes.append(f"the prompts' instruction is not part of the questions: {left_out}")
+            for position, (start, end) in zip(positions, cuts, strict=True):
+                text = texts[position]
+                texts[position] = text[len(start) : len(text) - len(end)].strip()
         elif _looks_instructed(group):
             notes.append(
                 f"the prompts are asked whole, such as '{_excerpt(group[0])}'; a field 'question' "
                 "beside them would be asked instead"
             )
-        for position in positions:
-            text = texts[position]
-            texts[position] = text[len(start) : len(text) - len(end)].strip()
     return texts, notes
 
 
@@ -97,7 +99,7 @@ def _common_start(texts: Sequence[str]) -> str:
 
 def _is_instruction(text: str) -> bool:
     marked = re.fullmatch(r"\s*[<\[].*[>\]]\s*", text, re.DOTALL)
-    return bool(marked or _TAIL.fullmatch(text)) or (
+    return bool(marked or "<|" in text or _TAIL.fullmatch(text)) or (
         len(text.strip()) >= _SHORTEST_INSTRUCTION and bool(_ASKS_FOR.search(text))
     )
 

@@ -52,9 +52,8 @@ def find_documents(reply: object, depth: int = 0) -> Found:
             raise ValueError(f"{len(reply)} results for one query")
         return find_documents(reply[0], depth + 1)
     if len(reply) == 1 and isinstance(reply[0], dict) and not _is_document(reply[0]):
-        # The result for the one query, as an object.
-        if found := find_documents(reply[0], depth + 1):
-            return found
+        # It may be an object for the one query, which holds the documents.
+        return find_documents(reply[0], depth + 1) or [(reply[0], None)]
     if all(isinstance(item, dict | str) for item in reply):
         return [(item, None) for item in reply]
     return []
