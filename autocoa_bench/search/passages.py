@@ -32,7 +32,7 @@ _WRAPPERS = (
 )
 """Fields that hold the passage's own fields: Elasticsearch's `_source`, Qdrant's `payload`, ..."""
 
-_SCORES = ("score", "similarity", "relevancescore", "rerankscore", "certainty")
+_SCORES = ("score", "similarity", "relevancescore", "relevance", "rerankscore", "certainty")
 
 _LONGEST_TITLE = 255
 """Bytes of the longest title that Wikipedia allows; a longer first line is text."""

@@ -9,7 +9,8 @@ OWN_END = "Now, please answer the user's question below:"
 """The end of AutoCoA's own instructions."""
 
 _LEAD = re.compile(
-    r"(?i)(?:^|(?<=[\s*>。]))(?:user(?:'s)? |the )?(?:question|query|problem|问题|質問|질문)\**\s*[:：]\s*"
+    r"(?i)(?:^|(?<=[\s*>。]))(?:user(?:'s)? |the )?"
+    r"(?:question|query|problem|问题|質問|질문)\**\s*[:：]\s*"
 )
 """What many instructions put before the question."""
 

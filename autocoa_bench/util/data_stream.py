@@ -19,6 +19,7 @@ FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 _CHUNK_BYTES = 1 << 18
+_HEAD_BYTES = 1 << 18
 
 _MAGIC = {
     ".gz": b"\x1f\x8b",
@@ -93,7 +94,9 @@ def open_data(path: Path) -> Iterator[DataStream]:
         bar = stack.enter_context(DelayedProgressBar(f"reading {path.name}"))
         name, stream = _expanded(path, raw, stack)
         chunks = _in_utf8(path, _limited(path, raw, stream, bar))
-        head = next(chunks, b"")
+        head = b""
+        while len(head) < _HEAD_BYTES and (chunk := next(chunks, b"")):
+            head += chunk
         _check_text(path, head)
         yield DataStream(name, head, chain([head], chunks))
 
@@ -164,7 +167,7 @@ def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
             "unpack it and give one of its files"
         )
     data = [member for member in members if format_suffix(member.filename)] or members
-    data = [member for member in data if not member.filename.startswith(("__MACOSX/", "."))]
+    data = [member for member in data if not member.filename.rpartition("/")[2].startswith(".")]
     if len(data) != 1:
         names = ", ".join(member.filename[:60] for member in data[:5]) or "none"
         raise UserError(

@@ -260,7 +260,9 @@ class _Document:
             size = len(self._text) - self._at
             try:
                 value, end = _raw_decode(self._text, self._at)
-                if end < len(self._text) or not self._fill():  # a number may go on
+                # A number may go on after the text that has been read.
+                is_whole = isinstance(value, str | list | dict)
+                if is_whole or end + _UNFINISHED < len(self._text) or not self._fill():
                     break
             except json.JSONDecodeError as error:
                 unfinished = error.msg.startswith("Unterminated string") or (

@@ -5,6 +5,7 @@ where a name has no suffix or is wrong. `size_limits` has the limits for files f
 """
 
 import lzma
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -60,7 +61,7 @@ def id_as_text(value: object) -> str | None:
     """
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, int | float) and not isinstance(value, bool) and value == value:
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return str(value)
     if isinstance(value, dict) and set(value) == {"$oid"}:  # MongoDB's
         value = value["$oid"]

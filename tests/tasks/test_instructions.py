@@ -15,8 +15,8 @@ LOWER = ["who wrote emma", "when did the titanic sink", "where was marie curie b
 TEMPLATES = {
     "a lead": "Answer the given question. Search if needed. Question: {}",
     "Search-R1": "Answer the given question. You must conduct reasoning inside <think> and "
-    "</think> first every time you get new information. You can search by <search> query </search>. For "
-    "example, <answer> Beijing </answer>. Question: {}\n",
+    "</think> first every time you get new information. You search by <search> query </search>. "
+    "For example, <answer> Beijing </answer>. Question: {}\n",
     "a lead of other words": "Use the tools.\nUser question: {}",
     "a lead in bold": "Think first.\n\n**Question**: {}",
     "a lead in Chinese": "请回答下面的问题。问题：{}",
