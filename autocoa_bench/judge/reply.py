@@ -47,13 +47,13 @@ _TEXT_COMMAND = re.compile(r"\\(?:text\w*|math\w+|mbox|emph|underline)\s*\{([^{}
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{([^{}]*)\}")
 _ONLY_BOX = re.compile(
     r"(?:(?:(?:so|thus|therefore|hence),?\s+)?(?:(?:the|my)\s+)?(?:final\s+)?answer(?:\s+is)?\s*:?\s*)?"
-    rf"{_BOX.pattern}[.!]*",
+    rf"{_BOX.pattern}[.!。]*",
     re.IGNORECASE,
 )
 _RULE = re.compile(r"[-*_=#>|~`\s{}()\[\]\\$:+]*|\s*\"\"\"\s*")
-_BULLET = re.compile(r"(?:[-–—+•‣◦●▪►▶➡👉⚖📝🏁>#|\s]|\d{1,2}[.)]\s)+")
+_BULLET = re.compile(r"(?:[-–—+•‣◦●▪►▶➡→⇒👉⚖📝🏁=>#|\s]|\d{1,2}[.)]\s)+")
 _AFTER = "#|\\ \t"
-_BRACKETS = re.compile(r"(?:\((.*)\)|\[(.*)\]|\{(.*)\}|<(.*)>|【(.*)】)[.!]*")
+_BRACKETS = re.compile(r"(?:\((.*)\)|\[(.*)\]|\{(.*)\}|<(.*)>|【(.*)】)[.!。]*")
 _YES, _NO = frozenset("✅✓✔☑👍"), frozenset("❌✗✘✖❎👎🚫⛔")
 
 _NAME = (
@@ -63,12 +63,16 @@ _NAME = (
 _SEPARATOR = r"(?:\s*(?::=|[:=|]|[-=]>|→|⇒|-|–|—)\s*|\s+is\s*:?\s*)"
 _LINE = re.compile(
     rf"(?:{_NAME}{_SEPARATOR})+(?:(?:the|this)\s+(?:answer|response|prediction)\s+is\s+)?"
-    r"[(\[{<]?\s*(?P<word>correct|incorrect)\s*[)\]}>]?[.!]*"
-    r"(?:\s*[(\[](?P<why>[^()\[\]]*)[)\]])?[.!]*",
+    r"[(\[{<]{0,2}\s*(?P<word>correct|incorrect)\s*[)\]}>]{0,2}[.!。]*"
+    r"(?:\s*[(\[](?P<why>[^()\[\]]*)[)\]])?[.!。]*",
     re.IGNORECASE,
 )
 _HEADING = re.compile(rf"{_NAME}\s*[:–—-]?", re.IGNORECASE)
-_WORD = re.compile(r"(correct|incorrect)[.!]*", re.IGNORECASE)
+_WORD = re.compile(r"(correct|incorrect)[.!。]*", re.IGNORECASE)
+_CONDITION = re.compile(
+    r"\b(?:if|otherwise|else|unless|assuming|alternatively|or|format|example|template)\b.*:$",
+    re.IGNORECASE,
+)
 _OR = re.compile(r"(?:or|and|and/or|versus|vs\.?|/)\W*", re.IGNORECASE)
 
 _HEDGE = re.compile(
@@ -123,7 +127,9 @@ def parse_verdict(reply: str) -> bool | None:
     verdict = _last_verdict(lines)
     before = [line for line in lines[:-1] if not _OR.fullmatch(_bare(line) or line)]
     # Both verdicts below one another are a copy of the prompt's two choices.
-    return None if before and _line_verdict(before[-1]) is (not verdict) else verdict
+    if before and (_line_verdict(before[-1]) is (not verdict) or _CONDITION.search(before[-1])):
+        return None
+    return verdict
 
 
 def _last_verdict(lines: Sequence[str]) -> bool | None:

@@ -78,6 +78,10 @@ CORRECT = [
     "Verdict：correct",
     "ＶＥＲＤＩＣＴ： ｃｏｒｒｅｃｔ",
     "Verdict:\u00a0correct\u200b",
+    "Verdict：correct。",
+    "=> Verdict: correct",
+    "→ **Verdict: correct**",
+    "Verdict: [[correct]]",
     # other words around it
     "Final verdict: correct",
     "FINAL_VERDICT: correct",
@@ -174,6 +178,8 @@ UNCLEAR = [
     '{"verdict": "correct", "verdict": "incorrect"}',
     '{"verdict": "correct or incorrect"}',
     '{"verdict": "correct"} or {"verdict": "incorrect"}',
+    "If Ann is Anna:\nVerdict: correct\nOtherwise:\nVerdict: incorrect",
+    "The required format is:\nVerdict: correct",
     # somebody else's verdict
     'My line is "Verdict: correct"',
     'Answer: "Bert\n\nVerdict: correct"',
