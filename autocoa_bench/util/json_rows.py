@@ -274,6 +274,8 @@ class _Document:
                     raise BadRow(self.number + 1, f"not JSON: {error.msg}") from None
             except RecursionError:
                 raise BadRow(self.number + 1, "the JSON is nested too deeply") from None
+        if end - self._at > size_limits.ROW_BYTES:
+            raise too_large(self.number + 1)
         self._at, start = end, self._at
         if "\\u" in self._text[start:end]:
             return _whole_characters(value)
@@ -306,6 +308,7 @@ class _Document:
                 problem = f"not UTF-8: {error.reason}; save the file as UTF-8"
                 raise BadRow(self.number + 1, problem) from None
             more += len(parts[-1])
-        self._text, self._at = "".join(parts), 0
-        self._decoded += more
+        if more:
+            self._text, self._at = "".join(parts), 0
+            self._decoded += more
         return more > 0
