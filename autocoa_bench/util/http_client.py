@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import html
 import json
-import os
 import random
 import re
 import sys
@@ -16,10 +15,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
-from urllib.parse import SplitResult, quote, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import quote, urlsplit
 
 from autocoa_bench.errors import Fault, ServerDown, UserError
+from autocoa_bench.util.addresses import (
+    connection_problem,
+    proxy_of,
+    refuses_plain_http,
+    speaks_tls,
+    tls_context,
+    tls_problem,
+)
 from autocoa_bench.util.error_text import error_inside, error_text, server_message
 from autocoa_bench.util.gate import LONGEST_WAIT, PATIENCE, Gate, Sleep
 from autocoa_bench.util.rate_limits import is_exhausted, is_limit, named_wait, retry_seconds
@@ -177,15 +183,12 @@ class HTTPClient:
         self._retries = retries
         self._has_replacement = has_replacement
         self._sleep = sleep
-        parts = urlsplit(root)
-        host = parts.hostname or ""
-        # The proxy that the environment names for the host; never one for this machine itself.
-        is_local = host in ("localhost", "::1") or host.startswith("127.")
-        is_direct = is_local or proxy_bypass(host)
-        self._proxy = None if is_direct else getproxies().get(parts.scheme)
+        self._parts = urlsplit(root)
+        self._proxy = proxy_of(self._parts)
         self._connections: _Connections | None = None
         self._answering: set[str] = set()
         self._has_told_of_limits = False
+        self._has_tried_tls = False
 
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
@@ -227,7 +230,53 @@ class HTTPClient:
         except TimeoutError:
             raise TransientError("timeout", f"no reply within {total:g} s") from None
         except (ClientError, OSError, UnicodeError) as problem:
-            raise TransientError("connection", _description(problem, self.key)) from None
+            raise await self._connection_error(problem) from None
+
+    async def _connection_error(self, problem: Exception) -> Exception:
+        """The exception for a connection that failed, without credentials."""
+        from aiohttp import (
+            ClientConnectorError,
+            ClientHttpProxyError,
+            ClientProxyConnectionError,
+            InvalidURL,
+        )
+
+        host, proxy = self._parts.hostname or "", urlsplit(self._proxy or "").hostname
+        remedy = f"; check the proxy variables, or set NO_PROXY={host} to do without"
+        if isinstance(problem, InvalidURL):
+            return UserError(f"the address {self.root} cannot be used; check it")
+        if isinstance(problem, ClientHttpProxyError):
+            return self._proxy_refusal(problem.status)
+        text = self._redact(connection_problem(problem))
+        if isinstance(problem, ClientProxyConnectionError):
+            return TransientError("connection", f"the proxy at {proxy}: {text}{remedy}")
+        if advice := tls_problem(problem, host):
+            return UserError(f"{self.server} at {self.root} cannot be used: {advice}")
+        is_plain = self._parts.scheme == "http" and not (self._proxy or self._answering)
+        if is_plain and not (self._has_tried_tls or isinstance(problem, ClientConnectorError)):
+            self._has_tried_tls = True
+            if await speaks_tls(host, self._parts.port or 80, _CONNECT_TIMEOUT):
+                return self._tls_expected()
+        return TransientError("connection", text)
+
+    def _proxy_refusal(self, status: int) -> Exception:
+        parts = urlsplit(self._proxy or "")
+        if status != 407:
+            problem = f"the proxy at {parts.hostname} answers HTTP {status}"
+            return TransientError("connection", problem)
+        return UserError(
+            f"the proxy at {parts.hostname} asks for a name and a password (HTTP 407); set "
+            f"{self._parts.scheme.upper()}_PROXY={parts.scheme}://NAME:PASSWORD@HOST:PORT, or "
+            f"NO_PROXY={self._parts.hostname} to do without"
+        )
+
+    def _tls_expected(self) -> UserError:
+        return UserError(
+            f"{self.server} at {self.root} speaks TLS at that port; give the address with https://"
+        )
+
+    def _redact(self, text: str) -> str:
+        return _USERINFO.sub("//", self.key.redact(" ".join(text.split())))[:200]
 
     def error_of(self, reply: ClientResponse, body: bytes) -> Exception:
         """The exception to raise for a reply with another status than 200.
@@ -236,6 +285,10 @@ class HTTPClient:
         """
         status, message = reply.status, self.key.redact(server_message(body))
         text = self.key.redact(error_text(body))
+        if status == 407:
+            return self._proxy_refusal(status)
+        if refuses_plain_http(text) and self._parts.scheme == "http":
+            return self._tls_expected()
         if refusal := self.refusal_of(status, message, text, reply.headers):
             return refusal
         if status in _RETRIED or (status >= 500 and status not in NO_SUCH_PATH):
@@ -330,7 +383,11 @@ class HTTPClient:
             from aiohttp import ClientSession, DummyCookieJar, TCPConnector
 
             session = ClientSession(
-                connector=TCPConnector(limit=self._concurrency, keepalive_timeout=_KEEPALIVE),
+                connector=TCPConnector(
+                    limit=self._concurrency,
+                    keepalive_timeout=_KEEPALIVE,
+                    ssl=tls_context() if self._parts.scheme == "https" else True,
+                ),
                 headers={"Content-Type": "application/json", **self.key.headers()},
                 cookie_jar=DummyCookieJar(),
             )
@@ -479,30 +536,6 @@ async def retry(attempt: Attempt[T], retries: int, sleep: Sleep = asyncio.sleep)
         await sleep(wait)
 
 
-def server_address(url: str, name: str, example: str, hint: str = "") -> SplitResult:
-    """The parts of an http or https address that has a host and a path, but no more.
-
-    `name` is what messages call the address, and `hint` what to do with anything else in it.
-    Raises UserError, without repeating credentials.
-    """
-    try:
-        parts = urlsplit(url.strip())
-        is_usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # an unreadable port or bracket
-        is_usable = False
-    if not is_usable:
-        raise UserError(
-            f"{name} '{url.rpartition('@')[2]}' is not an http:// or https:// address; give one "
-            f"such as {example}"
-        )
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise UserError(
-            f"{name} ({parts.hostname}) has more than host, port and path; "
-            f"{hint or 'leave the rest out'}"
-        )
-    return parts
-
-
 async def _read_body(response: ClientResponse, longest: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
@@ -512,12 +545,3 @@ async def _read_body(response: ClientResponse, longest: int) -> bytes:
         if size > longest:
             raise BadReply(f"a reply of more than {longest >> 20} MiB")
     return b"".join(chunks)
-
-
-def _description(error: Exception, key: APIKey) -> str:
-    """A connection error in a few words, without credentials."""
-    # aiohttp's own texts name the address and the TLS settings; the system's are shorter.
-    number = getattr(error, "errno", None)
-    text = os.strerror(number) if number and number > 0 else str(error) or type(error).__name__
-    text = _USERINFO.sub("//", key.redact(" ".join(text.split())))[:200]
-    return text[:1].lower() + text[1:]

@@ -11,11 +11,11 @@ from urllib.parse import urljoin, urlsplit
 
 from autocoa_bench.engines.openai import refusals
 from autocoa_bench.errors import CONTEXT, EngineFault, UserError
+from autocoa_bench.util.addresses import server_address
 from autocoa_bench.util.http_client import (
     APIKey,
     HTTPClient,
     StatusError,
-    server_address,
 )
 from autocoa_bench.util.text import one_line
 

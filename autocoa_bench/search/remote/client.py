@@ -10,6 +10,7 @@ from autocoa_bench.search.corpus import corpus_file
 from autocoa_bench.search.remote import protocols
 from autocoa_bench.search.remote.access import environment_token
 from autocoa_bench.types import Passage, SearchSpec
+from autocoa_bench.util.addresses import server_address
 from autocoa_bench.util.error_text import excerpt
 from autocoa_bench.util.fingerprint import fingerprint
 from autocoa_bench.util.http_client import (
@@ -18,7 +19,6 @@ from autocoa_bench.util.http_client import (
     BadReply,
     HTTPClient,
     StatusError,
-    server_address,
 )
 
 _CONNECTIONS = 64
