@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from autocoa_bench.episode import Action
-from autocoa_bench.episode.answer_text import after_reasoning, forced_boxed, last_boxed
+from autocoa_bench.episode.answer_text import forced_boxed, last_boxed
+from autocoa_bench.episode.thoughts import CLOSE, outside_thoughts
 from autocoa_bench.types import Completion, Message, Passage, Question
 
 INSTRUCTION = """\
@@ -23,17 +24,20 @@ class ModelOnly:
     stop: tuple[str, ...] = ()
     nudge: str | None = None
     force = "\n\nThe answer is \\boxed{"
-    force_stop: tuple[str, ...] = ("}", "\n")
+    force_stop: tuple[str, ...] = ()
 
     def opening(self, question: Question) -> tuple[Message, ...]:
         return (Message("user", INSTRUCTION.format(question=question.text)),)
 
     def parse(self, completion: Completion) -> Action:
         cut = completion.stop_reason == "length"
-        answer = last_boxed(after_reasoning(completion.text), cut=cut)
+        outside = outside_thoughts(completion.text, CLOSE if completion.thinking else "")
+        answer = last_boxed(outside.text, cut=cut)
         if answer:
             return Action("answer", completion.text, answer)
-        return Action("malformed", completion.text, problem="no \\boxed{} answer")
+        thought = outside.closing and last_boxed(completion.text, cut=cut)
+        problem = "an answer inside a thought" if thought else "no \\boxed{} answer"
+        return Action("malformed", completion.text, problem=problem)
 
     def show(self, passages: Sequence[Passage]) -> str:  # noqa: ARG002 - it never searches
         return ""

@@ -3,9 +3,17 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from autocoa_bench.episode import Action
-from autocoa_bench.episode.answer_text import balanced
+from autocoa_bench.episode.answer_text import (
+    balanced,
+    continued,
+    plain_answer,
+    plain_query,
+    unwrapped,
+)
+from autocoa_bench.episode.thoughts import CLOSE, outside_thoughts
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Completion, Message, Passage, Question, StepKind
 
@@ -23,8 +31,39 @@ EXAMPLES = [
     for example in _EXAMPLE_FILE.read_text(encoding="utf-8").strip("\n").split("\n\n")
 ]
 
-_ACTION = re.compile(r"^[ \t]*Action[ \t]*\d*[ \t]*:[ \t]*(search|finish)[ \t]*\[", re.I | re.M)
+# Mark-up around an action: bold, bullets, quotations, backticks, headings, numbers.
+_MARKUP = r"[ \t>*_#`\"'~•·–—+-]{0,12}"
+_BULLET = rf"{_MARKUP}(?:\d{{1,3}}[.)])?{_MARKUP}"
+_OPENING = r"[ \t*_`]{0,4}"
+_ACTION = re.compile(
+    rf"""^{_BULLET}(?:
+      action{_MARKUP}\d{{0,3}}{_MARKUP}(?::{_MARKUP}\n?|\n){_MARKUP}(?P<name>search|finish)
+        (?:{_OPENING}(?P<bracket>[\[(])|{_MARKUP}:|{_MARKUP}\n{_BULLET}action[ \t]input{_MARKUP}:)
+    | (?P<bare>search|finish)(?:{_OPENING}(?P<bracket_bare>[\[(])|{_MARKUP}:)
+    )""",
+    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
+)
+_PART = re.compile(rf"\n{_BULLET}(?:thought|action|observation|question)\b", re.IGNORECASE)
+_OBSERVATION = re.compile(rf"\n{_BULLET}Observation")
+_LINE = re.compile(r"\s*[^\n]*")
+_NOTHING_MORE = re.compile(r"[ \t*_`\"'.;]*(?:\n|\Z)")
+_PARAMETER = re.compile(r"\s*(?:query|answer|text|input)\s*=\s*(?=[\"'“])", re.IGNORECASE)
 _FORCED_LEAD = re.compile(r"^\s*(?:action\s*:)?\s*finish\s*\[", re.I)
+_ASCII_BRACKETS = str.maketrans("［］（）：【】", "[]():[]")
+_CLOSING = {"[": "]", "(": ")"}
+_LONGEST = 4000
+"""The characters in which the closing bracket of an action is looked for beyond its line."""
+
+
+class _Call(NamedTuple):
+    """An action: where it starts and ends in the text, and what closing brackets it lacks."""
+
+    kind: StepKind
+    start: int
+    argument: str
+    end: int
+    closed: bool
+    missing: str
 
 
 class ReAct:
@@ -43,7 +82,7 @@ class ReAct:
         "Action: Finish[answer].\nThought:"
     )
     force = "\nThought: I must answer now.\nAction: Finish["
-    force_stop: tuple[str, ...] = ("]", "\n")
+    force_stop: tuple[str, ...] = ("\nObservation", "\nQuestion:")
 
     def __init__(self, shots: int = len(EXAMPLES)) -> None:
         if not 0 <= shots <= len(EXAMPLES):
@@ -55,27 +94,98 @@ class ReAct:
         return (Message("user", "\n".join(parts) + "\n"),)
 
     def parse(self, completion: Completion) -> Action:
-        text = completion.text.split("\nObservation", 1)[0]
+        text = _OBSERVATION.split(completion.text, maxsplit=1)[0]
         # Actions drafted in a reasoning model's thoughts do not count.
-        match = _ACTION.search(text, max(0, text.rfind("</think>")))
-        if match is None:
-            return Action("malformed", text, problem="no Action: Search[...] or Finish[...]")
-        line = text[match.end() :].split("\n", 1)[0]
-        argument, closed = balanced(line, "[", "]")
-        if not closed and completion.stop_reason == "length":
+        outside = outside_thoughts(text, CLOSE if completion.thinking else "").text
+        call = _find_action(outside)
+        if call is None:
+            problem = "no Action: Search[...] or Finish[...]"
+            if outside != text and _find_action(text):
+                problem = "an action inside a thought"
+            return Action("malformed", text, problem=problem)
+        if not call.closed and completion.stop_reason == "length":
             return Action("malformed", text, problem="the action ran out of step tokens")
         # Text after the action is cut: the model would continue with an observation of its own.
-        text = text[: match.end()] + argument.rstrip() + "]"
-        if not argument.strip():
+        text = text[: call.end] + call.missing
+        if not call.argument:
             return Action("malformed", text, problem="an action without a query or an answer")
-        kind: StepKind = "search" if match[1].lower() == "search" else "answer"
-        return Action(kind, text, argument.strip())
+        return Action(call.kind, text, call.argument)
 
     def show(self, passages: Sequence[Passage]) -> str:
         results = " ".join(f"[{i}] {p.title}: {p.text}" for i, p in enumerate(passages, 1))
         return f"\nObservation: {results or 'No passage was found.'}\nThought:"
 
     def parse_forced(self, text: str) -> str | None:
-        repeated_lead = _FORCED_LEAD.match(text)
-        line = text[repeated_lead.end() if repeated_lead else 0 :].strip().split("\n", 1)[0]
-        return balanced(line, "[", "]")[0].strip() or None
+        text = outside_thoughts(text).text
+        content, closed = balanced(text, "[", "]")
+        call = _find_action(text)
+        # A model that opens a new turn repeats the action.
+        if call and call.kind == "answer" and (not closed or call.start < len(content)):
+            return call.argument or None
+        line = _FORCED_LEAD.sub("", continued(text, "[", "]")[0])
+        return plain_answer(line + _missing(line, "[")[1:]) or None
+
+
+def _find_action(text: str) -> _Call | None:
+    """The first action with an argument, else the first one without, else None."""
+    readable = text.translate(_ASCII_BRACKETS)
+    empty = None
+    for match in _ACTION.finditer(readable):
+        bracket = match["bracket"] or match["bracket_bare"]
+        start, end, closed = _extent(readable, match.end(), bracket)
+        after = end + 1 if bracket and closed else end
+        # Without "Action:", only a line that is nothing but an action counts.
+        if match["bare"] and not _stands_alone(readable, after, bracket, closed):
+            continue
+        argument = text[start:end]
+        missing = _missing(argument, bracket) if bracket and not closed else ""
+        kind: StepKind = "search" if (match["name"] or match["bare"])[0] in "sS" else "answer"
+        argument = _plain(argument + missing[1:], kind, quoted=bracket == "(")
+        call = _Call(kind, match.start(), argument, after, closed, missing)
+        if argument:
+            return call
+        empty = empty or call
+    return empty
+
+
+def _extent(text: str, start: int, bracket: str | None) -> tuple[int, int, bool]:
+    """Where an argument starts and ends, and True where it is closed by its bracket or, without
+    one, by the end of its line.
+
+    A bracket that is not closed on the argument's line ends there.
+    """
+    line_end = _LINE.match(text, start).end()  # type: ignore[union-attr]  # matches anything
+    if bracket is None:
+        return start, line_end, line_end < len(text)
+    closing = _CLOSING[bracket]
+    content, closed = balanced(text[start:line_end], bracket, closing)
+    if not closed:
+        limit = start + _LONGEST
+        part = _PART.search(text, start, limit)
+        further, closed = balanced(text[start : part.start() if part else limit], bracket, closing)
+        closed = closed and further.strip() == content.strip()
+        content = further if closed else content.rstrip()
+    return start, start + len(content), closed
+
+
+def _stands_alone(text: str, end: int, bracket: str | None, closed: bool) -> bool:
+    """True where nothing but mark-up follows an action on its line, or in the text where it has no
+    brackets."""
+    if bracket is None:
+        return not text[end:].strip()
+    return closed and _NOTHING_MORE.match(text, end) is not None
+
+
+def _missing(argument: str, bracket: str) -> str:
+    """The brackets that close an argument and the action around it."""
+    closing = _CLOSING[bracket]
+    return closing * (1 + max(0, argument.count(bracket) - argument.count(closing)))
+
+
+def _plain(argument: str, kind: StepKind, *, quoted: bool) -> str:
+    """The query or the answer without mark-up; empty for a placeholder. A query that is `quoted` as
+    the argument of a call loses its quotation marks."""
+    argument = _PARAMETER.sub("", argument)
+    if kind == "answer":
+        return plain_answer(argument)
+    return plain_query(unwrapped(argument) if quoted else argument)

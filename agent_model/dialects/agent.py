@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from agent_model.dialects.tags import TagDialect
-from autocoa_bench.episode.answer_text import after_reasoning, forced_boxed, last_boxed
+from autocoa_bench.episode.answer_text import forced_boxed, last_boxed
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Message, Passage, Question
 
@@ -53,7 +53,7 @@ Question: {question}"""
         "give the answer in \\boxed{}.\n"
     )
     force = "\n</think>\n\n\\boxed{"
-    force_stop: tuple[str, ...] = ("}", "\n")
+    force_stop: tuple[str, ...] = ()
 
     def __init__(self, shots: int = 0, prompt: str | None = None) -> None:
         super().__init__(prompt)
@@ -67,12 +67,8 @@ Question: {question}"""
         return (Message("user", "\n\n".join([*parts, self.ask(question.text).content])),)
 
     def find_answer(self, text: str, *, cut: bool) -> tuple[str | None, int]:
-        """The last box after the reasoning, or the last box at all if the reasoning is never closed
-        and has no search."""
-        if "</think>" not in text and self.query_tags[0] in text:
-            return None, -1
-        answer = last_boxed(after_reasoning(text), cut=cut)
-        return (answer, text.rfind("\\boxed")) if answer else (None, -1)
+        answer = last_boxed(text, cut=cut)
+        return (answer, text.rfind("boxed")) if answer else (None, -1)
 
     def show_one(self, rank: int, passage: Passage) -> str:
         return f'result {rank}: "{passage.title}"\n{passage.text}'

@@ -1,10 +1,13 @@
 """Base classes for dialects of models that search by writing tags inside one continued turn."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
 from autocoa_bench.episode import Action
+from autocoa_bench.episode.answer_text import forced_tagged, is_mention, last_tagged
+from autocoa_bench.episode.thoughts import CLOSE, outside_thoughts
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Completion, Message, Passage, Question
 
@@ -12,8 +15,9 @@ from autocoa_bench.types import Completion, Message, Passage, Question
 class TagDialect(ABC):
     """The base of all tag dialects; a subclass gives its tags, its prompt and its form of answer.
 
-    Only text that the model sampled is parsed, so a passage cannot act. Search results that the
-    model writes itself are cut off; without an action before them the step is malformed. `prompt`
+    Only text that the model sampled is parsed, so a passage cannot act. A thought holds no answer,
+    and a search only where the prefill opens it. Search results that the model writes itself are
+    cut off; without an action before them the step is malformed. `prompt`
     names a text file with `{question}` in it that replaces the instruction, for models that were
     trained with another wording.
     """
@@ -34,6 +38,9 @@ class TagDialect(ABC):
     def __init__(self, prompt: str | None = None) -> None:
         self._template = self.instruction if prompt is None else _read_prompt(prompt)
         closing = (self.answer_close,) if self.answer_close else ()
+        # Where the prefill opens a thought, searches belong into it.
+        self._searches_in_thoughts = bool(outside_thoughts(self.prefill).closing)
+        self._query_marks = tuple(re.compile(re.escape(tag), re.I) for tag in self.query_tags)
         self.stop: tuple[str, ...] = (self.query_tags[1], self.result_tags[0], *closing)
 
     def opening(self, question: Question) -> tuple[Message, ...]:
@@ -46,33 +53,58 @@ class TagDialect(ABC):
     def parse(self, completion: Completion) -> Action:
         text, open_results, _ = completion.text.partition(self.result_tags[0])
         wrote_results = bool(open_results) or completion.stop_string == self.result_tags[0]
-        query_start = text.find(self.query_tags[0])
         cut = completion.stop_reason == "length"
-        answer, answer_end = self.find_answer(text, cut=cut)
-        if answer and not 0 <= query_start < answer_end:
+        outside = outside_thoughts(text, CLOSE if completion.thinking else "").text
+        action, start = self._search(text if self._searches_in_thoughts else outside, text, cut=cut)
+        answer, answer_end = self.find_answer(outside, cut=cut)
+        searches = action is not None and action.kind == "search"
+        # Where searches belong into the reasoning, one ends the text unless that is closed.
+        unfinished = self._searches_in_thoughts and outside == text
+        if answer and not (searches and (start < answer_end or unfinished)):
             sampled = text + self.result_tags[0] if wrote_results else text
             # A server may have cut the closing tag off as a stop.
-            if not wrote_results and self.answer_close and self.answer_close not in text:
+            if not wrote_results and self.answer_close and answer_end >= len(text):
                 sampled += self.answer_close
             return Action("answer", sampled, answer)
-        if query_start < 0:
-            problem = "wrote a search result itself" if wrote_results else "no search, no answer"
-            return Action("malformed", text, problem=problem)
-        before, tail = text[:query_start], text[query_start + len(self.query_tags[0]) :]
-        query, closing_tag, _ = tail.partition(self.query_tags[1])
-        if not closing_tag and cut:
-            return Action("malformed", text, problem="the query ran out of step tokens")
-        sampled = before + self.query_tags[0] + query + self.query_tags[1]
-        query = " ".join(query.partition("<")[0].split())
-        if not query:
-            return Action("malformed", sampled, problem="a search without a query")
-        return Action("search", sampled, query)
+        if action:
+            return action
+        problem = "wrote a search result itself" if wrote_results else "no search, no answer"
+        hidden, _ = self._search(text, text, cut=cut)
+        if not wrote_results and (hidden or self.find_answer(text, cut=cut)[0]):
+            problem = "a search or an answer inside a thought"
+        return Action("malformed", text, problem=problem)
+
+    def _search(self, readable: str, text: str, *, cut: bool) -> tuple[Action | None, int]:
+        """The first search in `readable`, and where it starts; else the first that is malformed.
+
+        `readable` is `text`, or as long as it with blanks for thoughts.
+        """
+        opening, closing = self._query_marks
+        ends = [match.span() for match in closing.finditer(readable)][::-1]
+        malformed, malformed_start = None, -1
+        for match in opening.finditer(readable):
+            while ends and ends[-1][0] < match.end():
+                ends.pop()
+            query = " ".join(_up_to_tag(readable, match.end()).split())
+            searches = bool(query) and not is_mention(query) and (bool(ends) or not cut)
+            if not searches and malformed:
+                continue
+            if not ends and cut:
+                action = Action("malformed", text, problem="the query ran out of step tokens")
+            else:
+                sampled = text[: ends[-1][1]] if ends else text + self.query_tags[1]
+                if searches:
+                    return Action("search", sampled, query), match.start()
+                action = Action("malformed", sampled, problem="a search without a query")
+            malformed, malformed_start = action, match.start()
+        return malformed, malformed_start
 
     @abstractmethod
     def find_answer(self, text: str, *, cut: bool) -> tuple[str | None, int]:
         """The answer in sampled text and the position where it ends, or (None, -1).
 
-        `cut` tells that a token limit ended the text; an answer that is still open then is none.
+        Thoughts are blanks in `text`. `cut` tells that a token limit ended the text; an answer that
+        is still open then is none.
         """
 
     def show(self, passages: Sequence[Passage]) -> str:
@@ -94,17 +126,19 @@ class AnswerTagDialect(TagDialect):
 
     answer_close = "</answer>"
     force = "\n\n<answer>"
-    force_stop: tuple[str, ...] = ("</answer>", "\n")
+    force_stop: tuple[str, ...] = ("</answer>",)
 
     def find_answer(self, text: str, *, cut: bool) -> tuple[str | None, int]:
-        start = text.rfind("<answer>")
-        answer, closing_tag, _ = text[start + len("<answer>") :].partition("</answer>")
-        if start < 0 or (cut and not closing_tag):
-            return None, -1
-        return answer.strip() or None, start + len("<answer>") + len(answer)
+        return last_tagged(text, "answer", cut=cut)
 
     def parse_forced(self, text: str) -> str | None:
-        return self.find_answer("<answer>" + text, cut=False)[0]
+        return forced_tagged(text, "answer")
+
+
+def _up_to_tag(text: str, start: int) -> str:
+    """The text from `start` to the next tag."""
+    end = text.find("<", start)
+    return text[start:] if end < 0 else text[start:end]
 
 
 def _read_prompt(path: str) -> str:

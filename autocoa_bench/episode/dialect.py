@@ -40,7 +40,7 @@ class Dialect(Protocol):
     force: str
     """Text that opens a forced answer."""
     force_stop: tuple[str, ...]
-    """Strings that end a forced answer."""
+    """Strings that end a forced answer; none may occur inside of an answer."""
 
     def opening(self, question: Question) -> tuple[Message, ...]:
         """The messages before the model's turn."""
@@ -70,6 +70,24 @@ def turn_start(dialect: Dialect, traits: ModelTraits) -> str:
     return f"\n</think>\n\n{prefill}"
 
 
+_EARLIER_FORCE_STOP = {
+    "\\boxed{": ((), ("}", "\n")),
+    "<answer>": (("</answer>",), ("</answer>", "\n")),
+    "Finish[": (("\nObservation", "\nQuestion:"), ("]", "\n")),
+}
+"""By the end of `force`: the stop strings of forced answers, and those of revision 3d60abd, which
+could cut an answer."""
+
+
+def fingerprinted_stop(force: str, stop: tuple[str, ...]) -> tuple[str, ...]:
+    """The stop strings of a forced answer with which fingerprints and recordings are made: those of
+    revision 3d60abd where they differ, so that its runs resume and its recordings replay."""
+    for ending, (now, earlier) in _EARLIER_FORCE_STOP.items():
+        if force.endswith(ending) and stop == now:
+            return earlier
+    return stop
+
+
 def prompt_sha256(dialect: Dialect) -> str:
     """A fingerprint of all text that a dialect adds to a question and its passages."""
     probe = Question(id="probe", text="{question}", golden_answers=())
@@ -80,7 +98,7 @@ def prompt_sha256(dialect: Dialect) -> str:
         dialect.stop,
         dialect.nudge,
         dialect.force,
-        dialect.force_stop,
+        fingerprinted_stop(dialect.force, dialect.force_stop),
         dialect.show(passages),
         dialect.show([]),
     )

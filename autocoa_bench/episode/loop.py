@@ -9,9 +9,10 @@ from collections.abc import Generator, Sequence
 
 import msgspec
 
-from autocoa_bench.episode.answer_text import after_reasoning
+from autocoa_bench.episode.answer_text import is_complete
 from autocoa_bench.episode.dialect import Action, Dialect, turn_start
-from autocoa_bench.episode.neutralise import neutralise
+from autocoa_bench.episode.neutralise import neutralise, neutralise_question
+from autocoa_bench.episode.thoughts import CLOSE, outside_thoughts
 from autocoa_bench.episode.trajectory import estimate_tokens, turns_of_steps
 from autocoa_bench.errors import CONTEXT, EngineFault
 from autocoa_bench.types import (
@@ -36,7 +37,6 @@ Reply = Completion | Observation | Refused
 Episode = Generator[Event, Reply, Trajectory]
 
 _NO_TRAITS = ModelTraits()
-
 _CAUSES = {
     "filtered": "the server's content filter ended the completion",
     "tool-call": "a tool call, although no tools were offered",
@@ -52,7 +52,10 @@ def episode(
     The loop ends when the model answers, or is forced to: after `max_actions` searches, when the
     context has no room for another step, or at the second malformed completion (the first is
     nudged, where the dialect has a nudge). A forced answer appends the dialect's `force` to the
-    turn and samples at most `answer_tokens`.
+    turn and samples at most `answer_tokens`; if the token limit cuts it, there is no answer.
+
+    A thought holds no answer. Where it holds no search either, a nudge and a forced answer close it
+    first. Neither the question nor a passage can contain one of the model's special tokens.
 
     A server may have less room than the budget. If its refusal names its size, that becomes the
     budget's `context_tokens`; else the answer is forced. A forced answer that is refused too is
@@ -63,15 +66,13 @@ def episode(
     nudged = False
     # The loop of Algorithm 1: think and act until the model answers or its budget is spent.
     while (ending := state.exhausted()) is None:
-        completion = yield state.request()
-        if isinstance(completion, Refused):
-            if not state.shrink(completion):
+        reply = yield state.request()
+        if isinstance(reply, Refused):
+            if not state.shrink(reply):
                 ending = "forced-context"
                 break
             continue
-        assert isinstance(completion, Completion)
-        action = _read(dialect, completion)
-        state.count(completion, action)
+        completion, action = state.read(reply)
 
         if action.kind == "answer":
             state.add(action, completion)
@@ -82,20 +83,16 @@ def episode(
             state.observe(action, completion, observation)
         elif dialect.nudge is not None and not nudged:
             nudged = True
-            state.add(action, completion, dialect.nudge)
+            state.add(action, completion, state.nudge())
         else:
             state.add(action, completion)
             ending = "forced-malformed"
             break
 
     # Past the budget, the model completes an opened answer instead of acting.
-    while isinstance(completion := (yield state.forced_request()), Refused):
-        state.drop_passage(completion)
-    assert isinstance(completion, Completion)
-    answer = None
-    if completion.stop_reason != "filtered":
-        answer = dialect.parse_forced(after_reasoning(completion.text))
-    state.add_forced(completion, answer)
+    while isinstance(reply := (yield state.forced_request()), Refused):
+        state.drop_passage(reply)
+    answer = state.read_forced(reply)
     return state.trajectory(answer, ending)
 
 
@@ -105,11 +102,17 @@ class _State:
     def __init__(
         self, question: Question, dialect: Dialect, budget: Budget, traits: ModelTraits
     ) -> None:
-        self.traits = traits
+        self.special_tokens = traits.special_tokens
         self.dialect = dialect
         self.budget = budget
-        self.opening = dialect.opening(question)
+        text = neutralise_question(question.text, traits.special_tokens)
+        self.opening = dialect.opening(msgspec.structs.replace(question, text=text))
         self.prefill = turn_start(dialect, traits)
+        self.new_turns = traits.new_turns
+        # Marks that would close the thought that a template opens, and the turn's own; "" for none.
+        self.opened = CLOSE if traits.opens_thought else ""
+        self.thought = outside_thoughts(self.prefill, self.opened).closing
+        self.searches_in_thoughts = bool(outside_thoughts(dialect.prefill).closing)
         self.steps: list[Step] = []
         self.searches = 0
         self.refusals = 0
@@ -117,9 +120,11 @@ class _State:
         self.used = estimate_tokens(self.prefill)
         self.used += sum(estimate_tokens(message.content) for message in self.opening)
         # Reserve room for the environment's last text, a nudge or an empty observation, then for
-        # the opening of a forced answer, and for the answer itself.
+        # the opening of a forced answer, and for the answer itself; both texts may close a thought.
         last_text = max(estimate_tokens(dialect.nudge or ""), estimate_tokens(dialect.show([])))
         self.reserved = budget.answer_tokens + last_text + estimate_tokens(dialect.force)
+        if not self.searches_in_thoughts:
+            self.reserved += 2 * estimate_tokens(_close_thought("", CLOSE))
 
     @property
     def room(self) -> int:
@@ -147,12 +152,43 @@ class _State:
     def forced_request(self) -> Generate:
         """The forced answer, after the dialect's `force`."""
         return Generate(
-            prompt=self._prompt(Turn("environment", self.dialect.force)),
+            prompt=self._prompt(Turn("environment", self.force)),
             stop=self.dialect.force_stop,
             max_tokens=self.budget.answer_tokens,
             forced=True,
             thinking_tokens=max(0, min(self.budget.thinking_tokens, self.room)),
         )
+
+    @property
+    def force(self) -> str:
+        """The text that opens a forced answer, outside of any thought."""
+        return (
+            self.dialect.force
+            if self.new_turns
+            else _close_thought(self.dialect.force, self.thought)
+        )
+
+    def nudge(self) -> str:
+        """The dialect's nudge; it closes an open thought that may not hold a search."""
+        nudge = self.dialect.nudge or ""
+        if self.searches_in_thoughts or self.new_turns:
+            return nudge
+        nudge, self.thought = _close_thought(nudge, self.thought), ""
+        return nudge
+
+    def read(self, reply: Reply) -> tuple[Completion, Action]:
+        """A completion, marked where it begins inside a thought, and the action that it holds."""
+        assert isinstance(reply, Completion)
+        before = self.opened if self.new_turns else self.thought
+        completion = msgspec.structs.replace(reply, thinking=bool(before))
+        action = _read(self.dialect, completion)
+        self.thought = outside_thoughts(action.text, before).closing
+        # The server's figures of the context, or an estimate.
+        if completion.prompt_tokens is not None and completion.completion_tokens is not None:
+            self.used = completion.prompt_tokens + completion.completion_tokens
+        else:
+            self.used += estimate_tokens(action.text)
+        return completion, action
 
     def _prompt(self, *turns: Turn) -> Prompt:
         return Prompt(self.opening, (*turns_of_steps(self.steps), *turns), self.prefill)
@@ -166,22 +202,15 @@ class _State:
         self.used = refusal.prompt_tokens or self.used
         return True
 
-    def count(self, completion: Completion, action: Action) -> None:
-        """Count the tokens in the context: the server's figures, or an estimate."""
-        if completion.prompt_tokens is not None and completion.completion_tokens is not None:
-            self.used = completion.prompt_tokens + completion.completion_tokens
-        else:
-            self.used += estimate_tokens(action.text)
-
     def observe(self, action: Action, completion: Completion, observation: Observation) -> None:
         """Append a search with as many of its passages, best first, as there is room for."""
         passages = tuple(observation.passages)
         text = observation.text
         if not text or estimate_tokens(text) > self.room:
-            text = _show(passages, self.dialect)
+            text = self._show(passages)
             while passages and estimate_tokens(text) > self.room:
                 passages = passages[:-1]
-                text = _show(passages, self.dialect)
+                text = self._show(passages)
         self.add(action, completion, text, observation, passages)
 
     def add(
@@ -223,7 +252,7 @@ class _State:
         if step is None or not step.passages:
             raise EngineFault(CONTEXT, refusal.message)
         passages = step.passages[:-1]
-        text = _show(passages, self.dialect)
+        text = self._show(passages)
         self.steps[-1] = msgspec.structs.replace(
             step,
             observation=text,
@@ -233,9 +262,22 @@ class _State:
             dropped_passages=step.dropped_passages + 1,
         )
 
-    def add_forced(self, completion: Completion, answer: str | None) -> None:
-        """Append `force`, as the environment's text, and the answer that the model gave to it."""
-        force = self.dialect.force
+    def read_forced(self, reply: Reply) -> str | None:
+        """Append `force`, as the environment's text, and the completion; return its answer.
+
+        The step's `stop_reason` is `length` only where the token limit cut the answer.
+        """
+        assert isinstance(reply, Completion)
+        force, completion = self.force, reply
+        outside = outside_thoughts(reply.text, self.opened if self.new_turns else "")
+        answer = self.dialect.parse_forced(outside.visible)
+        if not is_complete(outside.visible, self.dialect.force, new_turn=self.new_turns):
+            if reply.stop_reason != "stop":
+                answer = None
+            elif outside.closing and answer is None:
+                completion = msgspec.structs.replace(reply, stop_reason="length")
+        elif reply.stop_reason == "length":
+            completion = msgspec.structs.replace(reply, stop_reason="stop")
         if self.steps:
             last = self.steps[-1]
             self.steps[-1] = msgspec.structs.replace(
@@ -246,8 +288,24 @@ class _State:
         else:
             self.prefill += force
         problem = "" if answer else _CAUSES.get(completion.stop_reason, "")
-        self.add(Action("answer", completion.text, answer or "", problem), completion)
+        self.add(Action("answer", _sampled(completion), answer or "", problem), completion)
         self.steps[-1] = msgspec.structs.replace(self.steps[-1], forced=True)
+        return answer
+
+    def _show(self, passages: Sequence[Passage]) -> str:
+        """The observation of passages; their text is untrusted, so it is neutralised first."""
+
+        def safe(text: str) -> str:
+            return neutralise(text, self.special_tokens)
+
+        return self.dialect.show(
+            [
+                msgspec.structs.replace(
+                    passage, id=safe(passage.id), title=safe(passage.title), text=safe(passage.text)
+                )
+                for passage in passages
+            ]
+        )
 
     def trajectory(self, answer: str | None, ending: Ending) -> Trajectory:
         steps = tuple(self.steps)
@@ -268,18 +326,19 @@ def _read(dialect: Dialect, completion: Completion) -> Action:
     return action._replace(problem=cause or action.problem)
 
 
-def _show(passages: Sequence[Passage], dialect: Dialect) -> str:
-    """The observation of passages; their text is untrusted, so it is neutralised first."""
-    safe = [
-        msgspec.structs.replace(
-            passage,
-            id=neutralise(passage.id),
-            title=neutralise(passage.title),
-            text=neutralise(passage.text),
-        )
-        for passage in passages
-    ]
-    return dialect.show(safe)
+def _close_thought(text: str, closing: str) -> str:
+    """Text of the environment that stands outside of the thought that `closing` closes."""
+    if not closing:
+        return text
+    if outside_thoughts(text, closing).closing:
+        return f"\n{closing}\n{text}"
+    return text.replace(CLOSE, closing)
+
+
+def _sampled(completion: Completion) -> str:
+    """The sampled text, with its stop string even where the server took that away."""
+    stop = completion.stop_string or ""
+    return completion.text if completion.text.endswith(stop) else completion.text + stop
 
 
 def _token_ids(action: Action, completion: Completion) -> tuple[int, ...] | None:
@@ -288,8 +347,7 @@ def _token_ids(action: Action, completion: Completion) -> tuple[int, ...] | None
     A token that ends the model's turn stays only with an answer: other steps go on in the turn.
     """
     ids, stop = completion.token_ids, completion.stop_string or ""
-    sampled = completion.text if completion.text.endswith(stop) else completion.text + stop
-    if ids is None or action.text != sampled:
+    if ids is None or action.text != _sampled(completion):
         return None
     ended = completion.stop_reason == "stop" and not stop
     return ids[:-1] if ended and action.kind != "answer" else ids

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from autocoa_bench.engines import Engine
+from autocoa_bench.episode.dialect import fingerprinted_stop
 from autocoa_bench.errors import EngineFault, Fault, SearchFault, UserError
 from autocoa_bench.search import SearchEngine
 from autocoa_bench.types import (
@@ -188,6 +189,8 @@ def _identity(request: Generate) -> dict[str, object]:
     """The fields of a request that earlier recordings were keyed by."""
     fields = msgspec.structs.asdict(request)
     del fields["thinking_tokens"]  # follows from `forced` and the run's budget
+    if request.forced:
+        fields["stop"] = fingerprinted_stop(request.prompt.continuation, request.stop)
     return fields
 
 
