@@ -113,6 +113,7 @@ class _State:
         self.opened = CLOSE if traits.opens_thought else ""
         self.thought = outside_thoughts(self.prefill, self.opened).closing
         self.searches_in_thoughts = bool(outside_thoughts(dialect.prefill).closing)
+        self.prefilled = self.searches_in_thoughts and not self.opened
         self.steps: list[Step] = []
         self.searches = 0
         self.refusals = 0
@@ -180,9 +181,13 @@ class _State:
         """A completion, marked where it begins inside a thought, and the action that it holds."""
         assert isinstance(reply, Completion)
         before = self.opened if self.new_turns else self.thought
-        completion = msgspec.structs.replace(reply, thinking=bool(before))
+        # A model that ends its turn in the thought of the prefill has not learned to think there:
+        # its text is read as it stands, and is not well-formed.
+        untaught = self.prefilled and reply.stop_reason == "stop"
+        completion = msgspec.structs.replace(reply, thinking=bool(before) and not untaught)
         action = _read(self.dialect, completion)
         self.thought = outside_thoughts(action.text, before).closing
+        self.prefilled = self.prefilled and bool(self.thought)
         # The server's figures of the context, or an estimate.
         if completion.prompt_tokens is not None and completion.completion_tokens is not None:
             self.used = completion.prompt_tokens + completion.completion_tokens
