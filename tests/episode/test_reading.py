@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_model.dialects.agent import Agent
+from agent_model.dialects.agent import EXAMPLES, Agent
 from agent_model.dialects.r1_searcher import R1Searcher
 from agent_model.dialects.search_r1 import SearchR1
 from autocoa_bench.episode import Dialect
@@ -138,16 +138,18 @@ def test_react_refuses_more_examples_than_it_has() -> None:
         ReAct(shots=4)
 
 
-def test_the_agent_shows_its_examples_as_earlier_turns() -> None:
-    roles = [message.role for message in Agent(shots=2).opening(QUESTION)]
-    assert roles == ["user", "assistant", "user", "assistant", "user"]
-    assert len(Agent(shots=0).opening(QUESTION)) == 1
+@pytest.mark.parametrize("shots", [0, 1, 2])
+def test_the_agent_shows_its_examples_in_the_message_of_the_question(shots: int) -> None:
+    [message] = Agent(shots).opening(QUESTION)
+    assert message.role == "user"
+    assert message.content.count("Question: ") == shots + 1
+    assert message.content.endswith(QUESTION.text)
 
 
-@pytest.mark.parametrize("shots", [1, 2])
-def test_the_agents_examples_are_turns_that_its_own_dialect_reads(shots: int) -> None:
-    *_, turn, _ = Agent(shots).opening(QUESTION)
-    pieces = re.split(r"\n\n<search_result>.*?</search_result>\n\n", turn.content, flags=re.DOTALL)
+@pytest.mark.parametrize(("question", "turn"), EXAMPLES)
+def test_the_agents_examples_are_turns_that_its_own_dialect_reads(question: str, turn: str) -> None:
+    assert f"{question}\n\n{turn}" in Agent(2).opening(QUESTION)[0].content
+    pieces = re.split(r"\n\n<search_result>.*?</search_result>\n\n", turn, flags=re.DOTALL)
     kinds = [Agent().parse(Completion(piece)).kind for piece in pieces]
     assert kinds == ["search", "search", "answer"]
 
