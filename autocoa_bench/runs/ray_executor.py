@@ -20,9 +20,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from autocoa_bench.errors import ServerDown, UserError, import_extra
+from autocoa_bench.errors import ServerDown, UserError
 from autocoa_bench.runs.config import RunConfig
 from autocoa_bench.runs.executor import describe_run, open_backends
+from autocoa_bench.runs.ray_cluster import Secrets, connect
 from autocoa_bench.runs.run_folder import SHARDS, Key, Shard, differing
 from autocoa_bench.runs.scheduler import Job, run_jobs
 from autocoa_bench.runs.solvers import Backends, Solver, load_solver
@@ -56,8 +57,9 @@ class _Worker:
         self._solver: Solver
         self._backends: Backends
 
-    async def start(self) -> RunInfo | _Problem:
-        """Start the engine and the search, and describe the run."""
+    async def start(self, secrets: Secrets) -> RunInfo | _Problem:
+        """Start the engine and the search with these secrets, and describe the run."""
+        os.environ.update(secrets)
         config = self._config
         try:
             self._solver = load_solver(config.solver)
@@ -91,7 +93,7 @@ class _Worker:
 
 
 class RayExecutor:
-    """Workers on a Ray cluster: that of RAY_ADDRESS, a running one, or one of this machine.
+    """Workers on a Ray cluster (`ray_cluster.connect`).
 
     With `workers` 0 there are as many as the cluster has room for; each takes `cpus` and `gpus`.
     """
@@ -111,9 +113,8 @@ class RayExecutor:
 
     def start(self, config: RunConfig, samples: tuple[TaskSample, ...]) -> RunInfo:
         """Start the workers and describe the run that all of them run. Raises UserError."""
-        ray = self._ray = import_extra("ray", "spreading a run over a Ray cluster", "ray")
-        if not ray.is_initialized():
-            ray.init(log_to_driver=False, logging_level="ERROR")
+        ray, secrets = connect()
+        self._ray = ray
         count = self._count or self._room(ray.cluster_resources())
         # The run's concurrency is shared out, but each worker runs at least one episode.
         self._episodes_per_worker = max(1, -(-config.concurrency // count))
@@ -126,7 +127,7 @@ class RayExecutor:
         own = msgspec.structs.replace(config, concurrency=self._episodes_per_worker)
         self._workers = [actor.remote(own, samples, str(Path.cwd())) for _ in range(count)]
         try:
-            infos = ray.get([worker.start.remote() for worker in self._workers])
+            infos = ray.get([worker.start.remote(secrets) for worker in self._workers])
         except ray.exceptions.RayError as error:
             lines = [line for line in str(error).splitlines() if line.strip()]
             reason = lines[0] if lines else type(error).__name__
