@@ -13,10 +13,11 @@ from autocoa_bench.episode.trajectory import (
     estimate_tokens,
     n_actions,
     n_cut,
+    n_cut_prompts,
     n_malformed,
     turns_of,
 )
 
 __all__ = ["Action", "Dialect", "Episode", "Event", "Reply"]
-__all__ += ["episode", "estimate_tokens", "n_actions", "n_cut", "n_malformed", "neutralise"]
-__all__ += ["prompt_sha256", "turns_of"]
+__all__ += ["episode", "estimate_tokens", "n_actions", "n_cut", "n_cut_prompts"]
+__all__ += ["n_malformed", "neutralise", "prompt_sha256", "turns_of"]

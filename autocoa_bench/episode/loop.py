@@ -13,7 +13,12 @@ from autocoa_bench.episode.answer_text import is_complete
 from autocoa_bench.episode.dialect import Action, Dialect, turn_start
 from autocoa_bench.episode.neutralise import neutralise, neutralise_question
 from autocoa_bench.episode.thoughts import CLOSE, outside_thoughts
-from autocoa_bench.episode.trajectory import estimate_tokens, turns_of_steps
+from autocoa_bench.episode.trajectory import (
+    estimate_tokens,
+    is_cut,
+    least_tokens,
+    turns_of_steps,
+)
 from autocoa_bench.errors import CONTEXT, EngineFault
 from autocoa_bench.types import (
     Budget,
@@ -37,6 +42,12 @@ Reply = Completion | Observation | Refused
 Episode = Generator[Event, Reply, Trajectory]
 
 _NO_TRAITS = ModelTraits()
+
+_MESSAGE_TOKENS = 16
+"""The most tokens of a chat template around each message."""
+_UNSEEN_TOKENS = 8
+"""The most tokens that a completion has beside its text: the end of a turn, a stop string."""
+
 _CAUSES = {
     "filtered": "the server's content filter ended the completion",
     "tool-call": "a tool call, although no tools were offered",
@@ -119,7 +130,11 @@ class _State:
         self.refusals = 0
         self.context = budget.context_tokens
         self.used = estimate_tokens(self.prefill)
-        self.used += sum(estimate_tokens(message.content) for message in self.opening)
+        self.used += sum(
+            estimate_tokens(message.content) + _MESSAGE_TOKENS for message in self.opening
+        )
+        # The tokens that a prompt has at least, by its words and the server's counts.
+        self.least = sum(least_tokens(message.content) for message in self.opening)
         # Reserve room for the environment's last text, a nudge or an empty observation, then for
         # the opening of a forced answer, and for the answer itself; both texts may close a thought.
         last_text = max(estimate_tokens(dialect.nudge or ""), estimate_tokens(dialect.show([])))
@@ -188,11 +203,7 @@ class _State:
         action = _read(self.dialect, completion)
         self.thought = outside_thoughts(action.text, before).closing
         self.prefilled = self.prefilled and bool(self.thought)
-        # The server's figures of the context, or an estimate.
-        if completion.prompt_tokens is not None and completion.completion_tokens is not None:
-            self.used = completion.prompt_tokens + completion.completion_tokens
-        else:
-            self.used += estimate_tokens(action.text)
+        self.count(completion, action)
         return completion, action
 
     def _prompt(self, *turns: Turn) -> Prompt:
@@ -206,6 +217,23 @@ class _State:
         self.context = refusal.context_tokens
         self.used = refusal.prompt_tokens or self.used
         return True
+
+    def count(self, completion: Completion, action: Action) -> None:
+        """Count the tokens in the context: the server's figures, or an estimate.
+
+        A count that cannot be true is none: of a prompt that the server has cut, or of a completion
+        with more tokens than bytes, most of which were sampled out of sight.
+        """
+        prompt, sampled = completion.prompt_tokens, completion.completion_tokens
+        if sampled is not None and sampled > len(completion.text.encode()) + _UNSEEN_TOKENS:
+            sampled = None
+        if prompt is not None and is_cut(prompt, self.least):
+            prompt = None
+        self.least = max(self.least, prompt or 0)
+        if prompt is not None and sampled is not None:
+            self.used = prompt + sampled
+        else:
+            self.used = (prompt or self.used) + estimate_tokens(action.text)
 
     def observe(self, action: Action, completion: Completion, observation: Observation) -> None:
         """Append a search with as many of its passages, best first, as there is room for."""
@@ -229,6 +257,7 @@ class _State:
         """Append a step and the environment's text after it."""
         # A model that played the search engine sampled ids only for its own, uncut text.
         ids = observation.token_ids if observation and text == observation.text else None
+        tokens = estimate_tokens(text)
         self.steps.append(
             Step(
                 kind=action.kind,
@@ -241,14 +270,15 @@ class _State:
                 stop_reason=completion.stop_reason,
                 prompt_tokens=completion.prompt_tokens,
                 completion_tokens=completion.completion_tokens,
-                observation_tokens=estimate_tokens(text),
+                observation_tokens=tokens,
                 observation_ids=ids,
                 token_ids=_token_ids(action, completion),
                 generate_seconds=completion.seconds,
                 search_seconds=observation.seconds if observation else 0.0,
             )
         )
-        self.used += estimate_tokens(text)
+        self.used += tokens + (2 * _MESSAGE_TOKENS if self.new_turns else 0)
+        self.least += least_tokens(text)
 
     def drop_passage(self, refusal: Refused) -> None:
         """Drop the last passage of the last step. Raises EngineFault where it has none."""

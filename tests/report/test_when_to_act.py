@@ -98,7 +98,7 @@ def test_tokens_that_no_server_counted_are_estimated(agent: Run) -> None:
         )
         records.append(replace(record, trajectory=replace(record.trajectory, steps=steps)))
     table = when_to_act(make_inputs([replace(agent, records=tuple(records))]))
-    assert cells(table, "known")["tokens"] == Cell("25.0", "100")  # 10 sampled, 90 observed
+    assert cells(table, "known")["tokens"] == Cell("28.8", "115")  # 25 sampled, 90 observed
 
 
 def test_the_change_is_paired_with_the_run_that_never_searches(agent: Run, alone: Run) -> None:
