@@ -12,6 +12,7 @@ from rich.console import Console
 
 from autocoa_bench import registry, scoring
 from autocoa_bench.engines import caveats
+from autocoa_bench.episode import n_cut_prompts
 from autocoa_bench.errors import UserError
 from autocoa_bench.runs.config import RunConfig
 from autocoa_bench.runs.executor import Executor, LocalExecutor
@@ -24,6 +25,12 @@ from autocoa_bench.tasks import Task, load_warnings, questions_sha256, resolve, 
 from autocoa_bench.types import Question, Record, RunSpec, Split, TaskSample
 from autocoa_bench.util.concurrency import outside_event_loop
 from autocoa_bench.util.terminal import stderr_console, styled
+
+_CUT_PROMPT = (
+    "the server counts fewer tokens in a prompt of question {} than the prompt has words: it cuts "
+    "prompts to its own context, or counts a part of them. Give it a larger context (Ollama: "
+    "OLLAMA_CONTEXT_LENGTH or num_ctx) or lower --context-tokens; report --by cost counts them"
+)
 
 Check = Callable[[RunSpec], None]
 
@@ -63,13 +70,27 @@ def _run(config: RunConfig, console: Console, check: Check) -> Run:
             console.print(styled(caveat, "yellow"))
         path = config.out or config.runs_dir / folder_name(info.spec)
         with recording(path, info, questions, config.samples, console) as session:
-            executor.run(path, session.waiting, session.add)
+            executor.run(path, session.waiting, _watched(session.add, console))
             recorded = session.run()
     finally:
         executor.close()
     scored = score_run(recorded, scorers, current=recorded.scores)
     _refuse_all_faults(scored.records)
     return scored
+
+
+def _watched(add: Callable[[Record], None], console: Console) -> Callable[[Record], None]:
+    """`add`, with one warning if the server cuts prompts."""
+    has_warned = False
+
+    def on_record(record: Record) -> None:
+        nonlocal has_warned
+        add(record)
+        if not has_warned and record.trajectory and n_cut_prompts(record.trajectory):
+            has_warned = True
+            console.print(styled(_CUT_PROMPT.format(record.question.id), "yellow"))
+
+    return on_record
 
 
 def _with_recorded_search(config: RunConfig) -> RunConfig:

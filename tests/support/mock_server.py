@@ -89,8 +89,12 @@ def rendered(messages: list[Body]) -> str:
 
 
 def tokens(body: Body) -> int:
-    """What a prompt counts on this server: four characters a token."""
-    return sum(len(message["content"]) for message in body["messages"]) // 4
+    """What a prompt counts on this server: four characters a token; an id is one."""
+    prompt = body.get("prompt", [])
+    pieces = [message["content"] for message in body.get("messages", ())]
+    pieces += [prompt] if isinstance(prompt, str) else prompt
+    characters = sum(len(piece) for piece in pieces if isinstance(piece, str))
+    return characters // 4 + sum(isinstance(piece, int) for piece in pieces)
 
 
 def room_for(context: int) -> Callable[[Body], str | None]:
@@ -287,7 +291,7 @@ class MockServer:
                     "tokens": [ord(char) for char in f"{text}</s>{self.overshoot}"],
                     "stop_type": "word",
                     "stopping_word": "</s>",
-                    "tokens_evaluated": len(body["prompt"]),
+                    "tokens_evaluated": tokens(body),
                     "tokens_predicted": len(text),
                 }
                 for text in texts
@@ -305,7 +309,7 @@ class MockServer:
         if self.kind == "vllm":
             for choice, text in zip(choices, texts, strict=True):
                 choice |= {"stop_reason": "</s>", "token_ids": [ord(char) for char in text]}
-        usage = {"prompt_tokens": 7, "completion_tokens": sum(map(len, texts))}
+        usage = {"prompt_tokens": tokens(body), "completion_tokens": sum(map(len, texts))}
         return {"choices": choices} | ({"usage": usage} if self.usage else {})
 
     async def _fail(self, fault: Fault, request: web.BaseRequest, body: Body) -> web.StreamResponse:

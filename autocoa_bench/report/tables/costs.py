@@ -1,10 +1,10 @@
 """The cost of answers: calls, tokens, searches, seconds, and how often an answer was forced."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, median
 
-from autocoa_bench.episode import n_actions, n_cut, n_malformed
+from autocoa_bench.episode import n_actions, n_cut, n_cut_prompts, n_malformed
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.entries import Entry, Inputs
 from autocoa_bench.report.model import Cell, Table, Value, columns, count, percent, rate
@@ -81,21 +81,7 @@ def _add_run(builder: TableBuilder, entry: Entry) -> None:
         cells.append(Cell(percent(number / len(seconds)), _total(number)) if seconds else None)
     cells += [rate(mean(seconds)) if seconds else None for mean in (median, fmean)]
     builder.add_row(Cell(entry.label, entry.model), cells)
-    for metric in ("prompt_tokens", "completion_tokens"):
-        unreported = len(seconds) - len(amounts[metric])
-        if unreported:
-            words = metric.replace("_", " ")
-            builder.add_text("unreported", run=entry.name, metric=words, number=unreported)
-    steps = (step for trajectory in trajectories for step in trajectory.steps)
-    n_cut_steps = sum(step.kind == "malformed" and step.stop_reason == "length" for step in steps)
-    if n_cut_steps:
-        builder.add_text("cut", run=entry.name, number=n_cut_steps)
-    shortened = sum(bool(trajectory.refusals) for trajectory in trajectories)
-    if shortened:
-        builder.add_text("shortened", run=entry.name, number=shortened)
-    n_faults = sum(record.fault is not None for record in entry.run.records)
-    if n_faults:
-        builder.add_text("faults", run=entry.name, number=n_faults)
+    _add_notes(builder, entry, {name: len(numbers) for name, numbers in amounts.items()})
 
     numbers_by_metric: dict[str, Sequence[float]] = {
         **amounts,
@@ -107,6 +93,31 @@ def _add_run(builder: TableBuilder, entry: Entry) -> None:
             builder.add_total(entry, metric, values)
     if seconds:
         builder.add_point(entry, "seconds_median", mean=median(seconds), n=len(seconds))
+
+
+def _add_notes(builder: TableBuilder, entry: Entry, reported: Mapping[str, int]) -> None:
+    """What the numbers of a run leave out, and what its server has done to its prompts and texts.
+
+    `reported` are the trajectories with an amount, by quantity.
+    """
+    trajectories = [trajectory for _, trajectory in entry.trajectories()]
+    for metric in ("prompt_tokens", "completion_tokens"):
+        unreported = len(trajectories) - reported[metric]
+        if unreported:
+            words = metric.replace("_", " ")
+            builder.add_text("unreported", run=entry.name, metric=words, number=unreported)
+    steps = [step for trajectory in trajectories for step in trajectory.steps]
+    numbers = {
+        "cut": sum(step.kind == "malformed" and step.stop_reason == "length" for step in steps),
+        "filtered": sum(step.stop_reason == "filtered" for step in steps),
+        "tool-call": sum(step.stop_reason == "tool-call" for step in steps),
+        "shortened": sum(bool(trajectory.refusals) for trajectory in trajectories),
+        "cut-prompts": sum(bool(n_cut_prompts(trajectory)) for trajectory in trajectories),
+        "faults": sum(record.fault is not None for record in entry.run.records),
+    }
+    for name, number in numbers.items():
+        if number:
+            builder.add_text(name, run=entry.name, number=number)
 
 
 def _total(number: int) -> str:
