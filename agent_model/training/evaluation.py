@@ -26,13 +26,14 @@ _SLOTS = 32  # episodes at once
 
 class EpisodeSetup(NamedTuple):
     """Everything that episodes need besides the model. `corpus` is empty if the search engine has
-    its own."""
+    its own; `warnings` are of the files of questions."""
 
     questions: list[Question]
     dialect: Dialect
     search: SearchEngine
     budget: Budget
     corpus: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def load_evaluation(config: EvalConfig) -> EpisodeSetup | None:
@@ -59,7 +60,8 @@ def load_episodes(
     if not (corpus or has_own_corpus(search)):
         raise UserError(f"the tasks '{config.tasks}' do not share a corpus; give {table}corpus")
     engine, budget = open_engine(search, corpus, config.top_k), episode_budget(config)
-    return EpisodeSetup(questions[: config.count], solver.plugin, engine, budget, corpus)
+    warnings = tuple(warning for task in selected for warning in tasks.load_warnings(task))
+    return EpisodeSetup(questions[: config.count], solver.plugin, engine, budget, corpus, warnings)
 
 
 def evaluate(setup: EpisodeSetup, policy: Policy, tokenizer: Tokenizer, file: Path) -> list[Record]:

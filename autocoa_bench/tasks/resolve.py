@@ -81,11 +81,12 @@ def no_shared_corpus(tasks: Sequence[Task], split: Split) -> UserError:
 
 
 def _is_path(name: str) -> bool:
-    """Tell whether a name is a path: by its form, or as that of a file and of no task."""
+    """Tell whether a name is a path: by its form, or because a file has it and no task."""
     if "/" in name or os.sep in name or is_data_name(name):
         return True
-    is_registered = name in registry.names("tasks") or "@" in name
-    return not is_registered and user_path(name).exists()
+    if "@" in name or not user_path(name).exists():
+        return False
+    return name not in [*registry.names("tasks"), *_groups(_registered())]
 
 
 def _registered() -> list[Task]:
@@ -119,8 +120,9 @@ def _unknown_task(name: str, known: Sequence[str]) -> UserError:
     close = difflib.get_close_matches(name, sorted(known), n=3)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ";"
     return UserError(
-        f"unknown task '{name:.80}'{hint} `autocoa-bench tasks` lists them all,\n"
-        f"or give the path of a {FORMATS}; of a real dataset, {sampling.SYNTAX}"
+        f"unknown task '{name:.80}'{hint} `autocoa-bench tasks` lists them\n"
+        f"or give the path of a {FORMATS};\n"
+        "NAME@all, NAME@paper and NAME@500:seed=3 are real datasets"
     )
 
 

@@ -184,17 +184,27 @@ def _limited(
 ) -> Iterator[bytes]:
     """The chunks of an expanded file, as long as it does not expand without measure."""
     size = max(1, path.stat().st_size)
-    limit = max(size_limits.FREE_BYTES, size * size_limits.EXPANSION)
+    limit = expansion_limit(path)
     total = 0
     while chunk := stream.read(_CHUNK_BYTES):
         total += len(chunk)
         if total > limit and stream is not raw:
-            raise UserError(
-                f"'{path}' expands to more than {limit >> 20:,} MiB, which no text does; check "
-                "where it comes from, or unpack it yourself"
-            )
+            raise expands_too_much(path)
         bar.update(raw.tell() / size)
         yield chunk
+
+
+def expansion_limit(path: Path) -> int:
+    """The bytes that a compressed file may expand to."""
+    return max(size_limits.FREE_BYTES, path.stat().st_size * size_limits.EXPANSION)
+
+
+def expands_too_much(path: Path) -> UserError:
+    """The error for a compressed file that exceeds its limit."""
+    return UserError(
+        f"'{path}' expands to more than {expansion_limit(path) >> 20:,} MiB, which no text of its "
+        "size does; check where it comes from, or unpack it yourself"
+    )
 
 
 def _in_utf8(path: Path, chunks: Iterator[bytes]) -> Iterator[bytes]:

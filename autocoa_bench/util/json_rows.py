@@ -274,6 +274,8 @@ class _Document:
                     raise BadRow(self.number + 1, f"not JSON: {error.msg}") from None
             except RecursionError:
                 raise BadRow(self.number + 1, "the JSON is nested too deeply") from None
+            except ValueError as error:  # a number of thousands of digits
+                raise BadRow(self.number + 1, f"not JSON: {error}") from None
         if end - self._at > size_limits.ROW_BYTES:
             raise too_large(self.number + 1)
         self._at, start = end, self._at

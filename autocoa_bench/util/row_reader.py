@@ -19,7 +19,7 @@ from autocoa_bench.util.json_rows import BadRow
 __all__ = ["FORMATS", "BadRow", "Row", "data_files", "file_stem", "id_as_text", "is_data_name"]
 __all__ += ["read_rows", "row_error"]
 
-FORMATS = ".jsonl, .json, .csv, .tsv or .parquet file, also as .gz, .bz2, .xz, .zst or .zip"
+FORMATS = ".jsonl, .json, .csv, .tsv or .parquet file, or one compressed"
 """The accepted files, in words."""
 
 _DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)

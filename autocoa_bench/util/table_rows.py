@@ -9,12 +9,14 @@ from typing import Any
 from autocoa_bench.errors import UserError, import_extra
 from autocoa_bench.util import field_names, size_limits
 from autocoa_bench.util.field_names import Row
+from autocoa_bench.util.data_stream import expands_too_much, expansion_limit
 from autocoa_bench.util.json_rows import BadRow, lines, too_large
 from autocoa_bench.util.progress import DelayedProgressBar
 
 _MARKS = ("\t", ",", ";", "|")
 _LONGEST_NAME = 60
 _BATCH_ROWS = 1024
+_FEWEST_ROWS = 16
 
 
 def column(number: int) -> str:
@@ -150,12 +152,18 @@ def parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
     parquet = import_extra("pyarrow.parquet", f"reading {path.name}", "parquet")
     from pyarrow import ArrowException
 
-    number = 0
+    number, expanded, limit = 0, 0, expansion_limit(path)
     try:
         with parquet.ParquetFile(path) as file, DelayedProgressBar(f"reading {path.name}") as bar:
-            for batch in file.iter_batches(_batch_rows(file.metadata)):
-                if batch.nbytes > size_limits.ROW_BYTES * max(1, batch.num_rows):
-                    raise too_large(number + 1)
+            for batch in file.iter_batches(_batch_rows(path, file.metadata)):
+                expanded += batch.nbytes
+                if expanded > limit:
+                    raise expands_too_much(path)
+                for position in range(
+                    batch.num_rows if batch.nbytes > size_limits.ROW_BYTES else 0
+                ):
+                    if batch.slice(position, 1).nbytes > size_limits.ROW_BYTES:
+                        raise too_large(number + position + 1)
                 for row in batch.to_pylist():
                     number += 1
                     yield number, row
@@ -164,8 +172,18 @@ def parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
         raise UserError(f"'{path}' cannot be read as Parquet: {error}") from error
 
 
-def _batch_rows(metadata: Any) -> int:
-    """How many rows are read at once: fewer where they are long."""
-    size: int = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
-    average: int = size // max(1, metadata.num_rows) + 1
-    return max(1, min(_BATCH_ROWS, size_limits.ROW_BYTES * 4 // average))
+def _batch_rows(path: Path, metadata: Any) -> int:
+    """How many rows are read at once: fewer where a value may be long.
+
+    A column may repeat one long value in a few bytes. Raises UserError where one expands without
+    measure.
+    """
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    columns = [group.column(number) for group in groups for number in range(group.num_columns)]
+    for column_ in columns:
+        most = max(size_limits.ROW_BYTES, column_.total_compressed_size * size_limits.EXPANSION)
+        if column_.total_uncompressed_size > most:
+            raise expands_too_much(path)
+    longest = max((column_.total_uncompressed_size for column_ in columns), default=0)
+    rows = size_limits.OBJECT_BYTES // max(1, longest)
+    return max(_FEWEST_ROWS, min(_BATCH_ROWS, int(rows)))

@@ -50,7 +50,7 @@ def parquet(rows: list[dict[str, Any]]) -> bytes:
     from pyarrow.parquet import write_table
 
     data = io.BytesIO()
-    write_table(arrow.Table.from_pylist(rows), data)
+    write_table(arrow.Table.from_pylist(rows), data, compression="zstd")
     return data.getvalue()
 
 
@@ -243,6 +243,11 @@ def test_a_long_value_of_parquet_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(size_limits, "ROW_BYTES", 1000)
     message = refusal(tmp_path / "c.parquet", parquet([{"id": "1", "text": "x"}, LONG]))
     assert "c.parquet:2: the row exceeds" in message
+
+
+def test_a_column_of_parquet_that_expands_without_measure_is_refused(tmp_path: Path) -> None:
+    content = parquet([{"id": "1", "text": "x" * (17 << 20)}])
+    assert "expands to more than" in refusal(tmp_path / "c.parquet", content)
 
 
 def test_an_archive_of_many_files_is_refused(

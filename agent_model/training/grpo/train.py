@@ -39,6 +39,7 @@ from agent_model.training.optimiser import diverged, learning_rate
 from autocoa_bench import scoring, tasks
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Record
+from autocoa_bench.util.terminal import styled
 
 _ADAPTER_NAME = "autocoa-policy"
 
@@ -100,7 +101,9 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
         return run_folder.TrainingRun(self.config, hashes, len(questions), start=start)
 
     def prepare(self, console: Console) -> None:
-        """Copy the steps of the run that this one begins as, if the recipe names one."""
+        """Print warnings, and copy the steps of the run that the recipe begins as, if it does."""
+        for warning in self.context.setup.warnings:
+            console.print(styled(warning, "yellow"))
         if self.config.begins and not checkpoints.newest_step(self.out / "checkpoints"):
             step = warm_start(self.out, self.facts())
             console.print(f"copied {step} steps from '{self.config.begins}'")
