@@ -8,8 +8,8 @@ from typing import Any
 
 from autocoa_bench.errors import UserError, import_extra
 from autocoa_bench.util import field_names, size_limits
-from autocoa_bench.util.field_names import Row
 from autocoa_bench.util.data_stream import expands_too_much, expansion_limit
+from autocoa_bench.util.field_names import Row
 from autocoa_bench.util.json_rows import BadRow, lines, too_large
 from autocoa_bench.util.progress import DelayedProgressBar
 
@@ -155,7 +155,8 @@ def parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
     number, expanded, limit = 0, 0, expansion_limit(path)
     try:
         with parquet.ParquetFile(path) as file, DelayedProgressBar(f"reading {path.name}") as bar:
-            for batch in file.iter_batches(_batch_rows(path, file.metadata)):
+            for stored in file.iter_batches(_batch_rows(path, file.metadata)):
+                batch = _without_dictionaries(stored)
                 expanded += batch.nbytes
                 if expanded > limit:
                     raise expands_too_much(path)
@@ -172,6 +173,17 @@ def parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
         raise UserError(f"'{path}' cannot be read as Parquet: {error}") from error
 
 
+def _without_dictionaries(batch: Any) -> Any:
+    """A batch whose columns hold their values, which count for the limits, instead of indexes."""
+    from pyarrow import DictionaryArray, RecordBatch
+
+    columns = [
+        values.dictionary_decode() if isinstance(values, DictionaryArray) else values
+        for values in batch.columns
+    ]
+    return RecordBatch.from_arrays(columns, batch.schema.names)
+
+
 def _batch_rows(path: Path, metadata: Any) -> int:
     """How many rows are read at once: fewer where a value may be long.
 
@@ -180,10 +192,10 @@ def _batch_rows(path: Path, metadata: Any) -> int:
     """
     groups = map(metadata.row_group, range(metadata.num_row_groups))
     columns = [group.column(number) for group in groups for number in range(group.num_columns)]
-    for column_ in columns:
-        most = max(size_limits.ROW_BYTES, column_.total_compressed_size * size_limits.EXPANSION)
-        if column_.total_uncompressed_size > most:
+    for chunk in columns:
+        most = max(size_limits.ROW_BYTES, chunk.total_compressed_size * size_limits.EXPANSION)
+        if chunk.total_uncompressed_size > most:
             raise expands_too_much(path)
-    longest = max((column_.total_uncompressed_size for column_ in columns), default=0)
+    longest = max((chunk.total_uncompressed_size for chunk in columns), default=0)
     rows = size_limits.OBJECT_BYTES // max(1, longest)
     return max(_FEWEST_ROWS, min(_BATCH_ROWS, int(rows)))
