@@ -409,6 +409,8 @@ class Environment(Struct, frozen=True):
     """The search engine as `--search` named it, which tells where a server's passages came from."""
     engine: str = ""
     """The model engine as `--engine` named it, options included."""
+    late_settings: dict[str, str | int | float] = {}
+    """Settings of the engine that refusals have changed in the middle of the session."""
 
 
 class RunInfo(Struct, frozen=True):

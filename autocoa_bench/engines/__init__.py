@@ -17,6 +17,7 @@ from autocoa_bench.engines.engine import (
     PromptProtocol,
     catalogue,
     caveats,
+    late_settings,
     model_name,
     open_engine,
     with_capabilities,
@@ -24,4 +25,11 @@ from autocoa_bench.engines.engine import (
 
 __all__ = ["CURRENT_EPISODE", "EMBEDDED", "Engine", "EngineCapabilities", "EngineConfig"]
 __all__ += ["EpisodeId", "ModelConfig", "PromptProtocol"]
-__all__ += ["catalogue", "caveats", "model_name", "open_engine", "with_capabilities"]
+__all__ += [
+    "catalogue",
+    "caveats",
+    "late_settings",
+    "model_name",
+    "open_engine",
+    "with_capabilities",
+]

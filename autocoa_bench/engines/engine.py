@@ -189,6 +189,11 @@ def caveats(spec: EngineSpec) -> Iterator[str]:
         yield f"the model writes at most {most:,} tokens in a reply: requests ask for no more"
 
 
+def late_settings(engine: Engine | None) -> dict[str, str | int | float]:
+    """The settings of an engine that refusals have changed since its start."""
+    return dict(getattr(engine, "late_settings", {}))
+
+
 def open_engine(spec: str, options: EngineConfig) -> Engine:
     """The engine for `name` or `name:option=value,...`. Raises UserError."""
     _, factory, factory_options = registry.configured("engines", spec, reserved=("options",))

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from autocoa_bench.engines import EMBEDDED, Engine, open_engine
+from autocoa_bench.engines import EMBEDDED, Engine, late_settings, open_engine
 from autocoa_bench.engines.weights.models import DEFAULT
 from autocoa_bench.runs import provenance, replay, run_folder
 from autocoa_bench.runs.config import RunConfig
@@ -31,6 +31,9 @@ class Executor(Protocol):
 
     def run(self, folder: Path, jobs: Iterable[Job], on_record: OnRecord) -> None:
         """Run every job and hand its record over in this process. Raises UserError."""
+
+    def late_settings(self) -> dict[str, str | int | float]:
+        """The settings of the model engine that refusals of its server have changed so far."""
 
     def close(self) -> None:
         """Release everything; safe to call twice."""
@@ -61,6 +64,9 @@ class LocalExecutor:
         config = self._config
         limits = config.sampling, config.budget, config.concurrency
         self._runner.run(run_jobs(jobs, self._solver, self._backends, *limits, on_record))
+
+    def late_settings(self) -> dict[str, str | int | float]:
+        return late_settings(self._backends.engine)
 
     def close(self) -> None:
         self._stack.close()

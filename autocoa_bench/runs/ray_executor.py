@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from autocoa_bench.engines import late_settings
 from autocoa_bench.errors import ServerDown, UserError
 from autocoa_bench.runs.config import RunConfig
 from autocoa_bench.runs.executor import describe_run, open_backends
@@ -86,6 +87,10 @@ class _Worker:
         except UserError as error:
             return _Problem(str(error), error.exit_code)
         return None
+
+    async def late_settings(self) -> dict[str, str | int | float]:
+        """The settings of the engine that refusals have changed."""
+        return late_settings(self._backends.engine)
 
     async def close(self) -> None:
         """Stop the engine and the search."""
@@ -160,6 +165,13 @@ class RayExecutor:
         for file in files:
             file.unlink(missing_ok=True)
         folder.rmdir()
+
+    def late_settings(self) -> dict[str, str | int | float]:
+        settings: dict[str, str | int | float] = {}
+        for worker in self._workers:
+            with suppress(self._ray.exceptions.RayError):  # it is lost
+                settings |= self._ray.get(worker.late_settings.remote(), timeout=_CLOSE_SECONDS)
+        return settings
 
     def close(self) -> None:
         """Stop the workers and their engines; safe to call twice."""

@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from autocoa_bench.engines import Engine
+from autocoa_bench.engines import Engine, late_settings
 from autocoa_bench.episode.dialect import fingerprinted_stop
 from autocoa_bench.errors import EngineFault, Fault, SearchFault, UserError
 from autocoa_bench.search import SearchEngine
@@ -116,6 +116,11 @@ class RecordedEngine:
             raise
         self._recorder.add(Exchange(key, completions=tuple(completions)))
         return completions
+
+    @property
+    def late_settings(self) -> dict[str, str | int | float]:
+        """Those of the engine."""
+        return late_settings(self._inner)
 
     async def close(self) -> None:
         await self._inner.close()

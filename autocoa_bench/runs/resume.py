@@ -63,6 +63,10 @@ class Recording:
             tokens=sum(step.completion_tokens or 0 for step in steps),
         )
 
+    def add_late_settings(self, settings: dict[str, str | int | float]) -> None:
+        """Add to run.json what refusals of the server have changed. Raises UserError."""
+        self._folder.add_late_settings(settings)
+
     def run(self) -> Run:
         """The run so far, with the scores of the progress bars."""
         records = tuple(self._records.values())

@@ -70,7 +70,10 @@ def _run(config: RunConfig, console: Console, check: Check) -> Run:
             console.print(styled(caveat, "yellow"))
         path = config.out or config.runs_dir / folder_name(info.spec)
         with recording(path, info, questions, config.samples, console) as session:
-            executor.run(path, session.waiting, _watched(session.add, console))
+            try:
+                executor.run(path, session.waiting, _watched(session.add, console))
+            finally:
+                session.add_late_settings(executor.late_settings())
             recorded = session.run()
     finally:
         executor.close()

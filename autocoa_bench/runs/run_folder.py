@@ -126,6 +126,14 @@ class RunFolder:
             yield from Shard(file).new()
             file.unlink()
 
+    def add_late_settings(self, settings: dict[str, str | int | float]) -> None:
+        """Add to this session what refusals have changed. Raises UserError."""
+        *earlier, session = self.info.sessions
+        if settings != session.late_settings:
+            session = msgspec.structs.replace(session, late_settings=settings)
+            self.info = msgspec.structs.replace(self.info, sessions=(*earlier, session))
+            write_info(self.path, self.info)
+
     def append(self, record: Record) -> None:
         """Write one record whole. Raises UserError where the disk refuses."""
         assert self._file is not None, "the folder is open"

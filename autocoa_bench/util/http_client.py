@@ -188,7 +188,7 @@ class HTTPClient:
         self._connections: _Connections | None = None
         self._answering: set[str] = set()
         self._has_told_of_limits = False
-        self._has_tried_tls = False
+        self._speaks_tls: bool | None = None
 
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
@@ -253,9 +253,11 @@ class HTTPClient:
         if advice := tls_problem(problem, host):
             return UserError(f"{self.server} at {self.root} cannot be used: {advice}")
         is_plain = self._parts.scheme == "http" and not (self._proxy or self._answering)
-        if is_plain and not (self._has_tried_tls or isinstance(problem, ClientConnectorError)):
-            self._has_tried_tls = True
-            if await speaks_tls(host, self._parts.port or 80, _CONNECT_TIMEOUT):
+        if is_plain and not isinstance(problem, ClientConnectorError):
+            if self._speaks_tls is None:
+                port = self._parts.port or 80
+                self._speaks_tls = await speaks_tls(host, port, _CONNECT_TIMEOUT)
+            if self._speaks_tls:
                 return self._tls_expected()
         return TransientError("connection", text)
 

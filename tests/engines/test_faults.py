@@ -24,14 +24,19 @@ from autocoa_bench.runs.solvers import Backends, Solver
 from autocoa_bench.scoring import load_scorers, score_record
 from autocoa_bench.types import (
     Budget,
+    Completion,
     EngineSpec,
     FaultNote,
+    Generate,
+    Message,
     Passage,
+    Prompt,
     Question,
     Record,
     Sampling,
     SearchSpec,
     Trajectory,
+    Turn,
 )
 from autocoa_bench.util.gate import PATIENCE
 from autocoa_bench.util.http_client import OUTAGE_WAITS
@@ -69,6 +74,7 @@ class Played:
         self.records: dict[int, Record] = {}
         self.sleeps: list[float] = []
         self.spec = EngineSpec("", "", "")
+        self.late_settings: dict[str, Any] = {}
 
     def add(self, record: Record) -> None:
         self.records[int(record.question.id[1:])] = record
@@ -143,6 +149,7 @@ def play(
             budgeted = budget or Budget()
             await run_jobs(jobs, SOLVER, world, Sampling(), budgeted, concurrency, played.add)
         finally:
+            played.late_settings = engine.late_settings
             await engine.close()
 
     asyncio.run(run())
@@ -464,6 +471,117 @@ def test_a_field_that_the_model_does_not_take() -> None:
     assert "does not take stop, temperature, top_p" in next(caveats(played.spec))
     assert len(server.generations()) == 12  # learned before the run, and remembered
     assert all(body["max_completion_tokens"] == 2048 for body in server.generations())
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("temperature", "`temperature` is deprecated for this model."),
+        ("temperature", "invalid temperature: only 1 is allowed for this model"),
+        ("top_p", "temperature and top_p cannot both be specified. Please use only one."),
+        ("seed", 'Invalid JSON payload received. Unknown name "seed": Cannot find field.'),
+        ("seed", "The request is malformed."),
+        ("top_p", "Bad request"),
+        ("stop", "参数错误"),
+    ],
+)
+def test_a_field_that_is_refused_in_whatever_words(field: str, message: str) -> None:
+    with MockServer(reply, refusal=lambda body: message if field in body else None) as server:
+        played = play(server, 4)
+    assert played.all_answered(4)
+    assert played.spec.settings == {"refused_fields": field}
+    assert len(server.generations()) == 12
+
+
+def test_a_field_that_is_refused_in_the_middle_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    def refusal(body: Body) -> str | None:
+        is_late = len(server.generations()) > 10 and "seed" in body
+        return "Unrecognized request argument supplied: seed" if is_late else None
+
+    with MockServer(reply, refusal=refusal) as server:
+        played = play(server, 20)
+    assert played.all_answered(20)
+    assert played.spec.settings == {}
+    assert played.late_settings == {"refused_fields": "seed"}
+    assert "has refused a part of a request" in capsys.readouterr().err
+    assert len(server.generations()) <= 60 + 8  # what was in flight was sent again, nothing else
+
+
+@pytest.mark.parametrize(
+    ("message", "stops", "sent"),
+    [
+        ("stop_sequences: each stop sequence must contain non-whitespace", ("}", "\n"), ["}"]),
+        ("stop: too many (max 1)", ("}", "\\n"), ["}"]),
+        ("Unsupported parameter: 'stop' is not supported with this model.", ("}", "x\n"), None),
+    ],
+)
+def test_stop_strings_that_the_server_refuses(
+    message: str, stops: tuple[str, ...], sent: list[str] | None
+) -> None:
+    prompt = Prompt((Message("user", "Who?"),), (Turn("model", "hm"),))
+
+    async def run() -> tuple[Completion, dict[str, Any]]:
+        engine = OpenAIEngine("mock", server.url, protocol="completions")
+        await engine.start()
+        try:
+            [completion] = await engine.generate(Generate(prompt, stops, 9), Sampling())
+            return completion, engine.late_settings
+        finally:
+            await engine.close()
+
+    def refusal(body: Body) -> str | None:
+        return message if body.get("stop", sent) not in (sent, ["###"]) else None
+
+    with MockServer(lambda body: f"Anna{stops[1]}or so", refusal=refusal) as server:
+        completion, settings = asyncio.run(run())
+    assert (completion.text, completion.stop_string) == ("Anna", stops[1])
+    assert server.generations()[-1].get("stop") == sent
+    assert settings
+
+
+def test_an_answer_longer_than_the_model_writes() -> None:
+    def refusal(body: Body) -> str | None:
+        limit = "This model supports at most 512 completion tokens."
+        return f"max_tokens is too large. {limit}" if body["max_tokens"] > 512 else None
+
+    with MockServer(reply, refusal=refusal) as server:
+        played = play(server, 4)
+    assert played.all_answered(4)
+    assert played.late_settings == {"most_tokens": 512}
+    assert [played.trajectory(number).refusals for number in range(4)] == [0] * 4
+
+
+@pytest.mark.parametrize(
+    "message", ["'model' is required", "Unsupported parameter: 'messages' is not supported"]
+)
+def test_a_field_that_no_request_can_do_without(message: str) -> None:
+    with MockServer(reply, refusal=lambda body: message) as server:
+        played = play(server, 2)
+    assert {record.fault.kind for record in played.records.values() if record.fault} == {"http-400"}
+    assert played.spec.settings == {}
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"message": "prompt is too long: 900 tokens > 100 maximum", "code": 400}, "context"),
+        ({"message": "Overloaded", "type": "overloaded_error"}, ""),
+        ({"message": "Rate limit exceeded", "code": 429}, ""),
+    ],
+)
+def test_a_refusal_in_a_200(error: Body, kind: str) -> None:
+    class Refusing(MockServer):
+        def _complete(self, path: str, body: Body) -> Any:
+            last = len(self.generations())
+            return {"error": error} if last and last < 4 else super()._complete(path, body)
+
+    with Refusing(reply) as server:
+        played = play(server, retries=0)
+    if kind:
+        assert played.records[0].fault
+        assert played.records[0].fault.kind == kind
+    else:
+        assert played.all_answered(1)
 
 
 def test_no_continuation_of_a_turn() -> None:

@@ -58,6 +58,50 @@ def test_a_server_that_goes_down_in_the_middle_of_a_run(cli: Cli, goes: str) -> 
     assert not towns & {int(record.question.id[1:]) for record in before}
 
 
+def test_a_field_that_is_refused_in_the_middle_is_recorded_and_the_run_resumes(cli: Cli) -> None:
+    def refusal(body: Any) -> str | None:
+        is_late = len(server.generations()) > 50 and "seed" in body
+        return "Unrecognized request argument supplied: seed" if is_late else None
+
+    with MockServer(reply, refusal=refusal) as server:
+        done = cli("--base-url", server.url, "--concurrency", "8")
+    assert done.code == 0, done.err
+    assert done.err.count("has refused a part of a request") == 1
+    before = load_run(Path("run"))
+    assert before.info.spec.engine.settings == {}
+    assert before.info.sessions[-1].late_settings == {"refused_fields": "seed"}
+    with MockServer(reply) as server:
+        done = cli("--base-url", server.url, "--concurrency", "8")
+    assert done.code == 0, done.err
+    assert load_run(Path("run")).records == before.records
+
+
+@pytest.mark.parametrize("of", ["the model", "the search"])
+def test_a_quota_that_is_used_up_in_the_middle_of_a_run(cli: Cli, of: str) -> None:
+    answers = 0
+
+    def limited(path: str, body: Any) -> web.Response:
+        nonlocal answers
+        answers += 1
+        if of == "the search" and answers > 50:
+            return as_json({"error": {"code": "insufficient_quota", "message": "Pay."}}, 429)
+        document = {"id": "1", "contents": '"Town"\nAnna.'}
+        return as_json({"result": [[document]] * len(body["queries"])})
+
+    with MockServer(reply) as model, Scripted(limited) as search:
+        model.error = {"code": "insufficient_quota", "message": "Pay."}
+        model.fault = lambda number: "429" if of == "the model" and number > 50 else None
+        words = ["--corpus", "", "--search", search.url, "--base-url", model.url]
+        done = cli(*words, "--concurrency", "8")
+    assert done.code == 2
+    assert done.err.count("error:") == 1
+    assert f"{of} server at" in done.err
+    assert "used up (HTTP 429: Pay.)" in " ".join(done.err.split())
+    records = load_run(Path("run")).records
+    assert 0 < len(records) < QUESTIONS
+    assert not any(record.fault for record in records)
+
+
 def test_a_search_server_that_goes_down_in_the_middle_of_a_run(cli: Cli, tmp_path: Path) -> None:
     searches = 0
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
-from autocoa_bench.engines.engine import CURRENT_EPISODE, Engine, EpisodeId
+from autocoa_bench.engines.engine import CURRENT_EPISODE, Engine, EpisodeId, late_settings
 from autocoa_bench.errors import ServerDown, UserError
 from autocoa_bench.types import Completion, EngineSpec, Generate, Sampling
 
@@ -64,6 +64,11 @@ class ReplicatedEngine:
                 return await replica.generate(request, sampling, n)
             except ServerDown as down:
                 self._drop(replica, down)
+
+    @property
+    def late_settings(self) -> dict[str, str | int | float]:
+        """The settings that refusals of any server have changed."""
+        return {k: v for replica in self._all for k, v in late_settings(replica).items()}
 
     async def close(self) -> None:
         for replica in self._all:
