@@ -17,6 +17,7 @@ from autocoa_bench.judge.verdict import (
     Verdict,
     load_prompt,
     verdict_key,
+    without_turns,
 )
 from autocoa_bench.judge.verdict_cache import JudgeIdentity, VerdictCache
 from autocoa_bench.types import (
@@ -117,14 +118,19 @@ class Judge:
         Unreadable verdicts alone need no engine: where it does not start, they stay, and
         `unreachable` says why. Raises UserError.
         """
-        spec = self._spec or cache.spec_of(self.identity)
-        if spec is None or cache.open_cases(spec, cases):
+        self.unreachable = ""
+        spec = cache.spec_of(self.identity)
+        if self._spec is None and (spec is None or cache.open_cases(spec, cases)):
             try:
-                spec = await self.start()
+                await self.start()
             except UserError as error:
                 if spec is None or cache.open_cases(spec, cases, unreadable=False):
                     raise
                 self.unreachable = str(error)
+        # Earlier verdicts count, by whatever protocol the server was asked.
+        if self._spec and (spec is None or without_turns(spec) != without_turns(self._spec)):
+            spec = self._spec
+        assert spec is not None, "a judge without a spec is started"
         cache.add_judge(self.identity, spec)
         return spec
 
@@ -174,7 +180,7 @@ class Judge:
         try:
             for vote in range(spec.votes):
                 sampling = spec.sampling.with_seed(first_seed + vote)
-                replies.append(await self._reply(spec, case, sampling))
+                replies.append(await self._reply(case, sampling))
         except EngineFault as fault:
             texts = tuple(reply.text for reply in replies)
             return Verdict(key, None, f"judge's engine: {fault.kind}: {fault}", texts, faulted=True)
@@ -184,7 +190,7 @@ class Judge:
             reason = f"{UNREADABLE}: {_last_line(replies[0])}"
         return Verdict(key, right, reason, tuple(reply.text for reply in replies))
 
-    async def _reply(self, spec: JudgeSpec, case: Case, sampling: Sampling) -> Completion:
+    async def _reply(self, case: Case, sampling: Sampling) -> Completion:
         """One reply; asked for again, with room for a thought, where it was cut inside one.
 
         In chat turns, the engine itself adds that room. Raises EngineFault.
@@ -195,12 +201,12 @@ class Judge:
             Prompt(opening), (), limit + room, thinking_tokens=0 if room else _THINKING_TOKENS
         )
         [reply] = await self._engine.generate(request, sampling)
-        if room or spec.engine.protocol == "chat" or not _is_cut(reply):
+        if room or self._traits.new_turns or not _is_cut(reply):
             return reply
         if self._said(reply):
             return reply
         self._thinking_tokens = _THINKING_TOKENS
-        return await self._reply(spec, case, sampling)
+        return await self._reply(case, sampling)
 
     def _vote(self, reply: Completion) -> bool | None:
         said = self._said(reply)

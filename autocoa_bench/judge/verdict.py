@@ -8,6 +8,7 @@ from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from autocoa_bench import registry
 from autocoa_bench.engines import ModelConfig, model_name
@@ -17,6 +18,9 @@ SCORER = "judge"
 """The name of a judge's verdicts among scorers."""
 
 DEFAULT_PROMPT = "brief"
+
+_TURNS = ("turns", "tokenizer", "prompts")
+"""The settings of an engine that say how a turn of several pieces is sent."""
 
 UNREADABLE = "unreadable"
 """The start of a verdict's reason where no reply states a verdict."""
@@ -122,6 +126,15 @@ def load_prompt(spec: str) -> LoadedPrompt:
 def verdict_key(spec: JudgeSpec, case: Case) -> str:
     """The key of a verdict: a hash of judge, question, golds and answer."""
     return _sha256(spec, case)
+
+
+def without_turns(spec: JudgeSpec) -> JudgeSpec:
+    """A judge without how its server takes turns, which cannot matter to a prompt of one message."""
+    engine = spec.engine
+    if engine.protocol not in ("chat", "continue", "template"):
+        return spec
+    settings = {name: engine.settings[name] for name in engine.settings if name not in _TURNS}
+    return replace(spec, engine=replace(engine, protocol="", settings=settings))
 
 
 def judge_description(spec: JudgeSpec) -> str:

@@ -18,7 +18,7 @@ from autocoa_bench.judge import Case, JudgeConfig, Verdict, load_prompt
 from autocoa_bench.judge import judge as asking
 from autocoa_bench.judge.judge import Judge, UnreadableJudge, majority
 from autocoa_bench.judge.verdict_cache import VerdictCache, read_verdicts
-from autocoa_bench.types import Completion, Generate, ModelTraits, Sampling
+from autocoa_bench.types import Completion, EngineSpec, Generate, ModelTraits, Sampling
 
 CASE = Case("Who?", ("Anna",), "Anne")
 OTHER = Case("Who?", ("Anna",), "Bert")
@@ -217,9 +217,11 @@ def test_a_reply_that_is_cut_outside_a_thought_is_not_asked_for_again() -> None:
 
 
 def test_in_chat_turns_the_engine_is_told_how_much_room_a_thought_needs() -> None:
-    engine = in_turn(CORRECT)
-    verdicts(engine)
-    assert [request.thinking_tokens for request in engine.requests] == [2048]
+    engine = in_turn(CORRECT, Completion("<think>\nHm", "length"))
+    vars(engine)["traits"] = ModelTraits(new_turns=True)
+    verdicts(engine, [CASE, OTHER])
+    limits = [(request.max_tokens, request.thinking_tokens) for request in engine.requests]
+    assert limits == [(16, 2048)] * 2
 
 
 def test_a_model_whose_template_opens_a_thought_has_room_at_once_and_must_close_it() -> None:
@@ -260,6 +262,37 @@ def test_the_same_content_is_asked_once_and_never_again(tmp_path: Path) -> None:
     again = ScriptedEngine([])
     assert verdicts(again, [OTHER, CASE], file=file) == [first[1], first[0]]
     assert not again.requests
+
+
+class Driven(ScriptedEngine):
+    """A judge whose server is driven by a protocol, with settings."""
+
+    def __init__(self, reply: str, protocol: str, model: str = "m", **settings: str) -> None:
+        super().__init__(lambda *_: reply)
+        self._spec = EngineSpec("openai", model, protocol, dict(settings))
+
+    async def start(self) -> EngineSpec:
+        return self._spec
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "asked"),
+    [
+        (Driven(CORRECT, "continue"), Driven(INCORRECT, "template"), 1),
+        (Driven(CORRECT, "chat"), Driven(INCORRECT, "chat", turns="quoted"), 1),
+        (Driven(CORRECT, "chat"), Driven(INCORRECT, "template", tokenizer="t"), 1),
+        (Driven(CORRECT, "chat"), Driven(INCORRECT, "completions"), 2),
+        (Driven(CORRECT, "chat"), Driven(INCORRECT, "chat", adapter_sha256="0"), 2),
+        (Driven(CORRECT, "chat"), Driven(INCORRECT, "chat", "another"), 2),
+    ],
+)
+def test_another_protocol_of_the_server_is_the_same_judge(
+    tmp_path: Path, first: Driven, second: Driven, asked: int
+) -> None:
+    file = tmp_path / "verdicts.jsonl"
+    verdicts(first, [CASE], file=file)
+    verdicts(second, [CASE, OTHER], file=file)
+    assert len(second.requests) == asked
 
 
 def test_another_vote_count_is_another_judge(tmp_path: Path) -> None:
