@@ -22,6 +22,7 @@ from autocoa_bench.types import (
     EngineSpec,
     FaultNote,
     Generate,
+    ModelTraits,
     Passage,
     Sampling,
     SearchSpec,
@@ -43,6 +44,7 @@ class Exchange(Struct, frozen=True):
     key: str
     format: int = FORMAT
     engine: EngineSpec | None = None
+    traits: ModelTraits | None = None
     search: SearchSpec | None = None
     completions: tuple[Completion, ...] | None = None
     passages: tuple[Passage, ...] | None = None
@@ -100,10 +102,12 @@ class RecordedEngine:
 
     def __init__(self, inner: Engine, recorder: LineFile, backend: BackendId) -> None:
         self._inner, self._recorder, self._backend = inner, recorder, backend
+        self.traits = ModelTraits()
 
     async def start(self) -> EngineSpec:
         spec = await self._inner.start()
-        self._recorder.add(Exchange(_key(self._backend), engine=spec))
+        self.traits = getattr(self._inner, "traits", ModelTraits())
+        self._recorder.add(Exchange(_key(self._backend), engine=spec, traits=self.traits))
         return spec
 
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
@@ -154,12 +158,14 @@ class ReplayedEngine:
 
     def __init__(self, player: ExchangePlayer, backend: BackendId) -> None:
         self._player, self._backend = player, backend
+        self.traits = ModelTraits()
 
     async def start(self) -> EngineSpec:
         """The spec of the recorded engine. Raises UserError where the cassette has no such one."""
         exchange = self._player.reply(_key(self._backend))
         if exchange.engine is None:
             raise _not_recorded(self._backend)
+        self.traits = exchange.traits or self.traits  # earlier recordings have none
         return exchange.engine
 
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:

@@ -13,7 +13,7 @@ from autocoa_bench.engines.engine import EngineCapabilities, EngineConfig, with_
 from autocoa_bench.engines.openai.client import OpenAIEngine
 from autocoa_bench.engines.weights import models
 from autocoa_bench.errors import MissingExtra, UserError
-from autocoa_bench.types import Completion, EngineSpec, Generate, Sampling
+from autocoa_bench.types import Completion, EngineSpec, Generate, ModelTraits, Sampling
 from autocoa_bench.util.http_client import APIKey
 
 
@@ -78,6 +78,11 @@ class EmbeddedEngine:
         self.base_url = self._client.base_url
         spec = await self._client.start()
         return msgspec.structs.replace(spec, engine="embedded", settings=settings)
+
+    @property
+    def traits(self) -> ModelTraits:
+        """The traits of the model, once the server has started."""
+        return self._client.traits if self._client else ModelTraits()
 
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
         """Return `n` completions (at most `parallel`). Raises EngineFault."""

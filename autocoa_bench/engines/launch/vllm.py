@@ -21,7 +21,7 @@ from autocoa_bench.engines.openai import protocol as wire
 from autocoa_bench.engines.openai.client import OpenAIEngine
 from autocoa_bench.engines.weights import huggingface
 from autocoa_bench.errors import UNREADABLE, ServerDown, UserError
-from autocoa_bench.types import Completion, EngineSpec, Generate, Sampling
+from autocoa_bench.types import Completion, EngineSpec, Generate, ModelTraits, Sampling
 from autocoa_bench.util.http_client import APIKey
 from autocoa_bench.util.paths import user_path
 
@@ -122,6 +122,11 @@ class VLLMEngine:
         settings = {"vllm": version, **settings, **spec.settings}
         return msgspec.structs.replace(spec, engine="vllm", model=self.model, settings=settings)
 
+    @property
+    def traits(self) -> ModelTraits:
+        """The traits of the model, once the server has started."""
+        return self._client.traits if self._client else ModelTraits()
+
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
         """Return `n` completions. Raises EngineFault, and ServerDown once vLLM has died."""
         assert self._client is not None, "start() comes before generate()"
@@ -184,7 +189,7 @@ class VLLMEngine:
 @with_capabilities(
     EngineCapabilities(
         continuation="yes",
-        ids="come back",
+        ids="both ways",
         logprobs="yes",
         seeds="same draws; sums vary with the batch",
         lora="a PEFT folder",
@@ -198,10 +203,6 @@ def from_options(
         raise UserError(
             "the engine 'vllm' starts a server itself; leave out --base-url, or leave out --engine "
             f"to use the one at {options.base_url}"
-        )
-    if options.protocol == "template":
-        raise UserError(
-            "the protocol 'template' is llama.cpp's; vLLM takes auto, continue, chat or completions"
         )
     if not options.model:
         raise UserError(

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from autocoa_bench.engines.engine import CURRENT_EPISODE, Engine, EpisodeId, late_settings
 from autocoa_bench.errors import ServerDown, UserError
-from autocoa_bench.types import Completion, EngineSpec, Generate, Sampling
+from autocoa_bench.types import Completion, EngineSpec, Generate, ModelTraits, Sampling
 
 
 class Replica(Engine, Protocol):
@@ -53,6 +53,11 @@ class ReplicatedEngine:
                     f"{_description(self._all[0], specs[0])}, {_description(replica, spec)}"
                 )
         return specs[0]
+
+    @property
+    def traits(self) -> ModelTraits:
+        """The traits of the model, which all servers share."""
+        return getattr(self._all[0], "traits", ModelTraits())
 
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
         """Return `n` completions of a replica. Raises ServerDown once all servers are down."""
