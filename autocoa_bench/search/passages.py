@@ -130,7 +130,10 @@ def _named_columns(fields: dict[str, Any]) -> dict[str, Any]:
 def _title_and_text(levels: list[dict[str, Any]], title: str) -> tuple[str, str]:
     """Title and text, stripped; the text is empty where there is none."""
     for level in levels:
-        if isinstance(contents := level.get("contents"), str) and contents.strip():
+        contents = level.get("contents")
+        if isinstance(contents, list) and (text := _text(contents)):
+            return title, text
+        if isinstance(contents, str) and contents.strip():
             first, text = split_contents(contents)
             # A title of its own is not repeated in `contents`, except by those who quote it.
             if not title or first == title or contents.lstrip().startswith(f'"{first}"'):

@@ -2,9 +2,9 @@
 
 This package holds the machinery; the datasets themselves are in the package `tasks` beside
 `autocoa_bench`. `task` defines the protocol and the task of a local file, `formats` reads the rows
-of data files with `answer_fields` and `instructions` (of prompts), `sampling` draws questions and reads `NAME@500:seed=3`, `resolve` turns names into
-tasks and finds the corpus that they share, and `subquestions` relates main questions to their
-sub-questions.
+of data files with `answer_fields` and `instructions` (of prompts), `sampling` draws questions and
+reads `NAME@500:seed=3`, `resolve` turns names into tasks and finds the corpus that they share, and
+`subquestions` relates main questions to their sub-questions.
 
 May import: `types`, `errors`, `registry`, `util`."""
 

@@ -17,7 +17,7 @@ _SEPARATOR = "<ans_split>"
 
 _VALUES = (
     *("value", "text", "answer", "answers", "target", "targets", "goldenanswers", "groundtruth"),
-    *("spans", "string", "name", "label"),
+    *("spans", "number", "string", "name", "label"),
 )
 """Fields of an answer that is an object: TriviaQA's, SQuAD's, Search-R1's, KILT's."""
 
@@ -70,7 +70,7 @@ def _in_text(text: str, is_plural: bool) -> Iterator[str]:
         yield from text.split(_SEPARATOR)
         return
     text = text.strip()
-    value = _literal(text)
+    value = literal(text)
     if isinstance(value, dict) and (answers := tuple(_in_object(fields(value), is_plural))):
         yield from answers
     elif isinstance(value, list) and value and all(isinstance(item, str) for item in value):
@@ -81,8 +81,8 @@ def _in_text(text: str, is_plural: bool) -> Iterator[str]:
         yield from _separated(text, is_plural)
 
 
-def _literal(text: str) -> object:
-    """The list or object that a text spells; None for any other text."""
+def literal(text: str) -> object:
+    """The list or object that a text spells as JSON or in Python; None for any other text."""
     if match := _ARRAY.fullmatch(text):
         text = match[1]
     if not text.startswith(("[", "{")):

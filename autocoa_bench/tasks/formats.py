@@ -15,8 +15,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from autocoa_bench.errors import UNREADABLE
-from autocoa_bench.tasks.answer_fields import golden_answers
+from autocoa_bench.tasks.answer_fields import golden_answers, literal
 from autocoa_bench.tasks.instructions import Prompt, without_instructions
 from autocoa_bench.types import Hop, Question
 from autocoa_bench.util import field_names
@@ -370,24 +369,15 @@ def _title_values(metadata: Row) -> Iterator[object]:
 
 
 def _dict(value: object) -> Row:
-    """An object, or one that a text spells as JSON; an empty one for anything else."""
-    value = _decoded(value, "{")
+    """An object, or one that a text spells; an empty one for anything else."""
+    value = literal(value.strip()) if isinstance(value, str) else value
     return value if isinstance(value, dict) else {}
 
 
 def _list(value: object) -> list[Any]:
-    """A list, or one that a text spells as JSON; an empty one for anything else."""
-    value = _decoded(value, "[")
+    """A list, or one that a text spells; an empty one for anything else."""
+    value = literal(value.strip()) if isinstance(value, str) else value
     return value if isinstance(value, list) else []
-
-
-def _decoded(value: object, first: str) -> object:
-    if isinstance(value, str) and value.lstrip().startswith(first):
-        try:
-            return msgspec.json.decode(value)
-        except UNREADABLE:
-            return None
-    return value
 
 
 def _named(row: Row) -> str:

@@ -15,7 +15,7 @@ _LEAD = re.compile(
 """What many instructions put before the question."""
 
 _TAIL = re.compile(
-    r"(?i)\s+(?:the |final |your |short )*(?:answer|response|output|a)\**\s*[:：]\s*\Z"
+    r"(?i)(?<!\s)\s++(?:the |final |your |short )*(?:answer|response|output|a)\**\s*[:：]\s*\Z"
 )
 """What many put after the question, for the model to continue."""
 
@@ -82,7 +82,7 @@ def _shared(texts: list[str]) -> tuple[str, str]:
     end = _common_start([text[::-1] for text in rests])[::-1]
     match = re.search(r"\n|(?<=[.!?。！？])\s+|</|\[/|<\|", end)
     if not match:  # the questions end differently, and the instruction begins a sentence
-        match = re.search(r"\s+(?=[A-Z(\[])", end)
+        match = re.search(r"(?<!\s)\s++(?=[A-Z(\[])", end)
     end = end[match.start() :] if match else ""
     end = end if _is_instruction(end) else ""
     # A text that is all instruction would leave no question.

@@ -16,14 +16,14 @@ PAGE_IDS = ("wikipediaid", "wikiid", "pageid", "url", "link")
 
 TITLES = (
     *("title", "wikipediatitle", "wikititle", "pagetitle", "articletitle", "documenttitle"),
-    *("doctitle", "name", "heading", "headline", "url", "link"),
+    *("doctitle", "name", "heading", "headline", "标题", "url", "link"),
 )
 
 TEXTS = (
     *("text", "content", "passage", "passagetext", "body", "document", "documenttext", "doc"),
     *("paragraph", "paragraphtext", "segment", "segmenttext", "chunk", "chunktext", "chunkcontent"),
     *("pagecontent", "sentences", "article", "abstract", "snippet", "context", "rawcontent", "raw"),
-    *("description",),
+    *("paragraphs", "description", "正文", "内容", "文本"),
 )
 """Fields with the text of a passage; `contents`, which may begin with a title, comes before."""
 
@@ -33,7 +33,7 @@ QUESTION_IDS = ("id", "qid", "questionid", "queryid", "exampleid", "uid", "uuid"
 
 QUESTIONS = (
     *("question", "query", "problem", "input", "questiontext", "querytext", "utterance"),
-    *("userinput", "originalquestion", "rawquestion", "instruction", "q", "text"),
+    *("userinput", "originalquestion", "rawquestion", "instruction", "q", "问题", "text"),
 )
 
 PROMPTS = ("prompt", "messages", "conversations")
@@ -44,7 +44,7 @@ ANSWERS = (
     *("goldenanswer", "goldanswer", "correctanswer", "correctanswers", "referenceanswer"),
     *("expectedanswer", "finalanswer", "answer", "shortanswers", "shortanswer", "groundtruths"),
     *("groundtruth", "targets", "target", "targetvalue", "outputs", "output", "labels", "label"),
-    *("references", "reference", "gold", "golds", "a"),
+    *("references", "reference", "gold", "golds", "答案", "a"),
 )
 
 ALIASES = ("answeraliases", "answeralias", "aliases", "alternativeanswers")
@@ -58,8 +58,9 @@ ROW_LISTS = (
 
 _OTHERS = (*PROMPTS, "contents", "rewardmodel", "datasource", "extrainfo", "type", "level", "index")
 _ABOUT_PASSAGES = IDS + PAGE_IDS + TITLES + TEXTS + METADATA
-KNOWN = frozenset(_ABOUT_PASSAGES + QUESTION_IDS + QUESTIONS + ANSWERS + ALIASES + _OTHERS)
-"""All names that tell a header from a first row."""
+_NAMES = _ABOUT_PASSAGES + QUESTION_IDS + QUESTIONS + ANSWERS + ALIASES + _OTHERS
+KNOWN = frozenset(name for name in _NAMES if len(name) > 1)
+"""All names that tell a header from a first row, without single letters, which may be answers."""
 
 _SEPARATORS = re.compile(r"[\W_]+")
 

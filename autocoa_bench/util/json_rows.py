@@ -161,7 +161,22 @@ def _member_rows(document: "_Document") -> Iterator[object]:
         else:
             [values[key]] = _kept(document, [document.value()], start)
     if values and not are_members:
-        yield from _columns(values) or [values]
+        yield from _columns(values) or _only_list(values) or _texts_by_id(values) or [values]
+
+
+def _only_list(values: Row) -> list[object]:
+    """The rows in an object's one field, whatever its name."""
+    [value] = values.values() if len(values) == 1 else [None]
+    is_list = isinstance(value, list) and all(isinstance(item, dict) for item in value)
+    return value if is_list and isinstance(value, list) else []
+
+
+def _texts_by_id(values: Row) -> list[Row]:
+    """The rows of an object that holds texts by id, as small corpora are."""
+    are_texts = all(isinstance(value, str) for value in values.values())
+    if not are_texts or any(field_names.normal(key) in field_names.KNOWN for key in values):
+        return []
+    return [{"id": key, "text": value} for key, value in values.items()]
 
 
 def _kept(document: "_Document", values: Iterable[object], start: int) -> Iterator[object]:

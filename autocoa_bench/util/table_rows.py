@@ -100,7 +100,7 @@ def _layout(first: str) -> tuple[str, bool]:
     known = {mark: _known_names(next(csv.reader([first], delimiter=mark), [])) for mark in _MARKS}
     delimiter = max(_MARKS, key=lambda mark: known[mark])
     if known[delimiter]:
-        return delimiter, True
+        return delimiter if delimiter in first else ",", True
     return "\t" if "\t" in first else ",", False
 
 
@@ -111,8 +111,7 @@ def _known_names(cells: list[str]) -> int:
     # A question in the first line is long, or ends with a mark.
     if any(len(cell) > _LONGEST_NAME or "?" in cell for cell in cells):
         return 0
-    # An answer may be one letter, such as A.
-    return count if any(form in field_names.KNOWN and len(form) > 1 for form in forms) else 0
+    return 2 if forms == ["q", "a"] else count
 
 
 def _is_quoted(head: bytes, delimiter: str) -> bool:

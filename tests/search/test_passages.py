@@ -92,6 +92,9 @@ ROWS: dict[str, tuple[Any, tuple[str, str, str]]] = {
         {"id": "7", "url": "https://en.wikipedia.org/wiki/Snowy_owl#Diet", "text": "Owls hunt."},
         ("7", "Snowy owl", "Owls hunt."),
     ),
+    "a list of contents": ({"id": "7", "title": "Owls", "contents": ["Owls", "hunt."]}, OWLS),
+    "paragraphs": ({"id": "7", "title": "Owls", "paragraphs": ["Owls", "hunt."]}, OWLS),
+    "Chinese names": ({"id": "7", "标题": "Owls", "内容": "Owls hunt."}, OWLS),
     "null title": ({"id": "7", "title": None, "text": TEXT}, ("7", "", TEXT)),
     "LangChain": (
         {"page_content": "Owls hunt.", "metadata": {"id": "7", "title": "Owls"}},
@@ -196,6 +199,11 @@ def test_contents_that_are_written_are_read_back(title: str, text: str) -> None:
     [
         ("psgs_w100.tsv", 'id\ttext\ttitle\n7\t"Owls ""hunt""."\tOwls\n8\t"They sleep."\tOwls\n'),
         ("psgs.tsv", '7\tOwls "hunt".\tOwls\n8\tThey sleep.\tOwls\n'),
+        (
+            "c.json",
+            '{"7": {"title": "Owls", "text": "Owls \\"hunt\\"."}, '
+            '"8": {"title": "Owls", "text": "They sleep."}}',
+        ),
         ("c.csv", 'id,title,text\n7,Owls,"Owls ""hunt""."\n\n8,Owls,They sleep.\n'),
         ("c.csv", '\ufeffID;Title;Text\r\n7;Owls;"Owls ""hunt""."\r\n8;Owls;They sleep.\r\n'),
     ],
@@ -205,6 +213,14 @@ def test_a_table_is_a_corpus(tmp_path: Path, name: str, content: str) -> None:
     assert list(read_passages(tmp_path / name)) == [
         Passage("7", "Owls", 'Owls "hunt".'),
         Passage("8", "Owls", "They sleep."),
+    ]
+
+
+def test_texts_by_id_are_a_corpus(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text('{"a": "Owls hunt.", "b": "They sleep."}')
+    assert list(read_passages(tmp_path / "c.json")) == [
+        Passage("a", "", "Owls hunt."),
+        Passage("b", "", "They sleep."),
     ]
 
 

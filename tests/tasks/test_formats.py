@@ -274,6 +274,27 @@ PUBLISHED: dict[str, tuple[str, object, Question]] = {
         {"q7": {"question": EMMA, "answer": "Jane Austen"}},
         Question("q7", EMMA, AUSTEN),
     ),
+    "a list under any name": (
+        "c.json",
+        {"bamboogle": [{"question": EMMA, "answer": "Jane Austen"}]},
+        Question("", EMMA, AUSTEN),
+    ),
+    "metadata as JSON": (
+        "m.jsonl",
+        [
+            {
+                "question": EMMA,
+                "answer": "Jane Austen",
+                "metadata": json.dumps({"type": "bridge", "supporting_titles": ["Emma"]}),
+            }
+        ],
+        Question("", EMMA, AUSTEN, kind="bridge", gold_titles=("Emma",)),
+    ),
+    "metadata in Python": (
+        "m.jsonl",
+        [{"question": EMMA, "answer": "Jane Austen", "metadata": "{'type': 'bridge'}"}],
+        Question("", EMMA, AUSTEN, kind="bridge"),
+    ),
     "one object over several lines": (
         "c.jsonl",
         json.dumps({"id": 1, "question": EMMA, "answer": "Jane Austen"}, indent=1),
@@ -321,6 +342,7 @@ def test_a_question_and_its_answer_are_read_under_usual_names(
         ({"text": ["a", "b"], "answer_start": [1, 2]}, ["a", "b"]),
         ({"target": ["a"]}, ["a"]),
         ({"value": "a", "aliases": ["a", "b"]}, ["a", "b"]),
+        ({"spans": [], "number": "5", "date": {}}, ["5"]),
         ({"spans": ["a"], "number": "", "date": {}}, ["a"]),
         (True, ["yes"]),
         (False, ["no"]),
