@@ -6,7 +6,6 @@ environment without secrets, which the workers are handed by name.
 """
 
 import os
-import re
 import secrets
 import sys
 from collections.abc import Iterator
@@ -16,12 +15,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from autocoa_bench.errors import UserError, import_extra
+from autocoa_bench.util.secrets import environment_secrets
 from autocoa_bench.util.text import one_line
 
 _MODE, _ADDRESS = "RAY_AUTH_MODE", "RAY_ADDRESS"
 _TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
-_USERINFO = re.compile(r"//[^/\s]*@")
 
 
 class Secrets(dict[str, str]):
@@ -113,9 +111,7 @@ def _loopback() -> Iterator[None]:
 def _hidden_secrets() -> Iterator[Secrets]:
     """The environment without secrets, for the processes that start meanwhile."""
     hidden = Secrets(
-        (name, value)
-        for name, value in os.environ.items()
-        if not name.startswith("RAY_") and (_SECRET.search(name) or _USERINFO.search(value))
+        item for item in environment_secrets().items() if not item[0].startswith("RAY_")
     )
     for name in hidden:
         del os.environ[name]

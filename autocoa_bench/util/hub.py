@@ -19,6 +19,7 @@ from autocoa_bench.errors import UNREADABLE, UserError, import_extra
 from autocoa_bench.util.fingerprint import fingerprint
 from autocoa_bench.util.json_lines import replace_file
 from autocoa_bench.util.paths import cache_dir, cache_errors, user_path
+from autocoa_bench.util.secrets import redacted_logs
 
 MIRROR = "AUTOCOA_BENCH_HUB_MIRROR"
 """The environment variable that names a local mirror: a folder, or its file:// URL."""
@@ -115,7 +116,8 @@ def _download(file: HubFile) -> Path:
     hub = import_extra("huggingface_hub", feature, "hub")
     source = {"repo_type": "dataset", "revision": file.revision}
     try:
-        return Path(hub.hf_hub_download(file.repository, file.path, **source))
+        with redacted_logs("huggingface_hub"):
+            return Path(hub.hf_hub_download(file.repository, file.path, **source))
     except transfer_errors() as error:
         # The library's own message is left out: it may quote a request with its token.
         raise UserError(

@@ -1,15 +1,16 @@
-"""The streams of a process, which pass printable text alone to a terminal, a pipe or a file."""
+"""The streams of a process, which pass printable text without secrets to a terminal or a file."""
 
 import io
 import re
 import sys
 from typing import TextIO
 
+from autocoa_bench.util.secrets import redact
 from autocoa_bench.util.text import printable
 
 
 class FilteredStream(io.TextIOBase):
-    """A stream that writes printable text only.
+    """A stream that writes printable text only, without the secrets of the environment.
 
     It has no `buffer`, or others would write past it. A write may begin with a carriage return or
     be no more than moves of the cursor, as those of progress bars are.
@@ -31,7 +32,7 @@ class FilteredStream(io.TextIOBase):
     def write(self, text: str) -> int:
         if not self._MOVES.fullmatch(text):
             line = text.removeprefix("\r")
-            text = "\r" * (line != text) + printable(line)
+            text = "\r" * (line != text) + printable(redact(line))
         return self.stream.write(text)
 
     def writable(self) -> bool:

@@ -7,6 +7,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from autocoa_bench.util.secrets import redact
 from autocoa_bench.util.streams import FilteredStream
 from autocoa_bench.util.text import printable
 
@@ -50,5 +51,5 @@ def stderr_console() -> Console:
 
 
 def styled(text: str, style: str = "") -> Text:
-    """Text as any console prints it: printable, and never markup."""
-    return Text(printable(text), style)
+    """Text as any console prints it: printable, without secrets, and never markup."""
+    return Text(printable(redact(text)), style)

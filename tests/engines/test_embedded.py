@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,7 +87,8 @@ class Session:
 
     def post(self, path: str, body: object) -> Any:
         url = self.engine.base_url.removesuffix("/v1") + path
-        request = urllib.request.Request(url, msgspec.json.encode(body))
+        headers = self.engine.api_key.headers()
+        request = urllib.request.Request(url, msgspec.json.encode(body), headers)
         with urllib.request.urlopen(request) as reply:
             return msgspec.json.decode(reply.read())
 
@@ -225,7 +227,8 @@ def test_a_prompt_beyond_the_context_is_refused_for_its_length(session: Session)
 
 @pytest.mark.slow
 def test_the_official_client_is_served_and_prefixes_are_cached(session: Session) -> None:
-    with OpenAI(base_url=session.engine.base_url, api_key="none") as official:
+    key = session.engine.api_key.headers()["Authorization"].removeprefix("Bearer ")
+    with OpenAI(base_url=session.engine.base_url, api_key=key) as official:
         for _ in range(2):
             reply = official.chat.completions.create(
                 model=DEFAULT,
@@ -248,9 +251,10 @@ def test_ctrl_c_in_the_middle_of_eight_generations_ends_cleanly(closes: bool) ->
         from autocoa_bench.engines.launch.embedded import EmbeddedEngine
         from autocoa_bench.types import Generate, Message, Prompt, Sampling
 
-        async def announce(url):
+        async def announce(engine):
+            url, headers = f"{{engine.base_url}}/completions", engine.api_key.headers()
             body = {{"prompt": "Count to 1000.", "stream": True}}
-            async with aiohttp.request("POST", f"{{url}}/completions", json=body) as reply:
+            async with aiohttp.request("POST", url, json=body, headers=headers) as reply:
                 await reply.content.readline()
             print("generating", flush=True)
 
@@ -260,7 +264,7 @@ def test_ctrl_c_in_the_middle_of_eight_generations_ends_cleanly(closes: bool) ->
             request = Generate(Prompt((Message("user", "Count to 1000."),)), (), 400)
             try:
                 eight = (engine.generate(request, Sampling()) for _ in range(8))
-                await asyncio.gather(*eight, announce(engine.base_url))
+                await asyncio.gather(*eight, announce(engine))
             finally:
                 if {closes}:
                     await engine.close()
@@ -342,3 +346,12 @@ def test_fewer_run_at_once_where_memory_is_short() -> None:
     assert embedded._affordable(8, 0) == 8
     assert embedded._affordable(8, 1) == 8
     assert embedded._affordable(8, 1 << 60) == 1
+
+
+def test_a_page_in_a_browser_cannot_use_the_server_on_loopback(session: Session) -> None:
+    url = session.engine.base_url.removesuffix("/v1")
+    for path in ("/completion", "/tokenize", "/v1/chat/completions"):
+        request = urllib.request.Request(url + path, b"{}", {"Origin": "http://evil.example"})
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(request)
+    assert url.startswith("http://127.0.0.1:")

@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -212,13 +212,15 @@ def served(model: Path, adapter: str, prompt: list[int]) -> list[int]:
         engine = EmbeddedEngine(str(model), parallel=1, context_tokens=512, adapter=adapter)
         await engine.start()
         try:
-            return await asyncio.to_thread(ask, engine.base_url.removesuffix("/v1"))
+            return await asyncio.to_thread(ask, engine)
         finally:
             await engine.close()
 
-    def ask(url: str) -> list[int]:
+    def ask(engine: EmbeddedEngine) -> list[int]:
+        url = engine.base_url.removesuffix("/v1")
         body = {"prompt": prompt, "n_predict": 24, "temperature": 0, "return_tokens": True}
-        ids: list[int] = _post(f"{url}/completion", body)["tokens"]
+        reply = _post(f"{url}/completion", body, engine.api_key.headers())
+        ids: list[int] = reply["tokens"]
         return ids
 
     return asyncio.run(run())
@@ -277,8 +279,8 @@ def _complete(url: str, request: SampledRequest) -> dict[str, Any]:
     return choice
 
 
-def _post(url: str, body: object) -> Any:
-    headers = {"Content-Type": "application/json"}
+def _post(url: str, body: object, more: Mapping[str, str] | None = None) -> Any:
+    headers = {"Content-Type": "application/json", **(more or {})}
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request) as reply:
         return json.loads(reply.read())

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -44,6 +45,9 @@ class EmbeddedEngine:
         self._context_tokens = context_tokens
         self._threads = threads
         self._adapter = adapter
+        # Pages in a browser reach servers on loopback, too.
+        self._secret = secrets.token_urlsafe(16)
+        self.api_key = APIKey(self._secret)
         self._server: Any = None
         self._client: OpenAIEngine | None = None
 
@@ -71,9 +75,13 @@ class EmbeddedEngine:
                 f"{self._parallel} x {self._context_tokens} tokens? "
                 "Try a lower --concurrency or --context-tokens"
             ) from None
-        address, key = self._server.listening_address, APIKey()
+        address = self._server.listening_address
         self._client = OpenAIEngine(
-            self.model, address, protocol="template", concurrency=self._parallel, api_key=key
+            self.model,
+            address,
+            protocol="template",
+            concurrency=self._parallel,
+            api_key=self.api_key,
         )
         self.base_url = self._client.base_url
         spec = await self._client.start()
@@ -100,6 +108,7 @@ class EmbeddedEngine:
     def _parameters(self, llama: Any, path: str) -> Any:
         parameters = llama.CommonParams()
         parameters.model.path = path
+        parameters.api_keys = [self._secret]
         parameters.model_alias = {self.model}
         parameters.n_parallel = self._parallel
         parameters.n_ctx = self._parallel * self._context_tokens  # shared evenly by the slots

@@ -43,7 +43,7 @@ _DEFAULTS = {
 }
 _RESERVED = {
     *("model", "host", "port", "uds", "config", "headless", "api-key", "served-model-name"),
-    *("enable-lora", "lora-modules", "max-lora-rank"),
+    *("hf-token", "enable-lora", "lora-modules", "max-lora-rank"),
 }
 """The options of vLLM that this engine sets itself."""
 

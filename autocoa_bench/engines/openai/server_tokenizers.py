@@ -44,7 +44,7 @@ class LlamaCppTokenizer(TurnTokenizer):
         except EngineFault:  # a server that does not know pieces
             return {}
         names = frozenset(texts)
-        return {str(t.piece): t.id for t in tokens if t.piece in names}
+        return {str(t.piece): t.id for t in tokens if isinstance(t.piece, str) and t.piece in names}
 
     @property
     def hidden(self) -> Iterable[int]:

@@ -16,6 +16,7 @@ from autocoa_bench.engines.weights import models
 from autocoa_bench.engines.weights.convert import check_target, convert
 from autocoa_bench.errors import UserError, import_extra
 from autocoa_bench.util.paths import user_path
+from autocoa_bench.util.secrets import redact, redacted_logs
 
 
 def load_model(name: str, dtype: str) -> Any:
@@ -72,11 +73,12 @@ def loading(what: str) -> Iterator[None]:
     The libraries document no exceptions for damaged files, and raise nearly all of them.
     """
     try:
-        yield
+        with redacted_logs("huggingface_hub"):
+            yield
     except (UserError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001
-        problem = str(error).strip() or type(error).__name__
+        problem = redact(str(error).strip()) or type(error).__name__
         raise UserError(f"transformers cannot load {what}: {problem[:400]}") from None
 
 

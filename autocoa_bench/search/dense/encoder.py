@@ -14,6 +14,7 @@ from autocoa_bench.errors import UNREADABLE, UserError, import_extra
 from autocoa_bench.util.fingerprint import fingerprint
 from autocoa_bench.util.hub import transfer_errors
 from autocoa_bench.util.paths import user_path
+from autocoa_bench.util.secrets import redacted_logs
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -128,7 +129,8 @@ def _model_folder(name: str) -> Path:
     import huggingface_hub
 
     try:
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=list(_FILES)))
+        with redacted_logs("huggingface_hub"):
+            return Path(huggingface_hub.snapshot_download(name, allow_patterns=list(_FILES)))
     except transfer_errors() as error:
         raise UserError(
             f"dense: the sentence encoder '{name}' is not a folder and cannot be fetched from the "
