@@ -19,7 +19,7 @@ LAYERS: dict[str, set[str]] = {  # from the bottom up; each may import what its 
     "engines": BASE,
     "search": BASE,
     "tasks": BASE,
-    "judge": BASE | {"engines", "scoring", "tasks"},
+    "judge": BASE | {"episode", "engines", "scoring", "tasks"},
     "runs": BASE | {"episode", "scoring", "engines", "search", "tasks", "judge"},
     "report": BASE | {"episode", "scoring", "engines", "tasks", "judge", "runs"},
     "frames": BASE | {"episode", "scoring", "engines", "runs"},

@@ -214,8 +214,7 @@ class Judge:
 
     def _said(self, reply: Completion) -> str | None:
         """What a reply says after its thoughts; None inside one."""
-        opened = "<think>" if self._traits.opens_thought or reply.thinking else ""
-        return after_thought(opened + reply.text)
+        return after_thought(reply.text, opened=self._traits.opens_thought or reply.thinking)
 
     def _refusal(self, unreadable: Sequence[Verdict]) -> UnreadableJudge:
         """The error for a judge whose first replies are all unreadable."""

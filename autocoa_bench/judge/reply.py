@@ -10,23 +10,10 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from autocoa_bench.episode.thoughts import CLOSE, outside_thoughts
+
 _LONGEST_LINE = 300
 """In characters: a verdict with a short explanation; longer lines are prose."""
-
-_THOUGHT = r"(?:seed:)?(?:think(?:ing)?|thoughts?|reasoning|analysis|scratchpad)"
-_THOUGHT_START = re.compile(
-    rf"<{_THOUGHT}>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|START_THINKING\|>"
-    r"|<unused94>|<\|channel>\s*thought",
-    re.IGNORECASE,
-)
-_THOUGHT_END = re.compile(
-    rf"</{_THOUGHT}>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|END_THINKING\|>"
-    r"|<unused95>|<channel\|>",
-    re.IGNORECASE,
-)
-_CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]*<\|message\|>")
-_BARE_ANALYSIS = re.compile(r"\s*analysis(?=[A-Z\"'“])")
-_BARE_FINAL = "assistantfinal"
 
 _END_TOKENS = re.compile(r"(?:\s*(?:<\|[\w-]+\|>|</s>|<eos>|<end_of_turn>|<｜[^<>]*｜>))+\s*\Z")
 _INVISIBLE = dict.fromkeys("\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufe0e\ufe0f\ufeff", "")
@@ -93,22 +80,17 @@ _AGAINST = {
 """Words in the explanation of a verdict that may contradict it, by the verdict."""
 
 
-def after_thought(reply: str) -> str | None:
-    """What a reply says once its thoughts are over; None where one is still open.
+def after_thought(reply: str, *, opened: bool = False) -> str | None:
+    """What a reply says outside of its thoughts; None where one is still open at the end.
 
-    Thoughts are `<think>` and its kin, and the channels of gpt-oss, also where the server has
-    stripped their special tokens.
+    `opened` tells that the reply begins inside one.
     """
-    channels = list(_CHANNEL.finditer(reply))
-    if channels or "<|channel|>" in reply:
-        last = channels[-1] if channels else None
-        return reply[last.end() :] if last and last[1] == "final" else None
-    if _BARE_ANALYSIS.match(reply):
-        _, final, text = reply.rpartition(_BARE_FINAL)
-        return text if final else None
-    ends = list(_THOUGHT_END.finditer(reply))
-    text = reply[ends[-1].end() :] if ends else reply
-    return None if _THOUGHT_START.search(text) else text
+    outside = outside_thoughts(reply, CLOSE if opened else "")
+    if outside.closing:
+        return None
+    # A verdict with a thought behind it is not the last word.
+    is_last = len(outside.text.rstrip()) == len(reply.rstrip())
+    return outside.visible if is_last else ""
 
 
 def parse_verdict(reply: str) -> bool | None:

@@ -129,7 +129,7 @@ def verdict_key(spec: JudgeSpec, case: Case) -> str:
 
 
 def without_turns(spec: JudgeSpec) -> JudgeSpec:
-    """A judge without how its server takes turns, which cannot matter to a prompt of one message."""
+    """A judge without how its server takes turns: its prompt is one message, whatever that is."""
     engine = spec.engine
     if engine.protocol not in ("chat", "continue", "template"):
         return spec

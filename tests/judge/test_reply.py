@@ -191,7 +191,8 @@ UNCLEAR = [
     '{"verdict": true}',
     '{"verdict": ["correct"]}',
     "{" * 2000 + '"verdict": "correct"' + "}" * 2000,
-    # open thoughts
+    # open thoughts, and thoughts behind the verdict
+    "Verdict: correct\n<think>Or is it?</think>",
     "<think>\nVerdict: correct",
     "<think>a</think>\n<think>b\nVerdict: correct",
     "[THINK]Verdict: correct",
@@ -239,7 +240,9 @@ def test_only_a_reply_that_says_verdict_or_is_boxed_is_ever_read(reply: str) -> 
         ("a</think>b", "b"),
         ("<think>a", None),
         ("<seed:think>a</seed:think>b", "b"),
-        ("<|channel|>analysis<|message|>a<|end|>", None),
+        ("<|channel|>analysis<|message|>a", None),
+        ("<|channel|>analysis<|message|>a<|end|>", ""),
+        ("b <think>a</think>", ""),
         ("no thought", "no thought"),
         ("Analysis: they match.", "Analysis: they match."),
     ],
