@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from autocoa_bench.cli.interrupts import stopped_safely
 from autocoa_bench.cli.options_from_config import options_from
-from autocoa_bench.cli.output import TableConfig, check_file, stopped_safely, write_report
+from autocoa_bench.cli.output import TableConfig, check_file, write_report
 from autocoa_bench.errors import UserError
 from autocoa_bench.runs.config import RunConfig
 

@@ -12,9 +12,11 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from agent_model.cli.train import training_extra
+from autocoa_bench.cli.interrupts import stopped_safely
 from autocoa_bench.cli.options_from_config import options_from
-from autocoa_bench.cli.output import stdout, stopped_safely
+from autocoa_bench.cli.output import stdout
 from autocoa_bench.types import Option
+from autocoa_bench.util.commands import command_line
 
 if TYPE_CHECKING:
     from agent_model.reproduce.commands import Experiment
@@ -104,7 +106,8 @@ def nano_base(config: ReproduceConfig) -> None:
         from agent_model.reproduce.nano_base import make_nano_base
 
         folder = make_nano_base(config.out, config.seed, stdout())
-    typer.echo(f"made: {folder}; start from it with `reproduce table1 --base {folder}`")
+    command = command_line("reproduce", "table1", "--base", folder)
+    typer.echo(f"made: {folder}; start from it with `{command}`")
 
 
 def _reproduce(

@@ -9,8 +9,9 @@ import typer
 from msgspec.structs import replace
 
 from agent_model.data import DataConfig, DataKind
+from autocoa_bench.cli.interrupts import stopped_safely
 from autocoa_bench.cli.options_from_config import flags_given, options_from
-from autocoa_bench.cli.output import count_table, stderr, stdout, stopped_safely
+from autocoa_bench.cli.output import count_table, stderr, stdout
 from autocoa_bench.errors import UserError
 from autocoa_bench.runs.config import RunConfig
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from autocoa_bench.cli.output import stderr, stopped_safely
+from autocoa_bench.cli.interrupts import stopped_safely
+from autocoa_bench.cli.output import stderr
 from autocoa_bench.errors import MissingExtra, UserError
 
 if TYPE_CHECKING:

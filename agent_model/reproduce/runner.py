@@ -8,7 +8,6 @@ the same call.
 import asyncio
 import hashlib
 import os
-import shlex
 import sys
 import time
 from collections import Counter
@@ -24,6 +23,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from agent_model.training.files import locked, read_json
 from autocoa_bench.engines.launch import supervisor
 from autocoa_bench.errors import UserError
+from autocoa_bench.util.commands import command_line
 from autocoa_bench.util.json_lines import replace_file, write_errors
 
 _RECIPES_MOVED = ("/agent_model/reproduction/", "/agent_model/reproduce/")
@@ -40,7 +40,7 @@ class Command(Struct, frozen=True):
     @property
     def line(self) -> str:
         """The command line."""
-        return command_line(self.arguments)
+        return command_line(*self.arguments)
 
     @property
     def recipe(self) -> str:
@@ -104,11 +104,6 @@ def read_record(name: str, out: Path) -> CommandRecord | None:
     return msgspec.structs.replace(record, arguments=arguments)
 
 
-def command_line(arguments: Sequence[str]) -> str:
-    """A command line with these arguments, quoted for a shell."""
-    return shlex.join(("autocoa-bench", *arguments))
-
-
 def _finished(command: Command, out: Path) -> CommandRecord | None:
     """The record of a finished command. Raises UserError if it ran with other arguments or another
     recipe."""
@@ -118,7 +113,7 @@ def _finished(command: Command, out: Path) -> CommandRecord | None:
     if record.arguments != command.arguments:
         raise UserError(
             f"'{out}' holds another reproduction: its command '{command.name}' was "
-            f"`{command_line(record.arguments)}`, not `{command.line}`; give another --out"
+            f"`{command_line(*record.arguments)}`, not `{command.line}`; give another --out"
         )
     if record.recipe != command.recipe:
         raise UserError(

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from agent_model.reproduce import commands, switch
-from agent_model.reproduce.runner import command_line, make_folder, read_record
+from agent_model.reproduce.runner import make_folder, read_record
 from agent_model.reproduce.scale import ScaleConfig
 from agent_model.reproduce.table1 import table1_experiment
 from agent_model.reproduce.training_cost import real_searches
@@ -20,6 +20,7 @@ from autocoa_bench.report.model import Report, Table, columns, percent
 from autocoa_bench.report.tables.claims import claims
 from autocoa_bench.runs import scores
 from autocoa_bench.runs.run_folder import Run
+from autocoa_bench.util.commands import command_line
 
 _LABELS = {row: solver for solver, row in commands.UNTRAINED_ROWS.items()}
 """Labels of the rows whose name in the paper is that of the paper's own base model."""
@@ -78,12 +79,13 @@ def _check_complete(scale: ScaleConfig, folder: Path) -> None:
         if record is None:
             raise UserError(
                 f"'{folder}' is not a complete Table 1 of the scale {scale.name}: "
-                f"'{command.name}' has not finished; `reproduce table1 --out {folder}` resumes it"
+                f"'{command.name}' has not finished; "
+                f"`{command_line('reproduce', 'table1', '--out', folder)}` resumes it"
             )
         if _without_seed(record.arguments) != _without_seed(command.arguments):
             raise UserError(
                 f"'{folder}' is a Table 1 of another scale or share: its command '{command.name}' "
-                f"was `{command_line(record.arguments)}`; give folders of one scale, with the "
+                f"was `{command_line(*record.arguments)}`; give folders of one scale, with the "
                 "--scale and --share that they were made with"
             )
 

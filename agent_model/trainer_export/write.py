@@ -16,6 +16,7 @@ from agent_model.training.grpo import train
 from agent_model.training.model import checkpoint_of
 from autocoa_bench.episode import estimate_tokens
 from autocoa_bench.errors import UserError
+from autocoa_bench.util.commands import command_line
 from autocoa_bench.util.json_lines import indented_json, replace_file
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -68,10 +69,12 @@ def _check(recipe: GRPOConfig, to: str) -> None:
             f"{recipe.simulated_steps}; train those steps here, then add --set simulated_steps=0"
         )
     if to == "verl" and recipe.adapter:
+        merge = command_line("models", "merge", Path(recipe.adapter), "merged")
+        merge += f" --base {shlex.quote(recipe.model)}"
         raise UserError(
             "verl's KL loss compares a policy with the model without its adapter, not with the "
-            f"policy it starts from; merge them (`autocoa-bench models merge {recipe.adapter} "
-            f"merged --base {recipe.model}`), and add --set model=merged --set adapter=''"
+            f"policy it starts from; merge them (`{merge}`), and "
+            "add --set model=merged --set adapter=''"
         )
 
 

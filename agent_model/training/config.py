@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.registry import unknown
 from autocoa_bench.types import Budget
+from autocoa_bench.util.commands import command_line
 
 Stage = Literal["pretrain", "sft1", "sft2", "sft3"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -270,7 +271,7 @@ def _read_values(path: Path, stage: str, changes: Sequence[str]) -> dict[str, An
     if named != stage:
         raise UserError(
             f"the recipe '{path}' is for stage '{named}', not '{stage}'; "
-            f"run `autocoa-bench train {named}`, or give another --config"
+            f"run `{command_line('train', str(named))}`, or give another --config"
         )
     return values
 

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from autocoa_bench.cli.common import chosen_judge, judge_options, names_in
+from autocoa_bench.cli.interrupts import stopped_safely
 from autocoa_bench.cli.options_from_config import options_from
-from autocoa_bench.cli.output import TableConfig, check_file, stderr, stopped_safely, write_report
+from autocoa_bench.cli.output import TableConfig, check_file, stderr, write_report
 from autocoa_bench.errors import UserError
 from autocoa_bench.judge import SCORER, JudgeConfig, judge_description
 

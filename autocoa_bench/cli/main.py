@@ -66,7 +66,9 @@ def main() -> None:
         if error.errno != errno.ENOSPC:
             raise
         sys.stdout = None
-        typer.echo("error: the output cannot be written: the disk is full", err=True)
+        named = [name for name in (error.filename, error.filename2) if isinstance(name, str)]
+        where = f"'{named[-1]}' cannot" if named else "the output cannot"
+        typer.echo(f"error: {where} be written: the disk is full", err=True)
         sys.exit(2)
 
 

@@ -4,11 +4,15 @@ from typing import Annotated, Literal
 
 import typer
 
+from autocoa_bench.cli.interrupts import stopped_safely
 from autocoa_bench.cli.output import list_table, stdout
 
 app = typer.Typer(
     help="List the models that install by name, and pull one.", invoke_without_command=True
 )
+
+
+_AGAIN = "nothing is left of it, and the same command begins again"
 
 
 @app.callback()
@@ -47,7 +51,8 @@ def pull(name: Annotated[str, typer.Argument(help="A model of the list.")]) -> N
     """Download a model, check it and keep it."""
     from autocoa_bench.engines.weights.models import pull as pull_model
 
-    typer.echo(pull_model(name))
+    with stopped_safely(_AGAIN):
+        typer.echo(pull_model(name))
 
 
 @app.command()
@@ -65,7 +70,8 @@ def convert(
     """Convert a trained adapter or model for another server; without network or torch."""
     from autocoa_bench.engines.weights.convert import convert as convert_model
 
-    typer.echo(convert_model(source, target, base, outtype))
+    with stopped_safely(_AGAIN):
+        typer.echo(convert_model(source, target, base, outtype))
 
 
 @app.command()
@@ -77,4 +83,5 @@ def merge(
     """Add an adapter to its base for good, as a transformers folder."""
     from autocoa_bench.engines.weights.huggingface import merge as merge_model
 
-    typer.echo(merge_model(adapter, target, base))
+    with stopped_safely(_AGAIN):
+        typer.echo(merge_model(adapter, target, base))

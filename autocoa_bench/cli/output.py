@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -62,18 +61,6 @@ def stderr() -> Console:
     from autocoa_bench.util.terminal import stderr_console
 
     return stderr_console()
-
-
-@contextmanager
-def stopped_safely(
-    advice: str = "what was recorded is safe, and the same command resumes",
-) -> Iterator[None]:
-    """Turn Ctrl-C into exit code 130 and a message that says how to resume."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo(f"\nstopped; {advice}", err=True)
-        raise typer.Exit(130) from None
 
 
 def list_table(title: str, columns: Iterable[str]) -> Table:

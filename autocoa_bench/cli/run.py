@@ -8,13 +8,15 @@ import typer
 from msgspec.structs import replace
 
 from autocoa_bench.cli.common import NO_JUDGE, RunFolders, chosen_judge, judge_options, names_in
+from autocoa_bench.cli.interrupts import stopped_safely
 from autocoa_bench.cli.options_from_config import options_from
-from autocoa_bench.cli.output import stderr, stopped_safely, write_report
+from autocoa_bench.cli.output import stderr, write_report
 from autocoa_bench.cli.report import ReportConfig, build_report
 from autocoa_bench.engines import EMBEDDED
 from autocoa_bench.errors import Incomparable, UserError
 from autocoa_bench.judge import SCORER, JudgeConfig
 from autocoa_bench.runs.config import RunConfig
+from autocoa_bench.util.commands import command_line
 
 if TYPE_CHECKING:
     from autocoa_bench.runs.run_folder import Run
@@ -56,7 +58,8 @@ def run(
     tables = ReportConfig(by="leaderboard,actions,cost,faults", allow_differences=True)
     write_report(build_report(runs, tables))
     for path in (run.path for run in runs):
-        typer.echo(f"recorded in {path}; read its trajectories: autocoa-bench show {path}")
+        shown = command_line("show", path)
+        typer.echo(f"recorded in {path}; read its trajectories: {shown}")
 
 
 def _check(config: RunConfig, solvers: list[str], has_judge: bool) -> None:
@@ -100,11 +103,11 @@ def score(
     text_scorers = scores.text_scorers(names)
     # Without --scorers, a run that has verdicts keeps them.
     judged = None if scorers is None and chosen is None else SCORER in names or bool(chosen)
-    recorded = [load_run(folder) for folder in runs]
-    if chosen:
-        with stopped_safely():
+    with stopped_safely():
+        recorded = [load_run(folder) for folder in runs]
+        if chosen:
             recorded = scores.judge_runs(recorded, chosen, stderr())
-    scored = [scores.score_run(run, text_scorers, judged) for run in recorded]
+        scored = [scores.score_run(run, text_scorers, judged) for run in recorded]
     try:
         write_report(build_report(scored, replace(report, by="leaderboard,faults")))
     except Incomparable as error:

@@ -6,6 +6,7 @@ import typer
 from msgspec import Struct
 
 from autocoa_bench import registry
+from autocoa_bench.cli.interrupts import stopped_safely
 from autocoa_bench.cli.options_from_config import options_from
 from autocoa_bench.errors import UserError
 from autocoa_bench.runs.config import SearchName, TopK
@@ -66,7 +67,8 @@ def serve_search(config: ServeConfig) -> None:
             f"--host {config.host} serves others than this machine: set {TOKEN} to a secret, here "
             "and where runs use the server, or give --no-token to answer everyone"
         )
-    engine = factory.open_engine(config.search, config.corpus, MOST_PASSAGES)
+    with stopped_safely("nothing is left of a half-made index, and the same command makes it"):
+        engine = factory.open_engine(config.search, config.corpus, MOST_PASSAGES)
 
     def ready(url: str) -> None:
         typer.echo(f"{engine_summary(engine.spec)} at {url}; Ctrl-C stops it")

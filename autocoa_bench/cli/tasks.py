@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from autocoa_bench.cli.interrupts import stopped_safely
 from autocoa_bench.cli.output import list_table, stdout
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Question, Split, TaskInfo
@@ -100,9 +101,10 @@ def pull_tasks(
                 "fetching; a real dataset has an @, such as hotpotqa@paper"
             )
     console = stdout()
-    for task in chosen:
-        count = len(_load(console, task, split))
-        console.print(f"{task.info.name}, {split} split: {count:,} questions are here")
+    with stopped_safely("what was fetched is whole, and the same command fetches the rest"):
+        for task in chosen:
+            count = len(_load(console, task, split))
+            console.print(f"{task.info.name}, {split} split: {count:,} questions are here")
 
 
 def _load(console: Console, task: Task, split: Split) -> list[Question]:

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from autocoa_bench.cli.interrupts import stopped_safely
 from autocoa_bench.cli.options_from_config import options_from
-from autocoa_bench.cli.output import count_table, stdout, stopped_safely
+from autocoa_bench.cli.output import count_table, stdout
 from autocoa_bench.engines import ModelConfig
 from autocoa_bench.errors import UserError
 from autocoa_bench.util.json_lines import write_files

@@ -22,6 +22,7 @@ from autocoa_bench.engines.openai.client import OpenAIEngine
 from autocoa_bench.engines.weights import huggingface
 from autocoa_bench.errors import UNREADABLE, ServerDown, UserError
 from autocoa_bench.types import Completion, EngineSpec, Generate, ModelTraits, Sampling
+from autocoa_bench.util.commands import command_line
 from autocoa_bench.util.http_client import APIKey
 from autocoa_bench.util.paths import user_path
 
@@ -264,7 +265,8 @@ def _lora_flags(adapter: str) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             f"'{adapter}' is not a PEFT folder (it has no adapter_config.json), which vLLM needs; "
-            f"convert a GGUF adapter: autocoa-bench models convert {adapter} FOLDER --base ..."
+            f"convert a GGUF adapter: {command_line('models', 'convert', folder, 'FOLDER')} "
+            "--base ..."
         ) from None
     except (OSError, *UNREADABLE) as error:
         raise UserError(f"cannot read '{file}': {error}") from None

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.registry import unknown
+from autocoa_bench.util.commands import command_line
 from autocoa_bench.util.paths import cache_dir, locked, user_path
 from autocoa_bench.util.progress import DelayedProgressBar
 
@@ -110,7 +111,7 @@ def resolve_adapter(adapter: str) -> ModelFile:
     if user_path(adapter).is_dir():
         raise UserError(
             f"the adapter '{adapter}' is a folder, and the embedded engine reads GGUF files; "
-            f"convert it: autocoa-bench models convert {adapter} adapter.gguf"
+            f"convert it: {command_line('models', 'convert', Path(adapter), 'adapter.gguf')}"
         )
     return _gguf_file(adapter, "adapter")
 

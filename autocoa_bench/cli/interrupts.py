@@ -1,0 +1,60 @@
+"""Commands that are stopped: by Ctrl-C, by SIGTERM, or by the end of their terminal (SIGHUP)."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+import typer
+
+from autocoa_bench.util.commands import own_command_line
+
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def stopped_safely(
+    advice: str = "what was recorded is safe, and the same command resumes",
+) -> Iterator[None]:
+    """Turn Ctrl-C, SIGTERM and SIGHUP into the command that goes on, and exit codes 130, 143, 129.
+
+    A signal that is ignored, as SIGHUP under nohup, stays so.
+    """
+    received: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        # What stops at Ctrl-C stops in the same way, such as an event loop.
+        handler = signal.getsignal(signal.SIGINT)
+        (handler if callable(handler) else signal.default_int_handler)(signal.SIGINT, frame)
+
+    try:
+        with _handled(stop):
+            yield
+    except (KeyboardInterrupt, OSError) as error:
+        # A terminal that is gone refuses what is written to it while the command stops.
+        if isinstance(error, OSError) and not received:
+            raise
+        command = own_command_line()
+        shown = f":\n  {command}" if command else ""
+        with suppress(OSError):
+            typer.echo(f"\nstopped; {advice}{shown}", err=True)
+        raise typer.Exit(128 + (received or [signal.SIGINT])[0]) from None
+
+
+@contextmanager
+def _handled(handler: object) -> Iterator[None]:
+    """Have a function handle the signals, where this is the thread that may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    earlier = {number: signal.getsignal(number) for number in _SIGNALS}
+    taken = [number for number, action in earlier.items() if action == signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, handler)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
