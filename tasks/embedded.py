@@ -18,7 +18,7 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.tasks import PAPER_ORDER, Split, questions_sha256
 from autocoa_bench.types import Question, TaskInfo
 from autocoa_bench.util.json_lines import replace_file
-from autocoa_bench.util.paths import cache_dir
+from autocoa_bench.util.paths import cache_dir, cache_errors
 from tasks.closed_world.encyclopedia import encyclopedia, jsonl
 from tasks.closed_world.questions.build import all_questions
 
@@ -94,7 +94,8 @@ def generated_corpus(world: str, split: Split, generate: Callable[[Split], bytes
         return path
     content = generate(split)
     _check(f"passages of '{world}' ({split})", hashlib.sha256(content).hexdigest(), pinned)
-    replace_file(path, content)
+    with cache_errors(path.parent):
+        replace_file(path, content)
     return path
 
 

@@ -1,7 +1,5 @@
 """The model in training: loaded from any source, with or without LoRA, behind one forward pass."""
 
-import os
-import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from autocoa_bench.engines.tokenizer import Tokenizer
 from autocoa_bench.engines.weights import huggingface, models
 from autocoa_bench.errors import UserError, import_extra
 from autocoa_bench.util.paths import cache_dir, locked
+from autocoa_bench.util.scratch import whole
 
 MIN_SHARED_PREFIX = 32
 """The length in tokens from which a prefix that all rows of a batch share is computed once."""
@@ -196,8 +195,6 @@ def _convert(file: Path, folder: Path) -> None:
     """Convert a GGUF file to transformers' format; the caller holds the lock."""
     # Transformers reads such files with it.
     import_extra("gguf", "training a model that is stored as GGUF", "embedded")
-    for leftover in folder.parent.glob(f"{folder.name}.*.part"):  # of a killed process
-        shutil.rmtree(leftover)
     loaded = transformers.AutoModelForCausalLM.from_pretrained(
         file.parent,
         gguf_file=file.name,
@@ -205,10 +202,9 @@ def _convert(file: Path, folder: Path) -> None:
         quantization_config=transformers.GgufConfig(dequantize=True),
     )
     tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
-    loaded.save_pretrained(part)
-    tokenizer.save_pretrained(part)
-    part.replace(folder)
+    with whole(folder) as new:
+        loaded.save_pretrained(new)
+        tokenizer.save_pretrained(new)
 
 
 def _add_lora(model: Any, lora: LoraConfig) -> Any:

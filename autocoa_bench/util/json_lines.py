@@ -4,7 +4,6 @@ Each line ends with the CRC-32 of the object before it, as its last field: `"crc
 Lines of earlier versions have none, and are read as they are.
 """
 
-import errno
 import fcntl
 import os
 import re
@@ -18,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from autocoa_bench.errors import UNREADABLE, UserError
+from autocoa_bench.util.paths import is_full, problem_of
 from autocoa_bench.util.scratch import held_file
 
 T = TypeVar("T")
@@ -136,12 +136,12 @@ def write_errors(path: Path) -> Iterator[None]:
             "file"
         ) from None
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if is_full(error):
             raise UserError(
                 f"the disk is full: cannot write to '{path}'. What was recorded is safe; make room "
                 "and run the same command again to resume."
             ) from None
-        raise UserError(f"cannot write to '{path}': {error.strerror}") from None
+        raise UserError(f"cannot write to '{path}': {problem_of(error)}") from None
 
 
 class LineFile:

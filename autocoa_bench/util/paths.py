@@ -1,5 +1,6 @@
 """Paths of users, the cache of downloads, indexes and corpora, and file locks."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -38,9 +39,21 @@ def cache_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            f"the cache folder '{folder}' cannot be written ({error.strerror or error}); "
+            f"the cache folder '{folder}' cannot be written ({problem_of(error)}); "
             "free some space or set AUTOCOA_BENCH_CACHE to another folder"
         ) from error
+
+
+def is_full(error: OSError) -> bool:
+    """Tell whether a disk, or a user's share of it, is full."""
+    # numpy reports how much it could write, and no number of an error.
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or (error.errno is None and "requested and" in str(error))
+
+
+def problem_of(error: OSError) -> str:
+    """What an error of the system says, in words."""
+    return "the disk is full" if is_full(error) else error.strerror or str(error)
 
 
 @contextmanager

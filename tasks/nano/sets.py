@@ -7,7 +7,7 @@ from pathlib import Path
 from autocoa_bench.tasks import Split
 from autocoa_bench.types import Passage, Question, TaskInfo
 from autocoa_bench.util.json_lines import replace_file
-from autocoa_bench.util.paths import cache_dir
+from autocoa_bench.util.paths import cache_dir, cache_errors
 from tasks.closed_world.encyclopedia import jsonl
 from tasks.nano.questions import SHAPES, questions
 from tasks.nano.readings import readings
@@ -68,7 +68,8 @@ def _corpus(name: str, generate: Callable[[], Iterable[Passage]]) -> Path:
     path = cache_dir(f"nano-{VERSION}") / f"{name}.jsonl"
     lines = jsonl(generate())
     if not path.exists() or path.read_bytes() != lines:
-        replace_file(path, lines)
+        with cache_errors(path.parent):
+            replace_file(path, lines)
     return path
 
 

@@ -25,7 +25,9 @@ from autocoa_bench.engines.weights.formats import (
     writer_like,
 )
 from autocoa_bench.errors import UNREADABLE, UserError
+from autocoa_bench.util.json_lines import write_errors
 from autocoa_bench.util.paths import user_path
+from autocoa_bench.util.scratch import whole
 
 if TYPE_CHECKING:
     from autocoa_bench.engines.weights.formats import Array
@@ -98,10 +100,13 @@ def convert(source: str, target: str, base: str = "", outtype: OutType = "auto")
     if is_adapter or (source_path / "config.json").is_file():
         check_target(target_path, "gguf", outtype, ("auto", "q8_0", "f16", "f32"))
         to_gguf = _adapter_to_gguf if is_adapter else _model_to_gguf
-        to_gguf(source_path, target_path, base, "q8_0" if outtype == "auto" else outtype)
+        with write_errors(target_path), whole(target_path) as new:
+            to_gguf(source_path, new, base, "q8_0" if outtype == "auto" else outtype)
     elif source_path.is_file():
         check_target(target_path, "folder", outtype, ("auto", "f16", "f32"))
-        _adapter_to_peft(source_path, target_path, base, "f32" if outtype == "auto" else outtype)
+        with write_errors(target_path), whole(target_path) as new:
+            new.mkdir()
+            _adapter_to_peft(source_path, new, base, "f32" if outtype == "auto" else outtype)
     else:
         raise UserError(
             f"'{source}' cannot be converted; give a PEFT folder (with adapter_config.json), "

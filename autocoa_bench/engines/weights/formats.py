@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,13 +112,28 @@ def read_tensors(files: Iterable[Path]) -> Iterator[tuple[str, Array]]:
 
 
 def save(file: Path, tensors: Mapping[str, Array]) -> None:
-    """Write float tensors as a safetensors file that PEFT and transformers read."""
+    """Write float tensors as a safetensors file that PEFT and transformers read.
+
+    Raises OSError.
+    """
     _safetensors_library()
     import numpy as np
     from safetensors.numpy import save_file
 
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    save_file(contiguous, file, metadata={"format": "pt"})
+    with disk_errors():
+        save_file(contiguous, file, metadata={"format": "pt"})
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Raise OSError where the safetensors library cannot write, as it raises errors of its own."""
+    library = _safetensors_library()
+    try:
+        yield
+    except library.SafetensorError as error:
+        full = "No space left" in str(error)
+        raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from None
 
 
 def _safetensors_library() -> Any:

