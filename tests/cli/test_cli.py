@@ -473,8 +473,10 @@ def test_damaged_scores_are_made_anew(cli: Cli, towns: list[str]) -> None:
 def test_another_runs_records_in_the_folder(cli: Cli, towns: list[str]) -> None:
     with MockServer(reply) as server:
         cli(*towns, *AGENT, "--base-url", server.url, "--out", "run")
-        line = Path("run/records.jsonl").read_text().splitlines()[0]
-        Path("run/records.jsonl").write_text(line.replace('"id":"q', '"id":"x') + "\n")
+        record = json.loads(Path("run/records.jsonl").read_text().splitlines()[0])
+        record["question"]["id"] = "x"
+        del record["crc32"]
+        Path("run/records.jsonl").write_text(json.dumps(record) + "\n")
         refused(cli(*towns, *AGENT, "--base-url", server.url, "--out", "run"), "does not plan")
 
 
