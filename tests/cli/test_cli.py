@@ -415,6 +415,15 @@ def test_a_model_that_the_server_does_not_have(cli: Cli, towns: list[str]) -> No
     refused(done, "'qwen2.5'", "did you mean 'qwen2.5-7b'?")
 
 
+def test_a_server_that_cuts_prompts_is_one_warning(cli: Cli, towns: list[str]) -> None:
+    with MockServer(reply) as server:
+        server.alter = lambda body, reply: (
+            reply | {"usage": {"prompt_tokens": 30, "completion_tokens": 9}}
+        )
+        done = cli(*towns, *AGENT, "--base-url", server.url)
+    assert " ".join(done.err.split()).count("it cuts prompts to its own context") == 1
+
+
 def test_a_server_without_a_model_named(cli: Cli, towns: list[str]) -> None:
     with MockServer(reply, models=("qwen2.5-7b",)) as server:
         done = cli(*towns[:-2], *AGENT, "--base-url", server.url)

@@ -79,7 +79,7 @@ def test_the_protocol_follows_from_the_server(kind: Kind, protocol: str, path: s
     assert path in server.paths
 
 
-def test_a_server_that_lists_no_models_is_used_all_the_same() -> None:
+def test_a_server_that_lists_no_models() -> None:
     with MockServer(kind="unlisted") as server:
         assert started(server).protocol == "chat"
 

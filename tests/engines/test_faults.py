@@ -301,6 +301,48 @@ def test_a_200_with_an_error_body() -> None:
     passes_and_lasts("error", "bad-reply", "an error instead of a completion")
 
 
+def test_a_reply_without_a_text() -> None:
+    passes_and_lasts("null", "bad-reply", "without a text")
+    passes_and_lasts("blank", "bad-reply", "without a text")
+
+
+def test_a_completion_that_the_server_gives_up() -> None:
+    passes_and_lasts("given up", "bad-reply", "has given the completion up")
+    passes_and_lasts("aborted", "bad-reply", "finish reason 'abort'")
+
+
+def test_a_reply_in_another_shape() -> None:
+    def parts(body: Body, reply: Body) -> Body:
+        choice = reply["choices"][0]
+        text = [{"type": "text", "text": choice["message"]["content"]}]
+        message = {"content": [{"type": "thinking", "thinking": "Let me see."}, *text]}
+        usage = {"prompt_tokens": f"{tokens(body)}.0", "completion_tokens": [None]}
+        return {"choices": [{"index": "0", "message": message}], "usage": usage, "id": 7}
+
+    with MockServer(lambda body: reply(body).removeprefix("</think>\n")) as server:
+        server.alter = parts
+        played = play(server)
+    assert played.all_answered(1)
+    assert played.trajectory().steps[0].text.startswith("<think>\nLet me see.\n</think>")
+
+
+@pytest.mark.parametrize(
+    ("choice", "problem", "note"),
+    [
+        ({"finish_reason": "content_filter"}, "content filter", "content filter ended: 3"),
+        ({"finish_reason": "tool_calls"}, "a tool call", "were tool calls, although no tools"),
+    ],
+)
+def test_a_filtered_text_or_a_tool_call(choice: Body, problem: str, note: str) -> None:
+    with MockServer() as server:
+        server.alter = lambda body, reply: {"choices": [{"message": {"content": None}, **choice}]}
+        played = play(server)
+    assert len(server.generations()) == 3  # not tried again: a nudge, then a forced answer
+    assert (played.trajectory().answer, played.trajectory().ending) == (None, "forced-malformed")
+    assert all(problem in step.problem for step in played.trajectory().steps)
+    assert any(note in text for text in played.table("cost").notes)
+
+
 def test_a_wrong_content_type() -> None:
     passes_and_lasts("html", "bad-reply", "not the reply of a model server")
     with MockServer(reply, fault=lambda number: "plain") as server:
@@ -611,6 +653,37 @@ def test_missing_usage() -> None:
     assert any("not reported: 1" in note for note in played.table("cost").notes)
 
 
+def test_counts_that_are_all_zero() -> None:
+    def steps(usage: Body | None) -> list[str]:
+        with MockServer(lambda body: "<begin_search> town </end_search>") as server:
+            server.usage = False
+            server.alter = lambda body, reply: reply | ({"usage": usage} if usage else {})
+            trajectory = play(server, budget=Budget(context_tokens=1500)).trajectory()
+        assert trajectory.ending == "forced-context"
+        assert all(step.prompt_tokens is None for step in trajectory.steps)
+        return [step.text for step in trajectory.steps]
+
+    zero = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    assert steps(zero) == steps(None)
+
+
+def test_a_prompt_that_the_server_cuts() -> None:
+    def cut(body: Body, reply: Body) -> Body:
+        usage = {"prompt_tokens": min(tokens(body), 150), "completion_tokens": 20}
+        return reply | {"usage": usage}
+
+    with MockServer(lambda body: "<begin_search> town </end_search>") as server:
+        server.alter = cut
+        budget = Budget(context_tokens=1500)
+        played = play(server, budget=budget)
+        server.usage, server.alter = False, lambda body, reply: reply
+        uncounted = play(server, budget=budget).trajectory()
+    assert any("prompts that the server has cut" in note for note in played.table("cost").notes)
+    # The budget is spent by our own count: the server would say that there is room for ever.
+    assert played.trajectory().ending == "forced-context"
+    assert len(played.trajectory().steps) <= len(uncounted.steps) + 2
+
+
 def test_a_context_smaller_than_the_runs() -> None:
     with MockServer(kind="vllm") as server:
         server.card = {"max_model_len": 4096}
@@ -622,7 +695,7 @@ def test_a_context_smaller_than_the_runs() -> None:
 
 FAULTS: tuple[Fault, ...] = (
     *("429", "500", "hang", "drop", "garbage", "truncate", "empty", "error", "html"),
-    *("bytes", "deep", "plain"),
+    *("bytes", "deep", "plain", "null", "blank", "given up", "aborted"),
 )
 
 

@@ -132,7 +132,7 @@ class MockServer:
     are the bodies, `paths` the paths, `headers` the headers of all that was asked, in order, and
     `error` is the error in the reply of a fault that is a status.
     `overshoot` is what llama.cpp's last token spells beyond the stop string. `listing` is the
-    status and the body of the list of models.
+    status and the body of the list of models. `alter` makes another reply of the reply to a body.
     A token is a
     character; `tokenizers` are the kinds that have endpoints for them.
     """
@@ -167,6 +167,7 @@ class MockServer:
         self.card: Body = {}
         self.listing: tuple[int, bytes] | None = None
         self.reasoning: Body = {}
+        self.alter: Callable[[Body, Body], Any] = lambda body, reply: reply
         self.port = port
         self.usage = True
         self.overshoot = ""
@@ -243,7 +244,7 @@ class MockServer:
         if refusal := self.refusal(body):
             error = {"message": refusal} if isinstance(refusal, str) else refusal
             return _json({"error": error}, 400)
-        return _json(self._complete(path, body))
+        return _json(self.alter(body, self._complete(path, body)))
 
     def _tokenize(self, path: str, body: Body) -> web.Response:
         if self.kind == "llamacpp" and path == "/apply-template":
