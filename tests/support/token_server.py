@@ -75,14 +75,20 @@ class TokenServer:
         if path == "/detokenize":
             name = {"vllm": "prompt", "llamacpp": "content"}.get(self.kind, "text")
             return {name: decode(body["tokens"], self.tokenizer)}
+        if path == "/props" and native:
+            return {"default_generation_settings": {}}
         raise StatusError(404, "not found")
 
-    def rendered(self, messages: list[Body]) -> str:
-        """Messages as the template renders them. Raises StatusError."""
+    def rendered(self, messages: list[Body], *, continues: bool = False) -> str:
+        """Messages as the template renders them; `continues` leaves the last one open. Raises
+        StatusError."""
         try:
             return str(
                 self.tokenizer.apply_chat_template(
-                    messages, add_generation_prompt=True, tokenize=False
+                    messages,
+                    add_generation_prompt=not continues,
+                    continue_final_message=continues,
+                    tokenize=False,
                 )
             )
         except Exception as error:  # noqa: BLE001
@@ -108,8 +114,11 @@ class TokenServer:
 
     def _chat(self, body: Body) -> Body:
         messages = body["messages"]
-        prompt = self.rendered(messages)
-        if messages[-1]["content"].strip() not in prompt:  # servers see what a template takes
+        continues = bool(body.get("continue_final_message"))
+        prompt = self.rendered(messages, continues=continues)
+        if (
+            not continues and messages[-1]["content"].strip() not in prompt
+        ):  # servers see what a template takes
             parts = [
                 {**each, "content": [{"type": "text", "text": each["content"]}]}
                 for each in messages
