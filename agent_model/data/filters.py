@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from agent_model.data.config import FilterConfig
 from agent_model.dialects.agent import Agent
-from autocoa_bench.episode import estimate_tokens, n_actions, n_malformed, turns_of
+from autocoa_bench.episode import estimate_tokens, n_actions, n_malformed, opening_of, turns_of
 from autocoa_bench.scoring import TextScorer, score_record
 from autocoa_bench.types import Record, Trajectory
 
@@ -144,7 +144,7 @@ def turn_text(record: Record) -> str:
 
 def n_tokens(record: Record) -> int:
     """An estimate of the tokens of the student's prompt and the turn."""
-    opening = STUDENT.opening(record.question)
+    opening = opening_of(STUDENT, record.question)
     return estimate_tokens("".join(message.content for message in opening) + turn_text(record))
 
 
@@ -173,7 +173,7 @@ def student_record(record: Record) -> Record:
     trajectory = msgspec.structs.replace(
         record.trajectory,
         solver=STUDENT.name,
-        opening=STUDENT.opening(record.question),
+        opening=opening_of(STUDENT, record.question),
         steps=(first, *others),
     )
     return msgspec.structs.replace(record, trajectory=trajectory, seconds=0.0)

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from agent_model.data.filters import STUDENT, draw_sample, is_right, is_well_formed, student_record
 from agent_model.data.gold_teacher import WORDINGS, names_in
-from autocoa_bench.episode import neutralise
+from autocoa_bench.episode import neutralise, opening_of
 from autocoa_bench.episode.trajectory import turns_of_steps
 from autocoa_bench.scoring import TextScorer
 from autocoa_bench.scoring.text import exact_match
@@ -196,7 +196,7 @@ def _pair(
     """A pair in the student's prompt; `search` tells whether the chosen text searches."""
     return Pair(
         question=question,
-        opening=STUDENT.opening(question),
+        opening=opening_of(STUDENT, question),
         prefill=STUDENT.prefill,
         turns=tuple(turns),
         chosen=chosen,

@@ -14,7 +14,7 @@ from agent_model.training.config import GRPOConfig
 from agent_model.training.evaluation import EpisodeSetup, load_evaluation
 from agent_model.training.grpo import train
 from agent_model.training.model import checkpoint_of
-from autocoa_bench.episode import estimate_tokens
+from autocoa_bench.episode import estimate_tokens, opening_of
 from autocoa_bench.errors import UserError
 from autocoa_bench.util.commands import command_line
 from autocoa_bench.util.json_lines import indented_json, replace_file
@@ -80,7 +80,7 @@ def _check(recipe: GRPOConfig, to: str) -> None:
 
 def _rows(setup: EpisodeSetup, split: str) -> list[Row]:
     return [
-        verl_prompt(question, setup.dialect.opening(question), index, split)
+        verl_prompt(question, opening_of(setup.dialect, question), index, split)
         for index, question in enumerate(setup.questions)
     ]
 

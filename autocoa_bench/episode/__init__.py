@@ -6,9 +6,9 @@ text, and `trajectory` counts actions and tokens.
 
 May import: `types`, `errors`."""
 
-from autocoa_bench.episode.dialect import Action, Dialect, prompt_sha256
+from autocoa_bench.episode.dialect import Action, Dialect, opening_of, prompt_sha256
 from autocoa_bench.episode.loop import Episode, Event, Reply, episode
-from autocoa_bench.episode.neutralise import neutralise
+from autocoa_bench.episode.neutralise import neutralise, neutralise_question
 from autocoa_bench.episode.trajectory import (
     estimate_tokens,
     n_actions,
@@ -19,5 +19,5 @@ from autocoa_bench.episode.trajectory import (
 )
 
 __all__ = ["Action", "Dialect", "Episode", "Event", "Reply"]
-__all__ += ["episode", "estimate_tokens", "n_actions", "n_cut", "n_cut_prompts"]
-__all__ += ["n_malformed", "neutralise", "prompt_sha256", "turns_of"]
+__all__ += ["episode", "estimate_tokens", "n_actions", "n_cut", "n_cut_prompts", "n_malformed"]
+__all__ += ["neutralise", "neutralise_question", "opening_of", "prompt_sha256", "turns_of"]

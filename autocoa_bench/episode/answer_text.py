@@ -25,6 +25,8 @@ _TAGS = re.compile(
 )
 _PLAIN_START = frozenset(string.ascii_letters + string.digits) - frozenset("aAfFtT")
 """The first characters of text that has no heading ("The answer: ...")."""
+_BLANKS = " \n\r"
+"""White space but for a tab, which may be what is left of `\\text` after JSON."""
 _INNER = re.compile(r"<answer>(.*?)</answer>", re.IGNORECASE | re.DOTALL)
 _HEADING = re.compile(
     r"(?:#{1,6}|[-*•>])\s+|[*_]{0,2}(?:the\s)?(?:final\s)?answer(?:\sis)?[*_]{0,2}\s?[:：][*_]{0,2}\s*",
@@ -48,20 +50,25 @@ def last_boxed(text: str, *, cut: bool = False) -> str | None:
     (a stop string took the brace). If a token limit `cut` the text there, there is no answer, even
     where an earlier box holds one. None where there is no box.
     """
-    closing = matching_braces(text)
-    end = -1
-    boxes: list[tuple[int, int]] = []
-    for match in _BOX.finditer(text):
-        if match.start() > end:  # not inside a closed box
-            end = closing.get(match.end() - 1, -1)
-            boxes.append((match.end(), end))
-    for start, end in reversed(boxes):
-        if end < 0 and cut:
-            return None
+    boxes = _boxes(text)
+    if cut and any(end < 0 for _, _, end in boxes):
+        return None
+    for _, start, end in reversed(boxes):
         answer = plain_answer(text[start:end] if end >= 0 else first_line(text, start))
         if answer:
             return answer
     return None
+
+
+def _boxes(text: str) -> list[tuple[int, int, int]]:
+    """The boxes that are in no closed one: where each begins, and its content, and where that ends,
+    which is -1 for one that is never closed."""
+    closing = matching_braces(text)
+    boxes: list[tuple[int, int, int]] = []
+    for match in _BOX.finditer(text):
+        if not boxes or match.start() > boxes[-1][2]:
+            boxes.append((match.start(), match.end(), closing.get(match.end() - 1, -1)))
+    return boxes
 
 
 def last_tagged(text: str, tag: str, *, cut: bool = False) -> tuple[str | None, int]:
@@ -113,25 +120,37 @@ def continued(text: str, opening: str, closing: str) -> tuple[str, bool]:
     """
     content, closed = balanced(text, opening, closing)
     line = first_line(content)
-    if content.strip() == line:
+    if content.strip(_BLANKS) == line:
         return line, closed
     return line, True
 
 
-def is_complete(text: str, force: str, *, new_turn: bool = False) -> bool:
-    """True where the text that continues `force` contains the end of the answer.
+def forced_end(text: str, force: str, *, new_turn: bool = False) -> int:
+    """Where the answer ends in the text that continues `force`, and -1 where it does not.
 
-    That is the bracket or the tag which closes what `force`, or its repetition in the text, opens.
-    It is also the end of a line, except where the model began a `new_turn`.
+    It ends with the bracket or the tag that closes what `force`, or its repetition in the text,
+    opens. Except where the model began a `new_turn`, it also ends with its line, if more follows.
     """
     lead = force.split()[-1] if force.strip() else ""
-    text = text[text.rfind(lead) + len(lead) :] if lead and lead in text else text
+    end = _closing_end(text, lead, 0)
+    repeated = text.find(lead) if lead else -1
+    if repeated >= 0 and (end < 0 or repeated < end):
+        return _closing_end(text, lead, repeated + len(lead))
+    if end < 0 and not new_turn and (line := first_line(text)):
+        line_end = text.find(line) + len(line)
+        return line_end if text[line_end:].strip() else -1
+    return end
+
+
+def _closing_end(text: str, lead: str, start: int) -> int:
+    """Where the bracket or tag ends that closes what `lead` opens before `start`; -1 for none."""
     closing = {"{": "}", "[": "]"}.get(lead[-1:])
     if closing:
-        _, closed = balanced(text, lead[-1], closing)
-    else:
-        closed = lead.startswith("<") and "</" + lead[1:] in text
-    return closed or (not new_turn and first_line(text) != text.strip())
+        content, closed = balanced(text, lead[-1], closing, start)
+        return start + len(content) + 1 if closed else -1
+    closing = "</" + lead[1:] if lead.startswith("<") else ""
+    end = text.find(closing, start) if closing else -1
+    return end + len(closing) if end >= 0 else -1
 
 
 def first_line(text: str, start: int = 0) -> str:
@@ -139,7 +158,7 @@ def first_line(text: str, start: int = 0) -> str:
     is:"); empty where there is none."""
     announced = ""
     for line in text[start:].split("\n"):
-        stripped = line.strip()
+        stripped = line.strip(_BLANKS)
         if stripped and not stripped.endswith((":", "：")):
             return stripped
         announced = announced or stripped
@@ -155,11 +174,10 @@ def plain_answer(text: str) -> str:
         text = inner[1]
     for _ in range(3):  # what is left of a tag inside a tag may be one
         text = _TAGS.sub("", text)
-    boxes = list(_BOX.finditer(text))
-    if len(boxes) == 1 and len(text[: boxes[0].start()].split()) > 1:
-        text = text[boxes[0].start() :]  # "The answer is \boxed{Paris}."
-        end = matching_braces(text).get(len(boxes[0][0]) - 1, len(text))
-        text = text[: end + 1]
+    boxes = _boxes(text)
+    if len(boxes) == 1 and len(text[: boxes[0][0]].split()) > 1:
+        _, start, end = boxes[0]  # "The answer is \boxed{Paris}."
+        text = text[start:end] if end >= 0 else text[start:]
     text = unwrapped(plain(text))
     return text if has_content(text) else ""
 

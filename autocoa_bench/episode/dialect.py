@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from autocoa_bench.episode.neutralise import neutralise_question
 from autocoa_bench.types import Completion, Message, ModelTraits, Passage, Question, StepKind
 
 
@@ -53,6 +54,14 @@ class Dialect(Protocol):
 
     def parse_forced(self, text: str) -> str | None:
         """The answer in the text of a forced completion; None where there is none."""
+
+
+def opening_of(
+    dialect: Dialect, question: Question, special_tokens: tuple[str, ...] = ()
+) -> tuple[Message, ...]:
+    """The messages before the model's turn, for a question that cannot act in them."""
+    text = neutralise_question(question.text, special_tokens)
+    return dialect.opening(msgspec.structs.replace(question, text=text))
 
 
 def turn_start(dialect: Dialect, traits: ModelTraits) -> str:

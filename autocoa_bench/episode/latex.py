@@ -73,7 +73,7 @@ def plain(text: str) -> str:
     text = _THOUSANDS.sub(",", text)
     if _ESCAPED_QUOTE.search(text):
         text = text.replace('\\"', '"')  # quotation marks of JSON
-    return _Reader(text).read(0, len(text), 0).replace("^°", "°")
+    return _without_dollars(_Reader(text).read(0, len(text), 0).replace("^°", "°"))
 
 
 def matching_braces(text: str) -> dict[int, int]:

@@ -9,9 +9,9 @@ from collections.abc import Generator, Sequence
 
 import msgspec
 
-from autocoa_bench.episode.answer_text import is_complete
-from autocoa_bench.episode.dialect import Action, Dialect, turn_start
-from autocoa_bench.episode.neutralise import neutralise, neutralise_question
+from autocoa_bench.episode.answer_text import forced_end
+from autocoa_bench.episode.dialect import Action, Dialect, opening_of, turn_start
+from autocoa_bench.episode.neutralise import neutralise
 from autocoa_bench.episode.thoughts import CLOSE, outside_thoughts
 from autocoa_bench.episode.trajectory import (
     estimate_tokens,
@@ -116,8 +116,7 @@ class _State:
         self.special_tokens = traits.special_tokens
         self.dialect = dialect
         self.budget = budget
-        text = neutralise_question(question.text, traits.special_tokens)
-        self.opening = dialect.opening(msgspec.structs.replace(question, text=text))
+        self.opening = opening_of(dialect, question, traits.special_tokens)
         self.prefill = turn_start(dialect, traits)
         self.new_turns = traits.new_turns
         # Marks that would close the thought that a template opens, and the turn's own; "" for none.
@@ -202,7 +201,7 @@ class _State:
         completion = msgspec.structs.replace(reply, thinking=bool(before) and not untaught)
         action = _read(self.dialect, completion)
         self.thought = outside_thoughts(action.text, before).closing
-        self.prefilled = self.prefilled and bool(self.thought)
+        self.prefilled = self.prefilled and outside_thoughts(action.text).text == action.text
         self.count(completion, action)
         return completion, action
 
@@ -300,19 +299,23 @@ class _State:
     def read_forced(self, reply: Reply) -> str | None:
         """Append `force`, as the environment's text, and the completion; return its answer.
 
-        The step's `stop_reason` is `length` only where the token limit cut the answer.
+        Text after the answer is cut, except in a new turn. The `stop_reason` is `length` only
+        where the token limit cut the answer.
         """
         assert isinstance(reply, Completion)
-        force, completion = self.force, reply
+        force, completion, text = self.force, reply, _sampled(reply)
         outside = outside_thoughts(reply.text, self.opened if self.new_turns else "")
         answer = self.dialect.parse_forced(outside.visible)
-        if not is_complete(outside.visible, self.dialect.force, new_turn=self.new_turns):
-            if reply.stop_reason != "stop":
-                answer = None
-            elif outside.closing and answer is None:
-                completion = msgspec.structs.replace(reply, stop_reason="length")
-        elif reply.stop_reason == "length":
-            completion = msgspec.structs.replace(reply, stop_reason="stop")
+        end = forced_end(outside.text, self.dialect.force, new_turn=self.new_turns)
+        if end >= 0:
+            if reply.stop_reason == "length":
+                completion = msgspec.structs.replace(reply, stop_reason="stop")
+            if not self.new_turns and text[end:].strip():
+                text = text[:end]
+        elif reply.stop_reason != "stop":
+            answer = None
+        elif outside.closing and answer is None:
+            completion = msgspec.structs.replace(reply, stop_reason="length")
         if self.steps:
             last = self.steps[-1]
             self.steps[-1] = msgspec.structs.replace(
@@ -323,7 +326,7 @@ class _State:
         else:
             self.prefill += force
         problem = "" if answer else _CAUSES.get(completion.stop_reason, "")
-        self.add(Action("answer", _sampled(completion), answer or "", problem), completion)
+        self.add(Action("answer", text, answer or "", problem), completion)
         self.steps[-1] = msgspec.structs.replace(self.steps[-1], forced=True)
         return answer
 

@@ -8,6 +8,7 @@ from typing import Self
 from autocoa_bench.engines import EMBEDDED, Engine, open_engine
 from autocoa_bench.engines.weights import models
 from autocoa_bench.engines.weights.huggingface import fingerprint
+from autocoa_bench.episode import neutralise_question
 from autocoa_bench.errors import EngineFault, UserError
 from autocoa_bench.judge.reply import after_thought
 from autocoa_bench.judge.verdict import (
@@ -195,7 +196,11 @@ class Judge:
 
         In chat turns, the engine itself adds that room. Raises EngineFault.
         """
-        opening = self.prompt.plugin.opening(case.question, case.golds, case.answer)
+        question, answer, *golds = (
+            neutralise_question(text, self._traits.special_tokens)
+            for text in (case.question, case.answer, *case.golds)
+        )
+        opening = self.prompt.plugin.opening(question, golds, answer)
         limit, room = self.prompt.plugin.max_tokens, self._thinking_tokens
         request = Generate(
             Prompt(opening), (), limit + room, thinking_tokens=0 if room else _THINKING_TOKENS

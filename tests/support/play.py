@@ -9,6 +9,7 @@ from autocoa_bench.types import (
     Budget,
     Completion,
     Generate,
+    ModelTraits,
     Observation,
     Passage,
     Question,
@@ -28,9 +29,11 @@ def play(
     replies: Iterable[str | Completion | Refused],
     passages: Sequence[Passage] = PASSAGES,
     budget: Budget | None = None,
+    question: Question = QUESTION,
+    traits: ModelTraits | None = None,
 ) -> tuple[Trajectory, list[Event]]:
     """Run one episode; returns its trajectory and everything it asked for."""
-    run = episode(QUESTION, dialect, budget or Budget())
+    run = episode(question, dialect, budget or Budget(), traits or ModelTraits())
     waiting = iter(replies)
     events = [next(run)]
     while True:
