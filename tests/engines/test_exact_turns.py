@@ -5,24 +5,40 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
+from transformers import AutoModelForCausalLM
 
-from agent_model.tokens import encode
+from agent_model.data.export import trl_pair_text, trl_tokens
+from agent_model.data.pairs import Pair
+from agent_model.dialects import Agent
+from agent_model.rollout.rollout import Rollout, rollout
+from agent_model.rollout.sampler import PolicySampler, Slot
+from agent_model.tokens import encode, encode_pair, encode_prompt
+from agent_model.trainer_export.folder import tokens_of
+from agent_model.training.model import Policy
 from autocoa_bench.engines import tokenizer as turn_tokens
 from autocoa_bench.engines import turns
+from autocoa_bench.engines.transformers.engine import TransformersEngine
+from autocoa_bench.episode import episode
 from autocoa_bench.episode.trajectory import turns_of_steps
 from autocoa_bench.runs.solvers import Backends, drive, load_solver
 from autocoa_bench.types import (
     Budget,
+    Completion,
+    Generate,
+    Observation,
     Passage,
     Prompt,
     Question,
+    Record,
     Sampling,
     Trajectory,
 )
 from support.templates import TEMPLATES
+from support.tiny import tiny_model
 from support.tiny_llm import make_tokenizer
 from support.token_server import Kind, TokenServer
 
@@ -186,3 +202,75 @@ def test_a_template_that_drops_thoughts_drops_none_of_a_chat(template: str, toke
             turns_before = turns_of_steps(trajectory.steps[:number])
             for turn in turns_before:
                 assert "".join(turn.text.split()) in "".join(prompt.split())
+
+
+class Recording(PolicySampler):
+    """The policy's sampler, which says a script, and keeps the prompts that it was given."""
+
+    def submit(self, slot: Slot, request: Generate) -> None:
+        super().submit(slot, request)
+        prompts.append(tuple(slot.ids))
+
+    def step(self) -> list[tuple[Slot, Completion]]:
+        [slot] = self._batch.rows
+        slot.ids = [*slot.ids[: slot.prompt], *said.pop(0)]
+        completion = self._completed(slot)
+        assert completion is not None
+        return [(slot, completion)]
+
+
+prompts: list[tuple[int, ...]] = []
+said: list[list[int]] = []
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "opens a thought with a line break",
+        "opens a thought without a line break",
+        "opens a thought with a blank line",
+        "drops thoughts and opens one",
+        "writes an empty thought",
+        "plain",
+    ],
+)
+def test_training_runs_and_exports_have_the_same_ids(
+    template: str, tokenizer: Any, tmp_path: Path
+) -> None:
+    tokenizer.chat_template = TEMPLATES[template]
+    first, second, _ = SCRIPTS["agent"]
+    [(trajectory, received)] = played(
+        TokenServer(tokenizer, str, "vllm"), [("agent", (first, second))]
+    )
+    run = [ids for _, ids in received]
+
+    # A step of GRPO, with the same text sampled.
+    folder = tiny_model(tmp_path, vocabulary=len(tokenizer) + 1)
+    tokenizer.save_pretrained(folder)
+    policy = Policy(AutoModelForCausalLM.from_pretrained(folder))
+    prompts.clear()
+    said[:] = [list(step.token_ids or ()) for step in trajectory.steps]
+    traits = turn_tokens.traits(tokenizer)
+    events = episode(QUESTION, Agent(shots=0), BUDGET, traits)
+    sampler = Recording(policy, tokenizer, 1, 1.0)
+    [trained] = rollout(
+        [Rollout(events, Random(0))], sampler, lambda queries: [Observation(PASSAGES)]
+    )
+    assert prompts == run
+    assert encode(trained, tokenizer) == encode(trajectory, tokenizer)
+
+    # The transformers engine, the other trainers' token ids, and exported data.
+    engine = TransformersEngine(str(folder))
+    engine._tokenizer = tokenizer
+    start = Prompt(trajectory.opening, turns_of_steps(trajectory.steps[:1]), trajectory.prefill)
+    assert tuple(engine._prompt_ids(start)) == encode_prompt(start, tokenizer) == run[1]
+    ids = encode(trajectory, tokenizer).ids
+    tokens = tokens_of(trajectory, tokenizer)
+    assert (*tokens.prompt, *tokens.response) == encode(trajectory, tokenizer, ends=False).ids
+    assert tokens.prompt == list(run[0])
+    exported = trl_tokens(Record(QUESTION, 0, trajectory), tokenizer)
+    assert exported["input_ids"] == list(ids)
+    pair = Pair(QUESTION, trajectory.opening, trajectory.prefill, (), "a", "b", (False, False))
+    chosen, _ = encode_pair(pair, tokenizer)
+    assert chosen.ids[: len(run[0])] == run[0]
+    assert trl_pair_text(pair, tokenizer)["prompt"] == received[0][0]

@@ -1,4 +1,4 @@
-"""The protocol that a server is driven by: what is tried at the start, and what comes without it."""
+"""The protocol that a server is driven by: what is tried at the start, and what comes then."""
 
 from __future__ import annotations
 
