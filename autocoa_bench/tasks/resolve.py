@@ -116,9 +116,9 @@ def _tasks_named(name: str) -> list[Task]:
 
 
 def _unknown_task(name: str, known: Sequence[str]) -> UserError:
-    """The error for a name that is neither a task nor a file, with the names that are close."""
-    close = difflib.get_close_matches(name, sorted(known), n=3)
-    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ";"
+    """The error for a name that is neither a task nor a file, with the nearest known one."""
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    hint = f"; did you mean '{close[0]}'?" if close else ";"
     return UserError(
         f"unknown task '{name:.80}'{hint} `autocoa-bench tasks` lists them\n"
         f"or give the path of a {FORMATS};\n"
