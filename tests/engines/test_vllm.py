@@ -105,7 +105,7 @@ def test_run_json_has_version_options_and_room_but_no_key(cli: Cli, fake: Fake) 
     cli("--engine", "vllm:tensor-parallel-size=2,dtype=float32")
     info = load_run(Path("run")).info
     assert (info.spec.engine.engine, info.spec.engine.model) == ("vllm", "mock")
-    assert info.spec.engine.protocol == "continue"
+    assert info.spec.engine.protocol == "template"
     assert info.spec.engine.settings == {
         "vllm": "0.0",
         "options": "dtype=float32",
@@ -254,7 +254,6 @@ def test_a_gguf_adapter_is_told_how_to_become_a_folder(tmp_path: Path) -> None:
         ("vllm:options=1", {}, "unknown option of engine 'vllm' 'options'"),
         ("vllm", {"model": ""}, "needs --model"),
         ("vllm", {"base_url": "http://127.0.0.1:1"}, "leave out --base-url"),
-        ("vllm", {"protocol": "template"}, "'template' is llama.cpp's"),
         ("embedded:threads=2", {}, "unknown option of engine 'embedded' 'threads'"),
     ],
 )
@@ -315,7 +314,7 @@ def test_the_real_vllm_serves_a_model_and_its_adapter_as_transformers_does(
     _, expected = asyncio.run(answers(open_engine("transformers", config)))
     assert ids == expected
     assert ids[0] != ids[1]
-    assert (spec.engine, spec.protocol) == ("vllm", "continue")
+    assert (spec.engine, spec.protocol) == ("vllm", "template")
     assert spec.settings["context_tokens"] == 512
     assert str(spec.settings["vllm"])[0].isdigit()
 

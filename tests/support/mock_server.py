@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import html
 import random
+import re
 import threading
 from collections.abc import Callable
 from typing import Any, Literal, Self
@@ -120,6 +121,13 @@ def search_agent(body: Body) -> str:
     if searches < 3:
         return f"I need fact {searches + 1}.<begin_search> fact {searches + 1} </end_search>"
     return "<think> Now I know. </think> \\boxed{yes}"
+
+
+def messages_of(prompt: str) -> list[Body]:
+    """The messages of a prompt that `rendered` made; the model's turn is the last."""
+    _, *parts = re.split(r"\[(system|user|assistant)\]", prompt)
+    pairs = zip(parts[::2], parts[1::2], strict=True)
+    return [{"role": role, "content": content} for role, content in pairs]
 
 
 class MockServer:
@@ -284,6 +292,8 @@ class MockServer:
 
     def _complete(self, path: str, body: Body) -> Any:
         reply = (lambda body: "hello") if is_probe(body) else self.reply
+        if self.kind in ("vllm", "sglang") and "prompt" in body:
+            body = {**body, "messages": messages_of(spelt(body["prompt"]))}
         texts = [reply(body) for _ in range(body.get("n", 1))]
         if path == "/completion":
             completions = [

@@ -315,17 +315,24 @@ class OpenAIEngine:
 
     async def _check(self, tokenizer: TurnTokenizer) -> None:
         """Send a tokenizer's probe turn. Raises Changed if its tokens are not those received."""
-        turn = Turn("environment", PROBE_TURN)
-        request = Generate(Prompt(PROBE_OPENING, (turn,)), stop=(), max_tokens=1)
+
+        async def counts(prompt: Prompt) -> tuple[int | None, int | None]:
+            """The tokens that are sent, and those that the server has counted."""
+            request = Generate(prompt, stop=(), max_tokens=1)
+            body = await tokenizer.prompt(prompt)
+            [completion] = await self._http.retry(
+                lambda: self._post(request, Sampling(), 1, body), retries=1
+            )
+            return prompt_length(body), completion.prompt_tokens
 
         async def received() -> None:
-            prompt = await tokenizer.prompt(request.prompt)
-            [completion] = await self._http.retry(
-                lambda: self._post(request, Sampling(), 1, prompt), retries=1
-            )
-            sent = prompt_length(prompt)
-            if sent and completion.prompt_tokens and completion.prompt_tokens != sent:
-                raise Changed(f"of {sent} tokens, {completion.prompt_tokens} arrive")
+            turn = Turn("environment", PROBE_TURN)
+            sent, counted = await counts(Prompt(PROBE_OPENING, (turn,)))
+            if sent is None or counted is None or counted == sent:
+                return
+            # Some servers give a count that has nothing to do with the prompt.
+            if (await counts(Prompt(PROBE_OPENING)))[1] != counted:
+                raise Changed(f"of {sent} tokens, {counted} arrive")
 
         try:
             await received()

@@ -148,6 +148,10 @@ class TurnTokenizer(ABC):
         spelled, end = (ids[:-1], ids[-1:]) if ended else (ids, ())
         hidden = any(token in spelled for token in self.hidden)
         sampled = completion.text if completion.text.endswith(stop) else completion.text + stop
+        if ended and (text := await self._text_of(ids[-1])) and sampled.endswith(text):
+            # The server has left the end of the turn out, so that a search's ids cannot be told
+            # from an answer's.
+            return msgspec.structs.replace(completion, token_ids=None)
         if not spelled or not (hidden or await self._may_differ(spelled[-1], sampled)):
             return completion
         whole = await self.text(spelled)
@@ -252,11 +256,16 @@ class TurnTokenizer(ABC):
             _keep(self._texts, _ANCHOR, encoded, _TEXTS)
         return msgspec.json.decode(encoded, type=list[int])
 
-    async def _may_differ(self, last: int, sampled: str) -> bool:
-        """False if it is certain that ids with this last one spell the sampled text."""
+    async def _text_of(self, last: int) -> str:
+        """The text of a token at the end of a completion; few tokens stand there."""
         text = self._last_texts.get(last)
         if text is None:
             text = self._last_texts[last] = await self.text([last])
+        return text
+
+    async def _may_differ(self, last: int, sampled: str) -> bool:
+        """False if it is certain that ids with this last one spell the sampled text."""
+        text = await self._text_of(last)
         repeats = len(text) > 1 and len(set(text)) == 1
         return repeats or "\ufffd" in text or not sampled.endswith(text)
 
