@@ -9,10 +9,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, NamedTuple
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 Split = Literal["test", "train"]
+
+Count = Annotated[int, Meta(ge=0, le=1 << 53)]
+"""A number of things; no file can have one that arithmetic with floats does not take."""
+
+Seconds = Annotated[float, Meta(ge=0.0, le=1e12)]
 
 
 class Option(NamedTuple):
@@ -249,15 +254,15 @@ class Step(Struct, frozen=True, omit_defaults=True):
     forced: bool = False
     observation: str = ""
     passages: tuple[Passage, ...] = ()
-    dropped_passages: int = 0
+    dropped_passages: Count = 0
     stop_reason: str = "stop"
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    observation_tokens: int = 0
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    observation_tokens: Count = 0
     observation_ids: tuple[int, ...] | None = None
     token_ids: tuple[int, ...] | None = None
-    generate_seconds: float = 0.0
-    search_seconds: float = 0.0
+    generate_seconds: Seconds = 0.0
+    search_seconds: Seconds = 0.0
 
 
 class Trajectory(Struct, frozen=True, omit_defaults=True):
@@ -273,7 +278,7 @@ class Trajectory(Struct, frozen=True, omit_defaults=True):
     steps: tuple[Step, ...]
     answer: str | None
     ending: Ending
-    refusals: int = 0
+    refusals: Count = 0
 
 
 class FaultNote(Struct, frozen=True):
@@ -287,10 +292,10 @@ class Record(Struct, frozen=True, omit_defaults=True):
     """A line of records.jsonl: a question, the number of a sample, and a trajectory or a fault."""
 
     question: Question
-    sample: int
+    sample: Count
     trajectory: Trajectory | None = None
     fault: FaultNote | None = None
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -303,7 +308,7 @@ class Scored(Struct, frozen=True):
 
     task: str
     question_id: str
-    sample: int
+    sample: Count
     scores: dict[str, Score]
 
 
@@ -313,7 +318,7 @@ class Score(Struct, frozen=True, omit_defaults=True):
     A missing answer scores 0.0, and `reason` says so.
     """
 
-    value: float | None
+    value: Annotated[float, Meta(ge=-1e12, le=1e12)] | None
     reason: str = ""
 
 
@@ -351,9 +356,9 @@ class SearchSpec(Struct, frozen=True):
     engine: str
     corpus: str
     corpus_sha256: str
-    passages: int
+    passages: Count
     settings: dict[str, str | int | float]
-    top_k: int
+    top_k: Count
 
 
 class EngineSpec(Struct, frozen=True):
@@ -374,7 +379,7 @@ class RunSpec(Struct, frozen=True):
     search: SearchSpec | None
     engine: EngineSpec
     sampling: Sampling
-    samples: int
+    samples: Annotated[int, Meta(ge=1, le=1_000_000)]
     budget: Budget
 
     @property
@@ -393,7 +398,7 @@ class JudgeSpec(Struct, frozen=True):
     engine: EngineSpec
     prompt: str
     prompt_sha256: str
-    votes: int
+    votes: Count
     sampling: Sampling
 
 
@@ -402,7 +407,7 @@ class Environment(Struct, frozen=True):
 
     started: str
     base_url: str
-    concurrency: int
+    concurrency: Count
     git_revision: str
     versions: dict[str, str]
     search: str = ""

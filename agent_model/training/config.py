@@ -14,6 +14,7 @@ from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.registry import unknown
 from autocoa_bench.types import Budget
 from autocoa_bench.util.commands import command_line
+from autocoa_bench.util.files import read_limited
 
 Stage = Literal["pretrain", "sft1", "sft2", "sft3"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -239,7 +240,7 @@ def read_adapter(folder: str) -> tuple[LoraConfig, str]:
     """
     file = Path(folder) / "adapter_config.json"
     try:
-        info = msgspec.json.decode(file.read_bytes(), type=_PeftConfig)
+        info = msgspec.json.decode(read_limited(file), type=_PeftConfig)
     except (OSError, *UNREADABLE) as error:
         raise UserError(
             f"'{folder}' is not a LoRA adapter in PEFT's format ({error}); give the folder 'model' "
@@ -258,7 +259,7 @@ def read_adapter(folder: str) -> tuple[LoraConfig, str]:
 def _read_values(path: Path, stage: str, changes: Sequence[str]) -> dict[str, Any]:
     """The values of a file with changes applied, if they are for the given stage."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(read_limited(path, 1 << 20).decode())
     except OSError as error:
         raise UserError(f"cannot read the recipe '{path}': {error.strerror}") from None
     except UNREADABLE as error:

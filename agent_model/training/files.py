@@ -11,6 +11,7 @@ import msgspec
 
 from autocoa_bench.errors import UNREADABLE, UserError
 from autocoa_bench.types import Record
+from autocoa_bench.util.files import read_limited
 from autocoa_bench.util.json_lines import encoded_line, replace_file
 
 T = TypeVar("T")
@@ -19,7 +20,7 @@ T = TypeVar("T")
 def read_json(file: Path, kind: type[T], advice: str) -> T:
     """Decode a JSON file. Raises UserError, ending in the advice."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=kind)
+        return msgspec.json.decode(read_limited(file), type=kind)
     except (OSError, *UNREADABLE) as error:
         raise UserError(f"cannot read '{file}' ({error}); {advice}") from None
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Record, RunInfo, Score, Scored
+from autocoa_bench.util.files import open_regular
 from autocoa_bench.util.json_lines import (
     LineFile,
     decode_line,
@@ -62,7 +63,7 @@ class Shard:
     def new(self) -> Iterator[Record]:
         """The records appended since the last call. Raises UserError."""
         try:
-            with self.file.open("rb") as stream:
+            with open_regular(self.file) as stream:
                 stream.seek(self._position)
                 for position, line in whole_lines(stream):
                     self._position = position + len(line)
@@ -188,7 +189,7 @@ def _short(value: Any) -> str:
 
 
 def _lock(path: Path) -> int:
-    file = os.open(path / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    file = os.open(path / "run.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

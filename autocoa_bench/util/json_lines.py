@@ -17,10 +17,14 @@ import msgspec
 from msgspec import Struct
 
 from autocoa_bench.errors import UNREADABLE, UserError
+from autocoa_bench.util.files import open_regular, read_limited
 from autocoa_bench.util.paths import is_full, problem_of
 from autocoa_bench.util.scratch import held_file
 
 T = TypeVar("T")
+
+LONGEST_LINE = 64 << 20
+"""Bytes of a line."""
 
 _BLOCK = 65536
 
@@ -41,7 +45,7 @@ def read_versioned(file: Path, kind: type[T], version: int, missing: str) -> T:
     Raises UserError: `missing` where there is no such file, else what is wrong with it.
     """
     try:
-        content = file.read_bytes()
+        content = read_limited(file)
         found_version = msgspec.json.decode(content, type=_Format).format
         if found_version != version:
             newer = f"; {_NEWER}" if found_version > version else ""
@@ -136,6 +140,10 @@ def write_errors(path: Path) -> Iterator[None]:
             "file"
         ) from None
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UserError(
+                f"'{path}' is a symbolic link, which may lead to any file; name the file itself"
+            ) from None
         if is_full(error):
             raise UserError(
                 f"the disk is full: cannot write to '{path}'. What was recorded is safe; make room "
@@ -157,7 +165,8 @@ class LineFile:
         with write_errors(path):
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+                flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+                self._file = os.open(path, flags, 0o644)
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _cut_torn_line(self._file)
             except OSError:
@@ -184,10 +193,18 @@ class LineFile:
 
 
 def whole_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """The lines from here on, each with its position; stops at one that a kill has torn."""
+    """The lines from here on, each with its position; stops at one that a kill has torn.
+
+    Raises UserError for a line that is too long.
+    """
     position = stream.tell()
-    for line in stream:
+    while line := stream.readline(LONGEST_LINE + 1):
         if not line.endswith(b"\n"):
+            if len(line) > LONGEST_LINE:
+                raise UserError(
+                    f"a line of '{stream.name}' at byte {position:,} has more than "
+                    f"{LONGEST_LINE >> 20} MiB, which no record has; delete it"
+                )
             return
         yield position, line
         position += len(line)
@@ -199,7 +216,7 @@ def read_lines(file: Path, decoder: msgspec.json.Decoder[T], advice: str) -> Ite
     Raises UserError, which ends with the advice where a line is damaged.
     """
     try:
-        stream = file.open("rb")
+        stream = open_regular(file)
     except FileNotFoundError:
         return
     except OSError as error:

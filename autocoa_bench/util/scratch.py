@@ -72,7 +72,7 @@ def held_file(path: Path) -> int:
     Its content is that of an earlier process, if any. Raises OSError.
     """
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         # Some network file systems have no locks; nothing is removed there.
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -23,6 +23,7 @@ from autocoa_bench.engines.weights import huggingface
 from autocoa_bench.errors import UNREADABLE, ServerDown, UserError
 from autocoa_bench.types import Completion, EngineSpec, Generate, ModelTraits, Sampling
 from autocoa_bench.util.commands import command_line
+from autocoa_bench.util.files import read_limited
 from autocoa_bench.util.http_client import APIKey
 from autocoa_bench.util.paths import user_path
 
@@ -261,7 +262,7 @@ def _lora_flags(adapter: str) -> list[str]:
     folder = user_path(adapter)
     file = folder / "adapter_config.json"
     try:
-        config = msgspec.json.decode(file.read_bytes(), type=_LoraConfig)
+        config = msgspec.json.decode(read_limited(file), type=_LoraConfig)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             f"'{adapter}' is not a PEFT folder (it has no adapter_config.json), which vLLM needs; "

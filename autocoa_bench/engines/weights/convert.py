@@ -25,6 +25,7 @@ from autocoa_bench.engines.weights.formats import (
     writer_like,
 )
 from autocoa_bench.errors import UNREADABLE, UserError
+from autocoa_bench.util.files import read_limited
 from autocoa_bench.util.json_lines import write_errors
 from autocoa_bench.util.paths import user_path
 from autocoa_bench.util.scratch import whole
@@ -162,7 +163,7 @@ def _adapter_to_gguf(folder: Path, target: Path, base: str, outtype: OutType) ->
     gguf = gguf_library()
     file = folder / "adapter_config.json"
     try:
-        config = msgspec.json.decode(file.read_bytes(), type=_PeftConfig)
+        config = msgspec.json.decode(read_limited(file), type=_PeftConfig)
         for pattern in config.alpha_pattern or {}:
             re.compile(pattern)
     except (OSError, *UNREADABLE, re.error) as error:
@@ -324,7 +325,7 @@ def _shape_of(base: str) -> _BaseShape:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_limited(file))
     except OSError as error:
         raise UserError(f"cannot read '{file}': {error.strerror}") from None
     except UNREADABLE:
