@@ -4,6 +4,7 @@ Each line ends with the CRC-32 of the object before it, as its last field: `"crc
 Lines of earlier versions have none, and are read as they are.
 """
 
+import errno
 import fcntl
 import os
 import re
