@@ -38,9 +38,9 @@ class EmptyReply(BadReply):
 
 
 class _Message(Struct):
-    content: _Text
-    reasoning_content: _Nothing = None
-    reasoning: _Nothing = None
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
     reasoning_text: _Nothing = None
     reasoning_details: _Nothing = None
     thinking: _Nothing = None
@@ -52,7 +52,7 @@ class _Choice(Struct):
     finish_reason: Literal["stop", "length"]
     index: int = 0
     message: _Message | None = None
-    text: _Text | None = None
+    text: str | None = None
     stop_reason: str | int | None = None
     matched_stop: str | int | None = None
     token_ids: tuple[int, ...] | None = None
@@ -125,13 +125,16 @@ def _read(protocol: str, data: bytes) -> list[Choice]:
 
 
 def _from_openai(choice: _Choice, usage: _Usage | None) -> Choice:
-    text = choice.message.content if choice.message else choice.text
-    if text is None:
+    message, text, reasoning = choice.message, choice.text, ""
+    if message:
+        text, reasoning = message.content, message.reasoning_content or message.reasoning or ""
+    if not (reasoning or (text and not text.isspace())):
         raise ValueError("a choice without a text")
     stop = choice.stop_reason if isinstance(choice.stop_reason, str) else choice.matched_stop
     return Choice(
         text=text,
         word=choice.finish_reason,
+        reasoning=reasoning,
         stop_string=stop if isinstance(stop, str) else "",
         token_ids=choice.token_ids,
         prompt_tokens=usage.prompt_tokens if usage else None,
