@@ -9,8 +9,8 @@ May import: `types`, `errors`."""
 from autocoa_bench.episode.dialect import Action, Dialect, opening_of, prompt_sha256
 from autocoa_bench.episode.loop import Episode, Event, Reply, episode
 from autocoa_bench.episode.neutralise import neutralise, neutralise_question
+from autocoa_bench.episode.token_counts import estimate_tokens
 from autocoa_bench.episode.trajectory import (
-    estimate_tokens,
     n_actions,
     n_cut,
     n_cut_prompts,

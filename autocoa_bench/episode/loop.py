@@ -13,12 +13,8 @@ from autocoa_bench.episode.answer_text import forced_end
 from autocoa_bench.episode.dialect import Action, Dialect, opening_of, turn_start
 from autocoa_bench.episode.neutralise import neutralise
 from autocoa_bench.episode.thoughts import CLOSE, outside_thoughts
-from autocoa_bench.episode.trajectory import (
-    estimate_tokens,
-    is_cut,
-    least_tokens,
-    turns_of_steps,
-)
+from autocoa_bench.episode.token_counts import PromptSize, estimate_tokens
+from autocoa_bench.episode.trajectory import turns_of_steps
 from autocoa_bench.errors import CONTEXT, EngineFault
 from autocoa_bench.types import (
     Budget,
@@ -132,8 +128,7 @@ class _State:
         self.used += sum(
             estimate_tokens(message.content) + _MESSAGE_TOKENS for message in self.opening
         )
-        # The tokens that a prompt has at least, by its words and the server's counts.
-        self.least = sum(least_tokens(message.content) for message in self.opening)
+        self.size = PromptSize(message.content for message in self.opening)
         # Reserve room for the environment's last text, a nudge or an empty observation, then for
         # the opening of a forced answer, and for the answer itself; both texts may close a thought.
         last_text = max(estimate_tokens(dialect.nudge or ""), estimate_tokens(dialect.show([])))
@@ -223,16 +218,10 @@ class _State:
         A count that cannot be true is none: of a prompt that the server has cut, or of a completion
         with more tokens than bytes, most of which were sampled out of sight.
         """
-        prompt, sampled = completion.prompt_tokens, completion.completion_tokens
-        if sampled is not None and sampled > len(completion.text.encode()) + _UNSEEN_TOKENS:
-            sampled = None
-        if prompt is not None and is_cut(prompt, self.least):
-            prompt = None
-        self.least = max(self.least, prompt or 0)
-        if prompt is not None and sampled is not None:
-            self.used = prompt + sampled
-        else:
-            self.used = (prompt or self.used) + estimate_tokens(action.text)
+        prompt, sampled = self.size.checked(completion.prompt_tokens), completion.completion_tokens
+        if sampled is None or sampled > len(completion.text.encode()) + _UNSEEN_TOKENS:
+            sampled = estimate_tokens(action.text)
+        self.used = (prompt or self.used) + sampled
 
     def observe(self, action: Action, completion: Completion, observation: Observation) -> None:
         """Append a search with as many of its passages, best first, as there is room for."""
@@ -277,7 +266,7 @@ class _State:
             )
         )
         self.used += tokens + (2 * _MESSAGE_TOKENS if self.new_turns else 0)
-        self.least += least_tokens(text)
+        self.size.add(action.text, text)
 
     def drop_passage(self, refusal: Refused) -> None:
         """Drop the last passage of the last step. Raises EngineFault where it has none."""

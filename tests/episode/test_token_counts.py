@@ -135,22 +135,14 @@ def room_after(completion: Completion) -> int:
 
 
 SEARCH = "<begin_search> who built it </end_search>"
-UNCOUNTED = Completion(SEARCH)
 
 
-@pytest.mark.parametrize(
-    ("prompt", "sampled"),
-    [
-        (7, 12),  # a prompt of 7 tokens has no 70 words
-        (None, 12),
-        (None, None),
-    ],
-)
-def test_a_prompt_that_a_server_has_cut_is_estimated(
-    prompt: int | None, sampled: int | None
-) -> None:
-    completion = Completion(SEARCH, prompt_tokens=prompt, completion_tokens=sampled)
-    assert room_after(completion) == room_after(UNCOUNTED)
+@pytest.mark.parametrize("prompt", [7, 50_000])  # of 70 words in 461 bytes
+@pytest.mark.parametrize("sampled", [None, 12])
+def test_a_prompt_whose_count_cannot_be_true_is_estimated(prompt: int, sampled: int | None) -> None:
+    counted = Completion(SEARCH, prompt_tokens=prompt, completion_tokens=sampled)
+    uncounted = Completion(SEARCH, completion_tokens=sampled)
+    assert room_after(counted) == room_after(uncounted)
 
 
 def test_tokens_that_were_sampled_out_of_sight_take_no_room() -> None:
