@@ -27,7 +27,7 @@ VARIANTS = build/variants/seed-$(SEED)
 CONFIG = --set seed=$(SEED) --config recipes/variants
 EVALUATE = $(BIN)/autocoa-bench run --solver agent --step-tokens 128 --context-tokens 4096 --adapter
 
-.PHONY: help demo test check format house mutants constraints adapter judge variants clean
+.PHONY: help demo test check format faults house mutants constraints adapter judge variants clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ check: ## what CI runs: lint, types, tests
 format: $(VENV)/.dev ## fix what ruff can fix, and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+faults: $(VENV)/.dev ## inject every kind of fault into every stage of a run; the table of docs/faults.md
+	OMP_NUM_THREADS=1 PYTHONPATH=.:tests $(BIN)/python -m support.fault_matrix docs/faults.md
 
 house: ## figures of the code: sizes, packages, imports, names
 	$(PYTHON) benchmarks/house.py

@@ -66,6 +66,9 @@ from autocoa_bench.util.http_client import (
 )
 from autocoa_bench.util.text import one_line
 
+_TRIALS = 3
+"""The retries of a request that only asks what a server can do."""
+
 _OWNERS: dict[str, wire.Server] = {"llamacpp": "llama.cpp", "vllm": "vllm", "sglang": "sglang"}
 
 # What a server, or a proxy before it, may answer at an endpoint that it does not have.
@@ -394,7 +397,7 @@ class OpenAIEngine:
         url = f"{self.base_url}/models"
         try:
             data = await self._http.retry(
-                lambda: self._http.send("GET", url, timeout=PROBE_TIMEOUT), retries=1
+                lambda: self._http.send("GET", url, timeout=PROBE_TIMEOUT), _TRIALS
             )
         except (StatusError, UserError):
             return []
@@ -449,13 +452,15 @@ class OpenAIEngine:
     ) -> T:
         """A field of the reply of one of the server's own endpoints, or all of it for no field.
 
-        Without a body, the endpoint is read. `once` is that of `turn_tokenizer.Call`.
+        Without a body, the endpoint is read. `once` is that of `turn_tokenizer.Call`, and
+        means nothing once the engine has started.
         """
         url, method = self._root + path, "GET" if body is None else "POST"
         data = None if body is None else msgspec.json.encode(body)
+        is_trial = once and self._first_limits is None
 
         async def attempt() -> T:
-            reply = await self._http.send(method, url, data, PROBE_TIMEOUT if once else None)
+            reply = await self._http.send(method, url, data, PROBE_TIMEOUT if is_trial else None)
             try:
                 if field:
                     reply = bytes(msgspec.json.decode(reply, type=dict[str, msgspec.Raw])[field])
@@ -463,8 +468,8 @@ class OpenAIEngine:
             except (KeyError, *UNREADABLE):
                 raise BadReply(f"not a reply of {path}: {excerpt(reply)}") from None
 
-        if once:
-            return await self._http.retry(attempt, retries=1)
+        if is_trial:
+            return await self._http.retry(attempt, _TRIALS)
         try:
             return await self._http.retry_through_outage(attempt, self._probe)
         except StatusError as error:
