@@ -113,6 +113,10 @@ def test_what_exact_match_calls_right_the_folded_scorer_does_too(one: str, other
         assert folded_exact_match(one, [other]) == 1.0
 
 
+def test_what_exact_match_calls_right_stays_right_where_folding_tells_it_apart() -> None:
+    assert exact_match("ATampT", ["AT&amp;T"]) == folded_exact_match("ATampT", ["AT&amp;T"]) == 1.0
+
+
 @given(st.text(max_size=20))
 def test_a_text_is_equal_to_itself_decomposed(text: str) -> None:
     assert fold(text) == fold(unicodedata.normalize("NFD", text))
