@@ -66,8 +66,8 @@ def first(fault: Fault, times: int = 1) -> Callable[[int], Fault | None]:
     ("kind", "protocol", "path"),
     [
         ("openai", "chat", "/v1/chat/completions"),
-        ("vllm", "continue", "/v1/chat/completions"),
-        ("sglang", "continue", "/v1/chat/completions"),
+        ("vllm", "template", "/v1/completions"),
+        ("sglang", "template", "/v1/completions"),
         ("llamacpp", "template", "/completion"),
     ],
 )

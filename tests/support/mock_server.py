@@ -236,9 +236,9 @@ class MockServer:
         if request.method == "GET":
             return self._describe(path)
         body = msgspec.json.decode(await request.read())
-        self.requests.append(body)
         if path in ("/apply-template", "/tokenize", "/detokenize") and not self.down:
             return self._tokenize(path, body)
+        self.requests.append(body)
         if self.kind in ("openai", "vllm") and body["model"] not in self.models:
             name = body["model"]
             return _json({"error": {"message": f"The model `{name}` does not exist."}}, 404)
@@ -292,9 +292,10 @@ class MockServer:
 
     def _complete(self, path: str, body: Body) -> Any:
         reply = (lambda body: "hello") if is_probe(body) else self.reply
+        seen = body
         if self.kind in ("vllm", "sglang") and "prompt" in body:
-            body = {**body, "messages": messages_of(spelt(body["prompt"]))}
-        texts = [reply(body) for _ in range(body.get("n", 1))]
+            seen = {**body, "messages": messages_of(spelt(body["prompt"]))}
+        texts = [reply(seen) for _ in range(body.get("n", 1))]
         if path == "/completion":
             completions = [
                 {
