@@ -343,6 +343,26 @@ def test_a_filtered_text_or_a_tool_call(choice: Body, problem: str, note: str) -
     assert any(note in text for text in played.table("cost").notes)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": "content_filter", "message": "Azure OpenAI's content management policy"},
+        {"message": "The response was blocked: Output blocked by content filtering policy"},
+        {"code": "data_inspection_failed", "message": "may contain inappropriate content."},
+        {"message": "Content Exists Risk"},
+        {"message": "Your input was flagged for violence"},
+    ],
+)
+@pytest.mark.parametrize("status", ["400", "403"])
+def test_a_refusal_by_a_content_filter(status: Fault, error: Body) -> None:
+    with MockServer(reply, ill=ill_with(status)) as server:
+        server.error = error
+        played = play(server, ILL + 1)
+    assert played.records[ILL].fault is None
+    assert [step.stop_reason for step in played.trajectory(ILL).steps] == ["filtered"] * 3
+    assert played.trajectory(ILL).answer is None
+
+
 def test_a_wrong_content_type() -> None:
     passes_and_lasts("html", "bad-reply", "not the reply of a model server")
     with MockServer(reply, fault=lambda number: "plain") as server:

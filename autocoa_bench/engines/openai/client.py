@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from autocoa_bench.engines.engine import Engine, EngineCapabilities, EngineConfig, with_capabilities
-from autocoa_bench.engines.openai import model_list, replies
+from autocoa_bench.engines.openai import model_list, refusals, replies
 from autocoa_bench.engines.openai import protocol as wire
 from autocoa_bench.engines.openai.model_list import ModelCard
 from autocoa_bench.engines.openai.model_server import (
@@ -178,6 +178,8 @@ class OpenAIEngine:
                 lambda: self._post(request, sampling, n, prompt), self._probe
             )
         except StatusError as error:
+            if refusals.is_filtered(error.status, error.text):
+                return [Completion("", "filtered")] * n
             raise self._rejection(error, self._url) from None
         if tokenizer is not None:
             return [await tokenizer.exact(completion, request.stop) for completion in completions]

@@ -31,10 +31,6 @@ _KEY = re.compile(
     r"(?:not valid|invalid|expired)",
     re.IGNORECASE,
 )
-_ANYTHING_BUT_CONTENT = re.compile(
-    r"^(?!.*(?:flagged|moderation|content[ _](?:policy|filter)|safety))", re.IGNORECASE
-)
-"""A 403 may concern a prompt rather than the key."""
 
 
 class ModelServerClient(HTTPClient):
@@ -52,8 +48,9 @@ class ModelServerClient(HTTPClient):
         if not isinstance(error, StatusError):
             return error
         message = error.message
-        concerns_key = _KEY if status == 400 else _ANYTHING_BUT_CONTENT
-        if status in (400, 401, 403) and concerns_key.search(error.text):
+        # A 403 may concern a prompt rather than the key.
+        is_about_key = status in (401, 403) and not refusals.is_filtered(status, error.text)
+        if is_about_key or (status == 400 and _KEY.search(error.text)):
             problem = "refuses the key" if self.key else "asks for a key"
             return UserError(
                 f"{self.root} {problem} (HTTP {status}: {message}); set {KEY_VARIABLES[0]} or "

@@ -142,6 +142,20 @@ def too_long(status: int, text: str) -> bool:
     return status in (400, 422) and _MENTIONS_ROOM.search(text) is not None
 
 
+_FILTERED = re.compile(
+    r"content[ _-]?(?:management |filtering |safety |usage )?(?:policy|policies|filter)|flagged"
+    r"|moderation|safety (?:system|filter|polic)|responsible_?ai|usage polic|guardrail"
+    r"|(?:inappropriate|prohibited|sensitive|harmful) content|data_?inspection|content exists risk"
+    r"|considered high risk|敏感内容|违规内容|不安全",
+    re.IGNORECASE,
+)
+
+
+def is_filtered(status: int, text: str) -> bool:
+    """True if a refusal is a content filter's, for what the prompt or the answer says."""
+    return status in (400, 403, 422, 451) and _FILTERED.search(text) is not None
+
+
 def exceeds_rate_alone(text: str) -> bool:
     """True if one request asks for more tokens than its rate limit allows in a minute."""
     match = _TOO_LARGE_FOR_RATE.search(text)
