@@ -51,11 +51,19 @@ class ModelWriter(Struct, frozen=True):
     writes: bool
 
     def save(self, folder: Path) -> None:
-        """Write `folder`. All processes must call this. Raises UserError if the disk refuses."""
+        """Replace `folder` whole. All processes must call this.
+
+        Raises UserError if the disk refuses.
+        """
         state = gather_weights(self.policy, keep=self.writes)
         if self.writes:
+            part = folder.with_name(f"{folder.name}.part")
             with writing(folder):
-                self.policy.save(folder, self.base, self.tokenizer, state)
+                shutil.rmtree(part, ignore_errors=True)
+                self.policy.save(part, self.base, self.tokenizer, state)
+                if folder.exists():
+                    shutil.rmtree(folder)
+                part.rename(folder)
 
 
 def save(folder: Path, progress: Progress, optimizer: FP32Optimizer, model: ModelWriter) -> None:
@@ -79,8 +87,16 @@ def save(folder: Path, progress: Progress, optimizer: FP32Optimizer, model: Mode
             if target.exists():
                 shutil.rmtree(target)
             part.rename(target)
-            for old in _checkpoints(folder)[:-_RETAINED]:
-                shutil.rmtree(old)
+            remove_old(folder)
+
+
+def remove_old(folder: Path) -> None:
+    """Remove all checkpoints but the newest, and what a kill left of others. Raises OSError."""
+    for old in _checkpoints(folder)[:-_RETAINED]:
+        # Half of a checkpoint must not have the name of a whole one.
+        old.rename(old.with_suffix(".part"))
+    for part in folder.glob("step-*.part"):
+        shutil.rmtree(part)
 
 
 def restore(folder: Path, optimizer: FP32Optimizer) -> Progress:

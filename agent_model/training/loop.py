@@ -14,6 +14,7 @@ from agent_model.training import checkpoints, evaluation, run_folder
 from agent_model.training.checkpoints import ModelWriter, Progress
 from agent_model.training.config import AnyConfig
 from agent_model.training.distributed import batch_per_process
+from agent_model.training.files import writing
 from agent_model.training.metrics import MetricsFile, Row
 from agent_model.training.model import load_policy
 from agent_model.training.optimiser import FP32Optimizer
@@ -96,6 +97,9 @@ class TrainingLoop(ABC, Generic[AnyConfig, Row]):
     def run(self, console: Console) -> None:
         """Train from the last checkpoint, if there is one, to the last step."""
         main = self.accelerator.is_main_process
+        if main:
+            with writing(self.out / "checkpoints"):
+                checkpoints.remove_old(self.out / "checkpoints")
         progress = checkpoints.restore(self.out / "checkpoints", self.optimizer)
         self.on_start(progress)
         log = MetricsFile(self.out / "metrics.csv", progress.step, self.row_type) if main else None
@@ -113,12 +117,14 @@ class TrainingLoop(ABC, Generic[AnyConfig, Row]):
                         log.sync()
                     folder = self.out / "checkpoints"
                     checkpoints.save(folder, progress, self.optimizer, self.writer)
-                    if main:
+                    if main and progress.step < self.steps:
                         self.plot(rows)
                     self.accelerator.wait_for_everyone()
                 self.check(rows)
         self.writer.save(self.out / "model")
         if main:
+            # A kill may have come between the last checkpoint and its plot.
+            self.plot(rows)
             last = rows[-1] if rows else None
             run_folder.close_run(self.out, type(self.config), progress, last)
             console.print(f"trained: {self.out / 'model'}", highlight=False)
