@@ -52,6 +52,15 @@ def towns(folder: Path) -> None:
     write_task(folder, QUESTIONS)
 
 
+def chained(folder: Path) -> None:
+    write_task(folder, QUESTIONS)
+    rows = [json.loads(row) for row in (folder / "towns.jsonl").read_text().splitlines()]
+    for number, row in enumerate(rows):
+        hop = {"question": row["question"], "answer": row["golden_answers"][0]}
+        row["metadata"] = {"hops": [{**hop, "passage_id": f"p{number}"}]}
+    (folder / "towns.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 def judged(folder: Path) -> None:
     numbers = range(1, QUESTIONS + 1)
     records = [answered(number, "Anna") for number in numbers]
@@ -123,8 +132,8 @@ def test_a_run_killed_at_its_file_operations(tmp_path: Path, model: MockServer) 
 
 
 def test_synthesis_by_the_gold_teacher_killed_at_its_file_operations(tmp_path: Path) -> None:
-    command = ("synth", "cot+a", "--tasks", "hotpotqa", "--limit", "8", "--out", "out")
-    killed_at_all_points(Scenario(command, towns), tmp_path)
+    command = ("synth", "coa", "--tasks", "towns.jsonl", "--corpus", "corpus.jsonl")
+    killed_at_all_points(Scenario((*command, "--out", "out"), chained), tmp_path)
 
 
 def test_synthesis_by_a_model_killed_at_its_file_operations(
