@@ -14,7 +14,9 @@ from html import unescape
 
 from autocoa_bench.scoring.text import normalise
 
-_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
+_ENTITY = re.compile(
+    r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});|&(?:amp|quot|nbsp)(?![\w;=])"
+)
 _MOST_ESCAPES = 3
 """Exports of exports escape twice; the limit keeps the work linear."""
 

@@ -14,6 +14,8 @@ from autocoa_bench.scoring.text import exact_match, normalise
 SAME_TITLE = {
     "HTML entity": ("Simon &amp; Simon", "Simon & Simon"),
     "HTML entity escaped twice": ("Simon &amp;amp; Simon", "Simon & Simon"),
+    "entity without its semicolon": ("Simon &amp Simon", "Simon & Simon"),
+    "entities of typography": ("Hall &amp; Oates &ndash; Don&rsquo;t", "Hall & Oates - Don't"),
     "decimal entity": ("O&#39;Neill", "O'Neill"),
     "hexadecimal entity": ("O&#x27;Neill", "O’Neill"),
     "named accent": ("Caf&eacute; Tacvba", "Café Tacvba"),
