@@ -3,8 +3,10 @@
 `passages` reads its rows, of whatever published shape.
 """
 
+import hashlib
 import mmap
 import os
+import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -23,6 +25,8 @@ from autocoa_bench.util.fingerprint import fingerprint
 from autocoa_bench.util.paths import cache_dir, user_path
 from autocoa_bench.util.row_reader import (
     FORMATS,
+    data_files,
+    file_stem,
     folder_error,
     is_data_name,
     read_rows,
@@ -31,6 +35,12 @@ from autocoa_bench.util.row_reader import (
 
 FORMAT = 1
 """The version of how rows are read and stored; caches of another version are not used."""
+
+_PART = re.compile(r"[-_.]?\d+(?:-of-\d+)?$")
+"""The number of a part at the end of a file's name: `train-00000-of-00005`."""
+
+_MOST_ROWS = 1 << 40
+"""More rows than a file has, so that one number tells part and row."""
 
 
 class Corpus:
@@ -78,7 +88,7 @@ def open_corpus(name: str) -> Corpus:
     """
     # The copy is cached by content, so that a moved or renamed file is not read again.
     path = corpus_file(name)
-    sha256 = fingerprint(path)
+    sha256 = corpus_sha256(path)
     label = name if name in registry.names("corpora") else path.name
     return open_or_build(
         cache_dir("corpora") / f"{FORMAT}-{sha256[:32]}",
@@ -88,42 +98,73 @@ def open_corpus(name: str) -> Corpus:
 
 
 def corpus_file(name: str) -> Path:
-    """The file of a registered corpus, or the path itself. Raises UserError for neither."""
+    """The file of a registered corpus, or the path of a file or a folder of its parts.
+
+    Raises UserError for neither.
+    """
     registered = registry.names("corpora")
     if name in registered:
         path: Path = registry.load("corpora", name)()
         return path
     path = user_path(name)
-    if path.is_dir():
-        raise folder_error(path)
     if path.exists() or os.sep in name or is_data_name(name):
         return path
     hint = f"or give the path of a {FORMATS}"
     raise UserError(f"{registry.unknown('corpus', name, registered)}, {hint}")
 
 
+def corpus_sha256(path: Path) -> str:
+    """SHA-256 of a corpus: of its file's bytes, or of the hashes of its parts. Raises UserError."""
+    digests = [fingerprint(part) for part in _parts(path)]
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _parts(path: Path) -> list[Path]:
+    """The files of a corpus: itself, or in a folder the one named `corpus`, or numbered parts.
+
+    Datasets of the Hub have their parts in the folder `data`. Raises UserError for another folder.
+    """
+    if not path.is_dir():
+        return [path]
+    for folder in (path, path / "data"):
+        files = data_files(folder) if folder.is_dir() else []
+        named = [file for file in files if file_stem(file.name).lower() == "corpus"]
+        numbered = [_PART.sub("", file_stem(file.name)) for file in files]
+        are_parts = len(set(numbered)) == 1 and numbered[0] != file_stem(files[0].name)
+        if len(named) == 1 or are_parts:
+            return named or files
+    raise folder_error(path)
+
+
 def read_passages(path: Path) -> Iterator[Passage]:
-    """The passages of a corpus file in order, each with an id of its own.
+    """The passages of a corpus in the order of its file, or files, each with an id of its own.
 
     Raises UserError naming the malformed row, and for two rows that give the same id.
     """
+    parts = _parts(path)
     first_rows: dict[str, int] = {}
     repeats: Counter[str] = Counter()
-    for number, row in read_rows(path, ACCEPTED):
-        try:
-            passage, has_own_id = read_passage(row)
-        except ValueError as error:
-            raise row_error(path, number, str(error), ACCEPTED) from None
-        first_row = first_rows.setdefault(passage.id, number)
-        if first_row != number:
-            if has_own_id:
-                problem = f"row {first_row} has the id '{passage.id:.80}' too"
-                problem += "; give every passage its own id, or none"
-                raise row_error(path, number, problem, ACCEPTED)
-            # Passages of one page, or with the same content.
-            repeats[passage.id] += 1
-            passage = replace(passage, id=f"{passage.id}-{repeats[passage.id] + 1}")
-        yield passage
+    for part_number, part in enumerate(parts):
+        start = part_number * _MOST_ROWS
+        for number, row in read_rows(part, ACCEPTED):
+            try:
+                passage, has_own_id = read_passage(row)
+            except ValueError as error:
+                raise row_error(part, number, str(error), ACCEPTED) from None
+            first_row = first_rows.setdefault(passage.id, start + number)
+            if first_row != start + number:
+                if has_own_id:
+                    first_part, row_number = divmod(first_row, _MOST_ROWS)
+                    of_part = f" of {parts[first_part].name}" if first_part != part_number else ""
+                    problem = f"row {row_number}{of_part} has the id '{passage.id:.80}' too"
+                    problem += "; give every passage its own id, or none"
+                    raise row_error(part, number, problem, ACCEPTED)
+                # Passages of one page, or with the same content.
+                repeats[passage.id] += 1
+                passage = replace(passage, id=f"{passage.id}-{repeats[passage.id] + 1}")
+            yield passage
 
 
 def _write_copy(path: Path, folder: Path) -> None:

@@ -123,6 +123,33 @@ def test_a_missing_file_a_folder_and_a_wrong_suffix_are_refused(tmp_path: Path) 
         corpus.open_corpus(str(tmp_path / "c.txt"))
 
 
+def test_a_folder_of_parts_is_one_corpus(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "README.md").touch()
+    for number, part in enumerate((ROWS[:2], ROWS[2:])):
+        write(tmp_path / "data" / f"train-0000{number}-of-00002.jsonl.gz", part)
+    opened = corpus.open_corpus(str(tmp_path))
+    assert list(opened) == PASSAGES
+    whole = corpus.open_corpus(str(write(tmp_path / "c.jsonl", ROWS)))
+    assert opened.sha256 != whole.sha256
+    write(tmp_path / "data" / "train-00001-of-00002.jsonl.gz", ROWS[1:])
+    with pytest.raises(UserError, match=r"00001-of-00002.*gz:1: row 2 of train-00000-of-00002"):
+        corpus.open_corpus(str(tmp_path))
+
+
+def test_a_folder_of_beir_has_one_corpus(tmp_path: Path) -> None:
+    write(tmp_path / "corpus.jsonl", ROWS)
+    write(tmp_path / "queries.jsonl", ROWS[:1])
+    assert list(corpus.open_corpus(str(tmp_path))) == PASSAGES
+
+
+def test_a_folder_of_several_corpora_is_refused_with_its_files(tmp_path: Path) -> None:
+    for name in ("train-00000-of-00001.jsonl", "test-00000-of-00001.jsonl"):
+        write(tmp_path / name, ROWS)
+    with pytest.raises(UserError, match=r"is not a file.*test-00000.*train-00000"):
+        corpus.open_corpus(str(tmp_path))
+
+
 def test_a_corpus_that_is_not_known_gets_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "names", lambda kind: ["embedded"])
     with pytest.raises(UserError, match=r"did you mean 'embedded'.*or give the path of a \.jsonl"):

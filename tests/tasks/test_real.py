@@ -294,10 +294,10 @@ def test_a_cache_that_cannot_be_written_is_said(
 ) -> None:
     put(mirror, "nq/test", rows("test", 1))
 
-    def refuse(path: Path, data: bytes) -> int:
+    def refuse(path: Path, data: bytes) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "write_bytes", refuse)
+    monkeypatch.setattr("autocoa_bench.util.fingerprint.replace_file", refuse)
     with pytest.raises(
         UserError, match=r"cannot be written \(Permission denied\).* or set AUTOCOA_BENCH_CACHE"
     ):

@@ -6,13 +6,12 @@ from typing import Literal
 import msgspec
 
 from autocoa_bench.errors import SearchFault, UserError
-from autocoa_bench.search.corpus import corpus_file
+from autocoa_bench.search.corpus import corpus_file, corpus_sha256
 from autocoa_bench.search.remote import protocols
 from autocoa_bench.search.remote.access import environment_token
 from autocoa_bench.types import Passage, SearchSpec
 from autocoa_bench.util.addresses import server_address
 from autocoa_bench.util.error_text import excerpt
-from autocoa_bench.util.fingerprint import fingerprint
 from autocoa_bench.util.http_client import (
     PROBE_TIMEOUT,
     APIKey,
@@ -91,7 +90,7 @@ class HTTPSearch:
                 f"the search server at {self._root} does not report its corpus, so it cannot be "
                 f"checked against '{corpus}'; leave --corpus out"
             )
-        if corpus and spec.corpus_sha256 != fingerprint(corpus_file(corpus)):
+        if corpus and spec.corpus_sha256 != corpus_sha256(corpus_file(corpus)):
             raise UserError(
                 f"the search server at {self._root} searches '{spec.corpus}' ({spec.passages:,} "
                 f"passages), which is not '{corpus}'; leave --corpus out or start the server with "
