@@ -153,8 +153,9 @@ def read_passages(path: Path) -> Iterator[Passage]:
                 passage, has_own_id = read_passage(row)
             except ValueError as error:
                 raise row_error(part, number, str(error), ACCEPTED) from None
-            first_row = first_rows.setdefault(passage.id, start + number)
-            if first_row != start + number:
+            place = start + number
+            first_row = first_rows.setdefault(passage.id, place)
+            if first_row != place:
                 if has_own_id:
                     first_part, row_number = divmod(first_row, _MOST_ROWS)
                     of_part = f" of {parts[first_part].name}" if first_part != part_number else ""

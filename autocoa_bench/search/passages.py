@@ -34,6 +34,8 @@ _WRAPPERS = (
 
 _SCORES = ("score", "similarity", "relevancescore", "relevance", "rerankscore", "certainty")
 
+_BEIR_FIELDS = {"id", "_id", "title", "text", "metadata"}
+
 _LONGEST_TITLE = 255
 """Bytes of the longest title that Wikipedia allows; a longer first line is text."""
 
@@ -48,14 +50,21 @@ def read_passage(document: object, score: float | None = None) -> tuple[Passage,
         document = {"contents": document}
     if not isinstance(document, dict):
         raise ValueError(f"expected a passage, found {type(document).__name__}")
-    # Most corpora have these two fields alone, by the million.
-    identifier, contents = document.get("id"), document.get("contents")
-    if len(document) != 2 or type(identifier) is not str or type(contents) is not str:
-        return _read_fields(document, score)
-    title, text = split_contents(contents)
-    if not text or not identifier.strip():
-        return _read_fields(document, score)
-    return Passage(identifier, title, text, score), True
+    # Corpora have these fields alone, by the million: FlashRAG's two, or BEIR's.
+    if len(document) == 2:
+        identifier, contents = document.get("id"), document.get("contents")
+        if type(identifier) is str and type(contents) is str:
+            title, text = split_contents(contents)
+            if text and identifier.strip():
+                return Passage(identifier, title, text, score), True
+    elif document.keys() <= _BEIR_FIELDS:
+        identifier = document.get("id") or document.get("_id")
+        own_title, own_text = document.get("title"), document.get("text")
+        if type(identifier) is type(own_title) is type(own_text) is str:
+            title, text = own_title.strip(), own_text.strip()
+            if title and text and identifier.strip():
+                return Passage(identifier, title, text, score), True
+    return _read_fields(document, score)
 
 
 def split_contents(contents: str) -> tuple[str, str]:

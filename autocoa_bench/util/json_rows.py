@@ -59,12 +59,11 @@ def line_rows(chunks: Iterator[bytes]) -> Iterator[tuple[int, Row]]:
         try:
             rows = [_decode(line) for line in batch]
         except UNREADABLE:
+            rows = []
+        if set(map(type, rows)) == {dict}:
+            yield from enumerate(rows, first)
+        else:
             yield from _uneven_rows(first, batch)
-            continue
-        for number, row in enumerate(rows, first):
-            if type(row) is not dict:
-                raise not_an_object(number, row)
-            yield number, row
 
 
 def _uneven_rows(first: int, batch: list[bytes]) -> Iterator[tuple[int, Row]]:

@@ -9,6 +9,7 @@ import math
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from autocoa_bench.errors import UserError
@@ -36,8 +37,9 @@ def read_rows(path: Path, accepted: str = "") -> Iterator[tuple[int, Row]]:
     number = 0
     _check_file(path)
     try:
-        for number, row in _rows(path):
-            yield number, row
+        with ExitStack() as stack:
+            for number, row in _rows(path, stack):
+                yield number, row
     except BadRow as error:
         raise row_error(path, error.number, error.problem, accepted) from None
     except _DAMAGE as error:
@@ -107,30 +109,27 @@ def folder_error(path: Path) -> UserError:
     return UserError(f"'{path}' is not a file; give the path of one {hint}")
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Row]]:
+def _rows(path: Path, stack: ExitStack) -> Iterator[tuple[int, Row]]:
+    """The rows of a file that stays open as long as the stack."""
     if data_stream.is_parquet(path):
-        yield from table_rows.parquet_rows(path)
-        return
-    with data_stream.open_data(path) as data:
-        first_character = data.head.lstrip()[:1]
-        if data.name.endswith((".csv", ".tsv")):
-            yield from table_rows.csv_rows(data.head, data.chunks)
-        elif data.name.endswith(".jsonl"):
-            if first_character == b"[" or data.head.partition(b"\n")[0].strip() == b"{":
-                yield from json_rows.document_rows(data.chunks)
-            else:
-                yield from json_rows.line_rows(data.chunks)
-        elif data.name.endswith(".json") or first_character in (b"[", b"{"):
-            first, _, rest = data.head.lstrip().partition(b"\n")
-            # Some datasets name a file of JSON Lines .json.
-            if rest.strip() and json_rows.is_object(first):
-                yield from json_rows.line_rows(data.chunks)
-            else:
-                yield from json_rows.document_rows(data.chunks)
-        elif table_rows.is_table(data.head):
-            yield from table_rows.csv_rows(data.head, data.chunks)
-        elif data.head.strip():
-            raise UserError(
-                f"'{path}' is neither JSON nor a table with a header that is known, and its name "
-                f"does not tell; give a file that ends in .jsonl, .json, .csv, .tsv or .parquet"
-            )
+        return table_rows.parquet_rows(path)
+    data = stack.enter_context(data_stream.open_data(path))
+    start = data.head.lstrip()
+    first_line, _, rest = start.partition(b"\n")
+    if data.name.endswith((".csv", ".tsv")):
+        return table_rows.csv_rows(data.head, data.chunks)
+    if data.name.endswith(".jsonl"):
+        are_lines = start[:1] != b"[" and first_line.strip() != b"{"
+    elif data.name.endswith(".json") or start[:1] in (b"[", b"{"):
+        # Some datasets name a file of JSON Lines .json.
+        are_lines = bool(rest.strip()) and json_rows.is_object(first_line)
+    elif table_rows.is_table(data.head):
+        return table_rows.csv_rows(data.head, data.chunks)
+    elif not start:
+        return iter(())
+    else:
+        raise UserError(
+            f"'{path}' is neither JSON nor a table with a header that is known, and its name does "
+            "not tell; give a file that ends in .jsonl, .json, .csv, .tsv or .parquet"
+        )
+    return (json_rows.line_rows if are_lines else json_rows.document_rows)(data.chunks)
