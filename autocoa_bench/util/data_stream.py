@@ -18,7 +18,7 @@ from autocoa_bench.util.progress import DelayedProgressBar
 FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
-_CHUNK_BYTES = 1 << 18
+_CHUNK_BYTES = 1 << 16
 _HEAD_BYTES = 1 << 18
 
 _MAGIC = {
