@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 
 _HIDDEN_TOKENS = 8192
 """The most tokens of a prompt beside our text: a chat template, a server's own system message."""
 _LONGEST_TOKEN = 8
 """Characters of a token in text without spaces, more than of any tokenizer on average."""
+_LONGEST_CHARACTER = 4
+"""Bytes of a character in UTF-8, hence its most tokens."""
 _PLAUSIBLE = 0.9
 """The least share of its words, or of an earlier count, that the tokens of a prompt reach."""
 
@@ -16,6 +19,7 @@ _CLASSES = (
 )
 
 
+@lru_cache(maxsize=256)  # an episode estimates each of its texts several times
 def estimate_tokens(text: str) -> int:
     """The tokens of a text that no server has counted: at least those that a tokenizer finds.
 
@@ -46,8 +50,9 @@ class PromptSize:
 
     def add(self, sampled: str, observed: str) -> None:
         """Append text. A template may drop what a model has sampled, and nothing else."""
-        self._least += max(len(observed.split()), len(observed) // _LONGEST_TOKEN)
-        self._most += len((sampled + observed).encode("utf-8", "surrogatepass"))
+        words = observed.count(" ") - 2 * observed.count("  ")
+        self._least += max(words, len(observed) // _LONGEST_TOKEN)
+        self._most += _LONGEST_CHARACTER * (len(sampled) + len(observed))
 
     def is_cut(self, count: int) -> bool:
         """True if a count is below the words of the prompt, or below an earlier count."""
