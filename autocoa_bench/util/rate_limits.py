@@ -38,11 +38,14 @@ _A_DAY = re.compile(
     re.IGNORECASE,
 )
 _UNPAID = re.compile(
-    r"insufficient[_ ](?:user_)?(?:quota|credits?|balance|funds)|balance[^.]{0,20}too low"
-    r"|balance is insufficient|billing[_ ](?:hard[_ ]limit|not[_ ]active|error)"
+    r"insufficient[_ ](?:user_|account )?(?:quota|credits?|balance|funds)|balance[^.]{0,20}too low"
+    r"|balance is (?:insufficient|exhausted)|top[ -]up|add a payment method|no active subscription"
+    r"|(?:please|to) upgrade|upgrade (?:your|to)|usage cap|hard limit"
+    r"|billing[_ ](?:hard[_ ]limit|not[_ ]active|error)"
     r"|account is not active|account[^.]{0,30}(?:suspended|in arrears|overdue)"
     r"|arrearage|payment required|out of (?:credits?|budget|funds)|no (?:remaining )?credits"
-    r"|not enough (?:credits?|balance|quota)|(?:can only|cannot) afford|requires more credits"
+    r"|not enough (?:credits?|balance|quota)|quota is not enough|(?:can only|cannot) afford"
+    r"|requires more credits"
     r"|(?:exceed\w*|reached|hit)[^.]{0,40}(?:budget|spend(?:ing)? limit|credits)"
     r"|used all (?:available|your) credits|(?:budget|spending limit)[^.]{0,20}(?:exceed|reach)"
     r"|over (?:the |its )?budget|余额不足|欠费|额度已用完",
@@ -63,11 +66,16 @@ _UNIT = (
 _PART = re.compile(rf"(\d+(?:\.\d+)?)\s*{_UNIT}", re.IGNORECASE)
 _DURATION = rf"((?:\d+(?:\.\d+)?\s*{_UNIT}(?:,?\s*(?:and\s*)?)?)+|\d+(?:\.\d+)?(?![\d.]*\w))"
 _NAMED_WAIT = re.compile(
-    rf"(?:(?:try|retry|available|wait|reset\w*|again|back)\b[^.\d]{{0,40}}?\b(?:in|after|for|about)"
-    rf"|retry_?(?:delay|after(?:_(?:seconds|ms))?)\W{{0,4}}|\bwait|reset after|reset in)\W{{0,3}}"
+    r"(?:(?:try|retry|available|wait|reset\w*|again|back|allowed)\b[^.\d]{0,40}?"
+    r"\b(?:in|after|for|about)"
+    r"|retry_?(?:delay|after(?:_(?:seconds|ms))?)\W{0,4}|\bwait|reset (?:after|in)|cooldown)"
+    r"\W{0,3}"
     rf"(?:about |another |at least |approximately )?{_DURATION}",
     re.IGNORECASE,
 )
+
+
+_IN_A_WHILE = re.compile(rf"\bin ((?:\d+(?:\.\d+)?\s*{_UNIT}\s*)+)", re.IGNORECASE)
 
 
 def is_limit(status: int, text: str) -> bool:
@@ -146,7 +154,8 @@ def seconds_of(duration: str) -> float | None:
 def _wait_in_text(text: str) -> float | None:
     match = _NAMED_WAIT.search(text)
     if match is None:
-        return None
+        match = _IN_A_WHILE.search(text)
+        return seconds_of(match[1]) if match else None
     if re.fullmatch(r"[\d.]+", match[1]):  # without a unit: seconds, unless the name says more
         return _scaled(match[1].rstrip("."), 0.001 if "ms" in match[0].lower() else 1.0)
     return seconds_of(match[1])

@@ -351,6 +351,71 @@ TOO_LONG: dict[str, tuple[str, tuple[int | None, int | None]]] = {
 }
 """Messages with the sizes of the context and of the prompt that they name."""
 
+TOO_LONG_IN_OTHER_WORDS: list[tuple[str, tuple[int | None, int | None]]] = [
+    ("Input length 5000 exceeds the maximum length of 4096", (4096, 5000)),
+    ("The total number of tokens in the messages exceeds the limit of 32768", (32768, None)),
+    ("This model supports a maximum of 8192 tokens, but 9000 were provided", (8192, 9000)),
+    ("Prompt tokens (9000) exceed the model's limit (8192)", (8192, 9000)),
+    ("tokens in request more than max tokens allowed", (None, None)),
+    ("messages token length must be in (0, 126976], but got 130000", (126976, 130000)),
+    ("request_too_large Request exceeds the maximum size", (None, None)),
+    ("Your request exceeds the context limit of this model (8192 tokens).", (8192, None)),
+    ("max_tokens + prompt length (9000) exceeds context (8192)", (8192, 9000)),
+    (
+        "Sequence length 9000 is longer than the specified maximum sequence length 8192",
+        (8192, None),
+    ),
+    (
+        "Token indices sequence length is longer than the specified maximum sequence length "
+        "for this model (9000 > 8192)",
+        (8192, 9000),
+    ),
+    (
+        "This request would exceed the context window. Requested 9000 tokens, context window "
+        "is 8192",
+        (8192, None),
+    ),
+    ("context overflow", (None, None)),
+    ("prompt is longer than the context window", (None, None)),
+    ("The requested number of tokens, 9000, exceeds the max_model_len of 8192", (8192, None)),
+    ("Input tokens limit exceeded", (None, None)),
+    ("Token limit exceeded", (None, None)),
+    ("Input exceeds token limit", (None, None)),
+    ("Content length exceeds limit", (None, None)),
+    ("the conversation is too long, please start a new chat", (None, None)),
+    (
+        "The message you submitted was too long, please reload the conversation and submit "
+        "something shorter.",
+        (None, None),
+    ),
+    ("Input token length is too long", (None, None)),
+    ("prompt length exceeds max_input_tokens: 4096", (4096, None)),
+    ("The input is longer than the model can handle", (None, None)),
+    ("number of tokens in prompt (9000) exceeds limit (8192)", (8192, 9000)),
+    ("Error: 9000 tokens is greater than the maximum of 8192", (8192, None)),
+    ("Requested token count exceeds the model's maximum context length", (None, None)),
+    (
+        "This model only supports up to 8192 tokens of context; your prompt has 9001 tokens",
+        (8192, 9001),
+    ),
+    ("input (9000 tokens) too large for context (8192 tokens)", (8192, 9000)),
+    ("The context window of this model is 8192 tokens, you sent 9000", (8192, 9000)),
+    ("Message too long: 9000 tokens, limit 8192", (8192, 9000)),
+    ("Please shorten your input", (None, None)),
+    ("total tokens 9000 > context size 8192", (8192, None)),
+    ("Number of tokens (9000) exceeded maximum context length (8192).", (8192, None)),
+    ("Context window full", (None, None)),
+    ("输入token数量超过限制", (None, None)),
+    ("请求的上下文长度超出模型限制 8192", (8192, None)),
+    ("max_prompt_tokens exceeded: 9000 > 8192", (8192, 9000)),
+    ("InternalError.Algo.InvalidParameter: Input length exceeds 30720", (30720, None)),
+    (
+        "This endpoint's maximum context length is 32,768 tokens. However, you requested about "
+        "40,000 tokens",
+        (32768, None),
+    ),
+]
+
 OTHER_REFUSALS = [
     (500, "CUDA out of memory while the context length is 4096"),
     (429, "Rate limit reached for tokens per minute, reduce the length of the messages"),
@@ -428,6 +493,15 @@ OTHER_REFUSALS = [
 
 @pytest.mark.parametrize(("message", "sizes"), TOO_LONG.values(), ids=TOO_LONG)
 def test_a_refusal_for_length_is_known_with_the_sizes_that_it_names(
+    message: str, sizes: tuple[int | None, int | None]
+) -> None:
+    assert refusals.too_long(400, message)
+    refused = refusals.refused(message)
+    assert (refused.context_tokens, refused.prompt_tokens) == sizes
+
+
+@pytest.mark.parametrize(("message", "sizes"), TOO_LONG_IN_OTHER_WORDS)
+def test_a_refusal_for_length_is_known_in_words_that_no_server_is_known_for(
     message: str, sizes: tuple[int | None, int | None]
 ) -> None:
     assert refusals.too_long(400, message)
@@ -569,6 +643,57 @@ REFUSED_FIELDS = [
     ("Function calling is not supported", ""),
     ("Missing required parameter: 'model'", ""),
     ("Conversation roles must alternate user/assistant; a model cannot stop here", ""),
+    ("Unsupported parameter: temperature", "temperature"),
+    ("temperature is not supported by o1 models", "temperature"),
+    ("The parameter `seed` is currently not supported", "seed"),
+    ("Unknown field: seed", "seed"),
+    ("Field 'min_p' is not recognized", "min_p"),
+    ("seed: property is not defined", "seed"),
+    ("Parameter top_k not accepted", "top_k"),
+    ("Invalid parameter: 'repetition_penalty'", "repetition_penalty"),
+    ("object has unexpected property 'top_k'", "top_k"),
+    ("logit_bias and top_k are not available", "top_k"),
+    ("The temperature parameter cannot be set for reasoning models", "temperature"),
+    ("this model requires temperature=1", "temperature"),
+    ("temperature must be 1", "temperature"),
+    ("`temperature` must be set to 1 when thinking is enabled", "temperature"),
+    ("Only temperature=1 is supported", "temperature"),
+    ("You may not specify both temperature and top_p", "top_p"),
+    ("only one of temperature or top_p may be set", "top_p"),
+    ("temperature and top_p are mutually exclusive", "top_p"),
+    ("seed is not a permitted parameter", "seed"),
+    ("Bad request: extra field seed", "seed"),
+    ("extra keys: seed", "seed"),
+    ("'stop' not supported for this model", "stop"),
+    ("stop sequences are not supported", "stop"),
+    ("The stop parameter is not supported with reasoning models", "stop"),
+    ("Unrecognized key(s) in object: 'top_k', 'min_p'", "top_k min_p"),
+    ("unsupported_parameter param: max_tokens", "max_tokens"),
+    (
+        "This model does not support the 'max_tokens' parameter. Please use "
+        "'max_completion_tokens'",
+        "max_tokens",
+    ),
+    (
+        "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.",
+        "max_tokens",
+    ),
+    ("Value error, top_k must be at least 1", "top_k"),
+    ("top_k must be positive", "top_k"),
+    ("min_p out of range", "min_p"),
+    ("top_p must be less than 1", "top_p"),
+    ("temperature: Input should be greater than 0", "temperature"),
+    ("request body doesn't match schema: additional property seed", "seed"),
+    ("Validation error: repetition_penalty: unsupported", "repetition_penalty"),
+    ("temperature does not apply to this model", "temperature"),
+    ("Model does not allow temperature", "temperature"),
+    ("模型不支持 temperature 参数", "temperature"),
+    ("repetition_penalty参数非法", "repetition_penalty"),
+    ("unknown argument: seed", "seed"),
+    ("ignored unsupported: seed", "seed"),
+    ("got an unexpected keyword argument 'seed'", "seed"),
+    ("The model does not support sampling parameters: temperature, top_p", "temperature top_p"),
+    ("temperature, top_p and top_k are not supported", "temperature top_p top_k"),
 ]
 
 

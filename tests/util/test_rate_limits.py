@@ -68,6 +68,12 @@ WAITS: list[tuple[dict[str, str], str, float | None]] = [
     ({"x-ratelimit-reset-tokens": "6m0s", "x-ratelimit-reset-requests": "1s"}, "", 1.0),
     ({"x-ratelimit-reset-requests": "120ms"}, "", 0.12),
     ({"ratelimit-reset": "12"}, "", 12.0),
+    ({}, "please slow down, next allowed in 5s", 5.0),
+    ({}, "You can retry in 1 hour 2 minutes", 3720.0),
+    ({}, "Retry after 1500 milliseconds", 1.5),
+    ({}, "cooldown 30s", 30.0),
+    ({}, "once more in 1m3s", 63.0),
+    ({}, "Try again at 12:30", None),
 ]
 
 
@@ -206,6 +212,27 @@ EXHAUSTED = [
     (400, "Access denied, please make sure your account is in good standing. code: Arrearage"),
     (429, "Daily limit reached. Try again tomorrow."),
     (429, "You have exceeded your monthly included credits for Inference Providers."),
+    (429, "You have run out of credits"),
+    (429, "Your prepaid balance is exhausted"),
+    (429, "Quota exhausted for today"),
+    (429, "Daily request limit exceeded"),
+    (429, "You've hit your daily limit"),
+    (429, "Monthly quota exceeded"),
+    (429, "Free tier limit reached, please upgrade"),
+    (429, "Please top up your account"),
+    (429, "Insufficient account balance"),
+    (429, "Please add a payment method"),
+    (429, "Hard limit reached"),
+    (429, "The account has no active subscription"),
+    (429, "402 Payment Required"),
+    (429, "Usage cap exceeded"),
+    (429, "requests_per_day"),
+    (429, "25 requests per day on the free plan"),
+    (429, "exceeded daily quota"),
+    (429, "TPD limit"),
+    (429, "token quota is not enough"),
+    (429, "今日额度已用完"),
+    (429, "账户余额不足"),
 ]
 
 

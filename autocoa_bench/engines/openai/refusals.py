@@ -35,7 +35,10 @@ _LONG = (
     r"|surpass|reached|over the limit|is full)"
     r"|inputs?\b[^.]{0,60}?must (?:be <|have (?:less|fewer)|not exceed|be less|be at most)"
     r"|cannot exceed [\d,.]+ ?(?:tokens|-)|input length should be|less than max_seq_len"
-    r"|should be greater than 0, default_max_tokens"
+    r"|should be greater than 0, default_max_tokens|content length exceed|> (?:the )?context"
+    r"|(?:more|greater) than (?:the )?max(?:imum)?\b[^.]{0,20}(?:tokens|\d)|max_prompt_tokens"
+    r"|token length must be|context (?:window )?(?:is )?full"
+    r"|supports (?:only |at most |a maximum of |up to )+[\d,.]+ (?:input |prompt )?tokens"
     # What to do about it.
     r"|(?:reduce|shorten|decrease|trim)\b[^.]{0,30}\b(?:prompt|messages?|inputs?|conversation|context)"
     r"|shorter (?:prompt|input|message|inputs)"
@@ -71,13 +74,15 @@ _LONG_ANSWER = re.compile(
 _WITH_PROMPT = re.compile(
     r"maximum context length|input (?:length|tokens?)\W{1,3}(?:and|\+|plus)|inputs\W+tokens\W+\+"
     r"|input tokens|in the messages|in your prompt|prompt (?:contains|tokens)"
-    r"|context limit|length of (?:the |your )?(?:messages|prompt|input)|prompt_len",
+    r"|prompt length|prompt \+|context limit|prompt_len"
+    r"|length of (?:the |your )?(?:messages|prompt|input)",
     re.IGNORECASE,
 )
 
 _CONTEXT_SIZES = tuple(
     re.compile(pattern.replace("N", rf"{_NUMBER}(?!\d| \+)"), re.IGNORECASE)
     for pattern in (
+        r"maximum sequence length N",
         r"(?:context|model|sequence|token)[ _](?:length|window|size|limit)s?\)?"
         r"(?: \(?in tokens\)?)?"
         r"(?: is only| of only| is| of|:| =| for this model is|,? which is)? \(?N",
@@ -93,13 +98,18 @@ _CONTEXT_SIZES = tuple(
         r"maximum (?:number of )?(?:input )?tokens(?: allowed)?[^\d.]{0,12}N",
         r"exceeds the maximum \(?N",
         r"(?:should be|must be)(?: in)? \[\d+, ?N\]",
-        r"max_(?:seq_len|model_len|num_tokens|input_length|total_tokens|context_length)\W+N",
+        r"max_(?:seq_len|model_len|num_tokens|input_length|total_tokens|context_length"
+        r"|input_tokens|prompt_tokens)(?:\W+| of )N",
         r"(?:must be <=|must have (?:less|fewer) than|cannot exceed|must be less than"
         r"|must not exceed|not exceed|while limit is|limit of|limit for this model is"
         r"|token limit:|supports up to|total tokens limit|session_len|supports at most) ?N",
         r"max size: N tokens",
         r"\(TPM\): Limit N",
         r"(?:上下文|最大)\D{0,12}N",
+        r"\d > N",
+        r"(?:limit|window|context) of this model \(?N",
+        r"must be in \(\d+, ?N",
+        r"(?:maximum|max|up to|at most|limit|exceeds|context)(?: of| is|:|,)? N",
     )
 )
 # vLLM's "at least 8193 input tokens" is where it stopped counting, not the number of tokens.
@@ -122,8 +132,13 @@ _PROMPT_SIZES = tuple(
         r"given: N",
         r"- received N",
         r"splited_prompt_len \(N\)",
+        r"N > \d",
+        r"(?:you sent|but got|requested token count:?|prompt has|but has) N",
+        r"\bbut N (?:tokens )?(?:were|was)",
     )
 )
+_LEAST_CONTEXT = 256
+"""The smallest number that is taken for a context size without a word that says so."""
 _TOO_LARGE_FOR_RATE = re.compile(r"limit:? (\d+)[^.]{0,40}requested:? (\d+)", re.IGNORECASE)
 
 
@@ -177,8 +192,13 @@ def answer_limit(text: str, requested: int) -> int | None:
 
 def refused(message: str) -> Refused:
     """A refusal for length, with the sizes that its message contains."""
-    context, prompt = _first(_CONTEXT_SIZES, message), _first(_PROMPT_SIZES, message)
-    return Refused(message, context, prompt if prompt != context else None)
+    context = next(_numbers(_CONTEXT_SIZES, message), None)
+    prompt = next((size for size in _numbers(_PROMPT_SIZES, message) if size != context), None)
+    if context is None and prompt is not None:
+        # The largest number below the prompt's, as in "prompt (9000) exceeds limit (8192)".
+        sizes = (_as_int(match[0]) for match in re.finditer(_NUMBER, message))
+        context = max((size for size in sizes if _LEAST_CONTEXT <= size < prompt), default=None)
+    return Refused(message, context, prompt)
 
 
 def sizes(message: str, text: str) -> str:
@@ -208,13 +228,15 @@ _NOT_TAKEN = re.compile(
     r"unsupported|unrecogni[sz]ed|unknown|unexpected|not (?:be )?(?:support|permit|allow|accept"
     r"|recogni[sz]|expect|available|implement|valid for|compatible|applicable|enabled|configurable)"
     r"|n't (?:support|permit|allow|accept|recogni|available)|not (?:take|support|accept|allow|have)"
-    r"|extra_?forbidden|extra (?:inputs|fields)|additional propert|deprecated|obsolete|removed"
-    r"|no longer|\bonly\b[^.]{0,40}(?:allow|support|accept|valid|permit|value|default|be set)"
+    r"|extra_?forbidden|extra (?:inputs?|fields?|keys?)|additional propert|deprecated|obsolete"
+    r"|removed|no longer"
+    r"|\bonly\b[^.]{0,40}(?:allow|support|accept|valid|permit|value|default|be set)"
     r"|(?:may|can) only|cannot|can't|can not|may not|must not|should not|incompatible|exclusive"
-    r"|not both|no such|cannot find|disabled|reject|forbidden|prohibited|not a? ?valid"
+    r"|not both|no such|cannot find|disabled|reject|forbidden|prohibited"
+    r"|not a? ?(?:valid|permitted)|not (?:apply|defined)|requires \w+ ?= ?1\b|must be set to"
     r"|invalid (?:argument|parameter|field|property|key|request argument|name)|illegal"
     r"|ignored|fixed|must be (?:unset|omitted|null|none|default|left out)|must be 1\b"
-    r"|不支持|不允许|无效",
+    r"|不支持|不允许|无效|非法",
     re.IGNORECASE,
 )
 _OUT_OF_RANGE = re.compile(
@@ -278,11 +300,11 @@ def _names(field: str, sentence: str) -> bool:
     before = (
         r"(?:param(?:eter)?s?:?|arguments?:?|fields?:?|supplied:|loc:|body[.:]| -> |->|\[|, )\s*"
     )
-    place = rf"{_QUOTE}(?:\w+\.)*(?:{names}){_QUOTE}|{before}(?:\w+\.)*(?:{names})(?![\w-])"
+    place = rf"{_QUOTE}(?:\w+\.)*(?:{names}){_QUOTE}|{before}(?:\w+\.)*(?:{names})(?![a-z0-9_-])"
     place += rf"|(?:^|[\s(.])(?:{names})(?=\s?[:=]|\W*$| is\b| must\b| not\b| > | may\b| cannot\b)"
     place += rf"|\b(?:invalid|unsupported) (?:{names})\b|\bonly (?:{names})\s?="
     if "_" in field or field == "temperature":
-        place += rf"|(?<![\w.])(?:{names})(?![\w-])"
+        place += rf"|(?<![\w.])(?:{names})(?![a-z0-9_-])"
     elif field == "seed":
         place += r"|\bseed\b"
     elif field == "stop":
@@ -303,10 +325,6 @@ def _weaker(sent: Mapping[str, Any]) -> str:
     """Of temperature and top_p, the one at its neutral value."""
     neutral = sent.get("temperature") == 1.0 and sent.get("top_p") != 1.0
     return "temperature" if neutral else "top_p"
-
-
-def _first(patterns: tuple[re.Pattern[str], ...], text: str) -> int | None:
-    return next(_numbers(patterns, text), None)
 
 
 def _numbers(patterns: tuple[re.Pattern[str], ...], text: str) -> Iterator[int]:
