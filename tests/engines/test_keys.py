@@ -3,16 +3,19 @@
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
 from autocoa_bench.engines.openai.model_server import KEY_VARIABLES, key_from_file
 from autocoa_bench.errors import UserError
+from autocoa_bench.search.remote.access import TOKEN, Access
+from autocoa_bench.types import Passage, SearchSpec
 from autocoa_bench.util import http_client
 from autocoa_bench.util.http_client import APIKey
 from support.commands import Cli, caller, refused
 from support.mock_server import Fault, MockServer
+from support.search_server import served
 from support.towns import reply, write_task
 
 KEY = "sk-proj/a+secret=of&a-user"
@@ -150,3 +153,67 @@ def test_a_placeholder_hides_nothing() -> None:
 def test_a_key_shows_itself_in_no_representation() -> None:
     assert KEY not in repr(APIKey(KEY))
     assert KEY not in f"{APIKey(KEY)}"
+
+
+class _Echo:
+    """A search engine whose passage repeats the query."""
+
+    spec = SearchSpec("echo", "", "", 0, {}, 100)
+
+    async def search(self, query: str) -> tuple[Passage, ...]:
+        return (Passage("1", "", query),)
+
+    async def close(self) -> None:
+        pass
+
+
+SEARCH_TOKEN = "search-secret-0123456789"
+JUDGE_KEY = "judge-secret-0123456789"
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_no_key_is_in_any_file_or_output_of_any_stage(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    key_file: Path,
+    crash: bool,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv(TOKEN, SEARCH_TOKEN)
+    monkeypatch.setenv(KEY_VARIABLES[1], JUDGE_KEY)
+    call = caller(monkeypatch, capsys)
+    tasks, _ = write_task(tmp_path, 4)
+    answers = {"model": KEY, "judge": JUDGE_KEY}
+
+    def model(body: dict[str, Any]) -> str:
+        if crash:
+            raise RuntimeError(f"crashed with {KEY}")
+        return f"</think>\\boxed{{{answers['model']}}}"
+
+    outputs = []
+    access = Access("127.0.0.1", SEARCH_TOKEN)
+    with (
+        MockServer(model) as server,
+        MockServer(lambda _: f"{answers['judge']} Verdict: incorrect") as judge,
+        served(_Echo(), access=access) as search,
+    ):
+        run = ["run", "--solver", "agent:shots=0", "--tasks", tasks, "--model", "mock"]
+        run += ["--base-url", server.url, "--key-file", str(key_file), "--search", search.url]
+        judging = ["--judge", "mock", "--judge-base-url", judge.url]
+        outputs += [call(*run, "--out", "out", "--record", "tape", *judging)]
+        outputs += [call(*run, "--out", "again", "--replay", "tape")]
+        outputs += [call("score", "out", *judging)]
+        for command in (("show",), ("report", "--html", "p.html"), ("export", "--out", "logs")):
+            outputs += [call(command[0], "out", *command[1:])]
+        outputs += [call("judge", "audit", "out/records.jsonl", *judging)]
+        sent = {headers.get("Authorization") for headers in server.headers}
+        assert sent == {f"Bearer {KEY}"}
+        assert crash or {h.get("Authorization") for h in judge.headers} == {f"Bearer {JUDGE_KEY}"}
+    assert crash or not [done.err for done in outputs[:6] if done.code]
+    text = "".join(done.out + done.err for done in outputs)
+    everything = text + b"".join(written(tmp_path)).decode(errors="replace")
+    assert "records.jsonl" in {file.name for file in tmp_path.rglob("*")}
+    for secret in (KEY, JUDGE_KEY, SEARCH_TOKEN):
+        assert secret not in everything

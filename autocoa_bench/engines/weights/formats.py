@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from autocoa_bench.errors import UserError, import_extra
 
@@ -15,6 +17,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.floating[Any]]
+
+
+_VALUE_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+_STRING, _ARRAY = 8, 9
+"""GGUF's types of values: the sizes of those that have one, and the others."""
 
 
 def gguf_library() -> Any:
@@ -27,11 +34,63 @@ def gguf_library() -> Any:
 def open_gguf(path: Path) -> Any:
     """A GGUFReader. Raises UserError."""
     try:
+        _check_gguf(path)
         return gguf_library().GGUFReader(path)
     except OSError as error:
         raise UserError(f"cannot read '{path}': {error.strerror}") from None
     except (ValueError, IndexError, KeyError) as error:
         raise UserError(f"'{path}' is not a GGUF file, or is damaged ({error})") from None
+
+
+def _check_gguf(path: Path) -> None:
+    """Raise ValueError for a GGUF file that claims more than it holds.
+
+    The reader of the gguf package believes the lengths of its header, and may count to a billion
+    items that are not there.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        magic, version, tensors, fields = _unpack(file, "<4sIQQ")
+        if magic != b"GGUF" or version not in (2, 3):
+            raise ValueError("it does not begin as one of version 2 or 3")
+        # Each takes this many bytes at least: a length, a type, and a value or an offset.
+        if tensors * 24 + fields * 13 > size:
+            raise ValueError(f"it claims {fields:,} fields and {tensors:,} tensors")
+        for _ in range(fields):
+            _skip(file, size, *_unpack(file, "<Q"))
+            _skip_value(file, size, *_unpack(file, "<I"))
+
+
+def _skip_value(file: BinaryIO, size: int, kind: int) -> None:
+    if kind in _VALUE_BYTES:
+        _skip(file, size, _VALUE_BYTES[kind])
+    elif kind == _STRING:
+        _skip(file, size, *_unpack(file, "<Q"))
+    elif kind == _ARRAY:
+        item, number = _unpack(file, "<IQ")
+        if item in _VALUE_BYTES:
+            _skip(file, size, number * _VALUE_BYTES[item])
+        elif item == _STRING and number * 8 <= size:
+            for _ in range(number):
+                _skip(file, size, *_unpack(file, "<Q"))
+        else:
+            raise ValueError(f"it has an array of {number:,} items of type {item}")
+    else:
+        raise ValueError(f"it has a value of the unknown type {kind}")
+
+
+def _skip(file: BinaryIO, size: int, length: int) -> None:
+    if file.tell() + length > size:
+        raise ValueError(f"it claims {length:,} bytes where it ends")
+    file.seek(length, os.SEEK_CUR)
+
+
+def _unpack(file: BinaryIO, form: str) -> tuple[Any, ...]:
+    data = file.read(struct.calcsize(form))
+    if len(data) < struct.calcsize(form):
+        raise ValueError("it ends too early")
+    return struct.unpack(form, data)
 
 
 def writer_like(reader: Any, target: Path, file_type: str) -> Any:
