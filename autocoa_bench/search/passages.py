@@ -8,6 +8,7 @@ title.
 import hashlib
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -57,7 +58,7 @@ def read_passage(document: object, score: float | None = None) -> tuple[Passage,
             title, text = split_contents(contents)
             if text and identifier.strip():
                 return Passage(identifier, title, text, score), True
-    elif document.keys() <= _BEIR_FIELDS:
+    elif len(document) == 3 or document.keys() <= _BEIR_FIELDS:
         identifier = document.get("id") or document.get("_id")
         own_title, own_text = document.get("title"), document.get("text")
         if type(identifier) is type(own_title) is type(own_text) is str:
@@ -89,7 +90,8 @@ def join_contents(passage: Passage) -> str:
 def _read_fields(document: dict[str, Any], score: float | None) -> tuple[Passage, bool]:
     levels = list(_levels(field_names.fields(document), 0))
     title = _first_text(levels, field_names.TITLES)
-    title, text = _title_and_text(levels, _from_address(title))
+    title = title or _from_address(_first_text(levels, field_names.ADDRESSES))
+    title, text = _title_and_text(levels, title)
     own = _identifier(levels, field_names.IDS)
     if not text and _has_text_field(levels):
         raise ValueError(f"the passage{f' {own!r:.80}' if own else ''} has no text; remove the row")
@@ -191,11 +193,13 @@ def _first_text(levels: list[dict[str, Any]], names: tuple[str, ...]) -> str:
     return next((v.strip() for v in values if isinstance(v, str) and v.strip()), "")
 
 
-def _from_address(title: str) -> str:
-    """The title of the page at an address of Wikipedia; any other title is returned unchanged."""
-    if title.startswith(("http://", "https://")) and "/wiki/" in title:
-        return unquote(urlsplit(title).path.partition("/wiki/")[2]).replace("_", " ")
-    return title
+def _from_address(address: str) -> str:
+    """The title of the page at an address of Wikipedia; any other address is returned unchanged."""
+    with suppress(ValueError):
+        path = urlsplit(address).path
+        if "/wiki/" in path:
+            return unquote(path.partition("/wiki/")[2]).replace("_", " ")
+    return address
 
 
 def _identifier(levels: list[dict[str, Any]], names: tuple[str, ...]) -> str | None:

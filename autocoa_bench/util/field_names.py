@@ -16,8 +16,11 @@ PAGE_IDS = ("wikipediaid", "wikiid", "pageid", "url", "link")
 
 TITLES = (
     *("title", "wikipediatitle", "wikititle", "pagetitle", "articletitle", "documenttitle"),
-    *("doctitle", "name", "heading", "headline", "标题", "url", "link"),
+    *("doctitle", "name", "heading", "headline", "标题"),
 )
+
+ADDRESSES = ("url", "link")
+"""Fields with the address of a passage's page, which names it where no title does."""
 
 TEXTS = (
     *("text", "content", "passage", "passagetext", "body", "document", "documenttext", "doc"),
@@ -57,7 +60,7 @@ ROW_LISTS = (
 """Fields of a JSON file's outer object that hold its rows."""
 
 _OTHERS = (*PROMPTS, "contents", "rewardmodel", "datasource", "extrainfo", "type", "level", "index")
-_ABOUT_PASSAGES = IDS + PAGE_IDS + TITLES + TEXTS + METADATA
+_ABOUT_PASSAGES = IDS + PAGE_IDS + TITLES + ADDRESSES + TEXTS + METADATA
 _NAMES = _ABOUT_PASSAGES + QUESTION_IDS + QUESTIONS + ANSWERS + ALIASES + _OTHERS
 KNOWN = frozenset(name for name in _NAMES if len(name) > 1)
 """All names that tell a header from a first row, without single letters, which may be answers."""

@@ -95,6 +95,7 @@ ROWS: dict[str, tuple[Any, tuple[str, str, str]]] = {
     "a list of contents": ({"id": "7", "title": "Owls", "contents": ["Owls", "hunt."]}, OWLS),
     "paragraphs": ({"id": "7", "title": "Owls", "paragraphs": ["Owls", "hunt."]}, OWLS),
     "Chinese names": ({"id": "7", "标题": "Owls", "内容": "Owls hunt."}, OWLS),
+    "a bad address": ({"id": "7", "url": "http://[x", "text": TEXT}, ("7", "http://[x", TEXT)),
     "null title": ({"id": "7", "title": None, "text": TEXT}, ("7", "", TEXT)),
     "LangChain": (
         {"page_content": "Owls hunt.", "metadata": {"id": "7", "title": "Owls"}},
@@ -142,6 +143,14 @@ def test_a_row_is_one_passage_in_a_corpus_and_from_a_server(tmp_path: Path, name
     for reply in ({"result": [[row]]}, {"results": [row]}, [[row], [in_file.score or 0.25]]):
         [served] = read_reply("search-r1", json.dumps(reply).encode(), 3)
         assert (served.id, served.title, served.text) == wanted
+
+
+@pytest.mark.parametrize(
+    "name", ["FlashRAG", "BEIR", "FlashRAG without a title line", "null title"]
+)
+def test_a_common_row_is_read_as_one_with_further_fields_is(name: str) -> None:
+    row, _ = ROWS[name]
+    assert read_passage(row) == read_passage(row | {"views": 3, "lang": "en"})
 
 
 def test_a_missing_id_is_made_from_the_content_alike(tmp_path: Path) -> None:
