@@ -7,7 +7,7 @@ times the CPU time per request (benchmarks/client_speed.py measures ours).
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeVar, cast
@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from autocoa_bench.engines.engine import Engine, EngineCapabilities, EngineConfig, with_capabilities
-from autocoa_bench.engines.openai import model_list, refusals, replies
+from autocoa_bench.engines.openai import model_list, probes, refusals, replies
 from autocoa_bench.engines.openai import protocol as wire
 from autocoa_bench.engines.openai.model_list import ModelCard
 from autocoa_bench.engines.openai.model_server import (
@@ -25,7 +25,6 @@ from autocoa_bench.engines.openai.model_server import (
     key_from_file,
     normalised_url,
 )
-from autocoa_bench.engines.openai.probes import drops_thoughts
 from autocoa_bench.engines.openai.replicas import ReplicatedEngine
 from autocoa_bench.engines.openai.request_limits import NO_LIMITS, RequestLimits
 from autocoa_bench.engines.openai.server_tokenizers import (
@@ -35,11 +34,8 @@ from autocoa_bench.engines.openai.server_tokenizers import (
     VLLMTokenizer,
 )
 from autocoa_bench.engines.openai.turn_tokenizer import (
-    PROBE_OPENING,
-    PROBE_TURN,
-    Changed,
+    UNUSABLE,
     TurnTokenizer,
-    prompt_length,
 )
 from autocoa_bench.errors import UNREADABLE, EngineFault, UserError
 from autocoa_bench.registry import unknown
@@ -47,11 +43,8 @@ from autocoa_bench.types import (
     Completion,
     EngineSpec,
     Generate,
-    Message,
     ModelTraits,
-    Prompt,
     Sampling,
-    Turn,
 )
 from autocoa_bench.util.error_text import excerpt
 from autocoa_bench.util.gate import Sleep
@@ -70,9 +63,6 @@ _TRIALS = 3
 """The retries of a request that only asks what a server can do."""
 
 _OWNERS: dict[str, wire.Server] = {"llamacpp": "llama.cpp", "vllm": "vllm", "sglang": "sglang"}
-
-# What a server, or a proxy before it, may answer at an endpoint that it does not have.
-_UNUSABLE = (StatusError, EngineFault, UserError, Changed)
 
 T = TypeVar("T")
 
@@ -146,7 +136,7 @@ class OpenAIEngine:
                 await self._find_limits()
             if self._form.protocol == "chat":
                 with suppress(StatusError, EngineFault):  # such as a question that is too long
-                    quotes = await self._drops_thoughts(Message("user", "Hi"))
+                    quotes = await probes.drops_thoughts(self._complete, continued=False)
                     self._form = replace(self._form, quotes=quotes)
         except BaseException:
             await self.close()
@@ -275,8 +265,8 @@ class OpenAIEngine:
             for tokenizer in await self._tokenizers():
                 try:
                     await tokenizer.start()
-                    await self._check(tokenizer)
-                except _UNUSABLE as error:
+                    await probes.check(tokenizer, self._complete)
+                except UNUSABLE as error:
                     problem = str(error)
                     continue
                 self._tokenizer, self.traits = tokenizer, tokenizer.traits
@@ -284,10 +274,10 @@ class OpenAIEngine:
         if configured == "continue" or (configured == "auto" and server != "other"):
             self._use("continue")
             try:
-                if not await self._drops_thoughts(None):
+                if not await probes.drops_thoughts(self._complete, continued=True):
                     return
                 problem = "its chat template drops the thoughts of a turn that is to be continued"
-            except _UNUSABLE as error:
+            except UNUSABLE as error:
                 problem = str(error)
         if configured != "auto":
             raise UserError(
@@ -318,49 +308,12 @@ class OpenAIEngine:
             return [SGLangTokenizer(self._call, self.model)]
         return []
 
-    async def _check(self, tokenizer: TurnTokenizer) -> None:
-        """Send a tokenizer's probe turn. Raises Changed if its tokens are not those received."""
-
-        async def counts(prompt: Prompt) -> tuple[int | None, int | None]:
-            """The tokens that are sent, and those that the server has counted."""
-            request = Generate(prompt, stop=(), max_tokens=1)
-            body = await tokenizer.prompt(prompt)
-            [completion] = await self._http.retry(
-                lambda: self._post(request, Sampling(), 1, body), retries=1
-            )
-            return prompt_length(body), completion.prompt_tokens
-
-        async def received() -> None:
-            turn = Turn("environment", PROBE_TURN)
-            sent, counted = await counts(Prompt(PROBE_OPENING, (turn,)))
-            if sent is None or counted is None or counted == sent:
-                return
-            # Some servers give a count that has nothing to do with the prompt.
-            if (await counts(Prompt(PROBE_OPENING)))[1] != counted:
-                raise Changed(f"of {sent} tokens, {counted} arrive")
-
-        try:
-            await received()
-        except _UNUSABLE:
-            if not isinstance(tokenizer, LocalTokenizer):
-                raise
-            tokenizer.sends_ids = False
-            await received()
-
-    async def _drops_thoughts(self, last: Message | None) -> bool:
-        """Whether the server's chat template drops thoughts. Raises StatusError or EngineFault."""
-
-        async def count(messages: Sequence[Message]) -> int | None:
-            prompt = Prompt(tuple(messages))
-            if last is None:
-                prompt = Prompt(prompt.opening[:-1], (Turn("model", messages[-1].content),))
-            request = replace(wire.PROBE, prompt=prompt)
-            [completion] = await self._http.retry(
-                lambda: self._post(request, Sampling()), retries=1
-            )
-            return completion.prompt_tokens
-
-        return await drops_thoughts(count, last)
+    async def _complete(self, request: Generate, prompt: msgspec.Raw | None = None) -> Completion:
+        """The completion of a probe; see `probes.Complete`."""
+        [completion] = await self._http.retry(
+            lambda: self._post(request, Sampling(), 1, prompt), retries=1
+        )
+        return completion
 
     async def _find_limits(self) -> None:
         """Find what a hosted model does not take of a request. Raises UserError."""

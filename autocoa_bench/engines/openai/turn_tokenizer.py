@@ -72,6 +72,10 @@ Rendering = str | list[int]
 """A rendered opening: its text, or its ids."""
 
 
+UNUSABLE = (StatusError, EngineFault, UserError, Changed)
+"""What a server, or a proxy before it, may answer at an endpoint that it does not have."""
+
+
 class TurnTokenizer(ABC):
     """A tokenizer with a chat template, behind the endpoints of a server or in this process.
 
