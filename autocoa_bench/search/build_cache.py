@@ -1,6 +1,7 @@
 """Cached folders that are built once, appear complete, and are rebuilt when damaged."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -8,7 +9,7 @@ import msgspec
 
 from autocoa_bench.errors import UserError
 from autocoa_bench.util.paths import cache_errors
-from autocoa_bench.util.scratch import scratch_folder
+from autocoa_bench.util.scratch import remove_abandoned, scratch_folder
 
 T = TypeVar("T")
 
@@ -27,6 +28,9 @@ def open_or_build(folder: Path, build: Callable[[Path], None], open_: Callable[[
     sees half of it, and of two processes that build at once the first to finish wins. Raises
     UserError when the cache cannot be written.
     """
+    with suppress(OSError):
+        # Of a process killed after its rename too, when there is nothing left to build.
+        remove_abandoned(folder.parent)
     for _ in range(_ATTEMPTS):
         existed = folder.exists()
         try:

@@ -204,6 +204,20 @@ def test_processes_that_build_at_once_all_find_the_same(tmp_path: Path, cache: P
     assert len(list((cache / "index").iterdir())) == 1  # and no scratch folder stays
 
 
+@pytest.mark.parametrize("is_built", [False, True])
+def test_what_killed_builds_left_is_removed(tmp_path: Path, cache: Path, is_built: bool) -> None:
+    path = write_corpus(tmp_path / "c.jsonl", THREE)
+    if is_built:
+        bm25.BM25(path)
+    for kind in ("corpora", "index"):
+        for number in range(10):
+            scratch = cache / kind / f".bm25-0-{number:08x}"
+            (scratch / "new").mkdir(parents=True)
+            scratch.with_name(f"{scratch.name}.lock").touch()
+    bm25.BM25(path)
+    assert [len(list((cache / kind).iterdir())) for kind in ("corpora", "index")] == [1, 1]
+
+
 def test_a_corpus_without_words_is_refused(tmp_path: Path) -> None:
     path = write_corpus(tmp_path / "c.jsonl", [("1", "", "? ! .")])
     with pytest.raises(UserError, match=r"'c\.jsonl' has no word that can be indexed"):
