@@ -48,10 +48,10 @@ _OBSERVATION = re.compile(rf"\n{_BULLET}Observation")
 _LINE = re.compile(r"\s*[^\n]*")
 _NOTHING_MORE = re.compile(r"[ \t*_`\"'.;]*(?:\n|\Z)")
 _PARAMETER = re.compile(r"\s*(?:query|answer|text|input)\s*=\s*(?=[\"'“])", re.IGNORECASE)
-_FORCED_LEAD = re.compile(r"^\s*(?:action\s*:)?\s*finish\s*\[", re.I)
+_FORCED_LEAD = re.compile(r"\A\s{0,9}(?:action\s{0,3}:)?\s{0,9}finish\s{0,3}\[", re.I)
 _ASCII_BRACKETS = str.maketrans("［］（）：【】", "[]():[]")
 _CLOSING = {"[": "]", "(": ")"}
-_LONGEST = 4000
+_LONGEST = 1000
 """The characters in which the closing bracket of an action is looked for beyond its line."""
 
 

@@ -27,7 +27,9 @@ _PLAIN_START = frozenset(string.ascii_letters + string.digits) - frozenset("aAfF
 """The first characters of text that has no heading ("The answer: ...")."""
 _BLANKS = " \n\r"
 """White space but for a tab, which may be what is left of `\\text` after JSON."""
-_INNER = re.compile(r"<answer>(.*?)</answer>", re.IGNORECASE | re.DOTALL)
+_INNER, _INNER_END = (re.compile(tag, re.IGNORECASE) for tag in ("<answer>", "</answer>"))
+_LAYERS = 8
+"""The layers of mark-up around an answer that are removed."""
 _HEADING = re.compile(
     r"(?:#{1,6}|[-*•>])\s+|[*_]{0,2}(?:the\s)?(?:final\s)?answer(?:\sis)?[*_]{0,2}\s?[:：][*_]{0,2}\s*",
     re.IGNORECASE,
@@ -170,8 +172,8 @@ def plain_answer(text: str) -> str:
 
     Empty where nothing is left but articles and punctuation, or a placeholder.
     """
-    if inner := _INNER.search(text):
-        text = inner[1]
+    if (inner := _INNER.search(text)) and (end := _INNER_END.search(text, inner.end())):
+        text = text[inner.end() : end.start()]
     for _ in range(3):  # what is left of a tag inside a tag may be one
         text = _TAGS.sub("", text)
     boxes = _boxes(text)
@@ -185,7 +187,9 @@ def plain_answer(text: str) -> str:
 def unwrapped(text: str) -> str:
     """The text without headings, mark-up and quotation marks that enclose all of it."""
     text = text.strip()
-    while text and not (text[0] in _PLAIN_START and text[-1].isalnum()):
+    for _ in range(_LAYERS):
+        if not text or (text[0] in _PLAIN_START and text[-1].isalnum()):
+            break
         heading = _HEADING.match(text)
         shorter = text[heading.end() :] if heading else text
         for opening, closing in _WRAPPERS:
@@ -228,10 +232,10 @@ def is_mention(text: str) -> bool:
 
 def balanced(text: str, opening: str, closing: str, start: int = 0) -> tuple[str, bool]:
     """The text up to the bracket that closes an earlier one, and True where there is one."""
+    escaped = r"\\.|" if opening == "{" else ""
+    brackets = re.compile(rf"{escaped}[{re.escape(opening + closing)}]", re.DOTALL)
     depth = 1
-    for match in re.compile(rf"\\.|[{re.escape(opening + closing)}]", re.DOTALL).finditer(
-        text, start
-    ):
+    for match in brackets.finditer(text, start):
         if match[0] == opening:
             depth += 1
         elif match[0] == closing:
