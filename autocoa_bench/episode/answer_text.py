@@ -172,8 +172,8 @@ def plain_answer(text: str) -> str:
 
     Empty where nothing is left but articles and punctuation, or a placeholder.
     """
-    if (inner := _INNER.search(text)) and (end := _INNER_END.search(text, inner.end())):
-        text = text[inner.end() : end.start()]
+    if (inner := _INNER.search(text)) and (inner_end := _INNER_END.search(text, inner.end())):
+        text = text[inner.end() : inner_end.start()]
     for _ in range(3):  # what is left of a tag inside a tag may be one
         text = _TAGS.sub("", text)
     boxes = _boxes(text)
