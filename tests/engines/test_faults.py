@@ -186,9 +186,10 @@ def test_429_with_a_time_to_wait() -> None:
     assert 7.0 <= wait <= 7.7
 
 
-def test_429_without_a_time_to_wait() -> None:
+def test_429_without_a_time_to_wait(capsys: pytest.CaptureFixture[str]) -> None:
     with MockServer(reply, fault=lambda number: "429" if number < 9 else None) as server:
         played = play(server, retries=0)
+    assert capsys.readouterr().err.count("limits the requests") == 1
     assert played.all_answered(1)
     assert max(played.sleeps) > 30
 

@@ -79,6 +79,15 @@ def test_a_key_that_is_refused(cli: Cli, key_file: Path, status: Fault) -> None:
 
 
 @pytest.mark.parametrize(
+    "message", ["API key not valid. Please pass a valid API key.", "Incorrect API key provided"]
+)
+def test_a_key_that_is_refused_with_400_is_known_by_the_words(cli: Cli, message: str) -> None:
+    with MockServer(reply, refusal=lambda body: message) as server:
+        done = cli("--base-url", server.url)
+    refused(done, "asks for a key (HTTP 400", *KEY_VARIABLES)
+
+
+@pytest.mark.parametrize(
     ("content", "problem"),
     [
         (b" \n", "is empty"),
