@@ -195,7 +195,7 @@ def test_a_named_tokenizer_serves_a_server_that_only_completes(
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_a_template_that_drops_thoughts_drops_none_of_a_chat(template: str, tokenizer: Any) -> None:
+def test_a_chat_template_that_drops_thoughts(template: str, tokenizer: Any) -> None:
     tokenizer.chat_template = TEMPLATES[template]
     for trajectory, received in played(TokenServer(tokenizer, str, "chat"), episodes()):
         for number, (prompt, _) in enumerate(received):

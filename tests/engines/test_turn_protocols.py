@@ -71,9 +71,7 @@ def test_a_server_that_tokenises_is_driven_by_ids(kind: Kind, tokenizer: Any) ->
 
 @pytest.mark.parametrize("status", [404, 405, 501, 400, 403])
 @pytest.mark.parametrize("path", ["/tokenize", "/detokenize", "/v1/completions"])
-def test_a_proxy_without_an_endpoint_gets_continued_turns(
-    path: str, status: int, tokenizer: Any
-) -> None:
+def test_no_endpoint_to_tokenise_prompts(path: str, status: int, tokenizer: Any) -> None:
     server = TokenServer(tokenizer, lambda prompt: "ok")
     server.missing = {path: status}
     assert started(server).protocol == "continue"
@@ -165,7 +163,7 @@ def test_a_named_tokenizer_is_recorded(tokenizer: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["vllm", "sglang", "llamacpp"])
-def test_special_tokens_are_visible_and_stop_a_completion(kind: Kind, tokenizer: Any) -> None:
+def test_special_tokens_that_the_server_hides(kind: Kind, tokenizer: Any) -> None:
     begin, end = R1Searcher.query_tags
     server = TokenServer(tokenizer, lambda prompt: f"I look {begin} tower {end} more", kind)
     request = Generate(Prompt(OPENING), stop=(end,), max_tokens=99)
@@ -207,7 +205,7 @@ def test_a_server_shows_what_an_episode_must_know_of_its_model(kind: Kind, token
     assert {"<|im_start|>", "<|im_end|>", *R1Searcher.query_tags} <= set(traits.special_tokens)
 
 
-def test_a_message_that_a_template_drops_is_refused_in_one_sentence(tokenizer: Any) -> None:
+def test_a_chat_template_that_drops_a_message(tokenizer: Any) -> None:
     tokenizer.chat_template = DROPS
     opening = (*OPENING, Message("assistant", "<think> a search </think> Anna"), *OPENING)
     server = TokenServer(tokenizer, lambda prompt: "ok")
