@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from agent_model.dialects.tags import TagDialect
-from autocoa_bench.episode.answer_text import forced_boxed, last_boxed
+from autocoa_bench.episode.answer_text import forced_boxed, last_box
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Message, Passage, Question
 
@@ -67,8 +67,7 @@ Question: {question}"""
         return (Message("user", "\n\n".join([*parts, self.ask(question.text).content])),)
 
     def find_answer(self, text: str, *, cut: bool) -> tuple[str | None, int]:
-        answer = last_boxed(text, cut=cut)
-        return (answer, text.rfind("boxed")) if answer else (None, -1)
+        return last_box(text, cut=cut)
 
     def show_one(self, rank: int, passage: Passage) -> str:
         return f'result {rank}: "{passage.title}"\n{passage.text}'

@@ -11,6 +11,8 @@ from autocoa_bench.episode.thoughts import CLOSE, outside_thoughts
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Completion, Message, Passage, Question
 
+_RAN_OUT = "the query ran out of step tokens"
+
 
 class TagDialect(ABC):
     """The base of all tag dialects; a subclass gives its tags, its prompt and its form of answer.
@@ -57,7 +59,7 @@ class TagDialect(ABC):
         outside = outside_thoughts(text, CLOSE if completion.thinking else "").text
         action, start = self._search(text if self._searches_in_thoughts else outside, text, cut=cut)
         answer, answer_end = self.find_answer(outside, cut=cut)
-        searches = action is not None and action.kind == "search"
+        searches = action is not None and (action.kind == "search" or action.problem == _RAN_OUT)
         # Where searches belong into the reasoning, one ends the text unless that is closed.
         unfinished = self._searches_in_thoughts and outside == text
         if answer and not (searches and (start < answer_end or unfinished)):
@@ -90,7 +92,7 @@ class TagDialect(ABC):
             if not searches and malformed:
                 continue
             if not ends and cut:
-                action = Action("malformed", text, problem="the query ran out of step tokens")
+                action = Action("malformed", text, problem=_RAN_OUT)
             else:
                 sampled = text[: ends[-1][1]] if ends else text + self.query_tags[1]
                 if searches:

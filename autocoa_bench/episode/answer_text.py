@@ -46,20 +46,25 @@ def after_reasoning(text: str) -> str:
 
 
 def last_boxed(text: str, *, cut: bool = False) -> str | None:
-    """The plain content of the last box (`\\boxed{...}`) with content, braces balanced.
+    """The plain content of the last box (`\\boxed{...}`) with content; None for no answer.
 
-    A box inside another is a part of it. A box that is never closed extends to the end of its line
-    (a stop string took the brace). If a token limit `cut` the text there, there is no answer, even
-    where an earlier box holds one. None where there is no box.
+    Braces are balanced, and a box inside another is a part of it. A box that is never closed
+    extends to the end of its line (a stop string took the brace). If a token limit `cut` the text
+    there, there is no answer, even where another box holds one.
     """
+    return last_box(text, cut=cut)[0]
+
+
+def last_box(text: str, *, cut: bool = False) -> tuple[str | None, int]:
+    """`last_boxed`, and where the box begins; (None, -1) for no answer."""
     boxes = _boxes(text)
     if cut and any(end < 0 for _, _, end in boxes):
-        return None
-    for _, start, end in reversed(boxes):
+        return None, -1
+    for begin, start, end in reversed(boxes):
         answer = plain_answer(text[start:end] if end >= 0 else first_line(text, start))
         if answer:
-            return answer
-    return None
+            return answer, begin
+    return None, -1
 
 
 def _boxes(text: str) -> list[tuple[int, int, int]]:

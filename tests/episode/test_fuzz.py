@@ -146,7 +146,7 @@ def acts(name: str, text: str) -> list[str]:
     lines = (
         r"|^\W*(?:Thought|Action|Observation|Question|Search|Finish)\b.?" if name == "react" else ""
     )
-    pattern = r"</?\w+>|<\|\w+\|>|\\boxed|^Question:" + lines
+    pattern = r"</?\w+>|<\|\w+\|>|\\boxed" + lines
     return re.findall(pattern, text, re.MULTILINE | re.IGNORECASE)
 
 
@@ -173,6 +173,7 @@ def test_no_question_acts_in_the_prompt(name: str) -> None:
         assert not CONTROL.search(asked), text
         assert not [token for token in TOKENS if token in folded(asked)], text
         assert [acts(name, message.content) for message in opening] == expected, text
+        assert not re.search(r"\n\W*(?:Question|Action|Thought|Observation)\b", asked), text
         assert neutralise_question(asked, SPECIAL) == asked, text
 
 
