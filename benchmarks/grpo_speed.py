@@ -208,7 +208,7 @@ class Turns:
         text = self._tokenizer.decode(sampled)
         if len(sampled) < len(ids) and not any(each in text for each in request.stop):
             sampled = [*sampled, self._end]
-        return completion(sampled, self._end, request.stop, len(slot.ids), self._tokenizer)
+        return completion(sampled, (self._end,), request.stop, len(slot.ids), self._tokenizer)
 
 
 def _played(
