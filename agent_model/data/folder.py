@@ -122,15 +122,22 @@ def shape_of(items: Iterable[Record] | Iterable[Pair]) -> dict[str, int]:
 def write(path: Path, info: SynthInfo, items: Iterable[Record] | Iterable[Pair]) -> SynthInfo:
     """Write the data file and synth.json, each whole; return the info with the data's hash.
 
-    A kill between the two leaves an old synth.json, whose hash refuses the new data. Raises
+    A kill between the two leaves a synth.json whose hash refuses the data. Raises
     UserError if the folder holds data made from something else, or cannot be written.
     """
     content = b"".join(msgspec.json.encode(item) + b"\n" for item in items)
     info = msgspec.structs.replace(info, sha256=hashlib.sha256(content).hexdigest())
     check_origin(path, info.spec)
-    text = msgspec.json.format(msgspec.json.encode(info, order="deterministic"), indent=2)
-    write_files(path, {_data_name(info.spec.kind): content, "synth.json": text + b"\n"})
+    if not (path / "synth.json").exists():
+        # Data without a synth.json would be refused, as that of something else.
+        write_files(path, {"synth.json": _text(msgspec.structs.replace(info, sha256=""))})
+    write_files(path, {_data_name(info.spec.kind): content, "synth.json": _text(info)})
     return info
+
+
+def _text(info: SynthInfo) -> bytes:
+    content = msgspec.json.encode(info, order="deterministic")
+    return msgspec.json.format(content, indent=2) + b"\n"
 
 
 def read(path: Path) -> SynthData:

@@ -69,7 +69,7 @@ def build(config: VerdictDataConfig, out: Path) -> VerdictDataInfo:
         wrong=_counts(answers, verdict=False),
         sha256=hashlib.sha256(content).hexdigest(),
     )
-    write_files(out, {"records.jsonl": content, "verdicts.json": indented_json(info)})
+    write_files(out, {"verdicts.json": indented_json(info), "records.jsonl": content})
     return info
 
 

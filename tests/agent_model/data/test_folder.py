@@ -7,7 +7,7 @@ import pytest
 
 from agent_model.data.config import FilterConfig
 from agent_model.data.filters import Counts
-from agent_model.data.folder import GoldSpec, SynthInfo, SynthSpec, read, write
+from agent_model.data.folder import GoldSpec, SynthInfo, SynthSpec, check_out, read, write
 from autocoa_bench.errors import UserError
 from autocoa_bench.util import json_lines
 from support.runs import answered
@@ -66,6 +66,27 @@ def test_a_kill_between_the_two_files_is_noticed_and_repaired_by_the_same_comman
         read(place)
     write(place, INFO, TWO)
     assert read(place).records == TWO
+
+
+def test_a_kill_between_the_two_files_of_a_new_folder_is_repaired_by_the_same_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_file = json_lines.replace_file
+
+    def killed(file: Path, content: bytes) -> None:
+        if file.name == "synth.json" and (tmp_path / "records.jsonl").exists():
+            raise KeyboardInterrupt
+        replace_file(file, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(json_lines, "replace_file", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path, INFO, TWO)
+    with pytest.raises(UserError, match="run the command that made it again"):
+        read(tmp_path)
+    check_out(tmp_path, INFO.spec.kind)
+    write(tmp_path, INFO, TWO)
+    assert read(tmp_path).records == TWO
 
 
 def test_another_format_is_refused(place: Path) -> None:
