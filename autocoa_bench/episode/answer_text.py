@@ -70,6 +70,8 @@ def last_box(text: str, *, cut: bool = False) -> tuple[str | None, int]:
 def _boxes(text: str) -> list[tuple[int, int, int]]:
     """The boxes that are in no closed one: where each begins, and its content, and where that ends,
     which is -1 for one that is never closed."""
+    if "{" not in text:
+        return []
     closing = matching_braces(text)
     boxes: list[tuple[int, int, int]] = []
     for match in _BOX.finditer(text):

@@ -34,6 +34,8 @@ _ROUNDS = 4
 """Breaking up one token may complete another; after so many rounds what matches is removed."""
 
 
+# Passages come again: popular ones, and those of a question's other samples.
+@lru_cache(maxsize=4096)
 def neutralise(text: str, special_tokens: tuple[str, ...] = ()) -> str:
     """Untrusted text without the characters that act in a dialect; it stays legible.
 
@@ -45,6 +47,8 @@ def neutralise(text: str, special_tokens: tuple[str, ...] = ()) -> str:
     if not flat.isprintable():
         flat = "".join(char for char in flat if char.isprintable() or char in _ALLOWED_INVISIBLE)
     flat = flat.replace("<", "‹").replace(">", "›").replace("\\", "/")
+    if flat.isascii() and not ("[" in flat or "]" in flat or _without_brackets(special_tokens)):
+        return flat
     return _broken_up(flat, _pattern(_BRACKETED, special_tokens))
 
 
@@ -70,6 +74,12 @@ def _belongs(char: str) -> bool:
         or char in _ALLOWED_INVISIBLE
         or unicodedata.category(char) not in ("Cc", "Cf", "Cs")
     )
+
+
+@lru_cache(maxsize=64)
+def _without_brackets(special_tokens: tuple[str, ...]) -> bool:
+    """True if a special token may stand in text that has no brackets."""
+    return any(not re.search(r"[<>\[\]\\]", _folded(token)[0]) for token in special_tokens)
 
 
 @lru_cache(maxsize=64)

@@ -42,8 +42,8 @@ def turns_of_steps(steps: Sequence[Step]) -> tuple[Turn, ...]:
     """The pieces of the assistant's turn that steps consist of; empty texts are left out."""
     turns: list[Turn] = []
     for step in steps:
-        turns += [
-            Turn("model", step.text, step.token_ids),
-            Turn("environment", step.observation, step.observation_ids),
-        ]
-    return tuple(turn for turn in turns if turn.text)
+        if step.text:
+            turns.append(Turn("model", step.text, step.token_ids))
+        if step.observation:
+            turns.append(Turn("environment", step.observation, step.observation_ids))
+    return tuple(turns)

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -31,7 +32,7 @@ from autocoa_bench.util.gate import LONGEST_WAIT, PATIENCE, Gate, Sleep
 from autocoa_bench.util.rate_limits import is_exhausted, is_limit, named_wait, retry_seconds
 
 if TYPE_CHECKING:
-    from aiohttp import ClientResponse, ClientSession
+    from aiohttp import ClientResponse, ClientSession, ClientTimeout
 
 T = TypeVar("T")
 
@@ -204,7 +205,7 @@ class HTTPClient:
         `timeout` may shorten the client's own. Raises TransientError, StatusError, or what
         `error_of` returns.
         """
-        from aiohttp import ClientError, ClientTimeout
+        from aiohttp import ClientError
 
         total = min(self._timeout, timeout or self._timeout)
         try:
@@ -214,7 +215,7 @@ class HTTPClient:
                 data=body,
                 proxy=self._proxy,
                 allow_redirects=False,
-                timeout=ClientTimeout(total=total, sock_connect=_CONNECT_TIMEOUT),
+                timeout=_client_timeout(total),
             ) as response:
                 # A server may echo the request with its header: in an error, or as a completion.
                 data = self.key.redact_bytes(await _read_body(response, self.longest_reply))
@@ -536,6 +537,13 @@ async def retry(attempt: Attempt[T], retries: int, sleep: Sleep = asyncio.sleep)
             # Full jitter: many requests that failed together must not come back together.
             wait = random.uniform(0, min(BACKOFF_CAP, BACKOFF_BASE * 2 ** (tries - 1)))
         await sleep(wait)
+
+
+@lru_cache(maxsize=16)
+def _client_timeout(total: float) -> ClientTimeout:
+    from aiohttp import ClientTimeout
+
+    return ClientTimeout(total=total, sock_connect=_CONNECT_TIMEOUT)
 
 
 async def _read_body(response: ClientResponse, longest: int) -> bytes:
