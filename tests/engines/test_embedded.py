@@ -210,10 +210,8 @@ def test_an_episode_goes_on_from_its_own_ids(session: Session) -> None:
     ended = first.stop_reason == "stop"
     assert request.prompt.turns[0].token_ids == (first.token_ids[:-1] if ended else first.token_ids)
     [second] = session.generate(request)
-    sent = turns.prompt_pieces("", request.prompt)
-    new_tokens = sum(
-        1 if isinstance(piece, int) else len(session.tokens(piece)) for piece in sent[1:]
-    )
+    _, *new = turns.pieces("", request.prompt)
+    new_tokens = sum(len(piece.ids or session.tokens(piece.text)) for piece in new)
     assert first.prompt_tokens is not None
     assert second.prompt_tokens == first.prompt_tokens + new_tokens
 
