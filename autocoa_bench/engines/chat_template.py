@@ -1,20 +1,31 @@
 """Rendering of chat templates, which are programs that came with a model.
 
 transformers runs them in a sandbox without files or network; the limits of time and size are ours.
+Each is tried in a process of its own first, whose single operations are limited as well.
 """
 
 import ctypes
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
+
+from autocoa_bench.engines import chat_template_trial
 from autocoa_bench.errors import UserError
 
 SECONDS = 10.0
 """The time for one conversation; real templates take milliseconds."""
 LONGEST = 16 << 20
 """The most characters of a rendered conversation."""
+MEMORY = 1 << 30
+"""The bytes of the process in which a template is tried."""
+
+_tried: set[str] = set()
 
 
 class _TimeIsUp(BaseException):
@@ -32,6 +43,7 @@ def render(
     own = "use another model, or put a chat_template.jinja of your own beside it"
     name = f"the chat template of '{tokenizer.name_or_path}'"
     try:
+        _try(tokenizer, messages)
         with _time_limit(SECONDS):
             text = str(
                 tokenizer.apply_chat_template(
@@ -41,13 +53,34 @@ def render(
     except (_TimeIsUp, RecursionError):
         raise UserError(f"{name} does not end (limit: {SECONDS:g} s); {own}") from None
     except MemoryError:
-        raise UserError(f"{name} needs more memory than there is; {own}") from None
+        raise UserError(f"{name} needs more memory than a template may use; {own}") from None
     except Exception as error:  # noqa: BLE001, a template raises whatever its expressions raise
         problem = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{name} fails: {problem[:400]}") from None
     if len(text) > LONGEST:
         raise UserError(f"{name} writes more than {LONGEST >> 20} million characters; {own}")
     return text
+
+
+def _try(tokenizer: Any, messages: Sequence[Mapping[str, Any]]) -> None:
+    """Render a template that is new to this process elsewhere.
+
+    Raises what `render` catches where that takes too much memory or time.
+    """
+    template = tokenizer.get_chat_template()
+    if template in _tried:
+        return
+    variables = {"messages": list(messages), "add_generation_prompt": True}
+    request = {"template": template, "variables": {**tokenizer.special_tokens_map, **variables}}
+    command = [sys.executable, "-P", chat_template_trial.__file__]
+    limits = {"memory": MEMORY, "seconds": SECONDS}
+    content = msgspec.json.encode({**request, **limits}, enc_hook=str)
+    ended = subprocess.run(command, input=content, capture_output=True, check=False)  # noqa: S603
+    if ended.returncode == -signal.SIGPROF:
+        raise _TimeIsUp
+    if ended.returncode == chat_template_trial.NEEDS_MEMORY:
+        raise MemoryError
+    _tried.add(template)
 
 
 @contextmanager
