@@ -123,7 +123,7 @@ def completion(
     end = (sampled[-1],) if sampled[-1] in ends else ()
     ids = tuple(sampled[:-1] if end else sampled)
     text = decode(ids, tokenizer)
-    matched = min((string for string in stop if string in text), key=text.find, default=None)
+    matched = turns.first_stop(text, stop)
     exact: tuple[int, ...] | None = ids
     if matched and not text.endswith(matched):
         text = text[: text.find(matched) + len(matched)]

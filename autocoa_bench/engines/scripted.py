@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
+from autocoa_bench.engines.turns import first_stop
 from autocoa_bench.errors import EngineFault
 from autocoa_bench.types import Completion, EngineSpec, Generate, Sampling
 
@@ -38,8 +39,8 @@ class ScriptedEngine:
         """Do nothing; there is nothing to release."""
 
     def _complete(self, text: str, request: Generate) -> Completion:
-        matches = [(text.find(stop), stop) for stop in request.stop if stop in text]
-        position, stop_string = min(matches, default=(len(text), None))
+        stop_string = first_stop(text, request.stop)
+        position = len(text) if stop_string is None else text.find(stop_string)
         if stop_string is not None and self._keep_stop:
             position += len(stop_string)
         tokens = text[:position].split(" ")

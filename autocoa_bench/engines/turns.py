@@ -7,7 +7,7 @@ text as tokens of its own. `engines.tokenizer` does this with a tokenizer in thi
 `engines.openai.turn_tokenizer` with that of a server.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -33,23 +33,23 @@ def pieces(opening_text: str, prompt: Prompt) -> list[Piece]:
 
     Neighbouring texts of the environment are one piece, to which the prefill belongs.
     """
-    found: list[Piece] = []
+    parts: list[Piece] = []
     start = prompt.prefill
     for source, group in groupby(prompt.turns, key=lambda turn: turn.source):
         turns = list(group)
         if source == "environment":
             text = start + "".join(turn.text for turn in turns)
             ids = next((turn.token_ids for turn in turns if turn.token_ids), None)
-            found.append(Piece(False, text, ids))
+            parts.append(Piece(False, text, ids))
         else:
-            found += [Piece(False, start, None)] if start else []
-            found += [Piece(True, turn.text, turn.token_ids) for turn in turns]
+            parts += [Piece(False, start, None)] if start else []
+            parts += [Piece(True, turn.text, turn.token_ids) for turn in turns]
         start = ""
     if start:
-        found.append(Piece(False, start, None))
-    if found and not found[0].is_sampled:
-        found[0] = found[0]._replace(text=_unwritten(opening_text, found[0].text))
-    return [piece for piece in found if piece.text]
+        parts.append(Piece(False, start, None))
+    if parts and not parts[0].is_sampled:
+        parts[0] = parts[0]._replace(text=_unwritten(opening_text, parts[0].text))
+    return [piece for piece in parts if piece.text]
 
 
 def opens_thought(opening_text: str) -> bool:
@@ -97,6 +97,13 @@ def lost_message(opening_text: str, opening: Sequence[Message]) -> int | None:
         if "".join(message.content.split()) not in text:
             return number
     return None
+
+
+def first_stop(text: str, stops: Iterable[str], start: int = 0) -> str | None:
+    """The stop string that comes first in text[start:], of two at one place the shorter; None for
+    none."""
+    matches = [(text.find(stop, start), len(stop), stop) for stop in stops]
+    return min((match for match in matches if match[0] >= 0), default=(0, 0, None))[2]
 
 
 def trimmed_ids(

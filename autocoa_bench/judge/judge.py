@@ -208,17 +208,17 @@ class Judge:
         [reply] = await self._engine.generate(request, sampling)
         if room or self._traits.new_turns or not _is_cut(reply):
             return reply
-        if self._said(reply):
+        if self._outside_thoughts(reply):
             return reply
         self._thinking_tokens = _THINKING_TOKENS
         return await self._reply(case, sampling)
 
     def _vote(self, reply: Completion) -> bool | None:
-        said = self._said(reply)
-        return None if said is None or _is_cut(reply) else self.prompt.plugin.read(said)
+        text = self._outside_thoughts(reply)
+        return None if text is None or _is_cut(reply) else self.prompt.plugin.read(text)
 
-    def _said(self, reply: Completion) -> str | None:
-        """What a reply says after its thoughts; None inside one."""
+    def _outside_thoughts(self, reply: Completion) -> str | None:
+        """The text of a reply outside of its thoughts; None where it ends inside one."""
         return after_thought(reply.text, opened=self._traits.opens_thought or reply.thinking)
 
     def _refusal(self, unreadable: Sequence[Verdict]) -> UnreadableJudge:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from autocoa_bench.engines import model_name
 from autocoa_bench.judge import SCORER
-from autocoa_bench.report.model import printable
+from autocoa_bench.report.model import cell_text
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.stats import Estimate, estimate
 from autocoa_bench.tasks import find_task
@@ -174,7 +174,7 @@ def make_entries(runs: Sequence[Run], catalogue: Catalogue) -> list[Entry]:
         section = catalogue.sections.get(solver, OTHER)
         answers = grouped((question_key(record.question), record) for record in run.records)
         entries.append(
-            Entry(run, printable(name), printable(label), printable(model), section, answers)
+            Entry(run, cell_text(name), cell_text(label), cell_text(model), section, answers)
         )
     order = [*_SECTIONS, *(entry.section for entry in entries if entry.section != OTHER), OTHER]
     return sorted(entries, key=lambda entry: order.index(entry.section))
@@ -288,7 +288,7 @@ def measure(entry: Entry, sample: TaskSample, scorer: str) -> tuple[Estimate, Mi
 
 def _reason_unscored(entry: Entry, record: Record, scorer: str) -> str:
     if record.fault is not None:
-        return printable(record.fault.kind, 40)
+        return cell_text(record.fault.kind, 40)
     score = entry.run.scores.get(scorer, {}).get(record.key)
     if score is not None:
         # A judge leaves answers open for several reasons, such as an unreadable reply.

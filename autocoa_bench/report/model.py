@@ -120,7 +120,7 @@ def columns(*headings: str | tuple[str, ...]) -> tuple[Column, ...]:
     )
 
 
-def printable(text: str, limit: int = 200) -> str:
+def cell_text(text: str, limit: int = 200) -> str:
     """Untrusted text on one line, without control characters, cut to `limit` characters."""
     return one_line(text, limit)
 

@@ -6,7 +6,7 @@ from autocoa_bench.engines import model_name
 from autocoa_bench.judge import SCORER, judge_description
 from autocoa_bench.judge.agreement import SavedAudit
 from autocoa_bench.report.entries import Entry, Missing, comparable_fields, field_name, grouped
-from autocoa_bench.report.model import MARK, percent, printable
+from autocoa_bench.report.model import MARK, cell_text, percent
 from autocoa_bench.types import Sampling, SearchSpec
 
 EMBEDDED = "embedded edition: questions and passages made by this project, not the real datasets"
@@ -85,7 +85,7 @@ def footer(entries: Sequence[Entry]) -> tuple[str, ...]:
     }
     return tuple(
         f"{subject}: "
-        + group_by_value({entry.name: printable(describe(entry), 400) for entry in entries})
+        + group_by_value({entry.name: cell_text(describe(entry), 400) for entry in entries})
         for subject, describe in subjects.items()
         if entries
     )
@@ -109,7 +109,7 @@ def judge_text(entry: Entry) -> str:
 
 def judge_notes(entries: Sequence[Entry], audits: Sequence[SavedAudit] = ()) -> tuple[str, ...]:
     """The notes of a table with a judge's scores: the judge, and its audits."""
-    judges = {entry.name: printable(text, 400) for entry in entries if (text := judge_text(entry))}
+    judges = {entry.name: cell_text(text, 400) for entry in entries if (text := judge_text(entry))}
     if not judges:
         return ()
     specs = [entry.run.info.judge for entry in entries if entry.name in judges]
@@ -127,7 +127,7 @@ def _audit_note(audit: SavedAudit) -> str:
         agreement += f", kappa {kappa:z.2f} ({low:z.2f} to {high:z.2f})"
     return (
         f"judge {model_name(audit.judge.engine)}, prompt {audit.judge.prompt}: agreement with "
-        f"{counts.n:,} labelled answers ({printable(audit.labels, 60)}) {agreement}"
+        f"{counts.n:,} labelled answers ({cell_text(audit.labels, 60)}) {agreement}"
         f"{no_verdict(audit)}"
     )
 

@@ -107,7 +107,7 @@ def _terms(text: str, split: Callable[[list[str]], Iterator[str]]) -> list[str]:
     foreign = "".join(_find_foreign(text))
     if _find_special(foreign):
         text, foreign = (
-            _fold_apostrophes("'", _drop_invisible("", each)) for each in (text, foreign)
+            _fold_apostrophes("'", _drop_invisible("", part)) for part in (text, foreign)
         )
     text, foreign = _normalised(text), _normalised(foreign)
     text = _drop_endings("", text) if "'" in text else text

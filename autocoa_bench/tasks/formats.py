@@ -226,14 +226,14 @@ def _last_user_message(prompt: object, name: str) -> str:
     raise ValueError(f"'{name}' has no user message with text")
 
 
-def _golds(row: Row, known: Row, extra: Row, metadata: Row, asked: str) -> tuple[str, ...]:
-    """The golden answers of a row. Raises ValueError."""
+def _golds(row: Row, known: Row, extra: Row, metadata: Row, field: str) -> tuple[str, ...]:
+    """The golden answers of a row whose question is in a field. Raises ValueError."""
     if any(isinstance(known.get(name), list | dict) for name in _CHOICES) and _is_choice(known):
         raise ValueError("a multiple-choice row: write the text of the right choice as its answer")
     truth = _dict(known.get("rewardmodel")).get("ground_truth")
     candidates = [("goldenanswers", known.get("goldenanswers")), ("groundtruth", truth)]
     # A text with a label is of a classifier.
-    names = [name for name in field_names.ANSWERS if asked != "text" or "answer" in name]
+    names = [name for name in field_names.ANSWERS if field != "text" or "answer" in name]
     for level in (known, extra, metadata):
         candidates += [(name, level.get(name)) for name in names]
     for name, value in candidates:

@@ -434,10 +434,10 @@ class HTTPClient:
         )
 
     def _limited_for_good(self, limit: RateLimited) -> ServerDown:
-        asked = limit.retry_after or 0.0
+        wait = limit.retry_after or 0.0
         problem = (
-            f"asks to wait {asked / 3600:.1f} hours"
-            if asked > PATIENCE
+            f"asks to wait {wait / 3600:.1f} hours"
+            if wait > PATIENCE
             else f"has refused all requests for {PATIENCE / 60:.0f} minutes because of its limits"
         )
         return ServerDown(

@@ -307,11 +307,9 @@ class _Document:
 
     def _malformed(self, expected: str) -> BadRow:
         self.next_character()
-        found = repr(self._text[self._at : self._at + 20]) if self._at < len(self._text) else ""
-        return BadRow(
-            self.number + 1,
-            f"not JSON: expected {expected}, found {found or 'the end of the file'}",
-        )
+        text = self._text[self._at : self._at + 20]
+        problem = f"expected {expected}, found {repr(text) if text else 'the end of the file'}"
+        return BadRow(self.number + 1, f"not JSON: {problem}")
 
     def _fill(self, least: int = 1) -> bool:
         """Read at least so many more characters; False at the end of the file."""

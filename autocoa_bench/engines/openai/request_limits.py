@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from autocoa_bench.engines.openai import refusals
+from autocoa_bench.engines.turns import first_stop
 from autocoa_bench.types import Completion
 
 BLANK_STOPS = "blank stop strings"
@@ -81,12 +82,12 @@ class RequestLimits(Struct, frozen=True):
                 return completion
             start = 0
         start += len(text[start:]) - len(text[start:].lstrip())
-        ends = [(text.find(stop, start), stop) for stop in stops if stop not in sent]
-        end, stop = min((end for end in ends if end[0] >= 0), default=(-1, ""))
-        if end < 0:
+        stop = first_stop(text, (stop for stop in stops if stop not in sent), start)
+        if stop is None:
             return completion
+        text = text[: text.find(stop, start)]
         return msgspec.structs.replace(
-            completion, text=text[:end], stop_reason="stop", stop_string=stop, token_ids=None
+            completion, text=text, stop_reason="stop", stop_string=stop, token_ids=None
         )
 
     def after(self, text: str, sent: Mapping[str, Any]) -> "RequestLimits | None":

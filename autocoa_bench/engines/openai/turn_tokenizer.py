@@ -160,15 +160,15 @@ class TurnTokenizer(ABC):
             return completion
         whole = await self.text(spelled)
         if hidden:
-            found = min((s for s in stops if s in whole), key=whole.find, default=None)
-            if found in self.specials:
-                spelled, end = spelled[: spelled.index(self.specials[found]) + 1], ()
+            first = turns.first_stop(whole, stops)
+            if first in self.specials:
+                spelled, end = spelled[: spelled.index(self.specials[first]) + 1], ()
                 whole = await self.text(spelled)
-            sampled = whole[: whole.find(found) + len(found)] if found else whole
-            text = sampled.removesuffix(found or "")
-            reason = "stop" if found else completion.stop_reason
+            sampled = whole[: whole.find(first) + len(first)] if first else whole
+            text = sampled.removesuffix(first or "")
+            reason = "stop" if first else completion.stop_reason
             completion = msgspec.structs.replace(
-                completion, text=text, stop_string=found, stop_reason=reason
+                completion, text=text, stop_string=first, stop_reason=reason
             )
         if whole == sampled:
             return msgspec.structs.replace(completion, token_ids=(*spelled, *end))

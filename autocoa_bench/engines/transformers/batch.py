@@ -159,8 +159,7 @@ class Batch:
         # Decode only as many tokens as can hold the longest stop string, not the whole text.
         longest = max(map(len, row.request.stop))
         text = self._decode(row.sampled[-_TAIL * longest - 1 :])
-        matches = [(text.find(stop), stop) for stop in row.request.stop if stop in text]
-        return min(matches)[1] if matches else None
+        return turns.first_stop(text, row.request.stop)
 
     def _decode(self, ids: Sequence[int]) -> str:
         return decode(ids, self._tokenizer)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from autocoa_bench.errors import Incomparable
 from autocoa_bench.judge import SCORER
 from autocoa_bench.report.entries import Entry, comparable_fields
-from autocoa_bench.report.model import printable
+from autocoa_bench.report.model import cell_text
 from autocoa_bench.report.notes import differing_fields, judge_text
 from autocoa_bench.types import SearchSpec
 
@@ -53,7 +53,7 @@ def _binding_fields(
     # A solver with a loop of its own reads neither sampling nor budget.
     ignored = ("engine.", "sampling.", "budget.") if spec.engine.engine == "none" else "engine."
     return {
-        name: printable(value) for name, value in fields.items() if not name.startswith(ignored)
+        name: cell_text(value) for name, value in fields.items() if not name.startswith(ignored)
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from autocoa_bench.report.builder import TableBuilder
 from autocoa_bench.report.entries import Entry, Inputs, grouped
-from autocoa_bench.report.model import Column, Table, printable
+from autocoa_bench.report.model import Column, Table, cell_text
 
 
 def faults(inputs: Inputs) -> Table:
@@ -32,10 +32,10 @@ def _messages(entry: Entry) -> Iterator[tuple[str, str]]:
     for record in entry.run.records:
         place = f" ({record.question.task}, {record.question.id})"
         if record.fault is not None:
-            yield printable(record.fault.kind, 40), printable(record.fault.message) + place
+            yield cell_text(record.fault.kind, 40), cell_text(record.fault.message) + place
             continue
         for scorer, scores in entry.run.scores.items():
             score = scores.get(record.key)
             if score is not None and score.value is None:
-                reason = printable(score.reason.partition(":")[0], 40)
-                yield f"unscored ({scorer}): {reason}", printable(score.reason) + place
+                reason = cell_text(score.reason.partition(":")[0], 40)
+                yield f"unscored ({scorer}): {reason}", cell_text(score.reason) + place

@@ -14,12 +14,12 @@ from autocoa_bench.report.model import (
     Report,
     Table,
     Value,
+    cell_text,
     columns,
     difference_cell,
     metric_title,
     p_text,
     percent,
-    printable,
 )
 from autocoa_bench.scoring import RIGHT
 from autocoa_bench.stats import LEVEL, Estimate, holm, paired, proportion
@@ -45,12 +45,12 @@ def _agreement(audits: Mapping[str, Audit], source: str, judge: str) -> Table:
     for name, audit in audits.items():
         _add_scorer(builder, name, audit)
     if judge:
-        builder.add_note(f"judge: {printable(judge, 400)}")
+        builder.add_note(f"judge: {cell_text(judge, 400)}")
     labels = next(iter(audits.values())).labels
     n_right = sum(label.verdict for label in labels)
     return builder.build_with_legend(
         columns=columns("right %", "agreement %", "kappa", "sensitivity %", "specificity %"),
-        source=printable(source, 60),
+        source=cell_text(source, 60),
         n=len(labels),
         n_right=n_right,
         right_share=percent(n_right / len(labels)),
@@ -127,7 +127,7 @@ def _differing(audits: Mapping[str, Audit], limit: int) -> Iterator[Table]:
         builder = TableBuilder(f"audit-{name}")
         for label in labels:
             texts = (label.question, " | ".join(label.golden_answers), label.prediction)
-            values = [printable(text, _WIDTH) or None for text in texts]
+            values = [cell_text(text, _WIDTH) or None for text in texts]
             builder.add_row("right" if label.verdict else "wrong", values)
         yield builder.build_with_legend(
             legend="audit-differing",
@@ -170,10 +170,10 @@ def judge_probes(results: ProbeResults, source: str, judge: str) -> Report:
         builder.add_note(
             f"left out for want of a verdict before or after: {n_missing:,} of {len(every):,} pairs"
         )
-    builder.add_note(f"judge: {printable(judge, 400)}")
+    builder.add_note(f"judge: {cell_text(judge, 400)}")
     table = builder.build_with_legend(
         columns=columns("n", "right % before", "right % after", "wrong to right %", "changed %"),
-        source=printable(source, 60),
+        source=cell_text(source, 60),
     )
     return Report((table,), ())
 

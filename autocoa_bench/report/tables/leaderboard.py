@@ -20,9 +20,9 @@ from autocoa_bench.report.model import (
     Cell,
     Table,
     Value,
+    cell_text,
     columns,
     metric_title,
-    printable,
     score_cell,
 )
 from autocoa_bench.report.notes import missing_note, reasons_text
@@ -119,7 +119,7 @@ def _datasets(entries: Sequence[Entry], catalogue: Catalogue) -> list[_Dataset]:
     names = Counter(task for task, _ in pairs)
     datasets = []
     for task, edition in pairs:
-        title = printable(catalogue.title(task), 40)
+        title = cell_text(catalogue.title(task), 40)
         if names[task] > 1:
             title += f" ({edition})"
         own_groups = catalogue.tasks[task].groups if task in catalogue.tasks else ()

@@ -12,9 +12,9 @@ from autocoa_bench.report.model import (
     Cell,
     Table,
     Value,
+    cell_text,
     columns,
     metric_title,
-    printable,
     score_cell,
 )
 from autocoa_bench.report.notes import missing_note, reasons_text
@@ -109,7 +109,7 @@ def _groups(entries: Sequence[Entry], catalogue: Catalogue) -> list[_Group]:
     names = Counter(name for name, _ in pairs)
     groups = []
     for name, edition in pairs:
-        title = _TITLES.get(name) or printable(catalogue.title(name), 40)
+        title = _TITLES.get(name) or cell_text(catalogue.title(name), 40)
         groups.append(_Group(name, edition, f"{title}, {edition}" if names[name] > 1 else title))
     order = list(_TITLES)
     return sorted(

@@ -49,8 +49,8 @@ def refusal(request: web.Request, access: Access) -> tuple[int, str] | None:
     """The status and the reason with which a request is refused; None if it is not."""
     headers = request.headers
     if access.token:
-        given = headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        if not hmac.compare_digest(given, f"Bearer {access.token}".encode()):
+        header = headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(header, f"Bearer {access.token}".encode()):
             return 401, f"this server asks for a token (Authorization: Bearer ...; see {TOKEN})"
     else:
         hosts = headers.getall("Host", [])

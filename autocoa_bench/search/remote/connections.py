@@ -92,9 +92,10 @@ class Connections:
         """Close what is overdue; called again as long as there are connections."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for transport in [each for each, end in self._deadlines.items() if end <= now]:
-            self.remove(transport)
-            transport.abort()  # type: ignore[attr-defined]
+        for transport, end in list(self._deadlines.items()):
+            if end <= now:
+                self.remove(transport)
+                transport.abort()  # type: ignore[attr-defined]
         pause = min(1.0, self._limits.head_seconds / 4)
         self._sweep = loop.call_later(pause, self._end_overdue) if self._open else None
 

@@ -3,25 +3,14 @@
 from autocoa_bench.search.passages import as_score, read_passage
 from autocoa_bench.util.field_names import Row, fields
 
-Found = list[tuple[object, float | None]]
+ScoredDocuments = list[tuple[object, float | None]]
 """Documents, each with the score that stands beside it, if one does."""
 
 _LISTS = (
     *("result", "results", "documents", "docs", "passages", "hits", "matches", "points", "nodes"),
     *("chunks", "contexts", "ctxs", "retrieveddocs", "retrieveddocuments", "searchresults", "topk"),
-    *(
-        "answers",
-        "items",
-        "records",
-        "rows",
-        "objects",
-        "organic",
-        "web",
-        "webpages",
-        "children",
-        "root",
-    ),
-    *("sourcenodes", "sourcedocuments", "data", "response", "output", "value", "context"),
+    *("answers", "items", "records", "rows", "objects", "organic", "web", "webpages", "children"),
+    *("root", "sourcenodes", "sourcedocuments", "data", "response", "output", "value", "context"),
 )
 """Fields that hold the documents, or an object that holds them."""
 
@@ -32,7 +21,7 @@ _ERRORS = ("detail", "details", "error", "errors", "message", "messages")
 _DEEPEST = 8
 
 
-def find_documents(reply: object, depth: int = 0) -> Found:
+def find_documents(reply: object, depth: int = 0) -> ScoredDocuments:
     """The documents of a reply to one query; empty where it has none. Raises ValueError.
 
     A list with a result for each query holds only one, that of the query.
@@ -59,26 +48,26 @@ def find_documents(reply: object, depth: int = 0) -> Found:
     return []
 
 
-def _in_object(reply: Row, depth: int) -> Found:
+def _in_object(reply: Row, depth: int) -> ScoredDocuments:
     scores = next((reply[name] for name in _SCORES if name in reply), None)
     for name in _LISTS:
-        if found := _with_scores(reply.get(name), scores, depth):
-            return found
+        if documents := _with_scores(reply.get(name), scores, depth):
+            return documents
     # Some servers name the list by the query.
     [(name, value)] = reply.items() if len(reply) == 1 else [("", None)]
     return find_documents(value, depth + 1) if name not in _ERRORS else []
 
 
-def _with_scores(documents: object, scores: object, depth: int) -> Found:
+def _with_scores(value: object, scores: object, depth: int) -> ScoredDocuments:
     """Documents with the scores of a list beside them, which may be a list for each query."""
-    found = find_documents(documents, depth + 1)
+    documents = find_documents(value, depth + 1)
     while isinstance(scores, list) and len(scores) == 1 and isinstance(scores[0], list):
         scores = scores[0]
-    if not isinstance(scores, list) or not found:
-        return found
-    if len(scores) != len(found):
-        raise ValueError(f"as many scores ({len(scores)}) as documents ({len(found)})")
-    pairs = zip(found, scores, strict=True)
+    if not isinstance(scores, list) or not documents:
+        return documents
+    if len(scores) != len(documents):
+        raise ValueError(f"{len(scores)} scores for {len(documents)} documents")
+    pairs = zip(documents, scores, strict=True)
     return [(document, as_score(score)) for (document, _), score in pairs]
 
 

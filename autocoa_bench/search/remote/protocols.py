@@ -138,13 +138,13 @@ def read_reply(protocol: Protocol, data: bytes, top_k: int) -> tuple[Passage, ..
     expected = _EXPECTED[protocol]
     try:
         reply = msgspec.json.decode(data)
-        found = find_documents(reply)
+        documents = find_documents(reply)
     except UNREADABLE as error:
         raise BadSearchReply(f"expected {expected}: {error}") from None
-    if not found and reply != _EMPTY[protocol]:
+    if not documents and reply != _EMPTY[protocol]:
         raise BadSearchReply(f"expected {expected}")
     try:
-        return tuple(read_passage(document, score)[0] for document, score in found[:top_k])
+        return tuple(read_passage(document, score)[0] for document, score in documents[:top_k])
     except ValueError as error:
         problem = "expected documents with 'contents', or with 'title' and 'text'"
         raise BadSearchReply(f"{problem}: {error}") from None
