@@ -1,6 +1,6 @@
 """The first rendering of a chat template, as a program whose memory and time are limited.
 
-A template can ask one operation for gigabytes, or for hours (`'a' * 10**10`, `9 ** (9 ** 9)`), and no
+A template can ask one operation for gigabytes or hours (`'a' * 10**10`, `9 ** (9 ** 9)`), and no
 exception interrupts an operation. What is rendered does not matter here, only what it takes.
 Standard input: JSON with `template`, `variables`, `memory` (bytes) and `seconds`.
 """
