@@ -32,25 +32,31 @@ EXAMPLES = [
 ]
 
 # Mark-up around an action: bold, bullets, quotations, backticks, headings, numbers.
-_MARKUP = r"[ \t>*_#`\"'~•·–—+-]{0,12}"
-_BULLET = rf"{_MARKUP}(?:\d{{1,3}}[.)])?{_MARKUP}"
+_TAG = r"</?(?:b|strong|i|em|u|p|li|code|span|action)>"
+_MARKUP = rf"(?:[ \t>*_#`\"'~•·–—+-]|{_TAG}){{0,12}}"
+_LEAD = rf"(?:[^\w\s\[\](){{}}<:.]|[ \t>]|{_TAG}){{0,12}}"
+_BULLET = rf"{_LEAD}(?:\d{{1,3}}[.)])?{_MARKUP}"
 _OPENING = r"[ \t*_`]{0,4}"
 _ACTION = re.compile(
     rf"""^{_BULLET}(?:
-      action{_MARKUP}\d{{0,3}}{_MARKUP}(?::{_MARKUP}\n?|\n){_MARKUP}(?P<name>search|finish)
-        (?:{_OPENING}(?P<bracket>[\[(])|{_MARKUP}:|{_MARKUP}\n{_BULLET}action[ \t]input{_MARKUP}:)
-    | (?P<bare>search|finish)(?:{_OPENING}(?P<bracket_bare>[\[(])|{_MARKUP}:)
-    )""",
+      (?:(?:my|next|final)[ ]){{0,2}}action{_MARKUP}\d{{0,3}}{_MARKUP}(?:[:=]{_MARKUP}\n?|\n)
+        {_MARKUP}(?P<name>search|finish)
+        (?:{_OPENING}(?P<bracket>[\[({{])|{_MARKUP}:|{_MARKUP}\n{_BULLET}action[ \t]input{_MARKUP}:)
+    | (?P<bare>search|finish)(?:{_OPENING}(?P<bracket_bare>[\[({{])|{_MARKUP}:)
+    )
+    | (?<=[.!?;])[ \t]{_MARKUP}(?-i:Action){_MARKUP}:{_MARKUP}(?P<inline>search|finish)
+        {_OPENING}(?P<bracket_inline>[\[({{])
+    """,
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
 _PART = re.compile(rf"\n{_BULLET}(?:thought|action|observation|question)\b", re.IGNORECASE)
 _OBSERVATION = re.compile(rf"\n{_BULLET}Observation")
 _LINE = re.compile(r"\s*[^\n]*")
-_NOTHING_MORE = re.compile(r"[ \t*_`\"'.;]*(?:\n|\Z)")
+_NOTHING_MORE = re.compile(rf"(?:[ \t*_`\"'.;]|{_TAG})*(?:\n|\Z)")
 _PARAMETER = re.compile(r"\s*(?:query|answer|text|input)\s*=\s*(?=[\"'“])", re.IGNORECASE)
 _FORCED_LEAD = re.compile(r"\A\s{0,9}(?:action\s{0,3}:)?\s{0,9}finish\s{0,3}\[", re.I)
 _ASCII_BRACKETS = str.maketrans("［］（）：【】", "[]():[]")
-_CLOSING = {"[": "]", "(": ")"}
+_CLOSING = {"[": "]", "(": ")", "{": "}"}
 _LONGEST = 1000
 """The characters in which the closing bracket of an action is looked for beyond its line."""
 
@@ -131,16 +137,17 @@ def _find_action(text: str) -> _Call | None:
     readable = text.translate(_ASCII_BRACKETS)
     empty = None
     for match in _ACTION.finditer(readable):
-        bracket = match["bracket"] or match["bracket_bare"]
+        bracket = match["bracket"] or match["bracket_bare"] or match["bracket_inline"]
         start, end, closed = _extent(readable, match.end(), bracket)
         after = end + 1 if bracket and closed else end
-        # Without "Action:", only a line that is nothing but an action counts.
-        if match["bare"] and not _stands_alone(readable, after, bracket, closed):
+        # Within a line, or without "Action:", only what ends its line counts.
+        if not match["name"] and not _stands_alone(readable, after, bracket, closed):
             continue
         argument = text[start:end]
         missing = _missing(argument, bracket) if bracket and not closed else ""
-        kind: StepKind = "search" if (match["name"] or match["bare"])[0] in "sS" else "answer"
-        argument = _plain(argument + missing[1:], kind, quoted=bracket == "(")
+        name = match["name"] or match["bare"] or match["inline"]
+        kind: StepKind = "search" if name[0] in "sS" else "answer"
+        argument = _plain(argument + missing[1:], kind, quoted=bracket in ("(", "{"))
         call = _Call(kind, match.start(), argument, after, closed, missing)
         if argument:
             return call

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autocoa_bench.episode import Action
-from autocoa_bench.episode.answer_text import forced_tagged, is_mention, last_tagged
+from autocoa_bench.episode.answer_text import forced_tagged, last_tagged, plain_query
 from autocoa_bench.episode.thoughts import CLOSE, outside_thoughts
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Completion, Message, Passage, Question
 
+_NEXT_TAG = re.compile(
+    r"<\s?(?:[/\\|｜]|(?:begin_search|search|search_result|information|answer|think)\b)",
+    re.IGNORECASE,
+)
 _RAN_OUT = "the query ran out of step tokens"
 
 
@@ -87,8 +91,8 @@ class TagDialect(ABC):
         for match in opening.finditer(readable):
             while ends and ends[-1][0] < match.end():
                 ends.pop()
-            query = " ".join(_up_to_tag(readable, match.end()).split())
-            searches = bool(query) and not is_mention(query) and (bool(ends) or not cut)
+            query = plain_query(_up_to_tag(readable, match.end()))
+            searches = bool(query) and (bool(ends) or not cut)
             if not searches and malformed:
                 continue
             if not ends and cut:
@@ -138,9 +142,9 @@ class AnswerTagDialect(TagDialect):
 
 
 def _up_to_tag(text: str, start: int) -> str:
-    """The text from `start` to the next tag."""
-    end = text.find("<", start)
-    return text[start:] if end < 0 else text[start:end]
+    """The text from `start` to the next tag of a dialect, or the next closing one."""
+    end = _NEXT_TAG.search(text, start)
+    return text[start : end.start()] if end else text[start:]
 
 
 def _read_prompt(path: str) -> str:

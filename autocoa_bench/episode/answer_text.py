@@ -14,13 +14,20 @@ from autocoa_bench.episode.thoughts import outside_thoughts
 _BOX = re.compile(r"(?:\\(?:boxed|fbox)|\x08oxed|(?<![A-Za-z\\])boxed)\s{0,3}\{")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation + "…“”‘’")
 _ARTICLES = frozenset(["a", "an", "the"])
-_PLACEHOLDER = re.compile(r"(?:(?:your )?(?:final |short )?answer)(?: here)?")
-_MENTION = re.compile(
-    r"and|or|to|tags?|(?:an? |the |my |your )?(?:search )?(?:query|keywords|question)(?: here)?"
+_PLACEHOLDER = re.compile(
+    r"(?:[Ii]nsert )?(?:(?:the |my |[Yy]our )?answer|[Yy]our [Aa]nswer"
+    r"|(?:the |my |[Yy]our )?(?:[Ff]inal|[Ss]hort) [Aa]nswer)(?: here)?"
 )
+_MENTION = re.compile(
+    r"(?:and|or|to|tags?)(?: (?:and|then|finally|ends?|closes?|closing|by|it|with|the|my|tags?))*"
+    r"|(?:an? |the |my |your )?(?:search )?(?:query|keywords|question)(?: here)?"
+)
+_MENTIONED = re.compile(r"\s(?:tags?|blocks?|and|or)\b")
+"""What follows an opening tag that is mentioned, and never closed."""
 _TAGS = re.compile(
     r"</?\s?(?:answer|search|information|(?:begin|end)_search|search_result|think(?:ing)?|response|"
-    r"output|[bius]|em|strong|sup|sub|code|span|p|mark)\s?/?>|<\|[^<>|\s]{1,40}\|>",
+    r"output|[bius]|em|strong|sup|sub|code|span|p|mark|br|final_answer)\s?/?>"
+    r"|<\|[^<>|\s]{1,40}\|>|<｜[^<>｜\s]{1,40}｜>|</?s>|<(?:eos|end_of_turn)>|<[\\/][a-z_]{0,14}>?\Z",
     re.IGNORECASE,
 )
 _PLAIN_START = frozenset(string.ascii_letters + string.digits) - frozenset("aAfFtT")
@@ -28,6 +35,9 @@ _PLAIN_START = frozenset(string.ascii_letters + string.digits) - frozenset("aAfF
 _BLANKS = " \n\r"
 """White space but for a tab, which may be what is left of `\\text` after JSON."""
 _INNER, _INNER_END = (re.compile(tag, re.IGNORECASE) for tag in ("<answer>", "</answer>"))
+_LINK = re.compile(r"\[([^\[\]\n]+)\]\(https?://[^\s()]*(?:\([^\s()]*\)[^\s()]*)?\)")
+_FENCE_START = re.compile("```[a-z]{0,12}")
+_FENCE = re.compile(r"```(?:[a-z]{0,12}\n)?((?:(?!```).)+)```", re.DOTALL)
 _LAYERS = 8
 """The layers of mark-up around an answer that are removed."""
 _HEADING = re.compile(
@@ -87,15 +97,19 @@ def last_tagged(text: str, tag: str, *, cut: bool = False) -> tuple[str | None, 
     tag); if a token limit `cut` the text there, there is no answer. (None, -1) for no answer.
     """
     answer, answer_end, opened = "", -1, -1
-    for match in re.finditer(rf"<\s?(/?)\s?{re.escape(tag)}\s?>", text, re.IGNORECASE):
-        if not match[1]:
+    for match in re.finditer(
+        rf"<\s?([\\/]?)\s?{re.escape(tag)}(?:\s[^<>]{{0,60}})?>", text, re.IGNORECASE
+    ):
+        # An opening tag at the end is a closing one that lacks its slash.
+        is_last = opened >= 0 and not text[match.end() :].strip()
+        if not match[1] and not is_last:
             opened = match.end()
         elif opened >= 0:
             content = plain_answer(text[opened : match.start()])
             if content and not is_mention(content):
                 answer, answer_end = content, match.start()
             opened = -1
-    if opened >= 0:
+    if opened >= 0 and not _MENTIONED.match(text, opened):
         content = plain_answer(text[opened:])
         if content and not is_mention(content):
             answer, answer_end = ("", -1) if cut else (content, len(text))
@@ -168,7 +182,8 @@ def first_line(text: str, start: int = 0) -> str:
     announced = ""
     for line in text[start:].split("\n"):
         stripped = line.strip(_BLANKS)
-        if stripped and not stripped.endswith((":", "：")):
+        announces = stripped.endswith((":", "：")) or _FENCE_START.fullmatch(stripped)
+        if stripped and not announces:
             return stripped
         announced = announced or stripped
     return announced
@@ -187,7 +202,7 @@ def plain_answer(text: str) -> str:
     if len(boxes) == 1 and len(text[: boxes[0][0]].split()) > 1:
         _, start, end = boxes[0]  # "The answer is \boxed{Paris}."
         text = text[start:end] if end >= 0 else text[start:]
-    text = unwrapped(plain(text))
+    text = unwrapped(_LINK.sub(r"\1", plain(text)))
     return text if has_content(text) else ""
 
 
@@ -199,6 +214,8 @@ def unwrapped(text: str) -> str:
             break
         heading = _HEADING.match(text)
         shorter = text[heading.end() :] if heading else text
+        fence = _FENCE.fullmatch(shorter)
+        shorter = fence[1].strip() if fence else shorter
         for opening, closing in _WRAPPERS:
             inner = shorter[len(opening) : len(shorter) - len(closing)]
             if (

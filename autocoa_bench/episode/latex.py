@@ -5,17 +5,17 @@ import unicodedata
 from types import MappingProxyType
 
 _UNWRAPPED = re.compile(
-    r"text(?:bf|it|rm|sf|tt|sc|sl|up|md|lf|normal|superscript|subscript)?|emph|enquote|smash|boxed"
-    r"|(?:under|over)line|uline|[mhf]box|(?:frame|make)box|operatorname|ensuremath|boldsymbol|bm|pmb"
-    r"|math(?:rm|bf|it|sf|tt|normal|cal|bb|frak|scr)"
+    r"text(?!color|tiny)[a-z]*|math(?!ring)[a-z]*|emph|enquote|smash|boxed|[mhf]box|centerline|bm|pmb"
+    r"|(?:under|over)line|uline|(?:frame|make)box|operatorname|ensuremath|boldsymbol|hl|ul"
+    r"|(?:Make)?(?:upper|lower)case"
 )
 """Commands of fonts and boxes: their argument stands for itself."""
 _SECOND = frozenset(["textcolor", "colorbox", "href", "foreignlanguage", "raisebox", "parbox"])
 """Commands whose second argument stands for itself."""
 _DROPPED = re.compile(
     r"left|right|[bB]igg?[lr]?|(?:display|text|script)style|limits|bf|it|em|rm|sf|tt|sc|sl"
-    r"|(?:bf|rm|sf|tt)(?:series|family)|(?:it|sc)shape|normal(?:font|size)|tiny|small|large|Large"
-    r"|LARGE|huge|Huge|footnotesize|centering|noindent|relax|protect|par"
+    r"|(?:bf|md|rm|sf|tt)(?:series|family)|(?:it|sc|sl|up)shape|normal(?:font|size)|tiny|small|large"
+    r"|Large|LARGE|huge|Huge|(?:footnote|script)size|centering|noindent|relax|protect|par"
 )
 """Commands that show nothing, and have no argument."""
 _DROPPED_WITH_ARGUMENT = frozenset(["color", "hspace", "vspace", "label", "phantom"])
@@ -39,6 +39,8 @@ _ACCENTS = MappingProxyType(
         **{"'": "\u0301", "`": "\u0300", "^": "\u0302", '"': "\u0308", "~": "\u0303"},
         **{"=": "\u0304", ".": "\u0307", "c": "\u0327", "v": "\u030c", "u": "\u0306"},
         **{"H": "\u030b", "r": "\u030a", "k": "\u0328", "d": "\u0323", "b": "\u0331"},
+        **{"acute": "\u0301", "grave": "\u0300", "hat": "\u0302", "ddot": "\u0308"},
+        **{"tilde": "\u0303", "breve": "\u0306", "check": "\u030c", "mathring": "\u030a"},
     }
 )
 """The combining character of each accent command."""
@@ -53,11 +55,17 @@ _NAME = re.compile(r"[A-Za-z]+")
 _FRACTIONS = frozenset(["frac", "dfrac", "tfrac", "cfrac", "nicefrac"])
 _ESCAPED_QUOTE = re.compile(r'\\"(?=[^A-Za-z{\\]|$)')
 _THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|\\[,;:!]|\\ )(?=\d{3}(?!\d))")
-_TIE = re.compile(r"(?<=[^\W_])([.,]?)~(?=[^\W_])")
+# Between numbers, a tilde is a range; between commands, it joins their arguments.
+_TIE = re.compile(
+    r"(?<=[^\W_])([.,]?)~(?=[^\W\d_]|\\[a-zA-Z])|(?<=[^\W\d_])([.,]?)~(?=\d)|(?<=\})~(?=\\)"
+)
 # A tab or a backspace where a reader of JSON took the start of a command for an escape.
 _EATEN = re.compile(r"\t(?=ext(?:bf|it|rm|sf|tt|sc|normal)?\{)|[\x08](?=oxed\s?\{)")
 _DOLLAR = re.compile(r"(?<!\\)\$")
-_ACCENTED = re.compile(r"\s{0,3}(?:\{\s{0,3}\\?([^\W\d_])\s{0,3}\}|\\?([^\W\d_]))")
+_ACCENTED = re.compile(
+    r"\s{0,3}(?:\{\s{0,3}\\?([^\W\d_])\s{0,3}\}|\\([ij])(?![A-Za-z])[ ]{0,3}|\\?([^\W\d_]))"
+)
+_SEVERAL_BLANKS = re.compile(" {2,}")
 _PLAIN_RUN = re.compile(r"[^\\{}]+")
 _DEPTH = 20
 """The depth of nested groups that is read; what is deeper stays as it is."""
@@ -67,13 +75,14 @@ def plain(text: str) -> str:
     """The text without LaTeX: commands of fonts and boxes unwrapped, accents composed, spaces as
     spaces, escaped characters as themselves. Other commands (`\\sqrt`) stay."""
     text = _EATEN.sub(lambda match: "\\t" if match[0] == "\t" else "\\b", text)
-    text = _TIE.sub(r"\1 ", _without_dollars(text))
+    text = _TIE.sub(r"\1\2 ", _without_dollars(text))
     if "\\" not in text and "{" not in text:
         return text
     text = _THOUSANDS.sub(",", text)
     if _ESCAPED_QUOTE.search(text):
         text = text.replace('\\"', '"')  # quotation marks of JSON
-    return _without_dollars(_Reader(text).read(0, len(text), 0).replace("^°", "°"))
+    text = _Reader(text).read(0, len(text), 0).replace("^°", "°")
+    return _without_dollars(_SEVERAL_BLANKS.sub(" ", text))
 
 
 def matching_braces(text: str) -> dict[int, int]:
@@ -179,11 +188,12 @@ class _Reader:
             return after
         if name in _ACCENTS and (accented := self._accented(_ACCENTS[name], after, end)):
             return accented
-        if _DROPPED.fullmatch(name):
+        if _DROPPED.fullmatch(name) and not self.text.startswith("{", after):
             if name in ("left", "right") and self.text[after : after + 1] == ".":
                 return after + 1
             return self._blanks(after, end)
-        if _UNWRAPPED.fullmatch(name):
+        if _UNWRAPPED.fullmatch(name) or _DROPPED.fullmatch(name):
+            after += self.text.startswith("*{", after)
             content, after = self._argument(after, end, depth)
             self.out.append(content or "")
             return after if content is not None else self._blanks(after, end)
@@ -197,7 +207,8 @@ class _Reader:
         if first is not None and name in _FRACTIONS | _SECOND:
             second, last = self._argument(next_after, end, depth)
             if second is not None:
-                self.out.append(second if name in _SECOND else f"{first}/{second}")
+                mixed = " " if self.out and self.out[-1][-1:].isdigit() else ""
+                self.out.append(second if name in _SECOND else f"{mixed}{first}/{second}")
                 return last
         self.out.append(f"\\{name}" if first is None else f"\\{name}{{{first}}}")
         return next_after
@@ -217,7 +228,7 @@ class _Reader:
         match = _ACCENTED.match(self.text, position, end)
         if match is None:
             return None
-        letter = unicodedata.normalize("NFC", (match[1] or match[2]) + accent)
+        letter = unicodedata.normalize("NFC", (match[1] or match[2] or match[3]) + accent)
         if len(letter) > 1:
             return None
         self.out.append(letter)

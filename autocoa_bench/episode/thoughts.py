@@ -15,19 +15,20 @@ _MARK = re.compile(
     rf"""
       (?P<open> <\s{{0,2}}\|?\s?{_NAMES}(?:\s[^<>/]{{0,80}})?\s{{0,2}}\|?>
         | \[\s*THINK\s*\] | ◁\s*think\s*▷ | <\|begin_of_thought\|> | <\|START_THINKING\|>
-        | <\|inner_prefix\|> | <\|channel\|?>\s?(?:analysis|commentary|thought)\b[^<\n]{{0,80}}
+        | <\|inner_prefix\|> | <unused94>\s?thought\b
+        | <\|channel\|?>\s?(?:analysis|commentary|thought)\b[^<\n]{{0,80}}
           (?:<\|message\|>)? )
     | (?P<close> <\s{{0,2}}\|?\\?/\s?\|?\s?{_NAMES}\s{{0,2}}\|?>
         | \[\s*/\s*THINK\s*\] | ◁\s*/\s*think\s*▷ | <\|end_of_thought\|> | <\|END_THINKING\|>
         | <\|inner_suffix\|> | {_FINAL_CHANNEL} )
-    | (?P<end> <\|end\|> | <channel\|> )
+    | (?P<end> <\|end\|> | <channel\|> | <unused95> )
     | (?P<bare> (?:assistant){{1,2}}final )
     """,
     re.IGNORECASE | re.VERBOSE,
 )
 _WORDS = (
     *("think", "thought", "reason", "reflection", "scratchpad", "analysis", "channel", "inner_"),
-    *("<|end|>", "assistantfinal"),
+    *("<|end|>", "assistantfinal", "unused95"),
 )
 """Every mark contains one of them."""
 # gpt-oss where the server leaves the special tokens of its channels out.
@@ -37,6 +38,7 @@ _BARE_CLOSE = "assistantfinal"
 _CLOSING = (
     ("<|channel|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
     ("<|channel>", "<channel|>"),
+    ("unused94", "<unused95>"),
     ("[", "[/THINK]"),
     ("◁", "◁/think▷"),
     ("begin_of_thought", "<|end_of_thought|>"),
@@ -44,6 +46,7 @@ _CLOSING = (
     ("inner_prefix", "<|inner_suffix|>"),
 )
 _QUOTES = {"`": "`", '"': '"', "'": "'", "“": "”", "‘": "’", "«": "»"}
+_MENTIONED = re.compile(r" (?:and \S{1,12} )?(?:tags?|blocks?)\b")
 CLOSE = "</think>"
 """The mark that closes a thought which a template or a prefill opened."""
 
@@ -67,8 +70,8 @@ def outside_thoughts(text: str, closing: str = "") -> Outside:
     """The text without its thoughts; it begins inside an open one if `closing` is not empty.
 
     A thought that is never closed goes on to the end. A closing mark without an opening one closes
-    a thought that began before the text, or where the last one ended. A quoted mark (`"</think>"`)
-    is text.
+    a thought that began before the text, or where the last one ended. A mark that is quoted
+    (`"</think>"`) or mentioned ("the </think> tag") is text.
     """
     if not _may_have_marks(text):
         return Outside(" " * len(text), "", closing) if closing else Outside(text, text, "")
@@ -104,8 +107,10 @@ def _may_have_marks(text: str) -> bool:
 
 
 def _quoted(text: str, begin: int, end: int) -> bool:
-    """True where quotation marks enclose exactly text[begin:end]."""
+    """True where quotation marks enclose exactly text[begin:end], or a sentence mentions it."""
     before = text[begin - 1 : begin]
+    if before == " ":
+        return text[begin - 2 : begin - 1].isalpha() and _MENTIONED.match(text, end) is not None
     return before != "" and _QUOTES.get(before) == text[end : end + 1]
 
 

@@ -32,6 +32,7 @@ MARKS = [
     ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
     ("<|channel|>commentary<|message|>", "<|end|>"),
     ("<|channel>thought\n", "<channel|>"),
+    ("<unused94>thought\n", "<unused95>"),
     ("analysisWe look. ", "assistantfinal"),
 ]
 HIDDEN: list[tuple[Dialect, str, str]] = [
@@ -92,7 +93,10 @@ def test_a_search_inside_a_thought_counts_only_where_the_dialect_puts_it_there(
         assert "inside a thought" in action.problem
 
 
-@pytest.mark.parametrize("quoted", ["`</think>`", '"</think>"', "“</think>”", "'<think>'"])
+@pytest.mark.parametrize(
+    "quoted",
+    ["`</think>`", '"</think>"', "“</think>”", "'<think>'", "the </think> tag", "a <think> block"],
+)
 def test_a_quoted_mark_neither_opens_nor_closes_a_thought(quoted: str) -> None:
     text = f"I close with {quoted}, not yet. \\boxed{{Bert}}"
     assert M.parse(Completion(text, thinking=True)).kind == "malformed"
