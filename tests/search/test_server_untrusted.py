@@ -129,6 +129,31 @@ def test_a_request_without_a_host_or_with_two_is_refused(server: Served) -> None
         assert reply(stream)[0] in (400, 421)
 
 
+def test_a_request_for_another_servers_url_is_refused(server: Served) -> None:
+    own = urlsplit(server.url).netloc
+    statuses = []
+    for netloc in (own, "evil.example", f"evil.example@{own}"):
+        with connect(server) as stream:
+            stream.sendall(f"GET http://{netloc}/info HTTP/1.1\r\nHost: {own}\r\n\r\n".encode())
+            statuses.append(reply(stream)[0])
+    assert statuses == [200, 421, 421]
+
+
+def test_what_a_client_does_wrong_is_not_in_the_log(
+    server: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    for sent in (b"\x16\x03\x01", b"GET /\x1b]0;x HTTP/1.1\r\n\r\n", head(server, length=-1)):
+        with connect(server) as stream:
+            stream.sendall(sent)
+            stream.shutdown(socket.SHUT_WR)
+            reply(stream)
+    with connect(server) as stream:
+        stream.sendall(head(server, "Expect: 100-continue", length=99))
+        assert stream.recv(25).startswith(b"HTTP/1.1 100")  # it waits for a body, which never comes
+    assert ask(server)[0] == 200
+    assert not caplog.records
+
+
 @pytest.mark.parametrize(
     ("host", "header", "is_own"),
     [

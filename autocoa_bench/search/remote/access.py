@@ -10,6 +10,7 @@ import os
 import re
 import socket
 from functools import cache, lru_cache
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from msgspec import Struct
@@ -54,6 +55,8 @@ def refusal(request: web.Request, access: Access) -> tuple[int, str] | None:
             return 401, f"this server asks for a token (Authorization: Bearer ...; see {TOKEN})"
     else:
         hosts = headers.getall("Host", [])
+        if not request.raw_path.startswith("/"):  # a whole URL, as a proxy is asked for one
+            hosts = list({*hosts, urlsplit(request.raw_path).netloc})
         transport = request.transport
         address, port = transport.get_extra_info("sockname")[:2] if transport else ("", 0)
         if len(hosts) != 1 or not _is_own(hosts[0], access.host, address, port):

@@ -1,6 +1,7 @@
 """A search engine as an HTTP server, in the protocols that published clients speak."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable
 from importlib.metadata import version
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from autocoa_bench.errors import SearchFault, ServerDown, UserError
@@ -21,6 +23,16 @@ LONGEST_BODY = 16 << 20
 
 _GRACE_SECONDS = 3.0
 _CONNECTIONS = web.AppKey("connections", Connections)
+_LOG = logging.getLogger(__name__)
+
+
+def _is_own_failure(record: logging.LogRecord) -> bool:
+    """False for what a client did wrong: it has its reply, or has gone."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError | ConnectionError)
+
+
+_LOG.addFilter(_is_own_failure)
 
 
 def application(
@@ -74,6 +86,7 @@ async def listen(app: web.Application, host: str, port: int) -> tuple[web.AppRun
     runner = web.AppRunner(
         app,
         access_log=None,
+        logger=_LOG,
         shutdown_timeout=_GRACE_SECONDS,
         auto_decompress=False,
         lingering_time=1.0,
