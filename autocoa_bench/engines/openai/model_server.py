@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 from urllib.parse import urljoin, urlsplit
 
 from autocoa_bench.engines.openai import refusals
 from autocoa_bench.errors import CONTEXT, EngineFault, UserError
 from autocoa_bench.util.addresses import server_address
-from autocoa_bench.util.http_client import (
-    APIKey,
-    HTTPClient,
-    StatusError,
-)
+from autocoa_bench.util.gate import Sleep
+from autocoa_bench.util.http_client import APIKey, HTTPClient, StatusError
 from autocoa_bench.util.text import one_line
 
 if TYPE_CHECKING:
@@ -31,6 +28,18 @@ _KEY = re.compile(
     r"(?:not valid|invalid|expired)",
     re.IGNORECASE,
 )
+
+
+class ClientOptions(TypedDict, total=False):
+    """Options of `HTTPClient` that engines pass on.
+
+    By default a request may take 600 seconds and has five retries.
+    """
+
+    timeout: float
+    retries: int
+    has_replacement: Callable[[], bool]
+    sleep: Sleep
 
 
 class ModelServerClient(HTTPClient):
