@@ -133,9 +133,9 @@ def _nested(value: object) -> dict[str, Any] | None:
 
 
 def _named_columns(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a table without a header: MS MARCO's id and text, and DPR's title."""
-    names = {1: ("text",), 2: ("id", "text"), 3: ("id", "text", "title")}.get(len(fields), ())
-    return dict(zip(names, fields.values(), strict=False))
+    """The fields of a table without a header: MS MARCO's passages, DPR's, MS MARCO's documents."""
+    names = (("text",), ("id", "text"), ("id", "text", "title"), ("id", "url", "title", "text"))
+    return dict(zip(dict(enumerate(names, 1)).get(len(fields), ()), fields.values(), strict=False))
 
 
 def _title_and_text(levels: list[dict[str, Any]], title: str) -> tuple[str, str]:
@@ -176,16 +176,30 @@ def _text(value: object) -> str:
 
 
 def _joined(parts: list[Any]) -> str:
-    """Sentences in a list as one text, and lists of sentences as paragraphs."""
-    texts = [_joined(part) if isinstance(part, list) else part for part in parts]
+    """Sentences in a list as one text; lists of sentences, and objects with one, as paragraphs."""
+    texts = [
+        _joined(part)
+        if isinstance(part, list)
+        else _paragraph(part)
+        if isinstance(part, dict)
+        else part
+        for part in parts
+    ]
     if not all(isinstance(text, str) for text in texts):
         return ""
-    separator = "\n" if any(isinstance(part, list) for part in parts) else " "
+    separator = "\n" if any(isinstance(part, list | dict) for part in parts) else " "
     joined = ""
     for text in filter(None, texts):
         is_apart = not joined or joined[-1].isspace() or text[0].isspace()
         joined += text if is_apart else separator + text
     return joined
+
+
+def _paragraph(part: dict[str, Any]) -> str:
+    """The text of a paragraph with fields of its own, such as SQuAD's."""
+    fields = field_names.fields(part)
+    values = (fields.get(name) for name in field_names.TEXTS)
+    return next((value for value in values if isinstance(value, str) and value), "")
 
 
 def _first_text(levels: list[dict[str, Any]], names: tuple[str, ...]) -> str:

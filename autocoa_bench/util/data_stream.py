@@ -19,7 +19,7 @@ FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 _CHUNK_BYTES = 1 << 16
-_HEAD_BYTES = 1 << 18
+HEAD_BYTES = 1 << 18
 
 _MAGIC = {
     ".gz": b"\x1f\x8b",
@@ -95,7 +95,7 @@ def open_data(path: Path) -> Iterator[DataStream]:
         name, stream = _expanded(path, raw, stack)
         chunks = _in_utf8(path, _limited(path, raw, stream, bar))
         head = b""
-        while len(head) < _HEAD_BYTES and (chunk := next(chunks, b"")):
+        while len(head) < HEAD_BYTES and (chunk := next(chunks, b"")):
             head += chunk
         _check_text(path, head)
         yield DataStream(name, head, chain([head], chunks))

@@ -26,7 +26,8 @@ TEXTS = (
     *("text", "content", "passage", "passagetext", "body", "document", "documenttext", "doc"),
     *("paragraph", "paragraphtext", "segment", "segmenttext", "chunk", "chunktext", "chunkcontent"),
     *("pagecontent", "sentences", "article", "abstract", "snippet", "context", "rawcontent", "raw"),
-    *("paragraphs", "description", "正文", "内容", "文本"),
+    *("paragraphs", "description", "summary", "wikitext", "plaintext", "fulltext"),
+    *("正文", "内容", "文本"),
 )
 """Fields with the text of a passage; `contents`, which may begin with a title, comes before."""
 
@@ -46,7 +47,18 @@ ANSWERS = (
     *("goldenanswers", "goldanswers", "possibleanswers", "acceptedanswers", "answers"),
     *("goldenanswer", "goldanswer", "correctanswer", "correctanswers", "referenceanswer"),
     *("expectedanswer", "finalanswer", "answer", "shortanswers", "shortanswer", "groundtruths"),
-    *("groundtruth", "targets", "target", "targetvalue", "outputs", "output", "labels", "label"),
+    *(
+        "groundtruth",
+        "answersspans",
+        "nqanswer",
+        "targets",
+        "target",
+        "targetvalue",
+        "outputs",
+        "output",
+        "labels",
+        "label",
+    ),
     *("references", "reference", "gold", "golds", "答案", "a"),
 )
 
@@ -64,6 +76,9 @@ _ABOUT_PASSAGES = IDS + PAGE_IDS + TITLES + ADDRESSES + TEXTS + METADATA
 _NAMES = _ABOUT_PASSAGES + QUESTION_IDS + QUESTIONS + ANSWERS + ALIASES + _OTHERS
 KNOWN = frozenset(name for name in _NAMES if len(name) > 1)
 """All names that tell a header from a first row, without single letters, which may be answers."""
+
+NO_ROWS = KNOWN | {"info", "config", "about", "license", "features", "statistics", "header"}
+"""Objects in a JSON file's outer object that are no rows by id."""
 
 _SEPARATORS = re.compile(r"[\W_]+")
 

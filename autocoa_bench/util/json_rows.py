@@ -71,16 +71,17 @@ def _uneven_rows(first: int, batch: list[bytes]) -> Iterator[tuple[int, Row]]:
     for number, line in enumerate(batch, first):
         if not line.strip():
             continue
-        row = _decode_leniently(number, line)
-        if type(row) is not dict:
-            raise not_an_object(number, row)
-        yield number, row
+        yield number, _row(number, _decode_leniently(number, line))
 
 
-def not_an_object(number: int, value: object) -> BadRow:
-    """The error for a row that is not an object."""
+def _row(number: int, value: object) -> Row:
+    """A decoded row; a text is the only field of one. Raises BadRow for any other value."""
+    if isinstance(value, str):
+        return {"text": value}
+    if isinstance(value, dict):
+        return value
     kind = type(value).__name__
-    return BadRow(number, f"expected an object, found {kind}; write one object per row")
+    raise BadRow(number, f"expected an object, found {kind}; write one object per row")
 
 
 def _decode_leniently(number: int, line: bytes) -> object:
@@ -134,9 +135,7 @@ def document_rows(chunks: Iterator[bytes]) -> Iterator[tuple[int, Row]]:
             raise BadRow(document.number + 1, "expected JSON: an array of objects, or objects")
         for row in rows:
             document.number += 1
-            if type(row) is not dict:
-                raise not_an_object(document.number, row)
-            yield document.number, row
+            yield document.number, _row(document.number, row)
 
 
 def _member_rows(document: "_Document") -> Iterator[object]:
@@ -153,7 +152,7 @@ def _member_rows(document: "_Document") -> Iterator[object]:
                 yield from document.elements()
             else:
                 values[key] = list(_kept(document, document.elements(), start))
-        elif first == "{" and not values and form not in field_names.KNOWN:
+        elif first == "{" and not values and form not in field_names.NO_ROWS:
             row = document.value()
             are_members = True
             yield {"id": key} | row if isinstance(row, dict) else row

@@ -8,7 +8,7 @@ from typing import Any
 
 from autocoa_bench.errors import UserError, import_extra
 from autocoa_bench.util import field_names, size_limits
-from autocoa_bench.util.data_stream import expands_too_much, expansion_limit
+from autocoa_bench.util.data_stream import HEAD_BYTES, expands_too_much, expansion_limit
 from autocoa_bench.util.field_names import Row
 from autocoa_bench.util.json_rows import BadRow, lines, too_large
 from autocoa_bench.util.progress import DelayedProgressBar
@@ -124,21 +124,24 @@ def _is_quoted(head: bytes, delimiter: str) -> bool:
     if b'\t"' not in head and not head.startswith(b'"'):
         return False
     text = head.decode(errors="replace")
-    whole_lines = text[: text.rfind("\n") + 1] or text
+    is_cut = len(head) >= HEAD_BYTES
+    text = text[: text.rfind("\n") + 1] if is_cut else text
     try:
-        widths = [len(cells) for cells in _strict(whole_lines.splitlines(True)) if cells]
+        records = _strict(text.splitlines(True), cut=is_cut)
+        widths = [len(cells) for cells in records if cells]
     except csv.Error:
         return False
     return len(set(widths)) == 1
 
 
-def _strict(text_lines: list[str]) -> Iterator[list[str]]:
+def _strict(text_lines: list[str], *, cut: bool) -> Iterator[list[str]]:
+    """The records of a table in which quotes enclose cells; the last one may be `cut`."""
     records = csv.reader(text_lines, delimiter="\t", strict=True)
     while True:
         try:
             cells = next(records, None)
         except csv.Error as error:
-            if "unexpected end of data" in str(error):  # the head ends within a record
+            if cut and "unexpected end of data" in str(error):
                 return
             raise
         if cells is None:

@@ -94,6 +94,15 @@ ROWS: dict[str, tuple[Any, tuple[str, str, str]]] = {
     ),
     "a list of contents": ({"id": "7", "title": "Owls", "contents": ["Owls", "hunt."]}, OWLS),
     "paragraphs": ({"id": "7", "title": "Owls", "paragraphs": ["Owls", "hunt."]}, OWLS),
+    "SQuAD's articles": (
+        {
+            "id": "7",
+            "title": "Owls",
+            "paragraphs": [{"context": "Owls hunt.", "qas": []}, {"context": "They sleep."}],
+        },
+        ("7", "Owls", "Owls hunt.\nThey sleep."),
+    ),
+    "a summary": ({"id": "7", "title": "Owls", "summary": "Owls hunt."}, OWLS),
     "Chinese names": ({"id": "7", "标题": "Owls", "内容": "Owls hunt."}, OWLS),
     "a bad address": ({"id": "7", "url": "http://[x", "text": TEXT}, ("7", "http://[x", TEXT)),
     "null title": ({"id": "7", "title": None, "text": TEXT}, ("7", "", TEXT)),
@@ -213,6 +222,16 @@ def test_contents_that_are_written_are_read_back(title: str, text: str) -> None:
             '{"7": {"title": "Owls", "text": "Owls \\"hunt\\"."}, '
             '"8": {"title": "Owls", "text": "They sleep."}}',
         ),
+        (
+            "docs.tsv",
+            '7\thttp://a.org\tOwls\tOwls "hunt".\n8\thttp://a.org\tOwls\tThey sleep.\n',
+        ),
+        (
+            "c.json",
+            '{"info": {"year": 2018}, "corpus": ['
+            '{"id": "7", "title": "Owls", "text": "Owls \\"hunt\\"."}, '
+            '{"id": "8", "title": "Owls", "text": "They sleep."}]}',
+        ),
         ("c.csv", 'id,title,text\n7,Owls,"Owls ""hunt""."\n\n8,Owls,They sleep.\n'),
         ("c.csv", '\ufeffID;Title;Text\r\n7;Owls;"Owls ""hunt""."\r\n8;Owls;They sleep.\r\n'),
     ],
@@ -233,11 +252,30 @@ def test_texts_by_id_are_a_corpus(tmp_path: Path) -> None:
     ]
 
 
-def test_quotation_marks_in_ms_marcos_passages_are_text(tmp_path: Path) -> None:
-    lines = ['0\t"Owls" hunt at night.', '1\t"An unclosed mark', "2\tPlain.", '3\tA "b" c']
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("c.json", '["Owls hunt.", "They sleep."]'),
+        ("c.jsonl", '"Owls hunt."\n"They sleep."\n'),
+    ],
+)
+def test_a_list_of_texts_is_a_corpus(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    texts = [passage.text for passage in read_passages(tmp_path / name)]
+    assert texts == ["Owls hunt.", "They sleep."]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ['"Owls" hunt at night.', '"An unclosed mark', "Plain.", 'A "b" c'],
+        ["Plain.", '"An unclosed mark'],
+    ],
+)
+def test_quotation_marks_in_ms_marcos_passages_are_text(tmp_path: Path, texts: list[str]) -> None:
+    lines = [f"{number}\t{text}" for number, text in enumerate(texts)]
     (tmp_path / "collection.tsv").write_text("\n".join(lines))
-    texts = [passage.text for passage in read_passages(tmp_path / "collection.tsv")]
-    assert texts == ['"Owls" hunt at night.', '"An unclosed mark', "Plain.", 'A "b" c']
+    assert [passage.text for passage in read_passages(tmp_path / "collection.tsv")] == texts
 
 
 # Replies of search servers

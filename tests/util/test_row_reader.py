@@ -126,7 +126,7 @@ def test_a_document_is_read_across_the_borders_of_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many = [{"id": n, "text": "“é”\\ " * n, "n": [n, -n / 7, None, True]} for n in range(60)]
-    monkeypatch.setattr("autocoa_bench.util.data_stream._HEAD_BYTES", 300)
+    monkeypatch.setattr("autocoa_bench.util.data_stream.HEAD_BYTES", 300)
     for size in (1, 7, 64):
         monkeypatch.setattr("autocoa_bench.util.data_stream._CHUNK_BYTES", size)
         content = json.dumps(many, ensure_ascii=size == 7, indent=size % 2 or None).encode()
