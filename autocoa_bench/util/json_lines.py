@@ -84,8 +84,7 @@ def decode_line(line: bytes, decoder: msgspec.json.Decoder[T], where: str, advic
     Raises UserError, which says `where` the line is and ends with the advice.
     """
     try:
-        record = decoder.decode(line)
-        checked(line)
+        record = decoder.decode(checked(line))
     except UNREADABLE as error:
         if _is_unknown(error):
             raise UserError(

@@ -87,6 +87,16 @@ def test_a_flipped_bit_is_reported_with_what_to_do(tmp_path: Path) -> None:
         load_run(tmp_path)
 
 
+def test_a_flipped_bit_in_an_ending_is_damage_and_no_newer_version(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, info())
+    folder.append(answered(1))
+    folder.close()
+    flipped = written(tmp_path).replace(b'"ending":"answered"', b'"ending":"answesed"')
+    (tmp_path / "records.jsonl").write_bytes(flipped)
+    with pytest.raises(UserError, match="line 1 is damaged.*checksum"):
+        load_run(tmp_path)
+
+
 def test_a_later_record_of_a_key_replaces_a_fault(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, info())
     folder.append(failed(1))
