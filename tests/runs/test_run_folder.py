@@ -93,7 +93,7 @@ def test_a_flipped_bit_in_an_ending_is_damage_and_no_newer_version(tmp_path: Pat
     folder.close()
     flipped = written(tmp_path).replace(b'"ending":"answered"', b'"ending":"answesed"')
     (tmp_path / "records.jsonl").write_bytes(flipped)
-    with pytest.raises(UserError, match="line 1 is damaged.*checksum"):
+    with pytest.raises(UserError, match=r"line 1 is damaged.*checksum"):
         load_run(tmp_path)
 
 
