@@ -35,6 +35,7 @@ _PLAIN_START = frozenset(string.ascii_letters + string.digits) - frozenset("aAfF
 _BLANKS = " \n\r"
 """White space but for a tab, which may be what is left of `\\text` after JSON."""
 _INNER, _INNER_END = (re.compile(tag, re.IGNORECASE) for tag in ("<answer>", "</answer>"))
+_NEXT_QUESTION = re.compile(r"\n\s{0,9}Question:")
 _LINK = re.compile(r"\[([^\[\]\n]+)\]\(https?://[^\s()]*(?:\([^\s()]*\)[^\s()]*)?\)")
 _FENCE_START = re.compile("```[a-z]{0,12}")
 _FENCE = re.compile(r"```(?:[a-z]{0,12}\n)?((?:(?!```).)+)```", re.DOTALL)
@@ -118,11 +119,11 @@ def last_tagged(text: str, tag: str, *, cut: bool = False) -> tuple[str | None, 
 
 def forced_boxed(text: str) -> str | None:
     """The answer in a completion that continues an opened `\\boxed{`; None if there is none."""
-    text = outside_thoughts(text).text
-    content, _ = continued(text, "{", "}")
-    if _BOX.search(text[: text.find(content) + len(content)]):
+    text = _NEXT_QUESTION.split(outside_thoughts(text).text, maxsplit=1)[0]
+    content, _ = balanced(text, "{", "}")
+    if _BOX.search(content):  # whatever was said before it
         return last_boxed(text)
-    return plain_answer(content) or None
+    return plain_answer(continued(text, "{", "}")[0]) or None
 
 
 def forced_tagged(text: str, tag: str) -> str | None:

@@ -73,7 +73,7 @@ def _in_text(text: str, is_plural: bool) -> Iterator[str]:
     value = literal(text)
     if isinstance(value, dict) and (answers := tuple(_in_object(fields(value), is_plural))):
         yield from answers
-    elif isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+    elif isinstance(value, list) and all(isinstance(item, str) for item in value):
         yield from value
     elif descriptions := _DESCRIPTIONS.findall(text) if text.startswith("(list (") else []:
         yield from (quoted or plain for quoted, plain in descriptions)  # WebQuestions

@@ -11,11 +11,13 @@ OWN_END = "Now, please answer the user's question below:"
 _LEAD = re.compile(
     r"(?i)(?:^|(?<=[\s*>。]))(?:user(?:'s)? |the )?"
     r"(?:question|query|problem|问题|質問|질문)\**\s*[:：]\s*"
+    r"|(?:^|(?<=\n))(?:q|user|human)\**\s*[:：]\s*"
 )
 """What many instructions put before the question."""
 
 _TAIL = re.compile(
-    r"(?i)(?<!\s)\s++(?:the |final |your |short )*(?:answer|response|output|a)\**\s*[:：]\s*\Z"
+    r"(?i)(?<!\s)\s++(?:the |final |your |short )*(?:answer|response|output|assistant|ai|a)\**"
+    r"\s*[:：]\s*\Z"
 )
 """What many put after the question, for the model to continue."""
 
@@ -61,7 +63,7 @@ def without_instructions(prompts: Sequence[Prompt]) -> tuple[list[str], list[str
             for position, (start, end) in zip(positions, cuts, strict=True):
                 text = texts[position]
                 texts[position] = text[len(start) : len(text) - len(end)].strip()
-        elif _looks_instructed(group):
+        elif any(map(any, cuts)) or _looks_instructed(group):
             notes.append(
                 f"the prompts are asked whole, such as '{_excerpt(group[0])}'; a field 'question' "
                 "beside them would be asked instead"

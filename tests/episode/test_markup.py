@@ -265,6 +265,8 @@ def test_a_forced_answer_is_read_as_one_would_say_it(content: str, answer: str |
         (M, "The answer is:\n\n**Paris**", "Paris"),
         (M, "\n\nParis\n\nQuestion: next", "Paris"),
         (M, "Paris}\n\nSo \\boxed{Lyon}", "Paris"),
+        (M, "Sure!\n\nHere it is.\n\n\\boxed{Paris}", "Paris"),
+        (M, "\\boxed{Paris}\n\nQuestion: next\n\\boxed{Lyon}", "Paris"),
         (A, "<answer>Paris</answer>", "Paris"),
         (X, "Love [Is", "Love [Is]"),
         (X, "Paris]\nQuestion: next\nAction: Finish[Lyon]", "Paris"),

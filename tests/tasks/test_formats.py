@@ -322,7 +322,8 @@ def test_a_published_question_file_is_read(tmp_path: Path, name: str) -> None:
     "field", ["question", "query", "Question", "problem", "input", "user_input"]
 )
 @pytest.mark.parametrize(
-    "answers", ["answer", "answers", "golden_answers", "target", "Gold Answer"]
+    "answers",
+    ["answer", "answers", "golden_answers", "target", "Gold Answer", "answers_spans", "nq_answer"],
 )
 def test_a_question_and_its_answer_are_read_under_usual_names(
     tmp_path: Path, field: str, answers: str
@@ -461,6 +462,7 @@ def test_unanswerable_rows_are_left_out_with_a_warning(tmp_path: Path) -> None:
         ("queries.jsonl", [{"_id": "1", "text": EMMA}], 1, "without answers.*_id, text"),
         ("queries.tsv", "1\tWho wrote Emma?\n", 1, "2 columns and no header"),
         ("q.csv", "question,answer\nWho?,A\nWhy?,\n", 3, "'answer' has no answer"),
+        ("q.csv", "question,answers\nWho?,[]\n", 2, "'answers' has no answer"),
         ("q.csv", "question,answer\nWho, me?,A\n", 2, "3 cells, but 2 columns"),
         ("q.csv", "name,age\nEmma,4\n", 2, "no field of the row is a question.*name, age"),
         ("q.json", [plain(), ["x"]], 2, "expected an object, found list"),

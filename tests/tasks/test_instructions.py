@@ -21,6 +21,8 @@ TEMPLATES = {
     "a lead in bold": "Think first.\n\n**Question**: {}",
     "a lead in Chinese": "请回答下面的问题。问题：{}",
     "a lead and a tail": "You are an assistant.\nQuestion: {}\nAnswer:",
+    "letters": "Q: {}\nA:",
+    "roles": "You are a helpful assistant.\n\nUser: {}\nAssistant:",
     "an example before": "Question: Who wrote Faust?\nAnswer: Goethe\n\nQuestion: {}\nAnswer:",
     "a paragraph": "You are a helpful assistant with a search tool.\n\n{}",
     "a sentence": "Answer briefly. {}",
@@ -116,6 +118,13 @@ def test_a_prompt_that_stands_alone_without_a_lead_gets_a_warning(
     loaded = task(tmp_path, rows([prompt]))
     assert asked(loaded) == [prompt]
     assert "the prompts are asked whole" in loaded.warnings[0]
+
+
+def test_prompts_of_which_some_have_an_instruction_get_a_warning(tmp_path: Path) -> None:
+    prompts = ["Search. Question: Who?", "Why is it so?"]
+    loaded = task(tmp_path, rows(prompts))
+    assert asked(loaded) == prompts
+    assert "asked whole" in loaded.warnings[0]
 
 
 def test_a_question_beside_the_prompt_is_asked_without_a_word(tmp_path: Path) -> None:
