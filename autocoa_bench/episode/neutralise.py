@@ -62,6 +62,8 @@ def neutralise_question(text: str, special_tokens: tuple[str, ...] = ()) -> str:
     if not text.isprintable():
         text = "".join(filter(_belongs, _LINE_BREAKS.sub("\n", text)))
         text = _PART.sub(" ", text)
+        if any(token.isspace() and token in text for token in special_tokens):
+            text = " ".join(text.split())
     text = _BOX.sub("/", text)
     return _broken_up(text, _pattern(_KNOWN_BRACKETED, special_tokens))
 
@@ -86,6 +88,7 @@ def _without_brackets(special_tokens: tuple[str, ...]) -> bool:
 def _pattern(bracketed: str, special_tokens: tuple[str, ...]) -> re.Pattern[str]:
     """What has to be broken up, for folded text."""
     folded = {_folded(token)[0].strip() for token in special_tokens}
+    folded |= {unicodedata.normalize(form, token) for form in ("NFC", "NFD") for token in folded}
     tokens = sorted(filter(None, folded), key=len, reverse=True)
     branches = [_TAG, bracketed, _OTHER_TOKENS, *map(re.escape, tokens)]
     return re.compile("|".join(branches), re.IGNORECASE)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -48,6 +48,19 @@ def score_run(
     run's judge are among the scores; None: as before. Raises UserError where no judge has judged
     the run.
     """
+    scored = _scored(run, scorers, judged, current)
+    _write(scored)
+    if scored.info != run.info:
+        write_info(run.path, scored.info)
+    return scored
+
+
+def _scored(
+    run: Run,
+    scorers: Mapping[str, scoring.TextScorer],
+    judged: bool | None = None,
+    current: Scores = MappingProxyType({}),
+) -> Run:
     if judged is None:
         judged = judge.SCORER in run.info.scorers
     scores: dict[str, dict[Key, Score]] = {name: {} for name in scorers}
@@ -62,22 +75,29 @@ def score_run(
             scores[name][record.key] = score
     if judged:
         scores[judge.SCORER] = _scores_by_judge(run)
+    return Run(run.path, replace(run.info, scorers=tuple(scores)), run.records, scores)
+
+
+def _write(run: Run) -> None:
     rows = (
-        Scored(*record.key, scores={name: scores[name][record.key] for name in scores})
+        Scored(*record.key, scores={name: run.scores[name][record.key] for name in run.scores})
         for record in run.records
     )
     write_scores(run.path, rows)
-    info = run.info
-    if info.scorers != tuple(scores):
-        info = replace(info, scorers=tuple(scores))
-        write_info(run.path, info)
-    return Run(run.path, info, run.records, scores)
 
 
 def load_scored(folder: Path) -> Run:
-    """Read a run for a report; score first what was recorded or judged since the last time."""
+    """Read a run for a report; score first what was recorded or judged since the last time.
+
+    The scores are written as well, unless the folder cannot be written.
+    """
     run = load_run(folder)
-    return run if _is_current(run) else score_run(run, text_scorers(run.info.scorers))
+    if _is_current(run):
+        return run
+    scored = _scored(run, text_scorers(run.info.scorers))
+    with suppress(UserError):
+        _write(scored)
+    return scored
 
 
 def shipped_audits(runs: Iterable[Run]) -> list[SavedAudit]:

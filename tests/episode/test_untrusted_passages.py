@@ -1,6 +1,7 @@
 """No text in a passage can act: the property that every dialect must have."""
 
 import re
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from agent_model.dialects.agent import Agent
 from agent_model.dialects.r1_searcher import R1Searcher
 from agent_model.dialects.search_r1 import SearchR1
 from autocoa_bench.episode import Dialect, turns_of
+from autocoa_bench.episode.neutralise import neutralise, neutralise_question
 from autocoa_bench.types import Passage, Trajectory
 from baselines.model_only import ModelOnly
 from baselines.react import ReAct
@@ -61,3 +63,19 @@ def test_no_passage_can_act(
 
 def test_model_only_shows_no_passage() -> None:
     assert ModelOnly().show([Passage("1", "T", "x")]) == ""
+
+
+@pytest.mark.parametrize(
+    ("token", "spelling"),
+    [
+        ("\u00c9_END", "E\u0301_END"),
+        ("E\u0301_END", "\u00c9_END"),
+        ("\n\n", "\n\n"),
+        (" \n", "  \n"),
+    ],
+)
+def test_a_special_token_of_an_odd_shape_is_broken_up(token: str, spelling: str) -> None:
+    for text in (f"Who is{spelling}x?", spelling * 3):
+        for read in (neutralise, neutralise_question):
+            neutral = unicodedata.normalize("NFC", read(text, (token,)))
+            assert unicodedata.normalize("NFC", token) not in neutral

@@ -1,5 +1,7 @@
 """A run is scored and reported from memory: no record is scored or read twice."""
 
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from autocoa_bench.runs import run_folder
 from autocoa_bench.scoring import text
+from autocoa_bench.util import json_lines
 from support.commands import Cli, caller
 from support.mock_server import MockServer
 from support.towns import reply, write_task
@@ -73,3 +76,21 @@ def test_a_resumed_run_scores_what_was_recorded_before_too(cli: Cli) -> None:
     assert "2 of 4 recorded" in resumed.err
     assert resumed.out.splitlines()[:5] == whole.out.splitlines()[:5]
     assert sorted(Path("run/scores.jsonl").read_bytes().splitlines()) == sorted(scores.splitlines())
+
+
+@pytest.mark.parametrize("command", ["report", "show"])
+def test_a_folder_that_cannot_be_written_is_read_all_the_same(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    with MockServer(reply) as server:
+        assert cli("--base-url", server.url).code == 0
+    Path("run/scores.jsonl").unlink()
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(json_lines, "replace_file", refuse)
+    done = caller(monkeypatch, capsys)(command, "run")
+    assert done.code == 0, done.err
+    assert "em 1" in done.out or "100.0" in done.out
+    assert not Path("run/scores.jsonl").exists()
