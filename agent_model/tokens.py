@@ -102,11 +102,6 @@ def encode_pair(pair: Pair, tokenizer: Tokenizer) -> tuple[Encoded, Encoded]:
     )
 
 
-def encode_prompt(prompt: Prompt, tokenizer: Tokenizer) -> tuple[int, ...]:
-    """The ids of a prompt, cut at the same places as a trajectory's (`engines.turns`)."""
-    return prompt_ids(prompt, tokenizer)
-
-
 def end_of_turn(tokenizer: Tokenizer) -> int:
     """The id that ends a turn in training: the one that the chat template writes, or the eos."""
     return end_ids(tokenizer)[0]

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
         Generate,
         Hop,
         Message,
+        ModelTraits,
         Observation,
         Passage,
         Prompt,
@@ -98,7 +99,7 @@ __all__ += ["n_actions", "neutralise"]
 __all__ += ["Action", "Completion", "Dialect", "DirectSolver", "Message"]
 # Engines
 __all__ += ["Engine", "EngineCapabilities", "EngineConfig", "EngineSpec", "Generate"]
-__all__ += ["Prompt", "ScriptedEngine", "with_capabilities"]
+__all__ += ["ModelTraits", "Prompt", "ScriptedEngine", "with_capabilities"]
 # Search engines, executors, scorers and judge prompts
 __all__ += ["BatchSearchEngine", "BatchedSearch", "Observation", "SearchEngine", "SearchSpec"]
 __all__ += ["BoxScorer", "Executor", "JudgePrompt", "TextScorer"]

@@ -159,6 +159,17 @@ class Completion(Struct, frozen=True, omit_defaults=True):
     seconds: float = 0.0
     thinking: bool = False
 
+    @property
+    def sampled_text(self) -> str:
+        """The text with its stop string, even where the server took that away."""
+        stop = self.stop_string or ""
+        return self.text if self.text.endswith(stop) else self.text + stop
+
+    @property
+    def ends_turn(self) -> bool:
+        """True if the model ended its turn, without a stop string."""
+        return self.stop_reason == "stop" and not self.stop_string
+
 
 class Observation(Struct, frozen=True):
     """The reply of a search engine: passages, best first.

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import msgspec
 from tabulate import tabulate
 
-from agent_model.tokens import encode_prompt
+from autocoa_bench.engines.tokenizer import prompt_ids
 from autocoa_bench.engines.weights import huggingface
 from autocoa_bench.episode import turns_of
 from autocoa_bench.errors import UserError
@@ -85,7 +85,7 @@ class Reader:
         before = msgspec.structs.replace(trajectory, steps=trajectory.steps[:step], prefill="")
         prompt = Prompt(trajectory.opening, turns_of(before), trajectory.prefill)
         if protocol == "template":
-            return encode_prompt(prompt, self.tokenizer)
+            return prompt_ids(prompt, self.tokenizer)
         messages = [{"role": each.role, "content": each.content} for each in prompt.opening]
         if turn := prompt.continuation:
             messages.append({"role": "assistant", "content": turn})

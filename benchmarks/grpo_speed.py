@@ -39,7 +39,7 @@ from tabulate import tabulate
 from agent_model.rollout.environments import SearchClient
 from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler, Sampler, Slot, completion
-from agent_model.tokens import encode_prompt, end_of_turn
+from agent_model.tokens import end_of_turn
 from agent_model.trainer_export.folder import tokens_of
 from agent_model.trainer_export.write import export_recipe
 from agent_model.training.config import GRPOConfig, LoraConfig
@@ -48,6 +48,7 @@ from agent_model.training.grpo.learner import Learner
 from agent_model.training.grpo.reward import Reward
 from agent_model.training.grpo.rollouts import Group, ScoredRollout
 from agent_model.training.model import dtype_of, eval_mode, load_policy
+from autocoa_bench.engines.tokenizer import prompt_ids
 from autocoa_bench.episode import episode, n_actions
 from autocoa_bench.types import Budget, Completion, Generate, Record
 
@@ -168,7 +169,7 @@ class Turns:
         self._active.remove(slot)
 
     def submit(self, slot: Slot, request: Generate) -> None:
-        slot.ids, slot.request = list(encode_prompt(request.prompt, self._tokenizer)), request
+        slot.ids, slot.request = list(prompt_ids(request.prompt, self._tokenizer)), request
 
     def step(self) -> list[tuple[Slot, Completion]]:
         asked = [(slot, slot.request) for slot in self._active if slot.request]

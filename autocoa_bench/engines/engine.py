@@ -202,7 +202,11 @@ def open_engine(spec: str, options: EngineConfig) -> Engine:
 
 
 class Engine(Protocol):
-    """A source of completions, created by a factory that the registry names."""
+    """A source of completions, created by a factory that the registry names.
+
+    Two attributes are optional: `traits`, what an episode must know of the model (`ModelTraits`),
+    and `late_settings`, the settings of the spec that have changed since the start.
+    """
 
     async def start(self) -> EngineSpec:
         """Prepare the engine and describe it. Raises UserError if it cannot be used."""

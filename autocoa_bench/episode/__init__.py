@@ -1,8 +1,9 @@
 """The episode: one question, one dialect and one budget become a trajectory.
 
 `loop` is the paper's Algorithm 1 as a generator without I/O, `dialect` the protocol that a solver
-implements, `neutralise` makes search results safe to show, `answer_text` parses answers in model
-text, and `trajectory` counts actions and tokens.
+implements, `neutralise` makes questions and search results safe to show, `thoughts` finds the
+thoughts in model text, `answer_text` (with `latex`) the answers, `token_counts` estimates and
+checks counts of tokens, and `trajectory` counts actions and tokens.
 
 May import: `types`, `errors`."""
 

@@ -292,7 +292,7 @@ class _State:
         where the token limit cut the answer.
         """
         assert isinstance(reply, Completion)
-        force, completion, text = self.force, reply, _sampled(reply)
+        force, completion, text = self.force, reply, reply.sampled_text
         outside = outside_thoughts(reply.text, self.opened if self.new_turns else "")
         answer = self.dialect.parse_forced(outside.visible)
         end = forced_end(outside.text, self.dialect.force, new_turn=self.new_turns)
@@ -362,19 +362,12 @@ def _close_thought(text: str, closing: str) -> str:
     return text.replace(CLOSE, closing)
 
 
-def _sampled(completion: Completion) -> str:
-    """The sampled text, with its stop string even where the server took that away."""
-    stop = completion.stop_string or ""
-    return completion.text if completion.text.endswith(stop) else completion.text + stop
-
-
 def _token_ids(action: Action, completion: Completion) -> tuple[int, ...] | None:
     """The sampled ids, if all that they spell is the action's text.
 
     A token that ends the model's turn stays only with an answer: other steps go on in the turn.
     """
-    ids, stop = completion.token_ids, completion.stop_string or ""
-    if ids is None or action.text != _sampled(completion):
+    ids = completion.token_ids
+    if ids is None or action.text != completion.sampled_text:
         return None
-    ended = completion.stop_reason == "stop" and not stop
-    return ids[:-1] if ended and action.kind != "answer" else ids
+    return ids[:-1] if completion.ends_turn and action.kind != "answer" else ids

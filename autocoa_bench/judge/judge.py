@@ -12,7 +12,7 @@ from autocoa_bench.episode import neutralise_question
 from autocoa_bench.errors import EngineFault, UserError
 from autocoa_bench.judge.reply import after_thought
 from autocoa_bench.judge.verdict import (
-    UNREADABLE,
+    NO_VERDICT,
     Case,
     JudgeConfig,
     Verdict,
@@ -188,7 +188,7 @@ class Judge:
         votes = [self._vote(reply) for reply in replies]
         right, reason = majority(votes)
         if not any(vote is not None for vote in votes):
-            reason = f"{UNREADABLE}: {_last_line(replies[0])}"
+            reason = f"{NO_VERDICT}: {_last_line(replies[0])}"
         return Verdict(key, right, reason, tuple(reply.text for reply in replies))
 
     async def _reply(self, case: Case, sampling: Sampling) -> Completion:
@@ -244,7 +244,7 @@ def majority(votes: Sequence[bool | None]) -> tuple[bool | None, str]:
     if len(votes) == 1 and n:
         return readable[0], ""
     if 2 * correct == n:
-        return None, f"a tie: {correct} of {n} readable votes say correct" if n else UNREADABLE
+        return None, f"a tie: {correct} of {n} readable votes say correct" if n else NO_VERDICT
     return 2 * correct > n, f"{correct} of {n} readable votes say correct"
 
 

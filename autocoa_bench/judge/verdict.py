@@ -22,7 +22,7 @@ DEFAULT_PROMPT = "brief"
 _TURNS = ("turns", "tokenizer", "prompts")
 """The settings of an engine that say how a turn of several pieces is sent."""
 
-UNREADABLE = "unreadable"
+NO_VERDICT = "unreadable"
 """The start of a verdict's reason where no reply states a verdict."""
 
 
@@ -106,7 +106,7 @@ class Verdict(Struct, frozen=True, omit_defaults=True, tag="verdict"):
     @property
     def unreadable(self) -> bool:
         """True where the judge replied, but stated no verdict."""
-        return self.right is None and self.reason.startswith(UNREADABLE)
+        return self.right is None and self.reason.startswith(NO_VERDICT)
 
 
 def load_prompt(spec: str) -> LoadedPrompt:

@@ -11,6 +11,7 @@ import msgspec
 from autocoa_bench.errors import UNREADABLE
 from autocoa_bench.util import field_names, size_limits
 from autocoa_bench.util.field_names import Row
+from autocoa_bench.util.text import whole_characters
 
 _decode = msgspec.json.Decoder().decode
 _raw_decode = json.JSONDecoder().raw_decode
@@ -91,21 +92,21 @@ def _decode_leniently(number: int, line: bytes) -> object:
     except UNREADABLE as error:
         problem = f"not JSON: {error}"
     try:
-        return _whole_characters(json.loads(line.decode()))
+        return _readable(json.loads(line.decode()))
     except UnicodeDecodeError as error:
         raise BadRow(number, f"not UTF-8: {error.reason}; save the file as UTF-8") from None
     except UNREADABLE:
         raise BadRow(number, problem) from None
 
 
-def _whole_characters(value: Any) -> Any:
+def _readable(value: Any) -> Any:
     """A decoded value with U+FFFD in place of halves of surrogate pairs."""
     if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return whole_characters(value)
     if isinstance(value, list):
-        return [_whole_characters(item) for item in value]
+        return [_readable(item) for item in value]
     if isinstance(value, dict):
-        return {_whole_characters(key): _whole_characters(item) for key, item in value.items()}
+        return {_readable(key): _readable(item) for key, item in value.items()}
     return value
 
 
@@ -259,13 +260,6 @@ class _Document:
             if self._separator("}"):
                 return
 
-    def holds_objects(self) -> bool:
-        """Tell whether the array that begins here holds objects."""
-        self._at += 1
-        first = self.next_character()
-        self._at = self._text.rfind("[", 0, self._at)
-        return first == "{"
-
     def value(self) -> object:
         """The value that begins at the next character. Raises BadRow."""
         self.next_character()
@@ -293,7 +287,7 @@ class _Document:
             raise too_large(self.number + 1)
         self._at, start = end, self._at
         if "\\u" in self._text[start:end]:
-            return _whole_characters(value)
+            return _readable(value)
         return value
 
     def _separator(self, closing: str) -> bool:

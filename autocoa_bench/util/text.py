@@ -37,6 +37,13 @@ def one_line(text: str, limit: int | None = None) -> str:
     return flat if limit is None or len(flat) <= limit else flat[: limit - 1] + "…"
 
 
+def whole_characters(text: str) -> str:
+    """The text with U+FFFD in place of halves of surrogate pairs, which no file can hold."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def printable_tree(tree: Any) -> Any:
     """JSON-like data whose texts, keys too, are printable."""
     match tree:

@@ -18,11 +18,11 @@ from agent_model.tokens import (
     audit_pair,
     encode,
     encode_pair,
-    encode_prompt,
     end_of_turn,
     retokenisation_drift,
 )
 from agent_model.training.masks import TRAINED_KINDS
+from autocoa_bench.engines.tokenizer import prompt_ids
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Generate, Message, Prompt, Step, Trajectory, Turn
 from support.play import play
@@ -106,7 +106,7 @@ def test_a_trajectory_has_the_tokens_that_its_last_prompt_had() -> None:
     joining.backend_tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(False, use_regex=False)
     made, events = play(Agent(shots=0), ["", "", "Anna}"])  # nudged and forced without a word
     assert isinstance(events[-1], Generate)
-    prompt = encode_prompt(events[-1].prompt, joining)
+    prompt = prompt_ids(events[-1].prompt, joining)
     assert encode(made, joining).ids[: len(prompt)] == prompt
 
 
@@ -114,7 +114,7 @@ def test_a_prompt_keeps_sampled_ids_and_reads_the_environment_in_one_piece(token
     odd = tuple(tokenizer(letter, add_special_tokens=False).input_ids[0] for letter in "ab")
     said = (Turn("environment", "found"), Turn("environment", " it"))
     prompt = Prompt((Message("user", "?"),), (Turn("model", "ab", odd), *said))
-    ids = encode_prompt(prompt, tokenizer)
+    ids = prompt_ids(prompt, tokenizer)
     whole = tuple(tokenizer("found it", add_special_tokens=False).input_ids)
     assert ids[-len(odd + whole) :] == odd + whole
 

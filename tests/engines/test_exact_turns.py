@@ -16,11 +16,12 @@ from agent_model.data.pairs import Pair
 from agent_model.dialects import Agent
 from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler, Slot
-from agent_model.tokens import encode, encode_pair, encode_prompt
+from agent_model.tokens import encode, encode_pair
 from agent_model.trainer_export.folder import tokens_of
 from agent_model.training.model import Policy
 from autocoa_bench.engines import tokenizer as turn_tokens
 from autocoa_bench.engines import turns
+from autocoa_bench.engines.tokenizer import prompt_ids
 from autocoa_bench.engines.transformers.engine import TransformersEngine
 from autocoa_bench.episode import episode
 from autocoa_bench.episode.trajectory import turns_of_steps
@@ -263,7 +264,7 @@ def test_training_runs_and_exports_have_the_same_ids(
     engine = TransformersEngine(str(folder))
     engine._tokenizer = tokenizer
     start = Prompt(trajectory.opening, turns_of_steps(trajectory.steps[:1]), trajectory.prefill)
-    assert tuple(engine._prompt_ids(start)) == encode_prompt(start, tokenizer) == run[1]
+    assert tuple(engine._prompt_ids(start)) == prompt_ids(start, tokenizer) == run[1]
     ids = encode(trajectory, tokenizer).ids
     tokens = tokens_of(trajectory, tokenizer)
     assert (*tokens.prompt, *tokens.response) == encode(trajectory, tokenizer, ends=False).ids

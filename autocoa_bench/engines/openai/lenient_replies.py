@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from autocoa_bench.util.error_text import excerpt
 from autocoa_bench.util.http_client import BadReply
+from autocoa_bench.util.text import whole_characters
 
 _BOM = "\ufeff"
 _MOST_TOKENS = 1 << 40
@@ -210,7 +211,7 @@ def _choice(item: dict[str, Any]) -> Choice:
 def _parts(value: object) -> Iterator[tuple[Kind, str]]:
     """The parts of a message's content with their kinds: a text, or a list of typed parts."""
     if isinstance(value, str):
-        yield "text", _sound(value)
+        yield "text", whole_characters(value)
     elif isinstance(value, list):
         for part in value:
             yield from _parts(part)
@@ -231,19 +232,12 @@ def _parts(value: object) -> Iterator[tuple[Kind, str]]:
 def _text(value: object) -> str:
     """The text in a value: itself, or that of its parts, a line each."""
     if isinstance(value, str):
-        return _sound(value)
+        return whole_characters(value)
     if isinstance(value, list):
         return "\n".join(filter(None, map(_text, value)))
     if isinstance(value, dict):
         return next((text for key in _TEXTS if (text := _text(value.get(key)))), "")
     return ""
-
-
-def _sound(text: str) -> str:
-    """A text whose lone surrogates are replaced: nothing could write them."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _word(item: dict[str, Any]) -> str:

@@ -145,13 +145,12 @@ class TurnTokenizer(ABC):
 
         The last sampled token may go beyond a stop string, or end within a character.
         """
-        ids, stop = completion.token_ids, completion.stop_string or ""
+        ids, ended = completion.token_ids, completion.ends_turn
         if not ids:
             return completion
-        ended = completion.stop_reason == "stop" and not stop
         spelled, end = (ids[:-1], ids[-1:]) if ended else (ids, ())
         hidden = any(token in spelled for token in self.hidden)
-        sampled = completion.text if completion.text.endswith(stop) else completion.text + stop
+        sampled = completion.sampled_text
         if ended and (text := await self._text_of(ids[-1])) and sampled.endswith(text):
             # The server has left the end of the turn out, so that a search's ids cannot be told
             # from an answer's.

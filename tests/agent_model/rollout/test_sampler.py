@@ -11,9 +11,10 @@ import torch
 
 from agent_model.rollout import sampler as module
 from agent_model.rollout.sampler import PolicySampler, Slot, sample_token
-from agent_model.tokens import encode_prompt, end_of_turn
+from agent_model.tokens import end_of_turn
 from agent_model.training.config import SFTConfig
 from agent_model.training.model import Policy, load_policy
+from autocoa_bench.engines.tokenizer import prompt_ids
 from autocoa_bench.engines.transformers.kv_cache import KVCache
 from autocoa_bench.types import Completion, Generate, Message, Prompt, Turn
 from support.tiny import tiny_model
@@ -50,7 +51,7 @@ def finish(sampler: PolicySampler, count: int = 1) -> dict[Slot, Completion]:
 def without_cache(model: Model, request: Generate, temperature: float, rng: Random) -> list[int]:
     """Tokens sampled one by one, all of the text computed anew for each."""
     policy, tokenizer = model
-    prompt = list(encode_prompt(request.prompt, tokenizer))
+    prompt = list(prompt_ids(request.prompt, tokenizer))
     ids = list(prompt)
     while len(ids) - len(prompt) < request.max_tokens:
         logits = policy.inner(input_ids=torch.tensor([ids])).logits[:, -1].float()
@@ -111,7 +112,7 @@ def test_only_new_tokens_are_computed(model: Model, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(KVCache, "extend", counted)
     sampler = PolicySampler(*model, slots=3, temperature=0)
-    prompt = len(encode_prompt(asked().prompt, model[1]))
+    prompt = len(prompt_ids(asked().prompt, model[1]))
     slots = [sampler.acquire(Random(i)) for i in range(3)]
     for slot in slots:
         sampler.submit(slot, asked(tokens=4))

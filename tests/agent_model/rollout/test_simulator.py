@@ -14,9 +14,10 @@ from agent_model.rollout import sampler as module
 from agent_model.rollout.environments import Simulator
 from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler, Slot
-from agent_model.tokens import Kind, encode, encode_prompt, end_of_turn
+from agent_model.tokens import Kind, encode, end_of_turn
 from agent_model.training.config import SFTConfig
 from agent_model.training.model import Policy, load_policy
+from autocoa_bench.engines.tokenizer import prompt_ids
 from autocoa_bench.episode import episode
 from autocoa_bench.types import Budget, Generate, Question, Trajectory
 from support.tiny_llm import make_model, saying, spelled
@@ -72,7 +73,7 @@ def test_the_policys_results_are_the_observation_token_by_token(
     put = [token for token, kind in by_kind if kind is Kind.OBSERVATION]
     assert tokenizer.decode(put) == "\n\n<search_result>\n\n\n"
     for request in asked:  # what is trained on is what was read
-        read = encode_prompt(request.prompt, tokenizer)
+        read = prompt_ids(request.prompt, tokenizer)
         assert encoded.ids[: len(read)] == read
 
 
