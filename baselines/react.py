@@ -44,8 +44,8 @@ _ACTION = re.compile(
         (?:{_OPENING}(?P<bracket>[\[({{])|{_MARKUP}:|{_MARKUP}\n{_BULLET}action[ \t]input{_MARKUP}:)
     | (?P<bare>search|finish)(?:{_OPENING}(?P<bracket_bare>[\[({{])|{_MARKUP}:)
     )
-    | (?<=[.!?;])[ \t]{_MARKUP}(?-i:Action){_MARKUP}:{_MARKUP}(?P<inline>search|finish)
-        {_OPENING}(?P<bracket_inline>[\[({{])
+    | (?<=[.!?;])(?<!\be\.g\.)(?<!\bi\.e\.)[ \t]{_MARKUP}(?-i:Action){_MARKUP}:
+        {_MARKUP}(?P<inline>search|finish){_OPENING}(?P<bracket_inline>[\[({{])
     """,
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )

@@ -57,7 +57,8 @@ _ESCAPED_QUOTE = re.compile(r'\\"(?=[^A-Za-z{\\]|$)')
 _THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|\\[,;:!]|\\ )(?=\d{3}(?!\d))")
 # Between numbers, a tilde is a range; between commands, it joins their arguments.
 _TIE = re.compile(
-    r"(?<=[^\W_])([.,]?)~(?=[^\W\d_]|\\[a-zA-Z])|(?<=[^\W\d_])([.,]?)~(?=\d)|(?<=\})~(?=\\)"
+    r"(?<=[^\W_])([.,]?)~(?=[^\W\d_]|\\[a-zA-Z])|(?<=[^\W_])([.,])~(?=\d)"
+    r"|(?<=[^\W\d_])~(?=\d)|(?<=\})~(?=\\)"
 )
 # A tab or a backspace where a reader of JSON took the start of a command for an escape.
 _EATEN = re.compile(r"\t(?=ext(?:bf|it|rm|sf|tt|sc|normal)?\{)|[\x08](?=oxed\s?\{)")

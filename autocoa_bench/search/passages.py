@@ -37,6 +37,7 @@ _SCORES = ("score", "similarity", "relevancescore", "relevance", "rerankscore", 
 
 _BEIR_FIELDS = {"id", "_id", "title", "text", "metadata"}
 
+_DEEPEST_LIST = 8
 _LONGEST_TITLE = 255
 """Bytes of the longest title that Wikipedia allows; a longer first line is text."""
 
@@ -171,14 +172,19 @@ def _has_text_field(levels: list[dict[str, Any]]) -> bool:
 def _text(value: object) -> str:
     """A text, or a list of sentences or paragraphs as one text; empty for anything else."""
     if isinstance(value, list):
-        return _joined(value).strip()
+        return _joined(value, _DEEPEST_LIST).strip()
     return value.strip() if isinstance(value, str) else ""
 
 
-def _joined(parts: list[Any]) -> str:
-    """Sentences in a list as one text; lists of sentences, and objects with one, as paragraphs."""
+def _joined(parts: list[Any], depth: int) -> str:
+    """Sentences in a list as one text; lists of sentences, and objects with one, as paragraphs.
+
+    Empty for lists nested more than `depth` deep, and for lists of anything else.
+    """
+    if not depth:
+        return ""
     texts = [
-        _joined(part)
+        _joined(part, depth - 1)
         if isinstance(part, list)
         else _paragraph(part)
         if isinstance(part, dict)

@@ -16,6 +16,7 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.util import data_stream, json_rows, table_rows
 from autocoa_bench.util.field_names import Row
 from autocoa_bench.util.json_rows import BadRow
+from autocoa_bench.util.text import one_line
 
 __all__ = ["FORMATS", "BadRow", "Row", "data_files", "file_stem", "id_as_text", "is_data_name"]
 __all__ += ["read_rows", "row_error"]
@@ -53,7 +54,9 @@ def read_rows(path: Path, accepted: str = "") -> Iterator[tuple[int, Row]]:
 
 def row_error(path: Path, number: int, problem: str, accepted: str = "") -> UserError:
     """The error for one malformed row of a file, with the accepted rows on a line of their own."""
-    return UserError(f"{path}:{number}: {problem}" + (f"\n{accepted}" if accepted else ""))
+    return UserError(
+        f"{path}:{number}: {one_line(problem)}" + (f"\n{accepted}" if accepted else "")
+    )
 
 
 def id_as_text(value: object) -> str | None:

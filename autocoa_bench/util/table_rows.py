@@ -15,6 +15,7 @@ from autocoa_bench.util.progress import DelayedProgressBar
 
 _MARKS = ("\t", ",", ";", "|")
 _LONGEST_NAME = 60
+_LONGEST_HEADER = 1 << 16
 _BATCH_ROWS = 1024
 _FEWEST_ROWS = 16
 
@@ -97,6 +98,7 @@ def _first_line(head: bytes) -> str:
 
 def _layout(first: str) -> tuple[str, bool]:
     """The delimiter of a table's cells, and whether the first line is a header."""
+    first = first[:_LONGEST_HEADER]
     known = {mark: _known_names(next(csv.reader([first], delimiter=mark), [])) for mark in _MARKS}
     delimiter = max(_MARKS, key=lambda mark: known[mark])
     if known[delimiter]:

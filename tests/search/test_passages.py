@@ -265,6 +265,12 @@ def test_a_list_of_texts_is_a_corpus(tmp_path: Path, name: str, content: str) ->
     assert texts == ["Owls hunt.", "They sleep."]
 
 
+def test_a_list_that_is_nested_deeply_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "c.jsonl").write_text('{"text": ' + "[" * 900 + '"x"' + "]" * 900 + "}\n")
+    with pytest.raises(UserError, match="has no text"):
+        list(read_passages(tmp_path / "c.jsonl"))
+
+
 @pytest.mark.parametrize(
     "texts",
     [
