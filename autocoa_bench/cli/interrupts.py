@@ -17,15 +17,15 @@ _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 def stopped_safely(
     advice: str = "what was recorded is safe, and the same command resumes",
 ) -> Iterator[None]:
-    """Turn Ctrl-C, SIGTERM and SIGHUP into the command that goes on, and exit codes 130, 143, 129.
+    """At Ctrl-C, SIGTERM or SIGHUP, print the command that resumes and exit with 130, 143 or 129.
 
-    A signal that is ignored, as SIGHUP under nohup, stays so.
+    A signal that the process ignores, as SIGHUP under nohup, stays ignored.
     """
     received: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        # What stops at Ctrl-C stops in the same way, such as an event loop.
+        # What handles Ctrl-C, such as an event loop, handles the other signals in the same way.
         handler = signal.getsignal(signal.SIGINT)
         (handler if callable(handler) else signal.default_int_handler)(signal.SIGINT, frame)
 
@@ -33,7 +33,7 @@ def stopped_safely(
         with _handled(stop):
             yield
     except (KeyboardInterrupt, OSError) as error:
-        # A terminal that is gone refuses what is written to it while the command stops.
+        # Writing to a terminal that is gone raises OSError while the command stops.
         if isinstance(error, OSError) and not received:
             raise
         command = own_command_line()
@@ -45,7 +45,7 @@ def stopped_safely(
 
 @contextmanager
 def _handled(handler: object) -> Iterator[None]:
-    """Have a function handle the signals, where this is the thread that may say so."""
+    """Install a handler of the signals; only the main thread can, others leave them alone."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

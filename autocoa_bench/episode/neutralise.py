@@ -117,7 +117,7 @@ def _broken_up(text: str, pattern: re.Pattern[str]) -> str:
 
 
 def _replacement(token: str, match: re.Match[str]) -> str:
-    """A token in text, as something that is none."""
+    """The text that stands in for a token, and is none."""
     if match["tag"] is not None and len(token) > 2:
         return f"‹{token[1:-1]}›"
     if match["bracket"] is not None and len(token) > 2:

@@ -45,7 +45,7 @@ _CUT = {"length": ", cut for its length", "filtered": ", cut by a content filter
 
 
 _FIRST_REPLIES = 8
-"""A judge is stopped where so many replies are its first, and none of them states a verdict."""
+"""A judge is stopped if none of its first replies, as many as this, states a verdict."""
 
 
 class UnreadableJudge(UserError):

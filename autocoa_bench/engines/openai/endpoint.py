@@ -97,9 +97,9 @@ class Endpoint:
         return [limits.cut(completion, request.stop) for completion in completions]
 
     def _narrow_limits(self, refusal: str, body: bytes) -> bool:
-        """Leave out of all further requests what a refusal of one names; False if it names nothing.
+        """Adapt all further requests to the refusal of one; False if it names nothing to adapt.
 
-        Once the run has begun, that is a warning.
+        Once the run has begun, a warning says so.
         """
         limits = self.limits.after(refusal, msgspec.json.decode(body)) if refusal else None
         if limits is None:
@@ -131,9 +131,9 @@ class Endpoint:
     async def call(
         self, path: str, body: object, field: str, field_type: type[T], *, once: bool = False
     ) -> T:
-        """A field of the reply of one of the server's own endpoints, or all of it for no field.
+        """A field of the reply at a path of the server, or the whole reply for an empty `field`.
 
-        Without a body, the endpoint is read. `once` is that of `turn_tokenizer.Call`, and
+        The request is a GET if `body` is None. `once` is that of `turn_tokenizer.Call`, and
         means nothing once the engine has started.
         """
         url, method = self.root + path, "GET" if body is None else "POST"

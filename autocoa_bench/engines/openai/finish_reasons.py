@@ -54,7 +54,7 @@ _PREFIX = re.compile(r"^_*finish_?reason_")
 
 
 def meaning(word: str) -> Ending | None:
-    """The meaning of a server's word; None for no word, and for one that says nothing known."""
+    """The meaning of a server's finish reason; None where it is empty or unknown."""
     if word == "stop":
         return "stop"
     plain = _PREFIX.sub("", re.sub(r"[^a-z]+", "_", _CAMEL.sub("_", word).lower())).strip("_")

@@ -1,4 +1,4 @@
-"""What a server does to a turn, as its counts of prompt tokens show."""
+"""Probes of what a server does to a turn, by its counts of prompt tokens."""
 
 from typing import Protocol
 

@@ -190,7 +190,7 @@ def _completion(
 
 
 def _ending(choice: Choice, *, hit_limit: bool) -> Ending:
-    """How a completion ended. Without a word that says so, it is finished.
+    """How a completion ended; it is finished where its finish reason does not tell.
 
     `hit_limit` tells that as many tokens were sampled as were requested.
     """

@@ -1,4 +1,4 @@
-"""What a server takes of a request, as its refusals have shown, and requests that keep to it."""
+"""The limits of a server, as its refusals have shown them, and request bodies within them."""
 
 import re
 from collections.abc import Mapping, Sequence

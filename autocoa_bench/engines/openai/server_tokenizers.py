@@ -1,4 +1,4 @@
-"""The tokenizers of vLLM, SGLang and llama.cpp, and of this process for other servers."""
+"""The tokenizers of vLLM, SGLang and llama.cpp, and one in this process for other servers."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -65,7 +65,7 @@ _SPECIAL_TEXTS = (
 
 
 class Changed(Exception):
-    """A server's tokenizer does not give back what it was sent."""
+    """A server's tokenizer returns another text than it received."""
 
 
 Rendering = str | list[int]
@@ -230,7 +230,7 @@ class TurnTokenizer(ABC):
         """The number of a message that a rendered opening lacks."""
         if turns.lost_message(text, opening) is None:
             return None
-        # Some tokenizers lose unknown words, and would anywhere.
+        # Some tokenizers lose unknown words, whatever the template does.
         known = [
             msgspec.structs.replace(
                 message, content=await self.text(await self.ids(message.content))
