@@ -39,6 +39,9 @@ FORMAT = 1
 _PART = re.compile(r"[-_.]?\d+(?:-of-\d+)?$")
 """The number of a part at the end of a file's name: `train-00000-of-00005`."""
 
+_DESCRIPTIONS = frozenset(["dataset_infos.json", "dataset_info.json", "state.json"])
+"""Files that describe a dataset of the Hub."""
+
 _MOST_ROWS = 1 << 40
 """More rows than a file has, so that one number tells part and row."""
 
@@ -122,19 +125,27 @@ def corpus_sha256(path: Path) -> str:
 
 
 def _parts(path: Path) -> list[Path]:
-    """The files of a corpus: itself, or in a folder the one named `corpus`, or numbered parts.
+    """The files of a corpus: itself, or in a folder the one named `corpus`, the only one, or
+    numbered parts.
 
-    Datasets of the Hub have their parts in the folder `data`. Raises UserError for another folder.
+    Datasets of the Hub have them in the folder `data`, or in one named after their only config.
+    Raises UserError for another folder.
     """
     if not path.is_dir():
         return [path]
-    for folder in (path, path / "data"):
+    inner = [item for item in path.iterdir() if item.is_dir() and not item.name.startswith(".")]
+    single: list[Path] = []
+    for folder in (path, path / "data", path / "corpus", *inner[: len(inner) == 1]):
         files = data_files(folder) if folder.is_dir() else []
+        files = [file for file in files if file.name not in _DESCRIPTIONS]
         named = [file for file in files if file_stem(file.name).lower() == "corpus"]
         numbered = [_PART.sub("", file_stem(file.name)) for file in files]
         are_parts = len(set(numbered)) == 1 and numbered[0] != file_stem(files[0].name)
         if len(named) == 1 or are_parts:
             return named or files
+        single = single or (files if len(files) == 1 else [])
+    if single:
+        return single
     raise folder_error(path)
 
 

@@ -143,6 +143,23 @@ def test_a_folder_of_beir_has_one_corpus(tmp_path: Path) -> None:
     assert list(corpus.open_corpus(str(tmp_path))) == PASSAGES
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("wiki18_100w.jsonl", "data/wiki.jsonl", "corpus/train-00000-of-00001.jsonl"),
+        *("20231101.en/train-00000-of-00001.jsonl", "20231101.en/wiki.jsonl.gz"),
+    ],
+)
+def test_a_folder_with_a_single_data_file_is_a_corpus(tmp_path: Path, name: str) -> None:
+    hub = tmp_path / "hub"
+    (hub / name).parent.mkdir(parents=True)
+    write(hub / name, ROWS)
+    (hub / "dataset_infos.json").write_text("{}")
+    (hub / ".cache").mkdir()
+    write(hub / ".cache" / "old.jsonl", ROWS[:1])
+    assert list(corpus.open_corpus(str(hub))) == PASSAGES
+
+
 def test_a_folder_of_several_corpora_is_refused_with_its_files(tmp_path: Path) -> None:
     for name in ("train-00000-of-00001.jsonl", "test-00000-of-00001.jsonl"):
         write(tmp_path / name, ROWS)

@@ -466,7 +466,7 @@ def test_unanswerable_rows_are_left_out_with_a_warning(tmp_path: Path) -> None:
         ("q.csv", "question,answer\nWho, me?,A\n", 2, "3 cells, but 2 columns"),
         ("q.jsonl", [{"a\nb\r\x1b[31m\u2028": 1}], 1, "no field of the row is a question.*a b"),
         ("q.csv", "question" + ",x" * 99_999 + "\nWho?\n", 2, "a question without answers"),
-        ("q.csv", "question," + "x" * 200_000 + "\nWho?\n", 2, "a question without answers"),
+        ("q.csv", "question," + "x" * 200_000 + "\nWho?\n", 2, "1 columns and no header"),
         ("q.csv", "name,age\nEmma,4\n", 2, "no field of the row is a question.*name, age"),
         ("q.json", [plain(), ["x"]], 2, "expected an object, found list"),
         ("q.json", [plain(), {"prompt": 5}], 2, "'prompt' has no user message"),
