@@ -98,7 +98,7 @@ def _first_line(head: bytes) -> str:
 
 def _layout(first: str) -> tuple[str, bool]:
     """The delimiter of a table's cells, and whether the first line is a header."""
-    first = first[:_LONGEST_HEADER]
+    first = first[:_LONGEST_HEADER].replace("\r", " ")
     known = {mark: _known_names(next(csv.reader([first], delimiter=mark), [])) for mark in _MARKS}
     delimiter = max(_MARKS, key=lambda mark: known[mark])
     if known[delimiter]:

@@ -353,3 +353,12 @@ def test_the_stem_of_a_file_is_its_name_without_its_format(name: str, stem: str)
 )
 def test_an_id_is_a_text_or_a_number(value: object, text: str | None) -> None:
     assert id_as_text(value) == text
+
+
+def test_a_lone_carriage_return_in_a_table_is_no_traceback(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_bytes(b'"question\r",answer\nWho?,x\n')
+    assert [row["answer"] for _, row in read_rows(file, "")] == ["x"]
+    file.write_bytes(b"question,answer\rWho?,x\r")
+    with pytest.raises(UserError, match="not a row of a table"):
+        list(read_rows(file, ""))
