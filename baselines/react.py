@@ -34,7 +34,7 @@ EXAMPLES = [
 # Mark-up around an action: bold, bullets, quotations, backticks, headings, numbers.
 _TAG = r"</?(?:b|strong|i|em|u|p|li|code|span|action)>"
 _MARKUP = rf"(?:[ \t>*_#`\"'~•·–—+-]|{_TAG}){{0,12}}"
-_LEAD = rf"(?:[^\w\s\[\](){{}}<:.]|[ \t>]|{_TAG}){{0,12}}"
+_LEAD = rf"(?:[^\w\s\[\](){{}}<:.]|[ \t]|{_TAG}){{0,12}}"
 _BULLET = rf"{_LEAD}(?:\d{{1,3}}[.)])?{_MARKUP}"
 _OPENING = r"[ \t*_`]{0,4}"
 _ACTION = re.compile(
