@@ -231,6 +231,8 @@ def test_a_prompt_without_a_token_is_a_fault(tmp_path: Path) -> None:
     (folder / "chat_template.jinja").write_text("{# nothing #}")
     session = Session(folder)
     with pytest.raises(EngineFault, match="has no token"):
+        session.ask(request(""))
+    with pytest.raises(UserError, match="drops text"):
         session.ask(request("a"))
     session.close()
 
