@@ -45,7 +45,7 @@ _UNPAID = re.compile(
     r"|account is not active|account[^.]{0,30}(?:suspended|in arrears|overdue)"
     r"|arrearage|payment required|out of (?:credits?|budget|funds)|no (?:remaining )?credits"
     r"|not enough (?:credits?|balance|quota)|quota is not enough|(?:can only|cannot) afford"
-    r"|requires more credits"
+    r"|requires more credits|\bkey limit exceeded"
     r"|(?:exceed\w*|reached|hit)[^.]{0,40}(?:budget|spend(?:ing)? limit|credits)"
     r"|used all (?:available|your) credits|(?:budget|spending limit)[^.]{0,20}(?:exceed|reach)"
     r"|over (?:the |its )?budget|余额不足|欠费|额度已用完",

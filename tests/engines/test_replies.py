@@ -108,6 +108,7 @@ PLAIN: dict[str, object] = {
     "a byte order mark": "\ufeff".encode() + body_of(chat(content="Paris")),
     "blank lines before JSON": b"\n \n\t" + body_of(chat(content="Paris")),
     "a list of one reply": [chat(content="Paris")],
+    "a gateway's envelope": {"code": 0, "data": chat(content="Paris")},
     "Ollama's own shape": {"message": {"content": "Paris"}, "done": True, "done_reason": "stop"},
     "infinite logprobs": body_of(
         chat(content="Paris") | {"logprobs": [float("-inf"), float("nan")]}

@@ -24,6 +24,7 @@ from autocoa_bench.types import (
     Sampling,
     Turn,
 )
+from autocoa_bench.util.http_client import StatusError
 from support.templates import TEMPLATES
 from support.tiny_llm import make_tokenizer
 from support.token_server import Body, Kind, TokenServer
@@ -75,6 +76,30 @@ def test_no_endpoint_to_tokenise_prompts(path: str, status: int, tokenizer: Any)
     server = TokenServer(tokenizer, lambda prompt: "ok")
     server.missing = {path: status}
     assert started(server).protocol == "continue"
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+@pytest.mark.parametrize("path", ["/tokenize", "/detokenize", "/v1/completions", "/v1/models"])
+def test_a_path_that_is_not_there_in_passing_does_not_change_the_protocol(
+    path: str, status: int, tokenizer: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Lossy(TokenServer):
+        def answer(self, path_asked: str, body: Body) -> Any:
+            if path_asked == path and self.calls.count(path) == 1:
+                raise StatusError(status, "not here")
+            return super().answer(path_asked, body)
+
+    assert started(Lossy(tokenizer, lambda prompt: "ok")).protocol == "template"
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_another_protocol_than_the_servers_own_is_a_warning(
+    tokenizer: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = TokenServer(tokenizer, lambda prompt: "ok")
+    server.missing = {"/tokenize": 404}
+    assert started(server).protocol == "continue"
+    assert "the run uses the protocol 'continue'" in capsys.readouterr().err
 
 
 class Odd(TokenServer):

@@ -150,6 +150,7 @@ def test_another_failure_is_no_limit(status: int, text: str) -> None:
 EXHAUSTED = [
     (402, ""),
     (402, "Insufficient Balance"),
+    (403, "Key limit exceeded (total limit). Manage it using https://openrouter.ai/settings/keys"),
     (
         429,
         "You exceeded your current quota, please check your plan and billing details. For more "

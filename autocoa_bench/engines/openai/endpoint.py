@@ -28,6 +28,8 @@ from autocoa_bench.util.text import one_line
 
 TRIALS = 3
 """The retries of a request that only asks what a server can do."""
+_LOST = 2
+"""The further requests before the run that ask for a path which seems not to be there."""
 
 T = TypeVar("T")
 
@@ -79,7 +81,7 @@ class Endpoint:
             body = wire.request_body(form, request, sampling, n, prompt, specials, limits)
             start = time.perf_counter()
             try:
-                data = await self.http.send("POST", self.url, body, timeout)
+                data = await self.send("POST", self.url, body, timeout)
                 break
             except (StatusError, TransientError) as error:
                 is_limit = isinstance(error, RateLimited)
@@ -95,6 +97,21 @@ class Endpoint:
         if limits is NO_LIMITS:
             return completions
         return [limits.cut(completion, request.stop) for completion in completions]
+
+    async def send(
+        self, method: str, url: str, body: bytes | None = None, timeout: float | None = None
+    ) -> bytes:
+        """The reply to a request; before the run, a path must be missing repeatedly.
+
+        Routers lose their servers in passing, which must not decide on the protocol of a run.
+        """
+        for _ in range(_LOST if self.first_limits is None else 0):
+            try:
+                return await self.http.send(method, url, body, timeout)
+            except StatusError as error:
+                if error.status not in NO_SUCH_PATH:
+                    raise
+        return await self.http.send(method, url, body, timeout)
 
     def _narrow_limits(self, refusal: str, body: bytes) -> bool:
         """Adapt all further requests to the refusal of one; False if it names nothing to adapt.
@@ -141,7 +158,7 @@ class Endpoint:
         is_trial = once and self.first_limits is None
 
         async def attempt() -> T:
-            reply = await self.http.send(method, url, data, PROBE_TIMEOUT if is_trial else None)
+            reply = await self.send(method, url, data, PROBE_TIMEOUT if is_trial else None)
             try:
                 if field:
                     reply = bytes(msgspec.json.decode(reply, type=dict[str, msgspec.Raw])[field])

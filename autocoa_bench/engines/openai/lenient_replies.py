@@ -41,6 +41,7 @@ _COMPLETION_TOKENS = (
 
 
 _MESSAGE = ("message", "delta")
+_ENVELOPES = ("data", "result", "response", "output")
 _STREAM = re.compile(r"(?:data|event|id|retry)?:")
 
 Kind = Literal["text", "thought", "refusal", "tool"]
@@ -77,6 +78,9 @@ def read(data: bytes, *, native: bool) -> list[Choice]:
     if isinstance(reply, list) and len(reply) == 1:
         reply = reply[0]
     content = reply if isinstance(reply, dict) else {}
+    # Some gateways put the reply into an envelope with a code of their own.
+    wrapped = (content.get(key) for key in _ENVELOPES if "choices" not in content)
+    content = next((x for x in wrapped if isinstance(x, dict) and "choices" in x), content)
     if _says_something(content.get("error")):
         raise BadReply(f"an error instead of a completion: {_shown(content['error'])}")
     if native and "choices" not in content:

@@ -38,11 +38,15 @@ _LONG = (
     r"|should be greater than 0, default_max_tokens|content length exceed|> (?:the )?context"
     r"|(?:more|greater) than (?:the )?max(?:imum)?\b[^.]{0,20}(?:tokens|\d)|max_prompt_tokens"
     r"|token length must be|context (?:window )?(?:is )?full"
+    r"|(?:prompt|inputs?|messages?|conversation|context)\b[^.]{0,40}\b(?:longer|larger|bigger) than"
+    r"|(?:message|text|content) length exceeds|token capacity|context (?:only has|has only)"
+    r"|^[^.]*\btokens? limit exceeded|\bhas [\d,.]+ tokens, (?:the )?(?:limit|max\w*)"
+    r"|can only (?:process|handle|take) [\d,.]+ (?:input |prompt )?tokens"
     r"|supports (?:only |at most |a maximum of |up to )+[\d,.]+ (?:input |prompt )?tokens"
     # What to do about it.
     r"|(?:reduce|shorten|decrease|trim)\b[^.]{0,30}\b(?:prompt|messages?|inputs?|conversation|context)"
     r"|shorter (?:prompt|input|message|inputs)"
-    r"|(?:输入|上下文|提示词|[Pp]rompt|对话|请求)[^。]{0,20}(?:超长|过长|超出|超过|太长|长度超)|超出最大长度"
+    r"|(?:输入|上下文|提示词|[Pp]rompt|对话|请求)[^。]{0,20}(?:超长|过长|超出|超过|太长|长度超)|超出最大长度|最大输入长度"
 )
 _TOO_LONG = re.compile(_LONG, re.IGNORECASE)
 _MENTIONS_ROOM = re.compile(
@@ -154,7 +158,7 @@ def too_long(status: int, text: str) -> bool:
         return False
     if _TOO_LONG.search(text):
         return True
-    return status in (400, 422) and _MENTIONS_ROOM.search(text) is not None
+    return status in (400, 422, 500) and _MENTIONS_ROOM.search(text) is not None
 
 
 _FILTERED = re.compile(
@@ -239,6 +243,13 @@ _NOT_TAKEN = re.compile(
     r"|不支持|不允许|无效|非法",
     re.IGNORECASE,
 )
+_ACCEPTED = re.compile(
+    r"\bexpected (?:one of|only|any of)\b"
+    r"|(?<!not )(?<!n't )\b(?:supported|allowed|valid|accepted|permitted|known)"
+    r" (?:\w+ )?(?:parameters|fields|arguments|keys|names|params)\b",
+    re.IGNORECASE,
+)
+"""What comes before a list of the fields that are taken."""
 _OUT_OF_RANGE = re.compile(
     r"must be|should be|has to be|out of range|at least|at most|between|greater|less|positive"
     r"|\binvalid\b|[<>]|range",
@@ -261,7 +272,8 @@ _NEUTRAL: dict[str, tuple[float, ...]] = {
 }
 """The values that change nothing."""
 _ONE_OF_TWO = re.compile(
-    r"both|together|simultaneous|same time|only one|either|exclusive|combin|one of|not recommend",
+    r"both|together|simultaneous|same time|only one|either|exclusive|combin|one of|not recommend"
+    r"|\b(?:when|if|while|unless)\b",
     re.IGNORECASE,
 )
 
@@ -274,6 +286,7 @@ def refused_fields(text: str, sent: Mapping[str, Any]) -> frozenset[str]:
     """
     fields: set[str] = set()
     for sentence in re.split(r"(?<=[^\d\W])['\")\]`]*\.\s|;\s|\bPlease\b", text):
+        sentence = _ACCEPTED.split(sentence, maxsplit=1)[0]
         named = [field for field in sent if field not in _MANDATORY and _names(field, sentence)]
         if {"temperature", "top_p"} <= set(named) and _ONE_OF_TWO.search(text):
             return frozenset({_weaker(sent)})
@@ -303,6 +316,7 @@ def _names(field: str, sentence: str) -> bool:
     place = rf"{_QUOTE}(?:\w+\.)*(?:{names}){_QUOTE}|{before}(?:\w+\.)*(?:{names})(?![a-z0-9_-])"
     place += rf"|(?:^|[\s(.])(?:{names})(?=\s?[:=]|\W*$| is\b| must\b| not\b| > | may\b| cannot\b)"
     place += rf"|\b(?:invalid|unsupported) (?:{names})\b|\bonly (?:{names})\s?="
+    place += rf"|: (?:{names})(?=\s\w+:)"  # at the end of a message, before another field
     if "_" in field or field == "temperature":
         place += rf"|(?<![\w.])(?:{names})(?![a-z0-9_-])"
     elif field == "seed":

@@ -25,8 +25,8 @@ from autocoa_bench.util.http_client import (
     NO_SUCH_PATH,
     PROBE_TIMEOUT,
     StatusError,
-    TransientError,
 )
+from autocoa_bench.util.text import one_line
 
 _OWNERS: dict[str, wire.Server] = {"llamacpp": "llama.cpp", "vllm": "vllm", "sglang": "sglang"}
 
@@ -60,7 +60,7 @@ async def _list_models(endpoint: Endpoint) -> list[ModelCard]:
     url = f"{endpoint.base_url}/models"
     try:
         data = await endpoint.http.retry(
-            lambda: endpoint.http.send("GET", url, timeout=PROBE_TIMEOUT), TRIALS
+            lambda: endpoint.send("GET", url, timeout=PROBE_TIMEOUT), TRIALS
         )
     except (StatusError, UserError):
         return []
@@ -88,9 +88,12 @@ async def _identify(endpoint: Endpoint) -> wire.Server:
 
 async def _has_path(endpoint: Endpoint, path: str, field: str) -> bool:
     try:
-        data = await endpoint.http.send("GET", endpoint.root + path, timeout=PROBE_TIMEOUT)
+        url = endpoint.root + path
+        data = await endpoint.http.retry(
+            lambda: endpoint.http.send("GET", url, timeout=PROBE_TIMEOUT), retries=1
+        )
         content = msgspec.json.decode(data)
-    except (StatusError, TransientError, EngineFault, UserError, *UNREADABLE):
+    except (StatusError, EngineFault, UserError, *UNREADABLE):
         return False
     return isinstance(content, dict) and field in content
 
@@ -128,10 +131,13 @@ async def _choose_protocol(
                 continue
             endpoint.tokenizer, endpoint.traits = tokenizer, tokenizer.traits
             return
+    unusable = problem
     if protocol == "continue" or (protocol == "auto" and endpoint.form.server != "other"):
         _use(endpoint, "continue")
         try:
             if not await probes.drops_thoughts(endpoint.complete, continued=True):
+                if protocol == "auto":
+                    _warn(endpoint, unusable)
                 return
             problem = "its chat template drops the thoughts of a turn that is to be continued"
         except UNUSABLE as error:
@@ -142,6 +148,17 @@ async def _choose_protocol(
             "leave out --protocol, or give --protocol chat"
         )
     _use(endpoint, "chat")
+    if endpoint.form.server != "other" or tokenizer_name:
+        _warn(endpoint, unusable)
+
+
+def _warn(endpoint: Endpoint, problem: str) -> None:
+    """Say that a server is driven by another protocol than its own."""
+    print(
+        f"warning: prompts cannot be sent to {endpoint.root} token by token "
+        f"({one_line(problem, 200)}); the run uses the protocol '{endpoint.form.protocol}'",
+        file=sys.stderr,
+    )
 
 
 def _use(endpoint: Endpoint, protocol: wire.Protocol) -> None:
