@@ -196,7 +196,7 @@ class Turns:
             temperature=self._temperature,
             top_k=0,
             top_p=1.0,
-            stop_strings=sorted({stop for each in requests for stop in each.stop}),
+            stop_strings=sorted({stop for each in requests for stop in each.stop}) or None,
             tokenizer=self._tokenizer,
             eos_token_id=self._end,
             pad_token_id=self._end,

@@ -28,6 +28,7 @@ def records(run: Path) -> dict[str, Any]:
         if line.endswith(b"\n"):
             record = json.loads(line)
             record.pop("seconds")
+            record.pop("crc32")
             for step in record["trajectory"]["steps"]:
                 step.pop("generate_seconds", None)
                 step.pop("search_seconds", None)

@@ -10,8 +10,10 @@ from support.mock_server import Body, Reply
 
 
 def heed_ctrl_c() -> None:
-    """For Popen's `preexec_fn`: a background job ignores SIGINT, and its children inherit that."""
+    """For Popen's `preexec_fn`: a background job ignores SIGINT, one under nohup SIGHUP, and
+    their children inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def has_ended(process: int) -> bool:
