@@ -67,7 +67,8 @@ def _try(tokenizer: Any, messages: Sequence[Mapping[str, Any]]) -> None:
 
     Raises what `render` catches where that takes too much memory or time.
     """
-    template = tokenizer.get_chat_template()
+    named = tokenizer.chat_template  # one template, or several by name
+    template = named if isinstance(named, str) else tokenizer.get_chat_template()
     if template in _tried:
         return
     variables = {"messages": list(messages), "add_generation_prompt": True}
