@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow.parquet
@@ -125,7 +126,7 @@ class Letters:
     eos_token_id = 0
     all_special_ids = (0,)
     name_or_path = "letters"
-    special_tokens_map: dict[str, str] = {}
+    special_tokens_map = MappingProxyType[str, str]({})
 
     def __call__(self, text: str, add_special_tokens: bool) -> Any:
         class Out:
