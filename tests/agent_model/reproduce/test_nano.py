@@ -18,7 +18,7 @@ from autocoa_bench.runs.scores import load_scored
 SCALE = replace(
     load_scale("nano"),
     rows=("SFT-stage1", "SFT-stage1&2", "SFT-stage1&2+RL-stage2"),
-    counts={"coa": 1200, "cot": 240, "cot+a": 240},
+    counts={"coa": 2000, "cot": 400, "cot+a": 240},
     limit=16,
     rl_steps=3,
 )
