@@ -70,7 +70,11 @@ class Simulator:
     would be, so none of its tokens count as the policy's own.
     """
 
-    def __init__(self, dialect: TaggedDialect, max_tokens: int, top_k: int) -> None:
+    def __init__(
+        self, dialect: TaggedDialect, max_tokens: int, top_k: int, temperature: float = 0.0
+    ) -> None:
+        """Results are sampled at a temperature of their own; 0 takes the likeliest."""
+        self.temperature = temperature
         self.calls = 0
         self.faults = 0
         self._form = ResultFormat(dialect)

@@ -96,7 +96,8 @@ class _Scheduler:
                 self._sampler.submit(slot, event)
             elif isinstance(self._search, Simulator):
                 self._simulating.add(slot)
-                self._sampler.submit(slot, self._search.request(event))
+                request, temperature = self._search.request(event), self._search.temperature
+                self._sampler.submit(slot, request, temperature)
             else:
                 searches.append((slot, event.query))
         if not searches or isinstance(self._search, Simulator):

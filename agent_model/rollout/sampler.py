@@ -32,6 +32,7 @@ class Slot(CachedRow):
         super().__init__()
         self.rng = rng
         self.request: Generate | None = None
+        self.temperature = 0.0
 
 
 class Sampler(Protocol):
@@ -45,8 +46,8 @@ class Sampler(Protocol):
     def release(self, slot: Slot) -> None:
         """Free the slot of an episode that has ended."""
 
-    def submit(self, slot: Slot, request: Generate) -> None:
-        """Start a request of the slot's episode."""
+    def submit(self, slot: Slot, request: Generate, temperature: float | None = None) -> None:
+        """Start a request of the slot's episode, at the sampler's temperature unless given."""
 
     def step(self) -> list[tuple[Slot, Completion]]:
         """Advance all requests; returns those that are now complete."""
@@ -77,18 +78,20 @@ class PolicySampler:
         self._batch.remove(slot)
 
     @torch.no_grad()
-    def submit(self, slot: Slot, request: Generate) -> None:
+    def submit(self, slot: Slot, request: Generate, temperature: float | None = None) -> None:
         """Compute the new part of the request's prompt, except its last token."""
         ids = prompt_ids(request.prompt, self._tokenizer)
         self._batch.read(self._batch.rows.index(slot), slot, ids)
         slot.request = request
+        slot.temperature = self._temperature if temperature is None else temperature
 
     @torch.no_grad()
     def step(self) -> list[tuple[Slot, Completion]]:
         """Sample one token of every slot. Every slot must have a request."""
         slots = self._batch.rows
         logits = self._batch.logits().float()
-        tokens = sample_token(logits, self._temperature, [slot.rng for slot in slots])
+        temperatures = [slot.temperature for slot in slots]
+        tokens = sample_token(logits, temperatures, [slot.rng for slot in slots])
         completed = []
         for slot, token in zip(slots, tokens, strict=True):
             slot.ids.append(token)
@@ -140,15 +143,21 @@ def completion(
     )
 
 
-def sample_token(logits: Tensor, temperature: float, rng: Sequence[Random]) -> list[int]:
-    """One token per row of logits (B, V); temperature 0 takes the likeliest.
+def sample_token(logits: Tensor, temperatures: Sequence[float], rng: Sequence[Random]) -> list[int]:
+    """One token per row of logits (B, V), at the row's temperature; 0 takes the likeliest.
 
     The cumulative distribution is inverted at a number from the row's own generator, so a row's
     token does not depend on the other rows.
     """
-    if temperature == 0:
-        return [int(token) for token in logits.argmax(-1)]
-    mass = (logits / temperature).softmax(-1).double().cumsum(-1)
-    uniform = torch.tensor([r.random() for r in rng], dtype=mass.dtype, device=mass.device)
-    tokens = torch.searchsorted(mass, (uniform * mass[:, -1])[:, None], right=True)
-    return [min(int(token), logits.shape[-1] - 1) for token in tokens[:, 0]]
+    tokens: list[int] = logits.argmax(-1).tolist()
+    rows = [row for row, temperature in enumerate(temperatures) if temperature]
+    if not rows:
+        return tokens
+    divisors = torch.tensor([temperatures[row] for row in rows], device=logits.device)
+    mass = (logits[rows] / divisors[:, None]).softmax(-1).double().cumsum(-1)
+    numbers = [rng[row].random() for row in rows]
+    uniform = torch.tensor(numbers, dtype=mass.dtype, device=mass.device)
+    sampled = torch.searchsorted(mass, (uniform * mass[:, -1])[:, None], right=True)
+    for row, token in zip(rows, sampled[:, 0].tolist(), strict=True):
+        tokens[row] = min(token, logits.shape[-1] - 1)
+    return tokens

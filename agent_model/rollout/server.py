@@ -185,11 +185,12 @@ class ServerSampler:
     def release(self, slot: Slot) -> None:
         """Do nothing: a slot occupies nothing on the server."""
 
-    def submit(self, slot: Slot, request: Generate) -> None:
+    def submit(self, slot: Slot, request: Generate, temperature: float | None = None) -> None:
         slot.ids = list(prompt_ids(request.prompt, self._server.tokenizer))
         slot.prompt, slot.request = len(slot.ids), request
+        slot.temperature = self._temperature if temperature is None else temperature
         seed = slot.rng.getrandbits(31)
-        work = self._server.complete(slot.ids, request, self._temperature, seed)
+        work = self._server.complete(slot.ids, request, slot.temperature, seed)
         self._slot_of[self._server.begin(work)] = slot
 
     def step(self) -> list[tuple[Slot, Completion]]:

@@ -25,7 +25,10 @@ Positive = Annotated[int, Meta(ge=1, le=_LIMIT)]
 NotNegative = Annotated[int, Meta(ge=0, le=_LIMIT)]
 Weight = Annotated[float, Meta(ge=0, le=1e6)]
 Rate = Annotated[float, Meta(ge=0, le=100)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Temperature = Annotated[float, Meta(ge=0, le=100)]
 Schedule = Literal["cosine", "constant"]
+Aggregate = Literal["sum", "token-mean", "trajectory-mean", "constant"]
 
 
 class LoraConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,6 +60,51 @@ class EvalConfig(Struct, frozen=True, forbid_unknown_fields=True):
     context_tokens: Positive = 4096
 
 
+class ReplayConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The table `[replay]`: examples that every step learns beside its own, against forgetting.
+
+    `data` are files of texts or of trajectories, of which a step takes `batch` over all processes;
+    without any there is no replay. Their mean negative log-likelihood per trained token is added to
+    the loss of the step, times `weight`. The paper mixes in trajectories without searches (3.2.1).
+    """
+
+    data: tuple[str, ...] = ()
+    batch: Positive = 4
+    weight: Weight = 1.0
+
+
+class SimulationConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The table `[simulation]`: how the policy writes search results in the simulated environment.
+
+    `temperature` is that of the results alone; 0 writes the likeliest ones. Before the first
+    simulated step the policy imagines the results of `gate_count` searches, and the run stops if
+    less than `min_fidelity` of them is true (0 disables the check). `held_facts` leaves out
+    questions with a hop whose fact the initial policy does not imagine.
+    """
+
+    temperature: Temperature = 0.0
+    min_fidelity: Share = 0.0
+    gate_count: Positive = 200
+    held_facts: bool = False
+
+
+class RewardConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The table `[reward]`: what is added to or taken from the score of a rollout.
+
+    A malformed rollout earns `malformed_share` of its score (less `format_penalty`). `exhausted` is
+    the cost of a spent budget, and `per_search` that of each search. `evidence` weights the share
+    of the gold hops that the search results stated. With `must_search` a rollout without a search
+    counts as malformed: "always", or for questions that "needs" one, that is all but those marked
+    as known.
+    """
+
+    malformed_share: Share = 0.0
+    exhausted: Weight = 0.0
+    per_search: Weight = 0.0
+    evidence: Weight = 0.0
+    must_search: Literal["never", "needed", "always"] = "never"
+
+
 class TrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings common to all training runs. Paths are relative to the working directory.
 
@@ -80,6 +128,7 @@ class TrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0
     checkpoint_every: Positive = 50
     live: EvalConfig = EvalConfig()
+    replay: ReplayConfig = ReplayConfig()
     torch_threads: Annotated[int, Meta(ge=0, le=4096)] = 1
     gradient_checkpointing: bool = False
 
@@ -147,6 +196,8 @@ class GRPOConfig(TrainingConfig, frozen=True, kw_only=True, forbid_unknown_field
     begins: str = ""
     result_tokens: Positive = 1024
     learn_simulated: bool = False
+    simulation: SimulationConfig = SimulationConfig()
+    reward: RewardConfig = RewardConfig()
     lr: Rate = 7e-7
     schedule: Schedule = "constant"
     max_steps: NotNegative = 96
@@ -157,6 +208,14 @@ def episode_budget(config: EvalConfig | GRPOConfig) -> Budget:
     """The limits of an episode."""
     return Budget(config.max_actions, config.context_tokens, config.step_tokens)
 
+
+_TABLES: Mapping[str, type[Struct]] = {
+    "lora": LoraConfig,
+    "live": EvalConfig,
+    "replay": ReplayConfig,
+    "simulation": SimulationConfig,
+    "reward": RewardConfig,
+}
 
 AnyConfig = TypeVar("AnyConfig", bound=TrainingConfig)
 
@@ -302,8 +361,8 @@ def _convert(values: dict[str, Any], kind: type[AnyConfig], path: Path) -> AnyCo
     if values.get("lora") is False:
         values = {**values, "lora": None}
     _refuse_unknown(values, kind, "key of a recipe")
-    for name, table in (("lora", LoraConfig), ("live", EvalConfig)):
-        if isinstance(values.get(name), dict):
+    for name, table in _TABLES.items():
+        if name in kind.__struct_fields__ and isinstance(values.get(name), dict):
             _refuse_unknown(values[name], table, f"key of the recipe's table [{name}]")
     try:
         config = msgspec.convert(values, kind)

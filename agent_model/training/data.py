@@ -22,8 +22,15 @@ from torch.nn.utils.rnn import pad_sequence
 
 from agent_model.data.pairs import Pair
 from agent_model.tokens import Encoded, Kind, retokenisation_drift
-from agent_model.training.config import SFTConfig
-from agent_model.training.masks import TokenRow, masked, pair_rows, trained_kinds, trajectory_row
+from agent_model.training.config import SFTConfig, Stage, TrainingConfig
+from agent_model.training.masks import (
+    TRAINED_KINDS,
+    TokenRow,
+    masked,
+    pair_rows,
+    trained_kinds,
+    trajectory_row,
+)
 from agent_model.training.model import MIN_SHARED_PREFIX, common_prefix
 from autocoa_bench.engines.tokenizer import Tokenizer
 from autocoa_bench.engines.weights.models import sha256_of
@@ -33,6 +40,7 @@ from autocoa_bench.util.json_lines import checked
 
 Line = TypeVar("Line")
 
+_MAX_REPLAY_TOKENS = 4096  # longer examples are left out
 _DRIFT_SAMPLE = 10  # trajectories per file whose drift is measured
 
 
@@ -92,7 +100,7 @@ def load_data(config: SFTConfig, tokenizer: Tokenizer) -> Data:
 
     Questions of a held-out file are not trained on, whichever other file contains them.
     """
-    reader = _Reader(config, tokenizer)
+    reader = _Reader(config.stage, trained_kinds(config), config.max_tokens, tokenizer)
     files = [Path(name) for name in config.data]
     held_out_files = [Path(config.held_out)] if isinstance(config.held_out, str) else []
     share = config.held_out if isinstance(config.held_out, float) else 0.0
@@ -121,6 +129,19 @@ def load_data(config: SFTConfig, tokenizer: Tokenizer) -> Data:
         )
     hashes = {str(file): sha256_of(file) for file in files + held_out_files}
     return Data(tuple(train), tuple(held_out), dict(reader.dropped), hashes, reader.drift)
+
+
+def load_replay(config: TrainingConfig, tokenizer: Tokenizer) -> tuple[Example, ...]:
+    """The examples of `[replay]`, in whose loss is what the model wrote, or a text's trained parts.
+
+    Raises UserError (MaskLeak if a mask is wrong).
+    """
+    examples: list[Example] = []
+    for file in map(Path, config.replay.data):
+        stage: Stage = "pretrain" if _contains_texts(file) else "sft2"
+        reader = _Reader(stage, TRAINED_KINDS[stage], _MAX_REPLAY_TOKENS, tokenizer)
+        examples += [example for _, example in reader.examples(file)]
+    return tuple(examples)
 
 
 def examples_of_step(count: int, batch: int, seed: int, step: int) -> list[int]:
@@ -204,17 +225,20 @@ def trained_tokens(examples: Iterable[Example]) -> int:
 class _Reader:
     """Reads examples from files; counts those it drops, and the drift of a sample."""
 
-    def __init__(self, config: SFTConfig, tokenizer: Tokenizer) -> None:
-        self._config = config
-        self._kinds = trained_kinds(config)
+    def __init__(
+        self, stage: Stage, kinds: frozenset[Kind], max_tokens: int, tokenizer: Tokenizer
+    ) -> None:
+        self._stage = stage
+        self._kinds = kinds
+        self._max_tokens = max_tokens
         self._tokenizer = tokenizer
         self.dropped: Counter[str] = Counter()
         self.drift = DriftCounts()
 
     def examples(self, file: Path) -> Iterator[tuple[Question, Example]]:
         """The examples of a file. Raises UserError naming the wrong line, or if there are none."""
-        count, longest = 0, self._config.max_tokens
-        read = {"sft1": self._pairs, "pretrain": self._texts}.get(self._config.stage, self._records)
+        count, longest = 0, self._max_tokens
+        read = {"sft1": self._pairs, "pretrain": self._texts}.get(self._stage, self._records)
         for question, example in read(file):
             if not example:
                 self.dropped["faults"] += 1
@@ -287,6 +311,18 @@ class _Reader:
                         ) from None
         except OSError as error:
             raise UserError(f"cannot read '{file}': {error.strerror}") from None
+
+
+def _contains_texts(file: Path) -> bool:
+    """True if the first line of a file is a text rather than a record. Raises UserError."""
+    try:
+        with file.open("rb") as stream:
+            first = checked(stream.readline())
+        return "parts" in msgspec.json.decode(first, type=dict[str, msgspec.Raw])
+    except OSError as error:
+        raise UserError(f"cannot read '{file}': {error.strerror}") from None
+    except UNREADABLE:
+        return False  # the reader of records says what is wrong
 
 
 @contextmanager

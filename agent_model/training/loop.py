@@ -18,6 +18,7 @@ from agent_model.training.files import writing
 from agent_model.training.metrics import MetricsFile, Row
 from agent_model.training.model import load_policy
 from agent_model.training.optimiser import FP32Optimizer
+from agent_model.training.replay import Replay
 from agent_model.training.run_folder import TrainingRun
 from autocoa_bench.types import Record
 from autocoa_bench.util.progress import TrainingProgress
@@ -42,9 +43,10 @@ class TrainingLoop(ABC, Generic[AnyConfig, Row]):
         self.evaluation = evaluation.load_evaluation(config.live)
 
     def load_model(self) -> None:
-        """Load the model. Raises UserError."""
+        """Load the model and the examples of its replay. Raises UserError."""
         self.policy, self.tokenizer = load_policy(self.config)
         main = self.accelerator.is_main_process
+        self.replay = Replay(self.config, self.tokenizer)
         self.writer = ModelWriter(self.policy, self.tokenizer, self.config.model, main)
 
     @abstractmethod
@@ -74,6 +76,10 @@ class TrainingLoop(ABC, Generic[AnyConfig, Row]):
 
         Raises UserError, in all processes, to stop the run.
         """
+
+    def accumulate_replay(self, step: int) -> float | None:
+        """Accumulate the gradients of a step's replay; returns its loss, None without replay."""
+        return self.replay.accumulate(self.policy, self.optimizer, self.accelerator, step)
 
     def evaluate(self, row: Row) -> Row:
         """The row, with evaluation scores if they are due after this step."""

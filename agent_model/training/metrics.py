@@ -37,7 +37,8 @@ class SFTStep(StepMetrics, frozen=True, kw_only=True):
     """A row of a supervised stage. Tokens are counted without padding.
 
     `loss` is the stage's, averaged over trained tokens (stage 1: pairs); `ranked` is the share of
-    held-out pairs whose chosen text is more likely. `live_em`, `live_formed` and `live_searches`
+    held-out pairs whose chosen text is more likely; `replay` is the mean
+    loss of the replayed examples per trained token. `live_em`, `live_formed` and `live_searches`
     are of the evaluation episodes. Values that were not measured at a step are None.
     """
 
@@ -51,6 +52,7 @@ class SFTStep(StepMetrics, frozen=True, kw_only=True):
     tokens_per_second: float
     held_out: float | None = None
     ranked: float | None = None
+    replay: float | None = None
     live_em: float | None = None
     live_formed: float | None = None
     live_searches: float | None = None

@@ -66,7 +66,7 @@ class SFTLoop(loop.TrainingLoop[SFTConfig, SFTStep]):
     def facts(self) -> run_folder.TrainingRun[SFTConfig]:
         return run_folder.TrainingRun(
             self.config,
-            self.data.sha256,
+            self.data.sha256 | self.replay.sha256,
             len(self.data.train),
             len(self.data.held_out),
             self.data.dropped,
@@ -96,6 +96,7 @@ class SFTLoop(loop.TrainingLoop[SFTConfig, SFTStep]):
         indices = data.examples_of_step(count, config.batch, config.seed, progress.step)
         examples = [self.data.train[i] for i in indices]
         loss = self._backward(examples)
+        replayed = self.accumulate_replay(progress.step)
         lr = learning_rate(config, progress.step, self.steps)
         if not math.isfinite(loss):
             raise diverged("loss", progress.step + 1, lr)
@@ -115,6 +116,7 @@ class SFTLoop(loop.TrainingLoop[SFTConfig, SFTStep]):
             trained=data.trained_tokens(examples),
             seconds=done.seconds,
             tokens_per_second=tokens / seconds,
+            replay=replayed,
         )
         return row, done
 

@@ -208,8 +208,8 @@ def test_a_chat_template_that_drops_thoughts(template: str, tokenizer: Any) -> N
 class Recording(PolicySampler):
     """The policy's sampler, which says a script, and keeps the prompts that it was given."""
 
-    def submit(self, slot: Slot, request: Generate) -> None:
-        super().submit(slot, request)
+    def submit(self, slot: Slot, request: Generate, temperature: float | None = None) -> None:
+        super().submit(slot, request, temperature)
         prompts.append(tuple(slot.ids))
 
     def step(self) -> list[tuple[Slot, Completion]]:

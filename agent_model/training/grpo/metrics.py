@@ -20,6 +20,7 @@ class GRPOStep(StepMetrics, frozen=True, kw_only=True):
     gold chain, of those made while one was missing. `rewritten` counts completions whose text was
     cut, so that their tokens are the text's and not the sampled ones. `sampled` tokens took
     `rollout_seconds`, searches included; `tokens` and `seconds` are totals since the run's start.
+    `replay` is the mean loss of the replayed examples per trained token.
     """
 
     environment: Literal["simulated", "real"]
@@ -44,6 +45,7 @@ class GRPOStep(StepMetrics, frozen=True, kw_only=True):
     rollout_seconds: float
     seconds: float
     tokens_per_second: float
+    replay: float | None = None
     live_reward: float | None = None
     live_em: float | None = None
     live_formed: float | None = None

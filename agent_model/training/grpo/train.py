@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+import msgspec
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
@@ -96,6 +97,7 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
         hashes = {
             f"questions of {self.config.tasks}": tasks.questions_sha256(questions),
             f"corpus {spec.corpus}": spec.corpus_sha256,
+            **self.replay.sha256,
         }
         start = run_folder.starting_point(self.config, self.policy)
         return run_folder.TrainingRun(self.config, hashes, len(questions), start=start)
@@ -142,6 +144,7 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
             last = f": {self.search.faults[-1]}" if self.search.faults else ""
             raise UserError(f"all {sums['calls']:.0f} searches of a step failed{last}")
         lr = learning_rate(config, progress.step, config.max_steps)
+        replayed = self.accumulate_replay(progress.step) if sums["learned"] else None
         norm = self.optimizer.step(lr) if sums["learned"] else 0.0
         if not math.isfinite(norm):
             raise diverged("gradient", progress.step + 1, lr)
@@ -154,7 +157,8 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
             progress.seconds + time.perf_counter() - start,
         )
         simulated = progress.step < config.simulated_steps
-        return step_metrics(sums, done, lr, norm, rollout_seconds, simulated=simulated), done
+        row = step_metrics(sums, done, lr, norm, rollout_seconds, simulated=simulated)
+        return msgspec.structs.replace(row, replay=replayed), done
 
     def _serve_adapter(self, step: int) -> None:
         """Load the current adapter into the server, if there is one."""
@@ -176,7 +180,9 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
         dialect = self.context.setup.dialect
         if step < self.config.simulated_steps:
             assert isinstance(dialect, Agent)
-            return Simulator(dialect, self.config.result_tokens, self.config.top_k)
+            config = self.config
+            temperature = config.simulation.temperature
+            return Simulator(dialect, config.result_tokens, config.top_k, temperature)
         # With the cache emptied, the calls of a step follow from the step alone.
         self.search.clear()
         return self.search

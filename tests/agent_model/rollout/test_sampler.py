@@ -55,7 +55,7 @@ def without_cache(model: Model, request: Generate, temperature: float, rng: Rand
     ids = list(prompt)
     while len(ids) - len(prompt) < request.max_tokens:
         logits = policy.inner(input_ids=torch.tensor([ids])).logits[:, -1].float()
-        ids += sample_token(logits, temperature, [rng])
+        ids += sample_token(logits, [temperature], [rng])
         if ids[-1] == end_of_turn(tokenizer):
             break
     return ids[len(prompt) :]
@@ -174,10 +174,12 @@ def test_a_token_is_sampled_by_inverting_the_cumulative_distribution() -> None:
 
     logits = torch.tensor([0.2, 0.5, 0.3]).log().repeat(5, 1)
     rng = [Thrown(number) for number in (0.0, 0.19, 0.21, 0.69, 0.99)]
-    assert sample_token(logits, 1.0, rng) == [0, 0, 1, 1, 2]
+    assert sample_token(logits, [1.0] * 5, rng) == [0, 0, 1, 1, 2]
     # At temperature 1/2 probabilities are squared: 4, 25 and 9 of 38.
-    assert sample_token(logits, 0.5, rng) == [0, 1, 1, 1, 2]
-    assert sample_token(logits, 0.0, rng) == [1] * 5
+    assert sample_token(logits, [0.5] * 5, rng) == [0, 1, 1, 1, 2]
+    assert sample_token(logits, [0.0] * 5, rng) == [1] * 5
+    # Each row has its own temperature.
+    assert sample_token(logits, [0.0, 1.0, 0.0, 0.5, 1.0], rng)[:2] == [1, 0]
 
 
 def test_no_more_slots_are_acquired_than_there_are(model: Model) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import msgspec
 import pytest
+from torch import Tensor
 
 from agent_model.dialects.agent import Agent
 from agent_model.rollout import sampler as module
@@ -42,9 +45,11 @@ def play(
     asked: dict[Slot, list[Generate]] = {}
     submit = PolicySampler.submit
 
-    def noted(self: PolicySampler, slot: Slot, request: Generate) -> None:
+    def noted(
+        self: PolicySampler, slot: Slot, request: Generate, temperature: float | None = None
+    ) -> None:
         asked.setdefault(slot, []).append(request)
-        submit(self, slot, request)
+        submit(self, slot, request, temperature)
 
     monkeypatch.setattr(PolicySampler, "submit", noted)
     monkeypatch.setattr(module, "sample_token", saying(model[1], "".join(texts)))
@@ -117,3 +122,28 @@ def test_of_more_results_than_a_search_finds_the_first_are_shown(
     assert "Cleo" not in played.steps[0].observation
     assert simulator.faults == 2
     assert Kind.SIMULATED not in encode(played, model[1]).kinds
+
+
+@pytest.mark.parametrize(
+    ("chosen", "temperatures"), [(0.0, [1.0, 0.0, 1.0]), (0.7, [1.0, 0.7, 1.0])]
+)
+def test_results_are_sampled_at_a_temperature_of_their_own(
+    model: tuple[Policy, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    chosen: float,
+    temperatures: list[float],
+) -> None:
+    used: list[float] = []
+    texts = "".join((SEARCH, RESULTS, ANSWER))
+    say = saying(model[1], texts)
+
+    def sample(logits: Tensor, given: Sequence[float], rng: Sequence[Random]) -> list[int]:
+        used.extend(given)
+        return say(logits, given, rng)
+
+    monkeypatch.setattr(module, "sample_token", sample)
+    dialect = Agent(shots=0)
+    simulator = Simulator(dialect, max_tokens=200, top_k=2, temperature=chosen)
+    sampler = PolicySampler(*model, slots=1, temperature=1.0)
+    rollout([Rollout(episode(QUESTION, dialect, Budget()), Random(0))], sampler, simulator)
+    assert [used[0], *(b for a, b in pairwise(used) if a != b)] == temperatures

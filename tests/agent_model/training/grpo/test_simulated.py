@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent_model.training.config import EvalConfig
+from agent_model.training.config import EvalConfig, SimulationConfig
 from autocoa_bench.types import Passage, Record
 from support.towers import recipe, teach, train
 
@@ -53,6 +53,7 @@ def test_rewarded_results_are_invented_and_earn_nothing_in_the_real_environment(
         max_steps=10,
         simulated_steps=10,
         learn_simulated=True,
+        simulation=SimulationConfig(temperature=1.0),
         result_tokens=48,
         step_tokens=48,
         top_k=1,
