@@ -53,7 +53,7 @@ def test_rewarded_results_are_invented_and_earn_nothing_in_the_real_environment(
         max_steps=10,
         simulated_steps=10,
         learn_simulated=True,
-        simulation=SimulationConfig(temperature=1.0),
+        simulation=SimulationConfig(temperature=0.6),
         result_tokens=48,
         step_tokens=48,
         top_k=1,
