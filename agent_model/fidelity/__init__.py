@@ -7,6 +7,6 @@ passages state it, `measure` runs the model, and `report` makes the table. May i
 `agent_model.data` and `agent_model.dialects`.
 """
 
-from agent_model.fidelity.facts import facts_stated
+from agent_model.fidelity.facts import facts_stated, share_stated
 
-__all__ = ["facts_stated"]
+__all__ = ["facts_stated", "share_stated"]

@@ -84,16 +84,31 @@ def facts_stated(record: Record) -> Iterator[bool]:
     An answer's aliases count too, and hops whose answers are stated are closed. Real and simulated
     results are compared by their text alone. Yields nothing without a gold chain.
     """
+    n_open = len(record.question.hops)
+    for still_open in _open_after_searches(record):
+        if n_open:
+            yield still_open < n_open
+        n_open = still_open
+
+
+def share_stated(record: Record) -> float | None:
+    """The share of the gold hops whose answers the search results state; None without a chain."""
+    n_hops = len(record.question.hops)
+    *_, n_open = (n_hops, *_open_after_searches(record))
+    return (n_hops - n_open) / n_hops if n_hops else None
+
+
+def _open_after_searches(record: Record) -> Iterator[int]:
+    """After each search, the number of hops whose answers no results so far state."""
     open_hops = list(record.question.hops)
     for step in record.trajectory.steps if record.trajectory else ():
-        if step.kind == "search" and open_hops:
-            still_open = [
+        if step.kind == "search":
+            open_hops = [
                 hop
                 for hop in open_hops
                 if not any(states(step.passages, name) for name in (hop.answer, *hop.aliases))
             ]
-            yield len(still_open) < len(open_hops)
-            open_hops = still_open
+            yield len(open_hops)
 
 
 def states(passages: Sequence[Passage], answer: str) -> bool:

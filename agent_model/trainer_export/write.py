@@ -68,6 +68,17 @@ def _check(recipe: GRPOConfig, to: str) -> None:
             "another trainer has only the real environment, and the recipe has simulated_steps = "
             f"{recipe.simulated_steps}; train those steps here, then add --set simulated_steps=0"
         )
+    terms = recipe.reward
+    if (
+        terms.evidence
+        or terms.must_search == "needed"
+        or (terms.per_search and terms.price_on == "known")
+    ):
+        raise UserError(
+            "another trainer's data tells neither which questions need a search nor their gold "
+            "chains; give reward.evidence = 0, reward.must_search never or always, and "
+            "reward.price_on = all"
+        )
     if to == "verl" and recipe.adapter:
         merge = command_line("models", "merge", Path(recipe.adapter), "merged")
         merge += f" --base {shlex.quote(recipe.model)}"

@@ -91,18 +91,31 @@ class SimulationConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class RewardConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The table `[reward]`: what is added to or taken from the score of a rollout.
 
-    A malformed rollout earns `malformed_share` of its score (less `format_penalty`). `exhausted` is
-    the cost of a spent budget, and `per_search` that of each search. `evidence` weights the share
-    of the gold hops that the search results stated. With `must_search` a rollout without a search
-    counts as malformed: "always", or for questions that "needs" one, that is all but those marked
-    as known.
+    A malformed rollout earns `malformed_share` of its score, less `format_penalty`. An answer that
+    had to be forced costs more: `exhausted` if the searches or the context were used up,
+    `no_answer` if the steps held neither a search nor an answer. If the share is not 0, it must
+    cover the penalty and either cost, so that a right answer out of form never earns less than a
+    wrong one in form.
+
+    `per_search` is the price of a search: of every one, or with `price_on` "known" only of searches
+    for known questions. With `must_search` "always", or "needed" (for questions that need a
+    search), a rollout without a search is malformed and its score does not count. `evidence`
+    weights the share of gold hops that the search results state, where a search is needed.
+
+    A search is needed unless the question is known. `known` is the scores.jsonl of a run without
+    searches: a question of it is known if its mean score is at least `min_accuracy`. Of other
+    questions, the dataset's kind tells (`tasks.needs_search`).
     """
 
     malformed_share: Share = 0.0
+    no_answer: Weight = 0.0
     exhausted: Weight = 0.0
     per_search: Weight = 0.0
-    evidence: Weight = 0.0
+    price_on: Literal["all", "known"] = "all"
     must_search: Literal["never", "needed", "always"] = "never"
+    evidence: Weight = 0.0
+    known: str = ""
+    min_accuracy: Share = 0.5
 
 
 class TrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -280,6 +293,14 @@ def load_grpo_config(path: Path, changes: Sequence[str] = ()) -> GRPOConfig:
         raise UserError(
             f"the recipe '{path}' trains all weights, but a server takes only adapters; give lora, "
             "or leave server out"
+        )
+    terms = config.reward
+    costs = config.format_penalty + max(terms.exhausted, terms.no_answer)
+    if 0 < terms.malformed_share < costs:
+        raise UserError(
+            f"the recipe '{path}' has reward.malformed_share = {terms.malformed_share}, so a right "
+            f"answer out of form could earn less than a wrong one in form; give at least {costs:g} "
+            "(format_penalty and the larger of exhausted and no_answer), or 0"
         )
     return config
 

@@ -3,11 +3,13 @@
 This package holds the machinery; the datasets themselves are in the package `tasks` beside
 `autocoa_bench`. `task` defines the protocol and the task of a local file, `formats` reads the rows
 of data files with `answer_fields` and `instructions` (of prompts), `sampling` draws questions and
-reads `NAME@500:seed=3`, `resolve` turns names into tasks and finds the corpus that they share, and
-`subquestions` relates main questions to their sub-questions.
+reads `NAME@500:seed=3`, `resolve` turns names into tasks and finds the corpus that they share,
+`subquestions` relates main questions to their sub-questions, and `kinds` tells which questions need
+no search.
 
 May import: `types`, `errors`, `registry`, `util`."""
 
+from autocoa_bench.tasks.kinds import needs_search
 from autocoa_bench.tasks.resolve import (
     catalogue,
     find_task,
@@ -27,5 +29,5 @@ from autocoa_bench.tasks.task import (
 from autocoa_bench.types import Split
 
 __all__ = ["PAPER_ORDER", "FileTask", "NamedSamples", "SampledTask", "Split", "Task"]
-__all__ += ["catalogue", "find_task", "load_warnings", "no_shared_corpus", "questions_sha256"]
-__all__ += ["resolve", "sample", "shared_corpus"]
+__all__ += ["catalogue", "find_task", "load_warnings", "needs_search", "no_shared_corpus"]
+__all__ += ["questions_sha256", "resolve", "sample", "shared_corpus"]

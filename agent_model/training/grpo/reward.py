@@ -1,12 +1,30 @@
-"""The reward of a rollout (paper 3.3.1): exact match, or a penalty if it is malformed."""
+"""The reward of a rollout (paper 3.3.1): exact match, or a penalty if it is malformed.
 
+The recipe's table `[reward]` has further terms, whose defaults leave the paper's reward.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from statistics import fmean
+
+import msgspec
 from msgspec import Struct
 
 from agent_model.data.filters import is_well_formed
+from agent_model.fidelity import share_stated
 from agent_model.training.config import GRPOConfig
+from autocoa_bench.episode import n_actions
 from autocoa_bench.errors import UserError
 from autocoa_bench.scoring import TextScorer, score_record
-from autocoa_bench.types import Record
+from autocoa_bench.tasks import needs_search
+from autocoa_bench.types import Ending, Question, Record, Scored
+from autocoa_bench.util.json_lines import read_lines
+
+QuestionKey = tuple[str, str]
+"""The task and the id of a question."""
+
+_SPENT: tuple[Ending, ...] = ("forced-actions", "forced-context")
 
 
 class Reward(Struct, frozen=True):
@@ -17,17 +35,65 @@ class Reward(Struct, frozen=True):
     formed: bool
 
 
-def reward(record: Record, config: GRPOConfig, scorer: TextScorer) -> Reward:
-    """The score of a well-formed rollout; minus `format_penalty` for any other, right or wrong.
+def reward(
+    record: Record, config: GRPOConfig, scorer: TextScorer, known: Collection[QuestionKey] = ()
+) -> Reward:
+    """The score of a well-formed rollout, or what a malformed one earns, and the terms of the
+    recipe's `[reward]`; `known` are the questions that need no search.
 
-    Forced and cut answers are not well-formed. Raises UserError if the record has no score, which
-    is the harness's fault and not the policy's.
+    Forced and cut answers are not well-formed. By default a malformed rollout earns minus
+    `format_penalty`, right or wrong. Raises UserError if the record has no score, which is the
+    harness's fault and not the policy's.
     """
-    score = score_record(record, {"": scorer})[""].value
-    if score is None or record.trajectory is None:
+    score, trajectory = score_record(record, {"": scorer})[""].value, record.trajectory
+    if score is None or trajectory is None:
         raise UserError(
             f"the question '{record.question.id}' cannot be scored by '{config.scorer}'; "
             f"remove it from '{config.tasks}', or give another scorer"
         )
-    formed = is_well_formed(record.trajectory)
-    return Reward(score if formed else -config.format_penalty, score, formed)
+    terms, needed, searches = config.reward, record.key[:2] not in known, n_actions(trajectory)
+    must_search = terms.must_search == "always" or (terms.must_search == "needed" and needed)
+    unsearched = must_search and not searches
+    formed = is_well_formed(trajectory) and not unsearched
+    value = score
+    if not formed:
+        value = (0.0 if unsearched else terms.malformed_share * score) - config.format_penalty
+    if trajectory.ending != "answered":
+        value -= terms.exhausted if trajectory.ending in _SPENT else terms.no_answer
+    if terms.price_on == "all" or not needed:
+        value -= terms.per_search * searches
+    if needed:
+        value += terms.evidence * (share_stated(record) or 0.0)
+    return Reward(value, score, formed)
+
+
+def known_questions(config: GRPOConfig, questions: Iterable[Question]) -> frozenset[QuestionKey]:
+    """The questions that need no search: those that the file `[reward] known` measured and found
+    known, and of the others those whose kind says so.
+
+    Raises UserError if the file measured none of them.
+    """
+    terms = config.reward
+    keys = {(question.task, question.id): question for question in questions}
+    accuracy = _accuracies(Path(terms.known), config.scorer) if terms.known else {}
+    if terms.known and not keys.keys() & accuracy:
+        raise UserError(
+            f"'{terms.known}' has scores by '{config.scorer}' of no question of '{config.tasks}'; "
+            "give the scores.jsonl of a run over the same tasks with --split train"
+        )
+    return frozenset(
+        key
+        for key, question in keys.items()
+        if (accuracy[key] >= terms.min_accuracy if key in accuracy else not needs_search(question))
+    )
+
+
+def _accuracies(file: Path, scorer: str) -> dict[QuestionKey, float]:
+    """The mean score of each question of a scores.jsonl over its samples. Raises UserError."""
+    values: defaultdict[QuestionKey, list[float]] = defaultdict(list)
+    advice = "give the scores.jsonl of a run as reward.known"
+    for line in read_lines(file, msgspec.json.Decoder(Scored), advice):
+        score = line.scores.get(scorer)
+        if score is not None and score.value is not None:
+            values[line.task, line.question_id].append(score.value)
+    return {key: fmean(scores) for key, scores in values.items()}

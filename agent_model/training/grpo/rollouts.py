@@ -16,7 +16,7 @@ from agent_model.training.data import examples_of_step
 from agent_model.training.distributed import batch_per_process
 from agent_model.training.evaluation import EpisodeSetup
 from agent_model.training.grpo.objective import advantages
-from agent_model.training.grpo.reward import Reward, reward
+from agent_model.training.grpo.reward import QuestionKey, Reward, reward
 from agent_model.training.model import Policy, eval_mode
 from autocoa_bench.engines.tokenizer import Tokenizer, traits
 from autocoa_bench.episode import episode, n_actions
@@ -25,7 +25,10 @@ from autocoa_bench.types import Record, Trajectory
 
 
 class RolloutContext(NamedTuple):
-    """Everything that the rollouts of a run need; with a `server`, it samples for the policy."""
+    """Everything that the rollouts of a run need; with a `server`, it samples for the policy.
+
+    `known` are the questions that need no search.
+    """
 
     config: GRPOConfig
     policy: Policy
@@ -33,6 +36,7 @@ class RolloutContext(NamedTuple):
     setup: EpisodeSetup
     scorer: TextScorer
     server: PolicyServer | None = None
+    known: frozenset[QuestionKey] = frozenset()
 
     def sampler(self, episodes: int) -> Sampler:
         """A sampler for a step's episodes: the server, or the policy in process."""
@@ -84,7 +88,7 @@ def rollouts_of_step(
         Record(question, k, trajectory)
         for (question, k, _), trajectory in zip(members, trajectories, strict=True)
     ]
-    rewards = [reward(record, config, context.scorer) for record in records]
+    rewards = [reward(record, config, context.scorer, context.known) for record in records]
     values = torch.tensor([item.value for item in rewards], dtype=torch.float64)
     relative = advantages(values.view(-1, config.group), by_std=config.by_std).flatten().tolist()
     rollouts = list(map(ScoredRollout, records, trajectories, rewards, relative))

@@ -33,11 +33,12 @@ from agent_model.training.evaluation import EpisodeSetup, load_episodes
 from agent_model.training.files import write_records
 from agent_model.training.grpo.learner import Learner
 from agent_model.training.grpo.metrics import GRPOStep, collapse, step_metrics
-from agent_model.training.grpo.reward import reward
+from agent_model.training.grpo.reward import known_questions, reward
 from agent_model.training.grpo.rollouts import RolloutContext, rollouts_of_step, sum_metrics
 from agent_model.training.grpo.warm_start import warm_start
 from agent_model.training.optimiser import diverged, learning_rate
 from autocoa_bench import scoring, tasks
+from autocoa_bench.engines.weights.models import sha256_of
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Record
 from autocoa_bench.util.terminal import styled
@@ -87,7 +88,9 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
         address, tokenizer = config.server, self.tokenizer
         ends = self.policy.inner.generation_config
         server = PolicyServer(address, tokenizer, config.seats, ends) if address else None
-        self.context = RolloutContext(config, self.policy, tokenizer, setup, scorer, server)
+        evaluated = self.evaluation.questions if self.evaluation else []
+        known = known_questions(config, [*setup.questions, *evaluated])
+        self.context = RolloutContext(config, self.policy, tokenizer, setup, scorer, server, known)
         self.learner = Learner(config, self.policy, tokenizer)
         self.optimizer = self.learner.optimizer
         self.steps = config.max_steps
@@ -99,6 +102,8 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
             f"corpus {spec.corpus}": spec.corpus_sha256,
             **self.replay.sha256,
         }
+        if known := self.config.reward.known:
+            hashes[known] = sha256_of(Path(known))
         start = run_folder.starting_point(self.config, self.policy)
         return run_folder.TrainingRun(self.config, hashes, len(questions), start=start)
 
@@ -195,7 +200,8 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
 
     def evaluation_columns(self, records: Sequence[Record]) -> Mapping[str, float | None]:
         """The columns of an evaluation, with the mean reward."""
-        rewards = [reward(record, self.config, self.context.scorer).value for record in records]
+        config, scorer, known = self.config, self.context.scorer, self.context.known
+        rewards = [reward(record, config, scorer, known).value for record in records]
         mean = sum(rewards) / len(rewards)
         return {**super().evaluation_columns(records), "live_reward": mean}
 

@@ -30,10 +30,10 @@ from autocoa_bench.report.model import (
     rate,
 )
 from autocoa_bench.stats import Estimate, Paired, paired
+from autocoa_bench.tasks.kinds import NEEDLESS
 from autocoa_bench.types import Record, Trajectory
 
-KINDS = ("known", "given", "unknown")
-_NEEDLESS = ("known", "given")
+KINDS = (*NEEDLESS, "unknown")
 
 
 class _Outcome(NamedTuple):
@@ -111,7 +111,7 @@ def _add_run(
         change = paired(_mean_scores(outcomes), _mean_scores(others.get(kind, [])))
         _add_kind(builder, entry, scorer, kind, outcomes, change)
     # What searching cost where it was not needed.
-    needless = [outcome for kind in _NEEDLESS for outcome in kinds[entry.name].get(kind, [])]
+    needless = [outcome for kind in NEEDLESS for outcome in kinds[entry.name].get(kind, [])]
     searched = [outcome for outcome in needless if outcome.searches]
     if searched:
         builder.add_text(
