@@ -20,7 +20,7 @@ from agent_model.trainer_export.folder import (
     tokens_of,
 )
 from agent_model.trainer_export.write import export_recipe
-from agent_model.training.config import EvalConfig
+from agent_model.training.config import EvalConfig, RewardConfig
 from agent_model.training.evaluation import load_evaluation
 from agent_model.training.grpo import train
 from autocoa_bench import tasks
@@ -119,6 +119,9 @@ def test_the_mask_covers_what_the_model_sampled() -> None:
         ("trl", {"simulated_steps": 2}, "simulated_steps=0"),
         ("verl", {"adapter": "some/adapter"}, "models merge some/adapter"),
         ("verl", {"solver": "react"}, "rewards the form of solver 'agent'"),
+        ("trl", {"reward": RewardConfig(evidence=0.5)}, "give reward.evidence = 0"),
+        ("verl", {"reward": RewardConfig(must_search="needed")}, "never or always"),
+        ("trl", {"reward": RewardConfig(per_search=0.1, price_on="known")}, "price_on = all"),
     ],
 )
 def test_a_recipe_that_another_trainer_cannot_follow_is_refused(

@@ -17,7 +17,13 @@ from agent_model.rollout import sampler as sampling
 from agent_model.rollout.rollout import Rollout
 from agent_model.training import losses, metrics
 from agent_model.training import model as policy
-from agent_model.training.config import EvalConfig, GRPOConfig, LoraConfig, load_grpo_config
+from agent_model.training.config import (
+    EvalConfig,
+    GRPOConfig,
+    LoraConfig,
+    RewardConfig,
+    load_grpo_config,
+)
 from agent_model.training.grpo import rollouts as rl_play
 from agent_model.training.grpo import train as rl
 from agent_model.training.grpo.learner import Learner
@@ -29,7 +35,7 @@ from agent_model.training.model import load_policy, trainable
 from agent_model.training.optimiser import FP32Optimizer
 from autocoa_bench.errors import SearchFault, UserError
 from autocoa_bench.search.bm25 import BM25
-from autocoa_bench.types import Completion, Record, Trajectory
+from autocoa_bench.types import Completion, Record, Score, Scored, Trajectory
 from support.play import QUESTION, play
 from support.tiny_llm import make_model, saying
 from support.towers import recipe, train
@@ -167,6 +173,24 @@ def test_a_query_is_searched_once_per_step(
     assert [(row.searches, row.calls, row.saved, row.faults) for row in rows] == [
         (2.0, 1, 31, 0)
     ] * 2
+
+
+def test_searches_for_questions_that_are_measured_as_known_are_priced(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both episodes earn 1 for Anna; half of the questions are known, where a search costs 0.4."""
+    file = tmp_path / "scores.jsonl"
+    config = recipe(place, max_steps=1, batch=16, group=2, step_tokens=64)
+    lines = [Scored("towers", f"q{i}", 0, {"em": Score(float(i < 8))}) for i in range(16)]
+    file.write_bytes(b"\n".join(map(msgspec.json.encode, lines)) + b"\n")
+    _, tokenizer = load_policy(config)
+    monkeypatch.setattr(sampling, "sample_token", saying(tokenizer, "".join(SEARCHED)))
+    terms = RewardConfig(per_search=0.4, price_on="known", known=str(file))
+    [row] = train(msgspec.structs.replace(config, reward=terms), tmp_path / "out")
+    assert (row.searches, row.em, row.formed) == (1.0, 1.0, 1.0)
+    assert row.reward == pytest.approx(0.8)
+    facts = msgspec.json.decode((tmp_path / "out" / "run.json").read_bytes())
+    assert str(file) in facts["data_sha256"]
 
 
 def test_a_run_over_the_embedded_world_reports_how_often_searches_state_a_fact(
