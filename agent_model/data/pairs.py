@@ -22,7 +22,7 @@ from autocoa_bench.types import Message, Prompt, Question, Record, Step, StepKin
 
 _TAG, _END_TAG = STUDENT.query_tags
 _SENTENCE_END = re.compile(r"\n|[.!?](?= )")
-_WORDINGS = WORDINGS["pairs"]
+_WORDINGS = WORDINGS.pairs
 
 
 class Pair(Struct, frozen=True):

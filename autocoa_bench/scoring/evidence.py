@@ -25,6 +25,20 @@ _UNINFORMATIVE = ("yes", "no")
 """Answers whose words in a passage are no sign of evidence."""
 
 
+_BESIDE = 25
+"""The words before and after an answer that count as beside it."""
+
+_COMMON_WORDS = frozenset(
+    (
+        *("of", "in", "on", "at", "by", "to", "for", "from", "with", "and", "or", "as", "also"),
+        *("is", "was", "are", "were", "been", "be", "did", "does", "do", "has", "have", "had"),
+        *("what", "which", "who", "whom", "whose", "when", "where", "how", "that", "this"),
+        *("it", "its", "he", "she", "his", "her", "their", "many", "much", "one", "name"),
+        *("known", "most"),
+    )
+)
+
+
 class Evidence(Struct, frozen=True):
     """The actions at which evidence appeared, in an episode of `actions` searches.
 
@@ -98,6 +112,28 @@ def mark(question: Question, passage: Passage) -> Mark | None:
     elif title_key(passage.title) in map(title_key, question.gold_titles):
         return "gold page"
     return "answer words" if _contains(passage, _informative(_golds(question))) else None
+
+
+def support(question: str, gold: str, passage: Passage) -> float:
+    """How much of a question a passage has beside a gold answer: no proof, but more than the words
+    of the answer alone.
+
+    The share, from 0 to 1, of the question's words that its title has, or its text within
+    `_BESIDE` words of the answer; common words and those of the answer are left out. 0 where the
+    passage lacks the answer.
+    """
+    answer = _words(gold).split()
+    asked = set(_words(question).split()) - _COMMON_WORDS - set(answer)
+    if not answer or not asked:
+        return 0.0
+    title, text = _words(passage.title).split(), _words(passage.text).split()
+    words = [*title, *text]
+    best = 0
+    for at in range(len(words) - len(answer) + 1):
+        if words[at : at + len(answer)] == answer:
+            beside = words[max(0, at - _BESIDE) : at + len(answer) + _BESIDE]
+            best = max(best, len(asked & {*beside, *title}))
+    return best / len(asked)
 
 
 def _golds(question: Question) -> list[str]:

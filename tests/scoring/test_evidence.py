@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from autocoa_bench.scoring.evidence import Cause, Evidence, Mark, cause, mark, trace
+from autocoa_bench.scoring.evidence import Cause, Evidence, Mark, cause, mark, support, trace
 from autocoa_bench.types import Hop, Passage, Question, Step, Trajectory
 
 FILM = Passage("p1", "Dawn", "The film Dawn was directed by Ann Lee.")
@@ -178,3 +178,26 @@ def test_a_passage_is_marked_for_what_makes_it_evidence(
     question: Question, passage: Passage, expected: Mark | None
 ) -> None:
     assert mark(question, passage) == expected
+
+
+DAWN = Passage("p1", "Dawn (film)", "Dawn is a film of 1962. It was directed by Ann Lee in Oslo.")
+
+
+def test_support_is_the_share_of_the_questions_words_beside_the_answer() -> None:
+    asked = "Which woman directed the film Dawn in Bergen?"
+    assert support(asked, "Ann Lee", DAWN) == pytest.approx(3 / 5)  # directed, film, Dawn
+
+
+def test_words_far_from_the_answer_do_not_support_it() -> None:
+    far = Passage("p2", "Prizes", f"The film Dawn. {'Then came more. ' * 20}Ann Lee won.")
+    assert support("Who directed the film Dawn?", "Ann Lee", far) == 0
+    assert support("Who directed the film Dawn?", "film", far) > 0
+
+
+def test_a_passage_without_the_answer_does_not_support_it() -> None:
+    assert support("Who directed the film Dawn?", "Bo Dahl", DAWN) == 0
+    assert support("Who directed the film Dawn?", "", DAWN) == 0
+
+
+def test_the_words_of_the_answer_are_not_its_support() -> None:
+    assert support("Was it Ann Lee?", "Ann Lee", DAWN) == 0

@@ -10,6 +10,7 @@ from autocoa_bench.types import Question
 from tasks.closed_world.encyclopedia import encyclopedia
 from tasks.closed_world.entities import Entity, Side
 from tasks.closed_world.questions.build import COUNTS, all_questions
+from tasks.closed_world.text.paraphrases import paraphrases
 from tasks.closed_world.text.wordings import wordings
 
 MULTIHOP = ("hotpotqa", "2wikimultihopqa", "musique", "bamboogle")
@@ -255,6 +256,63 @@ def test_training_questions_alone_use_the_wordings_for_training() -> None:
     }
     assert ends["train"] > 0
     assert ends["test"] == 0
+
+
+def test_no_rule_rewords_a_template_as_a_held_out_one() -> None:
+    files = (wordings("questions"), wordings("training"))
+    templates = [
+        (line, sort)
+        for file in files
+        for lines in file.values()
+        for sort, found in lines.items()
+        if sort[-1] != "*"
+        for line in found
+    ]
+    held_out = {
+        line
+        for lines in wordings("questions").values()
+        for sort, found in lines.items()
+        if sort[-1] == "*"
+        for line in found
+    }
+    results = {text for line, _ in templates for text in paraphrases(line)}
+    assert len(results) > 3000
+    assert not results & held_out
+
+
+@pytest.mark.parametrize(
+    ("template", "result"),
+    [
+        ("the director of {x}", "{x}'s director"),
+        ("the person who directed {x}", "the individual who directed {x}"),
+        ("Who is the director of {x}?", "The director of {x} is who?"),
+        ("When was {x} born?", "{x} was born when?"),
+        ("When was {x} born?", "Do you know when {x} was born?"),
+        ("Which town is the capital of {x}?", "Tell me, which town is the capital of {x}?"),
+        ("was born in which town", "was born in which locality"),
+    ],
+)
+def test_rules_reword_templates(template: str, result: str) -> None:
+    assert result in paraphrases(template)
+
+
+def test_train_questions_are_reworded_and_test_questions_are_not() -> None:
+    frames = {
+        side: sum(one.text.startswith("Tell me, ") for one in SETS["2wikimultihopqa", side])
+        for side in ("train", "test")
+    }
+    assert frames["train"] > 50
+    assert frames["test"] == 0
+
+
+def test_the_sub_questions_of_a_relation_have_one_wording_in_training() -> None:
+    starts = {
+        hop.question.partition(" the film ")[0]
+        for one in SETS["musique", "train"]
+        for hop in one.hops
+        if hop.phrase.startswith("the director of the film")
+    }
+    assert starts == {"Who directed"}
 
 
 def test_every_relation_is_asked_in_at_least_four_wordings() -> None:

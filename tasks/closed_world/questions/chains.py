@@ -50,9 +50,9 @@ class Chains:
                 return None
             sections = by_section(successors)
             chain.append(rng.pick(sections[rng.pick(list(sections))]))
-        return tuple(chain) if self._suitable(chain) and self._own_share(chain) else None
+        return tuple(chain) if self.suitable(chain) and self._own_share(chain) else None
 
-    def _suitable(self, chain: Sequence[Statement]) -> bool:
+    def suitable(self, chain: Sequence[Statement]) -> bool:
         """Whether no passage or entity comes twice and no early passage contains the answer."""
         passages = [statement.passage for statement in chain]
         entities = [chain[0].about, *(statement.target for statement in chain if statement.target)]
@@ -131,17 +131,22 @@ def compose(
 
     def make(number: int) -> Question | None:
         chain = chains.draw(length)
-        if chain is None:
-            return None
-        wording = composer.wording_of(number)
-        text, phrases = phrase(composer, chain, wording)
-        golds = composer.golds(chain[-1])
-        hops = placed(composer.chain_hops(chain), text, phrases)
-        if any(leaks(gold, text) for gold in (*golds, *(hop.answer for hop in hops))):
-            return None
-        return Question("", text, golds, composer.task, kind, wording, hops)
+        return None if chain is None else worded(composer, chain, kind, phrase, number)
 
     return collect(make, _chain_key, count)
+
+
+def worded(
+    composer: Composer, chain: Chain, kind: str, phrase: Phrase, number: int
+) -> Question | None:
+    """The question over a chain, or None where its text has one of the answers."""
+    wording = composer.wording_of(number)
+    text, phrases = phrase(composer, chain, wording)
+    golds = composer.golds(chain[-1])
+    hops = placed(composer.chain_hops(chain), text, phrases)
+    if any(leaks(gold, text) for gold in (*golds, *(hop.answer for hop in hops))):
+        return None
+    return Question("", text, golds, composer.task, kind, wording, hops)
 
 
 def _chain_key(question: Question) -> str:

@@ -1,5 +1,7 @@
 """Questions that compare two entities, directly or through their makers."""
 
+from collections.abc import Mapping
+
 from autocoa_bench.types import Hop, Question
 from tasks.closed_world.encyclopedia import Statement
 from tasks.closed_world.entities import Amount, Date, Entity, Year
@@ -19,10 +21,15 @@ _MAKERS = {
 
 
 class Comparer:
-    """Draws pairs of statements of one relation and words their comparison."""
+    """Draws pairs of statements of one relation and words their comparison.
 
-    def __init__(self, composer: Composer) -> None:
+    `makers` are the relations from works to the makers through which these are compared, with the
+    word for the maker.
+    """
+
+    def __init__(self, composer: Composer, makers: Mapping[str, str] = _MAKERS) -> None:
         self.composer = composer
+        self.makers = makers
         self.world = composer.book.world
         self.groups = by_section(composer.book.statements)
         sections = list(composer.sections)
@@ -48,7 +55,7 @@ class Comparer:
         modes = "bridge.same" if number % 2 else ("bridge.first", "bridge.last")
         section = rng.pick([name for name in self.bridges if name.startswith(modes)])
         _, mode, relation = section.split(".")
-        role = rng.pick(list(_MAKERS))
+        role = rng.pick([role for role in self.makers if role in self.groups])
         by_maker = {work.target or "": work for work in rng.shuffled(self.groups[role])}
         facts = [fact for fact in self.groups[f"person.{relation}"] if fact.about in by_maker]
         pair = self._pair(facts, mode, relation, number // 2)
@@ -70,6 +77,8 @@ class Comparer:
         self, statements: list[Statement], mode: str, relation: str, turn: int
     ) -> tuple[Statement, Statement] | None:
         """Two statements whose comparison has the result that this turn needs for balance."""
+        if not statements:
+            return None
         rng = self.composer.rng
         left = rng.pick(statements)
         if mode == "same":
@@ -122,7 +131,7 @@ class Comparer:
     ) -> Question | None:
         wording = self.composer.wording_of(number // 2)
         left, right = entities
-        slots = {"a": left.label, "b": right.label, "n": left.noun, "r": _MAKERS.get(role, "")}
+        slots = {"a": left.label, "b": right.label, "n": left.noun, "r": self.makers.get(role, "")}
         text = self.composer.ask(section, wording, **slots)
         mode, relation = section.split(".")[-2:] if role else section.split(".")[::2]
         if any(leaks(hop.answer, text) for hop in hops):
@@ -144,9 +153,9 @@ def direct(composer: Composer, count: int) -> list[Question]:
     return collect(Comparer(composer).direct, _pair_key, count)
 
 
-def bridged(composer: Composer, count: int) -> list[Question]:
+def bridged(composer: Composer, count: int, makers: Mapping[str, str] = _MAKERS) -> list[Question]:
     """Comparisons of two works through their makers, with balanced answers."""
-    return collect(Comparer(composer).bridged, _pair_key, count)
+    return collect(Comparer(composer, makers).bridged, _pair_key, count)
 
 
 def _pair_key(question: Question) -> str:

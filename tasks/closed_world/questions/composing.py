@@ -12,11 +12,15 @@ from tasks.closed_world.encyclopedia import Encyclopedia, Statement
 from tasks.closed_world.entities import Date
 from tasks.closed_world.rng import Rng
 from tasks.closed_world.text.grammar import polished, with_articles
+from tasks.closed_world.text.paraphrases import paraphrases
 from tasks.closed_world.text.wordings import Sections, wordings
 
 T = TypeVar("T")
 
 Wording = Literal["shared", "held-out"]
+
+_REWORDED = 40
+"""Per cent of the templates that are reworded where a rule applies, if paraphrasing is on."""
 
 _MOST_FAILURES = 400
 """After so many failures in a row, no more questions are expected."""
@@ -25,14 +29,23 @@ _MOST_FAILURES = 400
 class Composer:
     """The wordings, passages and random generator for composing the questions of a task."""
 
-    def __init__(self, task: str, book: Encyclopedia, sections: Sections | None = None) -> None:
-        """`sections` replaces the wordings of the closed world."""
+    def __init__(
+        self,
+        task: str,
+        book: Encyclopedia,
+        sections: Sections | None = None,
+        *,
+        paraphrasing: bool = False,
+    ) -> None:
+        """`sections` replaces the wordings of the closed world; `paraphrasing` rewords some of the
+        templates by rule, as is done to the closed world's own on its train side."""
         self.task = task
         self.book = book
         self.rng = Rng(f"{book.side}/{task}")
         self.sections: Sections = wordings("questions") if sections is None else sections
         training = book.side == "train" and sections is None
         self._more: Sections = wordings("training") if training else {}
+        self._paraphrasing = paraphrasing or training
 
     def wording_of(self, number: int) -> Wording:
         """The kind of wording of a question: every third test question uses a held-out one."""
@@ -40,7 +53,7 @@ class Composer:
 
     def words(self, section: str, sort: str, wording: Wording = "shared") -> str:
         """A random wording of a section."""
-        return self.rng.pick(self._options(section, sort, wording))
+        return self._reworded(self.rng.pick(self._options(section, sort, wording)))
 
     def ask(self, section: str, wording: Wording = "shared", **slots: str) -> str:
         """The question of a section as a sentence, with its slots filled."""
@@ -49,8 +62,19 @@ class Composer:
     def right_branching(self, section: str, sort: str, wording: Wording = "shared") -> str:
         """As `words`, but with the subject last where possible, so that the phrase nests well."""
         options = self._options(section, sort, wording)
-        last = [option for option in options if option.rstrip("?").endswith("{x}")]
-        return self.rng.pick(last or options)
+        last = [option for option in options if _ends_with_subject(option)]
+        return self._reworded(self.rng.pick(last or options), right_branching=bool(last))
+
+    def _reworded(self, template: str, *, right_branching: bool = False) -> str:
+        """A template, or in some cases what a rule makes of it."""
+        if not self._paraphrasing or not self.rng.chance(_REWORDED):
+            return template
+        options = [
+            option
+            for option in paraphrases(template)
+            if not right_branching or _ends_with_subject(option)
+        ]
+        return self.rng.pick(options) if options else template
 
     def _options(self, section: str, sort: str, wording: Wording) -> tuple[str, ...]:
         if wording == "held-out":
@@ -64,12 +88,15 @@ class Composer:
     def chain_hops(self, statements: Sequence[Statement]) -> tuple[Hop, ...]:
         """The gold chain: each sub-question names the answer of the one before.
 
-        Its wording is a shared one.
+        Its wording is a shared one; on the train side the first, because a student that has
+        learned several writes one or the other by chance.
         """
         hops = []
         subject = self.book.name(statements[0].about)
         for statement in statements:
-            text = self.rng.pick(self.sections[statement.section]["ask"]).format(x=subject)
+            asks = self.sections[statement.section]["ask"]
+            ask = self.rng.pick(asks)
+            text = (asks[0] if self.book.side == "train" else ask).format(x=subject)
             hops.append(Hop(polished(text), statement.surface, statement.passage))
             subject = statement.words
         return tuple(hops)
@@ -91,6 +118,10 @@ class Composer:
             golds += value.spellings
         golds.append(statement.surface.replace(",", "") if statement.target is None else "")
         return tuple(dict.fromkeys(gold for gold in golds if gold))
+
+
+def _ends_with_subject(template: str) -> bool:
+    return template.rstrip("?").endswith("{x}")
 
 
 def placed(hops: Sequence[Hop], text: str, phrases: Sequence[str]) -> tuple[Hop, ...]:

@@ -90,7 +90,7 @@ def described(composer: Composer, entity_id: str) -> str:
     entity = composer.book.world[entity_id]
     facts = entity.facts
     name = composer.book.name(entity_id)
-    if entity.kind in ("person", "company"):
+    if entity.kind in ("person", "company") and "nationality" in facts:
         return f"the {facts['nationality']} {entity.noun} {entity.name}"
     if "genre" in facts:
         phrase = f"{entity.noun} {entity.name}"
