@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from agent_model.data.filters import STUDENT
 from autocoa_bench.episode import episode, neutralise
-from autocoa_bench.scoring.evidence import support
+from autocoa_bench.scoring.evidence import SUPPORTED, support
 from autocoa_bench.search import SearchEngine
 from autocoa_bench.types import (
     Budget,
@@ -53,13 +53,6 @@ WORDINGS = msgspec.toml.decode(
 
 AT_ONCE = WORDINGS.at_once
 """The kinds of questions that are answered without a search, with the wording of their answer."""
-
-SUPPORT = 0.4
-"""The least support (`scoring.evidence.support`) of an answer that is no chance.
-
-Of twelve answers each to HotpotQA's training questions over part of Wikipedia, passages with a
-support of 0.2 to 0.4 state 5 in answer to the question, of 0.4 to 0.5 8, and of more 10.
-"""
 
 _NAME = re.compile(
     r"[A-Z0-9][\w'’.-]*(?: (?:(?:of|the|in|and|for|from|to|is|on|a|no) )*[A-Z0-9][\w'’.-]*)*"
@@ -180,7 +173,7 @@ def _search_as_asked(question: Question) -> TurnWriter:
             for gold in golds
         ]
         share, passage, gold = max(options, key=lambda option: option[0], default=(0.0, None, ""))
-        if passage is not None and share >= SUPPORT:
+        if passage is not None and share >= SUPPORTED:
             return _closing(_found_text(passage.title, gold), gold)
         thought = _GOLD["rephrase"]
     raise _GaveUp("no answer in what was found")

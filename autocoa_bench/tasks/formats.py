@@ -80,6 +80,28 @@ def read_questions(path: Path, task: str) -> QuestionFile:
     return QuestionFile(questions, tuple(warnings))
 
 
+def as_row(question: Question) -> Row:
+    """A question as a row that `read_questions` reads: FlashRAG's, or with hops MINTQA's and the
+    passage and the phrase of each hop."""
+    if not question.hops:
+        return {
+            "id": question.id,
+            "question": question.text,
+            "golden_answers": question.golden_answers,
+        }
+    row: Row = {
+        "id": question.id,
+        "question": question.text,
+        "answer": question.golden_answers,
+        "subquestion": [hop.question for hop in question.hops],
+        "subanswer": [[hop.answer, *hop.aliases] for hop in question.hops],
+        "subpassage": [hop.passage_id for hop in question.hops],
+    }
+    if any(hop.phrase for hop in question.hops):
+        row["subphrase"] = [hop.phrase for hop in question.hops]
+    return row | ({"type": question.kind} if question.kind else {})
+
+
 # A file as a whole
 
 
@@ -305,7 +327,8 @@ def _read_mintqa(row: Row, number: int, task: str) -> Question:
     """Read a row of MINTQA-POP or MINTQA-TI (He et al. 2024), which has sub-questions and no id.
 
     Its `type` labels each hop (popular or not; new or old); together the labels are the question's
-    kind. Files of ours add `subpassage`, the id of the passage that answers each hop.
+    kind. Files of ours add `subpassage`, the id of the passage that answers each hop, and
+    `subphrase`, the part of the question that stands for its answer.
     """
     questions, answers = row["subquestion"], row.get("subanswer")
     for value, name in ((questions, "'subquestion'"), (answers, "'subanswer'")):
@@ -317,9 +340,8 @@ def _read_mintqa(row: Row, number: int, task: str) -> Question:
     golds = [golden_answers(answer) for answer in answers]
     if not all(golds):
         raise ValueError(f"'subanswer' must be a list of texts, one per hop, not {answers!r:.80}")
-    passages = _list(row.get("subpassage")) or [""] * len(questions)
-    if len(passages) != len(questions) or not all(isinstance(id_, str) for id_ in passages):
-        raise ValueError(f"'subpassage' must be a list of {len(questions)} ids, one per hop")
+    passages = _per_hop(row, "subpassage", "ids", len(questions))
+    phrases = _per_hop(row, "subphrase", "texts", len(questions))
     main_golds = golden_answers(row.get("answer"))
     if not main_golds:
         raise _no_answer("answer", row.get("answer"))
@@ -331,12 +353,23 @@ def _read_mintqa(row: Row, number: int, task: str) -> Question:
         task=task,
         kind=", ".join(str(label) for label in labels or () if label is not None),
         hops=tuple(
-            Hop(_text(question, "'subquestion'"), answer, passage, aliases=tuple(aliases))
-            for question, (answer, *aliases), passage in zip(
-                questions, golds, passages, strict=True
+            Hop(_text(question, "'subquestion'"), answer, passage, phrase, tuple(aliases))
+            for question, (answer, *aliases), passage, phrase in zip(
+                questions, golds, passages, phrases, strict=True
             )
         ),
     )
+
+
+def _per_hop(row: Row, field: str, content: str, count: int) -> list[str]:
+    """An optional field with a text for each hop; empty texts where it is absent.
+
+    Raises ValueError.
+    """
+    values = _list(row.get(field)) or [""] * count
+    if len(values) != count or not all(isinstance(value, str) for value in values):
+        raise ValueError(f"'{field}' must be a list of {count} {content}, one per hop")
+    return values
 
 
 # Gold pages

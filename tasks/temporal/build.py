@@ -19,6 +19,7 @@ from autocoa_bench.engines import Engine
 from autocoa_bench.episode.answer_text import after_reasoning
 from autocoa_bench.errors import EngineFault, UserError
 from autocoa_bench.scoring.text import has_words
+from autocoa_bench.tasks.formats import as_row
 from autocoa_bench.tasks.subquestions import SUBQUESTION_SUFFIX, subquestions_of
 from autocoa_bench.types import EngineSpec, Generate, Message, Prompt, Question, Sampling
 from autocoa_bench.util.concurrency import work_through
@@ -243,7 +244,7 @@ def write_set(
     }
     encode = msgspec.json.Encoder().encode_lines
     contents = {
-        f"{name}.jsonl": encode(map(chains.as_row, built.questions)),
+        f"{name}.jsonl": encode(map(as_row, built.questions)),
         f"{name}{SUBQUESTION_SUFFIX}.jsonl": encode(
             {
                 "id": question.id,

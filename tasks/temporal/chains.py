@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -158,15 +157,3 @@ def as_question(chain: Chain, text: str, number: int, task: str) -> Question:
     """The question about a chain, with its hops."""
     hops = tuple(Hop(fact.question, fact.answer, fact.report) for fact in chain)
     return Question(f"{task}-{number:04d}", text, (chain[-1].answer,), task, hops=hops)
-
-
-def as_row(question: Question) -> dict[str, Any]:
-    """A question as a row in the format of MINTQA, plus the passage of each hop."""
-    return {
-        "id": question.id,
-        "question": question.text,
-        "answer": list(question.golden_answers),
-        "subquestion": [hop.question for hop in question.hops],
-        "subanswer": [[hop.answer] for hop in question.hops],
-        "subpassage": [hop.passage_id for hop in question.hops],
-    }

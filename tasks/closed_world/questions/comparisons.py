@@ -40,6 +40,8 @@ class Comparer:
     def direct(self, number: int) -> Question | None:
         """A comparison of two entities; every second question has the answer yes or no."""
         sections = self.whether if number % 2 else self.which
+        if not sections:
+            return None
         section = self.composer.rng.pick(sections)
         mode, kind, relation = section.split(".")
         pair = self._pair(self.groups[f"{kind}.{relation}"], mode, relation, number // 2)
@@ -53,9 +55,13 @@ class Comparer:
         """A comparison of two works through their makers: four hops."""
         rng = self.composer.rng
         modes = "bridge.same" if number % 2 else ("bridge.first", "bridge.last")
-        section = rng.pick([name for name in self.bridges if name.startswith(modes)])
+        sections = [name for name in self.bridges if name.startswith(modes)]
+        roles = [role for role in self.makers if role in self.groups]
+        if not sections or not roles:
+            return None
+        section = rng.pick(sections)
         _, mode, relation = section.split(".")
-        role = rng.pick([role for role in self.makers if role in self.groups])
+        role = rng.pick(roles)
         by_maker = {work.target or "": work for work in rng.shuffled(self.groups[role])}
         facts = [fact for fact in self.groups[f"person.{relation}"] if fact.about in by_maker]
         pair = self._pair(facts, mode, relation, number // 2)
