@@ -147,7 +147,10 @@ class Completion(Struct, frozen=True, omit_defaults=True):
     `text` may or may not end with the stop string: servers differ, so dialects parse both.
     `stop_reason` is `stop` (end of turn or a stop string), `length`, `filtered` or `tool-call`.
     `stop_string` is the stop string where the server names it. `token_ids` are the sampled ids,
-    including those of a stop string. `thinking` tells that the text begins inside an open thought.
+    including those of a stop string; the last one may be replaced so that they spell `text`.
+    `sampled_ids` are all ids exactly as they were sampled, and `logps` (natural) the
+    log-probability with which each of them was; only the samplers of training report these two.
+    `thinking` tells that the text begins inside an open thought.
     """
 
     text: str
@@ -156,6 +159,8 @@ class Completion(Struct, frozen=True, omit_defaults=True):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     token_ids: tuple[int, ...] | None = None
+    sampled_ids: tuple[int, ...] | None = None
+    logps: tuple[float, ...] | None = None
     seconds: float = 0.0
     thinking: bool = False
 
@@ -252,7 +257,10 @@ class Step(Struct, frozen=True, omit_defaults=True):
 
     `text` is the sampled text, with a stripped stop string put back and anything after the action
     cut. `token_ids` are the sampled ids if they spell exactly `text`, else None; only an answer's
-    may end with the token that ends the turn. `argument` is the query or the answer, and `problem`
+    may end with the token that ends the turn. `sampled_ids` are all ids that were sampled for the
+    step, where the sampler reports them and the episode goes on with other ones than these (a cut
+    text, an end of turn that is dropped); `logps` are the log-probabilities of all sampled ids,
+    which are not stored in files. `argument` is the query or the answer, and `problem`
     says why a step is malformed. `observation` is all the environment's text that follows in the
     turn; `observation_ids` are the ids of the part that the model wrote, simulating the search
     engine. `dropped_passages` counts passages for which the context had no room.
@@ -272,6 +280,8 @@ class Step(Struct, frozen=True, omit_defaults=True):
     observation_tokens: Count = 0
     observation_ids: tuple[int, ...] | None = None
     token_ids: tuple[int, ...] | None = None
+    sampled_ids: tuple[int, ...] | None = None
+    logps: tuple[float, ...] | None = None
     generate_seconds: Seconds = 0.0
     search_seconds: Seconds = 0.0
 

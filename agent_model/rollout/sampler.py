@@ -31,6 +31,7 @@ class Slot(CachedRow):
     def __init__(self, rng: Random) -> None:
         super().__init__()
         self.rng = rng
+        self.logps: list[float] = []
         self.request: Generate | None = None
         self.temperature = 0.0
 
@@ -57,10 +58,18 @@ class PolicySampler:
     """A sampler on a transformers model: one token of every slot per step."""
 
     def __init__(
-        self, policy: Policy, tokenizer: Tokenizer, slots: int, temperature: float
+        self,
+        policy: Policy,
+        tokenizer: Tokenizer,
+        slots: int,
+        temperature: float,
+        *,
+        logps: bool = False,
     ) -> None:
-        """Temperature 0 is greedy. Raises UserError for a model that the cache does not support."""
+        """Temperature 0 is greedy; with `logps`, completions have the log-probabilities of their
+        tokens. Raises UserError for a model that the cache does not support."""
         self.slots = slots
+        self._logps = logps
         self._tokenizer = tokenizer
         self._temperature = temperature
         self._ends = end_ids(tokenizer, policy.inner.generation_config)
@@ -82,7 +91,7 @@ class PolicySampler:
         """Compute the new part of the request's prompt, except its last token."""
         ids = prompt_ids(request.prompt, self._tokenizer)
         self._batch.read(self._batch.rows.index(slot), slot, ids)
-        slot.request = request
+        slot.request, slot.logps = request, []
         slot.temperature = self._temperature if temperature is None else temperature
 
     @torch.no_grad()
@@ -91,10 +100,11 @@ class PolicySampler:
         slots = self._batch.rows
         logits = self._batch.logits().float()
         temperatures = [slot.temperature for slot in slots]
-        tokens = sample_token(logits, temperatures, [slot.rng for slot in slots])
+        tokens, logps = sample_token(logits, temperatures, [slot.rng for slot in slots])
         completed = []
-        for slot, token in zip(slots, tokens, strict=True):
+        for slot, token, logp in zip(slots, tokens, logps, strict=True):
             slot.ids.append(token)
+            slot.logps.append(logp)
             if result := self._completed(slot):
                 completed.append((slot, result))
         return completed
@@ -108,7 +118,8 @@ class PolicySampler:
         stopped = sampled[-1] in self._ends or any(stop in tail for stop in request.stop)
         if not stopped and len(sampled) < request.max_tokens:
             return None
-        return completion(sampled, self._ends, request.stop, slot.prompt, self._tokenizer)
+        logps = slot.logps if self._logps else None
+        return completion(sampled, self._ends, request.stop, slot.prompt, self._tokenizer, logps)
 
 
 def completion(
@@ -117,11 +128,13 @@ def completion(
     stop: Sequence[str],
     prompt: int,
     tokenizer: Tokenizer,
+    logps: Sequence[float] | None = None,
 ) -> Completion:
     """A completion from sampled ids; one of the `ends` of a turn is among its ids, not in its text.
 
     The text ends with its stop string. If the last token goes beyond it, that token is replaced by
-    the ids of the text that remains. `prompt` is the number of prompt tokens.
+    the ids of the text that remains. `prompt` is the number of prompt tokens, and `logps` are the
+    log-probabilities of the sampled ids, if they are known.
     """
     end = (sampled[-1],) if sampled[-1] in ends else ()
     ids = tuple(sampled[:-1] if end else sampled)
@@ -140,24 +153,33 @@ def completion(
         prompt_tokens=prompt,
         completion_tokens=len(ids if exact is None else exact),
         token_ids=None if exact is None else (*exact, *end),
+        sampled_ids=tuple(sampled),
+        logps=None if logps is None else tuple(logps),
     )
 
 
-def sample_token(logits: Tensor, temperatures: Sequence[float], rng: Sequence[Random]) -> list[int]:
-    """One token per row of logits (B, V), at the row's temperature; 0 takes the likeliest.
+def sample_token(
+    logits: Tensor, temperatures: Sequence[float], rng: Sequence[Random]
+) -> tuple[list[int], list[float]]:
+    """One token per row of logits (B, V), at the row's temperature, and its log-probability.
 
-    The cumulative distribution is inverted at a number from the row's own generator, so a row's
-    token does not depend on the other rows.
+    Temperature 0 takes the likeliest token, with a log-probability of 0. The cumulative
+    distribution is inverted at a number from the row's own generator, so a row's token does not
+    depend on the other rows.
     """
     tokens: list[int] = logits.argmax(-1).tolist()
+    logps = [0.0] * len(tokens)
     rows = [row for row, temperature in enumerate(temperatures) if temperature]
     if not rows:
-        return tokens
+        return tokens, logps
     divisors = torch.tensor([temperatures[row] for row in rows], device=logits.device)
-    mass = (logits[rows] / divisors[:, None]).softmax(-1).double().cumsum(-1)
+    probabilities = (logits[rows] / divisors[:, None]).softmax(-1)
+    mass = probabilities.double().cumsum(-1)
     numbers = [rng[row].random() for row in rows]
     uniform = torch.tensor(numbers, dtype=mass.dtype, device=mass.device)
     sampled = torch.searchsorted(mass, (uniform * mass[:, -1])[:, None], right=True)
-    for row, token in zip(rows, sampled[:, 0].tolist(), strict=True):
-        tokens[row] = min(token, logits.shape[-1] - 1)
-    return tokens
+    sampled = sampled.clamp(max=logits.shape[-1] - 1)
+    chosen = probabilities.gather(1, sampled).log()
+    for row, token, logp in zip(rows, sampled[:, 0].tolist(), chosen[:, 0].tolist(), strict=True):
+        tokens[row], logps[row] = token, logp
+    return tokens, logps

@@ -246,6 +246,7 @@ class _State:
         # A model that played the search engine sampled ids only for its own, uncut text.
         ids = observation.token_ids if observation and text == observation.text else None
         tokens = estimate_tokens(text)
+        own, sampled = _token_ids(action, completion), completion.sampled_ids
         self.steps.append(
             Step(
                 kind=action.kind,
@@ -260,7 +261,9 @@ class _State:
                 completion_tokens=completion.completion_tokens,
                 observation_tokens=tokens,
                 observation_ids=ids,
-                token_ids=_token_ids(action, completion),
+                token_ids=own,
+                sampled_ids=sampled if sampled != own else None,
+                logps=completion.logps,
                 generate_seconds=completion.seconds,
                 search_seconds=observation.seconds if observation else 0.0,
             )

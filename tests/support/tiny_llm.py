@@ -78,11 +78,11 @@ def saying(tokenizer: Any, text: str) -> Any:
     ids = [*spelled(tokenizer, text), end_of_turn(tokenizer)]
     said: WeakKeyDictionary[object, int] = WeakKeyDictionary()
 
-    def draw(logits: Any, _: float, rng: list[object]) -> list[int]:
+    def draw(logits: Any, _: float, rng: list[object]) -> tuple[list[int], list[float]]:
         places = [said.setdefault(each, 0) for each in rng]
         said.update({each: place + 1 for each, place in zip(rng, places, strict=True)})
         assert len(logits) == len(rng)
-        return [ids[place % len(ids)] for place in places]
+        return [ids[place % len(ids)] for place in places], [0.0] * len(places)
 
     return draw
 

@@ -5,6 +5,7 @@ from random import Random
 from typing import NamedTuple
 
 import torch
+from msgspec.structs import replace
 
 from agent_model.fidelity import facts_stated
 from agent_model.rollout.environments import SearchClient, Simulator
@@ -43,11 +44,14 @@ class RolloutContext(NamedTuple):
         slots, temperature = min(self.config.seats, episodes), self.config.temperature
         if self.server is not None:
             return ServerSampler(self.server, slots, temperature)
-        return PolicySampler(self.policy, self.tokenizer, slots, temperature)
+        return PolicySampler(self.policy, self.tokenizer, slots, temperature, logps=True)
 
 
 class ScoredRollout(NamedTuple):
-    """A rollout with its reward, and its advantage within its group."""
+    """A rollout with its reward, and its advantage within its group.
+
+    The `trajectory` has the log-probabilities of the sampled tokens, its `record` does not.
+    """
 
     record: Record
     trajectory: Trajectory
@@ -85,7 +89,7 @@ def rollouts_of_step(
     with eval_mode(context.policy):
         trajectories = rollout(episodes, context.sampler(len(episodes)), search)
     records = [
-        Record(question, k, trajectory)
+        Record(question, k, _without_logps(trajectory))
         for (question, k, _), trajectory in zip(members, trajectories, strict=True)
     ]
     rewards = [reward(record, config, context.scorer, context.known) for record in records]
@@ -118,6 +122,12 @@ def sum_metrics(groups: Sequence[Group]) -> dict[str, float]:
         # Prompt and turn, as the sampler counted them.
         "tokens": sum((s.prompt_tokens or 0) + (s.completion_tokens or 0) for s in last_steps),
     }
+
+
+def _without_logps(trajectory: Trajectory) -> Trajectory:
+    """The trajectory as it is written to files."""
+    steps = tuple(replace(step, logps=None) for step in trajectory.steps)
+    return replace(trajectory, steps=steps)
 
 
 def has_signal(group: Group) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from random import Random
 from typing import Any
 
@@ -55,7 +56,7 @@ def without_cache(model: Model, request: Generate, temperature: float, rng: Rand
     ids = list(prompt)
     while len(ids) - len(prompt) < request.max_tokens:
         logits = policy.inner(input_ids=torch.tensor([ids])).logits[:, -1].float()
-        ids += sample_token(logits, [temperature], [rng])
+        ids += sample_token(logits, [temperature], [rng])[0]
         if ids[-1] == end_of_turn(tokenizer):
             break
     return ids[len(prompt) :]
@@ -146,6 +147,7 @@ def test_a_token_that_extends_beyond_the_stop_string_is_cut_after_it() -> None:
     assert found.token_ids is not None
     assert found.token_ids[: len(ids) - 1] == tuple(ids[:-1])
     assert tokenizer.decode(found.token_ids) == found.text
+    assert found.sampled_ids == tuple(ids)
 
 
 def test_an_end_of_turn_is_among_the_ids_and_not_in_the_text(
@@ -153,7 +155,7 @@ def test_an_end_of_turn_is_among_the_ids_and_not_in_the_text(
 ) -> None:
     end = end_of_turn(model[1])
     said = iter([*model[1]("Anna", add_special_tokens=False).input_ids, end])
-    monkeypatch.setattr(module, "sample_token", lambda *_: [next(said)])
+    monkeypatch.setattr(module, "sample_token", lambda *_: ([next(said)], [-0.5]))
     sampler = PolicySampler(*model, slots=1, temperature=0)
     slot = sampler.acquire(Random(0))
     sampler.submit(slot, asked())
@@ -174,12 +176,40 @@ def test_a_token_is_sampled_by_inverting_the_cumulative_distribution() -> None:
 
     logits = torch.tensor([0.2, 0.5, 0.3]).log().repeat(5, 1)
     rng = [Thrown(number) for number in (0.0, 0.19, 0.21, 0.69, 0.99)]
-    assert sample_token(logits, [1.0] * 5, rng) == [0, 0, 1, 1, 2]
+    assert sample_token(logits, [1.0] * 5, rng)[0] == [0, 0, 1, 1, 2]
     # At temperature 1/2 probabilities are squared: 4, 25 and 9 of 38.
-    assert sample_token(logits, [0.5] * 5, rng) == [0, 1, 1, 1, 2]
-    assert sample_token(logits, [0.0] * 5, rng) == [1] * 5
+    assert sample_token(logits, [0.5] * 5, rng)[0] == [0, 1, 1, 1, 2]
+    assert sample_token(logits, [0.0] * 5, rng)[0] == [1] * 5
     # Each row has its own temperature.
-    assert sample_token(logits, [0.0, 1.0, 0.0, 0.5, 1.0], rng)[:2] == [1, 0]
+    assert sample_token(logits, [0.0, 1.0, 0.0, 0.5, 1.0], rng)[0][:2] == [1, 0]
+
+
+def test_a_sampled_token_has_the_log_probability_of_its_temperature() -> None:
+    logits = torch.tensor([0.2, 0.5, 0.3]).log().repeat(3, 1)
+    tokens, logps = sample_token(logits, [1.0, 0.5, 0.0], [Random(i) for i in range(3)])
+    # At temperature 1/2 probabilities are squared, and at 0 one token has all of the mass.
+    at_one, at_half = [0.2, 0.5, 0.3], [4 / 38, 25 / 38, 9 / 38]
+    expected = [math.log(at_one[tokens[0]]), math.log(at_half[tokens[1]]), 0.0]
+    assert logps == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_completion_has_all_sampled_ids_and_on_request_the_log_probability_of_each(
+    model: Model,
+) -> None:
+    request = asked(tokens=5)
+    for asks in (True, False):
+        sampler = PolicySampler(*model, slots=1, temperature=0.8, logps=asks)
+        slot = sampler.acquire(Random(0))
+        sampler.submit(slot, request)
+        sampled = finish(sampler)[slot]
+        assert sampled.sampled_ids == sampled.token_ids
+        prompt = prompt_ids(request.prompt, model[1])
+        ids = torch.tensor([[*prompt, *(sampled.sampled_ids or ())]])
+        mask = torch.arange(ids.shape[1])[None] >= len(prompt)
+        expected = model[0](ids, mask, 0.8).tolist()
+        assert (list(sampled.logps) if sampled.logps else None) == (
+            pytest.approx(expected, abs=1e-4) if asks else None
+        )
 
 
 def test_no_more_slots_are_acquired_than_there_are(model: Model) -> None:
