@@ -8,6 +8,7 @@ differently as one string. Loss masks follow from kinds, so what is trained is d
 import difflib
 from collections.abc import Iterable, Sequence, Set
 from enum import IntEnum
+from math import nan
 
 from msgspec import Struct
 
@@ -34,7 +35,8 @@ class Kind(IntEnum):
     """The author and role of a token.
 
     PROMPT and OBSERVATION come from the environment, all others from the model. SIMULATED is what
-    the model wrote as search results, in the place of an observation.
+    the model wrote as search results, in the place of an observation. CONTEXT is what a row of
+    `encode_sampled` only reads.
     """
 
     PROMPT = 0
@@ -43,48 +45,82 @@ class Kind(IntEnum):
     OBSERVATION = 3
     ANSWER = 4
     SIMULATED = 5
+    CONTEXT = 6
 
 
 _OBSERVED = frozenset({Kind.OBSERVATION, Kind.SIMULATED})
 
 
 class Encoded(Struct, frozen=True):
-    """Token ids (T,) and the kind of each (T,)."""
+    """Token ids (T,) and the kind of each (T,).
+
+    `logps` (T,) are the log-probabilities with which the tokens were sampled, NaN where they are
+    unknown; empty if all are.
+    """
 
     ids: tuple[int, ...]
     kinds: tuple[Kind, ...]
+    logps: tuple[float, ...] = ()
 
 
 class MaskLeak(UserError):
     """A token that a stage excludes would enter its loss."""
 
 
-def encode(trajectory: Trajectory, tokenizer: Tokenizer, *, ends: bool = True) -> Encoded:
+def encode(trajectory: Trajectory, tokenizer: Tokenizer) -> Encoded:
     """The tokens of a trajectory: the prompt, then each step's sampled text and its observation.
 
     A step's own `token_ids` are used if they spell its text; other text is tokenised by itself.
-    With `ends`, an answer that stopped by itself is followed by the end of turn, sampled or not;
-    without, only if it was sampled. A search never is. Raises UserError for a search of a solver
-    whose tags are unknown; a trajectory without searches, such as a judge's verdict, needs none.
+    An answer that stopped by itself is followed by the end of turn, sampled or not; a search never
+    is. Raises UserError for a search of a solver whose tags are unknown; a trajectory without
+    searches, such as a judge's verdict, needs none.
     """
-    searches = any(step.kind == "search" for step in trajectory.steps)
-    if searches and trajectory.solver not in _QUERY_TAGS:
-        raise UserError(
-            f"cannot train on a trajectory of solver '{trajectory.solver}'; training takes "
-            f"trajectories of {', '.join(sorted(_QUERY_TAGS))}, whose turn is one text with tags"
+    tag = _query_tag(trajectory)
+    end = end_ids(tokenizer)
+    pieces = []
+    for step in trajectory.steps:
+        own = _step_piece(step, tag, tokenizer)
+        ended = step.kind == "answer" and not step.forced and step.stop_reason == "stop"
+        if ended and not (own.ids and own.ids[-1] in end):
+            own = _join([own, Encoded(end[:1], (Kind.ANSWER,))])
+        pieces.append(own)
+    return _row(trajectory, pieces, tokenizer)
+
+
+def encode_sampled(trajectory: Trajectory, tokenizer: Tokenizer) -> tuple[Encoded, ...]:
+    """The tokens of a trajectory exactly as they were sampled, in one or more rows.
+
+    Every sampled token has its kind (THOUGHT, ACTION, ANSWER) in one row alone, after the tokens
+    that it was sampled after. The first row is the whole episode. Where that went on with other
+    tokens than the sampled ones (a text that was cut, an end of turn that was dropped), those that
+    nobody sampled are CONTEXT, and one more row ends in what was sampled instead, after the prompt
+    of that completion as CONTEXT. Steps without `sampled_ids` are encoded as by `encode`, with no
+    end of turn that was not sampled. Raises UserError, as `encode` does.
+    """
+    tag = _query_tag(trajectory)
+    pieces, branches = [], []
+    for number, step in enumerate(trajectory.steps):
+        shown = _step_piece(step, tag, tokenizer)
+        if step.sampled_ids is None:
+            pieces.append(_with_logps(shown, step.logps))
+            continue
+        ids = step.sampled_ids
+        kinds = _kinds(ids, *_boundary(step, tag), tokenizer)
+        sampled = _with_logps(Encoded(ids, kinds), step.logps)
+        if number == len(trajectory.steps) - 1 and not step.observation:
+            pieces.append(sampled)  # nothing was read after it
+            continue
+        pairs = zip(shown.ids, ids, strict=False)
+        shared = next(
+            (i for i, (a, b) in enumerate(pairs) if a != b), min(len(shown.ids), len(ids))
         )
-    tag = _QUERY_TAGS.get(trajectory.solver, "")
-    start = _first_written(trajectory)
-    pieces = [_prompt_piece(_start(trajectory), tokenizer)]
-    # Observations of steps without ids of their own follow one another and form one piece.
-    unencoded: list[tuple[str, Sequence[int] | None]] = []
-    for step in trajectory.steps[start:]:
-        own = _step_piece(step, tag, ends, tokenizer)
-        if own.ids:
-            pieces += [_observed_piece(unencoded, tokenizer), own]
-            unencoded = []
-        unencoded.append((step.observation, step.observation_ids))
-    return _join([*pieces, _observed_piece(unencoded, tokenizer)])
+        pieces.append(_join([_part(sampled, 0, shared), _as_context(shown.ids[shared:])]))
+        if shared < len(ids):
+            turns = turns_of_steps(trajectory.steps[:number])
+            prompt = Prompt(trajectory.opening, turns, trajectory.prefill)
+            context = (*prompt_ids(prompt, tokenizer), *ids[:shared])
+            branches.append(_join([_as_context(context), _part(sampled, shared, len(ids))]))
+    return _row(trajectory, pieces, tokenizer), *branches
 
 
 def encode_pair(pair: Pair, tokenizer: Tokenizer) -> tuple[Encoded, Encoded]:
@@ -192,11 +228,54 @@ def _check_spelling(
     )
 
 
+def _query_tag(trajectory: Trajectory) -> str:
+    """The tag that opens a query of the trajectory's solver. Raises UserError if it is unknown."""
+    searches = any(step.kind == "search" for step in trajectory.steps)
+    if searches and trajectory.solver not in _QUERY_TAGS:
+        raise UserError(
+            f"cannot train on a trajectory of solver '{trajectory.solver}'; training takes "
+            f"trajectories of {', '.join(sorted(_QUERY_TAGS))}, whose turn is one text with tags"
+        )
+    return _QUERY_TAGS.get(trajectory.solver, "")
+
+
+def _row(trajectory: Trajectory, steps: Sequence[Encoded], tokenizer: Tokenizer) -> Encoded:
+    """The whole trajectory, of whose steps the tokens are given."""
+    start = _first_written(trajectory)
+    pieces = [_prompt_piece(_start(trajectory), tokenizer)]
+    # Observations of steps without ids of their own follow one another and form one piece.
+    unencoded: list[tuple[str, Sequence[int] | None]] = []
+    for step, own in zip(trajectory.steps[start:], steps[start:], strict=True):
+        if own.ids:
+            pieces += [_observed_piece(unencoded, tokenizer), own]
+            unencoded = []
+        unencoded.append((step.observation, step.observation_ids))
+    return _join([*pieces, _observed_piece(unencoded, tokenizer)])
+
+
 def _join(pieces: Sequence[Encoded]) -> Encoded:
+    logps: Iterable[float] = ()
+    if any(piece.logps for piece in pieces):
+        logps = (logp for piece in pieces for logp in piece.logps or (nan,) * len(piece.ids))
     return Encoded(
         tuple(token for piece in pieces for token in piece.ids),
         tuple(kind for piece in pieces for kind in piece.kinds),
+        tuple(logps),
     )
+
+
+def _part(encoded: Encoded, start: int, end: int) -> Encoded:
+    return Encoded(encoded.ids[start:end], encoded.kinds[start:end], encoded.logps[start:end])
+
+
+def _as_context(ids: Sequence[int]) -> Encoded:
+    return Encoded(tuple(ids), (Kind.CONTEXT,) * len(ids))
+
+
+def _with_logps(encoded: Encoded, logps: Sequence[float] | None) -> Encoded:
+    """Encoded text with the log-probabilities of its tokens, if they are known."""
+    known = logps is not None and len(logps) == len(encoded.ids)
+    return Encoded(encoded.ids, encoded.kinds, tuple(logps or ())) if known else encoded
 
 
 def _first_written(trajectory: Trajectory) -> int:
@@ -238,26 +317,24 @@ def _observed_piece(
     )
 
 
-def _step_piece(step: Step, tag: str, ends: bool, tokenizer: Tokenizer) -> Encoded:
-    all_ends = end_ids(tokenizer)
+def _step_piece(step: Step, tag: str, tokenizer: Tokenizer) -> Encoded:
+    """A step's text as the episode goes on with it."""
     ids = step.token_ids or ()
-    if not ids or decode(ids[:-1] if ids[-1] in all_ends else ids, tokenizer) != step.text:
+    if (
+        not ids
+        or decode(ids[: -1 if ids[-1] in end_ids(tokenizer) else None], tokenizer) != step.text
+    ):
         ids = encode_text(step.text, tokenizer)
-    boundary, late = _boundary(step, tag)
-    kinds = _kinds(ids, boundary, Kind.THOUGHT, late, tokenizer)
-    ended = step.kind == "answer" and not step.forced and step.stop_reason == "stop"
-    if ends and ended and not (ids and ids[-1] in all_ends):
-        ids, kinds = (*ids, all_ends[0]), (*kinds, Kind.ANSWER)
-    return Encoded(ids, kinds)
+    return Encoded(ids, _kinds(ids, *_boundary(step, tag), tokenizer))
 
 
-def _boundary(step: Step, tag: str) -> tuple[int, Kind]:
-    """The character at which a step's thought ends, and the kind of the text after it."""
+def _boundary(step: Step, tag: str) -> tuple[int, Kind, Kind]:
+    """The character at which a step's thought ends, and the kinds of the text before and after."""
     if step.kind == "search":
-        return step.text.find(tag), Kind.ACTION
+        return step.text.find(tag), Kind.THOUGHT, Kind.ACTION
     if step.kind == "answer":
-        return (0 if step.forced else _answer_start(step.text)), Kind.ANSWER
-    return len(step.text), Kind.THOUGHT
+        return (0 if step.forced else _answer_start(step.text)), Kind.THOUGHT, Kind.ANSWER
+    return len(step.text), Kind.THOUGHT, Kind.THOUGHT
 
 
 def _answer_start(text: str) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -30,18 +30,42 @@ from autocoa_bench.util.http_client import StatusError
 
 _TIMEOUT = 3600.0  # seconds: a request may wait for many others
 _RETRIES = 5
-_COMMAND = "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 vllm serve MODEL --enable-lora --max-lora-rank RANK"
+_COMMAND = (
+    "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 vllm serve MODEL --enable-lora --max-lora-rank RANK "
+    "--logprobs-mode processed_logprobs"
+)
 _SAMPLING = {
     "top_p": 1.0,
     "top_k": 0,
     "min_p": 0.0,
     "repetition_penalty": 1.0,
     "return_token_ids": True,
+    "logprobs": 0,
     "skip_special_tokens": False,
 }
-"""Samples from the full distribution, whatever generation_config.json says, and returns ids."""
+"""Samples from the full distribution, whatever generation_config.json says, and returns ids with
+their log-probabilities."""
 
 T = TypeVar("T")
+
+
+class Sampled(NamedTuple):
+    """Sampled ids and the log-probability of each."""
+
+    ids: tuple[int, ...]
+    logps: tuple[float, ...]
+
+
+class _Logprobs(msgspec.Struct):
+    token_logprobs: tuple[float, ...] = ()
+
+
+class _Choice(msgspec.Struct):
+    logprobs: _Logprobs | None = None
+
+
+class _Reply(msgspec.Struct):
+    choices: tuple[_Choice, ...]
 
 
 class PolicyServer:
@@ -101,7 +125,7 @@ class PolicyServer:
 
     async def complete(
         self, ids: list[int], request: Generate, temperature: float, seed: int
-    ) -> list[int]:
+    ) -> Sampled:
         """Sample the ids that follow `ids`."""
         content = {
             "model": self.model,
@@ -113,17 +137,18 @@ class PolicyServer:
             **_SAMPLING,
         }
 
-        async def attempt() -> list[Completion]:
+        async def attempt() -> Sampled:
             reply = await self._post("/v1/completions", content)
-            return replies.read_reply("completions", reply, 1, 0.0)
+            [sampled] = replies.read_reply("completions", reply, 1, 0.0)
+            return Sampled(sampled.token_ids or (), _logps(reply))
 
-        [sampled] = await self._request(attempt, "sample")
-        if not sampled.token_ids:
+        sampled = await self._request(attempt, "sample")
+        if not sampled.ids or len(sampled.logps) != len(sampled.ids):
             raise UserError(
-                f"{self._root} sent no token ids, which training needs; the server must be a vLLM "
-                "that knows return_token_ids (0.10.2 or newer)"
+                f"{self._root} sent no token ids with their log-probabilities, which training "
+                "needs; the server must be a vLLM that knows return_token_ids (0.10.2 or newer)"
             )
-        return list(sampled.token_ids)
+        return sampled
 
     async def _find_base(self) -> None:
         """Use the first model that the server lists and that is not an adapter."""
@@ -168,6 +193,7 @@ class PolicyServer:
 class ServerSampler:
     """A sampler whose requests run on a server, many at a time; greedy at temperature 0.
 
+    vLLM gives log-probabilities before the temperature, unless it is started as `_COMMAND` says.
     Seeds come from the random generators of the slots, but sums vary with what else the server
     computes, so that a rollout cannot be repeated exactly.
     """
@@ -177,7 +203,7 @@ class ServerSampler:
         self._server = server
         self._temperature = temperature
         self._ends = end_ids(server.tokenizer, server.generation_config)
-        self._slot_of: dict[asyncio.Future[list[int]], Slot] = {}
+        self._slot_of: dict[asyncio.Future[Sampled], Slot] = {}
 
     def acquire(self, rng: Random) -> Slot:
         return Slot(rng)
@@ -199,8 +225,18 @@ class ServerSampler:
         done, _ = self._server.run(waiting)
         return [self._completed(self._slot_of.pop(future), future.result()) for future in done]
 
-    def _completed(self, slot: Slot, sampled: list[int]) -> tuple[Slot, Completion]:
+    def _completed(self, slot: Slot, sampled: Sampled) -> tuple[Slot, Completion]:
         assert slot.request is not None
-        slot.ids += sampled
+        slot.ids += sampled.ids
         stop, tokenizer = slot.request.stop, self._server.tokenizer
-        return slot, completion(sampled, self._ends, stop, slot.prompt, tokenizer)
+        logps = sampled.logps
+        return slot, completion(sampled.ids, self._ends, stop, slot.prompt, tokenizer, logps)
+
+
+def _logps(reply: bytes) -> tuple[float, ...]:
+    """The log-probabilities of the first completion in a reply; none if it has none."""
+    try:
+        [choice, *_] = msgspec.json.decode(reply, type=_Reply).choices
+    except (msgspec.MsgspecError, ValueError):
+        return ()
+    return choice.logprobs.token_logprobs if choice.logprobs else ()

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
-from agent_model.tokens import Kind, audit, encode
+from agent_model.tokens import Kind, audit, encode_sampled
 from agent_model.training.config import GRPOConfig
 from agent_model.training.files import read_json
 from agent_model.training.grpo.reward import Reward, reward
@@ -87,9 +87,12 @@ def question_of(row: Mapping[str, Any]) -> Question:
 def tokens_of(trajectory: Trajectory, tokenizer: Tokenizer) -> EpisodeTokens:
     """A trajectory's ids as sampled and observed, with the loss mask of `train grpo`.
 
+    Both trainers take one row per rollout, so sampled tokens that the episode did not go on with
+    (an end of turn in a malformed step) are left out.
+
     Raises MaskLeak if the mask includes an observation's token.
     """
-    encoded = encode(trajectory, tokenizer, ends=False)
+    encoded = encode_sampled(trajectory, tokenizer)[0]
     trained = [kind in TRAINED_KINDS["grpo"] for kind in encoded.kinds]
     audit(encoded, trained, TRAINED_KINDS["grpo"], trajectory, tokenizer)
     n_prompt = encoded.kinds.count(Kind.PROMPT)

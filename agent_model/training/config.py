@@ -151,7 +151,10 @@ class SFTConfig(TrainingConfig, frozen=True, kw_only=True, forbid_unknown_fields
 
     `held_out` is a share of the questions, or a file. `batch` is the number of trajectories (pairs)
     per step over all processes; examples longer than `max_tokens` are dropped. `max_steps` 0 means
-    `epochs`. `sharding` fsdp shards every weight over the processes, none copies all to each.
+    `epochs`. `aggregate` makes one loss of those of tokens (`losses.aggregate`): "token-mean" is
+    the released code's, "trajectory-mean" the paper's (3.2.3), "constant" divides by `max_tokens`;
+    stage 1 has a loss per pair. `sharding` fsdp shards every weight over the processes, none copies
+    all to each.
     """
 
     stage: Stage
@@ -163,6 +166,7 @@ class SFTConfig(TrainingConfig, frozen=True, kw_only=True, forbid_unknown_fields
     batch: Positive = 32
     max_tokens: Annotated[int, Meta(ge=8, le=_LIMIT)] = 8192
     alpha: Weight = 0.2
+    aggregate: Aggregate = "token-mean"
     eval_every: Positive = 50
     sharding: Literal["none", "fsdp"] = "none"
 
@@ -179,7 +183,12 @@ class GRPOConfig(TrainingConfig, frozen=True, kw_only=True, forbid_unknown_field
     A step takes `batch` questions over all processes and samples `group` rollouts of each, at most
     `seats` at once in a process. `server` is the address of a vLLM server that samples the rollouts
     of an adapter (`rollout.server`); if empty, the policy does so in process. `kl` weights the
-    divergence from the initial policy; for `by_std` see `grpo.objective.advantages`. `scorer` gives
+    divergence from the initial policy, of which 0 keeps no copy; for `by_std` see
+    `grpo.objective.advantages`. `aggregate` makes one loss of those of tokens
+    (`losses.aggregate`): "sum" is the paper's (3.3.2), "token-mean" the released code's, and
+    "constant" divides by `context_tokens`. `ratio_clip` is the greatest weight of a token that
+    the sampler gave less probability than the learner (`grpo.objective.truncated`); 0 is off.
+    `scorer` gives
     the reward (`autocoa-reward` is the released code's), and `format_penalty` is the cost of a
     malformed rollout (the paper names no value). Up to `count` questions of the tasks' train split
     are used, equally many of each task, without those of `live`. An empty `corpus` means the
@@ -199,6 +208,8 @@ class GRPOConfig(TrainingConfig, frozen=True, kw_only=True, forbid_unknown_field
     temperature: Annotated[float, Meta(ge=1e-3, le=100)] = 0.6
     kl: Weight = 1e-3
     by_std: bool = False
+    aggregate: Aggregate = "trajectory-mean"
+    ratio_clip: Weight = 0.0
     max_actions: NotNegative = 10
     step_tokens: Positive = 2048
     context_tokens: Annotated[int, Meta(ge=1024, le=_LIMIT)] = 8192

@@ -86,13 +86,15 @@ class Data(Struct, frozen=True):
 class Batch(NamedTuple):
     """The rows of one forward pass, padded on the right.
 
-    `ids` and `mask` are (B, T); `rows` (N,) is the row of each trained token. Causal attention
-    never looks right, so padding needs no attention mask.
+    `ids` and `mask` are (B, T); `rows` (N,) is the row of each trained token. `sampled` (N,) are
+    the log-probabilities with which these tokens were sampled, NaN where they are unknown. Causal
+    attention never looks right, so padding needs no attention mask.
     """
 
     ids: Tensor
     mask: Tensor
     rows: Tensor
+    sampled: Tensor
 
 
 def load_data(config: SFTConfig, tokenizer: Tokenizer) -> Data:
@@ -214,7 +216,14 @@ def collate(examples: Sequence[Example], device: torch.device | str = "cpu") -> 
     rows = [row for example in examples for row in example]
     ids = pad_sequence([torch.as_tensor(row.ids) for row in rows], batch_first=True).long()
     mask = pad_sequence([torch.as_tensor(row.mask) for row in rows], batch_first=True)
-    return Batch(ids.to(device), mask.to(device), mask.nonzero()[:, 0].to(device))
+    sampled = [
+        torch.full((int(row.mask.sum()),), torch.nan)
+        if row.logps is None
+        else torch.as_tensor(row.logps[row.mask])
+        for row in rows
+    ]
+    where = mask.nonzero()[:, 0]
+    return Batch(*(part.to(device) for part in (ids, mask, where, torch.cat(sampled))))
 
 
 def trained_tokens(examples: Iterable[Example]) -> int:

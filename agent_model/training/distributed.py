@@ -10,6 +10,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedType, InitProcessGroupKwargs
@@ -100,6 +101,24 @@ def sum_gradients(grads: Sequence[Tensor]) -> None:
     if is_initialized() and not any(isinstance(grad, DTensor) for grad in grads):
         for work in [all_reduce(grad, ReduceOp.SUM, async_op=True) for grad in grads]:
             work.wait()
+
+
+def sum_over_processes(value: float, device: torch.device) -> float:
+    """The sum of a number over all processes, which must all call this."""
+    return _reduce(value, device, ReduceOp.SUM)
+
+
+def max_over_processes(value: float, device: torch.device) -> float:
+    """The greatest of a number in all processes, which must all call this."""
+    return _reduce(value, device, ReduceOp.MAX)
+
+
+def _reduce(value: float, device: torch.device, operation: Any) -> float:
+    if not is_initialized():
+        return value
+    tensor = torch.tensor(value, dtype=torch.float64, device=device)
+    all_reduce(tensor, operation)
+    return float(tensor)
 
 
 def full_tensor(tensor: Tensor) -> Tensor:

@@ -1,13 +1,28 @@
 """The losses of the supervised stages (paper 3.2.2), as functions of log-probabilities.
 
-Shapes: B rows of a batch, T tokens, D hidden size, V vocabulary, N trained tokens.
+Shapes: B rows of a batch, T tokens, D hidden size, V vocabulary, N trained tokens. `aggregate`
+makes one loss of those of tokens, here and in GRPO.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
+
+from agent_model.training.config import Aggregate
+
+
+class StepSize(NamedTuple):
+    """What a whole step learns from, over all its micro-batches and processes.
+
+    `limit` is the greatest length of a trajectory in tokens that the recipe allows.
+    """
+
+    trajectories: int
+    tokens: int
+    limit: int
 
 
 def token_logps(
@@ -50,8 +65,33 @@ def contrastive(chosen: Tensor, rejected: Tensor, alpha: float = 0.2) -> Tensor:
     return -F.logsigmoid(chosen - rejected) - alpha * chosen
 
 
+def aggregate(losses: Tensor, lengths: Tensor, how: Aggregate, step: StepSize) -> Tensor:
+    """The part of a step's loss that some of its tokens make up; the parts add up to the whole.
+
+    `losses` (N,) are the tokens', and `lengths` (N,) the number of trained tokens in the
+    trajectory of each. Over all tokens of the step, `how` is one of:
+
+    - "sum": the sum over a trajectory's tokens, averaged over trajectories; GRPO in the paper
+      (3.3.2, the objective J sums over t and is an expectation over trajectories).
+    - "token-mean": the mean over tokens, whichever trajectory they are of; the released code, in
+      SFT and GRPO.
+    - "trajectory-mean": the mean over a trajectory's tokens, averaged over trajectories; SFT in the
+      paper (3.2.3, 1/|x|), and GRPO where it was introduced (arXiv 2402.03300).
+    - "constant": "sum" divided by `step.limit`; Dr. GRPO (arXiv 2503.20783), in which long
+      trajectories count as much per token as short ones.
+    """
+    if how == "trajectory-mean":
+        return torch.sum(losses / lengths) / step.trajectories
+    divisors = {
+        "sum": step.trajectories,
+        "token-mean": step.tokens,
+        "constant": step.trajectories * step.limit,
+    }
+    return losses.sum() / divisors[how]
+
+
 def nll(logps: Tensor) -> Tensor:
-    """Stages 2 and 3: the summed negative log-likelihood of the trained tokens.
+    """The summed negative log-likelihood of the trained tokens.
 
     It is a sum so that a step over many batches and processes can divide by all its tokens.
     """

@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent_model.data.pairs import Pair
-from agent_model.tokens import Encoded, Kind, audit, audit_pair, encode, encode_pair
+from agent_model.tokens import (
+    Encoded,
+    Kind,
+    audit,
+    audit_pair,
+    encode,
+    encode_pair,
+    encode_sampled,
+)
 from agent_model.training.config import GRPOConfig, SFTConfig
 from autocoa_bench.engines.tokenizer import Tokenizer
 from autocoa_bench.types import Trajectory
@@ -25,10 +33,15 @@ TRAINED_KINDS: Mapping[str, frozenset[Kind]] = MappingProxyType(
 
 
 class TokenRow(NamedTuple):
-    """One sequence: its ids (T,), and the mask (T,) of those that are trained."""
+    """One sequence: its ids (T,), and the mask (T,) of those that are trained.
+
+    `logps` (T,) are the log-probabilities with which a rollout's tokens were sampled, NaN where
+    they are unknown; None if all are.
+    """
 
     ids: NDArray[np.int32]
     mask: NDArray[np.bool_]
+    logps: NDArray[np.float32] | None = None
 
 
 def trained_kinds(config: SFTConfig | GRPOConfig) -> frozenset[Kind]:
@@ -43,20 +56,34 @@ def masked(encoded: Encoded, kinds: frozenset[Kind]) -> TokenRow:
     """Encoded text with its tokens of the given kinds in the mask."""
     mask = np.array([kind in kinds for kind in encoded.kinds], np.bool_)
     mask[:1] = False  # the first token has no context to be predicted from
-    return TokenRow(np.array(encoded.ids, np.int32), mask)
+    logps = np.array(encoded.logps, np.float32) if encoded.logps else None
+    return TokenRow(np.array(encoded.ids, np.int32), mask, logps)
 
 
 def trajectory_row(
-    trajectory: Trajectory, kinds: frozenset[Kind], tokenizer: Tokenizer, *, ends: bool = True
+    trajectory: Trajectory, kinds: frozenset[Kind], tokenizer: Tokenizer
 ) -> TokenRow:
-    """A trajectory's tokens, with those of the given kinds in the mask; for `ends` see `encode`.
+    """A trajectory's tokens, with those of the given kinds in the mask.
 
     Raises MaskLeak if the mask is wrong, and UserError if the trajectory cannot be encoded.
     """
-    encoded = encode(trajectory, tokenizer, ends=ends)
+    encoded = encode(trajectory, tokenizer)
     row = masked(encoded, kinds)
     audit(encoded, row.mask.tolist(), kinds, trajectory, tokenizer)
     return row
+
+
+def sampled_rows(
+    trajectory: Trajectory, kinds: frozenset[Kind], tokenizer: Tokenizer
+) -> tuple[TokenRow, ...]:
+    """The rows of `encode_sampled` that have a token of the given kinds, with these in the mask.
+
+    Raises MaskLeak if the mask is wrong, and UserError if the trajectory cannot be encoded.
+    """
+    encoded = encode_sampled(trajectory, tokenizer)
+    rows = [masked(row, kinds) for row in encoded]
+    audit(encoded[0], rows[0].mask.tolist(), kinds, trajectory, tokenizer)
+    return tuple(row for row in rows if row.mask.any())
 
 
 def pair_rows(

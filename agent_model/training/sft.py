@@ -25,7 +25,7 @@ from agent_model.training import curves, data, loop, run_folder
 from agent_model.training.checkpoints import Progress
 from agent_model.training.config import SFTConfig
 from agent_model.training.distributed import broadcast_weights, create_accelerator, shard
-from agent_model.training.losses import contrastive, mean_logp, nll
+from agent_model.training.losses import StepSize, aggregate, contrastive, mean_logp
 from agent_model.training.metrics import SFTStep
 from agent_model.training.model import trainable
 from agent_model.training.optimiser import FP32Optimizer, diverged, learning_rate, total_steps
@@ -126,27 +126,31 @@ class SFTLoop(loop.TrainingLoop[SFTConfig, SFTStep]):
         processes = accelerator.num_processes
         shared = data.shared_prefix(examples) if self.policy.shares_prefix else 0
         parts = data.micro_batches(examples, config.micro_tokens, processes, shared)
-        weight = self._weight(examples)
+        size = self._size(examples)
         # FSDP averages gradients over the processes, but here they are to be summed.
         scale = processes if config.sharding == "fsdp" else 1
         total = torch.zeros((), device=accelerator.device)
         for group in parts[accelerator.process_index]:
             batch = data.collate([examples[i] for i in group], accelerator.device)
-            loss = self._loss(self.policy(batch.ids, batch.mask), batch) / weight
+            loss = self._loss(self.policy(batch.ids, batch.mask), batch, size)
             torch.autograd.backward(loss * scale)
             self.optimizer.accumulate()
             total += loss.detach()
         return float(accelerator.reduce(total, "sum"))
 
-    def _weight(self, examples: Sequence[data.Example]) -> int:
-        """The divisor of a step's summed loss: its pairs, or its trained tokens."""
-        return len(examples) if self.config.stage == "sft1" else data.trained_tokens(examples)
+    def _size(self, examples: Sequence[data.Example]) -> StepSize:
+        return StepSize(len(examples), data.trained_tokens(examples), self.config.max_tokens)
 
-    def _loss(self, logps: Tensor, batch: data.Batch) -> Tensor:
-        """The summed loss of a batch."""
+    def _loss(self, logps: Tensor, batch: data.Batch, size: StepSize) -> Tensor:
+        """The part of a batch in the loss of examples of this size.
+
+        Stage 1 averages over pairs, each of which has a loss of its own (paper 3.2.2).
+        """
         if self.config.stage == "sft1":
-            return contrastive(*_pair_logps(logps, batch), self.config.alpha).sum()
-        return nll(logps)
+            pairs = contrastive(*_pair_logps(logps, batch), self.config.alpha)
+            return pairs.sum() / size.trajectories
+        lengths = batch.mask.sum(1)[batch.rows]
+        return aggregate(-logps, lengths, self.config.aggregate, size)
 
     def evaluate(self, row: SFTStep) -> SFTStep:
         """The row, with held-out loss and evaluation scores if they are due."""
@@ -160,7 +164,7 @@ class SFTLoop(loop.TrainingLoop[SFTConfig, SFTStep]):
         """The held-out loss, and for pairs the share whose chosen text is more likely."""
         accelerator, examples = self.accelerator, self.data.held_out
         pairs = self.config.stage == "sft1"
-        sums = torch.zeros(2, device=accelerator.device)
+        sums, size = torch.zeros(2, device=accelerator.device), self._size(examples)
         [groups] = data.micro_batches(examples, 2 * self.config.micro_tokens)
         self.policy.eval()
         for start in range(0, len(groups), accelerator.num_processes):
@@ -172,13 +176,13 @@ class SFTLoop(loop.TrainingLoop[SFTConfig, SFTStep]):
             logps = self.policy(batch.ids, batch.mask)
             if i >= len(groups):
                 continue
-            sums[0] += self._loss(logps, batch)
+            sums[0] += self._loss(logps, batch, size)
             if pairs:
                 chosen, rejected = _pair_logps(logps, batch)
                 sums[1] += (chosen > rejected).sum()
         self.policy.train()
         loss, ranked = accelerator.reduce(sums, "sum").tolist()
-        return loss / self._weight(examples), ranked / len(examples) if pairs else None
+        return loss, ranked / len(examples) if pairs else None
 
     def plot(self, rows: Sequence[SFTStep]) -> None:
         title = f"{self.config.stage} of {Path(self.config.model).name}"

@@ -59,18 +59,23 @@ class FakeVLLM:
     def _complete(self, given: dict[str, Any]) -> tuple[int, Any]:
         self.asked.append(given)
         ids: list[int] = []
+        logps: list[float] = []
         rng = torch.Generator().manual_seed(given["seed"])
         while len(ids) < given["max_tokens"]:
             logits = self.model(torch.tensor([given["prompt"] + ids])).logits[0, -1]
             if given["temperature"]:
                 mass = (logits / given["temperature"]).softmax(-1)
                 ids.append(int(torch.multinomial(mass, 1, generator=rng)))
+                logps.append(float(mass[ids[-1]].log()))
             else:
                 ids.append(int(logits.argmax()))
+                logps.append(0.0)
             text = self.tokenizer.decode(ids)
             if ids[-1] == self.tokenizer.eos_token_id or any(s in text for s in given["stop"]):
                 break
-        choice = {"text": "", "token_ids": ids if self._sends_ids else None}
+        choice: dict[str, Any] = {"text": "", "token_ids": ids if self._sends_ids else None}
+        if given["logprobs"] == 0:
+            choice["logprobs"] = {"token_logprobs": logps}
         return 200, {"choices": [choice]}
 
 

@@ -13,12 +13,17 @@ class GRPOStep(StepMetrics, frozen=True, kw_only=True):
     `em` is the scorer's value whether or not a rollout is well-formed; `formed` is the share that
     is, `cut` the share whose answer was forced, and `skipped` the share of groups whose rewards are
     equal, from which nothing is learned. `kl` (k3) and `entropy` (minus the log-probability of
-    sampled tokens) are per token of the rollouts learned from; None if there are none. `calls`
+    sampled tokens) are per token of the rollouts learned from; None if there are none, and without
+    a `kl` in the recipe. A ratio is the probability of a sampled token by the policy that learns
+    over the sampler's (`grpo.objective.importance_ratios`): `ratio_deviation` is the mean of its
+    distance from 1, and `ratio_max` the greatest ratio; None where the sampler reports none.
+    `calls`
     counts queries sent to the search engine, and `saved` those that were not, because they were
     cached or the policy wrote the results (`environment` is then simulated); `faults` are failed
     calls, or malformed results. `facts` is the share of searches whose results state a fact of the
-    gold chain, of those made while one was missing. `rewritten` counts completions whose text was
-    cut, so that their tokens are the text's and not the sampled ones. `sampled` tokens took
+    gold chain, of those made while one was missing. `rewritten` counts completions after which the
+    episode went on with other tokens than the sampled ones, which were cut; they are learned in a
+    row of their own. `sampled` tokens took
     `rollout_seconds`, searches included; `tokens` and `seconds` are totals since the run's start.
     `replay` is the mean loss of the replayed examples per trained token.
     """
@@ -34,6 +39,8 @@ class GRPOStep(StepMetrics, frozen=True, kw_only=True):
     loss: float
     kl: float | None = None
     entropy: float | None = None
+    ratio_deviation: float | None = None
+    ratio_max: float | None = None
     lr: float
     grad_norm: float
     calls: int
@@ -75,9 +82,10 @@ def step_metrics(
     rollout_seconds: float,
     *,
     simulated: bool,
+    ratio_max: float,
 ) -> GRPOStep:
     """The row of a step from its sums over all rollouts."""
-    rollouts, learned = sums["rollouts"], sums["learned"]
+    rollouts, learned, ratios = sums["rollouts"], sums["learned"], sums["ratios"]
     means = ("reward", "em", "formed", "cut", "searches")
     totals = ("calls", "saved", "faults", "rewritten", "sampled")
     values: dict[str, Any] = {name: sums[name] / rollouts for name in means}
@@ -89,8 +97,10 @@ def step_metrics(
         **values,
         skipped=sums["skipped"] / sums["groups"],
         loss=sums["loss"],
-        kl=sums["kl"] / learned if learned else None,
+        kl=sums["kl"] / learned if learned and "kl" in sums else None,
         entropy=sums["entropy"] / learned if learned else None,
+        ratio_deviation=sums["deviation"] / ratios if ratios else None,
+        ratio_max=ratio_max if ratios else None,
         lr=lr,
         grad_norm=norm,
         tokens=progress.tokens,

@@ -1,9 +1,8 @@
 """Group-relative policy optimisation (paper 3.3.2), as functions of rewards and log-probabilities.
 
-Shapes: P problems, K rollouts of each, N trained tokens, R rollouts.
+Shapes: P problems, K rollouts of each, N trained tokens.
 """
 
-import torch
 from torch import Tensor
 
 _EPSILON = 1e-6
@@ -36,22 +35,40 @@ def k3(logps: Tensor, reference: Tensor) -> Tensor:
 def objective(
     logps: Tensor,
     advantage: Tensor,
-    rows: Tensor,
-    lengths: Tensor,
+    weight: Tensor | None = None,
     reference: Tensor | None = None,
     kl: float = 0.0,
 ) -> Tensor:
-    """The loss summed over rollouts, of each the mean over its own trained tokens.
+    """The loss (N,) of each token, which `losses.aggregate` makes one number of.
 
-    `logps` (N,) are the policy's, at the sampling temperature; `advantage` (R,) is each rollout's,
-    `rows` (N,) the rollout of each token, and `lengths` (R,) the number of tokens that each trains.
-    A token's loss is minus its advantage times its ratio to the policy that sampled it, plus `kl`
-    times k3.
+    It is minus the token's advantage times its log-probability (paper 3.3.2), times its `weight`,
+    plus `kl` times k3. `logps` (N,) are the policy's, at the sampling temperature; `advantage`
+    (N,) is that of the token's rollout, and `weight` (N,) is `truncated`.
     """
-    # Every batch is sampled anew and used for one step, so the ratio is 1 and its gradient that of
-    # log pi: this is the paper's objective, and nothing is ever clipped.
-    ratio = (logps - logps.detach()).exp()
-    loss = -ratio * advantage[rows]
+    # Every batch is sampled anew and used for one step, so this ratio is 1 and its gradient that of
+    # log pi, and no ratio between policies before and after an update is ever clipped.
+    loss = -(logps - logps.detach()).exp() * advantage
+    if weight is not None:
+        loss = loss * weight
     if reference is not None and kl:
         loss = loss + kl * k3(logps, reference)
-    return torch.sum(loss / lengths[rows])
+    return loss
+
+
+def importance_ratios(logps: Tensor, sampled: Tensor) -> Tensor:
+    """The probability of each token by the policy that learns over that with which it was sampled.
+
+    Shape (N,), without gradient. They differ from 1 where another engine, or other rounding,
+    samples than learns. `sampled` (N,) are the sampler's log-probabilities; where one is NaN, its
+    ratio is too.
+    """
+    return (logps.detach() - sampled).exp()
+
+
+def truncated(ratios: Tensor, clip: float) -> Tensor | None:
+    """The weights (N,) of tokens by importance ratios of at most `clip`; None if that is 0 (off).
+
+    This is truncated importance sampling: a token that was sampled more rarely than the policy
+    would counts more, but never more than `clip` times. Unknown ratios (NaN) count as 1.
+    """
+    return ratios.clamp(max=clip).nan_to_num(1.0) if clip else None

@@ -116,7 +116,7 @@ def sum_metrics(groups: Sequence[Group]) -> dict[str, float]:
         "facts": sum(facts),
         "facts_sought": len(facts),
         "searches": sum(n_actions(rollout.trajectory) for rollout in rollouts),
-        "rewritten": sum(step.token_ids is None for step in steps),
+        "rewritten": sum(step.sampled_ids is not None for step in steps),
         "sampled": sum((step.completion_tokens or 0) for step in steps)
         + sum(len(step.observation_ids or ()) for step in steps),
         # Prompt and turn, as the sampler counted them.

@@ -4,8 +4,8 @@ A step takes its questions, runs a group of rollouts of each with the benchmark'
 the policy, rewards them, and learns from the sampled tokens once. Questions and random numbers
 follow from seed and step, so that a killed run resumes as an uninterrupted one. Weights are copied
 to every process, which runs and learns its own part of the questions; gradients are exchanged once
-per step. Left out: several steps on one batch and so the clipping of ratios, sharded weights,
-rewards by a learned model.
+per step. Left out: several steps on one batch and so the clipping of ratios between them, sharded
+weights, rewards by a learned model.
 """
 
 import math
@@ -28,7 +28,11 @@ from agent_model.rollout.server import PolicyServer
 from agent_model.training import checkpoints, curves, loop, run_folder
 from agent_model.training.checkpoints import Progress
 from agent_model.training.config import GRPOConfig
-from agent_model.training.distributed import broadcast_weights, create_accelerator
+from agent_model.training.distributed import (
+    broadcast_weights,
+    create_accelerator,
+    max_over_processes,
+)
 from agent_model.training.evaluation import EpisodeSetup, load_episodes
 from agent_model.training.files import write_records
 from agent_model.training.grpo.learner import Learner
@@ -144,7 +148,9 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
         groups = rollouts_of_step(self.context, search, progress.step, *process)
         searches = _search_counts(search)
         rollout_seconds = time.perf_counter() - start
-        sums = self._sum(sum_metrics(groups) | searches | self.learner.learn(groups))
+        learned = self.learner.learn(groups)
+        sums = self._sum(sum_metrics(groups) | searches | learned.sums)
+        ratio_max = max_over_processes(learned.ratio_max, self.accelerator.device)
         if sums["calls"] and sums["faults"] == sums["calls"]:
             last = f": {self.search.faults[-1]}" if self.search.faults else ""
             raise UserError(f"all {sums['calls']:.0f} searches of a step failed{last}")
@@ -162,7 +168,9 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
             progress.seconds + time.perf_counter() - start,
         )
         simulated = progress.step < config.simulated_steps
-        row = step_metrics(sums, done, lr, norm, rollout_seconds, simulated=simulated)
+        row = step_metrics(
+            sums, done, lr, norm, rollout_seconds, simulated=simulated, ratio_max=ratio_max
+        )
         return msgspec.structs.replace(row, replay=replayed), done
 
     def _serve_adapter(self, step: int) -> None:
