@@ -18,6 +18,7 @@ from agent_model.tokens import (
     audit_pair,
     encode,
     encode_pair,
+    encode_sampled,
     end_of_turn,
     retokenisation_drift,
 )
@@ -98,7 +99,7 @@ def test_an_end_of_turn_that_was_not_sampled_can_be_left_out(tokenizer: Any) -> 
     for sampled in (ids, (*ids, end)):
         known = msgspec.structs.replace(step, token_ids=sampled)
         played = msgspec.structs.replace(trajectory, steps=(known,))
-        assert encode(played, tokenizer, ends=False).ids[-len(sampled) :] == sampled
+        assert encode_sampled(played, tokenizer)[0].ids[-len(sampled) :] == sampled
 
 
 def test_a_trajectory_has_the_tokens_that_its_last_prompt_had() -> None:

@@ -14,6 +14,7 @@ import torch
 
 from agent_model.trainer_export.write import export_recipe
 from agent_model.training.config import GRPOConfig, LoraConfig
+from agent_model.training.grpo import learner as learning
 from agent_model.training.grpo.learner import Learner
 from agent_model.training.grpo.objective import advantages
 from agent_model.training.grpo.rollouts import ScoredRollout
@@ -74,6 +75,8 @@ def test_trls_first_step_has_the_gradient_that_ours_would_have(
     training = trained(tmp_path, monkeypatch, max_steps=1)
     [records] = [output["record"] for output in training.outputs]
     policy, tokenizer = load_policy(config)
+    rows = learning.sampled_rows
+    monkeypatch.setattr(learning, "sampled_rows", lambda *given: rows(*given)[:1])  # as TRL can
     learner = Learner(config, policy, tokenizer)
     learner.learn(groups(records, config))
     assert training.log[0]["grad_norm"] == pytest.approx(learner.optimizer.step(0.0), rel=1e-3)

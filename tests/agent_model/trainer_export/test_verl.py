@@ -192,6 +192,7 @@ def test_verls_gradient_by_this_configuration_is_ours(played: Played) -> None:
     from verl.utils.config import omega_conf_to_dataclass
 
     from agent_model.training.grpo.objective import advantages, objective
+    from agent_model.training.losses import StepSize, aggregate
 
     config = played.config
     actor = omega_conf_to_dataclass(config.actor_rollout_ref.actor)
@@ -216,8 +217,10 @@ def test_verls_gradient_by_this_configuration_is_ours(played: Played) -> None:
     rewards = torch.tensor([1.0, 0.0, 1.0] * 2).view(2, 3)
     gains = advantages(rewards, by_std=True).flatten()
     rows, lengths = keep.nonzero()[:, 0], keep.sum(1)
-    total = objective(logps[keep], gains, rows, lengths, reference[keep], played.recipe.kl)
-    [ours] = torch.autograd.grad(total / len(mask), logps)
+    losses = objective(logps[keep], gains[rows], reference=reference[keep], kl=played.recipe.kl)
+    size = StepSize(len(mask), int(lengths.sum()), played.recipe.context_tokens)
+    total = aggregate(losses, lengths[rows], played.recipe.aggregate, size)
+    [ours] = torch.autograd.grad(total, logps)
     assert ours.abs().max() > 1e-3
     torch.testing.assert_close(theirs, ours, rtol=1e-5, atol=1e-8)
 

@@ -7,7 +7,15 @@ import torch
 from torch import nn
 
 from agent_model.tokens import Kind
-from agent_model.training.losses import contrastive, mean_logp, nll, token_logps
+from agent_model.training.config import Aggregate
+from agent_model.training.losses import (
+    StepSize,
+    aggregate,
+    contrastive,
+    mean_logp,
+    nll,
+    token_logps,
+)
 from agent_model.training.masks import TRAINED_KINDS
 
 
@@ -51,6 +59,28 @@ def test_the_gradient_of_a_pair_raises_the_chosen_and_lowers_the_rejected() -> N
     assert chosen.grad is not None
     assert rejected.grad is not None
     assert (chosen.grad.item(), rejected.grad.item()) == pytest.approx((-0.7, 0.5))
+
+
+# A trajectory of 2 tokens with losses 1 and 3, and one of 4 tokens with losses 2, 2, 4 and 8; and,
+# of the last test, a third trajectory of 3 tokens without a loss. At most 10 tokens are allowed.
+LOSSES, LENGTHS = torch.tensor([1.0, 3, 2, 2, 4, 8]), torch.tensor([2, 2, 4, 4, 4, 4])
+WORKED: list[tuple[Aggregate, float, float]] = [
+    ("sum", (4 + 16) / 2, (4 + 16) / 3),
+    ("token-mean", 20 / 6, 20 / 9),
+    ("trajectory-mean", (2 + 4) / 2, (2 + 4) / 3),
+    ("constant", (0.4 + 1.6) / 2, (0.4 + 1.6) / 3),
+]
+
+
+@pytest.mark.parametrize(("how", "whole", "with_a_third"), WORKED)
+def test_an_aggregate_is_the_hand_worked_value_however_the_step_is_cut(
+    how: Aggregate, whole: float, with_a_third: float
+) -> None:
+    for size, expected in ((StepSize(2, 6, 10), whole), (StepSize(3, 9, 10), with_a_third)):
+        for cut in (0, 1, 3):
+            parts = (slice(cut), slice(cut, None))
+            losses = [aggregate(LOSSES[part], LENGTHS[part], how, size) for part in parts]
+            assert float(sum(losses)) == pytest.approx(expected)
 
 
 class Toy(nn.Module):

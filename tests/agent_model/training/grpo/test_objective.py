@@ -7,7 +7,13 @@ import math
 import pytest
 import torch
 
-from agent_model.training.grpo.objective import advantages, k3, objective
+from agent_model.training.grpo.objective import (
+    advantages,
+    importance_ratios,
+    k3,
+    objective,
+    truncated,
+)
 
 
 def test_an_advantage_is_the_reward_less_the_groups_mean() -> None:
@@ -39,24 +45,38 @@ def test_k3_of_a_token_that_the_reference_rules_out_stays_finite() -> None:
     assert k3(torch.tensor([-500.0]), torch.tensor([0.0])).isfinite().all()
 
 
-def test_the_loss_is_each_rollouts_mean_over_its_own_tokens() -> None:
-    # Rollout 0 trains two tokens with advantage 1, rollout 1 four with -0.5: -1 + 0.5.
-    logps = torch.tensor([-0.1, -0.2, -0.3, -0.4, -0.5, -0.6], requires_grad=True)
-    rows = torch.tensor([0, 0, 1, 1, 1, 1])
-    loss = objective(logps, torch.tensor([1.0, -0.5]), rows, torch.tensor([2, 4]))
-    assert float(loss.detach()) == pytest.approx(-0.5)
-    loss.backward()
+def test_a_tokens_loss_is_minus_its_advantage_with_the_gradient_of_its_log_probability() -> None:
+    logps = torch.tensor([-0.1, -0.2, -0.3], requires_grad=True)
+    losses = objective(logps, torch.tensor([1.0, -0.5, -0.5]))
+    assert losses.tolist() == pytest.approx([-1.0, 0.5, 0.5])
+    losses.sum().backward()
     assert logps.grad is not None
-    assert logps.grad.tolist() == pytest.approx([-0.5, -0.5, *[0.125] * 4])
+    assert logps.grad.tolist() == pytest.approx([-1.0, 0.5, 0.5])
 
 
 def test_the_reference_pulls_back_what_moved_away_from_it() -> None:
     logps = torch.tensor([-1.0, -1.0], requires_grad=True)
     reference = torch.tensor([-1.5, -1.0])
-    rows, lengths = torch.tensor([0, 0]), torch.tensor([2])
-    loss = objective(logps, torch.tensor([0.0]), rows, lengths, reference, kl=0.1)
-    assert float(loss.detach()) == pytest.approx(0.1 * 0.106531 / 2, abs=1e-7)
-    loss.backward()
+    losses = objective(logps, torch.zeros(2), reference=reference, kl=0.1)
+    assert losses.tolist() == pytest.approx([0.1 * 0.106531, 0.0], abs=1e-7)
+    losses.sum().backward()
     assert logps.grad is not None
     # d/dlogp of exp(d) - d - 1 with d = -0.5 is 1 - exp(-0.5).
-    assert logps.grad.tolist() == pytest.approx([0.05 * (1 - math.exp(-0.5)), 0.0], abs=1e-7)
+    assert logps.grad.tolist() == pytest.approx([0.1 * (1 - math.exp(-0.5)), 0.0], abs=1e-7)
+
+
+def test_a_token_counts_by_its_truncated_importance_ratio() -> None:
+    # The learner gives the tokens 0.6, 0.2, 0.5 and 0.3; the sampler gave 0.2, 0.4, 0.5 and is
+    # not known to have given the last any. So the ratios are 3, 1/2, 1 and unknown.
+    logps = torch.tensor([0.6, 0.2, 0.5, 0.3]).log().requires_grad_()
+    sampled = torch.tensor([0.2, 0.4, 0.5, math.nan]).log()
+    ratios = importance_ratios(logps, sampled)
+    assert ratios[:3].tolist() == pytest.approx([3.0, 0.5, 1.0])
+    assert ratios[3].isnan()
+    assert truncated(ratios, 0.0) is None
+    weights = truncated(ratios, 2.0)
+    assert weights is not None
+    assert weights.tolist() == pytest.approx([2.0, 0.5, 1.0, 1.0])
+    objective(logps, torch.tensor([1.0, 1.0, -1.0, -1.0]), weights).sum().backward()
+    assert logps.grad is not None
+    assert logps.grad.tolist() == pytest.approx([-2.0, -0.5, 1.0, 1.0])

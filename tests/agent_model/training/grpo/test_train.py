@@ -30,7 +30,7 @@ from agent_model.training.grpo.learner import Learner
 from agent_model.training.grpo.metrics import GRPOStep
 from agent_model.training.grpo.reward import Reward
 from agent_model.training.grpo.rollouts import ScoredRollout
-from agent_model.training.masks import trained_kinds, trajectory_row
+from agent_model.training.masks import sampled_rows, trained_kinds
 from agent_model.training.model import load_policy, trainable
 from agent_model.training.optimiser import FP32Optimizer
 from autocoa_bench.errors import SearchFault, UserError
@@ -286,7 +286,7 @@ def test_only_the_policys_own_tokens_are_learned_from(place: Path) -> None:
     _, tokenizer = load_policy(recipe(place))
     for texts in (SEARCHED, ["Well.", "Well, well.", "Anna}"]):  # nudged, and forced to answer
         made, _ = play(Agent(shots=0), texts)
-        row = trajectory_row(made, trained_kinds(recipe(place)), tokenizer, ends=False)
+        [row] = sampled_rows(made, trained_kinds(recipe(place)), tokenizer)
         learned = tokenizer.decode(row.ids[row.mask], clean_up_tokenization_spaces=False)
         assert learned.removesuffix("<|im_end|>") == "".join(texts)
 
@@ -297,7 +297,7 @@ def test_an_answer_that_runs_into_a_stop_string_is_learned_as_it_was_sampled(pla
     ids = tuple(tokenizer(text).input_ids)
     said = Completion(text, stop_string="<search_result>", token_ids=ids)
     made, _ = play(Agent(shots=0), [said])
-    row = trajectory_row(made, trained_kinds(recipe(place)), tokenizer, ends=False)
+    [row] = sampled_rows(made, trained_kinds(recipe(place)), tokenizer)
     assert tuple(row.ids[row.mask]) == ids
 
 
@@ -317,7 +317,7 @@ def test_results_that_the_policy_wrote_are_trained_with_learn_simulated(
     made = simulated(play(Agent(shots=0), SEARCHED)[0], tokenizer)
     for learn in (False, True):
         kinds = trained_kinds(recipe(place, learn_simulated=learn))
-        row = trajectory_row(made, kinds, tokenizer, ends=False)
+        [row] = sampled_rows(made, kinds, tokenizer)
         learned = tokenizer.decode(row.ids[row.mask], clean_up_tokenization_spaces=False)
         assert ("Anna built the tower." in learned) is learn
         assert "<search_result>" not in learned
@@ -350,7 +350,7 @@ def learned(
         weight.data = weight.data * 1.01
     wrong = ["Hm.\n<begin_search> mill </end_search>", "</think>\n\n\\boxed{Bert}"]
     made = [play(Agent(shots=0), texts)[0] for texts in (SEARCHED, wrong)]
-    sums = learner.learn([group(*(simulated(each, tokenizer) for each in made))])
+    sums = learner.learn([group(*(simulated(each, tokenizer) for each in made))]).sums
     return sums, [weight.grad for _, weight in trainable(model) if weight.grad is not None]
 
 
