@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from agent_model.cli import train as train_command
 from agent_model.training import data, metrics, sft
-from agent_model.training.config import EvalConfig, LoraConfig, SFTConfig
+from agent_model.training.config import Aggregate, EvalConfig, LoraConfig, SFTConfig
 from agent_model.training.data import examples_of_step
 from agent_model.training.model import load_policy, trainable
 from autocoa_bench.engines.weights.models import sha256_of
@@ -163,6 +163,35 @@ def test_micro_batches_do_not_change_the_curve(
 ) -> None:
     run(recipe(place, micro_tokens=400), tmp_path / "cut")
     same_curve(tmp_path / "cut", unbroken[True])
+
+
+@pytest.mark.parametrize("how", get_args(Aggregate))
+def test_a_step_has_the_hand_worked_loss_however_it_is_cut(
+    place: Path, tmp_path: Path, how: Aggregate
+) -> None:
+    config = recipe(place, aggregate=how, batch=4, max_steps=1, held_out=0.0, max_tokens=1000)
+    policy, tokenizer = load_policy(config)
+    train = data.load_data(config, tokenizer).train
+    examples = [train[i] for i in examples_of_step(len(train), 4, config.seed, 0)]
+    losses = []  # of each trajectory's tokens
+    for [row] in examples:
+        ids, mask = torch.tensor(row.ids)[None].long(), torch.tensor(row.mask)[None]
+        losses.append((-policy(ids, mask).detach()).tolist())
+    assert len({len(each) for each in losses}) > 1
+    expected = {
+        "sum": sum(map(sum, losses)) / 4,
+        "token-mean": sum(map(sum, losses)) / sum(map(len, losses)),
+        "trajectory-mean": sum(sum(each) / len(each) for each in losses) / 4,
+        "constant": sum(map(sum, losses)) / 4000,
+    }
+    norms = []
+    for micro_tokens in (1, 1 << 20):
+        out = tmp_path / str(micro_tokens)
+        run(msgspec.structs.replace(config, micro_tokens=micro_tokens), out)
+        [row] = rows_of(out)
+        assert row.loss == pytest.approx(expected[how], rel=1e-4)
+        norms.append(row.grad_norm)
+    assert norms[0] == pytest.approx(norms[1], rel=1e-3)
 
 
 def same_curve(out: Path, expected: Path, rel: float = 1e-4) -> None:
