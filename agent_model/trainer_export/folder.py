@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from threading import Lock
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from agent_model.tokens import Kind, audit, encode_sampled
-from agent_model.training.config import GRPOConfig
+from agent_model.training.config import Aggregate, GRPOConfig
 from agent_model.training.files import read_json
 from agent_model.training.grpo.reward import Reward, reward
 from agent_model.training.masks import TRAINED_KINDS
@@ -25,6 +26,18 @@ from autocoa_bench.types import Question, Record, Trajectory
 
 RECIPE = "recipe.json"
 """The file of an exported folder that holds its recipe."""
+
+LOSSES: Mapping[str, Mapping[Aggregate, str]] = MappingProxyType(
+    {
+        "verl": {
+            "sum": "seq-mean-token-sum",
+            "token-mean": "token-mean",
+            "trajectory-mean": "seq-mean-token-mean",
+        },
+        "trl": {"token-mean": "dapo", "trajectory-mean": "grpo", "constant": "dr_grpo"},
+    }
+)
+"""Each trainer's own name for the aggregates that it has."""
 
 _OPENING = Lock()
 

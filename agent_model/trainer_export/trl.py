@@ -17,7 +17,7 @@ from datasets import Dataset
 from agent_model.rollout.environments import SearchClient
 from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler
-from agent_model.trainer_export.folder import open_export, question_of, reward_of, tokens_of
+from agent_model.trainer_export.folder import LOSSES, open_export, question_of, reward_of, tokens_of
 from agent_model.training.config import GRPOConfig, episode_budget
 from agent_model.training.distributed import batch_per_process
 from agent_model.training.model import Policy, dtype_of, eval_mode, load_policy
@@ -133,7 +133,7 @@ def _settings(recipe: GRPOConfig, folder: Path) -> dict[str, Any]:
         "temperature": recipe.temperature,
         "beta": recipe.kl,
         "use_bias_correction_kl": False,
-        "loss_type": "grpo",
+        "loss_type": LOSSES["trl"][recipe.aggregate],
         "scale_rewards": "group" if recipe.by_std else "none",
         "learning_rate": recipe.lr,
         "lr_scheduler_type": "constant_with_warmup" if recipe.schedule == "constant" else "cosine",

@@ -9,7 +9,7 @@ from string import Template
 import msgspec
 
 from agent_model.data.export import Row, verl_prompt, write_lines, write_parquet
-from agent_model.trainer_export.folder import RECIPE
+from agent_model.trainer_export.folder import LOSSES, RECIPE
 from agent_model.training.config import GRPOConfig
 from agent_model.training.evaluation import EpisodeSetup, load_evaluation
 from agent_model.training.grpo import train
@@ -68,6 +68,16 @@ def _check(recipe: GRPOConfig, to: str) -> None:
             "another trainer has only the real environment, and the recipe has simulated_steps = "
             f"{recipe.simulated_steps}; train those steps here, then add --set simulated_steps=0"
         )
+    if recipe.aggregate not in LOSSES[to]:
+        raise UserError(
+            f"{to} has no loss like aggregate = '{recipe.aggregate}'; set it to one of "
+            f"{', '.join(LOSSES[to])}"
+        )
+    if recipe.ratio_clip:
+        raise UserError(
+            f"ratio_clip = {recipe.ratio_clip:g} is not exported: {to} has settings of its own for "
+            "importance ratios; add --set ratio_clip=0"
+        )
     terms = recipe.reward
     if (
         terms.evidence
@@ -124,6 +134,7 @@ def _verl_config(recipe: GRPOConfig, rows: Sequence[Row], folder: Path) -> str:
         "total_tokens": total_tokens,
         "gpu_tokens": max(recipe.micro_tokens, total_tokens),
         "use_kl": recipe.kl > 0,
+        "loss": LOSSES["verl"][recipe.aggregate],
         "load_format": "safetensors" if recipe.lora else "dummy",
         "test_every": recipe.live.every if recipe.live.tasks else -1,
         "experiment": folder.name,

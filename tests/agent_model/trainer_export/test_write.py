@@ -119,6 +119,9 @@ def test_the_mask_covers_what_the_model_sampled() -> None:
         ("trl", {"simulated_steps": 2}, "simulated_steps=0"),
         ("verl", {"adapter": "some/adapter"}, "models merge some/adapter"),
         ("verl", {"solver": "react"}, "rewards the form of solver 'agent'"),
+        ("trl", {"aggregate": "sum"}, "set it to one of token-mean, trajectory-mean, constant"),
+        ("verl", {"aggregate": "constant"}, "set it to one of sum, token-mean, trajectory-mean"),
+        ("verl", {"ratio_clip": 2.0}, "ratio_clip=0"),
         ("trl", {"reward": RewardConfig(evidence=0.5)}, "give reward.evidence = 0"),
         ("verl", {"reward": RewardConfig(must_search="needed")}, "never or always"),
         ("trl", {"reward": RewardConfig(per_search=0.1, price_on="known")}, "price_on = all"),
@@ -130,6 +133,16 @@ def test_a_recipe_that_another_trainer_cannot_follow_is_refused(
     with pytest.raises(UserError, match=message):
         export_recipe(recipe(place, **changes), to, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("how", "loss"), [("sum", "seq-mean-token-sum"), ("trajectory-mean", "seq-mean-token-mean")]
+)
+def test_verl_aggregates_as_the_recipe_says(
+    place: Path, tmp_path: Path, how: str, loss: str
+) -> None:
+    export_recipe(recipe(place, aggregate=how), "verl", tmp_path)
+    assert f'loss_agg_mode: "{loss}"\n' in (tmp_path / "grpo.yaml").read_text()
 
 
 def test_an_unwritable_folder_is_an_error(place: Path, tmp_path: Path) -> None:
