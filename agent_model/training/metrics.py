@@ -36,8 +36,8 @@ Row = TypeVar("Row", bound=StepMetrics)
 class SFTStep(StepMetrics, frozen=True, kw_only=True):
     """A row of a supervised stage. Tokens are counted without padding.
 
-    `loss` is the stage's, averaged over trained tokens (stage 1: pairs); `ranked` is the share of
-    held-out pairs whose chosen text is more likely; `replay` is the mean
+    `loss` is the stage's, as the recipe's `aggregate` says (stage 1: the mean over pairs);
+    `ranked` is the share of held-out pairs whose chosen text is more likely; `replay` is the mean
     loss of the replayed examples per trained token. `live_em`, `live_formed` and `live_searches`
     are of the evaluation episodes. Values that were not measured at a step are None.
     """
