@@ -161,6 +161,8 @@ def student_record(record: Record) -> Record:
             prompt_tokens=None,
             completion_tokens=None,
             token_ids=None,
+            sampled_ids=None,
+            logps=None,
             observation_ids=None,
             generate_seconds=0.0,
             search_seconds=0.0,

@@ -124,13 +124,20 @@ def test_an_answer_that_leaves_the_form_is_malformed(last: str) -> None:
 
 def test_data_is_written_in_the_prompt_that_the_trained_agent_is_asked_in() -> None:
     completion = Completion(
-        RIGHT, token_ids=(1, 2), prompt_tokens=9, completion_tokens=2, seconds=1.5
+        RIGHT,
+        token_ids=(1, 2),
+        sampled_ids=(1, 2, 3),
+        logps=(-1.0, -1.0, -1.0),
+        prompt_tokens=9,
+        completion_tokens=2,
+        seconds=1.5,
     )
     taught = student_record(coa(SEARCH, completion))
     assert taught.trajectory is not None
     assert taught.trajectory.opening == Agent(shots=0).opening(QUESTION)
     last = taught.trajectory.steps[-1]
-    assert (last.token_ids, last.prompt_tokens, last.generate_seconds) == (None, None, 0.0)
+    assert (last.token_ids, last.sampled_ids, last.logps) == (None, None, None)
+    assert (last.prompt_tokens, last.generate_seconds) == (None, 0.0)
 
 
 def test_reasoning_that_the_model_opened_itself_is_not_opened_twice() -> None:
