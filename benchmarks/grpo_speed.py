@@ -267,7 +267,7 @@ def _groups(records: Sequence[Record], size: int) -> list[Group]:
     for record in records:
         value = _earned(record)
         assert record.trajectory is not None
-        reward = Reward(value, value, formed=True)
+        reward = Reward(value, value, formed=True, outcome=value)
         played.append(ScoredRollout(record, record.trajectory, reward, value - 1 / size))
     return [played[i : i + size] for i in range(0, len(played), size)]
 

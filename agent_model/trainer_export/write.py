@@ -10,7 +10,7 @@ import msgspec
 
 from agent_model.data.export import Row, verl_prompt, write_lines, write_parquet
 from agent_model.trainer_export.folder import LOSSES, RECIPE
-from agent_model.training.config import GRPOConfig
+from agent_model.training.config import GroupsConfig, GRPOConfig
 from agent_model.training.evaluation import EpisodeSetup, load_evaluation
 from agent_model.training.grpo import train
 from agent_model.training.model import checkpoint_of
@@ -88,6 +88,11 @@ def _check(recipe: GRPOConfig, to: str) -> None:
             "another trainer's data tells neither which questions need a search nor their gold "
             "chains; give reward.evidence = 0, reward.must_search never or always, and "
             "reward.price_on = all"
+        )
+    if recipe.groups != GroupsConfig():
+        raise UserError(
+            "another trainer draws its questions itself, and leaves no group out; leave out the "
+            "recipe's table [groups]"
         )
     if to == "verl" and recipe.adapter:
         merge = command_line("models", "merge", Path(recipe.adapter), "merged")

@@ -28,15 +28,28 @@ _DAMAGE = (
 _NAME = re.compile(r"step-\d+")
 
 
+class QuestionHistory(Struct, frozen=True):
+    """What GRPO with `[groups] informative` draws its questions by.
+
+    `n_new` questions were drawn in the order of the epochs so far. `variances` are those of the
+    scores in the last group of each question, by its index.
+    """
+
+    n_new: int = 0
+    variances: dict[int, float] = {}
+
+
 class Progress(Struct, frozen=True):
     """The steps done so far, and the tokens and seconds that they took.
 
-    Random state and data position are not stored: both follow from seed and step.
+    Random state and data position are not stored: both follow from seed and step, and where GRPO
+    draws informative questions again, from their `history`.
     """
 
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    history: QuestionHistory = QuestionHistory()
 
 
 class ModelWriter(Struct, frozen=True):
@@ -78,7 +91,7 @@ def save(folder: Path, progress: Progress, optimizer: FP32Optimizer, model: Mode
         with writing(part):
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
-            progress_values = msgspec.structs.asdict(progress)
+            progress_values = msgspec.to_builtins(progress)
             torch.save({"progress": progress_values, **state}, part / "state.pt")
     del state  # a full copy of the weights and moments, which `model.save` needs the memory for
     model.save(part / "model")

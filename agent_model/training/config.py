@@ -118,6 +118,20 @@ class RewardConfig(Struct, frozen=True, forbid_unknown_fields=True):
     min_accuracy: Share = 0.5
 
 
+class GroupsConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The table `[groups]`: the questions of a step, and which of their groups are learned from.
+
+    `skip_form_only` leaves out groups whose rewards would be equal if all their rollouts were
+    well-formed; with `by_std` they weigh as much as groups with right and wrong answers.
+    `informative` is the share of a step's questions that are drawn again from those whose last
+    group had different scores, in proportion to their variance, which is greatest where half are
+    right. As long as there are too few, new questions take their places.
+    """
+
+    skip_form_only: bool = False
+    informative: Share = 0.0
+
+
 class TrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings common to all training runs. Paths are relative to the working directory.
 
@@ -222,6 +236,7 @@ class GRPOConfig(TrainingConfig, frozen=True, kw_only=True, forbid_unknown_field
     learn_simulated: bool = False
     simulation: SimulationConfig = SimulationConfig()
     reward: RewardConfig = RewardConfig()
+    groups: GroupsConfig = GroupsConfig()
     lr: Rate = 7e-7
     schedule: Schedule = "constant"
     max_steps: NotNegative = 96
@@ -239,6 +254,7 @@ _TABLES: Mapping[str, type[Struct]] = {
     "replay": ReplayConfig,
     "simulation": SimulationConfig,
     "reward": RewardConfig,
+    "groups": GroupsConfig,
 }
 
 AnyConfig = TypeVar("AnyConfig", bound=TrainingConfig)

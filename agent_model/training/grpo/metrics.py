@@ -12,12 +12,15 @@ class GRPOStep(StepMetrics, frozen=True, kw_only=True):
 
     `em` is the scorer's value whether or not a rollout is well-formed; `formed` is the share that
     is, `cut` the share whose answer was forced, and `skipped` the share of groups whose rewards are
-    equal, from which nothing is learned. `kl` (k3) and `entropy` (minus the log-probability of
-    sampled tokens) are per token of the rollouts learned from; None if there are none, and without
-    a `kl` in the recipe. A ratio is the probability of a sampled token by the policy that learns
-    over the sampler's (`grpo.objective.importance_ratios`): `ratio_deviation` is the mean of its
-    distance from 1, and `ratio_max` the greatest ratio; None where the sampler reports none.
-    `calls`
+    equal, from which nothing is learned, or which differ in form alone and are left out for that
+    (`form_only`). `all_right` and `all_wrong` are the shares of groups whose scores are all 1 or
+    all 0. `searched_known` and `searched_unknown` are the shares of rollouts that search, among
+    those of known questions (`grpo.reward.known_questions`) and of others; None if there are none.
+    `kl` (k3) and `entropy` (minus the log-probability of sampled tokens) are per token of the
+    rollouts learned from; None if there are none, and without a `kl` in the recipe. A ratio is the
+    probability of a sampled token by the policy that learns over the sampler's
+    (`grpo.objective.importance_ratios`): `ratio_deviation` is the mean of its distance from 1, and
+    `ratio_max` the greatest ratio; None where the sampler reports none. `calls`
     counts queries sent to the search engine, and `saved` those that were not, because they were
     cached or the policy wrote the results (`environment` is then simulated); `faults` are failed
     calls, or malformed results. `facts` is the share of searches whose results state a fact of the
@@ -36,6 +39,11 @@ class GRPOStep(StepMetrics, frozen=True, kw_only=True):
     searches: float
     facts: float | None = None
     skipped: float
+    form_only: float | None = None
+    all_right: float | None = None
+    all_wrong: float | None = None
+    searched_known: float | None = None
+    searched_unknown: float | None = None
     loss: float
     kl: float | None = None
     entropy: float | None = None
@@ -57,6 +65,8 @@ class GRPOStep(StepMetrics, frozen=True, kw_only=True):
     live_em: float | None = None
     live_formed: float | None = None
     live_searches: float | None = None
+    live_searched_known: float | None = None
+    live_searched_unknown: float | None = None
 
     @property
     def evaluated(self) -> bool:
@@ -88,14 +98,16 @@ def step_metrics(
     rollouts, learned, ratios = sums["rollouts"], sums["learned"], sums["ratios"]
     means = ("reward", "em", "formed", "cut", "searches")
     totals = ("calls", "saved", "faults", "rewritten", "sampled")
+    of_groups = ("skipped", "form_only", "all_right", "all_wrong")
     values: dict[str, Any] = {name: sums[name] / rollouts for name in means}
+    values |= {name: sums[name] / sums["groups"] for name in of_groups}
     values |= {name: int(sums[name]) for name in totals}
     return GRPOStep(
         step=progress.step,
         environment="simulated" if simulated else "real",
         facts=sums["facts"] / sums["facts_sought"] if sums["facts_sought"] else None,
         **values,
-        skipped=sums["skipped"] / sums["groups"],
+        **search_shares(sums),
         loss=sums["loss"],
         kl=sums["kl"] / learned if learned and "kl" in sums else None,
         entropy=sums["entropy"] / learned if learned else None,
@@ -110,8 +122,16 @@ def step_metrics(
     )
 
 
+def search_shares(counts: Mapping[str, float]) -> dict[str, Any]:
+    """The shares of rollouts that search, by `grpo.rollouts.search_counts`."""
+    return {
+        f"searched_{name}": counts[f"searched_{name}"] / counts[name] if counts[name] else None
+        for name in ("known", "unknown")
+    }
+
+
 _MIN_FALL = 0.1
-_SOLVED = 0.95  # a mean reward at which equal rewards are no collapse
+_SOLVED = 0.95  # a mean at which equal rewards are no collapse
 
 
 def collapse(rows: Sequence[GRPOStep], patience: int) -> str:
@@ -125,9 +145,11 @@ def collapse(rows: Sequence[GRPOStep], patience: int) -> str:
     if not patience or len(recent) < patience:
         return ""
     mean = _mean(recent, "reward")
-    if all(row.skipped == 1 for row in recent) and mean < _SOLVED:
+    solved = mean >= _SOLVED or min(_mean(recent, "em"), _mean(recent, "formed")) >= _SOLVED
+    if all(row.skipped == 1 for row in recent) and not solved:
+        but = " but for their form" if any(row.form_only for row in recent) else ""
         return (
-            f"for {patience} steps all rollouts of each question have had equal rewards "
+            f"for {patience} steps all rollouts of each question have had equal rewards{but} "
             f"({mean:.2f} on average), so there is nothing to learn from"
         )
     for name, label in (("formed", "share of well-formed rollouts"), ("reward", "mean reward")):

@@ -28,11 +28,15 @@ _SPENT: tuple[Ending, ...] = ("forced-actions", "forced-context")
 
 
 class Reward(Struct, frozen=True):
-    """The reward `value` of a rollout, and the scorer's `score` even if it is malformed."""
+    """The reward `value` of a rollout, and the scorer's `score` even if it is malformed.
+
+    `outcome` is what it would earn if it were well-formed.
+    """
 
     value: float
     score: float
     formed: bool
+    outcome: float
 
 
 def reward(
@@ -54,17 +58,19 @@ def reward(
     terms, needed, searches = config.reward, record.key[:2] not in known, n_actions(trajectory)
     must_search = terms.must_search == "always" or (terms.must_search == "needed" and needed)
     unsearched = must_search and not searches
-    formed = is_well_formed(trajectory) and not unsearched
-    value = score
+    formed = is_well_formed(trajectory)
+    outcome = -config.format_penalty if unsearched else score
+    value = outcome
     if not formed:
         value = (0.0 if unsearched else terms.malformed_share * score) - config.format_penalty
     if trajectory.ending != "answered":
         value -= terms.exhausted if trajectory.ending in _SPENT else terms.no_answer
+    beside = 0.0
     if terms.price_on == "all" or not needed:
-        value -= terms.per_search * searches
+        beside -= terms.per_search * searches
     if needed:
-        value += terms.evidence * (share_stated(record) or 0.0)
-    return Reward(value, score, formed)
+        beside += terms.evidence * (share_stated(record) or 0.0)
+    return Reward(value + beside, score, formed and not unsearched, outcome + beside)
 
 
 def known_questions(config: GRPOConfig, questions: Iterable[Question]) -> frozenset[QuestionKey]:

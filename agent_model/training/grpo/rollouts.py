@@ -1,11 +1,13 @@
 """The rollouts of a GRPO step, with their rewards and advantages."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from random import Random
+from statistics import pvariance
 from typing import NamedTuple
 
 import torch
 from msgspec.structs import replace
+from torch import Tensor
 
 from agent_model.fidelity import facts_stated
 from agent_model.rollout.environments import SearchClient, Simulator
@@ -13,7 +15,6 @@ from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler, Sampler
 from agent_model.rollout.server import PolicyServer, ServerSampler
 from agent_model.training.config import GRPOConfig
-from agent_model.training.data import examples_of_step
 from agent_model.training.distributed import batch_per_process
 from agent_model.training.evaluation import EpisodeSetup
 from agent_model.training.grpo.objective import advantages
@@ -64,16 +65,20 @@ Group = Sequence[ScoredRollout]
 
 
 def rollouts_of_step(
-    context: RolloutContext, search: SearchClient | Simulator, step: int, index: int, processes: int
+    context: RolloutContext,
+    search: SearchClient | Simulator,
+    questions: Sequence[int],
+    step: int,
+    index: int,
+    processes: int,
 ) -> list[Group]:
-    """Run the groups of a step (from 0) that belong to process `index`.
+    """Run the groups of a step (from 0) that belong to process `index`; `questions` are the indices
+    of all the step's questions.
 
-    Questions and random numbers follow from seed and step. Raises UserError if a question cannot be
-    scored.
+    Random numbers follow from seed and step. Raises UserError if a question cannot be scored.
     """
     config, setup = context.config, context.setup
     part = batch_per_process(config.batch, processes)
-    questions = examples_of_step(len(setup.questions), config.batch, config.seed, step)
     # The generator is seeded by the position in the batch and not by the question: if an epoch ends
     # within the batch, a question may have two groups, which must differ.
     members = [
@@ -93,13 +98,34 @@ def rollouts_of_step(
         for (question, k, _), trajectory in zip(members, trajectories, strict=True)
     ]
     rewards = [reward(record, config, context.scorer, context.known) for record in records]
-    values = torch.tensor([item.value for item in rewards], dtype=torch.float64)
-    relative = advantages(values.view(-1, config.group), by_std=config.by_std).flatten().tolist()
+    relative = advantages_of(rewards, config)
     rollouts = list(map(ScoredRollout, records, trajectories, rewards, relative))
     return [rollouts[i : i + config.group] for i in range(0, len(rollouts), config.group)]
 
 
-def sum_metrics(groups: Sequence[Group]) -> dict[str, float]:
+def advantages_of(rewards: Sequence[Reward], config: GRPOConfig) -> list[float]:
+    """The advantages of rollouts, whose groups follow one another; 0 in groups to leave out."""
+
+    def by_group(values: Iterable[float]) -> Tensor:
+        return torch.tensor(list(values), dtype=torch.float64).view(-1, config.group)
+
+    relative = advantages(by_group(item.value for item in rewards), by_std=config.by_std)
+    if config.groups.skip_form_only:
+        outcomes = by_group(item.outcome for item in rewards)
+        alike = outcomes.amax(1, keepdim=True) == outcomes.amin(1, keepdim=True)
+        relative = relative.masked_fill(alike, 0.0)
+    values: list[float] = relative.flatten().tolist()
+    return values
+
+
+def score_variance(group: Group) -> float:
+    """The variance of a group's scores: 0 where they are equal, greatest where half are right."""
+    return pvariance([rollout.reward.score for rollout in group])
+
+
+def sum_metrics(
+    groups: Sequence[Group], known: Collection[QuestionKey] = frozenset()
+) -> dict[str, float]:
     """Sums over rollouts, for `grpo.metrics.step_metrics`."""
     rollouts = [rollout for group in groups for rollout in group]
     steps = [step for rollout in rollouts for step in rollout.trajectory.steps]
@@ -109,6 +135,10 @@ def sum_metrics(groups: Sequence[Group]) -> dict[str, float]:
         "rollouts": len(rollouts),
         "groups": len(groups),
         "skipped": sum(not has_signal(group) for group in groups),
+        "form_only": sum(_differs(group) and not has_signal(group) for group in groups),
+        "all_right": sum(_scores(group) == {1.0} for group in groups),
+        "all_wrong": sum(_scores(group) == {0.0} for group in groups),
+        **search_counts([rollout.record for rollout in rollouts], known),
         "reward": sum(rollout.reward.value for rollout in rollouts),
         "em": sum(rollout.reward.score for rollout in rollouts),
         "formed": sum(rollout.reward.formed for rollout in rollouts),
@@ -130,6 +160,26 @@ def _without_logps(trajectory: Trajectory) -> Trajectory:
     return replace(trajectory, steps=steps)
 
 
+def search_counts(records: Iterable[Record], known: Collection[QuestionKey]) -> dict[str, float]:
+    """Counts of records, for `grpo.metrics.search_shares`: of known questions and of others, and of
+    those that search among each."""
+    counts = dict.fromkeys(("known", "unknown", "searched_known", "searched_unknown"), 0.0)
+    for record in records:
+        name = "known" if record.key[:2] in known else "unknown"
+        counts[name] += 1
+        counts[f"searched_{name}"] += bool(record.trajectory and n_actions(record.trajectory))
+    return counts
+
+
 def has_signal(group: Group) -> bool:
-    """True if a group's rewards differ, so that there is something to learn from."""
+    """True if there is something to learn from: rewards that differ, and not in form alone where
+    such groups are left out."""
     return any(rollout.advantage for rollout in group)
+
+
+def _differs(group: Group) -> bool:
+    return len({rollout.reward.value for rollout in group}) > 1
+
+
+def _scores(group: Group) -> set[float]:
+    return {rollout.reward.score for rollout in group}

@@ -19,14 +19,14 @@ from pathlib import Path
 import msgspec
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
 from rich.console import Console
 
 from agent_model.dialects import Agent
 from agent_model.rollout.environments import SearchClient, Simulator
 from agent_model.rollout.server import PolicyServer
 from agent_model.training import checkpoints, curves, loop, run_folder
-from agent_model.training.checkpoints import Progress
+from agent_model.training.checkpoints import Progress, QuestionHistory
 from agent_model.training.config import GRPOConfig
 from agent_model.training.distributed import (
     broadcast_weights,
@@ -36,9 +36,17 @@ from agent_model.training.distributed import (
 from agent_model.training.evaluation import EpisodeSetup, load_episodes
 from agent_model.training.files import write_records
 from agent_model.training.grpo.learner import Learner
-from agent_model.training.grpo.metrics import GRPOStep, collapse, step_metrics
+from agent_model.training.grpo.metrics import GRPOStep, collapse, search_shares, step_metrics
+from agent_model.training.grpo.questions import QuestionDraw, draw_questions, with_step
 from agent_model.training.grpo.reward import known_questions, reward
-from agent_model.training.grpo.rollouts import RolloutContext, rollouts_of_step, sum_metrics
+from agent_model.training.grpo.rollouts import (
+    Group,
+    RolloutContext,
+    rollouts_of_step,
+    score_variance,
+    search_counts,
+    sum_metrics,
+)
 from agent_model.training.grpo.warm_start import warm_start
 from agent_model.training.optimiser import diverged, learning_rate
 from autocoa_bench import scoring, tasks
@@ -145,11 +153,13 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
         start = time.perf_counter()
         search = self._search(progress.step)
         process = self.accelerator.process_index, self.accelerator.num_processes
-        groups = rollouts_of_step(self.context, search, progress.step, *process)
+        n_questions = len(self.context.setup.questions)
+        draw = draw_questions(config, n_questions, progress.history, progress.step)
+        groups = rollouts_of_step(self.context, search, draw.indices, progress.step, *process)
         searches = _search_counts(search)
         rollout_seconds = time.perf_counter() - start
         learned = self.learner.learn(groups)
-        sums = self._sum(sum_metrics(groups) | searches | learned.sums)
+        sums = self._sum(sum_metrics(groups, self.context.known) | searches | learned.sums)
         ratio_max = max_over_processes(learned.ratio_max, self.accelerator.device)
         if sums["calls"] and sums["faults"] == sums["calls"]:
             last = f": {self.search.faults[-1]}" if self.search.faults else ""
@@ -166,12 +176,21 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
             progress.step + 1,
             progress.tokens + int(sums["tokens"]),
             progress.seconds + time.perf_counter() - start,
+            self._history(progress.history, draw, groups),
         )
         simulated = progress.step < config.simulated_steps
         row = step_metrics(
             sums, done, lr, norm, rollout_seconds, simulated=simulated, ratio_max=ratio_max
         )
         return msgspec.structs.replace(row, replay=replayed), done
+
+    def _history(
+        self, history: QuestionHistory, draw: QuestionDraw, groups: Sequence[Group]
+    ) -> QuestionHistory:
+        """The history after a step, with the groups of all processes; empty if none is kept."""
+        if not self.config.groups.informative:
+            return history
+        return with_step(history, draw, gather_object(list(map(score_variance, groups))))
 
     def _serve_adapter(self, step: int) -> None:
         """Load the current adapter into the server, if there is one."""
@@ -207,11 +226,13 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
         return dict(zip(sums, total.tolist(), strict=True))
 
     def evaluation_columns(self, records: Sequence[Record]) -> Mapping[str, float | None]:
-        """The columns of an evaluation, with the mean reward."""
+        """The columns of an evaluation, with the mean reward and the shares that search."""
         config, scorer, known = self.config, self.context.scorer, self.context.known
         rewards = [reward(record, config, scorer, known).value for record in records]
         mean = sum(rewards) / len(rewards)
-        return {**super().evaluation_columns(records), "live_reward": mean}
+        shares = search_shares(search_counts(records, known))
+        columns = {f"live_{name}": value for name, value in shares.items()}
+        return {**super().evaluation_columns(records), "live_reward": mean, **columns}
 
     def plot(self, rows: Sequence[GRPOStep]) -> None:
         title = f"GRPO of {Path(self.config.model).name}"

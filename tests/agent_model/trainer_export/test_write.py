@@ -20,7 +20,7 @@ from agent_model.trainer_export.folder import (
     tokens_of,
 )
 from agent_model.trainer_export.write import export_recipe
-from agent_model.training.config import EvalConfig, RewardConfig
+from agent_model.training.config import EvalConfig, GroupsConfig, RewardConfig
 from agent_model.training.evaluation import load_evaluation
 from agent_model.training.grpo import train
 from autocoa_bench import tasks
@@ -123,6 +123,7 @@ def test_the_mask_covers_what_the_model_sampled() -> None:
         ("verl", {"aggregate": "constant"}, "set it to one of sum, token-mean, trajectory-mean"),
         ("verl", {"ratio_clip": 2.0}, "ratio_clip=0"),
         ("trl", {"reward": RewardConfig(evidence=0.5)}, "give reward.evidence = 0"),
+        ("trl", {"groups": GroupsConfig(informative=0.5)}, "draws its questions itself"),
         ("verl", {"reward": RewardConfig(must_search="needed")}, "never or always"),
         ("trl", {"reward": RewardConfig(per_search=0.1, price_on="known")}, "price_on = all"),
     ],

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from agent_model.training.grpo.metrics import GRPOStep, collapse
+from agent_model.dialects.agent import Agent
+from agent_model.training.grpo.metrics import GRPOStep, collapse, search_shares
+from agent_model.training.grpo.rollouts import search_counts
+from autocoa_bench.types import Question, Record
+from support.play import play
 
 GOOD = GRPOStep(
     step=1,
@@ -62,3 +66,19 @@ def test_steps_without_a_signal_are_a_collapse_unless_all_is_right() -> None:
     assert not collapse(rows(*[idle] * 2), 3)
     assert not collapse(rows(*[{"skipped": 1.0, "reward": 1.0}] * 3), 3)
     assert not collapse(rows(*[idle] * 9), 0)
+    solved = {"skipped": 1.0, "em": 1.0, "formed": 1.0, "reward": 0.8}
+    assert not collapse(rows(*[solved] * 3), 3), "all is right, at the price of its searches"
+    assert "equal rewards but for their form" in collapse(
+        rows(*[{**idle, "form_only": 0.5}] * 3), 3
+    )
+
+
+def test_searches_are_counted_apart_for_known_questions_and_others() -> None:
+    answer, search = "</think>\n\\boxed{Anna}", "I look.\n<begin_search> x </end_search>"
+    records = [
+        Record(Question(name, "Who?", ("Anna",), "t"), 0, play(Agent(shots=0), texts)[0])
+        for name, texts in (("a", [answer]), ("a", [search, answer]), ("b", [search, answer]))
+    ]
+    shares = search_shares(search_counts(records, {("t", "a")}))
+    assert shares == {"searched_known": 0.5, "searched_unknown": 1.0}
+    assert search_shares(search_counts(records[:2], {("t", "a")}))["searched_unknown"] is None

@@ -45,11 +45,11 @@ def earned(
 @pytest.mark.parametrize(
     ("texts", "expected"),
     [
-        (["</think>\n\\boxed{Anna}"], Reward(1.0, 1.0, True)),
-        (["</think>\n\\boxed{Bert}"], Reward(0.0, 0.0, True)),
-        (["I know it. \\boxed{Anna}"], Reward(-0.2, 1.0, False)),
-        (["</think>\n\\boxed{Anna}\n<search_result> Anna"], Reward(-0.2, 1.0, False)),
-        (["Hm.", "Hm.", "Anna}"], Reward(-0.2, 1.0, False)),
+        (["</think>\n\\boxed{Anna}"], Reward(1.0, 1.0, True, 1.0)),
+        (["</think>\n\\boxed{Bert}"], Reward(0.0, 0.0, True, 0.0)),
+        (["I know it. \\boxed{Anna}"], Reward(-0.2, 1.0, False, 1.0)),
+        (["</think>\n\\boxed{Anna}\n<search_result> Anna"], Reward(-0.2, 1.0, False, 1.0)),
+        (["Hm.", "Hm.", "Anna}"], Reward(-0.2, 1.0, False, 1.0)),
     ],
 )
 def test_a_match_earns_only_in_form(texts: list[str], expected: Reward) -> None:
@@ -62,7 +62,7 @@ def test_the_released_codes_lenient_reward_is_available_by_name() -> None:
     asked = Question("q1", "Where?", ("University of North Carolina",))
     lenient = load_scorers(("autocoa-reward",))["autocoa-reward"]
     for scorer, value in ((EM, 0.0), (lenient, 1.0)):
-        assert reward(Record(asked, 0, made), CONFIG, scorer) == Reward(value, value, True)
+        assert reward(Record(asked, 0, made), CONFIG, scorer) == Reward(value, value, True, value)
 
 
 def test_a_fault_of_the_harness_earns_and_costs_nothing() -> None:
@@ -89,8 +89,7 @@ def test_a_spent_budget_costs_extra_whether_its_forced_answer_is_right_or_wrong(
     """By hand: 0.5 - 0.2 - 0.25 and -0.2 - 0.25; malformed steps spend no budget."""
     terms = RewardConfig(malformed_share=0.5, exhausted=0.25)
     for answer, value in (("Anna}", 0.05), ("Bert}", -0.45)):
-        spent = earned([SEARCH, answer], terms, max_actions=1)
-        assert spent == Reward(pytest.approx(value), float(answer == "Anna}"), False)
+        assert earned([SEARCH, answer], terms, max_actions=1).value == pytest.approx(value)
     assert earned([*NO_ANSWER, "Bert}"], terms).value == pytest.approx(-0.2)
 
 
@@ -131,8 +130,8 @@ def test_an_answer_without_a_search_that_is_needed_is_malformed_and_earns_nothin
 ) -> None:
     terms = RewardConfig(must_search=must_search, malformed_share=0.5)
     value = 1.0 if formed else -0.2
-    assert earned([RIGHT], terms, known) == Reward(value, 1.0, formed)
-    assert earned([SEARCH, RIGHT], terms, known) == Reward(1.0, 1.0, True)
+    assert earned([RIGHT], terms, known) == Reward(value, 1.0, formed, value)
+    assert earned([SEARCH, RIGHT], terms, known) == Reward(1.0, 1.0, True, 1.0)
 
 
 def test_evidence_pays_for_the_share_of_hops_that_results_state_where_a_search_is_needed() -> None:

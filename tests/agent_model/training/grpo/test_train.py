@@ -19,6 +19,7 @@ from agent_model.training import losses, metrics
 from agent_model.training import model as policy
 from agent_model.training.config import (
     EvalConfig,
+    GroupsConfig,
     GRPOConfig,
     LoraConfig,
     RewardConfig,
@@ -115,8 +116,39 @@ def test_kills_in_the_middle_leave_the_metrics_of_an_unbroken_run(
     assert models[0].read_bytes() == models[1].read_bytes()
 
 
+def test_a_killed_run_draws_the_informative_questions_of_an_unbroken_one(
+    place: Path, tmp_path: Path
+) -> None:
+    """Half of them again; the questions that were informative are in the checkpoint."""
+    config = recipe(place, checkpoint_every=3, groups=GroupsConfig(informative=0.5))
+    train(config, tmp_path / "unbroken")
+    kill_at("5-row", rl.train, config, tmp_path / "killed")
+    train(config, tmp_path / "killed")
+    assert metrics_of(tmp_path / "killed") == metrics_of(tmp_path / "unbroken")
+    asked = [questions_of(tmp_path / name) for name in ("unbroken", "killed")]
+    assert asked[0] == asked[1]
+    history = [checkpoint_of(tmp_path / name)["history"] for name in ("unbroken", "killed")]
+    assert history[0] == history[1]
+    assert 8 <= history[0]["n_new"] < 24, "some of the 24 questions were drawn again"
+
+
+def questions_of(out: Path) -> list[str]:
+    """The question of the group that is kept of each step."""
+    files = sorted((out / "rollouts").glob("*.jsonl"))
+    lines = (file.read_bytes().splitlines()[0] for file in files)
+    return [msgspec.json.decode(line, type=Record).question.id for line in lines]
+
+
+def checkpoint_of(out: Path) -> dict[str, Any]:
+    """The progress in the last checkpoint."""
+    state = torch.load(out / "checkpoints" / "step-000006" / "state.pt", weights_only=True)
+    progress: dict[str, Any] = state["progress"]
+    return progress
+
+
 def test_two_processes_draw_the_curve_of_one(place: Path, tmp_path: Path) -> None:
-    config = recipe(place, max_steps=3, simulated_steps=1, aggregate="token-mean")
+    groups = GroupsConfig(informative=0.5)
+    config = recipe(place, max_steps=3, simulated_steps=1, aggregate="token-mean", groups=groups)
     assert train_together(rl.train, config, [tmp_path / "two"] * 2) == ["", ""]
     train(config, tmp_path / "one")
     for one, two in zip(metrics_of(tmp_path / "one"), metrics_of(tmp_path / "two"), strict=True):
@@ -193,6 +225,7 @@ def test_searches_for_questions_that_are_measured_as_known_are_priced(
     [row] = train(msgspec.structs.replace(config, reward=terms), tmp_path / "out")
     assert (row.searches, row.em, row.formed) == (1.0, 1.0, 1.0)
     assert row.reward == pytest.approx(0.8)
+    assert (row.searched_known, row.searched_unknown, row.all_right) == (1.0, 1.0, 1.0)
     facts = msgspec.json.decode((tmp_path / "out" / "run.json").read_bytes())
     assert str(file) in facts["data_sha256"]
 
@@ -330,7 +363,9 @@ def test_results_that_the_policy_wrote_are_trained_with_learn_simulated(
 def group(*trajectories: Trajectory) -> list[ScoredRollout]:
     """Rollouts of a question, the first of which was right."""
     return [
-        ScoredRollout(Record(QUESTION, i, each), each, Reward(0.0, 0.0, True), -0.5 if i else 0.5)
+        ScoredRollout(
+            Record(QUESTION, i, each), each, Reward(0.0, 0.0, True, 0.0), -0.5 if i else 0.5
+        )
         for i, each in enumerate(trajectories)
     ]
 
@@ -389,6 +424,7 @@ def test_questions_of_the_evaluation_are_not_trained_on(place: Path, tmp_path: P
     assert not seen["live"] & seen["rollouts"]
     assert rows[0].live_reward is not None
     assert -0.2 <= rows[0].live_reward <= 1
+    assert (rows[0].live_searched_known, rows[0].live_searched_unknown) == (None, 0.0)
     everything = msgspec.structs.replace(watched, count=16)
     with pytest.raises(UserError, match=r"all 16 questions of .* are used by the evaluation"):
         train(recipe(place, live=everything), tmp_path / "none")
