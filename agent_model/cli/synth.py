@@ -124,13 +124,14 @@ def export(
         typer.echo(file)
 
 
-_MODEL_ONLY = [*_MODEL, *_SAMPLING, "shots", "per_question", "runs"]
+_MODEL_ONLY = [*_MODEL, *_SAMPLING, "shots", "per_question", "runs", "easy_share"]
+_SEARCHES_ONLY = ["min_actions", "max_actions", "evidence"]
 _UNUSED: dict[tuple[DataKind, str], list[str]] = {
     ("coa", "gold"): _MODEL_ONLY,
-    ("cot", "gold"): [*_MODEL_ONLY, "min_actions", "max_actions"],
+    ("cot", "gold"): [*_MODEL_ONLY, *_SEARCHES_ONLY],
     ("cot+a", "gold"): _MODEL_ONLY,
-    ("cot", "model"): ["corpus", "search", "top_k", "shots", "min_actions", "max_actions"],
-    ("cot+a", "model"): ["max_tokens", "min_actions", "max_actions", "per_question"],
+    ("cot", "model"): ["corpus", "search", "top_k", "shots", *_SEARCHES_ONLY],
+    ("cot+a", "model"): [*_SEARCHES_ONLY, "max_tokens", "per_question", "easy_share"],
 }
 """Options that have no effect on a kind of data from a teacher."""
 

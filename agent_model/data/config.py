@@ -18,8 +18,10 @@ class FilterConfig(Struct, frozen=True, kw_only=True):
     """Bounds on the trajectories that are kept, and on their number for each question.
 
     `max_tokens` counts prompt and turn together, by `estimate_tokens`, so that the same data is
-    kept whichever server sampled it. `min_score` is the lowest score that counts as right. The
-    order of the fields is that of synth.json.
+    kept whichever server sampled it. `min_score` is the lowest score that counts as right. With
+    `evidence` the gold passages must have been retrieved, or where a question names none, the words
+    of its answer: a right answer without them was guessed. `easy_share` thins what a model has
+    nothing to learn from. The order of the fields is that of synth.json.
     """
 
     max_tokens: Annotated[int, Option(help="Maximum tokens per trajectory.", min=1)] = field(
@@ -33,6 +35,17 @@ class FilterConfig(Struct, frozen=True, kw_only=True):
     min_score: Annotated[
         float, Option(help="Lowest score that counts as right.", min=0.0, max=1.0)
     ] = field(default=1.0, name="least")
+    evidence: Annotated[
+        bool, Option(help="Keep only answers whose evidence the searches found.")
+    ] = False
+    easy_share: Annotated[
+        float,
+        Option(
+            help="Share to keep of the questions that each of several episodes answered right.",
+            min=0.0,
+            max=1.0,
+        ),
+    ] = 1.0
 
 
 class DataConfig(Struct, frozen=True, kw_only=True):

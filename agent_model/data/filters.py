@@ -12,6 +12,7 @@ from agent_model.data.config import FilterConfig
 from agent_model.dialects.agent import Agent
 from autocoa_bench.episode import estimate_tokens, n_actions, n_malformed, opening_of, turns_of
 from autocoa_bench.scoring import TextScorer, score_record
+from autocoa_bench.scoring.evidence import trace
 from autocoa_bench.types import Record, Trajectory
 
 T = TypeVar("T")
@@ -26,6 +27,8 @@ REASONS = (
     "too few searches",
     "too many searches",
     "too long",
+    "no evidence",
+    "easy",
     "duplicate",
     "surplus",
 )
@@ -66,14 +69,18 @@ def filter_records(
     """
     dropped: Counter[str] = Counter()
     by_question: dict[tuple[str, str], list[Record]] = {}
-    n_seen = 0
+    seen: Counter[tuple[str, str]] = Counter()
     for record in records:
-        n_seen += 1
+        seen[record.key[:2]] += 1
         reason = why_dropped(record, scorer, limits, searching=searching)
         if reason:
             dropped[reason] += 1
         else:
             by_question.setdefault(record.key[:2], []).append(record)
+    easy = [key for key, kept in by_question.items() if len(kept) == seen[key] > 1]
+    surplus = len(easy) - round(limits.easy_share * len(easy))
+    for key in draw_sample(easy, ":".join, surplus, 0):
+        dropped["easy"] += len(by_question.pop(key))
     chosen: list[Record] = []
     texts: set[tuple[str, str]] = set()
     for candidates in by_question.values():
@@ -87,7 +94,7 @@ def filter_records(
         dropped["surplus"] += max(0, len(unique) - limits.per_question)
         chosen += unique[: limits.per_question]
     reasons = {reason: dropped[reason] for reason in REASONS if dropped[reason]}
-    counts = Counts(n_seen, len(chosen), reasons)
+    counts = Counts(seen.total(), len(chosen), reasons)
     return FilterResult(tuple(map(student_record, chosen)), counts)
 
 
@@ -111,7 +118,17 @@ def why_dropped(
         return "too few searches"
     if n_searches > limits.max_actions:
         return "too many searches"
-    return "too long" if n_tokens(record) > limits.max_tokens else ""
+    if n_tokens(record) > limits.max_tokens:
+        return "too long"
+    return "no evidence" if limits.evidence and not has_evidence(record) else ""
+
+
+def has_evidence(record: Record) -> bool:
+    """True if the searches found all that the answer needs: the gold passages of the question, or
+    where it names none, the words of the answer."""
+    assert record.trajectory is not None
+    evidence = trace(record.question, record.trajectory)
+    return evidence.traced and None not in evidence.needed
 
 
 def is_right(record: Record, scorer: TextScorer, min_score: float = 1.0) -> bool:

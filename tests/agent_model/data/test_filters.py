@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from agent_model.data.config import FilterConfig
 from agent_model.data.filters import (
@@ -16,8 +17,8 @@ from agent_model.data.filters import (
 from agent_model.dialects.agent import Agent
 from agent_model.dialects.cot import CoT
 from autocoa_bench.scoring.text import exact_match, f1
-from autocoa_bench.types import Completion, FaultNote, Record
-from support.play import QUESTION, play
+from autocoa_bench.types import Completion, FaultNote, Hop, Question, Record
+from support.play import PASSAGES, QUESTION, play
 
 SEARCH = "I look.\n<begin_search> tower </end_search>"
 RIGHT = "So it is Anna.\n</think>\n\n\\boxed{Anna}"
@@ -98,6 +99,46 @@ def test_the_same_turn_is_kept_once() -> None:
     twice = [coa(SEARCH, RIGHT, sample=0), coa(SEARCH, RIGHT, sample=1)]
     result = filter_records(twice, exact_match, FilterConfig(per_question=2), searching=True)
     assert result.counts.dropped == {"duplicate": 1}
+
+
+def guess(sample: int = 0, question: Question = QUESTION) -> Record:
+    """A right answer after a search that did not show it."""
+    trajectory, _ = play(Agent(), (SEARCH, RIGHT), passages=PASSAGES[1:], question=question)
+    return Record(question, sample, trajectory)
+
+
+def test_a_right_answer_that_no_passage_shows_is_dropped_where_evidence_is_asked_for() -> None:
+    limits = FilterConfig(evidence=True)
+    assert reasons([guess()]) == {}
+    assert reasons([guess()], limits) == {"no evidence": 1}
+    assert reasons([coa(SEARCH, RIGHT)], limits) == {}
+
+
+def test_the_evidence_of_a_gold_chain_is_its_passages() -> None:
+    limits = FilterConfig(evidence=True)
+    for passage, dropped in (("p2", {}), ("p1", {"no evidence": 1})):
+        hops = (Hop("Who built the tower?", "Anna", passage),)
+        assert reasons([guess(question=replace(QUESTION, hops=hops))], limits) == dropped
+
+
+def test_questions_that_are_always_answered_right_are_thinned() -> None:
+    records = []
+    for number in range(20):
+        question = replace(QUESTION, id=f"q{number}", text=f"Who built tower {number}?")
+        texts = (SEARCH, RIGHT), (SEARCH, "Well. " + RIGHT if number < 16 else WRONG)
+        for sample, text in enumerate(texts):
+            trajectory, _ = play(Agent(), text, question=question)
+            records.append(Record(question, sample, trajectory))
+    limits = FilterConfig(per_question=2, easy_share=0.25)
+    result = filter_records(records, exact_match, limits, searching=True)
+    assert result.counts.dropped == {"wrong": 4, "easy": 24}
+    questions = {record.question.id for record in result.records}
+    assert len(questions) == 8
+    assert questions >= {"q16", "q17", "q18", "q19"}
+
+
+def test_a_question_with_one_episode_is_not_easy() -> None:
+    assert reasons([coa(SEARCH, RIGHT)], FilterConfig(easy_share=0.0)) == {}
 
 
 def test_any_scorer_may_say_what_is_right() -> None:
