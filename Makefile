@@ -1,5 +1,6 @@
 # `make demo` and `make test` need Python 3.11 and a package index, nothing else. `make help` lists all targets.
 PYTHON ?= python3
+comma = ,
 VENV ?= .venv
 BIN = $(VENV)/bin
 # Exact versions, so that a new release of a library breaks nothing; /dev/null allows the newest.
@@ -12,13 +13,22 @@ WORKERS ?= 2
 
 DATA ?= ../shared/data
 BUILD = build/adapter
-LONGER = build/longer
+SECOND = build/second
+# The revision whose adapter is the first edition, from which the second is trained.
+FIRST_EDITION = ff7195e1b40aee0a81c796c45aa1092f3f2ab625
 JUDGE = build/judge
 VERDICTS = $(BIN)/autocoa-bench verdicts --exclude $(DATA)/judge/labelled.jsonl
 SYNTH = $(BIN)/autocoa-bench synth
 SHOWN = --top-k 1,2,3,3,3
 REAL = --tasks $(DATA)/official/hotpotqa_rl_train.parquet --top-k 2,3 \
 	--corpus $(DATA)/miniwiki/corpus.jsonl.gz --max-tokens 1200
+WIKIPEDIA = $(DATA)/miniwiki/corpus.jsonl.gz
+QUESTIONS = $(SECOND)/questions
+OVER_WIKIPEDIA = --corpus $(WIKIPEDIA) --max-tokens 2600
+# What is evaluated on; no question to train on is among these or names what one of them names.
+EVALUATED = $(subst $(eval) ,$(comma),$(wildcard $(DATA)/closed/*.jsonl $(DATA)/paper_test/*.jsonl \
+	$(DATA)/official/test.parquet $(DATA)/trajectories/*.jsonl.gz $(DATA)/judge/labelled.jsonl))
+IN_PROCESS = --engine transformers --concurrency 24 --step-tokens 128 --context-tokens 4096
 TRAIN = ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1 $(BIN)/accelerate launch --multi_gpu \
 	--num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no \
 	-m autocoa_bench train
@@ -68,14 +78,26 @@ constraints: ## test with the newest versions that pyproject.toml allows; pin th
 		> build/constraints.txt
 	mv build/constraints.txt constraints.txt
 
-# Data, training in two runs (the same command resumes), conversion. DATA holds the real questions and
-# passages that are mixed in; agent_model/adapters/README.md describes them.
-adapter: $(BUILD)/.data $(LONGER)/.data ## train the agent's adapter that ships
-	$(TRAIN) sft2 --config recipes/adapter.toml --out $(BUILD)/run
-	$(TRAIN) sft2 --config recipes/adapter-longer.toml --set adapter=$(BUILD)/run/model \
-		--out $(LONGER)/run
-	$(BIN)/autocoa-bench models convert $(LONGER)/run/model --outtype q8_0 \
-		agent_model/adapters/smollm2-135m-agent.gguf
+# Data, training on gold chains, episodes sampled from that model on real questions, training on those
+# that are right, and selection on held-out questions; the same command resumes. DATA holds the real questions
+# and passages; agent_model/adapters/README.md describes them.
+adapter: $(SECOND)/.data $(SECOND)/first/.done ## train the agent's adapter that ships
+	$(TRAIN) sft2 --config recipes/adapter.toml --set adapter=$(SECOND)/first \
+		--out $(SECOND)/run
+	$(SYNTH) coa --teacher model $(IN_PROCESS) --adapter $(SECOND)/run/model --shots 0 \
+		--tasks $(QUESTIONS)/answered.jsonl,$(QUESTIONS)/composed.jsonl --limit 250 --sample-seed 1 \
+		--samples 4 --temperature 0.8 --top-p 0.95 --per-question 2 --evidence --easy-share 0.3 \
+		$(OVER_WIKIPEDIA) --count 400 --out $(SECOND)/sampled
+	$(TRAIN) sft2 --config recipes/adapter-sampled.toml --set adapter=$(SECOND)/run/model \
+		--out $(SECOND)/run-sampled
+	set -e; for name in run run-sampled; do \
+		$(BIN)/autocoa-bench run --solver agent $(IN_PROCESS) --adapter $(SECOND)/$$name/model \
+			--tasks $(QUESTIONS)/held-out.jsonl --corpus $(WIKIPEDIA) --judge none \
+			--out $(SECOND)/$$name-held-out; \
+	done
+	better=$$($(BIN)/python benchmarks/better_run.py $(SECOND)/run-sampled-held-out $(SECOND)/run-held-out) \
+		&& $(BIN)/autocoa-bench models convert $${better%-held-out}/model --outtype q8_0 \
+			agent_model/adapters/smollm2-135m-agent.gguf
 
 judge: $(JUDGE)/.data ## train the judge's adapter that ships
 	$(TRAIN) sft2 --config recipes/judge.toml --out $(JUDGE)/run
@@ -110,14 +132,35 @@ $(BUILD)/.data: $(VENV)/.dev
 	$(SYNTH) cot+a --tasks multihop,when-to-act $(SHOWN) --count 1500 --out $(BUILD)/pairs
 	touch $@
 
-# Training data of the adapter's second run: other questions, and long chains.
-$(LONGER)/.data: $(VENV)/.dev
-	$(SYNTH) coa --tasks multihop $(SHOWN) --seed 1 --count 1050 --out $(LONGER)/multihop
-	$(SYNTH) coa --tasks multihop $(SHOWN) --seed 1 --min-actions 3 --count 500 \
-		--out $(LONGER)/long
-	$(SYNTH) coa --tasks singlehop $(SHOWN) --seed 1 --count 90 --out $(LONGER)/singlehop
-	$(SYNTH) cot --tasks when-to-act --seed 1 --count 200 --out $(LONGER)/known
-	$(SYNTH) coa $(REAL) --seed 1 --count 120 --out $(LONGER)/real
+# The first edition of the adapter, as a folder that training continues.
+$(SECOND)/first/.done: $(VENV)/.dev
+	mkdir -p $(SECOND)
+	git show $(FIRST_EDITION):agent_model/adapters/smollm2-135m-agent.gguf > $(SECOND)/first.gguf
+	$(BIN)/autocoa-bench models convert $(SECOND)/first.gguf $(SECOND)/first --base smollm2-135m-instruct
+	touch $@
+
+# Real questions to train on, and 200 held-out ones.
+$(QUESTIONS)/.done: $(VENV)/.dev
+	$(BIN)/autocoa-bench tasks compose $(WIKIPEDIA) --count 4000 --exclude '$(EVALUATED)' \
+		--questions $(DATA)/official/hotpotqa_rl_train.parquet --held-out 100 --out $(QUESTIONS)
+	touch $@
+
+# Training data of the adapter.
+$(SECOND)/.data: $(QUESTIONS)/.done
+	$(SYNTH) coa --tasks multihop $(SHOWN) --seed 2 --count 600 --out $(SECOND)/multihop
+	$(SYNTH) coa --tasks multihop $(SHOWN) --seed 2 --min-actions 3 --count 240 --out $(SECOND)/long
+	$(SYNTH) coa --tasks singlehop $(SHOWN) --seed 2 --count 60 --out $(SECOND)/singlehop
+	$(SYNTH) cot --tasks when-to-act --seed 2 --count 140 --out $(SECOND)/known
+	$(SYNTH) coa --tasks $(QUESTIONS)/composed.jsonl $(SHOWN) $(OVER_WIKIPEDIA) --seed 2 --count 560 \
+		--out $(SECOND)/composed
+	$(SYNTH) coa --tasks $(QUESTIONS)/answered.jsonl $(SHOWN) $(OVER_WIKIPEDIA) --seed 2 --count 200 \
+		--out $(SECOND)/answered
+	$(SYNTH) coa --tasks multihop $(SHOWN) --seed 3 --count 150 --out $(SECOND)/replay-multihop
+	$(SYNTH) coa --tasks multihop $(SHOWN) --seed 3 --min-actions 3 --count 100 \
+		--out $(SECOND)/replay-long
+	$(SYNTH) cot --tasks when-to-act --seed 3 --count 60 --out $(SECOND)/replay-known
+	$(SYNTH) coa --tasks $(QUESTIONS)/composed.jsonl $(SHOWN) $(OVER_WIKIPEDIA) --seed 3 --count 150 \
+		--out $(SECOND)/replay-composed
 	touch $@
 
 # Training data of the judge, without the questions that it is audited on.
