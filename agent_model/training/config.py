@@ -138,7 +138,7 @@ class TrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `model` is a folder in transformers' format, a Hub id, or the name of a pulled model. `adapter`
     is a PEFT folder to continue from, whose shape `lora` then has by default. `lora` None trains
     all weights. `micro_tokens` limits the tokens, padding included, that a process computes at
-    once; a prefix that all rows share counts once where it is computed once. `warmup` is a share of
+    once; a prefix that rows share counts once where it is computed once. `warmup` is a share of
     the steps. `torch_threads` 0 leaves the number to PyTorch.
     """
 

@@ -7,7 +7,7 @@ trajectories in batches of their own, at which the loss jumps.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
@@ -31,7 +31,7 @@ from agent_model.training.masks import (
     trained_kinds,
     trajectory_row,
 )
-from agent_model.training.model import MIN_SHARED_PREFIX, common_prefix
+from agent_model.training.packing import packed_tokens
 from autocoa_bench.engines.tokenizer import Tokenizer
 from autocoa_bench.engines.weights.models import sha256_of
 from autocoa_bench.errors import UNREADABLE, UserError
@@ -161,24 +161,16 @@ def examples_of_step(count: int, batch: int, seed: int, step: int) -> list[int]:
     return indices
 
 
-def shared_prefix(examples: Sequence[Example]) -> int:
-    """The length in tokens of the prefix that the rows of all examples share; 0 if it is too short
-    to be computed once."""
-    rows = [row.ids for example in examples for row in example]
-    shortest = min(map(len, rows))
-    shared = common_prefix(torch.from_numpy(np.stack([ids[:shortest] for ids in rows])))
-    return shared if shared >= MIN_SHARED_PREFIX else 0
-
-
 def micro_batches(
-    examples: Sequence[Example], budget: int, parts: int = 1, shared: int = 0
+    examples: Sequence[Example], budget: int, parts: int = 1, *, packed: bool = False
 ) -> list[list[list[int]]]:
-    """For each of `parts` processes, the indices of its examples in groups of similar length.
+    """For each of `parts` processes, the indices of its examples in groups, each for one pass.
 
     Processes get equally many examples and groups and about equally many tokens, so that none waits
-    long for another. A group has at most `budget` tokens, padding included, or one example; the
-    longest come first. A prefix of `shared` tokens, which is computed once per group, counts once.
-    The number of examples must be a multiple of `parts`.
+    long for another. A group has examples of similar length, and at most `budget` tokens, padding
+    included, or one example; the longest come first. If rows are `packed` (`training.packing`), a
+    group has examples that begin alike, and a shared prefix counts once. The number of examples
+    must be a multiple of `parts`.
     """
     lengths = [max(len(row.ids) for row in example) for example in examples]
     # Longest first, each example goes to the process that has the fewest tokens so far.
@@ -186,7 +178,10 @@ def micro_batches(
     for i in sorted(range(len(examples)), key=lambda i: (-lengths[i], i)):
         open_ = [part for part in assigned if len(part) < len(examples) // parts]
         min(open_, key=lambda part: sum(lengths[j] for j in part)).append(i)
-    groups = [_group(part, examples, budget - shared, shared) for part in assigned]
+    if packed:
+        assigned = [sorted(part, key=lambda i: examples[i][0].ids.tolist()) for part in assigned]
+    size = _packed_size if packed else _padded_size
+    groups = [_group(part, examples, budget, size) for part in assigned]
     # Halve the largest groups of processes that have fewer than others.
     most = max(map(len, groups))
     for part in groups:
@@ -198,17 +193,28 @@ def micro_batches(
 
 
 def _group(
-    order: Sequence[int], examples: Sequence[Example], budget: int, shared: int
+    order: Sequence[int],
+    examples: Sequence[Example],
+    budget: int,
+    size: Callable[[Sequence[Example]], int],
 ) -> list[list[int]]:
-    """Groups of examples, the longest first, within the budget for tokens after the prefix."""
+    """Groups of examples in their order, each of a size within the budget."""
     groups: list[list[int]] = []
     for i in order:
-        longest = max(len(row.ids) for row in examples[groups[-1][0]]) - shared if groups else 0
-        if groups and (len(groups[-1]) + 1) * longest * len(examples[i]) <= budget:
+        if groups and size([examples[j] for j in (*groups[-1], i)]) <= budget:
             groups[-1].append(i)
         else:
             groups.append([i])
     return groups
+
+
+def _padded_size(examples: Sequence[Example]) -> int:
+    rows = [row for example in examples for row in example]
+    return len(rows) * max(len(row.ids) for row in rows)
+
+
+def _packed_size(examples: Sequence[Example]) -> int:
+    return packed_tokens([row.ids for example in examples for row in example])
 
 
 def collate(examples: Sequence[Example], device: torch.device | str = "cpu") -> Batch:

@@ -76,7 +76,6 @@ def _unsupported(strategy: str) -> UserError:
 
 def shard(policy: Policy, device: torch.device) -> None:
     """Shard the policy's weights over all processes, decoder layer by decoder layer."""
-    policy.shares_prefix = False  # a layer's weights are gathered for one pass only
     mesh = init_device_mesh(device.type, (get_world_size(),))
     precision = MixedPrecisionPolicy(reduce_dtype=torch.float32)
     layers = set(policy.inner._no_split_modules or ())

@@ -12,54 +12,56 @@ import transformers
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from agent_model.training import attention
 from agent_model.training.config import LoraConfig, TrainingConfig, read_adapter
 from agent_model.training.files import first_line
 from agent_model.training.losses import token_logps
+from agent_model.training.packing import MIN_SHARED_PREFIX, pack
 from autocoa_bench.engines.tokenizer import Tokenizer
+from autocoa_bench.engines.transformers import attention
 from autocoa_bench.engines.weights import huggingface, models
 from autocoa_bench.errors import UserError, import_extra
 from autocoa_bench.util.paths import cache_dir, locked
 from autocoa_bench.util.scratch import whole
-
-MIN_SHARED_PREFIX = 32
-"""The length in tokens from which a prefix that all rows of a batch share is computed once."""
 
 
 class Policy(nn.Module):
     """A causal language model that scores given tokens.
 
     All computation goes through `forward`, so that a wrapper for many processes sees all of it.
-    With `shares_prefix`, a prefix that all rows of a batch share (a prompt's fixed text, the
-    context of a pair) is computed once for all of them: the same to rounding.
+    With `packs_rows`, the rows of a batch are computed as one sequence: no padding, and a prefix
+    that rows share (a prompt, the context of a pair) once for all of them. The same to rounding.
     """
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
-        self.shares_prefix = False
+        self.packs_rows = False
 
     def forward(self, ids: Tensor, mask: Tensor, temperature: float = 1.0) -> Tensor:
         """Log-probabilities (N,) of the tokens at `mask` (B, T) in `ids` (B, T), in row order, as
         sampled at a temperature."""
         head = self.inner.get_output_embeddings()
-        return token_logps(self.hidden(ids), head, ids, mask, temperature)
+        # A token is scored from the position before it, so a row ends before its last scored one.
+        lengths = (mask * torch.arange(mask.shape[1], device=mask.device)).amax(1)
+        return token_logps(self.hidden(ids, lengths), head, ids, mask, temperature)
 
-    def hidden(self, ids: Tensor) -> Tensor:
-        """The decoder's last states (B, T, D); rows padded on the right need no mask."""
+    def hidden(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """The decoder's last states (B, T, D), arbitrary after the first `lengths` (B,) of a row;
+        rows padded on the right need no mask."""
         decoder = self.inner.base_model
-        shared = common_prefix(ids) if self.shares_prefix else 0
-        if shared < MIN_SHARED_PREFIX:
+        if not self.packs_rows or not lengths.any():
             states: Tensor = decoder(input_ids=ids, use_cache=False).last_hidden_state
             return states
-        cache: Any = transformers.DynamicCache()
-        first = decoder(input_ids=ids[:1, :shared], cache=cache, use_cache=True).last_hidden_state
-        # The prefix's keys and values are views for every row, so that all gradients add up in it.
-        for layer in cache.layers:
-            layer.keys = layer.keys.expand(len(ids), -1, -1, -1)
-            layer.values = layer.values.expand(len(ids), -1, -1, -1)
-        rest = decoder(input_ids=ids[:, shared:], cache=cache, use_cache=True).last_hidden_state
-        return torch.cat((first.expand(len(ids), -1, -1), rest), 1)
+        packed = pack(ids, lengths)
+        states = decoder(
+            input_ids=packed.ids,
+            position_ids=packed.positions,
+            # Transformers passes a mask of four dimensions on, and would make one from positions.
+            attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=ids.device),
+            pieces=packed.pieces,
+            use_cache=False,
+        ).last_hidden_state
+        return states[0][packed.index]
 
     @property
     def inner(self) -> Any:
@@ -87,13 +89,6 @@ class Policy(nn.Module):
         tokenizer.save_pretrained(folder)
 
 
-def common_prefix(ids: Tensor) -> int:
-    """The number of tokens that all rows of a batch (B, T) start with; at most T - 1, and 0 for a
-    single row."""
-    same = (ids == ids[:1]).all(0)[:-1].int().cumprod(0)
-    return int(same.sum()) if len(ids) > 1 else 0
-
-
 @contextmanager
 def eval_mode(policy: Policy) -> Iterator[None]:
     """Put the policy into evaluation mode, then back: layers that recompute activations in training
@@ -114,10 +109,10 @@ def load_policy(config: TrainingConfig) -> tuple[Policy, Tokenizer]:
     source = checkpoint_of(config.model)
     dtype = dtype_of(config.dtype)
     warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-    blocked = dtype is torch.bfloat16 and not torch.cuda.is_available()
+    on_cpu = not torch.cuda.is_available()
     try:
         tokenizer: Any = huggingface.tokenizer_at(source)
-        kernel = attention.register() if blocked else "sdpa"
+        kernel = attention.register() if on_cpu else "sdpa"
         model = huggingface.model_at(source, source, dtype=dtype, attn_implementation=kernel)
     except UserError as error:
         raise UserError(
@@ -132,10 +127,8 @@ def load_policy(config: TrainingConfig) -> tuple[Policy, Tokenizer]:
     _disable_dropout(model)
     policy = Policy(model).eval()
     _check_head(policy, config.model)
-    if not config.gradient_checkpointing:  # which leaves no cache to share
-        # With any other attention, the mask of a shared prefix disables PyTorch's fast kernel.
-        policy.shares_prefix = blocked and _can_share_prefix(policy)
-    else:
+    policy.packs_rows = on_cpu and _can_pack(policy)
+    if config.gradient_checkpointing:
         policy.inner.activation_checkpointing_enable({"use_reentrant": False})
     policy.train()
     return policy, tokenizer
@@ -264,7 +257,8 @@ def _check_head(policy: Policy, name: str) -> None:
     try:
         with torch.no_grad():
             expected = policy.inner(input_ids=ids).logits
-            actual = policy.inner.get_output_embeddings()(policy.hidden(ids))
+            states = policy.hidden(ids, torch.tensor([ids.shape[1]]))
+            actual = policy.inner.get_output_embeddings()(states)
     except ValueError as error:  # raised by our attention
         raise UserError(f"the model '{name}' cannot be trained here: {first_line(error)}") from None
     if not torch.allclose(actual.float(), expected.float(), rtol=0.05, atol=0.05):
@@ -275,18 +269,23 @@ def _check_head(policy: Policy, name: str) -> None:
 
 
 @torch.no_grad()
-def _can_share_prefix(policy: Policy) -> bool:
-    """True if the model computes the same after a prefix that is computed once: it does not if a
-    layer's state is more than keys and values."""
+def _can_pack(policy: Policy) -> bool:
+    """True if the model computes the same from packed rows: it does not if a layer looks through a
+    window, or if its state is more than keys and values."""
+    config = policy.inner.config.get_text_config()
+    kinds = getattr(config, "layer_types", None) or ["full_attention"]
+    if set(kinds) != {"full_attention"} or getattr(config, "sliding_window", None):
+        return False
     vocabulary = policy.inner.get_output_embeddings().weight.shape[0]
     ids = torch.arange(2, 2 + MIN_SHARED_PREFIX + 8).remainder(vocabulary).repeat(2, 1)
     ids[1, MIN_SHARED_PREFIX:] = ids[1, MIN_SHARED_PREFIX:].flip(0)
-    expected = policy.hidden(ids)
-    policy.shares_prefix = True
+    lengths = torch.tensor([ids.shape[1]] * 2)
+    expected = policy.hidden(ids, lengths)
+    policy.packs_rows = True
     try:
-        states = policy.hidden(ids)
+        states = policy.hidden(ids, lengths)
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
         return False
     finally:
-        policy.shares_prefix = False
+        policy.packs_rows = False
     return bool((states - expected).norm() < 0.1 * expected.norm())

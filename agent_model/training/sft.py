@@ -124,8 +124,8 @@ class SFTLoop(loop.TrainingLoop[SFTConfig, SFTStep]):
         """Accumulate the gradients of this process's part; returns the loss over all processes."""
         config, accelerator = self.config, self.accelerator
         processes = accelerator.num_processes
-        shared = data.shared_prefix(examples) if self.policy.shares_prefix else 0
-        parts = data.micro_batches(examples, config.micro_tokens, processes, shared)
+        packed = self.policy.packs_rows
+        parts = data.micro_batches(examples, config.micro_tokens, processes, packed=packed)
         size = self._size(examples)
         # FSDP averages gradients over the processes, but here they are to be summed.
         scale = processes if config.sharding == "fsdp" else 1
@@ -165,7 +165,8 @@ class SFTLoop(loop.TrainingLoop[SFTConfig, SFTStep]):
         accelerator, examples = self.accelerator, self.data.held_out
         pairs = self.config.stage == "sft1"
         sums, size = torch.zeros(2, device=accelerator.device), self._size(examples)
-        [groups] = data.micro_batches(examples, 2 * self.config.micro_tokens)
+        budget, packed = 2 * self.config.micro_tokens, self.policy.packs_rows
+        [groups] = data.micro_batches(examples, budget, packed=packed)
         self.policy.eval()
         for start in range(0, len(groups), accelerator.num_processes):
             i = start + accelerator.process_index

@@ -7,7 +7,7 @@ import torch
 from torch.func import functional_call
 
 from agent_model.training.config import GRPOConfig
-from agent_model.training.data import collate, micro_batches, shared_prefix
+from agent_model.training.data import collate, micro_batches
 from agent_model.training.distributed import sum_over_processes
 from agent_model.training.grpo.objective import importance_ratios, k3, objective, truncated
 from agent_model.training.grpo.rollouts import Group, ScoredRollout, has_signal
@@ -60,8 +60,8 @@ class Learner:
         # The rows of a rollout may be computed in different micro-batches.
         examples = [(row,) for rows in rows_of for row in rows]
         owners = [i for i, rows in enumerate(rows_of) for _ in rows]
-        shared = shared_prefix(examples) if self._policy.shares_prefix else 0
-        [parts] = micro_batches(examples, config.micro_tokens, shared=shared)
+        packed = self._policy.packs_rows
+        [parts] = micro_batches(examples, config.micro_tokens, packed=packed)
         device = next(self._policy.parameters()).device
         advantages = torch.tensor([rollout.advantage for rollout in rollouts], device=device)
         lengths = torch.tensor([_count(rows) for rows in rows_of], device=device)

@@ -17,7 +17,6 @@ from agent_model.training.data import (
     examples_of_step,
     load_data,
     micro_batches,
-    shared_prefix,
     trained_tokens,
 )
 from agent_model.training.masks import TokenRow
@@ -96,19 +95,14 @@ def test_micro_batches_pad_little() -> None:
     assert sum(lengths) / padded > 0.85
 
 
-def test_a_shared_prefix_counts_once() -> None:
-    given = examples([500, 500, 500, 500])
-    assert micro_batches(given, 1000) == [[[0, 1], [2, 3]]]
-    assert micro_batches(given, 1000, shared=400) == [[[0, 1, 2, 3]]], "400 + 4 x 100 tokens"
-    assert micro_batches(given, 700, shared=400) == [[[0, 1, 2], [3]]]
-
-
-@pytest.mark.parametrize(("alike", "shared"), [(0, 0), (31, 0), (32, 32), (49, 49), (50, 49)])
-def test_shared_tokens_are_those_that_all_rows_begin_with(alike: int, shared: int) -> None:
-    lengths = (50, 60, 70)
-    ids = [[*range(alike), *[100 + i] * (n - alike)] for i, n in enumerate(lengths)]
-    made = tuple(TokenRow(np.array(each, np.int32), np.ones(len(each), np.bool_)) for each in ids)
-    assert shared_prefix([made]) == shared_prefix([(row,) for row in made]) == shared
+def test_packed_rows_are_grouped_by_how_they_begin_and_a_shared_prefix_counts_once() -> None:
+    beginnings = [[1] * 400, [2] * 400]
+    rows = [[*beginnings[i % 2], *[10 + i] * 100] for i in range(4)]
+    made = [(TokenRow(np.array(row, np.int32), np.ones(500, np.bool_)),) for row in rows]
+    assert micro_batches(made, 1000) == [[[0, 1], [2, 3]]]
+    assert micro_batches(made, 600, packed=True) == [[[0, 2], [1, 3]]], "400 + 2 x 100 tokens"
+    assert micro_batches(made, 1200, packed=True) == [[[0, 2, 1, 3]]]
+    assert micro_batches(made, 599, packed=True) == [[[0], [2], [1], [3]]]
 
 
 def test_an_example_above_the_budget_is_alone() -> None:

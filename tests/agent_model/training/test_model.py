@@ -19,18 +19,17 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from agent_model.training import model as module
-from agent_model.training.attention import causal, forward, register
 from agent_model.training.config import SFTConfig
 from agent_model.training.data import Batch, collate
 from agent_model.training.masks import TokenRow
 from agent_model.training.model import (
     Policy,
     checkpoint_of,
-    common_prefix,
     load_policy,
     trainable,
 )
 from agent_model.training.optimiser import FP32Optimizer
+from autocoa_bench.engines.transformers.attention import causal, forward, register
 from autocoa_bench.engines.weights import models
 from autocoa_bench.errors import MissingExtra, UserError
 from support.tiny import edit_json, tiny_model
@@ -92,24 +91,25 @@ def test_queries_without_a_mask_are_those_of_the_last_positions(length: int) -> 
     torch.testing.assert_close(found, expected.transpose(1, 2)[:, 9:])
 
 
-def begin_alike(number: int, *lengths: int) -> Batch:
-    """Rows of which all begin with the same tokens, which are trained too."""
-    given = rows(number, *(length - number for length in lengths))
-    [(first,), *others] = given
-    ids = [np.concatenate((first.ids, row.ids)) for (row,) in others]
-    return collate([(TokenRow(each, np.arange(len(each)) > 0),) for each in ids])
+def tree(numbers: str, trained: int = 1) -> Batch:
+    """Rows that branch: each digit stands for 40 tokens, which other rows with the same digit at
+    the same place have too. All tokens from `trained` on are scored."""
+    chance = np.random.default_rng(0)
+    tokens = chance.integers(3, 250, (10, 40)).astype(np.int32)
+    texts = [np.concatenate([tokens[int(digit)] for digit in row]) for row in numbers.split()]
+    return collate([(TokenRow(ids, np.arange(len(ids)) >= trained),) for ids in texts])
 
 
+@pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("lora", [{"rank": 4}, None])
-def test_a_shared_prefix_is_computed_once_with_the_same_gradients(
-    model: Path, lora: dict[str, int] | None
+def test_packed_rows_have_the_same_gradients(
+    model: Path, lora: dict[str, int] | None, checkpointing: bool
 ) -> None:
-    batch = begin_alike(40, 70, 48, 41)
-    found = []
-    for shares in (False, True):
-        policy = loaded(model, lora=lora)
-        policy.inner.set_attn_implementation(register())
-        policy.shares_prefix = shares
+    batch, found = tree("123 045 1247 12 0451 1247 8"), []
+    for packs in (False, True):
+        policy = loaded(model, lora=lora, gradient_checkpointing=checkpointing)
+        assert policy.packs_rows
+        policy.packs_rows = packs
         for name, weight in trainable(policy):
             if "lora_B" in name:
                 torch.nn.init.normal_(weight, generator=torch.Generator().manual_seed(0))
@@ -119,53 +119,57 @@ def test_a_shared_prefix_is_computed_once_with_the_same_gradients(
     torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-4)
 
 
-def test_a_shared_prefix_is_computed_in_one_row(
-    model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    policy = loaded(model, dtype="bf16")
-    assert policy.shares_prefix
-    batch, read = begin_alike(40, 70, 48), []
+def test_a_prefix_that_some_rows_share_is_computed_once_and_padding_never(model: Path) -> None:
+    policy, read = loaded(model), []
     embed = policy.inner.get_input_embeddings()
     embed.register_forward_hook(lambda *given: read.append(tuple(given[1][0].shape)))
+    batch = tree("123 124 5")
     policy(batch.ids, batch.mask)
-    assert read == [(1, 40), (2, 30)]
+    # 12 and 3, 4 and 5 but their last tokens, whose states nothing is predicted from.
+    assert read == [(1, 80 + 39 + 39 + 39)]
 
 
-@pytest.mark.parametrize(
-    ("ids", "shared"),
-    [([[1, 2, 3], [1, 2, 4]], 2), ([[1, 2], [1, 2]], 1), ([[1, 2], [2, 2]], 0), ([[1, 2]], 0)],
-)
-def test_a_common_prefix_leaves_a_token_of_each_row(ids: list[list[int]], shared: int) -> None:
-    assert common_prefix(torch.tensor(ids)) == shared
+def test_nothing_after_the_last_scored_token_is_computed(model: Path) -> None:
+    policy, read = loaded(model), []
+    embed = policy.inner.get_input_embeddings()
+    embed.register_forward_hook(lambda *given: read.append(given[1][0].numel()))
+    batch = tree("12 34")
+    mask = batch.mask.clone()
+    mask[:, 60:] = False
+    some = policy(batch.ids, mask)
+    assert read == [2 * 59]
+    expected = policy(batch.ids, batch.mask).view(2, -1)[:, :59].flatten()
+    torch.testing.assert_close(some, expected)
 
 
-@pytest.mark.parametrize("kind", ["lfm2", "openai-gpt"])
-def test_a_model_with_more_state_than_keys_and_values_shares_no_prefix(
+def test_a_batch_in_which_nothing_is_scored_has_no_log_probabilities(model: Path) -> None:
+    batch = tree("12 34", trained=80)
+    assert loaded(model)(batch.ids, batch.mask).shape == (0,)
+
+
+@pytest.mark.parametrize("kind", ["lfm2", "openai-gpt", "mistral"])
+def test_rows_are_not_packed_for_a_model_with_windows_or_with_more_state_than_keys_and_values(
     tmp_path: Path, kind: str
 ) -> None:
     layers = {"layer_types": ["conv", "full_attention"]} if kind == "lfm2" else {}
     folder = tiny_model(tmp_path, kind, **layers)
-    policy = loaded(folder, dtype="bf16", lora=None)
-    assert not policy.shares_prefix
-    batch = begin_alike(40, 70, 48)
+    if kind == "mistral":
+        edit_json(folder / "config.json", sliding_window=9)
+    policy = loaded(folder, lora=None)
+    assert not policy.packs_rows
+    batch = tree("12 134")
     assert policy(batch.ids, batch.mask).isfinite().all()
 
 
-def test_a_layer_with_a_window_sees_as_far_after_a_shared_prefix(tmp_path: Path) -> None:
+def test_a_layer_with_a_window_sees_as_far_as_with_pytorchs_attention(tmp_path: Path) -> None:
     folder = tiny_model(tmp_path, "mistral")
     edit_json(folder / "config.json", sliding_window=9)
-    batch, said = begin_alike(40, 70, 48), []
-    for shares in (False, True):
+    batch, scores = tree("12 134"), []
+    for kernel in ("sdpa", register()):
         policy = loaded(folder)
-        policy.inner.set_attn_implementation(register())
-        policy.shares_prefix = shares
-        said.append(policy(batch.ids, batch.mask))
-    torch.testing.assert_close(*said, rtol=1e-4, atol=1e-4)
-
-
-def test_checkpointed_activations_and_fp32_share_no_prefix(model: Path) -> None:
-    assert not loaded(model).shares_prefix
-    assert not loaded(model, dtype="bf16", gradient_checkpointing=True).shares_prefix
+        policy.inner.set_attn_implementation(kernel)
+        scores.append(policy(batch.ids, batch.mask))
+    torch.testing.assert_close(*scores, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("masked", [True, False])
