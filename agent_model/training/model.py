@@ -61,7 +61,7 @@ class Policy(nn.Module):
             pieces=packed.pieces,
             use_cache=False,
         ).last_hidden_state
-        return states[0][packed.index]
+        return states[0][packed.places]
 
     @property
     def inner(self) -> Any:

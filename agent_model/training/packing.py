@@ -25,37 +25,37 @@ Ids = NDArray[Any]
 class Packed(NamedTuple):
     """Rows of a batch as one sequence of N tokens.
 
-    `ids` and `positions` are (1, N), and `index` (B, T) is the place of each row's token in the
+    `ids` and `positions` are (1, N), and `places` (B, T) the place of each row's token in the
     sequence, 0 for padding.
     """
 
     ids: Tensor
     positions: Tensor
-    index: Tensor
+    places: Tensor
     pieces: tuple[Piece, ...]
 
 
 def pack(ids: Tensor, lengths: Tensor) -> Packed:
     """The first `lengths` (B,) tokens of the rows `ids` (B, T) as one sequence."""
     rows = [row[:n] for row, n in zip(ids.cpu().numpy(), lengths.tolist(), strict=True)]
-    index = np.zeros(ids.shape, np.int64)
+    places = np.zeros(ids.shape, np.int64)
     tokens: list[Ids] = []
     positions: list[Ids] = []
     pieces: list[Piece] = []
     path: list[tuple[int, int]] = []  # the pieces that hold the row before, and how much of each
-    places = np.zeros(0, np.int64)  # of its tokens
+    current = np.zeros(0, np.int64)  # the places of its tokens
     for i, shared in _sorted_rows(rows):
         own = rows[i][shared:]
         path = _cut(path, shared)
-        places = places[:shared]
+        current = current[:shared]
         if len(own):
             pieces.append(Piece(len(own), tuple(path)))
             start = sum(map(len, tokens))
             path.append((len(pieces) - 1, len(own)))
-            places = np.concatenate((places, np.arange(start, start + len(own))))
+            current = np.concatenate((current, np.arange(start, start + len(own))))
             tokens.append(own)
             positions.append(np.arange(shared, len(rows[i])))
-        index[i, : len(rows[i])] = places
+        places[i, : len(rows[i])] = current
 
     def tensor(values: Ids) -> Tensor:
         return torch.from_numpy(values).to(ids.device)
@@ -63,7 +63,7 @@ def pack(ids: Tensor, lengths: Tensor) -> Packed:
     return Packed(
         tensor(np.concatenate(tokens))[None],
         tensor(np.concatenate(positions))[None],
-        tensor(index),
+        tensor(places),
         tuple(pieces),
     )
 

@@ -40,7 +40,8 @@ class Replay:
         indices = data.examples_of_step(len(self._examples), settings.batch, config.seed, step)
         examples = [self._examples[i] for i in indices]
         tokens = data.trained_tokens(examples)
-        parts = data.micro_batches(examples, config.micro_tokens, accelerator.num_processes)
+        budget, packed = config.micro_tokens, policy.packs_rows
+        parts = data.micro_batches(examples, budget, accelerator.num_processes, packed=packed)
         total = torch.zeros((), device=accelerator.device)
         for group in parts[accelerator.process_index]:
             batch = data.collate([examples[i] for i in group], accelerator.device)

@@ -128,7 +128,7 @@ def _split(
     """The queries of each piece, and the keys and values of its context and its own."""
 
     def with_context(tensor: Tensor) -> list[Tensor]:
-        parts = tensor.split(sizes, 2)
+        parts = torch.split(tensor, sizes, 2)
         return [
             torch.cat([*(parts[i][:, :, :n] for i, n in piece.context), own], 2)
             if piece.context
@@ -137,7 +137,7 @@ def _split(
         ]
 
     sizes = [piece.tokens for piece in pieces]
-    return query.split(sizes, 2), with_context(key), with_context(value)
+    return torch.split(query, sizes, 2), with_context(key), with_context(value)
 
 
 def _mask(queries: int, keys: int, like: Tensor) -> Tensor:
