@@ -113,6 +113,11 @@ async def gold_episode(
         return trajectory
 
 
+def fact_search(hop: Hop) -> str:
+    """The teacher's thought and search for a fact that is asked for by itself."""
+    return _search_text(_GOLD["one_search"], described_names_in(hop.question))
+
+
 def all_names_in(text: str) -> list[str]:
     """The names in a text: runs of capitalised words."""
     return _NAME.findall(text)

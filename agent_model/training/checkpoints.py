@@ -130,8 +130,12 @@ def step_name(step: int) -> str:
 
 def newest_step(folder: Path, last: int = sys.maxsize) -> int:
     """The newest step up to `last` that has a checkpoint, or 0."""
-    steps = [int(checkpoint.name.removeprefix("step-")) for checkpoint in _checkpoints(folder)]
-    return max((step for step in steps if step <= last), default=0)
+    return max((step for step in steps(folder) if step <= last), default=0)
+
+
+def steps(folder: Path) -> list[int]:
+    """The steps that have a checkpoint, in order."""
+    return [int(checkpoint.name.removeprefix("step-")) for checkpoint in _checkpoints(folder)]
 
 
 def copy(source: Path, target: Path, step: int) -> None:

@@ -43,9 +43,13 @@ class LoraConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EvalConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """The table `[live]`: every `every` steps the model in training answers `count` questions.
+    """The table `[live]`: the model in training answers `count` questions before the first step,
+    every `every` steps and after the last one.
 
-    Without `tasks` there is no such evaluation. An empty `corpus` means the tasks' own.
+    Without `tasks` there is no such evaluation. An empty `corpus` means the tasks' own. With `best`
+    the result of the run is the model whose evaluation had the highest exact match, and not the
+    last one. With `closed_book` the questions on known facts (`Question.kind`) are also asked of
+    the model without a search engine.
     """
 
     tasks: str = ""
@@ -58,6 +62,8 @@ class EvalConfig(Struct, frozen=True, forbid_unknown_fields=True):
     max_actions: NotNegative = 10
     step_tokens: Positive = 256
     context_tokens: Positive = 4096
+    best: bool = False
+    closed_book: bool = False
 
 
 class ReplayConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,10 +82,11 @@ class ReplayConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class SimulationConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The table `[simulation]`: how the policy writes search results in the simulated environment.
 
-    `temperature` is that of the results alone; 0 writes the likeliest ones. Before the first
-    simulated step the policy imagines the results of `gate_count` searches, and the run stops if
-    less than `min_fidelity` of them is true (0 disables the check). `held_facts` leaves out
-    questions with a hop whose fact the initial policy does not imagine.
+    `temperature` is that of the results alone; 0 writes the likeliest ones. Before the first step
+    the policy imagines `gate_count` facts of the questions' gold chains (all of them with
+    `held_facts`), and the run stops if the share of true ones is below `min_fidelity` (0 disables
+    the check). With `held_facts` simulated steps use only questions all of whose facts were true.
+    For details see `grpo.world_model`.
     """
 
     temperature: Temperature = 0.0
@@ -206,7 +213,7 @@ class GRPOConfig(TrainingConfig, frozen=True, kw_only=True, forbid_unknown_field
     the reward (`autocoa-reward` is the released code's), and `format_penalty` is the cost of a
     malformed rollout (the paper names no value). Up to `count` questions of the tasks' train split
     are used, equally many of each task, without those of `live`. An empty `corpus` means the
-    tasks' own. For `patience` see `grpo.metrics.collapse`.
+    tasks' own. For `patience` see `grpo.metrics.collapse`, and for `stop_on_fall` `grpo.guard`.
     """
 
     stage: Literal["grpo"]
@@ -230,6 +237,7 @@ class GRPOConfig(TrainingConfig, frozen=True, kw_only=True, forbid_unknown_field
     seats: Positive = 32
     server: str = ""
     patience: NotNegative = 10
+    stop_on_fall: bool = True
     simulated_steps: NotNegative = 0
     begins: str = ""
     result_tokens: Positive = 1024
@@ -262,7 +270,7 @@ AnyConfig = TypeVar("AnyConfig", bound=TrainingConfig)
 CHANGEABLE = frozenset(
     (
         *("begins", "checkpoint_every", "eval_every", "gradient_checkpointing", "live"),
-        *("micro_tokens", "patience", "server", "sharding", "torch_threads"),
+        *("micro_tokens", "patience", "server", "sharding", "stop_on_fall", "torch_threads"),
     )
 )
 """Keys that may change when a run is resumed, because they do not affect what is learned. GRPO's
@@ -275,12 +283,13 @@ _SFT1_DEFAULTS: Mapping[str, Any] = {"lr": 5e-6, "batch": 16, "max_tokens": 6144
 def as_resumed(old: AnyConfig, new: AnyConfig) -> AnyConfig:
     """The config `old` of a run with the keys that may change taken from `new`.
 
-    GRPO's evaluation questions are left out of training, so they must stay the same.
+    GRPO's evaluation questions are left out of training, and its evaluations are compared with one
+    another, so only their times may change.
     """
     changes = {name: getattr(new, name) for name in CHANGEABLE & set(new.__struct_fields__)}
     if isinstance(new, GRPOConfig):
-        fixed = {name: getattr(old.live, name) for name in ("tasks", "count", "split")}
-        changes["live"] = msgspec.structs.replace(new.live, **fixed)
+        free = {name: getattr(new.live, name) for name in ("every", "best", "closed_book")}
+        changes["live"] = msgspec.structs.replace(old.live, **free)
     return msgspec.structs.replace(old, **changes)
 
 
@@ -294,6 +303,7 @@ def load_sft_config(path: Path, stage: Stage, changes: Sequence[str] = ()) -> SF
     if stage == "sft1":
         values = {**_SFT1_DEFAULTS, **values}
     config = _convert(values, SFTConfig, path)
+    _check(config, path)
     if config.sharding == "fsdp" and config.live.tasks:
         raise UserError(
             f"the recipe '{path}' has both sharding = 'fsdp' and live.tasks, but a sharded model "
@@ -309,12 +319,19 @@ def load_sft_config(path: Path, stage: Stage, changes: Sequence[str] = ()) -> SF
 def load_grpo_config(path: Path, changes: Sequence[str] = ()) -> GRPOConfig:
     """Read a recipe of GRPO, as `load_sft_config` does."""
     config = _convert(_read_values(path, "grpo", changes), GRPOConfig, path)
+    _check(config, path)
     if config.max_steps == 0:
         raise UserError(f"the recipe '{path}' trains for 0 steps; give max_steps")
     if config.simulated_steps > config.max_steps:
         raise UserError(
             f"the recipe '{path}' has simulated_steps = {config.simulated_steps}, which is more "
             f"than its max_steps = {config.max_steps}"
+        )
+    if config.learn_simulated and config.simulated_steps and not config.simulation.temperature:
+        raise UserError(
+            f"the recipe '{path}' has learn_simulated, but results at simulation.temperature = 0 "
+            "are not sampled, so they have no policy gradient; give a higher temperature, or leave "
+            "learn_simulated out"
         )
     if config.server and config.lora is None:
         raise UserError(
@@ -330,6 +347,15 @@ def load_grpo_config(path: Path, changes: Sequence[str] = ()) -> GRPOConfig:
             "(format_penalty and the larger of exhausted and no_answer), or 0"
         )
     return config
+
+
+def _check(config: TrainingConfig, path: Path) -> None:
+    """Refuse settings of tables that contradict one another. Raises UserError."""
+    if config.live.best and not config.live.tasks:
+        raise UserError(
+            f"the recipe '{path}' has live.best, but no evaluation to choose a model by; give "
+            "live.tasks, or leave live.best out"
+        )
 
 
 class _PeftConfig(Struct):

@@ -39,7 +39,10 @@ class SFTStep(StepMetrics, frozen=True, kw_only=True):
     `loss` is the stage's, as the recipe's `aggregate` says (stage 1: the mean over pairs);
     `ranked` is the share of held-out pairs whose chosen text is more likely; `replay` is the mean
     loss of the replayed examples per trained token. `live_em`, `live_formed` and `live_searches`
-    are of the evaluation episodes. Values that were not measured at a step are None.
+    are of the evaluation episodes; `live_known` is the exact match on known facts without a search
+    engine, and `live_searched_known` and `live_searched_unknown` are the shares of questions on
+    known and on unknown facts that the model searches for. Values that were not measured at a step
+    are None.
     """
 
     epoch: float
@@ -56,6 +59,9 @@ class SFTStep(StepMetrics, frozen=True, kw_only=True):
     live_em: float | None = None
     live_formed: float | None = None
     live_searches: float | None = None
+    live_known: float | None = None
+    live_searched_known: float | None = None
+    live_searched_unknown: float | None = None
 
     @property
     def evaluated(self) -> bool:

@@ -14,6 +14,7 @@ from agent_model.training.checkpoints import Progress, newest_step
 from agent_model.training.config import AnyConfig, TrainingConfig, as_resumed
 from agent_model.training.data import DriftCounts
 from agent_model.training.files import locked, read_json, writing
+from agent_model.training.live import LiveEvaluation
 from agent_model.training.model import Policy, base_identity
 from autocoa_bench.engines.weights.huggingface import fingerprint
 from autocoa_bench.errors import UserError
@@ -51,7 +52,8 @@ class TrainingRun(Struct, Generic[AnyConfig], frozen=True):
 
     `data_sha256` is by file, or by task and corpus. `retokenised` counts the tokens of a sample
     that would differ if the text were encoded at once. `hours` covers the training steps of all
-    sessions, and `last` is the last row of metrics.csv.
+    sessions, and `last` is the last row of metrics.csv. `initial` is the live evaluation before the
+    first step, and `best` that of the model that the run resulted in, if `live.best` chose it.
     """
 
     recipe: AnyConfig
@@ -66,6 +68,8 @@ class TrainingRun(Struct, Generic[AnyConfig], frozen=True):
     tokens: int = 0
     hours: float = 0.0
     last: dict[str, Any] | None = None
+    initial: dict[str, float | None] | None = None
+    best: dict[str, float | None] | None = None
 
 
 def starting_point(config: TrainingConfig, policy: Policy) -> Start:
@@ -105,7 +109,13 @@ def open_run(out: Path, run: TrainingRun[AnyConfig], processes: int, device: str
                 "another --out, or the same settings to resume it."
             )
         run = msgspec.structs.replace(
-            run, steps=old.steps, tokens=old.tokens, hours=old.hours, last=old.last
+            run,
+            steps=old.steps,
+            tokens=old.tokens,
+            hours=old.hours,
+            last=old.last,
+            initial=old.initial,
+            best=old.best,
         )
         sessions = (*old.sessions, session)
     elif newest_step(out / "checkpoints"):
@@ -118,8 +128,16 @@ def open_run(out: Path, run: TrainingRun[AnyConfig], processes: int, device: str
     _write(file, msgspec.structs.replace(run, sessions=sessions))
 
 
-def close_run(out: Path, kind: type[AnyConfig], progress: Progress, last: Struct | None) -> None:
+def close_run(
+    out: Path,
+    kind: type[AnyConfig],
+    progress: Progress,
+    last: Struct | None,
+    live: LiveEvaluation | None,
+) -> None:
     """Record the end of a run in run.json."""
+    first = live.evaluations[0] if live and live.evaluations else None
+    best = live.best if live else None
     file = out / "run.json"
     run = msgspec.structs.replace(
         read_run(file, kind),
@@ -127,6 +145,8 @@ def close_run(out: Path, kind: type[AnyConfig], progress: Progress, last: Struct
         tokens=progress.tokens,
         hours=progress.seconds / 3600,
         last=None if last is None else msgspec.to_builtins(last),
+        initial=first.row if first and not first.step else None,
+        best=best.row if best else None,
     )
     _write(file, run)
 

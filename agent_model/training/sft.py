@@ -74,7 +74,7 @@ class SFTLoop(loop.TrainingLoop[SFTConfig, SFTStep]):
             retokenised=self.data.drift,
         )
 
-    def on_start(self, progress: Progress) -> None:
+    def on_start(self, progress: Progress, _: Console) -> None:
         """Refuse to train if processes on machines without a shared folder hold different state."""
         content = msgspec.json.encode((self.config, list(self.data.sha256.values())))
         state = (progress.step, hashlib.sha256(content).hexdigest()[:8])
@@ -187,7 +187,7 @@ class SFTLoop(loop.TrainingLoop[SFTConfig, SFTStep]):
 
     def plot(self, rows: Sequence[SFTStep]) -> None:
         title = f"{self.config.stage} of {Path(self.config.model).name}"
-        curves.plot_sft(rows, self.out / "curves.png", title)
+        curves.plot_sft(rows, self.live, self.out / "curves.png", title)
 
     def summary(self) -> str:
         dropped = ", ".join(f"{n} {reason}" for reason, n in self.data.dropped.items())

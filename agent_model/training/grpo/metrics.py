@@ -28,7 +28,8 @@ class GRPOStep(StepMetrics, frozen=True, kw_only=True):
     episode went on with other tokens than the sampled ones, which were cut; they are learned in a
     row of their own. `sampled` tokens took
     `rollout_seconds`, searches included; `tokens` and `seconds` are totals since the run's start.
-    `replay` is the mean loss of the replayed examples per trained token.
+    `replay` is the mean loss of the replayed examples per trained token, and `live_*` are those of
+    `SFTStep`.
     """
 
     environment: Literal["simulated", "real"]
@@ -65,6 +66,7 @@ class GRPOStep(StepMetrics, frozen=True, kw_only=True):
     live_em: float | None = None
     live_formed: float | None = None
     live_searches: float | None = None
+    live_known: float | None = None
     live_searched_known: float | None = None
     live_searched_unknown: float | None = None
 

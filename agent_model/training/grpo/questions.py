@@ -21,18 +21,21 @@ class QuestionDraw(NamedTuple):
 
 
 def draw_questions(
-    config: GRPOConfig, count: int, history: QuestionHistory, step: int
+    config: GRPOConfig, available: Sequence[int], history: QuestionHistory, step: int
 ) -> QuestionDraw:
-    """Draw the questions of `step` (from 0), of `count`, by seed, step and history alone."""
+    """Draw the questions of `step` (from 0) from those at the indices `available`, by seed, step
+    and history alone."""
     share, batch = config.groups.informative, config.batch
     if not share:
-        return QuestionDraw(examples_of_step(count, batch, config.seed, step), batch)
-    candidates = {index: variance for index, variance in history.variances.items() if variance}
+        places = examples_of_step(len(available), batch, config.seed, step)
+        return QuestionDraw([available[i] for i in places], batch)
+    allowed = set(available)
+    candidates = {i: v for i, v in history.variances.items() if v and i in allowed}
     n_again = min(round(share * batch), len(candidates))
-    new = _new(config, count, history.n_new, batch - n_again)
+    new = _new(config, available, history.n_new, batch - n_again)
     rest = {index: variance for index, variance in candidates.items() if index not in new}
     again = _weighted(rest, n_again, Random(f"{config.seed}:{step}:again"))
-    new += _new(config, count, history.n_new + len(new), batch - len(new) - len(again))
+    new += _new(config, available, history.n_new + len(new), batch - len(new) - len(again))
     return QuestionDraw([*new, *again], len(new))
 
 
@@ -44,10 +47,11 @@ def with_step(
     return QuestionHistory(history.n_new + draw.n_new, {**history.variances, **latest})
 
 
-def _new(config: GRPOConfig, count: int, start: int, number: int) -> list[int]:
+def _new(config: GRPOConfig, available: Sequence[int], start: int, number: int) -> list[int]:
     """The questions at these positions of the shuffled epochs."""
-    positions = range(start, start + number)
-    return [index for i in positions for index in examples_of_step(count, 1, config.seed, i)]
+    count, positions = len(available), range(start, start + number)
+    places = [place for i in positions for place in examples_of_step(count, 1, config.seed, i)]
+    return [available[place] for place in places]
 
 
 def _weighted(weights: Mapping[int, float], number: int, rng: Random) -> list[int]:

@@ -35,8 +35,9 @@ from agent_model.training.distributed import (
 )
 from agent_model.training.evaluation import EpisodeSetup, load_episodes
 from agent_model.training.files import write_records
+from agent_model.training.grpo import guard
 from agent_model.training.grpo.learner import Learner
-from agent_model.training.grpo.metrics import GRPOStep, collapse, search_shares, step_metrics
+from agent_model.training.grpo.metrics import GRPOStep, collapse, step_metrics
 from agent_model.training.grpo.questions import QuestionDraw, draw_questions, with_step
 from agent_model.training.grpo.reward import known_questions, reward
 from agent_model.training.grpo.rollouts import (
@@ -44,10 +45,10 @@ from agent_model.training.grpo.rollouts import (
     RolloutContext,
     rollouts_of_step,
     score_variance,
-    search_counts,
     sum_metrics,
 )
 from agent_model.training.grpo.warm_start import warm_start
+from agent_model.training.grpo.world_model import check_world_model, held_questions, simulator
 from agent_model.training.optimiser import diverged, learning_rate
 from autocoa_bench import scoring, tasks
 from autocoa_bench.engines.weights.models import sha256_of
@@ -103,6 +104,7 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
         evaluated = self.evaluation.questions if self.evaluation else []
         known = known_questions(config, [*setup.questions, *evaluated])
         self.context = RolloutContext(config, self.policy, tokenizer, setup, scorer, server, known)
+        self.held: Sequence[int] = range(len(setup.questions))  # those of simulated steps
         self.learner = Learner(config, self.policy, tokenizer)
         self.optimizer = self.learner.optimizer
         self.steps = config.max_steps
@@ -127,6 +129,20 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
             step = warm_start(self.out, self.facts())
             console.print(f"copied {step} steps from '{self.config.begins}'")
 
+    def on_start(self, progress: Progress, console: Console) -> None:
+        """Check the policy as a world model, if the recipe asks for it. Raises UserError."""
+        check = check_world_model(self.context, progress.step, self.out, self.accelerator)
+        if check is None:
+            return
+        questions = self.context.setup.questions
+        self.held = held_questions(check, questions)
+        if self.accelerator.is_main_process:
+            console.print(
+                f"world model: {check.fidelity:.1%} of {check.facts} facts true; "
+                f"{len(self.held)} of {len(questions)} questions in simulated steps",
+                highlight=False,
+            )
+
     def run(self, console: Console) -> None:
         """Train to the last step, with the search engine and the server open."""
         server = self.context.server or nullcontext()
@@ -145,6 +161,21 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
                 "larger kl, and another --out; patience = 0 continues regardless"
             )
 
+    def fall(self, rows: Sequence[GRPOStep]) -> str:
+        """A fall of live exact match in the environment of the last step, which rewards hide."""
+        if not self.config.stop_on_fall or not self.live or not self.live.evaluations:
+            return ""
+        switch = self.config.simulated_steps
+        start = switch if self.live.evaluations[-1].step > switch else 0
+        evaluations = [e for e in self.live.evaluations if e.step >= start]
+        rewards = {row.step: row.reward for row in rows[start:]}
+        main = self.accelerator.is_main_process
+        [reason] = broadcast_object_list([guard.fall(evaluations, rewards) if main else ""])
+        return reason and (
+            f"{reason}\nSee live/ and rollouts/ in '{self.out}'. Give a smaller lr or truer "
+            "simulated results, and another --out; stop_on_fall = false continues regardless"
+        )
+
     def step(self, progress: Progress) -> tuple[GRPOStep, Progress]:
         """Sample, reward, and take one optimiser step. Raises UserError if all searches fail, or if
         the gradient is not finite."""
@@ -153,8 +184,9 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
         start = time.perf_counter()
         search = self._search(progress.step)
         process = self.accelerator.process_index, self.accelerator.num_processes
-        n_questions = len(self.context.setup.questions)
-        draw = draw_questions(config, n_questions, progress.history, progress.step)
+        simulated = progress.step < config.simulated_steps
+        available = self.held if simulated else range(len(self.context.setup.questions))
+        draw = draw_questions(config, available, progress.history, progress.step)
         groups = rollouts_of_step(self.context, search, draw.indices, progress.step, *process)
         searches = _search_counts(search)
         rollout_seconds = time.perf_counter() - start
@@ -178,7 +210,6 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
             progress.seconds + time.perf_counter() - start,
             self._history(progress.history, draw, groups),
         )
-        simulated = progress.step < config.simulated_steps
         row = step_metrics(
             sums, done, lr, norm, rollout_seconds, simulated=simulated, ratio_max=ratio_max
         )
@@ -212,9 +243,7 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
         dialect = self.context.setup.dialect
         if step < self.config.simulated_steps:
             assert isinstance(dialect, Agent)
-            config = self.config
-            temperature = config.simulation.temperature
-            return Simulator(dialect, config.result_tokens, config.top_k, temperature)
+            return simulator(self.config, dialect)
         # With the cache emptied, the calls of a step follow from the step alone.
         self.search.clear()
         return self.search
@@ -226,17 +255,15 @@ class GRPOLoop(loop.TrainingLoop[GRPOConfig, GRPOStep]):
         return dict(zip(sums, total.tolist(), strict=True))
 
     def evaluation_columns(self, records: Sequence[Record]) -> Mapping[str, float | None]:
-        """The columns of an evaluation, with the mean reward and the shares that search."""
+        """The columns of an evaluation, with the mean reward."""
         config, scorer, known = self.config, self.context.scorer, self.context.known
         rewards = [reward(record, config, scorer, known).value for record in records]
         mean = sum(rewards) / len(rewards)
-        shares = search_shares(search_counts(records, known))
-        columns = {f"live_{name}": value for name, value in shares.items()}
-        return {**super().evaluation_columns(records), "live_reward": mean, **columns}
+        return {**super().evaluation_columns(records), "live_reward": mean}
 
     def plot(self, rows: Sequence[GRPOStep]) -> None:
         title = f"GRPO of {Path(self.config.model).name}"
-        curves.plot_grpo(rows, self.out / "curves.png", title)
+        curves.plot_grpo(rows, self.live, self.out / "curves.png", title)
 
     def summary(self) -> str:
         config = self.config

@@ -9,21 +9,23 @@ from pathlib import Path
 
 import msgspec
 
-from agent_model.training import checkpoints, run_folder
+from agent_model.training import checkpoints, live, run_folder
 from agent_model.training.config import GRPOConfig
 from agent_model.training.files import writing
+from agent_model.training.grpo import world_model
 from agent_model.training.grpo.metrics import GRPOStep
 from agent_model.training.metrics import first_steps, read_metrics
 from agent_model.training.run_folder import TrainingRun
 from autocoa_bench.errors import UserError
 
 _ADVICE = "leave begins out, or set it to the folder of a complete run of GRPO"
-_LOGS = ("rollouts", "live")  # folders with a file per step
+_LOGS = ("rollouts", live.LIVE, live.CLOSED_BOOK)  # folders with a file per step
 
 
 def warm_start(out: Path, run: TrainingRun[GRPOConfig]) -> int:
     """Copy the newest checkpoint that the run `run.recipe.begins` shares with this one, and its
-    logs up to that step, to the new folder `out`; returns the step, or 0 if there is none.
+    logs and best models up to that step, to the new folder `out`; returns the step, or 0 if there
+    is none.
 
     Raises UserError if the other run is not one of GRPO, or differs in more than its length and the
     step at which it leaves the simulated environment.
@@ -34,6 +36,8 @@ def warm_start(out: Path, run: TrainingRun[GRPOConfig]) -> int:
         source.recipe, max_steps=config.max_steps, simulated_steps=config.simulated_steps
     )
     changes = run_folder.differences(msgspec.structs.replace(source, recipe=shared), run)
+    if config.live.best and not source.recipe.live.best:
+        changes.append("live.best: its best models were not kept")
     last = last_shared_step(source.recipe, config)
     if changes or not last:
         reason = f"differs in {'; '.join(changes)}" if changes else "differs from step 1 on"
@@ -51,6 +55,11 @@ def warm_start(out: Path, run: TrainingRun[GRPOConfig]) -> int:
                 if log.stem <= checkpoints.step_name(step):
                     (out / log.parent.name).mkdir(exist_ok=True)
                     shutil.copyfile(log, out / log.parent.name / log.name)
+            if (folder / world_model.FILE).exists():
+                shutil.copyfile(folder / world_model.FILE, out / world_model.FILE)
+            for model in (folder / live.BEST).glob("step-*"):
+                if config.live.best and model.name <= checkpoints.step_name(step):
+                    shutil.copytree(model, out / live.BEST / model.name, dirs_exist_ok=True)
         # The checkpoint comes last: a run that has one is resumed, with all its logs expected.
         checkpoints.copy(folder / "checkpoints", out / "checkpoints", step)
     return step

@@ -153,9 +153,23 @@ def test_live_episodes_give_columns_and_trajectories(
     rows = rows_of(tmp_path / "out")
     assert [row.live_em is not None for row in rows] == [False, True, True]
     assert (rows[2].live_em, rows[2].live_formed, rows[2].live_searches) == (0.0, 0.0, 0.0)
-    for step in (2, 3):
+    for step in (0, 2, 3):
         file = tmp_path / "out" / "live" / f"step-{step:06d}.jsonl"
         assert len(msgspec.json.Decoder(Record).decode_lines(file.read_bytes())) == 3
+
+
+def test_a_supervised_run_may_result_in_its_best_model_too(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(tmp_path / "cache"))
+    tasks, corpus = write_task(tmp_path, 6)
+    short = EvalConfig(
+        tasks, count=3, every=2, corpus=corpus, max_actions=1, step_tokens=8, best=True
+    )
+    said = run(recipe(place, max_steps=2, live=short), tmp_path / "out")  # nothing is ever right
+    assert "model of step 0, live exact match 0.000)" in said
+    adapter = load_file(tmp_path / "out" / "model" / "adapter_model.safetensors")
+    assert not any(weight.any() for name, weight in adapter.items() if "lora_B" in name)
 
 
 def test_micro_batches_do_not_change_the_curve(

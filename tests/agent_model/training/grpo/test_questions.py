@@ -20,27 +20,27 @@ NONE = QuestionHistory()
 def test_without_the_key_questions_come_in_the_order_of_the_epochs() -> None:
     config = GRPOConfig(stage="grpo", model="m", batch=8)
     expected = examples_of_step(20, 8, 0, 3)
-    assert draw_questions(config, 20, NONE, 3) == QuestionDraw(expected, 8)
+    assert draw_questions(config, range(20), NONE, 3) == QuestionDraw(expected, 8)
 
 
 def test_half_of_a_step_is_drawn_again_and_the_epoch_goes_on_without_a_gap() -> None:
     order = [examples_of_step(100, 1, 0, i)[0] for i in range(100)]
-    first = draw_questions(HALF, 100, NONE, 0)
+    first = draw_questions(HALF, range(100), NONE, 0)
     assert first == QuestionDraw(order[:8], 8), "nothing is known of any question yet"
     history = with_step(NONE, first, [0.25, 0.0, 0.1, 0.0, 0.2, 0.05, 0.0, 0.25])
-    second = draw_questions(HALF, 100, history, 1)
+    second = draw_questions(HALF, range(100), history, 1)
     assert second.indices[:4] == order[8:12]
     assert set(second.indices[4:]) < {order[i] for i in (0, 2, 4, 5, 7)}
     assert (second.n_new, len(set(second.indices))) == (4, 8)
     history = with_step(history, second, [0.0] * 4 + [0.25] * 4)
     assert history.n_new == 12
-    assert draw_questions(HALF, 100, history, 2).indices[:4] == order[12:16]
+    assert draw_questions(HALF, range(100), history, 2).indices[:4] == order[12:16]
 
 
 def test_new_questions_fill_the_step_while_few_are_informative() -> None:
     order = [examples_of_step(100, 1, 0, i)[0] for i in range(16)]
     history = with_step(NONE, QuestionDraw(order[:8], 8), [0.25] + [0.0] * 7)
-    assert draw_questions(HALF, 100, history, 1) == QuestionDraw([*order[8:15], order[0]], 7)
+    assert draw_questions(HALF, range(100), history, 1) == QuestionDraw([*order[8:15], order[0]], 7)
 
 
 def test_an_informative_question_that_is_new_again_is_not_drawn_twice() -> None:
@@ -48,14 +48,14 @@ def test_an_informative_question_that_is_new_again_is_not_drawn_twice() -> None:
     config = GRPOConfig(stage="grpo", model="m", batch=2, groups=GroupsConfig(informative=0.5))
     history = QuestionHistory(2, {0: 0.25, 1: 0.25})
     for step in range(1, 17):
-        draw = draw_questions(config, 2, history, step)
+        draw = draw_questions(config, range(2), history, step)
         assert sorted(draw.indices) == [0, 1]
         history = with_step(history, draw, [0.25] * 2)
 
 
 def test_a_question_whose_last_group_was_all_right_or_all_wrong_is_not_drawn_again() -> None:
     history = with_step(QuestionHistory(8, {5: 0.25, 6: 0.25}), QuestionDraw([5], 0), [0.0])
-    again = [draw_questions(HALF, 100, history, step).indices[-1] for step in range(20)]
+    again = [draw_questions(HALF, range(100), history, step).indices[-1] for step in range(20)]
     assert set(again) == {6}
 
 
@@ -63,7 +63,9 @@ def test_questions_are_drawn_again_in_proportion_to_their_variance() -> None:
     """Of one place and weights 3 to 1, three quarters; the standard error of 2,000 draws is 1 %."""
     config = GRPOConfig(stage="grpo", model="m", batch=1, groups=GroupsConfig(informative=1.0))
     history = QuestionHistory(1, {5: 0.24, 6: 0.08})
-    drawn = Counter(draw_questions(config, 100, history, step).indices[0] for step in range(2000))
+    drawn = Counter(
+        draw_questions(config, range(100), history, step).indices[0] for step in range(2000)
+    )
     assert drawn[5] / 2000 == pytest.approx(0.75, abs=0.03)
     assert drawn[5] + drawn[6] == 2000
 

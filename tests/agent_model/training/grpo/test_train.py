@@ -424,7 +424,7 @@ def test_questions_of_the_evaluation_are_not_trained_on(place: Path, tmp_path: P
     assert not seen["live"] & seen["rollouts"]
     assert rows[0].live_reward is not None
     assert -0.2 <= rows[0].live_reward <= 1
-    assert (rows[0].live_searched_known, rows[0].live_searched_unknown) == (None, 0.0)
+    assert (rows[0].live_searches, rows[0].live_searched_known) == (0.0, None)
     everything = msgspec.structs.replace(watched, count=16)
     with pytest.raises(UserError, match=r"all 16 questions of .* are used by the evaluation"):
         train(recipe(place, live=everything), tmp_path / "none")
