@@ -131,6 +131,8 @@ def test_an_answer_without_a_search_that_is_needed_is_malformed_and_earns_nothin
     terms = RewardConfig(must_search=must_search, malformed_share=0.5)
     value = 1.0 if formed else -0.2
     assert earned([RIGHT], terms, known) == Reward(value, 1.0, formed, value)
+    out_of_form = earned([RIGHT_OUT_OF_FORM], terms, known).value
+    assert out_of_form == pytest.approx(0.3 if formed else -0.2)
     assert earned([SEARCH, RIGHT], terms, known) == Reward(1.0, 1.0, True, 1.0)
 
 
