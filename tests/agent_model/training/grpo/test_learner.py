@@ -62,7 +62,7 @@ def episode(texts: Sequence[str], tokenizer: Any) -> tuple[Trajectory, list[Even
 def group(*rollouts: tuple[Trajectory, float]) -> Group:
     """Rollouts of a question with their advantages."""
     return [
-        ScoredRollout(Record(QUESTION, i, each), each, Reward(0.0, 0.0, True), advantage)
+        ScoredRollout(Record(QUESTION, i, each), each, Reward(0.0, 0.0, True, 0.0), advantage)
         for i, (each, advantage) in enumerate(rollouts)
     ]
 
