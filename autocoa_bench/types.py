@@ -58,7 +58,8 @@ class Hop(Struct, frozen=True, omit_defaults=True):
     """A link of a gold chain: a sub-question, its answer, and the passage that states it.
 
     `passage_id` is empty where a dataset has sub-questions but no passages. `phrase` is the part of
-    the question's text that stands for the answer ("the director of ..."), where there is one.
+    the question's text that stands for the answer ("the director of ..."), where there is one, and
+    `statement` a sentence that ends in the answer ("The mayor of Ulm is Ann.").
     `aliases` are other names of the answer.
     """
 
@@ -67,6 +68,7 @@ class Hop(Struct, frozen=True, omit_defaults=True):
     passage_id: str
     phrase: str = ""
     aliases: tuple[str, ...] = ()
+    statement: str = ""
 
 
 class Question(Struct, frozen=True, omit_defaults=True):

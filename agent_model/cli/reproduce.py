@@ -33,7 +33,7 @@ _ADVICE = "the same command continues where it stopped"
 class ReproduceConfig(Struct, frozen=True, kw_only=True):
     """A reproduction: its folder, its scale, and the model that it starts from."""
 
-    out: Annotated[Path, Option(help="The folder of all that is made.")]
+    out: Annotated[Path, Option(help="The folder (nano-replay: the file) of all that is made.")]
     scale: Annotated[
         Literal["nano", "smollm2"],
         Option(
@@ -108,6 +108,18 @@ def nano_base(config: ReproduceConfig) -> None:
         folder = make_nano_base(config.out, config.seed, stdout())
     command = command_line("reproduce", "table1", "--base", folder)
     typer.echo(f"made: {folder}; start from it with `{command}`")
+
+
+@app.command()
+@options_from(ReproduceConfig, only=("out", "base", "seed"))
+def nano_replay(config: ReproduceConfig) -> None:
+    """Write the texts that keep what a nano base knows (`replay.data` of a recipe) to a file."""
+    with training_extra():
+        from agent_model.reproduce.nano_base import write_replay
+        from agent_model.reproduce.scale import load_scale
+
+        write_replay(config.base or load_scale("nano").base_folder(), config.out, config.seed)
+    typer.echo(f"made: {config.out}")
 
 
 def _reproduce(

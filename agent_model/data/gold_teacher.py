@@ -44,6 +44,7 @@ class Wordings(Struct, frozen=True):
 
     gold: dict[str, str]
     at_once: dict[str, str]
+    recite: dict[str, str]
     pairs: dict[str, tuple[str, ...]]
 
 
@@ -134,6 +135,29 @@ def described_names_in(question: str) -> str:
     return " ".join(_DESCRIBED_NAME.findall(text)).replace('"', "") or question
 
 
+def recitation(question: Question) -> str:
+    """The sentence that answers a question of one hop, up to the answer; empty if it has none.
+
+    A student that begins this sentence decides whether to search at the very place where it recalls
+    the answer: the next word is a value that it is sure of, or none. If it decides before, it
+    searches for what it knows as often as for what it does not (docs/log.md).
+    """
+    [*others, hop] = question.hops or (None,)
+    if others or hop is None or not hop.statement.endswith(f" {hop.answer}."):
+        return ""
+    return hop.statement.removesuffix(f" {hop.answer}.")
+
+
+def recited(begun: str, answer: str) -> str:
+    """A recitation that the student completes from memory."""
+    return WORDINGS.recite["known"].format(s=begun, a=answer)
+
+
+def unrecited(begun: str) -> str:
+    """A recitation that breaks off, because the student does not know the answer."""
+    return WORDINGS.recite["unknown"].format(s=begun)
+
+
 def _next_text(turn: TurnWriter, passages: tuple[Passage, ...] | None) -> str:
     """The teacher's next text: a thought and a search, or the answer."""
     try:
@@ -146,7 +170,9 @@ def _next_text(turn: TurnWriter, passages: tuple[Passage, ...] | None) -> str:
 def _write_turn(question: Question) -> TurnWriter:
     if question.kind in AT_ONCE:
         answer = question.golden_answers[0]
-        return _closing(AT_ONCE[question.kind].format(a=answer), answer)
+        begun = recitation(question)
+        thought = recited(begun, answer) if begun else AT_ONCE[question.kind].format(a=answer)
+        return _closing(thought, answer)
     if not question.hops or not question.hops[0].passage_id:
         return (yield from _search_as_asked(question))
     if question.hops[0].phrase or len(question.hops) == 1:
@@ -190,7 +216,9 @@ def _follow_phrases(question: Question) -> TurnWriter:
     *inner, last = question.hops
     remaining = question.text
     answers: list[tuple[str, str]] = []  # (phrase, answer)
-    thought = "" if inner else _GOLD["one_search"]
+    begun = recitation(question)
+    alone = unrecited(begun) if begun else _GOLD["one_search"]
+    thought = "" if inner else alone
     for hop in inner:
         phrase = hop.phrase
         for earlier_phrase, answer in answers:

@@ -13,7 +13,7 @@ from random import Random
 from msgspec import Struct
 
 from agent_model.data.filters import STUDENT, draw_sample, is_right, is_well_formed, student_record
-from agent_model.data.gold_teacher import WORDINGS, names_in
+from agent_model.data.gold_teacher import WORDINGS, names_in, recitation, recited, unrecited
 from autocoa_bench.episode import neutralise, opening_of
 from autocoa_bench.episode.trajectory import turns_of_steps
 from autocoa_bench.scoring import TextScorer
@@ -159,33 +159,42 @@ def gold_pairs(records: Sequence[Record], seed: int) -> list[Pair]:
         assert trajectory is not None
         searches = [at for at, step in enumerate(trajectory.steps) if step.kind == "search"]
         wrong = answers.wrong_answer(record.question, rng)
+        begun = recitation(record.question)
         if searches and wrong:
             at = rng.choice(searches)
             claim = rng.choice(_WORDINGS["as_if_known"]).format(w=wrong)
+            claim = recited(begun, wrong) if begun else claim
             rejected = f"{claim}\n</think>\n\n\\boxed{{{wrong}}}"
-            pairs.append(_gold_pair(record.question, trajectory.steps[: at + 1], rejected, rng))
+            decided = trajectory.steps[: at + 1]
+            pairs.append(_gold_pair(record.question, decided, rejected, rng, whole=bool(begun)))
         queries = [trajectory.steps[at].argument for at in searches]
         # The names in the question's last sentence, or all of it if it has none.
         subject = names_in(neutralise(record.question.text).rpartition(". ")[2])
         gold = neutralise(record.question.golden_answers[0])
         query = rng.choice([*queries, subject, gold])
         doubt = rng.choice(_WORDINGS["needless" if queries else "unsure"])
+        begun = "" if queries else begun
+        doubt = unrecited(begun) if begun else doubt
         rejected = f"{doubt}\n{_TAG} {query} {_END_TAG}"
-        pairs.append(_gold_pair(record.question, trajectory.steps, rejected, rng))
+        pairs.append(
+            _gold_pair(record.question, trajectory.steps, rejected, rng, whole=bool(begun))
+        )
     return pairs
 
 
-def _gold_pair(question: Question, steps: Sequence[Step], rejected: str, rng: Random) -> Pair:
+def _gold_pair(
+    question: Question, steps: Sequence[Step], rejected: str, rng: Random, *, whole: bool
+) -> Pair:
     """A pair at the last of the steps: a thought, and the search or answer that is chosen.
 
-    Every other time, the thought is part of the context.
+    Every other time, the thought is part of the context, unless `whole`: a recitation decides.
     """
     *earlier, last = steps
     turns = turns_of_steps(earlier)
     search = last.kind == "search"
     at = last.text.index(_TAG if search else "</think>")
     thought, action = last.text[:at], last.text[at:]
-    if thought and rng.random() < 0.5:
+    if thought and not whole and rng.random() < 0.5:
         return _pair(question, (*turns, Turn("model", thought)), action, rejected, search=search)
     return _pair(question, turns, thought + action, rejected, search=search)
 

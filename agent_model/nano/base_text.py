@@ -31,6 +31,7 @@ SOLVERS = ("model-only", "react", FEW_SHOT, "agent:shots=0")
 
 _BASE = "nano-base"
 _PASSAGES = 8  # per text of statements
+_REPLAY_PASSES = 20  # over the statements, in different orders
 _TOP_K = 1
 _PLACEHOLDER = "\u2042"  # stands for a question
 _SENTENCE = re.compile(r"[^.]+\.")
@@ -55,6 +56,16 @@ def texts(
         yield from (_chat_parts(trajectory, tokenizer) for trajectory in answers)
     yield from (_chat_parts(trajectory, tokenizer) for trajectory in searches)
     yield from readings()
+
+
+def replay_texts(tokenizer: Any, seed: int) -> Iterator[Parts]:
+    """What later stages replay, in random order: the pretraining text's known facts, stated and
+    answered."""
+    rng = Random(seed)
+    texts = [text for _ in range(_REPLAY_PASSES) for text in statements(rng)]
+    texts += [_chat_parts(trajectory, tokenizer) for trajectory in memory_answers()]
+    rng.shuffle(texts)
+    yield from texts
 
 
 def turn_texts(trajectories: Iterable[Trajectory]) -> Iterator[str]:

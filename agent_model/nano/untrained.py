@@ -1,6 +1,6 @@
 """A nano model with random weights, its tokenizer, and its pretraining text."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,13 @@ def make_untrained(out: Path, data: Sequence[Path], passes: int, seed: int) -> N
     model = random_model(len(tokenizer), tokenizer.eos_token_id, seed)
     model.save_pretrained(out / "model")
     tokenizer.save_pretrained(out / "model")
-    texts = base_text.texts(answers, searches, tokenizer, passes, seed)
+    write_texts(out / "text.jsonl", base_text.texts(answers, searches, tokenizer, passes, seed))
+
+
+def write_texts(file: Path, texts: Iterable[base_text.Parts]) -> None:
+    """Write texts in parts as a file of training data."""
     lines = [msgspec.json.encode({"parts": parts}) for parts in texts]
-    replace_file(out / "text.jsonl", b"\n".join(lines) + b"\n")
+    replace_file(file, b"\n".join(lines) + b"\n")
 
 
 def random_model(words: int, end: int, seed: int) -> Any:

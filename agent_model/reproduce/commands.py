@@ -26,6 +26,10 @@ UNTRAINED_ROWS = {"model-only": "R1-Distill-Qwen-7B", "react": "R1-Distill-Qwen-
 """Solvers that use the base model as it is, with the paper's names of their rows."""
 
 _SIMULATED = f"{FULL}+RL-stage1"
+UNKNOWN = "unknown"
+"""The name of the data about what no model can know."""
+
+_REPLAY = "data replay"
 _STAGE_DATA = {"sft1": ("cot+a",), "sft2": ("coa", "cot"), "sft3": ("coa", "cot")}
 
 
@@ -111,18 +115,35 @@ def data_folder(out: Path, kind: str) -> Path:
     return out / "data" / kind.replace("+", "-")
 
 
+def _replay_file(out: Path) -> Path:
+    return out / "data" / "replay.jsonl"
+
+
 def data_commands(scale: ScaleConfig, out: Path, seed: int) -> list[Command]:
     """The commands that synthesise the data of the supervised stages."""
     commands = []
-    for kind in ("coa", "cot", "cot+a"):
-        searches = kind != "cot"
-        tasks = scale.tasks if searches else scale.known_tasks
-        options = ("--tasks", tasks, "--seed", str(seed), "--count", str(scale.counts[kind]))
-        search_options = scale.synth if searches else ()
-        folder = str(data_folder(out, kind))
+    kinds = {
+        "coa": ("coa", scale.tasks),
+        "cot": ("cot", scale.known_tasks),
+        "cot+a": ("cot+a", scale.tasks),
+        UNKNOWN: ("coa", scale.unknown_tasks),
+    }
+    for name, (kind, tasks) in kinds.items():
+        if not tasks:
+            continue
+        options = ("--tasks", tasks, "--seed", str(seed), "--count", str(scale.counts[name]))
+        search_options = scale.synth if kind != "cot" else ()
+        folder = str(data_folder(out, name))
         arguments = ("synth", kind, *options, *search_options, "--out", folder)
-        commands.append(Command(f"data {kind}", arguments))
+        commands.append(Command(f"data {name}", arguments))
     return commands
+
+
+def replay_commands(scale: ScaleConfig, out: Path, seed: int) -> list[Command]:
+    """The command that writes what every stage replays, if the scale replays anything."""
+    base = str(out / "models" / BASE)
+    options = ("--base", base, "--seed", str(seed), "--out", str(_replay_file(out)))
+    return [Command(_REPLAY, ("reproduce", "nano-replay", *options))] if scale.replay else []
 
 
 def training_command(scale: ScaleConfig, out: Path, seed: int, variant: Variant) -> Command:
@@ -130,9 +151,13 @@ def training_command(scale: ScaleConfig, out: Path, seed: int, variant: Variant)
     model = out / "models" / (file_name(variant.start) or BASE)
     changes = [f"model={model}", f"seed={seed}", *variant.changes]
     kinds = _STAGE_DATA.get(variant.stage, ())
+    if scale.unknown_tasks and "coa" in kinds:
+        kinds = (*kinds, UNKNOWN)
     if kinds:
         file = "pairs.jsonl" if variant.stage == "sft1" else "records.jsonl"
         changes.append(f"data={[str(data_folder(out, kind) / file) for kind in kinds]}")
+    if scale.replay:
+        changes.append(f"replay.data={[str(_replay_file(out))]}")
     if variant.begins:
         changes.append(f"begins={out / 'train' / file_name(variant.begins)}")
     recipe = scale.recipes / f"{variant.stage}.toml"
@@ -140,7 +165,7 @@ def training_command(scale: ScaleConfig, out: Path, seed: int, variant: Variant)
     return Command(
         f"train {variant.name}",
         train_arguments(variant.stage, recipe, out / "train" / variant.name, changes),
-        (*earlier, *(f"data {kind}" for kind in kinds)),
+        (*earlier, *(f"data {kind}" for kind in kinds), *((_REPLAY,) if scale.replay else ())),
     )
 
 

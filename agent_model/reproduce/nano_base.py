@@ -1,4 +1,4 @@
-"""Trains the base model of the scale nano."""
+"""Trains the base model of the scale nano, and writes the texts that keep what it knows."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from rich.console import Console
 from agent_model.reproduce.commands import data_commands, data_folder, train_arguments
 from agent_model.reproduce.runner import Command, make_folder, run_commands
 from agent_model.reproduce.scale import load_scale
+from autocoa_bench.util.json_lines import write_errors
 
 _PASSES = 60  # over every known fact, in the pretraining text
 
@@ -32,3 +33,17 @@ def make_nano_base(out: Path, seed: int, console: Console) -> Path:
     arguments = train_arguments("pretrain", recipe, out / "train" / "base", changes)
     run_commands([*commands, Command("train base", arguments)], out, 1, console)
     return out / "train" / "base" / "model"
+
+
+def write_replay(base: Path, out: Path, seed: int) -> None:
+    """Write the texts that the stages after pretraining replay, for the base's tokenizer.
+
+    Raises UserError if `base` has none, or if the file cannot be written.
+    """
+    from agent_model.nano import base_text, untrained
+    from autocoa_bench.engines.weights import huggingface
+
+    tokenizer = huggingface.tokenizer_at(str(base))
+    make_folder(out.parent)
+    with write_errors(out):
+        untrained.write_texts(out, base_text.replay_texts(tokenizer, seed))

@@ -16,19 +16,22 @@ class ScaleConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """The content of a `scale.toml`.
 
     `base` is the model that everything starts from: a folder relative to the scale's own, or the
-    name of a model that `autocoa-bench models` lists. The CoT data comes from `known_tasks`.
+    name of a model that `autocoa-bench models` lists. The CoT data comes from `known_tasks`,
+    and further CoA data, about what no model can know, from `unknown_tasks`.
     `limit` is the number of questions a dataset, of which a share leaves at least `min_limit`.
     `counts` holds the number of trajectories or pairs of each kind of data; `rl_steps` counts the
     steps of a variant with one environment. `synth` and `run` are options of those two commands.
     `prompted_solver` is the solver of a model that has not learned to act. `tables` are reported
     beside the claims (`acting` needs questions of known and of unknown facts). `rows` names the
-    trained rows, each after the rows that it starts from; empty: all eight.
+    trained rows, each after the rows that it starts from; empty: all eight. With `replay` every
+    stage also learns texts of the base's pretraining.
     """
 
     name: str
     base: str
     tasks: str
     known_tasks: str
+    unknown_tasks: str = ""
     limit: int
     min_limit: int
     counts: dict[str, int]
@@ -38,6 +41,7 @@ class ScaleConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     prompted_solver: str = "agent:shots=2"
     tables: tuple[str, ...] = ("leaderboard", "acting", "actions", "paper")
     rows: tuple[str, ...] = ()
+    replay: bool = False
 
     @property
     def recipes(self) -> Path:

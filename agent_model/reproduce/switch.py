@@ -73,6 +73,7 @@ def switch_experiment(scale: ScaleConfig, out: Path, seed: int) -> commands.Expe
     rows = {variant.row: variant for variant in commands.variants(scale)}
     sft_rows = [rows[row] for row in ("SFT-stage1", "SFT-stage1&2", commands.FULL)]
     sequence = commands.data_commands(scale, out, seed)
+    sequence += commands.replay_commands(scale, out, seed)
     sequence += [commands.training_command(scale, out, seed, variant) for variant in sft_rows]
     curve = switch_variants(scale).values()
     # A variant that begins as another one comes after it, for readers who type the commands.

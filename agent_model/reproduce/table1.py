@@ -18,6 +18,7 @@ from autocoa_bench.runs import scores
 def table1_experiment(scale: ScaleConfig, out: Path, seed: int) -> commands.Experiment:
     """The commands of Table 1: data, then training and evaluation of every row."""
     steps = commands.data_commands(scale, out, seed)
+    steps += commands.replay_commands(scale, out, seed)
     steps += [
         commands.evaluation_command(scale, out, seed, name, name, commands.BASE)
         for name in commands.UNTRAINED_ROWS

@@ -81,7 +81,7 @@ def _check(recipe: GRPOConfig, to: str) -> None:
     terms = recipe.reward
     if (
         terms.evidence
-        or terms.must_search == "needed"
+        or terms.must_search in ("needed", "hops")
         or (terms.per_search and terms.price_on == "known")
     ):
         raise UserError(

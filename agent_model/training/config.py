@@ -106,7 +106,8 @@ class RewardConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     `per_search` is the price of a search: of every one, or with `price_on` "known" only of searches
     for known questions. With `must_search` "always", or "needed" (for questions that need a
-    search), a rollout without a search is malformed and its score does not count. `evidence`
+    search), a rollout without a search is malformed and its score does not count; with "hops" so is
+    one with fewer searches than the gold chain of a question that needs any has hops. `evidence`
     weights the share of gold hops that the search results state, where a search is needed.
 
     A search is needed unless the question is known. `known` is the scores.jsonl of a run without
@@ -119,7 +120,7 @@ class RewardConfig(Struct, frozen=True, forbid_unknown_fields=True):
     exhausted: Weight = 0.0
     per_search: Weight = 0.0
     price_on: Literal["all", "known"] = "all"
-    must_search: Literal["never", "needed", "always"] = "never"
+    must_search: Literal["never", "needed", "hops", "always"] = "never"
     evidence: Weight = 0.0
     known: str = ""
     min_accuracy: Share = 0.5

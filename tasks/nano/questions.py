@@ -7,7 +7,15 @@ from typing import NamedTuple
 from autocoa_bench.types import Hop, Question
 from tasks.closed_world.questions.composing import numbered
 from tasks.closed_world.rng import Rng
-from tasks.nano.world import RELATIONS, NanoFact, NanoSide, NanoWorld, nano
+from tasks.nano.world import (
+    ENDS_IN_VALUE,
+    RELATIONS,
+    NanoFact,
+    NanoSide,
+    NanoWorld,
+    nano,
+    stated,
+)
 
 
 class Shape(NamedTuple):
@@ -77,7 +85,13 @@ def _question(name: str, chain: tuple[NanoFact, ...], shape: Shape, rng: Rng) ->
         else last.asks[shape.wording].format(x=subject)
     )
     hops = tuple(
-        Hop(RELATIONS[fact.relation].asks[0].format(x=fact.about), fact.value, fact.passage, phrase)
+        Hop(
+            RELATIONS[fact.relation].asks[0].format(x=fact.about),
+            fact.value,
+            fact.passage,
+            phrase,
+            statement=stated(fact, ENDS_IN_VALUE),
+        )
         for fact, phrase in zip(chain, [*phrases[:-1], ""], strict=True)
     )
     kind = f"{len(chain)}hop" if len(chain) > 1 else "known" if chain[0].known else "unknown"

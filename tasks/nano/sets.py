@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from autocoa_bench.tasks import Split
 from autocoa_bench.types import Passage, Question, TaskInfo
 from autocoa_bench.util.json_lines import replace_file
@@ -13,7 +15,7 @@ from tasks.nano.questions import SHAPES, questions
 from tasks.nano.readings import readings
 from tasks.nano.world import known_passages, passages
 
-VERSION = "1"
+VERSION = "2"
 """Increased whenever a passage or a question changes."""
 
 
@@ -43,7 +45,8 @@ class NanoTask:
 class BaseTask:
     """Questions about the entities of the base side, which no test or train question is about.
 
-    In the text of a base model they show what an answer and a search look like.
+    In the text of a base model they show what an answer and a search look like. No text states a
+    fact of that side, so none is known.
     """
 
     info = TaskInfo(
@@ -60,7 +63,8 @@ class BaseTask:
 
     def load(self, split: Split = "test") -> Sequence[Question]:  # noqa: ARG002 - it has one
         """All questions, in a fixed order."""
-        return [question for name in SHAPES for question in questions(name, "base")]
+        asked = (question for name in SHAPES for question in questions(name, "base"))
+        return [replace(question, kind="unknown") for question in asked]
 
 
 def _corpus(name: str, generate: Callable[[], Iterable[Passage]]) -> Path:

@@ -34,6 +34,9 @@ RELATIONS = msgspec.toml.decode(
     Path(__file__).with_name("relations.toml").read_bytes(), type=dict[str, Relation]
 )
 
+ENDS_IN_VALUE = 1
+"""The wording of statements in which the value is the last word, for every relation."""
+
 _COUNTS: dict[str, int] = {"country": 12, "town": 40, "company": 40, "person": 140}
 _ONSETS = "b d f g k l m n p r s t v z br dr gr kr tr"
 _VOWELS = "a e i o u"

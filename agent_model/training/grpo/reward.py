@@ -56,8 +56,7 @@ def reward(
             f"remove it from '{config.tasks}', or give another scorer"
         )
     terms, needed, searches = config.reward, record.key[:2] not in known, n_actions(trajectory)
-    must_search = terms.must_search == "always" or (terms.must_search == "needed" and needed)
-    unsearched = must_search and not searches
+    unsearched = searches < _required_searches(record.question, config, needed=needed)
     formed = is_well_formed(trajectory)
     outcome = -config.format_penalty if unsearched else score
     value = outcome
@@ -71,6 +70,16 @@ def reward(
     if needed:
         beside += terms.evidence * (share_stated(record) or 0.0)
     return Reward(value + beside, score, formed and not unsearched, outcome + beside)
+
+
+def _required_searches(question: Question, config: GRPOConfig, *, needed: bool) -> int:
+    """The least number of searches of a rollout whose score counts."""
+    rule = config.reward.must_search
+    if rule == "always":
+        return 1
+    if rule == "never" or not needed:
+        return 0
+    return max(1, len(question.hops)) if rule == "hops" else 1
 
 
 def known_questions(config: GRPOConfig, questions: Iterable[Question]) -> frozenset[QuestionKey]:

@@ -91,6 +91,26 @@ def test_questions_of_one_hop_open_in_words_of_their_own() -> None:
     assert "one search" not in other.lower()
 
 
+def single(kind: str) -> Question:
+    """A question of one hop whose answer a sentence ends in."""
+    hop = Hop(
+        "Where was Ann Lee born?", "Oslo", "p2", statement="The birthplace of Ann Lee is Oslo."
+    )
+    return Question("q4", "Where was Ann Lee born?", ("Oslo",), "films", kind, hops=(hop,))
+
+
+def test_a_known_fact_is_recited_to_its_end() -> None:
+    text = trajectory(single("known"), Shelf({})).steps[0].text
+    assert text.startswith("The birthplace of Ann Lee is Oslo. ")
+    assert text.endswith("\\boxed{Oslo}")
+
+
+def test_a_recitation_of_an_unknown_fact_breaks_off_where_the_answer_would_stand() -> None:
+    text = trajectory(single("unknown"), Shelf({"Ann Lee": [LEE]})).steps[0].text
+    assert text.startswith("The birthplace of Ann Lee is ... ")
+    assert text.endswith("<begin_search> Ann Lee </end_search>")
+
+
 def test_a_search_that_misses_the_passage_is_rephrased() -> None:
     shelf = Shelf({"film Dawn": [OTHER], "film Dawn directed": [FILM], "Ann Lee": [LEE]})
     result = trajectory(BRIDGE, shelf)

@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 
 import pytest
+from msgspec.structs import replace
 
 from agent_model.data.pairs import Pair, draw_evenly, gold_pairs, sampled_pairs
 from agent_model.dialects.agent import Agent
 from agent_model.dialects.cot import CoT
 from autocoa_bench.episode import turns_of
 from autocoa_bench.scoring.text import exact_match
-from autocoa_bench.types import FaultNote, Question, Record
+from autocoa_bench.types import FaultNote, Hop, Question, Record
 from support.play import QUESTION, play
 
 SEARCH = "It is a tower. Who built it?\n<begin_search> tower </end_search>"
@@ -202,3 +203,26 @@ def test_a_needless_search_asks_for_the_name_that_the_question_is_about() -> Non
         gold_pairs(records, seed)[0].rejected.partition("<begin_search>")[2] for seed in range(9)
     }
     assert queries == {" Tower of Ulm </end_search>", " Anna Berg </end_search>"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "chosen", "rejected"),
+    [
+        ("known", "Anna. I know", "... I have to look this up.\n<begin_search>"),
+        ("unknown", "... I have to look this up.\n<begin_search>", "Bert. I know"),
+    ],
+)
+def test_a_recited_fact_gives_a_pair_that_parts_where_the_answer_is_recalled(
+    kind: str, chosen: str, rejected: str
+) -> None:
+    begun = "The builder of the tower is"
+    hop = Hop(QUESTION.text, "Anna", "p1", statement=f"{begun} Anna.")
+    question = replace(QUESTION, kind=kind, hops=(hop,))
+    recalled = f"{begun} Anna. I know this without a search.\n</think>\n\n\\boxed{{Anna}}"
+    looked_up = f"{begun} ... I have to look this up.\n<begin_search> tower </end_search>"
+    texts = (recalled,) if kind == "known" else (looked_up, RIGHT)
+    pair = gold_pairs([coa(*texts, question=question), GOLD[1]], seed=0)[0]
+    assert pair.turns == ()
+    assert pair.chosen.startswith(f"{begun} {chosen}")
+    assert pair.rejected.startswith(f"{begun} {rejected}")
+    assert pair.ends == (kind == "known", kind == "unknown")

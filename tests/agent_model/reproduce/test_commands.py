@@ -93,7 +93,8 @@ def test_five_of_six_steps_in_two_environments_are_simulated() -> None:
 def test_a_row_in_two_environments_begins_as_the_simulated_one_does() -> None:
     training = commands_by_name()["train SFT-stage1-2-3+RL-stage1-2"]
     assert training.line.endswith(f"--set begins={OUT / 'train' / 'SFT-stage1-2-3+RL-stage1'}")
-    assert training.needs == ("train SFT-stage1-2-3", "train SFT-stage1-2-3+RL-stage1")
+    before = ("train SFT-stage1-2-3", "train SFT-stage1-2-3+RL-stage1")
+    assert training.needs == (*before, "data replay")
 
 
 def test_rl_without_sft_starts_from_the_base_by_examples_and_takes_half_as_many_steps_more() -> (
@@ -103,6 +104,22 @@ def test_rl_without_sft_starts_from_the_base_by_examples_and_takes_half_as_many_
     assert rows["RL-stage2"].start == ""
     assert rows["RL-stage2"].changes == ("max_steps=72", "solver=agent:shots=2")
     assert "--solver agent:shots=2" in commands_by_name()["run RL-stage2"].line
+
+
+def test_every_training_of_a_scale_with_replay_replays_what_one_command_writes() -> None:
+    trainings = [c for c in commands_by_name().values() if c.name.startswith("train ")]
+    replayed = f"--set 'replay.data=['\"'\"'{OUT / 'data' / 'replay.jsonl'}'\"'\"']'"
+    assert all(replayed in command.line for command in trainings)
+    assert all("data replay" in command.needs for command in trainings)
+    assert not commands.replay_commands(load_scale("smollm2"), OUT, 0)
+
+
+def test_stages_on_trajectories_also_learn_to_search_for_what_no_model_can_know() -> None:
+    data = commands_by_name()["data unknown"]
+    assert data.arguments[:4] == ("synth", "coa", "--tasks", "nano-base")
+    for row in ("SFT-stage2", "SFT-stage1-2", "SFT-stage1-2-3"):
+        assert "data unknown" in commands_by_name()[f"train {row}"].needs
+    assert "data unknown" not in commands_by_name()["train SFT-stage1"].needs
 
 
 def test_no_command_trains_on_test_questions() -> None:

@@ -125,6 +125,7 @@ def test_the_mask_covers_what_the_model_sampled() -> None:
         ("trl", {"reward": RewardConfig(evidence=0.5)}, "give reward.evidence = 0"),
         ("trl", {"groups": GroupsConfig(informative=0.5)}, "draws its questions itself"),
         ("verl", {"reward": RewardConfig(must_search="needed")}, "never or always"),
+        ("trl", {"reward": RewardConfig(must_search="hops")}, "never or always"),
         ("trl", {"reward": RewardConfig(per_search=0.1, price_on="known")}, "price_on = all"),
     ],
 )

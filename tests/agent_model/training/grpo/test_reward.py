@@ -136,6 +136,17 @@ def test_an_answer_without_a_search_that_is_needed_is_malformed_and_earns_nothin
     assert earned([SEARCH, RIGHT], terms, known) == Reward(1.0, 1.0, True, 1.0)
 
 
+@pytest.mark.parametrize(("searches", "value"), [(1, -0.2), (2, 1.0), (3, 1.0)])
+def test_with_hops_a_question_needs_as_many_searches_as_its_chain_has_hops(
+    searches: int, value: float
+) -> None:
+    hops = (Hop("Who built it?", "Anna", "p1"), Hop("Who was that?", "Bert", "p2"))
+    question = msgspec.structs.replace(QUESTION, hops=hops)
+    terms = RewardConfig(must_search="hops")
+    assert earned([SEARCH] * searches + [RIGHT], terms, question=question).value == value
+    assert earned([RIGHT], terms, KNOWN, question=question).value == 1.0
+
+
 def test_evidence_pays_for_the_share_of_hops_that_results_state_where_a_search_is_needed() -> None:
     """The results state Anna and not Carl, so 0.5 x 1/2; a known question needs no evidence."""
     hops = (Hop("Who built the tower?", "Anna", "p1"), Hop("Who is her son?", "Carl", "p9"))
