@@ -50,7 +50,7 @@ from agent_model.training.grpo.rollouts import Group, ScoredRollout
 from agent_model.training.model import dtype_of, eval_mode, load_policy
 from autocoa_bench.engines.tokenizer import prompt_ids
 from autocoa_bench.episode import episode, n_actions
-from autocoa_bench.types import Budget, Completion, Generate, Record
+from autocoa_bench.types import Budget, Completion, Generate, Record, Trajectory
 
 Figures = dict[str, float]
 """What one side of one round came to."""
@@ -235,7 +235,9 @@ def _played(
     tokens = sum(map(_written, records))
     return {
         "rate": tokens / seconds,
+        "played": seconds / len(made),
         "written": tokens / len(made),
+        "read": (sum(map(_tokens, made)) - tokens) / len(made),
         "searches": sum(map(n_actions, made)) / len(made),
     }, records
 
@@ -244,6 +246,12 @@ def _written(record: Record) -> int:
     """How many tokens the policy sampled."""
     steps = record.trajectory.steps if record.trajectory else ()
     return sum(step.completion_tokens or 0 for step in steps)
+
+
+def _tokens(trajectory: Trajectory) -> int:
+    """The length of a trajectory."""
+    last = trajectory.steps[-1]
+    return (last.prompt_tokens or 0) + (last.completion_tokens or 0)
 
 
 def _step(recipe: GRPOConfig, records: Path, _: int) -> Figures:
@@ -258,7 +266,12 @@ def _step(recipe: GRPOConfig, records: Path, _: int) -> Figures:
     learner.learn(groups)
     norm = learner.optimizer.step(recipe.lr)
     seconds = time.process_time() - start
-    return {"seconds": seconds, "norm": norm, "tokens": sum(map(_written, found))}
+    return {
+        "seconds": seconds,
+        "norm": norm,
+        "tokens": sum(map(_written, found)),
+        "rollouts": len(found),
+    }
 
 
 def _groups(records: Sequence[Record], size: int) -> list[Group]:
@@ -344,8 +357,10 @@ def _table(rounds: Sequence[dict[str, Figures]]) -> str:
     rows = [
         row(what, digits, each("rollouts", name), each("generate", name))
         for what, digits, name in (
+            ("core-seconds to play a rollout, and with generate()", 2, "played"),
             ("tokens written a core-second, and generate()'s", 1, "rate"),
             ("tokens written an episode, and generate()'s", 0, "written"),
+            ("tokens of prompt and results an episode, and generate()'s", 0, "read"),
             ("searches an episode, and generate()'s", 1, "searches"),
         )
     ]
@@ -357,7 +372,12 @@ def _table(rounds: Sequence[dict[str, Figures]]) -> str:
             [seconds + n / rate for seconds, n, rate in zip(side, tokens, played, strict=True)]
             for side, played in zip(alone, rates, strict=True)
         ]
+        learned = [
+            [seconds / n for seconds, n in zip(side, each("step", "rollouts"), strict=True)]
+            for side in alone
+        ]
         rows += [
+            row("core-seconds to learn from a rollout, and TRL's", 2, *learned),
             row("core-seconds of a step without rollouts, and TRL's", 1, *alone),
             row("core-seconds of a step with rollouts, and TRL's with generate()'s", 1, *whole),
             row("norm of the gradient, and TRL's", 3, each("step", "norm"), each("trl", "norm")),

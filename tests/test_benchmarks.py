@@ -54,7 +54,9 @@ def test_rollouts_and_a_step_of_grpo_are_measured_beside_others(tmp_path: Path) 
     rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("|")]
     cells = {row[0].strip(): [cell.split("(")[0].strip() for cell in row[1:]] for row in rows}
     assert float(cells["tokens written a core-second, and generate()'s"][2]) > 0
+    assert float(cells["core-seconds to play a rollout, and with generate()"][2]) > 0
     if find_spec("trl"):
+        assert float(cells["core-seconds to learn from a rollout, and TRL's"][2]) > 0
         # Both took the step on the same tokens, rewards and divergence.
         ours, theirs, _ = cells["norm of the gradient, and TRL's"]
         assert float(ours) == pytest.approx(float(theirs), rel=0.01)
