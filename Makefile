@@ -18,6 +18,8 @@ SECOND = build/second
 FIRST_EDITION = ff7195e1b40aee0a81c796c45aa1092f3f2ab625
 JUDGE = build/judge
 VERDICTS = $(BIN)/autocoa-bench verdicts --exclude $(DATA)/judge/labelled.jsonl
+PEOPLE = --tasks $(DATA)/official/hotpotqa_rl_train.parquet \
+	--people $(DATA)/miniwiki/corpus.jsonl.gz
 SYNTH = $(BIN)/autocoa-bench synth
 SHOWN = --top-k 1,2,3,3,3
 REAL = --tasks $(DATA)/official/hotpotqa_rl_train.parquet --top-k 2,3 \
@@ -37,7 +39,7 @@ VARIANTS = build/variants/seed-$(SEED)
 CONFIG = --set seed=$(SEED) --config recipes/variants
 EVALUATE = $(BIN)/autocoa-bench run --solver agent --step-tokens 128 --context-tokens 4096 --adapter
 
-.PHONY: help demo test check format faults house mutants constraints adapter judge variants clean
+.PHONY: help demo test check format faults house mutants constraints adapter judge judge-audit variants clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -99,10 +101,20 @@ adapter: $(SECOND)/.data $(SECOND)/first/.done ## train the agent's adapter that
 		&& $(BIN)/autocoa-bench models convert $${better%-held-out}/model --outtype q8_0 \
 			agent_model/adapters/smollm2-135m-agent.gguf
 
-judge: $(JUDGE)/.data ## train the judge's adapter that ships
+# On one core: make judge TRAIN='.venv/bin/autocoa-bench train'
+judge: $(JUDGE)/.data ## train the judge's adapter that ships, and audit it
 	$(TRAIN) sft2 --config recipes/judge.toml --out $(JUDGE)/run
 	$(BIN)/autocoa-bench models convert $(JUDGE)/run/model --outtype q8_0 \
 		autocoa_bench/judge/adapters/smollm2-135m-judge.gguf
+	$(MAKE) judge-audit
+
+judge-audit: $(JUDGE)/.data
+	$(BIN)/autocoa-bench judge audit $(DATA)/judge/labelled.jsonl --judge smollm2-135m-instruct \
+		--limit 0 --verdicts $(JUDGE)/verdicts.jsonl \
+		--save autocoa_bench/judge/adapters/audit.json --out results/reference/judge.md
+	$(BIN)/autocoa-bench judge audit $(JUDGE)/near-misses/labels.jsonl \
+		--judge smollm2-135m-instruct --limit 0 --verdicts $(JUDGE)/near-verdicts.jsonl \
+		--out results/reference/judge-near-misses.md
 
 # From one base, one set of data and one seed.
 variants: $(BUILD)/.data ## train and score Table 1's SFT variants at small, equal budgets
@@ -163,12 +175,13 @@ $(SECOND)/.data: $(QUESTIONS)/.done
 		--out $(SECOND)/replay-composed
 	touch $@
 
-# Training data of the judge, without the questions that it is audited on.
+# Training data of the judge, without the questions that it is audited on, and near misses to audit
+# it with, whose golds no training data has.
 $(JUDGE)/.data: $(VENV)/.dev
-	$(VERDICTS) --tasks $(DATA)/official/hotpotqa_rl_train.parquet --count 7200 \
-		--out $(JUDGE)/real
-	$(VERDICTS) --tasks multihop,singlehop --count 1400 --out $(JUDGE)/embedded
-	$(VERDICTS) --tasks when-to-act,recent-sub --count 400 --out $(JUDGE)/known
+	$(VERDICTS) $(PEOPLE) --count 8000 --out $(JUDGE)/real
+	$(VERDICTS) --tasks multihop,singlehop --count 1600 --out $(JUDGE)/embedded
+	$(VERDICTS) --tasks when-to-act,recent-sub --count 500 --out $(JUDGE)/known
+	$(VERDICTS) $(PEOPLE) --near-misses --count 800 --out $(JUDGE)/near-misses
 	touch $@
 
 clean: ## remove the virtual environment

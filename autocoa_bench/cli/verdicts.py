@@ -9,7 +9,7 @@ from autocoa_bench.cli.options_from_config import options_from
 from autocoa_bench.cli.output import count_table, stdout
 from autocoa_bench.judge.synthesis.config import VerdictDataConfig
 
-app = typer.Typer(help="Make labelled answers, right and wrong, to train a judge on.")
+app = typer.Typer(help="Make labelled answers, right and wrong, to train or audit a judge.")
 
 
 @app.command()
@@ -20,7 +20,8 @@ def verdicts(
 ) -> None:
     """Make a right and a wrong answer to each question, as data for `train sft2`.
 
-    The answers are made by rule, without a model.
+    With --near-misses they are labels for `judge audit`. The answers are made by rule, without a
+    model.
     """
     from autocoa_bench.judge.synthesis.build import build
 

@@ -19,13 +19,17 @@ _FORMAT = 1
 """The version of a saved audit's layout."""
 
 
-class Label(Struct, frozen=True):
-    """An answer, and the verdict on it: true where it is right."""
+class Label(Struct, frozen=True, omit_defaults=True):
+    """An answer, and the verdict on it: true where it is right.
+
+    `kind` says how the answer relates to the golds, where that is known.
+    """
 
     question: str
     golden_answers: tuple[str, ...]
     prediction: str
     verdict: bool
+    kind: str = ""
 
 
 class Rate(Struct, frozen=True):

@@ -99,6 +99,20 @@ def test_the_differing_answers_can_be_left_out(cli: Cli) -> None:
     assert "Anne" not in cli(write(ROW), "--limit", "0").out
 
 
+def test_kinds_of_answers_have_a_table_with_the_share_that_is_called_rightly(cli: Cli) -> None:
+    rows = [{**ROW, "kind": "spelling"}] * 2 + [{**ROW, "verdict": False, "kind": "other"}] * 3
+    rows += [{**ROW, "prediction": "Anna", "verdict": False, "kind": "other"}]
+    done = cli(write(*rows), "--scorers", "em", "--limit", "0", "--format", "markdown")
+    printed = [line.strip("|").split("|") for line in done.out.splitlines()]
+    lines = {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in printed}
+    assert lines["spelling"] == ["2", "0.0 (0–66)"]
+    assert lines["other"] == ["4", "75.0 (30–95)"]
+
+
+def test_labels_without_kinds_have_no_table_of_them(cli: Cli) -> None:
+    assert "by kind" not in cli(write(ROW), "--limit", "0").out
+
+
 def test_the_figures_can_be_had_as_data(cli: Cli) -> None:
     done = cli(write(ROW, {**ROW, "prediction": "Anna"}), "--scorer", "em", "--format", "csv")
     assert ",em:agreement,,,,0.5," in done.out

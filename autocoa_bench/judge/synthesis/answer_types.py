@@ -33,12 +33,13 @@ _NUMBER = re.compile(
     r"(?P<after>(?: (?:million|billion))?(?: [\w.-]+){0,4})"
 )
 _PERSON = re.compile(
-    r"^(who|whom)\b|\b(by|with|to|for|after|under|of|from) whom\b"
+    r"^(who|whom)\b|\b(by|with|to|for|after|under|of|from) whom?\b|\bwho ?\?$"
     rf"|\b(which|what|name the|this)( [\w'-]+){{0,4}} ({alternatives('person_nouns')})\b",
     re.IGNORECASE,
 )
 _PLACE = re.compile(rf"\b({alternatives('place_nouns')})\b", re.IGNORECASE)
 _NO_PERSON = re.compile(rf"\b({alternatives('no_person')})\b", re.IGNORECASE)
+_FUNCTION_WORD = re.compile(r"\b(a|an|the|of|in|and|at|on)\b|[^\w\s]")
 _CAPITALISED = re.compile(r"[A-ZÀ-Þ][\w.'’-]*")
 MONTHS = PHRASES["months"]
 _NUMBERS, _ORDINALS = PHRASES["numbers"], PHRASES["ordinals"]
@@ -188,6 +189,11 @@ def meaning(text: str) -> str:
 def _meanings() -> dict[str, str]:
     rows = [*table("nations"), *table("synonyms")]
     return {_bare(word): _bare(row[0]) for row in rows for word in row}
+
+
+def content_words(text: str) -> frozenset[str]:
+    """The words of a text in lower case, without articles, "of" and the like."""
+    return frozenset(_FUNCTION_WORD.sub(" ", text.lower()).split())
 
 
 def _bare(text: str) -> str:

@@ -1,4 +1,7 @@
-"""The folder of a judge's training data: records.jsonl, and verdicts.json that describes it."""
+"""The folder of a judge's training data: records.jsonl, and verdicts.json that describes it.
+
+With `near_misses` labels.jsonl takes the place of records.jsonl: rows for `judge audit`, by kind.
+"""
 
 import hashlib
 from collections import Counter
@@ -9,9 +12,12 @@ import msgspec
 from msgspec import Struct
 
 from autocoa_bench.errors import UserError
+from autocoa_bench.judge.agreement import Label
 from autocoa_bench.judge.prompts import brief
+from autocoa_bench.judge.synthesis.answer_types import answer_type, meaning, nations
 from autocoa_bench.judge.synthesis.config import VerdictDataConfig
 from autocoa_bench.judge.synthesis.examples import LabelledAnswer, labelled_answers
+from autocoa_bench.judge.synthesis.people import TASK, people
 from autocoa_bench.scoring.text import normalise
 from autocoa_bench.tasks import resolve, sample
 from autocoa_bench.types import Question, Record, Step, Trajectory
@@ -19,11 +25,20 @@ from autocoa_bench.util.json_lines import indented_json, write_files
 from autocoa_bench.util.row_reader import read_rows, row_error
 
 
+class Excluded(Struct, frozen=True):
+    """A question that no training data may have; golds and answer are known for some."""
+
+    question: str
+    golden_answers: tuple[str, ...] = ()
+    prediction: str = ""
+
+
 class VerdictDataInfo(Struct, frozen=True, kw_only=True):
     """The content of verdicts.json.
 
-    `questions` counts those of the tasks, `excluded` those among them that were left out. `right`
-    and `wrong` count the answers by method. `sha256` is the hash of records.jsonl.
+    `questions` counts those of the tasks and the people, `excluded` those among them that were left
+    out; the questions of the other part are not counted among either. `right`
+    and `wrong` count the answers by method. `sha256` is the hash of the answers' file.
     """
 
     tasks: tuple[str, ...]
@@ -42,23 +57,28 @@ def build(config: VerdictDataConfig, out: Path) -> VerdictDataInfo:
     Raises UserError if a task has no train split, a file cannot be read or written, or no answer
     can be generated.
     """
-    if (out / "records.jsonl").exists() and not (out / "verdicts.json").exists():
+    name = "labels.jsonl" if config.near_misses else "records.jsonl"
+    if (out / name).exists() and not (out / "verdicts.json").exists():
         raise UserError(
-            f"'{out}' holds records that `verdicts` did not make; give another folder as --out"
+            f"'{out}' holds {name} that `verdicts` did not make; give another folder as --out"
         )
-    # Benchmarks of the judge are excluded here: it must not be trained on what it is tested on.
     tasks = resolve(config.tasks)
     questions = [question for task in tasks for question in task.load("train")]
-    texts = (text for file in config.exclude for text in _question_texts(file))
-    included = without_excluded(questions, texts)
-    sampled = sample(included, config.count // 2, config.seed)
-    answers = list(labelled_answers(included, sampled, config.seed))
+    if config.people:
+        questions += people(config.people)
+    # Benchmarks of the judge are excluded here: it must not be trained on what it is tested on.
+    rows = [row for file in config.exclude for row in _excluded_rows(file)]
+    included = without_excluded(questions, rows)
+    part = [question for question in included if is_audited(question) == config.near_misses]
+    sampled = sample(part, config.count // 2, config.seed)
+    answers = list(labelled_answers(part, sampled, config.seed, near=config.near_misses))
     if not answers:
         raise UserError(
             f"'{config.tasks}' gives no answer ({len(questions)} questions, "
             f"{len(questions) - len(included)} of them excluded); give other --tasks"
         )
-    content = b"".join(msgspec.json.encode(record(answer)) + b"\n" for answer in answers)
+    row = label if config.near_misses else record
+    content = b"".join(msgspec.json.encode(row(answer)) + b"\n" for answer in answers)
     info = VerdictDataInfo(
         tasks=tuple(task.info.name for task in tasks),
         prompt=brief().name,
@@ -69,14 +89,43 @@ def build(config: VerdictDataConfig, out: Path) -> VerdictDataInfo:
         wrong=_counts(answers, verdict=False),
         sha256=hashlib.sha256(content).hexdigest(),
     )
-    write_files(out, {"verdicts.json": indented_json(info), "records.jsonl": content})
+    write_files(out, {"verdicts.json": indented_json(info), name: content})
     return info
 
 
-def without_excluded(questions: Sequence[Question], excluded: Iterable[str]) -> list[Question]:
-    """The questions that are not excluded, which ignores case, punctuation and articles."""
-    texts = {normalise(text) for text in excluded}
-    return [question for question in questions if normalise(question.text) not in texts]
+def without_excluded(questions: Sequence[Question], rows: Iterable[Excluded]) -> list[Question]:
+    """The questions that are not excluded, which ignores case, punctuation and articles.
+
+    People are excluded by their names as well, since every answer about them is a name.
+    """
+    texts, names = set(), set()
+    for row in rows:
+        texts.add(normalise(row.question))
+        names |= {normalise(name) for name in (*row.golden_answers, row.prediction)}
+    return [
+        question
+        for question in questions
+        if normalise(question.text) not in texts
+        and not (question.task == TASK and names & set(map(normalise, question.golden_answers)))
+    ]
+
+
+def is_audited(question: Question) -> bool:
+    """Whether a question is for near misses alone: one in eight, and all that have its gold.
+
+    Golds that name nothing (yes, numbers, nations, occupations) do not decide it, but the question.
+    """
+    gold = question.golden_answers[0] if question.golden_answers else ""
+    is_name = answer_type(question.text, gold) in ("name", "person", "place", "list")
+    key = meaning(gold) if is_name and gold not in nations() else normalise(question.text)
+    return hashlib.sha256(key.encode()).digest()[0] % 8 == 0
+
+
+def label(answer: LabelledAnswer) -> Label:
+    """A labelled answer as a row for `judge audit`."""
+    return Label(
+        answer.question.text, answer.golds, answer.answer, answer.verdict, kind=answer.method
+    )
 
 
 def record(answer: LabelledAnswer) -> Record:
@@ -92,12 +141,13 @@ def record(answer: LabelledAnswer) -> Record:
     return Record(question, int(answer.verdict), trajectory)
 
 
-def _question_texts(file: Path) -> Iterable[str]:
+def _excluded_rows(file: Path) -> Iterable[Excluded]:
     for number, row in read_rows(file):
-        text = row.get("question")
-        if not isinstance(text, str):
-            raise row_error(file, number, "it has no 'question'; give a file of questions")
-        yield text
+        try:
+            yield msgspec.convert(row, Excluded)
+        except msgspec.ValidationError as error:
+            problem = f"it has no 'question'; give a file of questions ({error})"
+            raise row_error(file, number, problem) from None
 
 
 def _counts(answers: Sequence[LabelledAnswer], *, verdict: bool) -> dict[str, int]:

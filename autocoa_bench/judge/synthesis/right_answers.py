@@ -14,6 +14,7 @@ from autocoa_bench.judge.synthesis.answer_types import (
     PHRASES,
     alternatives,
     answer_type,
+    content_words,
     figure,
     list_items,
     nations,
@@ -31,11 +32,18 @@ Form = Callable[[str, str, Random], str | None]
 """(question, gold, rng) to an answer, or to None where the form does not apply."""
 
 _NAME_WITH_ENDING = re.compile(rf"(.+?) (?:{alternatives('name_endings')})")
-_NAMED_THING = re.compile(
+CHOICE = re.compile(r"([A-Z\"][^,?]{1,50}?),? or (?:the )?([A-Z\"][^,?]{1,50}?) ?[?.]?$")
+NAMED_THING = re.compile(
     r"\b(?:which|what|this) (?P<phrase>(?:[\w'-]+ ){0,4}?"
     rf"(?P<head>{alternatives('thing_nouns')}))\b",
     re.IGNORECASE,
 )
+_ASKS_PLACE = re.compile(
+    r"^where\b|\bin where\b"
+    r"|\b(?:which|what) (?:[\w'-]+ ){0,2}(?:city|town|village|region|county)\b",
+    re.IGNORECASE,
+)
+_TITLE = re.compile(r"\b(?:film|sitcom|series|show|song|album|book|novel|musical|opera|band)\b")
 _FUNCTION_WORD = re.compile(r"\b(is|was|are|were|did|does|do|has|had|the|of|in|on|a|an)\b")
 
 
@@ -56,18 +64,14 @@ def plain_letters(question: str, gold: str, rng: Random) -> str | None:
     return text if text != gold else None
 
 
-def misspelt(question: str, gold: str, rng: Random) -> str | None:
-    """A slip of one letter in a long name, which stays recognisable."""
-    names = list(re.finditer(r"[A-Za-z]{7,}", gold))
-    if not names or any(char.isdigit() for char in gold):
-        return None
-    name = rng.choice(names)
-    # The first and the last two letters stay: a reader recognises a name by them.
-    at = rng.randrange(name.start() + 2, name.end() - 2)
-    if gold[at] == gold[at + 1]:
-        return gold[:at] + gold[at + 1 :]
-    swapped = gold[:at] + gold[at + 1] + gold[at] + gold[at + 2 :]
-    return rng.choice((swapped, gold[: at + 1] + gold[at:]))
+def respelt(question: str, gold: str, rng: Random) -> str | None:
+    """Another spelling: "St." for "Saint", a space for a hyphen, "2" for "II"."""
+    options = [
+        gold.replace(old, new)
+        for old, new in table("spellings")
+        if re.search(rf"\b{re.escape(old)}(?![\w.])", gold) or (old == "-" and old in gold)
+    ]
+    return rng.choice(options) if options and answer_type(question, gold) != "list" else None
 
 
 def date_format(question: str, gold: str, rng: Random) -> str | None:
@@ -140,6 +144,8 @@ def person_form(question: str, gold: str, rng: Random) -> str | None:
         *(f"{rng.choice(PHRASES['titles'])} {gold}", f"{first[0]}. {last}", last),
         f"{gold} (born {rng.randint(1900, 1990)})",
     ]
+    if len(first_names) == 1 and gold.isascii():
+        options.append(f"{gold} {rng.choice(PHRASES['last_names'])}")
     if len(first_names) > 1:
         shorter = [f"{first} {last}", f"{first} {first_names[1][0]}. {last}", f"{first} {last}"]
         options += shorter * 2
@@ -199,6 +205,75 @@ def synonym(question: str, gold: str, rng: Random) -> str | None:
     return None
 
 
+def choice(question: str, gold: str, rng: Random) -> str | None:
+    """The gold as a question "X or Y?" calls it, where it has only one name for it."""
+    match = CHOICE.search(question)
+    if match is None:
+        return None
+    words = content_words(gold)
+    near = [text for text in match.groups() if content_words(text) & words]
+    return near[0] if len(near) == 1 and near[0] != gold else None
+
+
+def titled(question: str, gold: str, rng: Random) -> str | None:
+    """A person with a title or a country: "King Louis I of Norway" for "Louis I"."""
+    words = gold.split()
+    if words[0] in PHRASES["royal_titles"]:
+        return gold.partition(" ")[2] or None
+    kind = answer_type(question, gold)
+    is_person = kind == "person" or (kind == "name" and question.startswith(("Who ", "Whose ")))
+    if not is_person or len(words) > 3 or not gold.replace(" ", "").isalpha():
+        return None
+    nation = rng.choice(table("nations"))[0]
+    title = rng.choice(PHRASES["royal_titles"])
+    options = [f"{title} {gold}", f"{title} {gold}"]
+    if len(words) == 1 or re.search(r" [IVX]+$", gold):
+        options += [f"{gold} of {nation}", f"{title} {gold} of {nation}"]
+    return rng.choice(options)
+
+
+def narrower_place(question: str, gold: str, rng: Random) -> str | None:
+    """A place within the gold: "Fairview, Tokyo, Japan" for "Tokyo"."""
+    if answer_type(question, gold) != "place" or not _ASKS_PLACE.search(question):
+        return None
+    if gold in nations():
+        gold = nations()[gold]
+    known = {row[0]: row[3] for row in table("regions")}
+    inside = rng.choice(PHRASES["place_parts"])
+    options = [f"{inside}, {gold}", f"{inside} in {gold}", f"{inside} ({gold})"]
+    if gold in known:
+        options += [f"{inside}, {gold}, {known[gold]}"] * 2
+    return rng.choice(options)
+
+
+def around_place(question: str, gold: str, rng: Random) -> str | None:
+    """A place that the tables do not know, with some region around it."""
+    regions = table("regions")
+    if answer_type(question, gold) != "place" or not _ASKS_PLACE.search(question):
+        return None
+    if "," in gold or gold in nations() or gold in {name for row in regions for name in row}:
+        return None
+    row = rng.choice(regions)
+    forms = (f"{gold}, {row[1]}", f"{gold}, {row[1]}, {row[3]}", f"{gold} ({row[1]})")
+    return rng.choice((*forms, f"{gold}, {row[3]}"))
+
+
+def narrowed(question: str, gold: str, rng: Random) -> str | None:
+    """A more exact noun, institution or prize: "rock band", "Nobel Prize in Physics"."""
+    words = gold.split()
+    kind = answer_type(question, gold)
+    if kind == "name" and words[-1] in ("Prize", "Award", "Medal"):
+        return f"{gold} {rng.choice(('in', 'for'))} {rng.choice(PHRASES['fields'])}"
+    if kind == "name" and re.search(r"\b(University|College|Institute|School|Museum)\b", gold):
+        return f"{gold}, {rng.choice(table('regions'))[0]}"
+    if kind != "words" or len(words) > 2 or not gold.replace(" ", "").replace("-", "").isalpha():
+        return None
+    if words[0] in ("a", "an", "the") or unspelled(gold) is not None or not gold.islower():
+        return None
+    modifier = rng.choice((*PHRASES["modifiers"], rng.choice(table("nations"))[1]))
+    return rng.choice((f"{modifier} {gold}", f"a {modifier} {gold}", f"the {modifier} {gold}"))
+
+
 def initials(question: str, gold: str, rng: Random) -> str | None:
     """The initials of a long name."""
     words = [word for word in re.findall(r"[\w'’-]+", gold) if word[:1].isupper()]
@@ -212,7 +287,7 @@ def initials(question: str, gold: str, rng: Random) -> str | None:
 
 def described(question: str, gold: str, rng: Random) -> str | None:
     """A name with the question's noun for it: "the 1994 film Speed", "Speed (film)"."""
-    match = _NAMED_THING.search(question)
+    match = NAMED_THING.search(question)
     if match is None or answer_type(question, gold) not in ("name", "person", "place"):
         return None
     phrase, head = match["phrase"], match["head"].lower()
@@ -284,7 +359,7 @@ def count_form(question: str, gold: str, rng: Random) -> str | None:
 def order(question: str, gold: str, rng: Random) -> str | None:
     """A list's items in another order or joined in another way."""
     items = list_items(gold)
-    if len(items) < 2:
+    if len(items) < 2 or _TITLE.search(question):
         return None
     rotated = [*items[1:], items[0]]
     both = f"both {' and '.join(items)}" if len(items) == 2 else ", ".join(rotated)
@@ -309,7 +384,12 @@ def clause(question: str, gold: str, rng: Random) -> str | None:
 FORMS: Mapping[str, tuple[Form, float]] = {
     "bare": (bare, 1.0),
     "plain letters": (plain_letters, 2.0),
-    "misspelt": (misspelt, 0.3),
+    "respelt": (respelt, 2.0),
+    "choice": (choice, 6.0),
+    "titled": (titled, 2.0),
+    "narrower place": (narrower_place, 1.5),
+    "around place": (around_place, 1.5),
+    "narrowed": (narrowed, 2.0),
     "date": (date_format, 4.0),
     "fuller date": (fuller_date, 3.0),
     "number": (number_format, 4.0),

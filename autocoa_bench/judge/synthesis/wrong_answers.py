@@ -14,6 +14,7 @@ from autocoa_bench.judge.synthesis.answer_types import (
     AnswerDate,
     alternatives,
     answer_type,
+    content_words,
     figure,
     list_items,
     meaning,
@@ -27,11 +28,9 @@ from autocoa_bench.judge.synthesis.answer_types import (
     table,
     unspelled,
 )
-from autocoa_bench.judge.synthesis.right_answers import Form, clause
+from autocoa_bench.judge.synthesis.right_answers import CHOICE, Form, clause
 
 _NAMES = re.compile(r"[A-Z0-9][\w'’.-]*(?: (?:(?:of|the|in|and|for|a) )*[A-Z0-9][\w'’.-]*)*")
-_CHOICE = re.compile(r"([A-Z\"][^,?]{1,50}?),? or (?:the )?([A-Z\"][^,?]{1,50}?) ?[?.]?$")
-_FUNCTION_WORD = re.compile(r"\b(a|an|the|of|in|and|at|on)\b|[^\w\s]")
 _INSTITUTION = re.compile(rf"\b({alternatives('institutions')})\b")
 _SORT = re.compile(rf"\b({alternatives('sort_nouns')})\b")
 _RELATED = (
@@ -182,12 +181,12 @@ def broader(question: str, gold: str, rng: Random) -> str | None:
 
 def other_choice(question: str, gold: str, rng: Random) -> str | None:
     """The wrong one of "X or Y?"."""
-    match = _CHOICE.search(question)
+    match = CHOICE.search(question)
     if match is None:
         return None
     # A gold that shares words with both choices, or with none, does not say which is wrong.
-    right = _content_words(gold)
-    wrong = [choice for choice in match.groups() if not _content_words(choice) & right]
+    right = content_words(gold)
+    wrong = [choice for choice in match.groups() if not content_words(choice) & right]
     return wrong[0] if len(wrong) == 1 else None
 
 
@@ -260,12 +259,8 @@ def differs(first: str, second: str) -> bool:
     """Whether two answers have different meanings and neither contains the other's words."""
     if meaning(first) == meaning(second):
         return False
-    words, other_words = _content_words(first), _content_words(second)
+    words, other_words = content_words(first), content_words(second)
     return bool(words and other_words) and not (words <= other_words or other_words <= words)
-
-
-def _content_words(text: str) -> frozenset[str]:
-    return frozenset(_FUNCTION_WORD.sub(" ", text.lower()).split())
 
 
 class Pool:
@@ -275,13 +270,18 @@ class Pool:
         """`questions` are pairs of a question and a gold."""
         self._by_sort: dict[tuple[str, str], list[str]] = defaultdict(list)
         self._by_word: dict[str, list[str]] = defaultdict(list)
+        self._words: dict[bool, list[str]] = defaultdict(list)
         for question, gold in questions:
             kind, sort = answer_sort(question, gold)
             self._by_sort[kind, sort].append(gold)
             self._by_sort[kind, ""].append(gold)
-            for word in _content_words(gold):
+            for word in content_words(gold):
                 if len(word) > 3:
                     self._by_word[word].append(gold)
+            if len(words := gold.split()) > 1:
+                for word in words:
+                    if word.isalpha() and len(word) > 3 and content_words(word):
+                        self._words[word[0].isupper()].append(word)
 
     def sibling(self, question: str, gold: str, rng: Random) -> str | None:
         """The gold of a question that asks for the same sort of answer."""
@@ -295,9 +295,42 @@ class Pool:
         """A gold that shares a word: another university, another person of that name."""
         if answer_type(question, gold) in ("yes-no", "year", "date", "number"):
             return None
-        words = sorted(_content_words(gold))
+        words = sorted(content_words(gold))
         shared = [word for word in words if len(self._by_word.get(word, ())) > 1]
         return self._sample(self._by_word[rng.choice(shared)], gold, rng) if shared else None
+
+    def exchanged(self, question: str, gold: str, rng: Random) -> str | None:
+        """The gold with one word exchanged: "When Hell Broke Loose"."""
+        words = gold.split()
+        if answer_type(question, gold) not in ("name", "place", "words") or len(words) > 7:
+            return None
+        known = content_words(question)
+        places = [
+            at
+            for at, word in enumerate(words)
+            if (bare := content_words(word)) and word.isalpha() and not bare & known
+        ]
+        if len(words) < 2 or not places:
+            return None
+        at = rng.choice(places)
+        others = self._words[words[at][0].isupper()]
+        words[at] = rng.choice(others) if others else words[at]
+        return " ".join(words)
+
+    def listed(self, question: str, gold: str, rng: Random) -> str | None:
+        """The gold among wrong values of its sort, as if all were right."""
+        first, second = (self.sibling(question, gold, rng) for _ in range(2))
+        if first is None or second is None:
+            return None
+        if answer_type(question, gold) == "list":
+            return f"{gold} and {list_items(first)[0]}"
+        return rng.choice(PHRASES["listed"]).format(x=gold, y=first, z=second)
+
+    def hedged(self, question: str, gold: str, rng: Random) -> str | None:
+        """The gold and a wrong value, without a decision."""
+        value = self.sibling(question, gold, rng)
+        value = value or {"yes": "no", "no": "yes"}.get(gold.lower())
+        return value and rng.choice(PHRASES["hedges"]).format(x=gold, y=value)
 
     def _sample(self, values: Sequence[str], gold: str, rng: Random) -> str | None:
         for _ in range(6):

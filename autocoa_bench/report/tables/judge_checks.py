@@ -1,5 +1,6 @@
 """Checks of judges: agreement of scorers with labelled verdicts, and probes that try to mislead."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
@@ -33,11 +34,14 @@ def judge_agreement(
 ) -> Report:
     """The scorers against the same labels, all pairs of them, and differing answers of each.
 
-    At most `limit` differing answers per scorer are shown. `judge` describes the judge among the
-    scorers, if any.
+    Labels with kinds have a table of these as well. At most `limit` differing answers per scorer
+    are shown. `judge` describes the judge among the scorers, if any.
     """
-    tables = (_agreement(audits, source, judge), _pairs(audits), *_differing(audits, limit))
-    return Report(tables, ())
+    tables = [_agreement(audits, source, judge), _pairs(audits)]
+    labels = next(iter(audits.values())).labels
+    if any(label.kind for label in labels):
+        tables.append(_kinds(audits))
+    return Report((*tables, *_differing(audits, limit)), ())
 
 
 def _agreement(audits: Mapping[str, Audit], source: str, judge: str) -> Table:
@@ -116,6 +120,34 @@ def _pairs(audits: Mapping[str, Audit]) -> Table:
         columns=columns("difference", "first alone", "second alone", "p", "p (Holm)"),
     )
     return replace(table, name="audit-pairs")
+
+
+def _kinds(audits: Mapping[str, Audit]) -> Table:
+    """Each kind of right and of wrong answers: on how many of them a scorer agrees."""
+    builder = TableBuilder("audit-kinds")
+    labels = next(iter(audits.values())).labels
+    for verdict, title in ((True, "Labelled right"), (False, "Labelled wrong")):
+        counts = Counter(label.kind for label in labels if label.verdict is verdict)
+        if not counts:
+            continue
+        builder.start_section(title)
+        for kind, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+            cells: list[Value] = [n]
+            for name, audit in audits.items():
+                agreed = [
+                    called is verdict
+                    for label, called in zip(labels, audit.verdicts, strict=True)
+                    if (label.verdict, label.kind) == (verdict, kind) and called is not None
+                ]
+                share = proportion(sum(agreed), len(agreed))
+                cells.append(share)
+                metric = f"{name}:{'right' if verdict else 'wrong'}:{kind}"
+                if agreed:
+                    builder.add_estimate(None, metric, share, planned=n)
+            builder.add_row(cell_text(kind, 40) or "-", cells)
+    return builder.build_with_legend(
+        columns=columns("n", *(f"{metric_title(name)} %" for name in audits))
+    )
 
 
 def _differing(audits: Mapping[str, Audit], limit: int) -> Iterator[Table]:

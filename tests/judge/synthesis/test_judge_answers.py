@@ -53,6 +53,15 @@ def answers(name: str, question: str, gold: str) -> Set[str | None]:
             {"the 1994 film Speed", "Speed (film)"},
         ),
         ("described", "Which was the first film?", "Speed", {"the film Speed"}),
+        ("respelt", "Where?", "Saint Martin-on-Sea", {"St. Martin-on-Sea", "Saint Martin on Sea"}),
+        ("choice", "Who is older, Ann Lee or Bob Ray?", "Ann Marie Lee", {"Ann Lee"}),
+        ("titled", "Who was her father?", "Louis", {"King Louis", "Louis of France"}),
+        ("titled", "Who was her father?", "King Louis", {"Louis"}),
+        ("narrower place", "In what city?", "Tokyo", {"Fairview, Tokyo, Japan"}),
+        ("around place", "In what town?", "Holmby", {"Holmby, Texas, United States"}),
+        ("narrowed", "What do they sell?", "shoes", {"modern shoes", "the commercial shoes"}),
+        ("narrowed", "What did he win?", "Nobel Prize", {"Nobel Prize in Physics"}),
+        ("clause", "Are both cities?", "no", {"False"}),
         ("name", "Which film is it?", "Jaws", {'"Jaws"'}),
         ("name", "What?", "Blur: The Story", {"Blur", "Blur - The Story"}),
         ("name", "What?", "Blackstone & Co.", {"Blackstone and Co."}),
@@ -82,13 +91,6 @@ def test_a_right_answer_has_other_forms(
     assert some <= answers(name, question, gold)
 
 
-def test_a_slip_of_one_letter_leaves_a_name_nearly_as_long() -> None:
-    for text in answers("misspelt", "Who?", "Arnold Schwarzenegger"):
-        assert text is not None
-        assert text != "Arnold Schwarzenegger"
-        assert abs(len(text) - len("Arnold Schwarzenegger")) <= 1
-
-
 def test_only_a_place_in_the_united_states_is_said_to_be_there() -> None:
     assert not {"Bonn, Germany, USA", "Bonn, Germany, United States"} & answers(
         "place", "Where?", "Bonn, Germany"
@@ -106,7 +108,10 @@ def test_only_a_place_in_the_united_states_is_said_to_be_there() -> None:
         ("clause", "Paris"),
         ("count", "Paris"),
         ("count", "no"),
-        ("misspelt", "Rome"),
+        ("respelt", "Rome"),
+        ("choice", "Rome"),
+        ("titled", "Rome"),
+        ("narrowed", "Rome"),
         ("other date", "Paris"),
         ("other nation", "Paris"),
         ("other person", "Paris"),

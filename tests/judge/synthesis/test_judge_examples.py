@@ -1,10 +1,13 @@
 """Labelled answers: what holds of all of them, whatever the questions and the seed."""
 
+from collections import Counter
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autocoa_bench.judge.synthesis.answer_types import meaning
 from autocoa_bench.judge.synthesis.examples import MAX_WORDS, labelled_answers
+from autocoa_bench.judge.synthesis.near_misses import NEAR_MISSES
 from autocoa_bench.scoring.text import exact_match
 from autocoa_bench.tasks import resolve
 from autocoa_bench.types import Question
@@ -56,9 +59,50 @@ def test_a_right_answer_called_exact_is_a_gold_as_it_stands_or_in_a_frame() -> N
                 assert any(gold in answer.answer for gold in answer.question.golden_answers)
 
 
-def test_the_golds_shown_hold_all_of_the_questions_own() -> None:
-    for answer in labelled_answers(QUESTIONS, QUESTIONS, 3):
-        assert set(answer.question.golden_answers) <= set(answer.golds)
+def test_a_gold_that_is_not_shown_is_the_answer_or_has_another_form_among_them() -> None:
+    ann = question(1, "Who wrote it?", "Ann Lee", "Ann Marie Lee")
+    methods = set()
+    for seed in range(60):
+        right, *_ = labelled_answers([ann], [ann], seed)
+        methods.add(right.method)
+        if right.method == "alias":
+            assert right.golds == ("Ann Lee",)
+            assert "Ann Marie Lee" in right.answer
+    assert "alias" in methods
+
+
+def test_a_gold_is_hidden_only_where_it_shares_a_word_with_another() -> None:
+    it = question(1, "Which label is it?", "Seiteberg Pictures", "SSP")
+    for seed in range(30):
+        for answer in labelled_answers([it], [it], seed):
+            assert answer.method != "alias"
+
+
+def test_the_answers_of_an_audit_are_near_and_balanced_by_rule() -> None:
+    [nq] = resolve("nq")
+    questions = nq.load("train")[:400]
+    answers = list(labelled_answers(questions, questions, 0, near=True))
+    wrong = Counter(answer.method for answer in answers if not answer.verdict)
+    assert not {"sibling", "nothing", "echo"} & set(wrong)
+    assert not any("with an order" in answer.method for answer in answers)
+    # Rules that apply to most questions are used about equally often.
+    assert max(wrong.values()) < 1.5 * wrong["hedged"]
+
+
+def test_half_of_the_wrong_answers_are_near_misses() -> None:
+    [nq] = resolve("nq")
+    questions = nq.load("train")[:400]
+    wrong = [answer for answer in labelled_answers(questions, questions, 0) if not answer.verdict]
+    near = {*NEAR_MISSES, "exchanged", "listed", "hedged"}
+    assert 0.4 < sum(answer.method.partition(",")[0] in near for answer in wrong) / len(wrong) < 0.7
+
+
+def test_no_near_miss_is_another_form_of_the_gold() -> None:
+    """A part that leaves out what forms leave out too is no miss: "Ann Lee" for "Ann M. Lee"."""
+    for seed in range(40):
+        for answer in labelled_answers(QUESTIONS, QUESTIONS, seed):
+            if not answer.verdict and answer.question.id == "q6":
+                assert answer.answer.strip(".").lower() not in ("denver", "denver (colorado)")
 
 
 def test_the_same_seed_gives_the_same_and_another_seed_other_answers() -> None:

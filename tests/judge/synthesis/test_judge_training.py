@@ -9,15 +9,18 @@ from typer.testing import CliRunner
 
 from autocoa_bench.cli.verdicts import app
 from autocoa_bench.errors import UserError
+from autocoa_bench.judge.agreement import read_labels
 from autocoa_bench.judge.prompts import brief
 from autocoa_bench.judge.synthesis.build import (
+    Excluded,
     VerdictDataInfo,
     build,
+    is_audited,
     without_excluded,
 )
 from autocoa_bench.judge.synthesis.config import VerdictDataConfig
 from autocoa_bench.tasks import resolve
-from autocoa_bench.types import Record
+from autocoa_bench.types import Question, Record
 
 
 def config(count: int = 40, **options: object) -> VerdictDataConfig:
@@ -70,13 +73,48 @@ def test_questions_of_an_excluded_file_are_left_out_and_counted(tmp_path: Path) 
     written = {record.question.text.upper().rstrip("?") for record in read(tmp_path / "out")}
     assert not written & set(texts)
     assert info.excluded >= 500
-    assert len(written) == 250
+    assert 200 < len(written) <= 250  # some are for near misses alone
 
 
 def test_excluded_questions_are_recognised_by_their_words() -> None:
     [bamboogle] = resolve("bamboogle")
     first, second = bamboogle.load("train")[:2]
-    assert without_excluded([first, second], [f"  {first.text.lower()} ?"]) == [second]
+    assert without_excluded([first, second], [Excluded(f"  {first.text.lower()} ?")]) == [second]
+
+
+def test_people_who_are_golds_or_answers_of_an_excluded_file_are_left_out() -> None:
+    ann, bob, eve = (
+        Question(name, f"Who is {name}?", (name, f"{name} Lee"), "people")
+        for name in ("Ann", "Bob", "Eve")
+    )
+    row = Excluded("Who wrote it?", ("bob lee",), "Eve")
+    assert without_excluded([ann, bob, eve], [row]) == [ann]
+
+
+def test_what_the_audit_asks_no_training_data_has_as_gold(tmp_path: Path) -> None:
+    train = build(config(1000), tmp_path / "train")
+    audit = build(config(1000, near_misses=True), tmp_path / "audit")
+    assert sum(audit.right.values()) > 20
+    labels = read_labels(tmp_path / "audit" / "labels.jsonl")
+    records = read(tmp_path / "train")
+    assert not {label.question for label in labels} & {row.question.text for row in records}
+    assert train.questions == audit.questions
+    for record in records:
+        assert not is_audited(record.question)
+
+
+def test_questions_with_one_gold_are_on_one_side_if_it_is_a_name() -> None:
+    town = [Question(str(n), f"Which town is in {n}?", ("Holmby",), "t") for n in range(40)]
+    assert len({is_audited(question) for question in town}) == 1
+    yes = [Question(str(n), f"Is {n} a town?", ("yes",), "t") for n in range(40)]
+    assert len({is_audited(question) for question in yes}) == 2
+
+
+def test_an_audits_rows_have_verdict_and_kind(tmp_path: Path) -> None:
+    build(config(400, near_misses=True), tmp_path)
+    labels = read_labels(tmp_path / "labels.jsonl")
+    assert {label.verdict for label in labels} == {True, False}
+    assert all(label.kind for label in labels)
 
 
 def test_a_file_without_questions_cannot_be_excluded(tmp_path: Path) -> None:

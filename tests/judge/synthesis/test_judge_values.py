@@ -102,7 +102,7 @@ def test_a_place_in_a_known_state_or_country_is_taken_apart() -> None:
     assert split_place("April 30, 1960") is None
 
 
-@pytest.mark.parametrize("name", ["nations", "regions", "synonyms", "nicknames"])
+@pytest.mark.parametrize("name", ["nations", "regions", "synonyms", "nicknames", "spellings"])
 def test_a_table_names_things_and_never_the_same_pair_twice(name: str) -> None:
     rows = table(name)
     assert all(len(row) >= 2 and all(row) for row in rows)
