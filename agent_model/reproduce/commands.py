@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 from rich.console import Console
 
 from agent_model.reproduce.runner import Command, make_folder, run_commands
@@ -22,7 +23,9 @@ BASE = "base"
 FULL = "SFT-stage1&2&3"
 """The row of all supervised stages."""
 
-UNTRAINED_ROWS = {"model-only": "R1-Distill-Qwen-7B", "react": "R1-Distill-Qwen-7B (ReAct)"}
+MODEL_ONLY = "model-only"
+
+UNTRAINED_ROWS = {MODEL_ONLY: "R1-Distill-Qwen-7B", "react": "R1-Distill-Qwen-7B (ReAct)"}
 """Solvers that use the base model as it is, with the paper's names of their rows."""
 
 _SIMULATED = f"{FULL}+RL-stage1"
@@ -101,13 +104,22 @@ def table_rows(scale: ScaleConfig) -> dict[str, str]:
 
 
 def variant_commands(scale: ScaleConfig, out: Path, seed: int, variant: Variant) -> list[Command]:
-    """The training and the evaluation of a variant."""
+    """The training and the evaluations of a variant."""
     name = variant.name
     training = training_command(scale, out, seed, variant)
-    return [
-        training,
-        evaluation_command(scale, out, seed, name, variant.solver, name, training.name),
-    ]
+    runs = [evaluation_command(scale, out, seed, name, variant.solver, name, training.name)]
+    if scale.closed_book:
+        known, closed = replace(scale, tasks=scale.known_tasks), closed_book_run(name)
+        runs.append(evaluation_command(known, out, seed, closed, MODEL_ONLY, name, training.name))
+    return [training, *runs]
+
+
+def closed_book_run(name: str) -> str:
+    """The name of the run that asks a row's model for known facts without a search engine.
+
+    Rows that use the base share the one of Table 1, which has the same questions and others.
+    """
+    return MODEL_ONLY if name in UNTRAINED_ROWS else f"{name}-closed"
 
 
 def data_folder(out: Path, kind: str) -> Path:

@@ -24,7 +24,8 @@ class ScaleConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     `prompted_solver` is the solver of a model that has not learned to act. `tables` are reported
     beside the claims (`acting` needs questions of known and of unknown facts). `rows` names the
     trained rows, each after the rows that it starts from; empty: all eight. With `replay` every
-    stage also learns texts of the base's pretraining.
+    stage also learns texts of the base's pretraining. With `closed_book` every trained model is
+    also asked the questions of `known_tasks`, which must be among `tasks`, without a search engine.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ScaleConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     tables: tuple[str, ...] = ("leaderboard", "acting", "actions", "paper")
     rows: tuple[str, ...] = ()
     replay: bool = False
+    closed_book: bool = False
 
     @property
     def recipes(self) -> Path:

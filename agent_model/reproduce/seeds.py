@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from agent_model.reproduce import commands, switch
+from agent_model.reproduce.known_facts import known_facts, runs_of_rows
+from agent_model.reproduce.measures import average_score
 from agent_model.reproduce.runner import make_folder, read_record
 from agent_model.reproduce.scale import ScaleConfig
 from agent_model.reproduce.table1 import table1_experiment
@@ -35,6 +37,8 @@ def report_seeds(scale: ScaleConfig, folders: Sequence[Path], out: Path, console
     runs = runs_by_row(scale, folders)
     make_folder(out)
     tables = [seed_table(runs, folders), _claim_table(scale, runs, folders)]
+    if scale.closed_book:
+        tables.append(known_facts(runs_of_rows(scale, folders)))
     names = [variant.name for variant in switch.switch_variants(scale).values()]
     if all(read_record(f"run {name}", folder) for folder in folders for name in names):
         points = switch.switch_points(scale, folders)
@@ -104,8 +108,8 @@ def seed_table(runs: Mapping[str, Sequence[Run]], folders: Sequence[Path]) -> Ta
     builder = TableBuilder("seeds")
     for row, row_runs in runs.items():
         entries = make_entries(row_runs, EMPTY_CATALOGUE)
-        average = switch.average_score(entries)
-        means = [switch.average_score([entry]).mean for entry in entries]
+        average = average_score(entries)
+        means = [average_score([entry]).mean for entry in entries]
         scored = [mean for mean in means if mean is not None]
         builder.add_row(
             _LABELS.get(row, row),

@@ -11,11 +11,12 @@ from typing import NamedTuple
 from rich.console import Console
 
 from agent_model.reproduce import commands
+from agent_model.reproduce.measures import SCORER, average_score, change_of_average
 from agent_model.reproduce.scale import ScaleConfig
 from agent_model.reproduce.training_cost import SearchCounts, search_counts, training_steps
 from autocoa_bench.report.builder import TableBuilder
-from autocoa_bench.report.comparison.claim_tests import Contrast, contrast
-from autocoa_bench.report.entries import EMPTY_CATALOGUE, Entry, make_entries
+from autocoa_bench.report.comparison.claim_tests import Contrast
+from autocoa_bench.report.entries import EMPTY_CATALOGUE, make_entries
 from autocoa_bench.report.model import (
     Report,
     Table,
@@ -25,12 +26,9 @@ from autocoa_bench.report.model import (
     p_text,
     percent,
 )
-from autocoa_bench.report.published import Claim
 from autocoa_bench.runs import scores
 from autocoa_bench.runs.run_folder import Run
-from autocoa_bench.stats import Estimate, estimate, macro_average
-
-SCORER = "em"
+from autocoa_bench.stats import Estimate
 
 _SIMULATED_SHARES = ((0, 1), (1, 4), (1, 2), (3, 4), (5, 6), (1, 1))
 
@@ -116,25 +114,14 @@ def switch_point(
     """A point from the searches of its trainings, the runs of their models, and the runs of models
     that were trained without simulation."""
     ours, baseline = make_entries(runs, EMPTY_CATALOGUE), make_entries(real_runs, EMPTY_CATALOGUE)
-    claim = Claim("switch", "", "", "better", ("ours",), "baseline")
-    change = contrast(claim, {"ours": ours, "baseline": baseline}, SCORER)
     return SwitchPoint(
         simulated_steps,
         len(runs),
         fmean(count.total for count in searches),
         fmean(count.real for count in searches),
         average_score(ours),
-        change if simulated_steps and isinstance(change, Contrast) else None,
+        change_of_average(ours, baseline) if simulated_steps else None,
     )
-
-
-def average_score(runs: Sequence[Entry]) -> Estimate:
-    """The mean over datasets of their mean score; a question's score is its mean over the runs."""
-    by_task: dict[str, dict[str, list[float]]] = {}
-    for run in runs:
-        for (task, question), score in run.scores_by_question(SCORER).items():
-            by_task.setdefault(task, {}).setdefault(question, []).append(score)
-    return macro_average([estimate(list(questions.values())) for questions in by_task.values()])
 
 
 def switch_table(points: Sequence[SwitchPoint], rl_steps: int) -> Table:

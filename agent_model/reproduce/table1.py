@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from agent_model.reproduce import commands
+from agent_model.reproduce.known_facts import known_facts, runs_of_rows
 from agent_model.reproduce.scale import ScaleConfig
 from agent_model.reproduce.training_cost import real_searches, training_cost
 from autocoa_bench import report
@@ -45,6 +46,8 @@ def reproduce_table1(
     inputs = make_inputs(runs, ["em"], report.make_catalogue(runs), rows)
     claim_table = claims(inputs, real_searches(scale, [out]))
     leaderboard, *others = tables.tables
+    if scale.closed_book:
+        others.append(known_facts(runs_of_rows(scale, [out])))
     tables = replace(tables, tables=(leaderboard, claim_table, *others, training_cost(scale, out)))
     commands.write_text(out / "table1.html", page(tables, runs))
     commands.save_report(tables, out / "table1.md", console)

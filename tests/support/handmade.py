@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from autocoa_bench.runs.run_folder import Run
 from autocoa_bench.types import (
@@ -47,15 +48,19 @@ def make(
     seed: int = 0,
     search: SearchSpec | None = BM25,
     f1: Callable[[float], float] = lambda em: em,
+    kinds: Mapping[str, str] = MappingProxyType({}),
 ) -> Run:
-    """A run over tasks; a list stands for the samples of one question."""
+    """A run over tasks; a list stands for the samples of one question.
+
+    `kinds` are those of the questions, by task.
+    """
     samples = max(
         (len(o) for many in outcomes.values() for o in many if isinstance(o, list)), default=1
     )
     records, em = [], {}
     for task, answers in outcomes.items():
         for number, each in enumerate(answers):
-            question = Question(f"q{number}", "?", ("a",), task)
+            question = Question(f"q{number}", "?", ("a",), task, kinds.get(task, ""))
             for sample, outcome in enumerate(each if isinstance(each, list) else [each]):
                 if outcome is None:
                     continue

@@ -74,13 +74,42 @@ def test_every_command_comes_after_those_that_it_needs() -> None:
 
 
 def test_every_row_is_trained_and_evaluated() -> None:
-    runs = set(commands.table_rows(SCALE))
+    runs = set(commands.table_rows(replace(SCALE, closed_book=False)))
+    runs |= {commands.closed_book_run(name) for name in runs}
     assert {
         name.removeprefix("run ") for name in commands_by_name() if name.startswith("run ")
     } == runs
     for variant in commands.variants(SCALE):
         training = commands_by_name()[f"train {variant.name}"]
         assert f"--out {OUT / 'train' / variant.name}" in training.line
+
+
+def test_every_trained_model_is_asked_for_known_facts_without_a_search_engine() -> None:
+    planned = commands_by_name()
+    for variant in commands.variants(SCALE):
+        closed, acting = planned[f"run {variant.name}-closed"], planned[f"run {variant.name}"]
+        tasks = ("--solver", "model-only", "--tasks", SCALE.known_tasks, "--limit", "100")
+        assert closed.arguments[1:7] == tasks
+        assert f"--model {OUT / 'models' / variant.name} " in closed.line
+        assert closed.needs == acting.needs == (f"train {variant.name}",)
+    assert not any("-closed" in c.name for c in experiment_without_closed_book().commands)
+
+
+def experiment_without_closed_book() -> commands.Experiment:
+    return table1_experiment(replace(SCALE, closed_book=False), OUT, 3)
+
+
+def test_the_base_is_asked_for_known_facts_by_the_row_model_only() -> None:
+    assert {commands.closed_book_run(name) for name in commands.UNTRAINED_ROWS} == {"model-only"}
+    tasks = {name for task in resolve(SCALE.tasks) for name in [task.info.name]}
+    assert {task.info.name for task in resolve(SCALE.known_tasks)} < tasks
+    kinds = {
+        task.info.name: {question.kind for question in task.load("test")}
+        for task in resolve(SCALE.tasks)
+    }
+    of_known_tasks = {task.info.name for task in resolve(SCALE.known_tasks)}
+    asked = {name for name, present in kinds.items() if present & {"known", "unknown"}}
+    assert asked == of_known_tasks
 
 
 def test_five_of_six_steps_in_two_environments_are_simulated() -> None:

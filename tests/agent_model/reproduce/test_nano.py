@@ -30,7 +30,9 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
     out = tmp_path_factory.mktemp("nano")
     console = Console(file=io.StringIO())
     reproduce_table1(SCALE, out, SCALE.base_folder(), seed=0, jobs=1, console=console)
-    assert "Claims of the paper's section 4.3" in (out / "table1.md").read_text()
+    text = (out / "table1.md").read_text()
+    assert "Claims of the paper's section 4.3" in text
+    assert "Known facts, asked closed book" in text
     paper_rows = table_rows(SCALE)
     runs = [load_scored(out / "runs" / name) for name in paper_rows]
     return runs_by_row(make_entries(runs, EMPTY_CATALOGUE), paper_rows)

@@ -68,6 +68,14 @@ def test_a_folder_that_lacks_a_command_is_refused(tmp_path: Path) -> None:
         seeds.runs_by_row(load_scale("nano"), [out])
 
 
+def test_a_folder_from_before_the_closed_book_runs_is_refused(tmp_path: Path) -> None:
+    out = complete(tmp_path / "seed-0")
+    for record in (out / "steps").glob("run *-closed.json"):
+        record.unlink()
+    with pytest.raises(UserError, match=r"'run SFT-stage1-closed' has not finished; .* resumes it"):
+        seeds.runs_by_row(load_scale("nano"), [out])
+
+
 def test_a_folder_of_another_share_is_refused(tmp_path: Path) -> None:
     out = complete(tmp_path / "seed-0", share=0.5)
     with pytest.raises(
