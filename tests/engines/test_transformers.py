@@ -61,6 +61,23 @@ def session(model: Path) -> Iterator[Session]:
     session.close()
 
 
+def test_weights_have_the_type_that_is_asked_for(model: Path) -> None:
+    options = EngineConfig(str(model), "", "auto", concurrency=2, context_tokens=1024)
+    engine = from_options(options, dtype="bfloat16")
+    with asyncio.Runner() as runner:
+        spec = runner.run(engine.start())
+        [reply] = runner.run(engine.generate(request("a", tokens=5), GREEDY))
+        runner.run(engine.close())
+    assert spec.settings["dtype"] == "bfloat16"
+    assert reply.token_ids
+
+
+def test_an_unknown_type_of_weights_is_refused(model: Path) -> None:
+    options = EngineConfig(str(model), "", "auto", concurrency=2, context_tokens=1024)
+    with pytest.raises(UserError, match="did you mean 'bfloat16'"):
+        from_options(options, dtype="bfloat61")
+
+
 @pytest.mark.parametrize("sampling", [GREEDY, SEEDED])
 def test_a_completion_does_not_depend_on_what_else_is_in_the_batch(
     session: Session, sampling: Sampling

@@ -19,6 +19,7 @@ from autocoa_bench.engines.engine import EngineCapabilities, EngineConfig, with_
 from autocoa_bench.engines.launch.embedded import idle_cores
 from autocoa_bench.engines.weights import huggingface, models
 from autocoa_bench.errors import UserError
+from autocoa_bench.registry import unknown
 from autocoa_bench.types import (
     Completion,
     EngineSpec,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from autocoa_bench.engines.transformers.batch import Batch
 
 
+_TYPES = ("float32", "bfloat16", "float16")
+
 _OPENINGS = 1024
 """The most rendered openings that are kept."""
 
@@ -41,15 +44,22 @@ class TransformersEngine:
     """A model loaded by `weights.huggingface`, with at most `parallel` requests at once.
 
     On a CPU, weights are 32-bit, and a completion does not depend on what else is in flight. On a
-    GPU they have the type in which they are stored. `adapter` is a PEFT folder, a GGUF adapter, or
-    empty. Prompts are cut as for the protocol `template` (see `openai.protocol`), so that sampled
-    ids stay as they are.
+    GPU they have the type in which they are stored. `dtype` is another type of torch: in `bfloat16`
+    a CPU that computes in it is faster, and a token may depend on what else is in flight.
+    `adapter` is a PEFT folder, a GGUF adapter, or empty. Prompts are cut as for the protocol
+    `template` (see `openai.protocol`), so that sampled ids stay as they are.
     """
 
     def __init__(
-        self, model: str = models.DEFAULT, *, parallel: int = 8, adapter: str = ""
+        self,
+        model: str = models.DEFAULT,
+        *,
+        parallel: int = 8,
+        adapter: str = "",
+        dtype: str = "",
     ) -> None:
         self.model = model
+        self._dtype = dtype
         self._parallel = parallel
         self._adapter = adapter
         self._tokenizer: Any = None
@@ -70,7 +80,7 @@ class TransformersEngine:
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
         stored = str(huggingface.stored_type(self.model)).removeprefix("torch.")
-        dtype = stored if device == "cuda" else "float32"
+        dtype = self._dtype or (stored if device == "cuda" else "float32")
         # PyTorch's default number of threads follows OMP_NUM_THREADS, if the user has set it.
         if device == "cpu" and "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(idle_cores())
@@ -127,13 +137,18 @@ class TransformersEngine:
         lora="a PEFT folder or a .gguf",
     )
 )
-def from_options(options: EngineConfig) -> TransformersEngine:
+def from_options(options: EngineConfig, *, dtype: str = "") -> TransformersEngine:
     """The registry's factory. Raises UserError for options that this engine does not use."""
+    if dtype not in ("", *_TYPES):
+        raise unknown("type of weights", dtype, list(_TYPES))
     if options.base_url or options.protocol not in ("auto", "template"):
         raise UserError(
             "the engine 'transformers' runs the model itself and cuts prompts as for the protocol "
             "'template'; leave out --base-url and --protocol, or choose another --engine"
         )
     return TransformersEngine(
-        options.model or models.DEFAULT, parallel=options.concurrency, adapter=options.adapter
+        options.model or models.DEFAULT,
+        parallel=options.concurrency,
+        adapter=options.adapter,
+        dtype=dtype,
     )
