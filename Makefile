@@ -91,9 +91,9 @@ adapter: $(SECOND)/.data $(SECOND)/first/.done ## train the agent's adapter that
 		--out $(SECOND)/run
 	test -d $(SECOND)/run-merged || $(MERGE) $(SECOND)/run/model $(SECOND)/run-merged
 	$(SYNTH) coa --teacher model $(IN_PROCESS) --model $(SECOND)/run-merged --shots 0 \
-		--tasks $(QUESTIONS)/answered.jsonl,$(QUESTIONS)/composed.jsonl --limit 150 --sample-seed 1 \
-		--samples 4 --temperature 0.8 --top-p 0.95 --per-question 2 --evidence --easy-share 0.3 \
-		$(OVER_WIKIPEDIA) --count 300 --out $(SECOND)/sampled
+		--tasks $(QUESTIONS)/answered.jsonl,$(QUESTIONS)/composed.jsonl --limit 100 --sample-seed 1 \
+		--samples 3 --temperature 0.8 --top-p 0.95 --per-question 2 --evidence --easy-share 0.3 \
+		$(OVER_WIKIPEDIA) --count 180 --out $(SECOND)/sampled
 	$(TRAIN) sft2 --config recipes/adapter-sampled.toml --set adapter=$(SECOND)/run/model \
 		--out $(SECOND)/run-sampled
 	test -d $(SECOND)/run-sampled-merged || \
@@ -165,19 +165,21 @@ $(QUESTIONS)/.done: $(VENV)/.dev
 
 # Training data of the adapter.
 $(SECOND)/.data: $(QUESTIONS)/.done
-	$(SYNTH) coa --tasks multihop $(SHOWN) --seed 2 --count 600 --out $(SECOND)/multihop
-	$(SYNTH) coa --tasks multihop $(SHOWN) --seed 2 --min-actions 3 --count 240 --out $(SECOND)/long
-	$(SYNTH) coa --tasks singlehop $(SHOWN) --seed 2 --count 60 --out $(SECOND)/singlehop
-	$(SYNTH) cot --tasks when-to-act --seed 2 --count 140 --out $(SECOND)/known
-	$(SYNTH) coa --tasks $(QUESTIONS)/composed.jsonl $(SHOWN) $(OVER_WIKIPEDIA) --seed 2 --count 560 \
+	$(SYNTH) coa --tasks multihop $(SHOWN) --seed 2 --count 400 --out $(SECOND)/multihop
+	$(SYNTH) coa --tasks multihop $(SHOWN) --seed 2 --min-actions 3 --count 160 --out $(SECOND)/long
+	$(SYNTH) coa --tasks singlehop $(SHOWN) --seed 2 --count 40 --out $(SECOND)/singlehop
+	$(SYNTH) cot --tasks when-to-act --seed 2 --count 100 --out $(SECOND)/known
+	$(SYNTH) coa --tasks $(QUESTIONS)/composed.jsonl $(SHOWN) $(OVER_WIKIPEDIA) --seed 2 --count 320 \
 		--out $(SECOND)/composed
-	$(SYNTH) coa --tasks $(QUESTIONS)/answered.jsonl $(SHOWN) $(OVER_WIKIPEDIA) --seed 2 --count 200 \
+	$(SYNTH) coa --tasks $(QUESTIONS)/composed.jsonl --top-k 1,2,2 --corpus $(WIKIPEDIA) --max-tokens 4200 \
+		--min-actions 4 --seed 2 --count 50 --out $(SECOND)/composed-long
+	$(SYNTH) coa --tasks $(QUESTIONS)/answered.jsonl $(SHOWN) $(OVER_WIKIPEDIA) --seed 2 --count 180 \
 		--out $(SECOND)/answered
-	$(SYNTH) coa --tasks multihop $(SHOWN) --seed 3 --count 150 --out $(SECOND)/replay-multihop
-	$(SYNTH) coa --tasks multihop $(SHOWN) --seed 3 --min-actions 3 --count 100 \
+	$(SYNTH) coa --tasks multihop $(SHOWN) --seed 3 --count 60 --out $(SECOND)/replay-multihop
+	$(SYNTH) coa --tasks multihop $(SHOWN) --seed 3 --min-actions 3 --count 40 \
 		--out $(SECOND)/replay-long
-	$(SYNTH) cot --tasks when-to-act --seed 3 --count 60 --out $(SECOND)/replay-known
-	$(SYNTH) coa --tasks $(QUESTIONS)/composed.jsonl $(SHOWN) $(OVER_WIKIPEDIA) --seed 3 --count 150 \
+	$(SYNTH) cot --tasks when-to-act --seed 3 --count 30 --out $(SECOND)/replay-known
+	$(SYNTH) coa --tasks $(QUESTIONS)/composed.jsonl $(SHOWN) $(OVER_WIKIPEDIA) --seed 3 --count 60 \
 		--out $(SECOND)/replay-composed
 	touch $@
 
