@@ -26,6 +26,12 @@ class ServerDown(UserError):
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: the same command may succeed later
 
 
+class StoppedEarly(UserError):
+    """A training that ended itself before its last step, and left a usable model as its result."""
+
+    exit_code = 3
+
+
 class MissingExtra(UserError):
     """A feature whose packages are an extra that is not installed."""
 

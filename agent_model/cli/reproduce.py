@@ -86,12 +86,23 @@ def switch(config: ReproduceConfig) -> None:
 
 
 @app.command()
+@options_from(ReproduceConfig)
+def ablation(config: ReproduceConfig) -> None:
+    """Short RL in the simulated environment after all SFT stages, with one setting or another. A
+    folder of Table 1 is continued. The same command resumes."""
+    from agent_model.reproduce.ablation import ablation_experiment, reproduce_ablation
+
+    _reproduce(config, ablation_experiment, reproduce_ablation)
+
+
+@app.command()
 @options_from(ReproduceConfig, only=("out", "scale", "share"))
 def seeds(
     folders: Annotated[list[Path], typer.Argument(help="Folders of Table 1, one per seed.")],
     config: ReproduceConfig,
 ) -> None:
-    """Print the rows, the claims and the curve over the switch of several seeds together."""
+    """Print the rows, the claims, the curve over the switch and the ablation of several seeds
+    together."""
     from agent_model.reproduce.scale import load_scale
     from agent_model.reproduce.seeds import report_seeds
 

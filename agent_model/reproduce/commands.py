@@ -42,7 +42,7 @@ class Variant(Struct, frozen=True):
     `row` is its name in the paper, `stage` the stage that trains it, `start` the row whose model it
     starts from (empty: the base), `changes` are settings of the stage's recipe, and `solver` runs
     the trained model. `begins` names the row whose training is the beginning of this row's training
-    (empty: none).
+    (empty: none). Without `replay` it leaves out what its scale replays.
     """
 
     row: str
@@ -51,6 +51,7 @@ class Variant(Struct, frozen=True):
     changes: tuple[str, ...] = ()
     solver: str = "agent"
     begins: str = ""
+    replay: bool = True
 
     @property
     def name(self) -> str:
@@ -114,6 +115,25 @@ def variant_commands(scale: ScaleConfig, out: Path, seed: int, variant: Variant)
     return [training, *runs]
 
 
+def experiment_after_sft(
+    scale: ScaleConfig, out: Path, seed: int, after: Sequence[Variant]
+) -> Experiment:
+    """Variants that start from the row of all SFT stages, and what that row needs.
+
+    Commands that Table 1 has too are the same, so that a folder of it is continued.
+    """
+    rows = {variant.row: variant for variant in variants(scale)}
+    sequence = data_commands(scale, out, seed) + replay_commands(scale, out, seed)
+    for row in ("SFT-stage1", "SFT-stage1&2", FULL):
+        sequence.append(training_command(scale, out, seed, rows[row]))
+    # A variant that begins as another one comes after it, for readers who type the commands.
+    for variant in sorted(after, key=lambda variant: bool(variant.begins)):
+        sequence += variant_commands(scale, out, seed, variant)
+    return Experiment(
+        tuple(dict.fromkeys((*rows.values(), *after))), tuple(dict.fromkeys(sequence))
+    )
+
+
 def closed_book_run(name: str) -> str:
     """The name of the run that asks a row's model for known facts without a search engine.
 
@@ -168,7 +188,8 @@ def training_command(scale: ScaleConfig, out: Path, seed: int, variant: Variant)
     if kinds:
         file = "pairs.jsonl" if variant.stage == "sft1" else "records.jsonl"
         changes.append(f"data={[str(data_folder(out, kind) / file) for kind in kinds]}")
-    if scale.replay:
+    replays = scale.replay and variant.replay
+    if replays:
         changes.append(f"replay.data={[str(_replay_file(out))]}")
     if variant.begins:
         changes.append(f"begins={out / 'train' / file_name(variant.begins)}")
@@ -177,7 +198,7 @@ def training_command(scale: ScaleConfig, out: Path, seed: int, variant: Variant)
     return Command(
         f"train {variant.name}",
         train_arguments(variant.stage, recipe, out / "train" / variant.name, changes),
-        (*earlier, *(f"data {kind}" for kind in kinds), *((_REPLAY,) if scale.replay else ())),
+        (*earlier, *(f"data {kind}" for kind in kinds), *((_REPLAY,) if replays else ())),
     )
 
 

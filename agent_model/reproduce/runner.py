@@ -22,7 +22,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from agent_model.training.files import locked, read_json
 from autocoa_bench.engines.launch import supervisor
-from autocoa_bench.errors import UserError
+from autocoa_bench.errors import StoppedEarly, UserError
 from autocoa_bench.util.commands import command_line
 from autocoa_bench.util.json_lines import replace_file, write_errors
 
@@ -160,7 +160,8 @@ class _Runner(NamedTuple):
         log = self.out / "logs" / f"{command.name}.log"
         status = await _run_process(command, log)
         self.bar.remove_task(progress)
-        if status:
+        stopped = status == StoppedEarly.exit_code  # with a result, so others can go on
+        if status and not stopped:
             lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             tail = "\n".join(lines[-_LOG_LINES:])
             raise UserError(f"command '{command.name}' failed ({status}): {tail}\nFull log: {log}")
@@ -169,7 +170,7 @@ class _Runner(NamedTuple):
         self.records[command.name] = record
         self.console.print(
             f"{len(self.records):3} of {len(self.commands)}  {command.name}  "
-            f"{record.seconds:,.0f} s",
+            f"{record.seconds:,.0f} s{'  stopped early, see its log' if stopped else ''}",
             highlight=False,
         )
 

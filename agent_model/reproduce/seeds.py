@@ -7,7 +7,7 @@ from statistics import stdev
 from msgspec.structs import replace
 from rich.console import Console
 
-from agent_model.reproduce import commands, switch
+from agent_model.reproduce import ablation, commands, switch
 from agent_model.reproduce.known_facts import known_facts, runs_of_rows
 from agent_model.reproduce.measures import average_score
 from agent_model.reproduce.runner import make_folder, read_record
@@ -31,7 +31,8 @@ _LABELS = {row: solver for solver, row in commands.UNTRAINED_ROWS.items()}
 def report_seeds(scale: ScaleConfig, folders: Sequence[Path], out: Path, console: Console) -> None:
     """Write and print tables over complete reproductions of several seeds: `out/seeds.md`.
 
-    If all of them have the curve over the switch too, it is added, and plotted in `switch.png`.
+    If all of them have the curve over the switch or the ablation too, it is added, and plotted in
+    `switch.png` or `ablation.png`.
     Raises UserError if a folder lacks the run of a row, or `out` is not writable.
     """
     runs = runs_by_row(scale, folders)
@@ -39,13 +40,24 @@ def report_seeds(scale: ScaleConfig, folders: Sequence[Path], out: Path, console
     tables = [seed_table(runs, folders), _claim_table(scale, runs, folders)]
     if scale.closed_book:
         tables.append(known_facts(runs_of_rows(scale, folders)))
-    names = [variant.name for variant in switch.switch_variants(scale).values()]
-    if all(read_record(f"run {name}", folder) for folder in folders for name in names):
+    if all_have(folders, switch.switch_experiment(scale, Path(), 0)):
         points = switch.switch_points(scale, folders)
         tables.append(switch.switch_table(points, scale.rl_steps))
         switch.write_plot(points, scale.rl_steps, out / "switch.png")
+    if ablation.has_arms(scale) and all_have(
+        folders, ablation.ablation_experiment(scale, Path(), 0)
+    ):
+        outcomes = ablation.arm_outcomes(scale, folders)
+        tables.append(ablation.ablation_table(outcomes))
+        ablation.write_plot(outcomes, out / "ablation.png")
     commands.save_report(Report(tuple(tables), ()), out / "seeds.md", console)
     console.print(f"Results: {out / 'seeds.md'}", highlight=False)
+
+
+def all_have(folders: Sequence[Path], experiment: commands.Experiment) -> bool:
+    """True if every folder has the records of all commands of an experiment."""
+    names = [command.name for command in experiment.commands]
+    return all(read_record(name, folder) for folder in folders for name in names)
 
 
 def _claim_table(

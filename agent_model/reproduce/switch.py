@@ -68,16 +68,8 @@ def reproduce_switch(
 
 def switch_experiment(scale: ScaleConfig, out: Path, seed: int) -> commands.Experiment:
     """The variants of the curve. Table 1 has the same commands for those that are its rows."""
-    rows = {variant.row: variant for variant in commands.variants(scale)}
-    sft_rows = [rows[row] for row in ("SFT-stage1", "SFT-stage1&2", commands.FULL)]
-    sequence = commands.data_commands(scale, out, seed)
-    sequence += commands.replay_commands(scale, out, seed)
-    sequence += [commands.training_command(scale, out, seed, variant) for variant in sft_rows]
-    curve = switch_variants(scale).values()
-    # A variant that begins as another one comes after it, for readers who type the commands.
-    for variant in sorted(curve, key=lambda variant: bool(variant.begins)):
-        sequence += commands.variant_commands(scale, out, seed, variant)
-    return commands.Experiment(tuple(dict.fromkeys((*rows.values(), *curve))), sequence)
+    curve = tuple(switch_variants(scale).values())
+    return commands.experiment_after_sft(scale, out, seed, curve)
 
 
 def switch_variants(scale: ScaleConfig) -> dict[int, commands.Variant]:

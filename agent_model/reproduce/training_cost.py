@@ -20,7 +20,7 @@ _RETRAIN = "delete it and its record in steps/ to train it again"
 
 
 class TrainingStep(Struct, frozen=True):
-    """The columns of `metrics.csv` that the cost needs; the last three are of GRPO alone.
+    """The columns of `metrics.csv` that tables need; those from `environment` are of GRPO alone.
 
     `tokens` and `seconds` are running totals.
     """
@@ -31,6 +31,7 @@ class TrainingStep(Struct, frozen=True):
     environment: str = ""
     calls: int = 0
     saved: int = 0
+    facts: float | None = None
 
 
 class SearchCounts(NamedTuple):
@@ -40,21 +41,58 @@ class SearchCounts(NamedTuple):
     real: int
 
 
+class TrainingEnd(NamedTuple):
+    """The steps that a training took, those that it was to take, and the one whose model is its
+    result (None: the last)."""
+
+    steps: int
+    planned: int
+    kept: int | None
+
+
+class _Recipe(Struct, frozen=True):
+    max_steps: int = 0
+
+
+class _Best(Struct, frozen=True):
+    step: int
+
+
 class _TrainingInfo(Struct, frozen=True):
     steps: int
+    recipe: _Recipe = _Recipe()
+    best: _Best | None = None
 
 
 def training_steps(folder: Path) -> list[TrainingStep]:
     """All steps of a finished training. Raises UserError if some are missing."""
-    metrics, info = folder / "metrics.csv", folder / "run.json"
+    n_steps, metrics = _training_info(folder).steps, folder / "metrics.csv"
     try:
-        n_steps = msgspec.json.decode(info.read_bytes(), type=_TrainingInfo).steps
         steps = read_rows(metrics, TrainingStep)
     except (OSError, *UNREADABLE, csv.Error) as error:
-        raise UserError(f"cannot read the metrics of '{folder}': {error}; {_RETRAIN}") from None
+        raise _unreadable(folder, error) from None
     if not steps or [step.step for step in steps] != list(range(1, n_steps + 1)):
-        raise UserError(f"'{metrics}' does not hold the {n_steps} steps of '{info}'; {_RETRAIN}")
+        raise UserError(
+            f"'{metrics}' does not hold the {n_steps} steps of '{folder / 'run.json'}'; {_RETRAIN}"
+        )
     return steps
+
+
+def training_end(folder: Path) -> TrainingEnd:
+    """How a training of GRPO ended. Raises UserError if its run.json cannot be read."""
+    info = _training_info(folder)
+    return TrainingEnd(info.steps, info.recipe.max_steps, info.best.step if info.best else None)
+
+
+def _training_info(folder: Path) -> _TrainingInfo:
+    try:
+        return msgspec.json.decode((folder / "run.json").read_bytes(), type=_TrainingInfo)
+    except (OSError, *UNREADABLE) as error:
+        raise _unreadable(folder, error) from None
+
+
+def _unreadable(folder: Path, error: Exception) -> UserError:
+    return UserError(f"cannot read the metrics of '{folder}': {error}; {_RETRAIN}")
 
 
 def search_counts(steps: Sequence[TrainingStep]) -> SearchCounts:

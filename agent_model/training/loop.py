@@ -21,7 +21,7 @@ from agent_model.training.model import load_policy
 from agent_model.training.optimiser import FP32Optimizer
 from agent_model.training.replay import Replay
 from agent_model.training.run_folder import TrainingRun
-from autocoa_bench.errors import UserError
+from autocoa_bench.errors import StoppedEarly, UserError
 from autocoa_bench.types import Record
 from autocoa_bench.util.progress import TrainingProgress
 
@@ -161,7 +161,10 @@ class TrainingLoop(ABC, Generic[AnyConfig, Row]):
         return self.fall(rows) if progress.step < self.steps else ""
 
     def _finish(self, progress: Progress, rows: Sequence[Row], console: Console, fall: str) -> None:
-        """Write the run's result. Raises UserError if it is stopped by a fall."""
+        """Write the run's result.
+
+        Raises UserError if it is stopped by a fall: StoppedEarly if there is a result.
+        """
         result = self.out / "model"
         best = self.live.best if self.live else None
         if self.live and best:
@@ -176,7 +179,8 @@ class TrainingLoop(ABC, Generic[AnyConfig, Row]):
         chosen = f"the model of step {best.step}, live exact match {best.em:.3f}" if best else ""
         if fall:
             kept = f"'{result}' is {chosen}" if best else "the checkpoints are intact"
-            raise UserError(f"stopped after step {progress.step}: {fall}\n{kept}")
+            stop = StoppedEarly if best else UserError
+            raise stop(f"stopped after step {progress.step}: {fall}\n{kept}")
         if self.accelerator.is_main_process:
             console.print(f"trained: {result}{f' ({chosen})' if best else ''}", highlight=False)
 

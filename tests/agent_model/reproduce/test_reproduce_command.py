@@ -9,7 +9,7 @@ import pytest
 from support.commands import caller, refused
 
 
-@pytest.mark.parametrize("experiment", ["table1", "switch"])
+@pytest.mark.parametrize("experiment", ["table1", "switch", "ablation"])
 def test_a_dry_run_prints_a_shell_script_and_writes_nothing(
     experiment: str,
     tmp_path: Path,

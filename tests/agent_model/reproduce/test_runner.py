@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from agent_model.reproduce import runner
 from agent_model.reproduce.runner import Command, CommandRecord, by_urgency, run_commands
 from autocoa_bench.errors import UserError
 
@@ -51,6 +52,21 @@ def test_a_failure_shows_the_end_of_its_log_and_runs_again(tmp_path: Path) -> No
     assert not (tmp_path / "steps" / "bad.json").exists()
     repaired = [commands[0], Command("bad", HELP, ("good",)), commands[2]]
     assert list(run(repaired, tmp_path)[0]) == ["good", "bad", "last"]
+
+
+def test_a_training_that_stopped_early_with_a_result_has_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run_process(command: Command, log: Path) -> int:
+        log.write_text("error: stopped after step 6")
+        return 3 if command.name == "train" else 0
+
+    monkeypatch.setattr(runner, "_run_process", run_process)
+    records, output = run([Command("train", ()), Command("run", (), ("train",))], tmp_path)
+    assert list(records) == ["train", "run"]
+    first, second = output.splitlines()
+    assert "stopped early, see its log" in first
+    assert "stopped" not in second
 
 
 def test_a_command_that_several_need_goes_first() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent_model.reproduce import seeds
+from agent_model.reproduce import ablation, seeds
 from agent_model.reproduce.commands import UNTRAINED_ROWS
 from agent_model.reproduce.runner import CommandRecord
 from agent_model.reproduce.scale import load_scale
@@ -88,6 +88,18 @@ def test_a_folder_of_another_seed_is_accepted(tmp_path: Path) -> None:
     out = complete(tmp_path / "seed-1", seed=1)
     with pytest.raises(UserError, match="is not a run folder"):  # past the check
         seeds.runs_by_row(load_scale("nano"), [out])
+
+
+def test_folders_have_the_ablation_only_if_each_has_all_of_its_commands(tmp_path: Path) -> None:
+    scale = load_scale("nano")
+    folders = [complete(tmp_path / "seed-0"), complete(tmp_path / "seed-1", seed=1)]
+    experiment = ablation.ablation_experiment(scale, Path(), 0)
+    for command in experiment.commands:
+        assert not seeds.all_have(folders, experiment)
+        for folder in folders:
+            file = folder / "steps" / f"{command.name}.json"
+            file.write_bytes(msgspec.json.encode(CommandRecord(command.arguments, 1.0)))
+    assert seeds.all_have(folders, experiment)
 
 
 def test_a_folder_given_twice_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from agent_model.training import live
 from agent_model.training.config import EvalConfig, GRPOConfig, LoraConfig, load_grpo_config
 from agent_model.training.grpo import train as rl
-from autocoa_bench.errors import UserError
+from autocoa_bench.errors import StoppedEarly, UserError
 from autocoa_bench.types import Record
 from support.towers import recipe, train
 from support.training_processes import kill_at, train_together
@@ -162,8 +162,9 @@ def test_a_policy_that_falls_in_the_real_environment_is_stopped_at_its_best_mode
     reason = (
         r"stopped after step 2: live exact match fell from 1.000 \(step 0\) to 0.000 \(step 2\)"
     )
-    with pytest.raises(UserError, match=reason) as caught:
+    with pytest.raises(StoppedEarly, match=reason) as caught:
         train(watched(place), out)
+    assert caught.value.exit_code == 3
     assert len(str(caught.value).splitlines()) == 3
     assert "model' is the model of step 0, live exact match 1.000" in str(caught.value)
     assert weights(out / "model") == weights(place / "taught" / "model")
