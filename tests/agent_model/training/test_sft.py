@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from agent_model.cli import train as train_command
-from agent_model.training import data, metrics, sft
+from agent_model.training import data, losses, metrics, sft
 from agent_model.training.config import Aggregate, EvalConfig, LoraConfig, SFTConfig
 from agent_model.training.data import examples_of_step
 from agent_model.training.model import load_policy, trainable
@@ -396,14 +396,14 @@ def test_a_loss_or_gradient_that_is_not_finite_ends_the_run_before_weights_chang
         step[0] = now
         return examples_of_step(count, batch, seed, now)
 
-    def spoilt(logps: torch.Tensor) -> torch.Tensor:
-        nothing = logps.sum() * 0
+    def spoilt(each: torch.Tensor, *others: Any) -> torch.Tensor:
+        nothing = each.sum() * 0
         if step[0] == 2:  # the slope of a root is infinite at 0
             nothing = nothing / nothing if what == "loss" else nothing.sqrt()
-        return nothing - logps.sum()
+        return nothing + losses.aggregate(each, *others)
 
     monkeypatch.setattr(data, "examples_of_step", drawn)
-    monkeypatch.setattr(sft, "nll", spoilt)
+    monkeypatch.setattr(sft, "aggregate", spoilt)
     config = recipe(place, lr=1e-2, schedule="constant")
     with pytest.raises(UserError, match=rf"the {what} of step 3 is not finite \(lr 0.01\)"):
         run(config, out)
