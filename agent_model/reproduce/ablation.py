@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from rich.console import Console
 
 from agent_model.reproduce import commands
@@ -110,9 +111,9 @@ def _merged(common: Sequence[str], own: Sequence[str]) -> tuple[str, ...]:
 
 def ablation_experiment(scale: ScaleConfig, out: Path, seed: int) -> commands.Experiment:
     """The commands of all arms and of their start. Raises UserError as `arm_variants` does."""
-    return commands.experiment_after_sft(
-        scale, out, seed, (_start(scale), *arm_variants(scale).values())
-    )
+    after = (_start(scale), *arm_variants(scale).values())
+    asked = replace(scale, closed_book=True)  # the table has it at every scale
+    return commands.experiment_after_sft(asked, out, seed, after)
 
 
 def _start(scale: ScaleConfig) -> commands.Variant:
@@ -261,10 +262,11 @@ def write_plot(outcomes: Sequence[ArmOutcome], file: Path) -> None:
         shares.plot(means, range(len(means)), marker, color=color, label=label, alpha=0.8)
     changes.axvline(0, color="#888888", linewidth=0.8)
     changes.set_yticks(range(len(outcomes)), [outcome.name for outcome in outcomes])
-    changes.invert_yaxis()
     changes.set_xlabel("change of average EM, points, with 95 % intervals")
     shares.set(xlabel="single facts, %", xlim=(-3, 103))
-    shares.legend(fontsize=8)
+    changes.margins(y=0.08)
+    changes.invert_yaxis()
+    figure.legend(loc="outside upper right", ncols=3, fontsize=8, frameon=False)
     for axes in (changes, shares):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#dddddd", linewidth=0.5)
