@@ -16,7 +16,7 @@ from agent_model.data.pairs import Pair
 from agent_model.dialects import Agent
 from agent_model.rollout.rollout import Rollout, rollout
 from agent_model.rollout.sampler import PolicySampler, Slot
-from agent_model.tokens import encode, encode_pair
+from agent_model.tokens import encode, encode_pair, encode_sampled
 from agent_model.trainer_export.folder import tokens_of
 from agent_model.training.model import Policy
 from autocoa_bench.engines import tokenizer as turn_tokens
@@ -147,7 +147,7 @@ def check_exact(
         assert ids == (*head, *turn_tokens.turn_ids(opening, prompt, tokenizer))
     if trajectory.solver != "react":
         last = received[-1][1]
-        assert encode(trajectory, tokenizer, ends=False).ids[: len(last)] == last
+        assert encode_sampled(trajectory, tokenizer)[0].ids[: len(last)] == last
 
 
 def episodes() -> Iterator[tuple[str, Script]]:
@@ -267,7 +267,7 @@ def test_training_runs_and_exports_have_the_same_ids(
     assert tuple(engine._prompt_ids(start)) == prompt_ids(start, tokenizer) == run[1]
     ids = encode(trajectory, tokenizer).ids
     tokens = tokens_of(trajectory, tokenizer)
-    assert (*tokens.prompt, *tokens.response) == encode(trajectory, tokenizer, ends=False).ids
+    assert (*tokens.prompt, *tokens.response) == encode_sampled(trajectory, tokenizer)[0].ids
     assert tokens.prompt == list(run[0])
     exported = trl_tokens(Record(QUESTION, 0, trajectory), tokenizer)
     assert exported["input_ids"] == list(ids)

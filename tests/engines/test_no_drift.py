@@ -10,7 +10,7 @@ from agent_model.dialects import Agent
 from agent_model.nano import base_text
 from agent_model.nano.tokenizer import make_tokenizer
 from agent_model.nano.untrained import _TAGS
-from agent_model.tokens import encode
+from agent_model.tokens import encode_sampled
 from autocoa_bench import tasks
 from autocoa_bench.engines import tokenizer as turn_tokens
 from autocoa_bench.episode.trajectory import turns_of_steps
@@ -102,6 +102,6 @@ def test_sampled_ids_come_back_as_they_were_in_a_thousand_episodes() -> None:
         prompt = Prompt(trajectory.opening, turns_of_steps(steps[:-1]), trajectory.prefill)
         assert sent[-1] == turn_tokens.prompt_ids(prompt, tokenizer)
         assert all(sent[-1][: len(ids)] == ids for ids in sent[:1])
-        assert encode(trajectory, tokenizer, ends=False).ids[: len(sent[-1])] == sent[-1]
+        assert encode_sampled(trajectory, tokenizer)[0].ids[: len(sent[-1])] == sent[-1]
 
     asyncio.run(run())
