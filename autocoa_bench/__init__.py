@@ -39,7 +39,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autocoa_bench.engines import Engine, EngineCapabilities, EngineConfig, with_capabilities
+    from autocoa_bench.engines import (
+        Engine,
+        EngineCapabilities,
+        EngineConfig,
+        RequestOptions,
+        with_capabilities,
+    )
     from autocoa_bench.engines.scripted import ScriptedEngine
     from autocoa_bench.episode import Action, Dialect, n_actions, neutralise
     from autocoa_bench.errors import (
@@ -99,7 +105,7 @@ __all__ += ["n_actions", "neutralise"]
 __all__ += ["Action", "Completion", "Dialect", "DirectSolver", "Message"]
 # Engines
 __all__ += ["Engine", "EngineCapabilities", "EngineConfig", "EngineSpec", "Generate"]
-__all__ += ["ModelTraits", "Prompt", "ScriptedEngine", "with_capabilities"]
+__all__ += ["ModelTraits", "Prompt", "RequestOptions", "ScriptedEngine", "with_capabilities"]
 # Search engines, executors, scorers and judge prompts
 __all__ += ["BatchSearchEngine", "BatchedSearch", "Observation", "SearchEngine", "SearchSpec"]
 __all__ += ["BoxScorer", "Executor", "JudgePrompt", "TextScorer"]

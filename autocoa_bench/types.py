@@ -27,8 +27,8 @@ class Option(NamedTuple):
     `cli.options_from_config` makes the options of a command from the record. The field's name, type
     and default are also the option's. `flags` replace the flag that the field's name gives. A
     number lies between `min` and `max`; a default below `min` stands for a value that the record
-    works out, and help does not show it. `needs` names another field without which the option has
-    no effect.
+    works out, and help does not show it. `needs` names a field of the outer record without which
+    the option has no effect.
 
     A tuple is filled by a repeatable option, or with `commas` by one list separated by commas. A
     string with `repeat` is filled by a repeatable option, whose values are joined by commas.

@@ -10,6 +10,7 @@ import typer
 from autocoa_bench.cli.interrupts import stopped_safely
 from autocoa_bench.cli.options_from_config import options_from
 from autocoa_bench.cli.output import TableConfig, check_file, write_report
+from autocoa_bench.engines import RequestOptions
 from autocoa_bench.errors import UserError
 from autocoa_bench.runs.config import RunConfig
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Measure a model's simulated search results against the real ones.")
 
-_MODEL = ("model", "adapter", "base_url", "key_file", "engine", "protocol", "concurrency")
+_MODEL = (
+    *("model", "adapter", "base_url", "key_file", "engine", "protocol", "concurrency"),
+    *RequestOptions.__struct_fields__,
+)
 _SAMPLING = ("context_tokens", "temperature", "top_p", "seed")
 
 

@@ -12,6 +12,7 @@ from agent_model.data import DataConfig, DataKind
 from autocoa_bench.cli.interrupts import stopped_safely
 from autocoa_bench.cli.options_from_config import flags_given, options_from
 from autocoa_bench.cli.output import count_table, stderr, stdout
+from autocoa_bench.engines import RequestOptions
 from autocoa_bench.errors import UserError
 from autocoa_bench.runs.config import RunConfig
 
@@ -35,7 +36,10 @@ TEACHER_DEFAULTS = {
 """Options of a teacher's run whose defaults are not those of `run`."""
 
 _QUESTIONS = ("split", "limit", "sample_seed", "corpus", "search", "seed")
-_MODEL = ("model", "base_url", "key_file", "engine", "adapter", "protocol", "concurrency")
+_MODEL = (
+    *("model", "base_url", "key_file", "engine", "adapter", "protocol", "concurrency"),
+    *RequestOptions.__struct_fields__,
+)
 _SAMPLING = ("samples", "temperature", "top_p", "context_tokens", "step_tokens")
 
 

@@ -15,7 +15,14 @@ RunFolders = Annotated[list[Path], typer.Argument(help="Run folders.", show_defa
 NO_JUDGE = "none"
 """The value of `--judge` that turns every judge off."""
 
-judge_options = options_from(JudgeConfig, prefix="judge-", without=("judge_concurrency",))
+_NOT_OF_JUDGES = ("concurrency", "sampling_top_k", "min_p", "presence_penalty")
+
+judge_options = options_from(
+    JudgeConfig,
+    prefix="judge-",
+    without=[f"judge_{name}" for name in _NOT_OF_JUDGES],
+    environment=True,
+)
 """The options of a judge; a command's --concurrency is the judge's as well."""
 
 

@@ -30,7 +30,7 @@ def models(context: typer.Context) -> None:
         table.add_row(model.name, size, model.licence, model.source, "yes" if model.path else "no")
     console.print(table)
     console.print("Any .gguf file is a model too, and any served name with --base-url.\n")
-    columns = EngineCapabilities.__struct_fields__
+    columns = [name for name in EngineCapabilities.__struct_fields__ if name != "request_options"]
     headings = {"ids": "token ids", "lora": "LoRA (--adapter)"}
     table = list_table(
         "Engines (--engine)", ("name", *(headings.get(column, column) for column in columns))
@@ -44,6 +44,10 @@ def models(context: typer.Context) -> None:
         "token ids: what the model sampled comes back, and goes back unchanged in the next prompt. "
         "logprobs: the server has them; runs ask for none."
     )
+    for name, capabilities in catalogue():
+        taken = capabilities.request_options if capabilities else ()
+        flags = ", ".join("--" + field.replace("_", "-") for field in taken)
+        console.print(f"options of requests, {name}: {flags or 'none'}")
 
 
 @app.command()

@@ -25,13 +25,15 @@ def options_from(
     without: Collection[str] = (),
     defaults: Mapping[str, Any] = {},
     prefix: str = "",
+    environment: bool = False,
 ) -> Callable[[Command], Command]:
     """Decorator that replaces a command's parameter of this class by the options of its fields.
 
     The fields of nested records are included. `only` and `without` select options by name, or by
     the field of a nested record. `defaults` replace the record's own, and `prefix` goes before
-    every flag that the record does not spell out. The command is called with the record that its
-    options fill.
+    every flag that the record does not spell out. With `environment`, an option that is not given
+    comes from its variable (`variable_of`). The command is called with the record that its options
+    fill.
     """
     options = [
         option._replace(default=defaults.get(option.name, option.default))
@@ -48,7 +50,7 @@ def options_from(
         for parameter in signature.parameters.values():
             if parameter.annotation is record:
                 target = parameter.name
-                parameters += (option.parameter() for option in options)
+                parameters += (option.parameter(environment) for option in options)
             else:
                 parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
         signature = signature.replace(parameters=parameters)
@@ -69,19 +71,25 @@ def options_from(
 
 
 def flags_given(context: typer.Context, names: Iterable[str]) -> list[str]:
-    """The flags of the named options that were given on the command line."""
+    """The flags of the named options that were given, on the command line or by --config."""
     sources = {name: context.get_parameter_source(name) for name in names}
     return [
         "--" + name.replace("_", "-")
         for name, source in sources.items()
-        if source is not None and source.name == "COMMANDLINE"
+        if source is not None and source.name in ("COMMANDLINE", "DEFAULT_MAP")
     ]
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of an option: `AUTOCOA_BENCH_TOP_K` of `top_k`."""
+    return f"AUTOCOA_BENCH_{name.upper()}"
 
 
 class _FieldOption(NamedTuple):
     """The option that fills a field of the record, or of the record nested in its field `outer`.
 
-    `name` is that of the command's parameter, and `type` is the field's.
+    `name` is that of the command's parameter, `needed` the flag of the option that it needs, and
+    `type` is the field's.
     """
 
     outer: str
@@ -93,7 +101,7 @@ class _FieldOption(NamedTuple):
     type: Any
     default: Any
 
-    def parameter(self) -> inspect.Parameter:
+    def parameter(self, environment: bool) -> inspect.Parameter:
         """The parameter that typer makes the option of."""
         declared, kind, default = self.declared, self.type, self.default
         # A list in one text has no range; `field_value` checks its numbers.
@@ -109,7 +117,13 @@ class _FieldOption(NamedTuple):
         # Typer adds --no-NAME to the flag of a bool unless the flag is spelt out.
         flags = declared.flags or (() if kind is bool else (self.flag,))
         option = typer.Option(
-            *flags, help=declared.help, metavar=declared.metavar, min=least, max=most
+            *flags,
+            help=declared.help,
+            metavar=declared.metavar,
+            min=least,
+            max=most,
+            envvar=variable_of(self.name) if environment else None,
+            show_envvar=False,
         )
         return inspect.Parameter(
             self.name,
@@ -121,9 +135,6 @@ class _FieldOption(NamedTuple):
     def field_value(self, values: Mapping[str, Any]) -> Any:
         """The field's value, from the values of all parameters. Raises UserError."""
         value = values[self.name]
-        if value and self.needed and not values[self.needed]:
-            needed = self.needed.replace("_", "-")
-            raise UserError(f"{self.flag} '{value}' has no effect: give --{needed} too")
         if self.declared.repeat:
             return ",".join(value)
         if get_origin(self.type) is not tuple:
@@ -157,7 +168,7 @@ def _field_options(record: type[Struct], prefix: str) -> Iterator[_FieldOption]:
                 parameter = flag.removeprefix("--").replace("-", "_")
                 if iskeyword(parameter):  # --as
                     parameter += "_"
-                needed = f"{prefix}{declared.needs}".replace("-", "_") if declared.needs else ""
+                needed = f"--{prefix}{declared.needs}".replace("_", "-")
                 yield _FieldOption(
                     name, field.name, parameter, flag, declared, needed, kind, default
                 )
@@ -175,4 +186,10 @@ def _fill(
     own = by_outer.pop("", {})
     defaults = {field.name: field.default for field in fields(record)}
     nested = {name: replace(defaults[name], **inner) for name, inner in by_outer.items()}
-    return record(**own, **nested)
+    filled = record(**own, **nested)
+    for option in options:
+        # The field that an option needs may also follow from the environment.
+        if (needs := option.declared.needs) and values[option.name] and not getattr(filled, needs):
+            value = values[option.name]
+            raise UserError(f"{option.flag} '{value}' has no effect: give {option.needed} too")
+    return filled

@@ -8,8 +8,9 @@ import typer
 from msgspec.structs import replace
 
 from autocoa_bench.cli.common import NO_JUDGE, RunFolders, chosen_judge, judge_options, names_in
+from autocoa_bench.cli.config_file import ConfigFile, SavedConfig, save_config
 from autocoa_bench.cli.interrupts import stopped_safely
-from autocoa_bench.cli.options_from_config import options_from
+from autocoa_bench.cli.options_from_config import options_from, variable_of
 from autocoa_bench.cli.output import stderr, write_report
 from autocoa_bench.cli.report import ReportConfig, build_report
 from autocoa_bench.engines import EMBEDDED
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _DEFAULT_SCORERS = ",".join(RunConfig().scorers)
 
 
-@options_from(RunConfig)
+@options_from(RunConfig, environment=True)
 @judge_options
 def run(
     context: typer.Context,
@@ -32,10 +33,20 @@ def run(
     judge: JudgeConfig,
     solver: Annotated[
         list[str],
-        typer.Option(help="A solver, with options as name:option=value; repeat it for several."),
+        typer.Option(
+            help="A solver, with options as name:option=value; repeat it for several.",
+            envvar=variable_of("solver"),
+            show_envvar=False,
+        ),
     ] = ["agent"],  # noqa: B006 - typer reads the default and never changes it
+    config_file: ConfigFile = None,  # noqa: ARG001 - read before the other options
+    saved_config: SavedConfig = None,
 ) -> None:
-    """Run solvers over tasks, then print the tables. The same command resumes a stopped run."""
+    """Run solvers over tasks, then print the tables. The same command resumes a stopped run.
+
+    An option that is not given comes from AUTOCOA_BENCH_NAME in the environment (--base-url from
+    AUTOCOA_BENCH_BASE_URL), or else from --config.
+    """
     from autocoa_bench.runs import run as runner
     from autocoa_bench.runs import scores
 
@@ -43,6 +54,12 @@ def run(
     embedded = config.engine.partition(":")[0] == EMBEDDED
     shipped = embedded and not chosen and judge.model != NO_JUDGE and config.replay is None
     _check(config, solver, has_judge=bool(chosen) or shipped)
+    if saved_config is not None:
+        addresses = {
+            "base-url": config.base_url,
+            "judge-base-url": chosen.base_url if chosen else "",
+        }
+        save_config(context, saved_config, addresses)
     if chosen:
         scores.check_judge(chosen)
     text_scorers = tuple(scores.text_scorers(config.scorers))

@@ -24,9 +24,10 @@ from autocoa_bench.engines.engine import (
     open_engine,
     with_capabilities,
 )
+from autocoa_bench.engines.request_options import RequestOptions
 
 __all__ = ["CURRENT_EPISODE", "EMBEDDED", "Engine", "EngineCapabilities", "EngineConfig"]
-__all__ += ["EpisodeId", "ModelConfig", "PromptProtocol"]
+__all__ += ["EpisodeId", "ModelConfig", "PromptProtocol", "RequestOptions"]
 __all__ += [
     "catalogue",
     "caveats",

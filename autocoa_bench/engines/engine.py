@@ -6,7 +6,8 @@ Almost all engines are servers behind one OpenAI-compatible client. `launch.embe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import Annotated, Any, Literal, Protocol, TypeVar
 
@@ -14,11 +15,15 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from autocoa_bench import registry
+from autocoa_bench.engines.request_options import RequestOptions
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Completion, EngineSpec, Generate, Option, Sampling
 
 EMBEDDED = "embedded"
 """The engine that runs on this machine's CPU, without a server of the user's."""
+
+BASE_URL = "OPENAI_BASE_URL"
+"""The environment variable with the address of the server for a model that is named alone."""
 
 PromptProtocol = Annotated[
     Literal["auto", "continue", "template", "chat", "completions"],
@@ -36,6 +41,7 @@ class EngineConfig(Struct, frozen=True):
     `context_tokens` the room that each may need. `adapter` is the path of a LoRA adapter for the
     model, or empty. `key_file` contains the server's API key; if it is empty, the key comes from
     the environment. `tokenizer` names the model's tokenizer, for servers without one of their own.
+    `request` has only options that the engine declares (`EngineCapabilities.request_options`).
     """
 
     model: str
@@ -46,15 +52,18 @@ class EngineConfig(Struct, frozen=True):
     adapter: str = ""
     key_file: str = ""
     tokenizer: str = ""
+    request: RequestOptions = RequestOptions()
 
 
 class ModelConfig(Struct, frozen=True, kw_only=True):
     """A model and where it is served.
 
-    `base_url` holds the addresses of servers that share the work, joined by commas; without one
-    the embedded engine answers. `engine` is read by `engines.open_engine`. `key_file` holds the
-    server's API key; without one the key comes from the environment. An `engine` or `concurrency`
-    that is left out follows from the other fields, and is never empty in a finished record.
+    `base_url` holds the addresses of servers that share the work, joined by commas. Without one,
+    a model that the embedded engine does not have is asked for at `OPENAI_BASE_URL`, where that is
+    set; else the embedded engine answers. `engine` is read by `engines.open_engine`. `key_file`
+    holds the server's API key; without one the key comes from the environment. A `base_url`,
+    `engine` or `concurrency` that is left out follows from the other fields, and the latter two are
+    never empty in a finished record.
     """
 
     model: Annotated[
@@ -92,10 +101,12 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
         int,
         Option(help="Requests in flight; default: 8 on the embedded engine, 64 on others.", min=1),
     ] = 0
+    request: RequestOptions = RequestOptions()
 
     def __post_init__(self) -> None:
         # Runs are compared by their records, so the order of the addresses must not show.
-        addresses = {address.strip() for address in self.base_url.split(",")} - {""}
+        base_url = self.base_url or _environment_url(self.engine, self.model)
+        addresses = {address.strip() for address in base_url.split(",")} - {""}
         force_setattr(self, "base_url", ",".join(sorted(addresses)))
         engine = self.engine or ("openai" if addresses else EMBEDDED)
         force_setattr(self, "engine", engine)
@@ -115,7 +126,24 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
             adapter=adapter,
             key_file=self.key_file,
             tokenizer=self.tokenizer,
+            request=self.request,
         )
+
+
+def _environment_url(engine: str, model: str) -> str:
+    """The address in `OPENAI_BASE_URL`, if a model without an address of its own is served there.
+
+    The variable is meant for all programs of a user, so it must not take the models of the embedded
+    engine away.
+    """
+    url = os.environ.get(BASE_URL, "").strip()
+    if not url or engine == "openai":
+        return url
+    if engine or not model or model.endswith(".gguf"):
+        return ""
+    from autocoa_bench.engines.weights.models import known_models
+
+    return "" if model in {known.name for known in known_models()} else url
 
 
 class EpisodeId:
@@ -134,6 +162,8 @@ class EngineCapabilities(Struct, frozen=True):
     `continuation`: whether the model can continue its own turn. `ids`: whether sampled token ids
     come back, and are sent back unchanged. `logprobs`: whether the server can return them; runs do
     not request any. `seeds`: the guarantee for equal seeds. `lora`: the form of --adapter.
+    `request_options`: the names of the fields of `RequestOptions` that the engine honours; it
+    records those that are given in the settings of its spec (`RequestOptions.settings`).
     """
 
     continuation: str
@@ -141,6 +171,7 @@ class EngineCapabilities(Struct, frozen=True):
     logprobs: str
     seeds: str
     lora: str
+    request_options: tuple[str, ...] = ()
 
 
 EngineFactory = TypeVar("EngineFactory", bound=Callable[..., Any])
@@ -195,10 +226,24 @@ def late_settings(engine: Engine | None) -> dict[str, str | int | float]:
 
 
 def open_engine(spec: str, options: EngineConfig) -> Engine:
-    """The engine for `name` or `name:option=value,...`. Raises UserError."""
-    _, factory, factory_options = registry.configured("engines", spec, reserved=("options",))
+    """The engine for `name` or `name:option=value,...`.
+
+    Raises UserError, also for options of requests that the engine does not honour.
+    """
+    name, factory, factory_options = registry.configured("engines", spec, reserved=("options",))
+    capabilities: EngineCapabilities | None = getattr(factory, "capabilities", None)
+    taken = capabilities.request_options if capabilities else ()
+    if refused := [field for field in options.request.given if field not in taken]:
+        raise UserError(
+            f"the engine '{name}' does not take {_flags(refused)} (it takes "
+            f"{_flags(taken) or 'no option of requests'}); leave it out, or choose another --engine"
+        )
     engine: Engine = factory(options, **factory_options)
     return engine
+
+
+def _flags(names: Iterable[str]) -> str:
+    return ", ".join("--" + name.replace("_", "-") for name in names)
 
 
 class Engine(Protocol):

@@ -3,7 +3,9 @@
 May be imported without transformers, whose objects come as arguments.
 """
 
-from collections.abc import Sequence
+import copy
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -50,6 +52,35 @@ def opening_text(opening: Sequence[Message], tokenizer: Tokenizer) -> str:
         failure = failure or lost(f"'{tokenizer.name_or_path}'", opening, number)
     assert failure is not None, "there is always a form"
     raise failure
+
+
+def with_variables(tokenizer: Tokenizer, variables: Mapping[str, Any]) -> Tokenizer:
+    """A copy of the tokenizer whose chat template has these variables; their values are JSON's.
+
+    They are set at the start of the template, so that every rendering has them.
+    """
+    if not variables or not tokenizer.chat_template:
+        return tokenizer
+    named = tokenizer.chat_template  # one template, or several by name
+    template = named if isinstance(named, str) else tokenizer.get_chat_template()
+    assignments = "".join(
+        f"{{%- set {name} = {json.dumps(value, ensure_ascii=False)} %}}"
+        for name, value in variables.items()
+        if name.isidentifier()
+    )
+    copied = copy.copy(tokenizer)
+    # Jinja drops a line break after a block, which must not be the template's own.
+    copied.chat_template = f"{assignments}{{{{ '' }}}}{template}"
+    return copied
+
+
+def differ(tokenizer: Tokenizer, other: Tokenizer) -> bool:
+    """True if the chat templates of two tokenizers render a message differently, or one refuses."""
+    try:
+        texts = {opening_text([Message("user", "?")], each) for each in (tokenizer, other)}
+    except UserError:
+        return True
+    return len(texts) > 1
 
 
 def lost(model: str, opening: Sequence[Message], number: int) -> UserError:

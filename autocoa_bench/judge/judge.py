@@ -86,6 +86,7 @@ class Judge:
             self.prompt.name,
             self.prompt.sha256,
             config.votes,
+            config.request,
         )
 
     async def check(self) -> None:

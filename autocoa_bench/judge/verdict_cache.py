@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
+from autocoa_bench.engines.request_options import NO_OPTIONS, RequestOptions
 from autocoa_bench.judge.verdict import Case, Verdict, verdict_key
 from autocoa_bench.types import JudgeSpec
 from autocoa_bench.util.json_lines import LineFile, read_lines
@@ -26,6 +27,7 @@ class JudgeIdentity(Struct, frozen=True):
     prompt: str
     prompt_sha256: str
     votes: int
+    request: RequestOptions = NO_OPTIONS
 
 
 class _JudgeLine(Struct, frozen=True, tag="judge"):

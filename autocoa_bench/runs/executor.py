@@ -78,6 +78,7 @@ def open_backends(
     """The engine and the search of a run: real, recorded to a cassette, or replayed from one."""
     model, adapter = Path(config.model).name, Path(adapter_path(config, solver)).name
     engine_id: replay.BackendId = ("model engine", config.engine, model, config.protocol, adapter)
+    engine_id += tuple(f"{name}={value}" for name, value in config.request.settings().items())
     corpus = config.corpus or ""
     search_id: replay.BackendId = ("search engine", config.search, corpus, config.top_k)
     engine: Engine | None = None

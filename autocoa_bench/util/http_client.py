@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -114,25 +115,41 @@ class StatusError(Exception):
 
 
 class APIKey:
-    """An API key, possibly empty, that is visible nowhere but in the header of a request."""
+    """An API key and further secret headers, which are visible nowhere but in requests.
 
-    def __init__(self, text: str = "") -> None:
-        self._text = key = text.strip()
-        encodings = {key, json.dumps(key)[1:-1], key.replace("/", "\\/"), html.escape(key)}
-        encodings.add(quote(key, ""))
+    All may be missing. Of the header of the key and a further one of that name, the latter is sent.
+    """
+
+    def __init__(self, text: str = "", headers: Mapping[str, str] = MappingProxyType({})) -> None:
+        key = text.strip()
+        self._headers = dict(headers)
+        if key and "authorization" not in map(str.lower, headers):
+            self._headers["Authorization"] = f"Bearer {key}"
+        # A header such as `Basic ...` names a scheme before its secret.
+        secrets = {key, *headers.values(), *(value.split(" ")[-1] for value in headers.values())}
+        spellings = {
+            spelling
+            for secret in secrets
+            if len(secret) >= _SHORTEST_SECRET
+            for spelling in _spellings(secret)
+        }
         # The longest comes first, because one spelling may contain another.
-        spellings = sorted(encodings, key=len, reverse=True) if len(key) >= _SHORTEST_SECRET else []
-        self._spellings = [spelling.encode() for spelling in spellings]
+        self._spellings = [text.encode() for text in sorted(spellings, key=len, reverse=True)]
 
     def __repr__(self) -> str:
         return "APIKey(***)" if self else "APIKey()"
 
     def __bool__(self) -> bool:
-        return bool(self._text)
+        return bool(self._headers)
+
+    def with_headers(self, headers: Mapping[str, str]) -> APIKey:
+        """This key and further headers."""
+        authorization = self._headers.get("Authorization", "")
+        return APIKey(authorization.removeprefix("Bearer "), headers)
 
     def headers(self) -> dict[str, str]:
-        """The header that carries the key; none for an empty key."""
-        return {"Authorization": f"Bearer {self._text}"} if self._text else {}
+        """The headers that carry the key and the other secrets."""
+        return dict(self._headers)
 
     def redact(self, text: str) -> str:
         """A text without the key, as it is or as JSON, HTML and URLs spell it."""
@@ -144,6 +161,12 @@ class APIKey:
         for spelling in self._spellings:
             data = data.replace(spelling, b"***")
         return data
+
+
+def _spellings(secret: str) -> set[str]:
+    """A secret as it is, and as JSON, HTML and URLs spell it."""
+    in_json = json.dumps(secret)[1:-1]
+    return {secret, in_json, secret.replace("/", "\\/"), html.escape(secret), quote(secret, "")}
 
 
 class HTTPClient:

@@ -23,6 +23,11 @@ def environment_secrets() -> dict[str, str]:
     }
 
 
+def is_secret_name(name: str) -> bool:
+    """True for a name such as `api_key` or `HF_TOKEN`, whose value is a secret."""
+    return _NAME.search(name) is not None
+
+
 def redact(text: str) -> str:
     """The text without the secrets of the environment."""
     for secret in _spellings():

@@ -18,7 +18,7 @@ CONTEXT_TOKENS = 8192
 
 
 @app.command()
-@options_from(ModelConfig)
+@options_from(ModelConfig, environment=True)
 def build_temporal(
     reports: Annotated[
         Path, typer.Argument(help="Rows of title, text and date (.jsonl, .json, .parquet).")

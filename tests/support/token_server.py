@@ -69,7 +69,7 @@ class TokenServer:
         if self.kind == "chat":
             raise StatusError(404, "not found")
         if path == "/apply-template" and native:
-            return {"prompt": self.rendered(body["messages"])}
+            return {"prompt": self.rendered(body, body["messages"])}
         if path == "/tokenize":
             return self._tokenize(body)
         if path == "/detokenize":
@@ -79,9 +79,9 @@ class TokenServer:
             return {"default_generation_settings": {}}
         raise StatusError(404, "not found")
 
-    def rendered(self, messages: list[Body], *, continues: bool = False) -> str:
-        """Messages as the template renders them; `continues` leaves the last one open. Raises
-        StatusError."""
+    def rendered(self, body: Body, messages: list[Body], *, continues: bool = False) -> str:
+        """Messages as the template renders them with the variables in a body; `continues` leaves
+        the last one open. Raises StatusError."""
         try:
             return str(
                 self.tokenizer.apply_chat_template(
@@ -89,6 +89,7 @@ class TokenServer:
                     add_generation_prompt=not continues,
                     continue_final_message=continues,
                     tokenize=False,
+                    **body.get("chat_template_kwargs", {}),
                 )
             )
         except Exception as error:  # noqa: BLE001
@@ -102,7 +103,7 @@ class TokenServer:
         if "messages" in body:
             if self.kind == "old sglang":
                 raise StatusError(400, "prompt: field required")
-            return {"tokens": self.ids(self.rendered(body["messages"]))}
+            return {"tokens": self.ids(self.rendered(body, body["messages"]))}
         text = body["content" if self.kind == "llamacpp" else "prompt"]
         if isinstance(text, list):
             return {"tokens": [self.ids(each) for each in text]}
@@ -115,7 +116,7 @@ class TokenServer:
     def _chat(self, body: Body) -> Body:
         messages = body["messages"]
         continues = bool(body.get("continue_final_message"))
-        prompt = self.rendered(messages, continues=continues)
+        prompt = self.rendered(body, messages, continues=continues)
         if (
             not continues and messages[-1]["content"].strip() not in prompt
         ):  # servers see what a template takes
@@ -123,7 +124,7 @@ class TokenServer:
                 {**each, "content": [{"type": "text", "text": each["content"]}]}
                 for each in messages
             ]
-            prompt = self.rendered(parts)
+            prompt = self.rendered(body, parts)
         ids = self.ids(prompt)
         if body["max_tokens"] != 1 and messages[0]["content"].partition("\n")[0] != "Hi":
             self.received.append((prompt, tuple(ids)))

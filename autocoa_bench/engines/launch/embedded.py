@@ -12,6 +12,7 @@ import msgspec
 
 from autocoa_bench.engines.engine import EngineCapabilities, EngineConfig, with_capabilities
 from autocoa_bench.engines.openai.client import OpenAIEngine
+from autocoa_bench.engines.request_options import NO_OPTIONS, WITHOUT_HEADERS, RequestOptions
 from autocoa_bench.engines.weights import models
 from autocoa_bench.errors import MissingExtra, UserError
 from autocoa_bench.types import Completion, EngineSpec, Generate, ModelTraits, Sampling
@@ -23,7 +24,7 @@ class EmbeddedEngine:
 
     At most `parallel` requests run at once, each with room for `context_tokens`; fewer if the
     machine lacks the memory. `threads` defaults to the number of idle cores at the start, at most
-    8. `adapter` is the .gguf of a LoRA adapter, or empty.
+    8. `adapter` is the .gguf of a LoRA adapter, or empty. `request` are the options of requests.
 
     Completions are the same bit for bit whatever else is in flight, whatever is cached, and for
     any number of threads, so that a resumed run equals an uninterrupted one. That holds with an
@@ -38,9 +39,11 @@ class EmbeddedEngine:
         context_tokens: int = 8192,
         threads: int | None = None,
         adapter: str = "",
+        request: RequestOptions = NO_OPTIONS,
     ) -> None:
         self.model = model
         self.base_url = ""
+        self._request = request
         self._parallel = parallel
         self._context_tokens = context_tokens
         self._threads = threads
@@ -82,9 +85,11 @@ class EmbeddedEngine:
             protocol="template",
             concurrency=self._parallel,
             api_key=self.api_key,
+            request=self._request,
         )
         self.base_url = self._client.base_url
         spec = await self._client.start()
+        settings |= self._request.settings()
         return msgspec.structs.replace(spec, engine="embedded", settings=settings)
 
     @property
@@ -136,6 +141,7 @@ class EmbeddedEngine:
         logprobs="yes",
         seeds="same completion, always",
         lora="a .gguf",
+        request_options=WITHOUT_HEADERS,
     )
 )
 def from_options(options: EngineConfig) -> EmbeddedEngine:
@@ -149,6 +155,7 @@ def from_options(options: EngineConfig) -> EmbeddedEngine:
         parallel=options.concurrency,
         context_tokens=options.context_tokens,
         adapter=options.adapter,
+        request=options.request,
     )
 
 

@@ -19,6 +19,7 @@ from autocoa_bench.engines.engine import EngineCapabilities, EngineConfig, with_
 from autocoa_bench.engines.launch.subprocess_server import SubprocessServer
 from autocoa_bench.engines.openai import protocol as wire
 from autocoa_bench.engines.openai.client import OpenAIEngine
+from autocoa_bench.engines.request_options import WITHOUT_HEADERS
 from autocoa_bench.engines.weights import huggingface
 from autocoa_bench.errors import UNREADABLE, ServerDown, UserError
 from autocoa_bench.types import Completion, EngineSpec, Generate, ModelTraits, Sampling
@@ -115,6 +116,7 @@ class VLLMEngine:
                 concurrency=self._config.concurrency,
                 api_key=APIKey(self._key),
                 context_tokens=self._config.context_tokens,
+                request=self._config.request,
             )
             self.base_url = self._client.base_url
             spec = await self._client.start()
@@ -195,6 +197,7 @@ class VLLMEngine:
         logprobs="yes",
         seeds="same draws; sums vary with the batch",
         lora="a PEFT folder",
+        request_options=WITHOUT_HEADERS,
     )
 )
 def from_options(

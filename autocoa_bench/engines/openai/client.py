@@ -17,12 +17,14 @@ from autocoa_bench.engines.openai.endpoint import Endpoint
 from autocoa_bench.engines.openai.model_server import (
     ClientOptions,
     ModelServerClient,
+    headers_from_file,
     key_from_environment,
     key_from_file,
     normalised_url,
 )
 from autocoa_bench.engines.openai.replicas import ReplicatedEngine
 from autocoa_bench.engines.openai.server_tokenizers import LocalTokenizer
+from autocoa_bench.engines.request_options import ALL, NO_OPTIONS, RequestOptions
 from autocoa_bench.errors import UserError
 from autocoa_bench.registry import unknown
 from autocoa_bench.types import Completion, EngineSpec, Generate, ModelTraits, Sampling
@@ -37,7 +39,8 @@ class OpenAIEngine:
     With the protocol `auto`, llama.cpp, vLLM and SGLang are driven by `template`, and so is any
     server that completes prompts if `tokenizer` names the model's tokenizer (as `--tokenizer`
     does); others by `chat`. `api_key` None takes the key from the environment. `context_tokens` is
-    the room that a run may need. `options` are those of the HTTP client.
+    the room that a run may need. `request` are the options of requests, and `options` those of the
+    HTTP client. Raises UserError for a key or a file of headers that cannot be used.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class OpenAIEngine:
         concurrency: int = 64,
         api_key: APIKey | None = None,
         context_tokens: int = 0,
+        request: RequestOptions = NO_OPTIONS,
         **options: Unpack[ClientOptions],
     ) -> None:
         self.model = model
@@ -59,13 +63,17 @@ class OpenAIEngine:
         self._tokenizer_name = tokenizer
         self._context_tokens = context_tokens
         key = key_from_environment() if api_key is None else api_key
+        headers = headers_from_file(Path(request.headers)) if request.headers else {}
+        self._request_settings = request.settings()
+        if headers:
+            self._request_settings["headers"] = ", ".join(sorted(headers))
         self._http = ModelServerClient(
             self.base_url.removesuffix("/v1"),
             concurrency=concurrency,
-            key=key,
+            key=key.with_headers(headers),
             **(_DEFAULTS | options),
         )
-        self._endpoint = Endpoint(model, self.base_url, self._http)
+        self._endpoint = Endpoint(model, self.base_url, self._http, request)
 
     async def start(self) -> EngineSpec:
         """Identify the server and the protocol that it needs. Raises UserError.
@@ -73,7 +81,8 @@ class OpenAIEngine:
         The spec's `settings` contain what differs from the configuration: `context_tokens`, if the
         server has less room; what its model does not take of a request (`RequestLimits`);
         `tokenizer`, if one in this process cuts the prompts, and `prompts`, if they are sent as
-        `text`; `turns`, if turns are `quoted` because the chat template drops thoughts.
+        `text`; `turns`, if turns are `quoted` because the chat template drops thoughts. They also
+        contain the options of requests, and the names of the `headers`.
         """
         endpoint = self._endpoint
         try:
@@ -92,6 +101,7 @@ class OpenAIEngine:
             settings["tokenizer"] = self._tokenizer_name
             if not endpoint.tokenizer.sends_ids:
                 settings["prompts"] = "text"
+        settings |= self._request_settings
         return EngineSpec("openai", self.model, endpoint.form.protocol, settings)
 
     @property
@@ -145,6 +155,7 @@ class OpenAIEngine:
         logprobs="where the server has them",
         seeds="where the server takes them",
         lora="the server loads it: --model NAME",
+        request_options=ALL,
     )
 )
 def from_options(options: EngineConfig) -> Engine:
@@ -161,6 +172,13 @@ def from_options(options: EngineConfig) -> Engine:
             "out --adapter and give --model NAME (vLLM)"
         )
     api_key = key_from_file(Path(options.key_file)) if options.key_file else None
+    if api_key and options.request.headers:
+        names = headers_from_file(Path(options.request.headers))
+        if "authorization" in map(str.lower, names):
+            raise UserError(
+                f"the headers file '{options.request.headers}' has an Authorization header, which "
+                "the key of --key-file is sent in as well; give one of them"
+            )
 
     def create(address: str, has_replacement: Callable[[], bool] = lambda: False) -> OpenAIEngine:
         return OpenAIEngine(
@@ -171,6 +189,7 @@ def from_options(options: EngineConfig) -> Engine:
             concurrency=options.concurrency,
             api_key=api_key,
             context_tokens=options.context_tokens,
+            request=options.request,
             has_replacement=has_replacement,
         )
 

@@ -2,8 +2,9 @@
 
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -13,6 +14,7 @@ from autocoa_bench.engines.openai.model_list import ModelCard
 from autocoa_bench.engines.openai.model_server import ModelServerClient
 from autocoa_bench.engines.openai.request_limits import NO_LIMITS, RequestLimits
 from autocoa_bench.engines.openai.turn_tokenizer import TurnTokenizer
+from autocoa_bench.engines.request_options import RequestOptions
 from autocoa_bench.errors import UNREADABLE, EngineFault, UserError
 from autocoa_bench.types import Completion, Generate, ModelTraits, Sampling
 from autocoa_bench.util.error_text import excerpt
@@ -34,19 +36,34 @@ _LOST = 2
 T = TypeVar("T")
 
 
+class RefusedOption(UserError):
+    """A field that an option of the run asks for, which the server does not take."""
+
+    def __init__(self, root: str, fields: Iterable[str], refusal: str) -> None:
+        super().__init__(
+            f"the model server at {root} does not take {', '.join(sorted(fields))}, which --body "
+            f"or an option of requests asks for; leave it out ({one_line(refusal, 200)})"
+        )
+
+
 class Endpoint:
     """A model at a base URL (which ends with `/v1`).
 
     `openai.startup` finds out what the server needs: `form`, `tokenizer` (for `template`) and
     `limits`; which models it lists (`cards`), and the model's `traits`. `first_limits` are the
-    limits at the end of the start.
+    limits at the end of the start. `options` are those of requests, and `variables` what they set
+    in the chat template.
     """
 
-    def __init__(self, model: str, base_url: str, http: ModelServerClient) -> None:
+    def __init__(
+        self, model: str, base_url: str, http: ModelServerClient, options: RequestOptions
+    ) -> None:
         self.model = model
         self.base_url = base_url
         self.root = base_url.removesuffix("/v1")
         self.http = http
+        self.options = options
+        self.variables: dict[str, Any] = {}
         self.form = wire.RequestForm("chat", "other", model)
         self.tokenizer: TurnTokenizer | None = None
         self.limits = NO_LIMITS
@@ -116,11 +133,13 @@ class Endpoint:
     def _narrow_limits(self, refusal: str, body: bytes) -> bool:
         """Adapt all further requests to the refusal of one; False if it names nothing to adapt.
 
-        Once the run has begun, a warning says so.
+        Once the run has begun, a warning says so. Raises RefusedOption.
         """
         limits = self.limits.after(refusal, msgspec.json.decode(body)) if refusal else None
         if limits is None:
             return False
+        if refused := limits.refused & self.form.added.keys():
+            raise RefusedOption(self.root, refused, refusal)
         self.limits = limits
         if self.first_limits is not None:
             listed = ", ".join(f"{name} {value}" for name, value in limits.settings().items())

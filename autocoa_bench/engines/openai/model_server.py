@@ -23,6 +23,14 @@ KEY_VARIABLES = ("AUTOCOA_BENCH_API_KEY", "OPENAI_API_KEY")
 
 _REDIRECTS = {301, 302, 303, 307, 308}
 _LONGEST_KEY = 4096
+_LONGEST_HEADERS = 16384
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
+_OWN_HEADERS = frozenset(
+    (
+        *("host", "content-length", "content-type", "content-encoding", "transfer-encoding"),
+        *("connection", "te", "trailer", "upgrade", "expect", "accept-encoding"),
+    )
+)
 _KEY = re.compile(
     r"(?:invalid|incorrect|expired)[ _]api[ _]?key|api[ _]?key[ _](?:is )?"
     r"(?:not valid|invalid|expired)",
@@ -104,24 +112,62 @@ def key_from_environment() -> APIKey:
 def key_from_file(path: Path) -> APIKey:
     """The API key in a file that contains nothing else.
 
-    Raises UserError, without repeating the key. Like ssh, it refuses a file that anybody but its
-    owner can read.
+    Raises UserError, without repeating the key, also where others than the owner can read the file.
+    """
+    content = _private_content(path, "key file", _LONGEST_KEY)
+    if not content.strip():
+        raise UserError(f"the key file '{path}' is empty; put the key in it, and nothing else")
+    return _checked_key(content.decode("utf-8", "replace"), f"the key in '{path}'")
+
+
+def headers_from_file(path: Path) -> dict[str, str]:
+    """The headers in a file, `Name: value` in each line; blank lines and those with # are none.
+
+    Raises UserError, without repeating a value, where `key_from_file` would refuse the file, and
+    for headers that cannot be sent or that requests have already.
+    """
+    headers: dict[str, str] = {}
+    lines = _private_content(path, "headers file", _LONGEST_HEADERS).decode("utf-8", "replace")
+    for number, line in enumerate(lines.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, colon, value = (part.strip() for part in line.partition(":"))
+        place = f"line {number} of '{path}'"
+        if not (colon and value and _HEADER_NAME.fullmatch(name)):
+            raise UserError(f"{place} is not a header; write 'Name: value' in each line")
+        if not (value.isascii() and value.isprintable()):
+            raise UserError(
+                f"{place}: the value of {name} contains a control character, or a letter beyond "
+                "ASCII; copy it again"
+            )
+        if name.lower() in _OWN_HEADERS or name.lower() in map(str.lower, headers):
+            problem = "is set by requests" if name.lower() in _OWN_HEADERS else "is there twice"
+            raise UserError(f"{place}: the header {name} {problem}; remove it")
+        headers[name] = value
+    if not headers:
+        raise UserError(f"the headers file '{path}' is empty; write 'Name: value' in each line")
+    return headers
+
+
+def _private_content(path: Path, noun: str, longest: int) -> bytes:
+    """The content of a file with secrets, at most `longest` bytes. Raises UserError.
+
+    Like ssh, it refuses a file that anybody but its owner can read.
     """
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            content = file.read(_LONGEST_KEY + 1)
+            content = file.read(longest + 1)
     except OSError as error:
-        raise UserError(f"cannot read the key file '{path}': {error.strerror}") from None
+        raise UserError(f"cannot read the {noun} '{path}': {error.strerror}") from None
     if mode & 0o077:
         raise UserError(
-            f"the key file '{path}' is open to other users (mode {mode & 0o777:04o}): "
+            f"the {noun} '{path}' is open to other users (mode {mode & 0o777:04o}): "
             f"chmod 600 '{path}'"
         )
-    if len(content) > _LONGEST_KEY or not content.strip():
-        problem = "is empty" if not content.strip() else f"is longer than {_LONGEST_KEY} bytes"
-        raise UserError(f"the key file '{path}' {problem}; put the key in it, and nothing else")
-    return _checked_key(content.decode("utf-8", "replace"), f"the key in '{path}'")
+    if len(content) > longest:
+        raise UserError(f"the {noun} '{path}' is longer than {longest} bytes")
+    return content
 
 
 def _checked_key(text: str, name: str) -> APIKey:

@@ -74,13 +74,15 @@ def chat_messages(prompt: Prompt, *, quotes: bool = False) -> list[Message]:
 class RequestForm(Struct, frozen=True):
     """How a server takes requests: its software, the protocol, the name of its model.
 
-    `quotes` is that of `chat_messages`.
+    `quotes` is that of `chat_messages`. `added` are the fields that the options of requests add to
+    the body (`openai.request_fields`).
     """
 
     protocol: Protocol
     server: Server
     model: str
     quotes: bool = False
+    added: dict[str, Any] = {}
 
     @property
     def is_native(self) -> bool:
@@ -136,7 +138,8 @@ def request_body(
         # It hides special tokens, and does not find them as stop strings, unless they are named.
         if preserved := [text for text in request.stop if text in specials]:
             body["preserved_tokens"] = preserved
-    return msgspec.json.encode(limits.body(body))
+    # The options replace the values that switch the server's own defaults off.
+    return msgspec.json.encode(limits.body({**body, **form.added}))
 
 
 def _add_prompt(

@@ -1,6 +1,6 @@
 """The tokenizers of vLLM, SGLang and llama.cpp, and one in this process for other servers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from autocoa_bench.engines.openai.turn_tokenizer import (
     Rendering,
     TurnTokenizer,
 )
+from autocoa_bench.engines.request_options import TEMPLATE_VARIABLES
 from autocoa_bench.errors import EngineFault
 from autocoa_bench.types import Prompt
 from autocoa_bench.util.http_client import StatusError
@@ -23,12 +24,14 @@ class LlamaCppTokenizer(TurnTokenizer):
 
     mixes = True
 
-    def __init__(self, call: Call) -> None:
-        super().__init__()
+    def __init__(self, call: Call, variables: Mapping[str, Any]) -> None:
+        super().__init__(variables)
         self._call = call
 
-    async def render(self, messages: list[dict[str, Any]]) -> Rendering:
-        body = {"messages": messages}
+    async def render(
+        self, messages: list[dict[str, Any]], variables: Mapping[str, Any]
+    ) -> Rendering:
+        body = {"messages": messages, **_template_field(variables)}
         return await self._call("/apply-template", body, "prompt", str, once=True)
 
     async def ids(self, text: str) -> list[int]:
@@ -56,17 +59,20 @@ class VLLMTokenizer(TurnTokenizer):
 
     text_field = "prompt"
 
-    def __init__(self, call: Call, model: str) -> None:
-        super().__init__()
+    def __init__(self, call: Call, model: str, variables: Mapping[str, Any]) -> None:
+        super().__init__(variables)
         self._call = call
         self._model = model
 
-    async def render(self, messages: list[dict[str, Any]]) -> Rendering:
+    async def render(
+        self, messages: list[dict[str, Any]], variables: Mapping[str, Any]
+    ) -> Rendering:
         body = {
             "model": self._model,
             "messages": messages,
             "add_generation_prompt": True,
             "add_special_tokens": False,
+            **_template_field(variables),
         }
         return await self._call("/tokenize", body, "tokens", list[int], once=True)
 
@@ -108,25 +114,30 @@ class SGLangTokenizer(VLLMTokenizer):
     text_field = "text"
     _by_chat = False
 
-    async def render(self, messages: list[dict[str, Any]]) -> Rendering:
+    async def render(
+        self, messages: list[dict[str, Any]], variables: Mapping[str, Any]
+    ) -> Rendering:
         if not self._by_chat:
             try:
-                return await super().render(messages)
+                return await super().render(messages, variables)
             except (StatusError, EngineFault) as error:
                 try:
-                    ids = await self._chat_ids(messages)
+                    ids = await self._chat_ids(messages, variables)
                 except (StatusError, EngineFault):
                     raise error from None
                 self._by_chat = True
                 return ids
-        return await self._chat_ids(messages)
+        return await self._chat_ids(messages, variables)
 
-    async def _chat_ids(self, messages: list[dict[str, Any]]) -> list[int]:
+    async def _chat_ids(
+        self, messages: list[dict[str, Any]], variables: Mapping[str, Any]
+    ) -> list[int]:
         body = {
             "model": self._model,
             "messages": messages,
             "max_tokens": 1,
             "return_prompt_token_ids": True,
+            **_template_field(variables),
         }
         path = "/v1/chat/completions"
         choices = await self._call(path, body, "choices", list[_ChatChoice], once=True)
@@ -151,9 +162,10 @@ class LocalTokenizer(TurnTokenizer):
     `sends_ids` tells whether the server takes ids.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
-        super().__init__()
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: Any, variables: Mapping[str, Any]) -> None:
+        super().__init__(variables)
+        self._plain = tokenizer
+        self._tokenizer = local.with_variables(tokenizer, variables)
         self.sends_ids = True
 
     async def start(self) -> None:
@@ -167,8 +179,12 @@ class LocalTokenizer(TurnTokenizer):
             return await super().prompt(prompt)
         return msgspec.Raw(msgspec.json.encode(local.prompt_text(prompt, self._tokenizer)))
 
-    async def render(self, messages: list[dict[str, Any]]) -> Rendering:
-        text = chat_template.render(self._tokenizer, messages, open_turn=True)
+    async def render(
+        self, messages: list[dict[str, Any]], variables: Mapping[str, Any]
+    ) -> Rendering:
+        is_own = variables == self.variables
+        tokenizer = self._tokenizer if is_own else local.with_variables(self._plain, variables)
+        text = chat_template.render(tokenizer, messages, open_turn=True)
         return list(local.ids_of(text, self._tokenizer))
 
     async def ids(self, text: str) -> list[int]:
@@ -179,6 +195,10 @@ class LocalTokenizer(TurnTokenizer):
 
     async def single_tokens(self, texts: Sequence[str]) -> dict[str, int]:
         return {text: self.specials[text] for text in texts if text in self.specials}
+
+
+def _template_field(variables: Mapping[str, Any]) -> dict[str, Any]:
+    return {TEMPLATE_VARIABLES: variables} if variables else {}
 
 
 class _Piece(msgspec.Struct):

@@ -10,15 +10,17 @@ from msgspec.structs import replace
 
 from autocoa_bench.engines.openai import model_list, probes
 from autocoa_bench.engines.openai import protocol as wire
-from autocoa_bench.engines.openai.endpoint import TRIALS, Endpoint
+from autocoa_bench.engines.openai.endpoint import TRIALS, Endpoint, RefusedOption
 from autocoa_bench.engines.openai.model_list import ModelCard
+from autocoa_bench.engines.openai.request_fields import request_fields
 from autocoa_bench.engines.openai.server_tokenizers import (
     LlamaCppTokenizer,
     LocalTokenizer,
     SGLangTokenizer,
     VLLMTokenizer,
 )
-from autocoa_bench.engines.openai.turn_tokenizer import UNUSABLE, TurnTokenizer
+from autocoa_bench.engines.openai.turn_tokenizer import PROBE_OPENING, UNUSABLE, TurnTokenizer
+from autocoa_bench.engines.request_options import no_switch, other_variables
 from autocoa_bench.errors import UNREADABLE, EngineFault, UserError
 from autocoa_bench.types import ModelTraits
 from autocoa_bench.util.http_client import (
@@ -44,6 +46,9 @@ async def prepare(
     await _choose_protocol(endpoint, protocol, tokenizer_name)
     if endpoint.form.server == "other":
         await _find_limits(endpoint)
+    elif endpoint.form.protocol in ("chat", "continue"):
+        for tokenizer in await _tokenizers(endpoint, ""):
+            await _check_template(endpoint, tokenizer)
     if endpoint.form.protocol == "chat":
         with suppress(StatusError, EngineFault):  # such as a question that is too long
             quotes = await probes.drops_thoughts(endpoint.complete, continued=False)
@@ -126,9 +131,12 @@ async def _choose_protocol(
             try:
                 await tokenizer.start()
                 await probes.check(tokenizer, endpoint.complete)
+            except RefusedOption:
+                raise
             except UNUSABLE as error:
                 problem = str(error)
                 continue
+            await _check_template(endpoint, tokenizer)
             endpoint.tokenizer, endpoint.traits = tokenizer, tokenizer.traits
             return
     unusable = problem
@@ -140,6 +148,8 @@ async def _choose_protocol(
                     _warn(endpoint, unusable)
                 return
             problem = "its chat template drops the thoughts of a turn that is to be continued"
+        except RefusedOption:
+            raise
         except UNUSABLE as error:
             problem = str(error)
     if protocol != "auto":
@@ -162,23 +172,44 @@ def _warn(endpoint: Endpoint, problem: str) -> None:
 
 
 def _use(endpoint: Endpoint, protocol: wire.Protocol) -> None:
-    endpoint.form = replace(endpoint.form, protocol=protocol)
+    """Set the protocol. Raises UserError for an option that it cannot express."""
+    fields = request_fields(endpoint.options, protocol, endpoint.form.server, endpoint.root)
+    endpoint.form = replace(endpoint.form, protocol=protocol, added=fields.body)
+    endpoint.variables = fields.variables
     endpoint.traits = ModelTraits(new_turns=protocol == "chat")
 
 
 async def _tokenizers(endpoint: Endpoint, name: str) -> list[TurnTokenizer]:
     """The tokenizers to try, the best first. Raises UserError for one that does not load."""
+    variables = endpoint.variables
     if name:
         from autocoa_bench.engines.weights import huggingface
 
-        return [LocalTokenizer(await asyncio.to_thread(huggingface.load_tokenizer, name))]
+        tokenizer = await asyncio.to_thread(huggingface.load_tokenizer, name)
+        return [LocalTokenizer(tokenizer, variables)]
     if endpoint.form.server == "llama.cpp":
-        return [LlamaCppTokenizer(endpoint.call)]
+        return [LlamaCppTokenizer(endpoint.call, variables)]
     if endpoint.form.server == "vllm":
-        return [VLLMTokenizer(endpoint.call, endpoint.model)]
+        return [VLLMTokenizer(endpoint.call, endpoint.model, variables)]
     if endpoint.form.server == "sglang":
-        return [SGLangTokenizer(endpoint.call, endpoint.model)]
+        return [SGLangTokenizer(endpoint.call, endpoint.model, variables)]
     return []
+
+
+async def _check_template(endpoint: Endpoint, tokenizer: TurnTokenizer) -> None:
+    """Raise UserError for an option that the model's chat template does not honour.
+
+    A server without an endpoint that renders messages is believed.
+    """
+    messages = [{"role": message.role, "content": message.content} for message in PROBE_OPENING]
+    for flag, other in other_variables(endpoint.options, tokenizer.variables):
+        try:
+            rendering = await tokenizer.render(messages, tokenizer.variables)
+            is_same = rendering == await tokenizer.render(messages, other)
+        except UNUSABLE:  # also of a template that refuses the other value, and so reads it
+            continue
+        if is_same:
+            raise no_switch(flag, endpoint.model)
 
 
 async def _find_limits(endpoint: Endpoint) -> None:
@@ -188,7 +219,7 @@ async def _find_limits(endpoint: Endpoint) -> None:
     except StatusError as error:
         if error.status in NO_SUCH_PATH:
             raise endpoint.rejection(error, endpoint.url) from None
-        await _find_limits_by_trial(endpoint)
+        await _find_limits_by_trial(endpoint, error)
     except EngineFault as fault:
         raise UserError(
             f"{endpoint.root} answers no request for a completion: {fault}; check --base-url and "
@@ -196,11 +227,11 @@ async def _find_limits(endpoint: Endpoint) -> None:
         ) from None
 
 
-async def _find_limits_by_trial(endpoint: Endpoint) -> None:
+async def _find_limits_by_trial(endpoint: Endpoint, refusal: StatusError) -> None:
     """Find the field without which a probe is answered, where its refusal does not name it.
 
     If there is none, the refusal may concern the probe alone (such as its short answer), so
-    that the run's own requests decide.
+    that the run's own requests decide. Raises RefusedOption if it concerns the options of requests.
     """
     limits = endpoint.limits
     for fields in (*({field} for field in wire.PROBE_FIELDS), set(wire.PROBE_FIELDS)):
@@ -209,3 +240,10 @@ async def _find_limits_by_trial(endpoint: Endpoint) -> None:
             await endpoint.http.retry(lambda: endpoint.probe(None))
             return
     endpoint.limits = limits
+    added = endpoint.form.added
+    if added:
+        endpoint.form = replace(endpoint.form, added={})
+        with suppress(StatusError, EngineFault):
+            await endpoint.http.retry(lambda: endpoint.probe(None))
+            raise RefusedOption(endpoint.root, added, str(refusal))
+        endpoint.form = replace(endpoint.form, added=added)

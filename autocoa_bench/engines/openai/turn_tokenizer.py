@@ -6,7 +6,7 @@ the model's tokenizer here. Ids are kept as the JSON that goes into requests.
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -88,7 +88,9 @@ class TurnTokenizer(ABC):
     mixes = False
     """True for a server that takes texts between the ids of a prompt."""
 
-    def __init__(self) -> None:
+    def __init__(self, variables: Mapping[str, Any]) -> None:
+        """`variables` are those that the chat template is rendered with."""
+        self.variables = variables
         self.traits = ModelTraits()
         self.specials: dict[str, int] = {}
         self._tail = ""
@@ -182,8 +184,13 @@ class TurnTokenizer(ABC):
         return ()
 
     @abstractmethod
-    async def render(self, messages: list[dict[str, Any]]) -> Rendering:
-        """Messages as the chat template renders them. Raises StatusError or EngineFault."""
+    async def render(
+        self, messages: list[dict[str, Any]], variables: Mapping[str, Any]
+    ) -> Rendering:
+        """Messages as the chat template renders them with these variables.
+
+        Raises StatusError, EngineFault or UserError.
+        """
 
     @abstractmethod
     async def ids(self, text: str) -> list[int]:
@@ -210,10 +217,10 @@ class TurnTokenizer(ABC):
         forms = list(turns.opening_forms(opening))
         failure: Exception | None = None
         if roles in self._forms:
-            return _json(await self.render(forms[self._forms[roles]]))
+            return _json(await self.render(forms[self._forms[roles]], self.variables))
         for number, messages in enumerate(forms):
             try:
-                rendering = await self.render(messages)
+                rendering = await self.render(messages, self.variables)
                 text = rendering if isinstance(rendering, str) else await self.text(rendering)
                 missing = await self._missing(text, opening)
             except (StatusError, EngineFault, UserError) as error:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from autocoa_bench.engines import turns
+from autocoa_bench.engines.request_options import RequestOptions
 from autocoa_bench.engines.tokenizer import decode, encode, end_ids
 from autocoa_bench.engines.transformers.kv_cache import CachedBatch, CachedRow, KVCache
 from autocoa_bench.errors import CONTEXT, EngineFault, UserError
@@ -39,9 +40,10 @@ class _Row(CachedRow):
 class Batch:
     """The rows that are being decoded, and the thread that decodes them."""
 
-    def __init__(self, model: Any, tokenizer: Any, parallel: int) -> None:
+    def __init__(self, model: Any, tokenizer: Any, parallel: int, options: RequestOptions) -> None:
         """Raises UserError for a model that the cache does not support."""
         self._tokenizer = tokenizer
+        self._options = options
         self._parallel = parallel
         self._end_ids = end_ids(tokenizer, model.generation_config)
         self._longest = int(getattr(model.config, "max_position_embeddings", 0)) or 1 << 30
@@ -113,7 +115,7 @@ class Batch:
             return
         rows = list(self._batch.rows)
         for row, logits in zip(rows, self._batch.logits(), strict=True):
-            row.ids.append(_sample(row, logits))
+            row.ids.append(_sample(row, logits, self._options))
         for row in reversed(rows):
             if self._finish(row):
                 self._batch.remove(row)
@@ -194,8 +196,12 @@ def _check_cache(model: Any, cache: KVCache) -> None:
     )
 
 
-def _sample(row: _Row, logits: Tensor) -> int:
-    """Sample the next token's id with the row's own generator, whatever else is in the batch."""
+def _sample(row: _Row, logits: Tensor, options: RequestOptions) -> int:
+    """Sample the next token's id with the row's own generator, whatever else is in the batch.
+
+    As in vLLM, min-p comes before top-k and this before top-p, and the presence penalty concerns
+    the tokens of the completion.
+    """
     sampling = row.sampling
     logits = logits.float().cpu()
     if sampling.repetition_penalty != 1.0:
@@ -203,13 +209,20 @@ def _sample(row: _Row, logits: Tensor) -> int:
         previous = logits[ids]
         penalty = sampling.repetition_penalty
         logits[ids] = torch.where(previous > 0, previous / penalty, previous * penalty)
+    if options.presence_penalty and row.sampled:
+        logits[torch.tensor(sorted(set(row.sampled)))] -= options.presence_penalty
     if sampling.temperature == 0:
         return int(logits.argmax())
     if row.rng is None:
         row.rng = torch.Generator().manual_seed(sampling.seed)
     probabilities, ids = torch.sort((logits / sampling.temperature).softmax(-1), descending=True)
+    if options.min_p:
+        probabilities = probabilities[probabilities >= options.min_p * probabilities[0]]
+    probabilities = probabilities[: options.sampling_top_k]
     sums = probabilities.cumsum(-1)
+    # Rounding aside, all tokens together have 1.
+    whole = float(sums[-1]) if options.min_p or options.sampling_top_k else 1.0
     # The fewest tokens that together reach top_p, and the one at a uniform place in their sum.
-    count = 1 + int((sums < sampling.top_p).sum().clamp(max=len(sums) - 1))
+    count = 1 + int((sums < sampling.top_p * whole).sum().clamp(max=len(sums) - 1))
     place = torch.rand((), generator=row.rng) * sums[count - 1]
     return int(ids[int((sums[:count] <= place).sum().clamp(max=count - 1))])

@@ -17,6 +17,13 @@ import msgspec
 from autocoa_bench.engines import tokenizer as turn_tokens
 from autocoa_bench.engines.engine import EngineCapabilities, EngineConfig, with_capabilities
 from autocoa_bench.engines.launch.embedded import idle_cores
+from autocoa_bench.engines.request_options import (
+    NO_OPTIONS,
+    WITHOUT_HEADERS,
+    RequestOptions,
+    no_switch,
+    other_variables,
+)
 from autocoa_bench.engines.weights import huggingface, models
 from autocoa_bench.errors import UserError
 from autocoa_bench.registry import unknown
@@ -47,7 +54,8 @@ class TransformersEngine:
     GPU they have the type in which they are stored. `dtype` is another type of torch: in `bfloat16`
     a CPU that computes in it is faster, and a token may depend on what else is in flight.
     `adapter` is a PEFT folder, a GGUF adapter, or empty. Prompts are cut as for the protocol
-    `template` (see `openai.protocol`), so that sampled ids stay as they are.
+    `template` (see `openai.protocol`), so that sampled ids stay as they are. Of `request` all but
+    `body` and `headers` is honoured.
     """
 
     def __init__(
@@ -57,8 +65,10 @@ class TransformersEngine:
         parallel: int = 8,
         adapter: str = "",
         dtype: str = "",
+        request: RequestOptions = NO_OPTIONS,
     ) -> None:
         self.model = model
+        self._request = request
         self._dtype = dtype
         self._parallel = parallel
         self._adapter = adapter
@@ -72,7 +82,7 @@ class TransformersEngine:
         return await asyncio.to_thread(self._load)
 
     def _load(self) -> EngineSpec:
-        tokenizer = huggingface.load_tokenizer(self.model)
+        tokenizer = self._load_tokenizer()
         self.traits = turn_tokens.traits(tokenizer)
         import torch
 
@@ -96,9 +106,21 @@ class TransformersEngine:
         if self._adapter:
             model = huggingface.with_adapter(model, self._adapter, self.model).get_base_model()
             settings |= huggingface.adapter_settings(self._adapter)
+        settings |= self._request.settings()
         self._tokenizer = tokenizer
-        self._batch = Batch(model.to(device), tokenizer, self._parallel)
+        self._batch = Batch(model.to(device), tokenizer, self._parallel, self._request)
         return EngineSpec("transformers", self.model, "template", settings)
+
+    def _load_tokenizer(self) -> Any:
+        """The tokenizer, with the variables of its template. Raises UserError."""
+        tokenizer = huggingface.load_tokenizer(self.model)
+        variables = self._request.variables()
+
+        own = turn_tokens.with_variables(tokenizer, variables)
+        for flag, other in other_variables(self._request, variables):
+            if not turn_tokens.differ(own, turn_tokens.with_variables(tokenizer, other)):
+                raise no_switch(flag, self.model)
+        return own
 
     async def generate(self, request: Generate, sampling: Sampling, n: int = 1) -> list[Completion]:
         assert self._batch is not None, "start() comes before generate()"
@@ -135,6 +157,7 @@ class TransformersEngine:
         logprobs="no",
         seeds="same completion on a CPU",
         lora="a PEFT folder or a .gguf",
+        request_options=tuple(name for name in WITHOUT_HEADERS if name != "body"),
     )
 )
 def from_options(options: EngineConfig, *, dtype: str = "") -> TransformersEngine:
@@ -151,4 +174,5 @@ def from_options(options: EngineConfig, *, dtype: str = "") -> TransformersEngin
         parallel=options.concurrency,
         adapter=options.adapter,
         dtype=dtype,
+        request=options.request,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
+from autocoa_bench.engines.request_options import ALL as REQUEST_OPTIONS
 from autocoa_bench.errors import Incomparable
 from autocoa_bench.judge import SCORER
 from autocoa_bench.report.entries import Entry, comparable_fields
@@ -13,8 +14,8 @@ from autocoa_bench.types import SearchSpec
 def check_comparable(entries: Sequence[Entry], scorers: Collection[str]) -> None:
     """Raises Incomparable for runs that differ in settings that the numbers of `scorers` depend on.
 
-    These are corpus, index, top-k, questions, scorers, judge, sampling and budget. Solver, prompt
-    and model, with its server and adapter, are what a table compares.
+    These are corpus, index, top-k, questions, scorers, judge, sampling, options of requests and
+    budget. Solver, prompt and model, with its server and adapter, are what a table compares.
     """
     corpora: dict[str, str] = {}
     fields = [_binding_fields(entry, scorers, corpora) for entry in entries]
@@ -39,8 +40,13 @@ def _binding_fields(
     fields = comparable_fields(spec)
     # Another seed is another sample of the same distribution, not another setting.
     del fields["sampling.seed"]
+    uses_engine = spec.engine.engine != "none"
+    options = [f"engine.settings.{name}" for name in REQUEST_OPTIONS] if uses_engine else []
+    fields = dict.fromkeys(options, "none") | fields
     if spec.sampling.temperature == 0:
-        del fields["sampling.top_p"]
+        # The likeliest token is the same however many are sampled from.
+        unused = ("sampling.top_p", "engine.settings.sampling_top_k", "engine.settings.min_p")
+        fields = {name: value for name, value in fields.items() if name not in unused}
     if spec.search:
         del fields["search.corpus_sha256"], fields["search.passages"]
         fields["search.corpus"] = _corpus_by_content(spec.search, corpora)
@@ -51,9 +57,11 @@ def _binding_fields(
         fields["judge"] = judge_text(entry) or "none"
     fields["scorers"] = ", ".join(sorted(set(entry.run.info.scorers) & set(scorers))) or "none"
     # A solver with a loop of its own reads neither sampling nor budget.
-    ignored = ("engine.", "sampling.", "budget.") if spec.engine.engine == "none" else "engine."
+    ignored = "engine." if uses_engine else ("engine.", "sampling.", "budget.")
     return {
-        name: cell_text(value) for name, value in fields.items() if not name.startswith(ignored)
+        name: cell_text(value)
+        for name, value in fields.items()
+        if name in options or not name.startswith(ignored)
     }
 
 
