@@ -59,7 +59,7 @@ def _load(context: typer.Context, file: Path | None) -> Path | None:
         try:
             words = list(_words(value))
             given = words if option.multiple else ",".join(words)
-            option.type_cast_value(context, given)
+            option.process_value(context, given)
         except (typer.BadParameter, TypeError) as error:
             problem = getattr(error, "message", error)
             raise UserError(

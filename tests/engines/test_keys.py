@@ -7,8 +7,13 @@ from typing import Any, Literal
 
 import pytest
 
-from autocoa_bench.engines.openai.model_server import KEY_VARIABLES, key_from_file
+from autocoa_bench.engines.openai.model_server import (
+    KEY_VARIABLES,
+    headers_from_file,
+    key_from_file,
+)
 from autocoa_bench.errors import UserError
+from autocoa_bench.runs.run_folder import load_run
 from autocoa_bench.search.remote.access import TOKEN, Access
 from autocoa_bench.types import Passage, SearchSpec
 from autocoa_bench.util import http_client
@@ -226,3 +231,90 @@ def test_no_key_is_in_any_file_or_output_of_any_stage(
     assert "records.jsonl" in {file.name for file in tmp_path.rglob("*")}
     for secret in (KEY, JUDGE_KEY, SEARCH_TOKEN):
         assert secret not in everything
+
+
+BASIC = "c2VjcmV0OnBhc3N3b3Jk"
+TENANT = "tenant-0123-secret"
+
+
+@pytest.fixture
+def headers_file(tmp_path: Path) -> Path:
+    """A file named as `written` expects of secrets."""
+    folder = tmp_path / "private"
+    folder.mkdir()
+    file = folder / "key"
+    file.write_text(f"# of the gateway\nAuthorization: Basic {BASIC}\n\nX-Tenant:{TENANT}\n")
+    file.chmod(0o600)
+    return file
+
+
+def test_headers_of_a_file_are_in_every_request(cli: Cli, headers_file: Path) -> None:
+    with MockServer(reply) as server:
+        done = cli("--base-url", server.url, "--headers", str(headers_file))
+    assert done.code == 0, done.err
+    sent = {(headers["Authorization"], headers["X-Tenant"]) for headers in server.headers}
+    assert sent == {(f"Basic {BASIC}", TENANT)}
+    settings = load_run(Path("out")).info.spec.engine.settings
+    assert settings == {"headers": "Authorization, X-Tenant"}
+
+
+def test_a_header_replaces_the_key_of_the_environment(
+    cli: Cli, headers_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLES[0], KEY)
+    with MockServer(reply) as server:
+        assert cli("--base-url", server.url, "--headers", str(headers_file)).code == 0
+    assert {headers["Authorization"] for headers in server.headers} == {f"Basic {BASIC}"}
+
+
+def test_two_authorizations_are_refused(cli: Cli, headers_file: Path, key_file: Path) -> None:
+    files = ("--headers", str(headers_file), "--key-file", str(key_file))
+    refused(cli("--base-url", "http://h:1", *files), "an Authorization header", "--key-file")
+
+
+@pytest.mark.parametrize("fault", ["400", "401", "500", "html", "error", "garbage"])
+def test_headers_are_in_no_file_or_output(
+    cli: Cli, headers_file: Path, tmp_path: Path, fault: Fault
+) -> None:
+    def echo(body: dict[str, Any]) -> str:
+        return f"</think>\\boxed{{{TENANT}}} {BASIC}"
+
+    with MockServer(echo, fault=lambda number: fault if number >= 2 else None) as server:
+        saved = ("--save-config", "run.toml", "--record", "tape")
+        done = cli("--base-url", server.url, "--headers", str(headers_file), *saved)
+    output = done.out + done.err + b"".join(written(tmp_path)).decode(errors="replace")
+    assert "X-Tenant" in output
+    assert "***" in output
+    for secret in (BASIC, TENANT):
+        assert secret not in output
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("", "is empty"),
+        (f"X-Tenant {TENANT}", "line 1 of"),
+        (f"X Tenant: {TENANT}", "is not a header"),
+        (f"X-Tenant: {TENANT}é", "the value of X-Tenant contains"),
+        (f"X-Tenant: {TENANT}\nx-tenant: {TENANT}", "line 2 of"),
+        (f"Host: {TENANT}", "the header Host is set by requests"),
+        (f"X-Tenant: {TENANT * 1000}", "is longer than 16384 bytes"),
+    ],
+)
+def test_a_file_of_headers_that_cannot_be_sent_is_refused_without_its_values(
+    headers_file: Path, content: str, problem: str
+) -> None:
+    headers_file.write_text(content)
+    with pytest.raises(UserError, match=problem) as raised:
+        headers_from_file(headers_file)
+    assert TENANT not in str(raised.value)
+
+
+def test_a_file_of_headers_that_others_can_read_is_refused(cli: Cli, headers_file: Path) -> None:
+    headers_file.chmod(0o644)
+    done = cli("--base-url", "http://h:1", "--headers", str(headers_file))
+    refused(done, "the headers file", "open to other users (mode 0644)")
+
+
+def test_headers_without_a_server_are_refused(cli: Cli, headers_file: Path) -> None:
+    refused(cli("--headers", str(headers_file)), "--headers", "give --base-url")

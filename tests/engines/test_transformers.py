@@ -12,7 +12,8 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from autocoa_bench.engines import EngineConfig
+from autocoa_bench.engines import EngineConfig, RequestOptions
+from autocoa_bench.engines.transformers.batch import _Row, _sample
 from autocoa_bench.engines.transformers.engine import TransformersEngine, from_options
 from autocoa_bench.engines.transformers.kv_cache import KVCache
 from autocoa_bench.errors import EngineFault, UserError
@@ -312,3 +313,72 @@ def test_a_model_that_lacks_weights_is_refused(tmp_path: Path) -> None:
 def test_the_factory_refuses_a_server() -> None:
     with pytest.raises(UserError, match="--base-url"):
         from_options(EngineConfig("m", "http://h:1", "auto", 8, 512))
+
+
+SPREAD = torch.tensor([0.05, 0.4, 0.3, 0.15, 0.1]).log()
+"""The logits of five tokens."""
+
+
+def drawn(options: RequestOptions, sampled: tuple[int, ...] = (), top_p: float = 1.0) -> set[int]:
+    """The tokens that 200 draws from `SPREAD` give."""
+    row = _Row([9], request("a"), Sampling(temperature=1.0, top_p=top_p))
+    row.ids, row.prompt = [9, *sampled], 1
+    return {_sample(row, SPREAD.clone(), options) for _ in range(200)}
+
+
+@pytest.mark.parametrize(
+    ("options", "tokens"),
+    [
+        (RequestOptions(), {0, 1, 2, 3, 4}),
+        (RequestOptions(sampling_top_k=2), {1, 2}),
+        (RequestOptions(min_p=0.35), {1, 2, 3}),
+        (RequestOptions(min_p=0.35, sampling_top_k=2), {1, 2}),
+    ],
+)
+def test_top_k_and_min_p_cut_the_least_likely_tokens(
+    options: RequestOptions, tokens: set[int]
+) -> None:
+    assert drawn(options) == tokens
+
+
+def test_top_p_is_a_share_of_what_top_k_leaves() -> None:
+    assert drawn(RequestOptions(sampling_top_k=3), top_p=0.8) == {1, 2}
+
+
+def test_the_presence_penalty_lowers_the_tokens_of_the_completion_alone() -> None:
+    row = _Row([2], request("a"), GREEDY)
+    row.ids, row.prompt = [2, 1, 1], 1
+    options = RequestOptions(presence_penalty=0.5)
+    assert _sample(row, SPREAD.clone(), options) == 2
+    assert _sample(row, SPREAD.clone(), RequestOptions()) == 1
+
+
+SWITCH = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+    "<|assistant|>{% if enable_thinking is defined and not enable_thinking %}x{% endif %}"
+)
+
+
+def started_with(folder: Path, options: RequestOptions) -> tuple[Completion, dict[str, object]]:
+    """A completion of a model with options, and the settings that it records."""
+    with asyncio.Runner() as runner:
+        config = EngineConfig(str(folder), "", "auto", 1, 256, request=options)
+        engine = from_options(config)
+        spec = runner.run(engine.start())
+        [reply] = runner.run(engine.generate(request("a", tokens=1), GREEDY))
+        runner.run(engine.close())
+    return reply, dict(spec.settings)
+
+
+def test_thinking_is_switched_by_the_template(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path)
+    (folder / "chat_template.jinja").write_text(SWITCH)
+    on, settings = started_with(folder, RequestOptions(thinking="on"))
+    off, _ = started_with(folder, RequestOptions(thinking="off"))
+    assert settings["thinking"] == "on"
+    assert off.prompt_tokens == (on.prompt_tokens or 0) + 1
+
+
+def test_thinking_is_refused_where_the_template_has_no_switch(model: Path) -> None:
+    with pytest.raises(UserError, match="--thinking has no effect on"):
+        started_with(model, RequestOptions(thinking="on"))

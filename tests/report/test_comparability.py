@@ -210,3 +210,41 @@ def test_a_comparison_of_two_is_refused_alike(make_run: Make) -> None:
     assert any(
         "top-k" in note for note in compare_runs(*runs, allow_differences=True).tables[0].notes
     )
+
+
+def with_settings(run: Run, **settings: str | int | float) -> Run:
+    engine = run.info.spec.engine
+    return edited(run, engine=replace(engine, settings={**engine.settings, **settings}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"thinking": "off"}, "model setting thinking: none [react]; off [agent]"),
+        ({"reasoning_effort": "low"}, "model setting reasoning_effort: none [react]; low [agent]"),
+        ({"presence_penalty": 1.5}, "model setting presence_penalty: none [react]; 1.5 [agent]"),
+        ({"body": '{"a":1}'}, 'model setting body: none [react]; {"a":1} [agent]'),
+        ({"headers": "X-Tenant"}, "model setting headers: none [react]; X-Tenant [agent]"),
+    ],
+)
+def test_other_options_of_requests_are_refused(
+    make_run: Make, settings: dict[str, str | int | float], message: str
+) -> None:
+    assert message in refusal(
+        searching(make_run), with_settings(searching(make_run, "agent"), **settings)
+    )
+
+
+def test_what_cuts_the_likeliest_tokens_matters_where_tokens_are_drawn(make_run: Make) -> None:
+    runs = [
+        searching(make_run),
+        with_settings(searching(make_run, "agent"), sampling_top_k=20, min_p=0.1),
+    ]
+    assert build(runs, catalogue=Catalogue()).tables
+    drawn = [edited(run, sampling=Sampling(temperature=0.7)) for run in runs]
+    assert "model setting sampling_top_k: none [react]; 20 [agent]" in refusal(*drawn)
+
+
+def test_other_settings_of_a_model_are_no_difference(make_run: Make) -> None:
+    runs = [searching(make_run), with_settings(searching(make_run, "agent"), vllm="0.12")]
+    assert build(runs, catalogue=Catalogue()).tables

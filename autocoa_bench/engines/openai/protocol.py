@@ -40,6 +40,10 @@ PATHS: dict[Protocol, str] = {
 NATIVE_PATH = "/completion"
 """The path of `template` on llama.cpp, relative to the server's root."""
 
+WHOLE_TEXT = 1 << 17
+"""Tokens that llama.cpp's penalties look back at, of which it keeps a list; by default 64. It has
+given up -1 for all."""
+
 _ROLES: dict[str, Literal["assistant", "user"]] = {"model": "assistant", "environment": "user"}
 
 PROBE = Generate(Prompt((Message("user", "Hi"),)), stop=("###",), max_tokens=16)
@@ -175,7 +179,7 @@ def _add_sampling(body: dict[str, Any], server: Server, sampling: Sampling) -> N
         body["min_p"] = 0.0
         if penalty != 1.0:
             body["repeat_penalty"] = penalty
-            body["repeat_last_n"] = -1
+            body["repeat_last_n"] = WHOLE_TEXT
     elif server in ("vllm", "sglang"):
         body["top_k"] = -1
         body["min_p"] = 0.0

@@ -57,7 +57,7 @@ def _sampling(options: RequestOptions, server: wire.Server) -> dict[str, Any]:
         "presence_penalty": options.presence_penalty,
     }
     if server == "llama.cpp" and options.presence_penalty:
-        fields["repeat_last_n"] = -1  # else it looks at the last 64 tokens alone
+        fields["repeat_last_n"] = wire.WHOLE_TEXT
     return {name: value for name, value in fields.items() if value is not None}
 
 
