@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,11 @@ GROUPS = ("judge", "models", "reproduce", "synth", "tasks", "train")
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/judging.md", "docs/reproducing.md", "docs/training.md"]
+    "document",
+    [
+        "README.md",
+        *(f"docs/{name}.md" for name in ("judging", "options", "reproducing", "training")),
+    ],
 )
 def test_every_command_of_a_document_names_real_options(document: str) -> None:
     text = (ROOT / document).read_text().replace("\\\n", " ")
@@ -53,6 +58,11 @@ def test_every_command_of_a_document_names_real_options(document: str) -> None:
         known = help_of(*path)
         for option in (word for word in command if word.startswith("--")):
             assert option in known, line
+
+
+def test_every_key_of_the_configuration_in_the_guide_is_an_option() -> None:
+    [text] = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/options.md").read_text(), re.DOTALL)
+    assert {f"--{key}" for key in tomllib.loads(text)} <= help_of("run")
 
 
 @cache
