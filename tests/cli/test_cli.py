@@ -26,7 +26,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """Runs the command in a folder of its own, without a key in the environment."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AUTOCOA_BENCH_CACHE", str(tmp_path / "cache"))
-    for variable in ("AUTOCOA_BENCH_API_KEY", "OPENAI_API_KEY"):
+    for variable in ("AUTOCOA_BENCH_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(variable, raising=False)
 
     return caller(monkeypatch, capsys)

@@ -28,7 +28,7 @@ KEY = "sk-proj/a+secret=of&a-user"
 
 @pytest.fixture(autouse=True)
 def _no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in KEY_VARIABLES:
+    for name in (*KEY_VARIABLES, "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -115,7 +115,6 @@ class TransformersEngine:
         """The tokenizer, with the variables of its template. Raises UserError."""
         tokenizer = huggingface.load_tokenizer(self.model)
         variables = self._request.variables()
-
         own = turn_tokens.with_variables(tokenizer, variables)
         for flag, other in other_variables(self._request, variables):
             if not turn_tokens.differ(own, turn_tokens.with_variables(tokenizer, other)):
