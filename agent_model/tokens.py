@@ -12,8 +12,8 @@ from math import nan
 
 from msgspec import Struct
 
+from agent_model import dialects
 from agent_model.data.pairs import Pair
-from agent_model.dialects import Agent, R1Searcher, SearchR1
 from autocoa_bench.engines.tokenizer import (
     Tokenizer,
     decode,
@@ -27,7 +27,11 @@ from autocoa_bench.episode.trajectory import turns_of_steps
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Prompt, Step, Trajectory
 
-_QUERY_TAGS = {solver.name: solver.query_tags[0] for solver in (Agent, SearchR1, R1Searcher)}
+_QUERY_TAGS = {
+    solver.name: solver.query_tags[0]
+    for solver in (getattr(dialects, name) for name in dialects.__all__)
+    if hasattr(solver, "name")  # not a base class
+}
 _ANSWER_OPENINGS = ("\\boxed", "<answer>")
 
 
@@ -230,7 +234,7 @@ def _check_spelling(
 
 def _query_tag(trajectory: Trajectory) -> str:
     """The tag that opens a query of the trajectory's solver. Raises UserError if it is unknown."""
-    searches = any(step.kind == "search" for step in trajectory.steps)
+    searches = any(step.kind == "search" and not step.is_retrieval for step in trajectory.steps)
     if searches and trajectory.solver not in _QUERY_TAGS:
         raise UserError(
             f"cannot train on a trajectory of solver '{trajectory.solver}'; training takes "

@@ -47,7 +47,14 @@ if TYPE_CHECKING:
         with_capabilities,
     )
     from autocoa_bench.engines.scripted import ScriptedEngine
-    from autocoa_bench.episode import Action, Dialect, n_actions, neutralise
+    from autocoa_bench.episode import (
+        Action,
+        Dialect,
+        ReadingDialect,
+        RetrievingDialect,
+        n_actions,
+        neutralise,
+    )
     from autocoa_bench.errors import (
         EngineFault,
         Fault,
@@ -103,6 +110,7 @@ __all__ += ["Hop", "Passage", "Question", "Record", "Score", "Step", "Trajectory
 __all__ += ["n_actions", "neutralise"]
 # Solvers
 __all__ += ["Action", "Completion", "Dialect", "DirectSolver", "Message"]
+__all__ += ["ReadingDialect", "RetrievingDialect"]
 # Engines
 __all__ += ["Engine", "EngineCapabilities", "EngineConfig", "EngineSpec", "Generate"]
 __all__ += ["ModelTraits", "Prompt", "RequestOptions", "ScriptedEngine", "with_capabilities"]

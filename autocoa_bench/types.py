@@ -249,7 +249,7 @@ class Budget(Struct, frozen=True):
     ] = 2048
 
 
-StepKind = Literal["search", "answer", "malformed"]
+StepKind = Literal["search", "reading", "answer", "malformed"]
 
 Ending = Literal["answered", "forced-actions", "forced-context", "forced-malformed"]
 
@@ -266,6 +266,10 @@ class Step(Struct, frozen=True, omit_defaults=True):
     says why a step is malformed. `observation` is all the environment's text that follows in the
     turn; `observation_ids` are the ids of the part that the model wrote, simulating the search
     engine. `dropped_passages` counts passages for which the context had no room.
+
+    Two kinds of steps have no text in the turn. A search without `text` was made with the question
+    itself, before the model spoke; its passages stand in the opening. A reading follows a search:
+    the model wrote `argument` to a prompt of its own, which held the passages.
     """
 
     kind: StepKind
@@ -286,6 +290,11 @@ class Step(Struct, frozen=True, omit_defaults=True):
     logps: tuple[float, ...] | None = None
     generate_seconds: Seconds = 0.0
     search_seconds: Seconds = 0.0
+
+    @property
+    def is_retrieval(self) -> bool:
+        """True for a search that was made before the model spoke."""
+        return self.kind == "search" and not self.text
 
 
 class Trajectory(Struct, frozen=True, omit_defaults=True):

@@ -1,3 +1,3 @@
-"""Baselines: solvers without training, namely a model alone and a model with a ReAct prompt.
+"""Baselines: solvers without training: a model alone, plain RAG, and prompts that make it search.
 
 May import: `autocoa_bench`, which loads the solvers by their entry points."""

@@ -1,4 +1,4 @@
-"""Dialects of models that have learned to search: the agent's, and two published ones.
+"""Dialects of models that search inside one continued turn: the agent's, and published ones.
 
 `TagDialect` and `AnswerTagDialect` are the base classes, for dialects of third parties too. Imports
 nothing else of `agent_model`.
@@ -7,7 +7,18 @@ nothing else of `agent_model`.
 from agent_model.dialects.agent import Agent
 from agent_model.dialects.cot import CoT
 from agent_model.dialects.r1_searcher import R1Searcher
+from agent_model.dialects.research import ReSearch
+from agent_model.dialects.search_o1 import SearchO1
 from agent_model.dialects.search_r1 import SearchR1
 from agent_model.dialects.tags import AnswerTagDialect, TagDialect
 
-__all__ = ["Agent", "AnswerTagDialect", "CoT", "R1Searcher", "SearchR1", "TagDialect"]
+__all__ = [
+    "Agent",
+    "AnswerTagDialect",
+    "CoT",
+    "R1Searcher",
+    "ReSearch",
+    "SearchO1",
+    "SearchR1",
+    "TagDialect",
+]

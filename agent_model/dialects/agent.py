@@ -55,8 +55,10 @@ Question: {question}"""
     force = "\n</think>\n\n\\boxed{"
     force_stop: tuple[str, ...] = ()
 
-    def __init__(self, shots: int = 0, prompt: str | None = None) -> None:
-        super().__init__(prompt)
+    def __init__(
+        self, shots: int = 0, prompt: str | None = None, preset: str | None = None
+    ) -> None:
+        super().__init__(prompt, preset)
         if not 0 <= shots <= len(EXAMPLES):
             raise UserError(f"agent has 0 to {len(EXAMPLES)} shots, not {shots}")
         self.shots = shots

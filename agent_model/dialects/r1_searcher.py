@@ -7,8 +7,7 @@ from autocoa_bench.types import Passage
 class R1Searcher(AnswerTagDialect):
     """`<|begin_of_query|>`, `<|begin_of_documents|>`, `<answer>`, in a prefilled `<think>`.
 
-    The published models were trained with another prompt: pass it as
-    `r1-searcher:prompt=FILE` to reproduce them.
+    The published models were trained with other prompts, which are presets: `base`, `instruct`.
     """
 
     name = "r1-searcher"

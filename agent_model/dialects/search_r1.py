@@ -7,8 +7,8 @@ from autocoa_bench.types import Passage
 class SearchR1(AnswerTagDialect):
     """`<think>`, `<search>`, `<information>`, `<answer>`; the model opens its own turn.
 
-    The published models were trained with another prompt: pass it as
-    `search-r1:prompt=FILE` to reproduce them.
+    The published models were trained in other forms, which are presets: `v0.2`, `v0.3`, and those
+    of ZeroSearch and StepSearch, whose tags are the same.
     """
 
     name = "search-r1"

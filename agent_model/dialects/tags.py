@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
+from agent_model.dialects.presets import load_preset
 from autocoa_bench.episode import Action
 from autocoa_bench.episode.answer_text import forced_tagged, last_tagged, plain_query
 from autocoa_bench.episode.thoughts import CLOSE, outside_thoughts
@@ -12,7 +13,7 @@ from autocoa_bench.errors import UserError
 from autocoa_bench.types import Completion, Message, Passage, Question
 
 _NEXT_TAG = re.compile(
-    r"<\s?(?:[/\\|｜]|(?:begin_search|search|search_result|information|answer|think)\b)",
+    r"<\s?(?:[/\\|｜]|(?:begin_search|search|search_result|information|result|answer|think)\b)",
     re.IGNORECASE,
 )
 _RAN_OUT = "the query ran out of step tokens"
@@ -23,9 +24,12 @@ class TagDialect(ABC):
 
     Only text that the model sampled is parsed, so a passage cannot act. A thought holds no answer,
     and a search only where the prefill opens it. Search results that the model writes itself are
-    cut off; without an action before them the step is malformed. `prompt`
+    cut off; without an action before them the step is malformed.
+
+    `preset` names the form in which a published checkpoint was trained (`presets.toml`). `prompt`
     names a text file with `{question}` in it that replaces the instruction, for models that were
-    trained with another wording.
+    trained with another wording; a preset whose instruction is the system message needs no
+    `{question}`.
     """
 
     name: str
@@ -38,11 +42,21 @@ class TagDialect(ABC):
     force: str
     force_stop: tuple[str, ...]
     nudge: str | None
+    results = ""
+    """The observation, with {results} in it; empty for the results on lines between their tags."""
+    between = "\n"
+    """The text between two results."""
     answer_close: str | None = None
     """The tag after an answer, if there is one; it ends the episode."""
 
-    def __init__(self, prompt: str | None = None) -> None:
-        self._template = self.instruction if prompt is None else _read_prompt(prompt)
+    def __init__(self, prompt: str | None = None, preset: str | None = None) -> None:
+        self._template, self._system, self._result = self.instruction, False, ""
+        if preset is not None:
+            form = load_preset(self.name, preset)
+            self._template, self._system, self._result = form.instruction, form.system, form.result
+            self.results = form.results or self.results
+        if prompt is not None:
+            self._template = _read_prompt(prompt, needs_question=not self._system)
         closing = (self.answer_close,) if self.answer_close else ()
         # Where the prefill opens a thought, searches belong into it.
         self._searches_in_thoughts = bool(outside_thoughts(self.prefill).closing)
@@ -50,6 +64,8 @@ class TagDialect(ABC):
         self.stop: tuple[str, ...] = (self.query_tags[1], self.result_tags[0], *closing)
 
     def opening(self, question: Question) -> tuple[Message, ...]:
+        if self._system:
+            return Message("system", self._template), Message("user", question.text)
         return (self.ask(question.text),)
 
     def ask(self, question: str) -> Message:
@@ -114,9 +130,14 @@ class TagDialect(ABC):
         """
 
     def show(self, passages: Sequence[Passage]) -> str:
-        results = "\n".join(self.show_one(rank, item) for rank, item in enumerate(passages, 1))
-        body = results or "No passage was found."
-        return f"\n\n{self.result_tags[0]}\n{body}\n{self.result_tags[1]}\n\n"
+        shown = [
+            self._result.format(rank=rank, title=passage.title, text=passage.text)
+            or self.show_one(rank, passage)
+            for rank, passage in enumerate(passages, 1)
+        ]
+        opening, closing = self.result_tags
+        form = self.results or f"\n\n{opening}\n{{results}}\n{closing}\n\n"
+        return form.format(results=self.between.join(shown) or "No passage was found.")
 
     @abstractmethod
     def show_one(self, rank: int, passage: Passage) -> str:
@@ -147,7 +168,7 @@ def _up_to_tag(text: str, start: int) -> str:
     return text[start : end.start()] if end else text[start:]
 
 
-def _read_prompt(path: str) -> str:
+def _read_prompt(path: str, *, needs_question: bool) -> str:
     file = Path(path)
     if not file.is_file():
         raise UserError(f"the prompt file '{path}' does not exist or is not a regular file")
@@ -155,6 +176,6 @@ def _read_prompt(path: str) -> str:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the prompt file '{path}': {error}") from None
-    if "{question}" not in text:
+    if needs_question and "{question}" not in text:
         raise UserError(f"the prompt file '{path}' does not contain {{question}}; add it")
     return text

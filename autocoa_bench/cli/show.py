@@ -123,7 +123,8 @@ def _summary(record: Record, scores: Mapping[str, Score]) -> Text:
         return styled(f"fault: {record.fault.kind if record.fault else '?'}", "red")
     text = styled("")
     for step in record.trajectory.steps:
-        text.append(styled(step.text.strip() + "\n"))
+        if step.text:
+            text.append(styled(step.text.strip() + "\n"))
         if step.kind == "search":
             titles = "; ".join(passage.title for passage in step.passages) or "nothing found"
             text.append(styled(f"→ {one_line(titles)}\n", "cyan"))

@@ -7,7 +7,14 @@ checks counts of tokens, and `trajectory` counts actions and tokens.
 
 May import: `types`, `errors`."""
 
-from autocoa_bench.episode.dialect import Action, Dialect, opening_of, prompt_sha256
+from autocoa_bench.episode.dialect import (
+    Action,
+    Dialect,
+    ReadingDialect,
+    RetrievingDialect,
+    opening_of,
+    prompt_sha256,
+)
 from autocoa_bench.episode.loop import Episode, Event, Reply, episode
 from autocoa_bench.episode.neutralise import neutralise, neutralise_question
 from autocoa_bench.episode.token_counts import estimate_tokens
@@ -19,6 +26,6 @@ from autocoa_bench.episode.trajectory import (
     turns_of,
 )
 
-__all__ = ["Action", "Dialect", "Episode", "Event", "Reply"]
+__all__ = ["Action", "Dialect", "Episode", "Event", "ReadingDialect", "Reply", "RetrievingDialect"]
 __all__ += ["episode", "estimate_tokens", "n_actions", "n_cut", "n_cut_prompts", "n_malformed"]
 __all__ += ["neutralise", "neutralise_question", "opening_of", "prompt_sha256", "turns_of"]

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -56,12 +56,40 @@ class Dialect(Protocol):
         """The answer in the text of a forced completion; None where there is none."""
 
 
+@runtime_checkable
+class RetrievingDialect(Protocol):
+    """A dialect that searches with the question itself, before the model speaks."""
+
+    def opening_with(self, question: Question, passages: Sequence[Passage]) -> tuple[Message, ...]:
+        """The messages before the model's turn, with passages whose text is already neutralised."""
+
+
+@runtime_checkable
+class ReadingDialect(Protocol):
+    """A dialect whose model reads the passages of a search in a prompt of its own, which is not a
+    part of the turn, and goes on with what it wrote there."""
+
+    def reading(self, query: str, turn: str, passages: Sequence[Passage]) -> tuple[Message, ...]:
+        """The messages of that prompt; `turn` is the model's turn, which ends in the search."""
+
+    def parse_reading(self, text: str) -> str:
+        """What the model has read, in its reply; empty for nothing. Must not raise."""
+
+    def show_reading(self, text: str) -> str:
+        """The observation of what the model has read, which is already neutralised."""
+
+
+def safe_question(question: Question, special_tokens: tuple[str, ...] = ()) -> Question:
+    """A question that cannot act in a prompt."""
+    text = neutralise_question(question.text, special_tokens)
+    return msgspec.structs.replace(question, text=text)
+
+
 def opening_of(
     dialect: Dialect, question: Question, special_tokens: tuple[str, ...] = ()
 ) -> tuple[Message, ...]:
     """The messages before the model's turn, for a question that cannot act in them."""
-    text = neutralise_question(question.text, special_tokens)
-    return dialect.opening(msgspec.structs.replace(question, text=text))
+    return dialect.opening(safe_question(question, special_tokens))
 
 
 def turn_start(dialect: Dialect, traits: ModelTraits) -> str:
@@ -101,7 +129,7 @@ def prompt_sha256(dialect: Dialect) -> str:
     """A fingerprint of all text that a dialect adds to a question and its passages."""
     probe = Question(id="probe", text="{question}", golden_answers=())
     passages = [Passage(id="1", title="{title}", text="{text}")]
-    parts = (
+    parts: tuple[object, ...] = (
         dialect.opening(probe),
         dialect.prefill,
         dialect.stop,
@@ -111,4 +139,9 @@ def prompt_sha256(dialect: Dialect) -> str:
         dialect.show(passages),
         dialect.show([]),
     )
+    if isinstance(dialect, RetrievingDialect):
+        parts += (dialect.opening_with(probe, passages),)
+    if isinstance(dialect, ReadingDialect):
+        reading = dialect.reading("{query}", "{turn}", passages)
+        parts += (reading, dialect.show_reading("{text}"), dialect.show_reading(""))
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()

@@ -10,8 +10,16 @@ from collections.abc import Generator, Sequence
 import msgspec
 
 from autocoa_bench.episode.answer_text import forced_end
-from autocoa_bench.episode.dialect import Action, Dialect, opening_of, turn_start
-from autocoa_bench.episode.neutralise import neutralise
+from autocoa_bench.episode.dialect import (
+    Action,
+    Dialect,
+    ReadingDialect,
+    RetrievingDialect,
+    opening_of,
+    safe_question,
+    turn_start,
+)
+from autocoa_bench.episode.neutralise import neutralise, neutralise_question
 from autocoa_bench.episode.thoughts import CLOSE, outside_thoughts
 from autocoa_bench.episode.token_counts import PromptSize, estimate_tokens
 from autocoa_bench.episode.trajectory import turns_of_steps
@@ -21,6 +29,7 @@ from autocoa_bench.types import (
     Completion,
     Ending,
     Generate,
+    Message,
     ModelTraits,
     Observation,
     Passage,
@@ -61,6 +70,10 @@ def episode(
     nudged, where the dialect has a nudge). A forced answer appends the dialect's `force` to the
     turn and samples at most `answer_tokens`; if the token limit cuts it, there is no answer.
 
+    A dialect may have the passages for the question itself in its opening (`RetrievingDialect`):
+    that search counts as the first action, unless no action is allowed. It may also have the model
+    read the passages of each search in a prompt of its own (`ReadingDialect`).
+
     A thought holds no answer. Where it holds no search either, a nudge and a forced answer close it
     first. Neither the question nor a passage can contain one of the model's special tokens.
 
@@ -71,6 +84,10 @@ def episode(
     """
     state = _State(question, dialect, budget, traits)
     nudged = False
+    if isinstance(dialect, RetrievingDialect) and budget.max_actions > 0:
+        retrieved = yield state.retrieval()
+        assert isinstance(retrieved, Observation)
+        state.retrieve(retrieved)
     # The loop of Algorithm 1: think and act until the model answers or its budget is spent.
     while (ending := state.exhausted()) is None:
         reply = yield state.request()
@@ -87,7 +104,10 @@ def episode(
         if action.kind == "search":
             observation = yield state.search(action, completion)
             assert isinstance(observation, Observation)
-            state.observe(action, completion, observation)
+            if isinstance(dialect, ReadingDialect):
+                yield from state.read_passages(dialect, action, completion, observation)
+            else:
+                state.observe(action, completion, observation)
         elif dialect.nudge is not None and not nudged:
             nudged = True
             state.add(action, completion, state.nudge())
@@ -112,7 +132,7 @@ class _State:
         self.special_tokens = traits.special_tokens
         self.dialect = dialect
         self.budget = budget
-        self.opening = opening_of(dialect, question, traits.special_tokens)
+        self.question = safe_question(question, traits.special_tokens)
         self.prefill = turn_start(dialect, traits)
         self.new_turns = traits.new_turns
         # Marks that would close the thought that a template opens, and the turn's own; "" for none.
@@ -124,17 +144,22 @@ class _State:
         self.searches = 0
         self.refusals = 0
         self.context = budget.context_tokens
-        self.used = estimate_tokens(self.prefill)
-        self.used += sum(
-            estimate_tokens(message.content) + _MESSAGE_TOKENS for message in self.opening
-        )
-        self.size = PromptSize(message.content for message in self.opening)
+        self._open(opening_of(dialect, question, traits.special_tokens))
         # Reserve room for the environment's last text, a nudge or an empty observation, then for
         # the opening of a forced answer, and for the answer itself; both texts may close a thought.
-        last_text = max(estimate_tokens(dialect.nudge or ""), estimate_tokens(dialect.show([])))
-        self.reserved = budget.answer_tokens + last_text + estimate_tokens(dialect.force)
+        last_texts = [dialect.nudge or "", dialect.show([])]
+        if isinstance(dialect, ReadingDialect):
+            last_texts.append(dialect.show_reading(""))
+        self.reserved = budget.answer_tokens + max(map(estimate_tokens, last_texts))
+        self.reserved += estimate_tokens(dialect.force)
         if not self.searches_in_thoughts:
             self.reserved += 2 * estimate_tokens(_close_thought("", CLOSE))
+
+    def _open(self, opening: tuple[Message, ...]) -> None:
+        """Begin with these messages, and count them."""
+        self.opening = opening
+        self.used = estimate_tokens(self.prefill) + _message_tokens(opening)
+        self.size = PromptSize(message.content for message in opening)
 
     @property
     def room(self) -> int:
@@ -146,6 +171,36 @@ class _State:
         if self.dialect.searches and self.searches >= self.budget.max_actions:
             return "forced-actions"
         return "forced-context" if self.room <= 0 else None
+
+    def retrieval(self) -> Search:
+        """The search for the question itself."""
+        self.searches += 1
+        return Search(self.question.text, self._prompt())
+
+    def retrieve(self, observation: Observation) -> None:
+        """Put as many retrieved passages, best first, into the opening as there is room for."""
+        passages = tuple(observation.passages)
+        self._open_with(passages)
+        while passages and self.room < 0:
+            passages = passages[:-1]
+            self._open_with(passages)
+        self.steps.append(
+            Step(
+                kind="search",
+                text="",
+                argument=self.question.text,
+                passages=passages,
+                dropped_passages=len(observation.passages) - len(passages),
+                prompt_tokens=0,
+                completion_tokens=0,
+                observation_tokens=sum(estimate_tokens(p.title + p.text) for p in passages),
+                search_seconds=observation.seconds,
+            )
+        )
+
+    def _open_with(self, passages: Sequence[Passage]) -> None:
+        assert isinstance(self.dialect, RetrievingDialect)
+        self._open(self.dialect.opening_with(self.question, self._safe(passages)))
 
     def request(self) -> Generate:
         return Generate(
@@ -234,6 +289,39 @@ class _State:
                 text = self._show(passages)
         self.add(action, completion, text, observation, passages)
 
+    def read_passages(
+        self,
+        dialect: ReadingDialect,
+        action: Action,
+        completion: Completion,
+        observation: Observation,
+    ) -> Generator[Generate, Reply, None]:
+        """Append a search, and a reading of as many of its passages as a prompt has room for."""
+        turn = self._prompt(Turn("model", action.text)).continuation
+        turn, query = (neutralise_question(t, self.special_tokens) for t in (turn, action.argument))
+        passages, reply = tuple(observation.passages), None
+        while passages and reply is None:
+            opening = dialect.reading(query, turn, self._safe(passages))
+            room = self.context - _message_tokens(opening)
+            if room > 0:
+                limit = min(self.budget.step_tokens, room)
+                answer = yield Generate(Prompt(opening), stop=(), max_tokens=limit)
+                reply = answer if isinstance(answer, Completion) else None
+                self.refusals += reply is None
+            if reply is None:
+                passages = passages[:-1]
+        if reply is None:  # there was nothing to read
+            self.add(action, completion, dialect.show_reading(""), observation)
+            return
+        self.add(action, completion, "", observation, passages)
+        said = dialect.parse_reading(outside_thoughts(reply.text, self.opened).visible)
+        text = neutralise(said, self.special_tokens)
+        while text and estimate_tokens(dialect.show_reading(text)) > self.room:
+            text = text[: len(text) * 3 // 4]
+        # Its ids are none of the turn's.
+        reply = msgspec.structs.replace(reply, token_ids=None, sampled_ids=None, logps=None)
+        self.add(Action("reading", "", reply.text), reply, dialect.show_reading(text))
+
     def add(
         self,
         action: Action,
@@ -277,8 +365,11 @@ class _State:
         step = self.steps[-1] if self.steps else None
         if step is None or not step.passages:
             raise EngineFault(CONTEXT, refusal.message)
-        passages = step.passages[:-1]
-        text = self._show(passages)
+        passages, text = step.passages[:-1], ""
+        if step.is_retrieval:
+            self._open_with(passages)
+        else:
+            text = self._show(passages)
         self.steps[-1] = msgspec.structs.replace(
             step,
             observation=text,
@@ -323,24 +414,31 @@ class _State:
         return answer
 
     def _show(self, passages: Sequence[Passage]) -> str:
-        """The observation of passages; their text is untrusted, so it is neutralised first."""
+        """The observation of passages."""
+        return self.dialect.show(self._safe(passages))
+
+    def _safe(self, passages: Sequence[Passage]) -> list[Passage]:
+        """The passages with neutralised texts, since those are untrusted."""
 
         def safe(text: str) -> str:
             return neutralise(text, self.special_tokens)
 
-        return self.dialect.show(
-            [
-                msgspec.structs.replace(
-                    passage, id=safe(passage.id), title=safe(passage.title), text=safe(passage.text)
-                )
-                for passage in passages
-            ]
-        )
+        return [
+            msgspec.structs.replace(
+                passage, id=safe(passage.id), title=safe(passage.title), text=safe(passage.text)
+            )
+            for passage in passages
+        ]
 
     def trajectory(self, answer: str | None, ending: Ending) -> Trajectory:
         steps = tuple(self.steps)
         name = self.dialect.name
         return Trajectory(name, self.opening, self.prefill, steps, answer, ending, self.refusals)
+
+
+def _message_tokens(opening: Sequence[Message]) -> int:
+    """The most tokens of messages, with a chat template around each."""
+    return sum(estimate_tokens(message.content) + _MESSAGE_TOKENS for message in opening)
 
 
 def _read(dialect: Dialect, completion: Completion) -> Action:

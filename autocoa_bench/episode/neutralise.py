@@ -21,7 +21,8 @@ _BOX = re.compile(r"\\(?=(?:boxed|fbox)\b)", re.IGNORECASE)
 # A line of a question that would begin a part of a prompt or of a turn.
 _PART = re.compile(
     r"[ \t]{0,9}\n(?=[\W\d_]{0,20}(?:question|thought|action|observation|answer|search|finish"
-    r"|result|doc|verdict|user|assistant|system|human|example|passage)s?(?![^\W\d_]))",
+    r"|result|doc|verdict|user|assistant|system|human|example|passage|context|follow[ -]?up"
+    r"|intermediate answer|so the final answer)s?(?![^\W\d_]))",
     re.IGNORECASE,
 )
 _LINE_BREAKS = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")

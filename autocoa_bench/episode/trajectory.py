@@ -26,6 +26,8 @@ def n_cut_prompts(trajectory: Trajectory) -> int:
     size = PromptSize(message.content for message in trajectory.opening)
     number = 0
     for step in trajectory.steps:
+        if step.is_retrieval or step.kind == "reading":  # not a prompt of the turn
+            continue
         number += step.prompt_tokens is not None and size.is_cut(step.prompt_tokens)
         size.checked(step.prompt_tokens)
         size.add(step.text, step.observation)

@@ -181,10 +181,16 @@ def _inspect_score(score: Score, trajectory: Trajectory | None) -> dict[str, Any
 
 
 def _messages(trajectory: Trajectory) -> Iterator[dict[str, Any]]:
-    """The opening, then the model's message of each step, and the tool's after each search."""
+    """The opening, then the model's message of each step, and the tool's after each search.
+
+    A tool whose passages the model read in a prompt of its own says what the model wrote there.
+    """
     for message in trajectory.opening:
         yield {"role": message.role, "content": message.content}
+    readings = [step.observation * (step.kind == "reading") for step in trajectory.steps[1:]]
     for number, step in enumerate(trajectory.steps, 1):
+        if step.is_retrieval or step.kind == "reading":
+            continue
         turn: dict[str, Any] = {"role": "assistant", "content": step.text}
         if step.kind == "search":
             call = {"id": f"search-{number}", "function": "search"}
@@ -193,7 +199,7 @@ def _messages(trajectory: Trajectory) -> Iterator[dict[str, Any]]:
                 "role": "tool",
                 "tool_call_id": call["id"],
                 "function": "search",
-                "content": step.observation,
+                "content": step.observation + "".join(readings[number - 1 : number]),
             }
             continue
         yield turn

@@ -55,6 +55,7 @@ def run(
 def _run(config: RunConfig, console: Console, check: Check) -> Run:
     config = _with_recorded_search(config)
     solver = load_solver(config.solver)
+    config = replace(config, top_k=solver.top_k or config.top_k)
     scorers = scoring.load_scorers(config.scorers)
     tasks = resolve(config.tasks)
     questions, samples = sample_questions(

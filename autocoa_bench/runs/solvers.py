@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from autocoa_bench import registry
 from autocoa_bench.engines import CURRENT_EPISODE, Engine, EpisodeId
 from autocoa_bench.engines.openai import refusals
-from autocoa_bench.episode import Dialect, Reply, episode, prompt_sha256
+from autocoa_bench.episode import Dialect, Reply, RetrievingDialect, episode, prompt_sha256
 from autocoa_bench.errors import CONTEXT, EngineFault, Fault, SearchFault
 from autocoa_bench.search import SearchEngine
 from autocoa_bench.types import (
@@ -67,6 +67,8 @@ class Solver(NamedTuple):
     plugin: Dialect | DirectSolver
     adapters: Mapping[str, Path] = MappingProxyType({})
     """The LoRA adapters that the solver ships, by model name (a plug-in's `adapters`)."""
+    top_k: int | None = None
+    """The passages per search that a plug-in asks for by its `top_k`; None for the run's."""
 
     @property
     def uses_engine(self) -> bool:
@@ -92,8 +94,15 @@ def load_solver(spec: str) -> Solver:
     label, plugin = registry.make("solvers", spec)
     if isinstance(plugin, DirectSolver):
         return Solver(label, plugin.section, searches=False, prompt_sha256="", plugin=plugin)
-    adapters: Mapping[str, Path] = getattr(plugin, "adapters", {})
-    return Solver(label, plugin.section, plugin.searches, prompt_sha256(plugin), plugin, adapters)
+    return Solver(
+        label,
+        plugin.section,
+        searches=plugin.searches or isinstance(plugin, RetrievingDialect),
+        prompt_sha256=prompt_sha256(plugin),
+        plugin=plugin,
+        adapters=getattr(plugin, "adapters", {}),
+        top_k=getattr(plugin, "top_k", None),
+    )
 
 
 async def drive(

@@ -2,11 +2,14 @@
 
 import pytest
 
-from agent_model.dialects import Agent, CoT, R1Searcher, SearchR1
+from agent_model.dialects import Agent, CoT, R1Searcher, ReSearch, SearchO1, SearchR1
 from autocoa_bench.episode import Dialect
-from autocoa_bench.types import Budget, Completion
+from autocoa_bench.types import Budget, Completion, Step
+from baselines.ircot import IRCoT
 from baselines.model_only import ModelOnly
+from baselines.rag import RAG
 from baselines.react import ReAct
+from baselines.self_ask import SelfAsk
 from support.play import play
 
 # Each with a text that acts or answers, and the same text without its end.
@@ -19,10 +22,26 @@ DIALECTS: dict[str, tuple[Dialect, str, str]] = {
         "Hm. <|begin_of_query|> mayor <|end_of_query|>",
         "Hm. <|begin_of_query|> mayor",
     ),
+    "research": (ReSearch(), "Hm. <search> mayor </search>", "Hm. <search> mayor"),
     "react": (ReAct(), "Hm.\nAction: Search[mayor]", "Hm.\nAction: Search[mayor"),
     "react, an answer": (ReAct(), "Hm.\nAction: Finish[Anna]", "Hm.\nAction: Finish[An"),
     "cot": (CoT(), "</think>\\boxed{Anna}", "</think>\\boxed{An"),
     "model-only": (ModelOnly(), "So \\boxed{Anna}", "So \\boxed{An"),
+    "search-o1": (
+        SearchO1(),
+        "Hm. <|begin_search_query|> mayor <|end_search_query|>",
+        "Hm. <|begin_search_query|> mayor",
+    ),
+    "rag": (RAG(), "So \\boxed{Anna}", "So \\boxed{An"),
+    "rag, no thinking": (RAG(thinking=False), "Anna\n", "An"),
+    "ircot": (IRCoT(), "The mayor is Anna.", "The mayor is"),
+    "ircot, an answer": (IRCoT(), "So the answer is: Anna\n", "So the answer is: Anna"),
+    "self-ask": (SelfAsk(), " Yes.\nFollow up: Who?\n", " Yes.\nFollow up: Who"),
+    "self-ask, an answer": (
+        SelfAsk(),
+        "No.\nSo the final answer is: Anna\n",
+        "No.\nSo the final answer is: An",
+    ),
 }
 CAUSES = {
     "length": "step tokens",
@@ -31,22 +50,28 @@ CAUSES = {
 }
 
 
+def first_step(dialect: Dialect, reply: Completion) -> Step:
+    """The step of the first completion."""
+    steps = play(dialect, [reply, "", "", "", ""])[0].steps
+    return next(step for step in steps if not step.is_retrieval)
+
+
 @pytest.mark.parametrize("ending", CAUSES)
 @pytest.mark.parametrize(("dialect", "action", "cut"), DIALECTS.values(), ids=DIALECTS)
 def test_a_completion_that_is_cut_before_its_action_is_malformed_and_names_the_cause(
     dialect: Dialect, action: str, cut: str, ending: str
 ) -> None:
-    for text in (cut, "Hm.", ""):
-        step = play(dialect, [Completion(text, ending), "", "", ""])[0].steps[0]
+    for text in (cut, "Hm", ""):
+        step = first_step(dialect, Completion(text, ending))
         assert (step.kind, step.stop_reason) == ("malformed", ending)
         assert CAUSES[ending] in step.problem
-    step = play(dialect, [Completion(action, ending), "", "", ""])[0].steps[0]
+    step = first_step(dialect, Completion(action, ending))
     assert (step.kind != "malformed", step.stop_reason) == (True, ending)
 
 
 @pytest.mark.parametrize("dialect", [row[0] for row in DIALECTS.values()], ids=DIALECTS)
 def test_a_filtered_forced_answer_is_none_and_ends_the_episode(dialect: Dialect) -> None:
-    replies = ["Hm."] * (1 if dialect.nudge is None else 2)
+    replies = [""] * (1 if dialect.nudge is None else 2)
     trajectory, _ = play(dialect, [*replies, Completion("Ann", "filtered")])
     assert trajectory.answer is None
     assert trajectory.steps[-1].forced

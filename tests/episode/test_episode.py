@@ -6,6 +6,7 @@ import pytest
 
 from agent_model.dialects.agent import Agent
 from agent_model.dialects.r1_searcher import R1Searcher
+from agent_model.dialects.search_o1 import SearchO1
 from agent_model.dialects.search_r1 import SearchR1
 from autocoa_bench.episode import (
     Dialect,
@@ -19,8 +20,11 @@ from autocoa_bench.episode import (
 )
 from autocoa_bench.errors import CONTEXT, EngineFault
 from autocoa_bench.types import Budget, Completion, Generate, Passage, Refused, Search
+from baselines.ircot import IRCoT
 from baselines.model_only import ModelOnly
+from baselines.rag import RAG
 from baselines.react import ReAct
+from baselines.self_ask import SelfAsk
 from support.play import PASSAGES, play
 
 SEARCH = "I look. <begin_search> tower builder </end_search>"
@@ -135,8 +139,12 @@ def test_a_budget_of_no_actions_lets_a_solver_that_never_searches_speak() -> Non
         (Agent(), "<begin_search> tower </end_search>"),
         (SearchR1(), "<search> tower </search>"),
         (R1Searcher(), "<|begin_of_query|> tower<|end_of_query|>"),
+        (SearchO1(), "<|begin_search_query|> tower <|end_search_query|> " + "It says so. " * 90),
         (ReAct(), "\nAction: Search[tower]"),
         (ModelOnly(), "hm"),
+        (RAG(), "hm"),
+        (IRCoT(), " The tower is tall."),
+        (SelfAsk(), " Yes.\nFollow up: Who built the tower?"),
     ],
 )
 @pytest.mark.parametrize("context", range(2048, 4096, 173))
@@ -162,6 +170,10 @@ def test_no_request_is_for_more_than_the_context_holds(
         (SearchR1(), ["a", "b"]),
         (ReAct(), ["a", "b"]),
         (ModelOnly(), ["a"]),
+        (SearchO1(), ["a", "b"]),
+        (RAG(), ["a"]),
+        (IRCoT(), ["", ""]),
+        (SelfAsk(), ["a", "b"]),
     ],
 )
 def test_a_forced_answer_is_read_after_the_reasoning(dialect: Dialect, replies: list[str]) -> None:

@@ -9,24 +9,35 @@ from time import process_time
 
 import pytest
 
-from agent_model.dialects import Agent, CoT, R1Searcher, SearchR1
+from agent_model.dialects import Agent, CoT, R1Searcher, ReSearch, SearchO1, SearchR1
 from autocoa_bench.episode import Dialect, neutralise, neutralise_question, opening_of, turns_of
 from autocoa_bench.types import Budget, Completion, Generate, ModelTraits, Passage, Question
+from baselines.ircot import IRCoT
 from baselines.model_only import ModelOnly
+from baselines.rag import RAG
 from baselines.react import ReAct
+from baselines.self_ask import SelfAsk
 from support.play import QUESTION, play
 
-DIALECTS: dict[str, tuple[Dialect, str, str]] = {
-    "agent": (Agent(), "<begin_search> mill </end_search>", "</think>\\boxed{Anna}"),
-    "cot": (CoT(), "</think>\\boxed{Anna}", "</think>\\boxed{Anna}"),
-    "search-r1": (SearchR1(), "<search> mill </search>", "<answer>Anna</answer>"),
+DIALECTS: dict[str, tuple[Dialect, list[str]]] = {
+    "agent": (Agent(), ["<begin_search> mill </end_search>", "</think>\\boxed{Anna}"]),
+    "cot": (CoT(), ["</think>\\boxed{Anna}"]),
+    "search-r1": (SearchR1(), ["<search> mill </search>", "<answer>Anna</answer>"]),
+    "research": (ReSearch(), ["<search> mill </search>", "<answer> \\boxed{Anna} </answer>"]),
     "r1-searcher": (
         R1Searcher(),
-        "<|begin_of_query|> mill <|end_of_query|>",
-        "</think><answer>Anna</answer>",
+        ["<|begin_of_query|> mill <|end_of_query|>", "</think><answer>Anna</answer>"],
     ),
-    "react": (ReAct(), "\nAction: Search[mill]", "\nAction: Finish[Anna]"),
-    "model-only": (ModelOnly(), "\\boxed{Anna}", "\\boxed{Anna}"),
+    "search-o1": (
+        SearchO1(),
+        ["<|begin_search_query|> mill <|end_search_query|>", "Anna", "</think>\\boxed{Anna}"],
+    ),
+    "react": (ReAct(), ["\nAction: Search[mill]", "\nAction: Finish[Anna]"]),
+    "model-only": (ModelOnly(), ["\\boxed{Anna}"]),
+    "rag": (RAG(), ["\\boxed{Anna}"]),
+    "rag, no thinking": (RAG(thinking=False), [" Anna"]),
+    "ircot": (IRCoT(), [" A mill stands here.", " So the answer is: Anna."]),
+    "self-ask": (SelfAsk(), [" Yes.\nFollow up: Whose mill?", "\nSo the final answer is: Anna"]),
 }
 NUMBER = int(os.environ.get("AUTOCOA_BENCH_FUZZ", "1000"))
 """The outputs, questions and passages of each dialect and test."""
@@ -134,7 +145,7 @@ def test_an_episode_of_random_outputs_ends_within_its_budget(name: str) -> None:
         ]
         traits = ModelTraits(rng.random() < 0.3, SPECIAL, new_turns=rng.random() < 0.3)
         trajectory, events = play(dialect, replies, budget=budget, traits=traits)
-        assert len(events) <= 2 * budget.max_actions + 3
+        assert len(events) <= 3 * budget.max_actions + 3
         requests = [event for event in events if isinstance(event, Generate)]
         turn = "".join(turn.text for turn in turns_of(trajectory))
         assert turn == requests[-1].prompt.continuation + trajectory.steps[-1].text
@@ -143,10 +154,12 @@ def test_an_episode_of_random_outputs_ends_within_its_budget(name: str) -> None:
 
 def acts(name: str, text: str) -> list[str]:
     """What acts in a text: tags, special tokens and, in ReAct, first words of lines."""
-    lines = (
-        r"|^\W*(?:Thought|Action|Observation|Question|Search|Finish)\b.?" if name == "react" else ""
-    )
-    pattern = r"</?\w+>|<\|\w+\|>|\\boxed" + lines
+    words = {
+        "react": r"Thought|Action|Observation|Question|Search|Finish",
+        "ircot": r"Thought|Passage|Question|So the answer is",
+        "self-ask": r"Follow up|Context\d|Intermediate answer|So the final answer|Question",
+    }.get(name)
+    pattern = r"</?\w+>|<\|\w+\|>|\\boxed" + (rf"|^\W*(?:{words})\b.?" if words else "")
     return re.findall(pattern, text, re.MULTILINE | re.IGNORECASE)
 
 
@@ -179,9 +192,9 @@ def test_no_question_acts_in_the_prompt(name: str) -> None:
 
 @pytest.mark.parametrize("name", DIALECTS)
 def test_no_question_and_no_passage_hijacks_an_episode(name: str) -> None:
-    dialect, search, answer = DIALECTS[name]
+    dialect, replies = DIALECTS[name]
     plain = [Passage("1", "T", "x"), Passage("2", "U", "y")]
-    calm, calm_events = play(dialect, [search, answer], plain)
+    calm, calm_events = play(dialect, replies, plain)
     shown = acts(name, "".join(turn.text for turn in turns_of(calm)))
     hostile = texts(f"{name} passages", NUMBER, (3, 3, 4, 5))
     while len(hostile) >= 5:
@@ -189,7 +202,7 @@ def test_no_question_and_no_passage_hijacks_an_episode(name: str) -> None:
         passages = [Passage(str(i), hostile.pop(), hostile.pop()) for i in range(2)]
         trajectory, events = play(
             dialect,
-            [search, answer],
+            replies,
             passages,
             Budget(context_tokens=100_000),
             question,
@@ -212,7 +225,7 @@ def test_the_time_to_read_a_text_grows_with_its_length_alone(fragment: str) -> N
     def seconds(length: int) -> float:
         text = (fragment * length)[:length]
         start = process_time()
-        for dialect, _, _ in DIALECTS.values():
+        for dialect, _ in DIALECTS.values():
             dialect.parse(Completion(text))
             dialect.parse_forced(text)
         neutralise(text, SPECIAL)

@@ -2,16 +2,20 @@
 
 import pytest
 
-from agent_model.dialects import Agent, CoT, R1Searcher, SearchR1
+from agent_model.dialects import Agent, CoT, R1Searcher, SearchO1, SearchR1
 from autocoa_bench.episode import Dialect, n_cut, turns_of
 from autocoa_bench.episode.answer_text import after_reasoning
 from autocoa_bench.episode.thoughts import outside_thoughts
 from autocoa_bench.types import Completion, Generate, ModelTraits
+from baselines.ircot import IRCoT
 from baselines.model_only import ModelOnly
+from baselines.rag import RAG
 from baselines.react import ReAct
+from baselines.self_ask import SelfAsk
 from support.play import play
 
 A, C, S, R, M, X = Agent(), CoT(), SearchR1(), R1Searcher(), ModelOnly(), ReAct()
+W, G, J, Q = SearchO1(), RAG(), IRCoT(), SelfAsk()
 OPENED = ModelTraits(opens_thought=True)
 CHAT = ModelTraits(new_turns=True)
 
@@ -42,8 +46,15 @@ HIDDEN: list[tuple[Dialect, str, str]] = [
     (R, "<answer>Bert</answer>", "<answer>Anna</answer>"),
     (M, "\\boxed{Bert}", "\\boxed{Anna}"),
     (X, "\nAction: Finish[Bert]\n", "\nAction: Finish[Anna]"),
+    (W, "\\boxed{Bert}", "\\boxed{Anna}"),
+    (G, "\\boxed{Bert}", "\\boxed{Anna}"),
+    (J, "So the answer is: Bert.\n", "So the answer is: Anna."),
+    (Q, "\nSo the final answer is: Bert\n", "\nSo the final answer is: Anna"),
 ]
-IDS = ["agent", "cot", "search-r1", "r1-searcher", "model-only", "react"]
+IDS = [dialect.name for dialect, _, _ in HIDDEN]
+SPEAKING = [A, S, R, M, X, W, G, J, Q]
+CLOSING = [A, C, S, R, M, X, W, G]
+"""Dialects whose forced answer ends with a bracket or a tag."""
 
 
 @pytest.mark.parametrize(("dialect", "hidden", "said"), HIDDEN, ids=IDS)
@@ -64,6 +75,8 @@ def test_a_text_that_begins_in_a_thought_holds_an_answer_only_after_it(
 ) -> None:
     assert dialect.parse(Completion(hidden, thinking=True)).kind == "malformed"
     for between in ("</think>", "</think>\n\n", "</think> ok, <think> hm </think>"):
+        if dialect is J and "ok" in between:
+            continue  # a sentence, and thus a search
         action = dialect.parse(Completion(hidden + between + said, thinking=True))
         assert (action.kind, action.argument) == ("answer", "Anna")
     again = dialect.parse(Completion(f"</think>{said}\n<think> or {hidden}", thinking=True))
@@ -108,14 +121,14 @@ def test_the_text_outside_of_thoughts_is_what_is_said() -> None:
     assert after_reasoning("a <think>b") == "a "
 
 
-@pytest.mark.parametrize("dialect", [A, S, R, M, X], ids=["agent", *IDS[2:]])
+@pytest.mark.parametrize("dialect", SPEAKING, ids=lambda dialect: dialect.name)
 @pytest.mark.parametrize("opening", ["", *dict(MARKS)])
 def test_a_nudge_and_a_forced_answer_stand_outside_of_an_open_thought(
     dialect: Dialect, opening: str
 ) -> None:
     traits = ModelTraits() if opening else OPENED
-    wondering = ["I wonder"] * (1 if dialect.nudge is None else 2)
-    wondering[0] = opening + wondering[0]
+    wonder = "" if dialect is J else "I wonder"  # which is a query of IRCoT's
+    wondering = [opening + wonder] + [wonder] * (dialect.nudge is not None)
     trajectory, events = play(dialect, [*wondering, "Anna"], traits=traits)
     requests = [event.prompt.continuation for event in events if isinstance(event, Generate)]
     # R1-Searcher's nudge names the tag.
@@ -123,24 +136,24 @@ def test_a_nudge_and_a_forced_answer_stand_outside_of_an_open_thought(
     opened = "" if opening else "</think>"
     assert outside_thoughts(shown[-1], opened).closing == ""
     assert requests[-1].endswith(dialect.force.split("\n")[-1])
-    acts_in_thoughts = dialect in (A, R)
+    acts_in_thoughts = dialect in (A, R, W)
     if dialect.nudge is not None:
         assert bool(outside_thoughts(shown[1], opened).closing) == acts_in_thoughts
     assert trajectory.answer == "Anna"
     assert "".join(turn.text for turn in turns_of(trajectory)) == requests[-1] + "Anna"
 
 
-@pytest.mark.parametrize("dialect", [A, S, R, M, X], ids=["agent", *IDS[2:]])
+@pytest.mark.parametrize("dialect", SPEAKING, ids=lambda dialect: dialect.name)
 def test_a_forced_answer_closes_no_thought_twice(dialect: Dialect) -> None:
-    _, events = play(dialect, ["<think>I wonder", "and wonder", "Anna"])
+    _, events = play(dialect, ["<think>I wonder", "" if dialect is J else "and wonder", "Anna"])
     forced = events[-1]
     assert isinstance(forced, Generate)
     assert forced.prompt.continuation.replace(", after </think>,", "").count("</think>") == 1
 
 
-@pytest.mark.parametrize("dialect", [A, S, R, M, X], ids=["agent", *IDS[2:]])
+@pytest.mark.parametrize("dialect", SPEAKING, ids=lambda dialect: dialect.name)
 def test_in_chat_turns_no_thought_goes_on_and_none_is_closed(dialect: Dialect) -> None:
-    replies = ["<think>I wonder", "and wonder", "<think>hm</think>Anna"]
+    replies = ["<think>I wonder", "" if dialect is J else "and wonder", "<think>hm</think>Anna"]
     replies = replies if dialect.nudge else replies[1:]
     trajectory, events = play(dialect, replies, traits=CHAT)
     forced = events[-1]
@@ -159,7 +172,7 @@ def test_a_model_that_never_learned_the_prefilled_thought_may_answer_in_it() -> 
     assert play(A, ["<think>" + said, said, "Bert"])[0].ending == "forced-malformed"
 
 
-@pytest.mark.parametrize("dialect", [A, C, S, R, M, X], ids=IDS)
+@pytest.mark.parametrize("dialect", CLOSING, ids=lambda dialect: dialect.name)
 @pytest.mark.parametrize(
     ("text", "reason", "answer", "cut"),
     [
@@ -197,7 +210,7 @@ def test_a_forced_answer_that_was_cut_is_none_and_is_counted(
         assert (trajectory.answer, n_cut(trajectory)) == (answer, int(cut))
 
 
-@pytest.mark.parametrize("dialect", [A, C, S, R, M, X], ids=IDS)
+@pytest.mark.parametrize("dialect", CLOSING, ids=lambda dialect: dialect.name)
 def test_what_follows_a_forced_answer_is_cut(dialect: Dialect) -> None:
     end = {"{": "}", "[": "]"}.get(dialect.force[-1], "</answer>")
     replies = ["hm"] * (1 if dialect.nudge is None else 2)
@@ -212,7 +225,7 @@ def test_what_follows_a_forced_answer_is_cut(dialect: Dialect) -> None:
         assert (trajectory.steps[-1].token_ids is None) == (text != stays)
 
 
-@pytest.mark.parametrize("dialect", [A, C, S, R, M, X], ids=IDS)
+@pytest.mark.parametrize("dialect", CLOSING, ids=lambda dialect: dialect.name)
 @pytest.mark.parametrize("answer", ["Love [Is]", "\\text{Paris}", "the set {1, 2}", "\nParis"])
 def test_no_stop_string_of_a_forced_answer_occurs_in_an_answer(
     dialect: Dialect, answer: str

@@ -209,8 +209,8 @@ class _PieceBuilder:
         )
         return StepView(
             kind=step.kind,
-            text=step.text,
-            argument=step.argument,
+            text=step.argument if step.kind == "reading" else step.text,
+            argument="" if step.kind == "reading" else step.argument,
             problem=step.problem,
             forced=step.forced,
             observation="" if passages else step.observation,

@@ -117,7 +117,7 @@ const drawSteps = (view, golds) => {
   let searches = 0;
   const heading = (step) => {
     if (step.kind === "search") return `Search ${(searches += 1)}`;
-    return step.kind === "answer" ? "Answer" : "Malformed";
+    return { answer: "Answer", reading: "Reading" }[step.kind] ?? "Malformed";
   };
   const steps = view.steps ?? [];
   return element(
