@@ -217,6 +217,17 @@ def test_an_episode_goes_on_from_its_own_ids(session: Session) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_penalties_change_what_is_written(session: Session) -> None:
+    question = Generate(Prompt((Message("user", QUESTIONS[3]),)), (), 48)
+
+    def text(sampling: Sampling) -> str:
+        [completion] = session.runner.run(session.engine.generate(question, sampling))
+        return completion.text
+
+    assert text(Sampling(repetition_penalty=1.5)) != text(GREEDY)
+
+
 def test_a_prompt_beyond_the_context_is_refused_for_its_length(session: Session) -> None:
     with pytest.raises(EngineFault, match="exceeds the available context") as raised:
         session.ask("word " * 2000)
