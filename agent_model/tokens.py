@@ -27,7 +27,7 @@ from autocoa_bench.episode.trajectory import turns_of_steps
 from autocoa_bench.errors import UserError
 from autocoa_bench.types import Prompt, Step, Trajectory
 
-_QUERY_TAGS = {
+_QUERY_TAGS: dict[str, str] = {
     solver.name: solver.query_tags[0]
     for solver in (getattr(dialects, name) for name in dialects.__all__)
     if hasattr(solver, "name")  # not a base class

@@ -8,7 +8,7 @@ import pytest
 from tokenizers import decoders, normalizers, pre_tokenizers
 
 from agent_model.data.pairs import Pair
-from agent_model.dialects.agent import Agent
+from agent_model.dialects import Agent, ReSearch, SearchO1
 from agent_model.nano.tokenizer import make_tokenizer as make_words
 from agent_model.tokens import (
     Encoded,
@@ -24,8 +24,10 @@ from agent_model.tokens import (
 )
 from agent_model.training.masks import TRAINED_KINDS
 from autocoa_bench.engines.tokenizer import prompt_ids
+from autocoa_bench.episode import Dialect
 from autocoa_bench.errors import UserError
-from autocoa_bench.types import Generate, Message, Prompt, Step, Trajectory, Turn
+from autocoa_bench.types import Completion, Generate, Message, Prompt, Step, Trajectory, Turn
+from baselines.rag import RAG
 from support.play import play
 from support.tiny_llm import forced, make_tokenizer, pair, searched, thought
 
@@ -56,6 +58,40 @@ def test_every_kind_of_token_spells_what_its_author_wrote(tokenizer: Any) -> Non
     assert spelled(encoded, Kind.THOUGHT, tokenizer) == thoughts
     assert spelled(encoded, Kind.ANSWER, tokenizer) == "\n\n\\boxed{Anna}<|im_end|>"
     assert spelled(encoded, Kind.PROMPT, tokenizer).endswith("<|im_start|>assistant\n<think>\n")
+
+
+@pytest.mark.parametrize(
+    ("dialect", "replies"),
+    [
+        (RAG(), ["It says so.</think> \\boxed{Anna}"]),
+        (
+            SearchO1(),
+            [
+                "Hm. <|begin_search_query|> tower <|end_search_query|>",
+                Completion("**Final Information**\nBy her.", token_ids=(5, 6), sampled_ids=(5, 6)),
+                "So.</think> \\boxed{Anna}",
+            ],
+        ),
+        (
+            ReSearch(preset="instruct"),
+            ["<search> tower </search>", "<answer> It is \\boxed{Anna} </answer>"],
+        ),
+    ],
+)
+def test_what_a_search_returned_is_prompt_or_observation_wherever_it_is_shown(
+    dialect: Dialect, replies: list[str | Completion], tokenizer: Any
+) -> None:
+    trajectory, _ = play(dialect, replies)
+    encoded, *branches = encode_sampled(trajectory, tokenizer)
+    assert not branches
+    assert encode(trajectory, tokenizer).kinds[: len(encoded.kinds)] == encoded.kinds
+    written = "".join(step.observation for step in trajectory.steps)
+    assert spelled(encoded, Kind.OBSERVATION, tokenizer) == written
+    sampled = "".join(step.text for step in trajectory.steps)
+    kinds = (Kind.THOUGHT, Kind.ACTION, Kind.ANSWER)
+    own = "".join(spelled(encoded, kind, tokenizer) for kind in kinds)
+    assert sorted(own.replace("<|im_end|>", "")) == sorted(sampled)
+    audit(encoded, trained(encoded, "sft2"), TRAINED_KINDS["sft2"], trajectory, tokenizer)
 
 
 def test_the_prompt_opens_with_one_special_token(tokenizer: Any) -> None:
