@@ -75,9 +75,9 @@ def encode(trajectory: Trajectory, tokenizer: Tokenizer) -> Encoded:
     """The tokens of a trajectory: the prompt, then each step's sampled text and its observation.
 
     A step's own `token_ids` are used if they spell its text; other text is tokenised by itself.
-    An answer that stopped by itself is followed by the end of turn, sampled or not; a search never
-    is. Raises UserError for a search of a solver whose tags are unknown; a trajectory without
-    searches, such as a judge's verdict, needs none.
+    An answer that stopped by itself is followed by the end of turn, sampled or not; a search only
+    where that is a part of its text. Raises UserError for a search of a solver whose tags are
+    unknown; a trajectory without searches, such as a judge's verdict, needs none.
     """
     tag = _query_tag(trajectory)
     end = end_ids(tokenizer)
@@ -324,10 +324,9 @@ def _observed_piece(
 def _step_piece(step: Step, tag: str, tokenizer: Tokenizer) -> Encoded:
     """A step's text as the episode goes on with it."""
     ids = step.token_ids or ()
-    if (
-        not ids
-        or decode(ids[: -1 if ids[-1] in end_ids(tokenizer) else None], tokenizer) != step.text
-    ):
+    # The end of a turn is text where a message follows it, and stays beside it otherwise.
+    without_end = ids[:-1] if ids and ids[-1] in end_ids(tokenizer) else ids
+    if not ids or step.text not in (decode(without_end, tokenizer), decode(ids, tokenizer)):
         ids = encode_text(step.text, tokenizer)
     return Encoded(ids, _kinds(ids, *_boundary(step, tag), tokenizer))
 

@@ -90,9 +90,13 @@ class Question(Struct, frozen=True, omit_defaults=True):
 
 
 class Message(Struct, frozen=True):
-    """A chat message of the opening, which precedes the model's own turn."""
+    """A chat message of the opening, which precedes the model's own turn.
 
-    role: Literal["system", "user", "assistant"]
+    The content of the role `tools`, which comes first, is the JSON of the functions that the model
+    may call, as chat templates and servers take them.
+    """
+
+    role: Literal["tools", "system", "user", "assistant"]
     content: str
 
 
@@ -118,6 +122,11 @@ class Prompt(Struct, frozen=True):
     turns: tuple[Turn, ...] = ()
     prefill: str = ""
     """The start of the assistant's turn, on servers that can continue a turn."""
+
+    @property
+    def offers_tools(self) -> bool:
+        """True if the model may call functions."""
+        return bool(self.opening) and self.opening[0].role == "tools"
 
     @property
     def continuation(self) -> str:
@@ -152,7 +161,8 @@ class Completion(Struct, frozen=True, omit_defaults=True):
     including those of a stop string; the last one may be replaced so that they spell `text`.
     `sampled_ids` are all ids exactly as they were sampled, and `logps` (natural) the
     log-probability with which each of them was; only the samplers of training report these two.
-    `thinking` tells that the text begins inside an open thought.
+    `thinking` tells that the text begins inside an open thought. `end` is the text of the token
+    that ended the turn, where it is known; it is among the ids, and not in `text`.
     """
 
     text: str
@@ -165,6 +175,7 @@ class Completion(Struct, frozen=True, omit_defaults=True):
     logps: tuple[float, ...] | None = None
     seconds: float = 0.0
     thinking: bool = False
+    end: str = ""
 
     @property
     def sampled_text(self) -> str:
@@ -191,18 +202,38 @@ class Observation(Struct, frozen=True):
     token_ids: tuple[int, ...] | None = None
 
 
-class ModelTraits(Struct, frozen=True):
+class ToolTurns(Struct, frozen=True):
+    """How a chat template continues after a message of the model.
+
+    The results of n calls are written as `before`, the results with `between` from one to the next,
+    then `after`, which ends in the head of the model's next message. They follow the token `end`;
+    its text is "" for a model whose turn simply goes on. A message of the user, after `text_end`,
+    is written between the two texts of `user`. `quoted` tells that results are JSON strings.
+    """
+
+    end: str
+    before: str
+    between: str
+    after: str
+    text_end: str
+    user: tuple[str, str]
+    quoted: bool = False
+
+
+class ModelTraits(Struct, frozen=True, omit_defaults=True):
     """What an episode must know of its model, besides its text.
 
     `opens_thought` tells that the chat template itself opens a thought (`<think>`) at the start of
     the model's turn. `special_tokens` are the texts that the model's tokenizer reads as special
     tokens; no question and no passage may contain them. `new_turns` tells that the server cannot
     continue a turn (the protocol `chat`): each completion begins a turn, without the prefill.
+    `tool_turns` are known if the solver offers tools and the model's template writes their results.
     """
 
     opens_thought: bool = False
     special_tokens: tuple[str, ...] = ()
     new_turns: bool = False
+    tool_turns: ToolTurns | None = None
 
 
 class Refused(Struct, frozen=True):
@@ -265,7 +296,8 @@ class Step(Struct, frozen=True, omit_defaults=True):
     which are not stored in files. `argument` is the query or the answer, and `problem`
     says why a step is malformed. `observation` is all the environment's text that follows in the
     turn; `observation_ids` are the ids of the part that the model wrote, simulating the search
-    engine. `dropped_passages` counts passages for which the context had no room.
+    engine. `dropped_passages` counts passages for which the context had no room. `call` counts the
+    calls of one completion before this one; only the step of the first has its text and its costs.
 
     Two kinds of steps have no text in the turn. A search without `text` was made with the question
     itself, before the model spoke; its passages stand in the opening. A reading follows a search:
@@ -290,11 +322,12 @@ class Step(Struct, frozen=True, omit_defaults=True):
     logps: tuple[float, ...] | None = None
     generate_seconds: Seconds = 0.0
     search_seconds: Seconds = 0.0
+    call: Count = 0
 
     @property
     def is_retrieval(self) -> bool:
         """True for a search that was made before the model spoke."""
-        return self.kind == "search" and not self.text
+        return self.kind == "search" and not (self.text or self.call)
 
 
 class Trajectory(Struct, frozen=True, omit_defaults=True):

@@ -2,6 +2,7 @@
 
     python benchmarks/client_speed.py             # CPU and wall time, alternated three times
     python benchmarks/client_speed.py --memory    # peak memory as well (takes minutes)
+    python benchmarks/client_speed.py --solver tools    # tool calls instead of the agent's tags
 
 Both sides ask a mock model server in a process of its own (tests/support/mock_server.py; 50 ms +-
 20 ms a request) the same search-agent questions: three searches and an answer each, so four
@@ -38,6 +39,7 @@ class Load(NamedTuple):
     url: str
     questions: int
     in_flight: int
+    solver: str = "agent"
 
 
 class Cost(NamedTuple):
@@ -60,8 +62,8 @@ def mock_server() -> Iterator[str]:
 
 
 async def ours(load: Load) -> None:
-    """Run agent episodes with the project's own runner, client and run folder."""
-    from agent_model.dialects.agent import Agent
+    """Run episodes with the project's own runner, client and run folder."""
+    from agent_model.dialects import Agent, Tools
     from autocoa_bench.engines.openai.client import OpenAIEngine
     from autocoa_bench.episode import prompt_sha256
     from autocoa_bench.runs.run_folder import FORMAT, RunFolder
@@ -90,11 +92,11 @@ async def ours(load: Load) -> None:
             pass
 
     engine = OpenAIEngine("mock", load.url, concurrency=load.in_flight)
-    agent = Agent(shots=0)
-    solver = Solver("agent", "", True, prompt_sha256(agent), agent)
+    dialect = {"agent": Agent, "tools": Tools}[load.solver]()
+    solver = Solver(load.solver, "", True, prompt_sha256(dialect), dialect)
     sampling, budget = Sampling(), Budget()
     spec = RunSpec(
-        "agent", solver.prompt_sha256, (), Stub.spec, await engine.start(), sampling, 1, budget
+        load.solver, solver.prompt_sha256, (), Stub.spec, await engine.start(), sampling, 1, budget
     )
     info = RunInfo(FORMAT, spec, "", (Environment("", "", load.in_flight, "", {}),), ())
     jobs = (
@@ -184,11 +186,12 @@ def print_table(rows: list[tuple[str, float, float]]) -> None:
         print(f"{name:<26}{own:>9.3f}{other:>9.3f}{own / other:>9.2f}")
 
 
-def compare(questions: int, in_flight: int, rounds: int, *, memory: bool) -> None:
+def compare(questions: int, in_flight: int, rounds: int, solver: str, *, memory: bool) -> None:
     """Measure both sides in turn and print their medians."""
     texts = chat_sizes()
     with mock_server() as url:
-        warm, load = Load(url, in_flight, in_flight), Load(url, questions, in_flight)
+        warm = Load(url, in_flight, in_flight, solver)
+        load = Load(url, questions, in_flight, solver)
         own: list[Cost] = []
         other: list[Cost] = []
         cost(ours(warm), warm)
@@ -205,7 +208,7 @@ def compare(questions: int, in_flight: int, rounds: int, *, memory: bool) -> Non
         print(f"{questions} questions, {in_flight} in flight, ideal {ideal:.2f} s, {rounds} rounds")
         print_table(rows)
         if memory:
-            many = Load(url, 5000, 256)
+            many = Load(url, 5000, 256, solver)
             print(f"{many.questions} questions, {many.in_flight} in flight")
             print_table([("peak memory MiB", peak_memory("ours", many), peak_memory("bare", many))])
 
@@ -215,11 +218,13 @@ if __name__ == "__main__":
     parser.add_argument("--questions", type=int, default=400)
     parser.add_argument("--in-flight", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--solver", choices=("agent", "tools"), default="agent")
     parser.add_argument("--memory", action="store_true")
-    parser.add_argument("--side", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--side", nargs=5, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.side:
-        name, address, *counts = arguments.side
-        run_side(name, Load(address, *map(int, counts)))
+        name, address, questions, in_flight, solver = arguments.side
+        run_side(name, Load(address, int(questions), int(in_flight), solver))
     else:
-        compare(arguments.questions, arguments.in_flight, arguments.rounds, memory=arguments.memory)
+        sizes = arguments.questions, arguments.in_flight, arguments.rounds
+        compare(*sizes, arguments.solver, memory=arguments.memory)

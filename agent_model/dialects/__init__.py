@@ -1,4 +1,4 @@
-"""Dialects of models that search inside one continued turn: the agent's, and published ones.
+"""Dialects of models that search by themselves: the agent's, published ones, and tool calls.
 
 `TagDialect` and `AnswerTagDialect` are the base classes, for dialects of third parties too. Imports
 nothing else of `agent_model`.
@@ -11,6 +11,7 @@ from agent_model.dialects.research import ReSearch
 from agent_model.dialects.search_o1 import SearchO1
 from agent_model.dialects.search_r1 import SearchR1
 from agent_model.dialects.tags import AnswerTagDialect, TagDialect
+from agent_model.dialects.tools import Tools
 
 __all__ = [
     "Agent",
@@ -21,4 +22,5 @@ __all__ = [
     "SearchO1",
     "SearchR1",
     "TagDialect",
+    "Tools",
 ]

@@ -56,7 +56,7 @@ class TagDialect(ABC):
             self._template, self._system, self._result = form.instruction, form.system, form.result
             self.results = form.results or self.results
         if prompt is not None:
-            self._template = _read_prompt(prompt, needs_question=not self._system)
+            self._template = read_prompt(prompt, needs_question=not self._system)
         closing = (self.answer_close,) if self.answer_close else ()
         # Where the prefill opens a thought, searches belong into it.
         self._searches_in_thoughts = bool(outside_thoughts(self.prefill).closing)
@@ -168,7 +168,8 @@ def _up_to_tag(text: str, start: int) -> str:
     return text[start : end.start()] if end else text[start:]
 
 
-def _read_prompt(path: str, *, needs_question: bool) -> str:
+def read_prompt(path: str, *, needs_question: bool = True) -> str:
+    """The text of a prompt file, with `{question}` in it if it needs one. Raises UserError."""
     file = Path(path)
     if not file.is_file():
         raise UserError(f"the prompt file '{path}' does not exist or is not a regular file")

@@ -155,6 +155,7 @@ def completion(
         token_ids=None if exact is None else (*exact, *end),
         sampled_ids=tuple(sampled),
         logps=None if logps is None else tuple(logps),
+        end=decode(end, tokenizer),
     )
 
 

@@ -25,7 +25,8 @@ LONGEST = 16 << 20
 MEMORY = 1 << 30
 """The bytes of the process in which a template is tried."""
 
-_tried: set[str] = set()
+_tried: set[tuple[str, bool]] = set()
+"""Templates, each with and without tools, for which they may take another way."""
 
 
 class _TimeIsUp(BaseException):
@@ -33,21 +34,28 @@ class _TimeIsUp(BaseException):
 
 
 def render(
-    tokenizer: Any, messages: Sequence[Mapping[str, Any]], *, open_turn: bool = False
+    tokenizer: Any,
+    messages: Sequence[Mapping[str, Any]],
+    tools: Sequence[Mapping[str, Any]] | None = None,
+    *,
+    open_turn: bool = False,
 ) -> str:
-    """The messages as the tokenizer's chat template writes them; `open_turn` adds the head of the
-    assistant's next turn.
+    """The messages as the tokenizer's chat template writes them, with the `tools` that they offer;
+    `open_turn` adds the head of the assistant's next turn.
 
     Raises UserError where the template fails, or exceeds the limits.
     """
     own = "use another model, or put a chat_template.jinja of your own beside it"
     name = f"the chat template of '{tokenizer.name_or_path}'"
     try:
-        _try(tokenizer, messages)
+        _try(tokenizer, messages, tools)
         with _time_limit(SECONDS):
             text = str(
                 tokenizer.apply_chat_template(
-                    list(messages), add_generation_prompt=open_turn, tokenize=False
+                    list(messages),
+                    tools=list(tools) if tools else None,
+                    add_generation_prompt=open_turn,
+                    tokenize=False,
                 )
             )
     except (_TimeIsUp, RecursionError):
@@ -62,16 +70,22 @@ def render(
     return text
 
 
-def _try(tokenizer: Any, messages: Sequence[Mapping[str, Any]]) -> None:
+def _try(
+    tokenizer: Any,
+    messages: Sequence[Mapping[str, Any]],
+    tools: Sequence[Mapping[str, Any]] | None,
+) -> None:
     """Render a template that is new to this process elsewhere.
 
     Raises what `render` catches where that takes too much memory or time.
     """
     named = tokenizer.chat_template  # one template, or several by name
     template = named if isinstance(named, str) else tokenizer.get_chat_template()
-    if template in _tried:
+    if (template, bool(tools)) in _tried:
         return
-    variables = {"messages": list(messages), "add_generation_prompt": True}
+    variables: dict[str, Any] = {"messages": list(messages), "add_generation_prompt": True}
+    if tools:
+        variables["tools"] = list(tools)
     request = {"template": template, "variables": {**tokenizer.special_tokens_map, **variables}}
     command = [sys.executable, "-P", chat_template_trial.__file__]
     limits = {"memory": MEMORY, "seconds": SECONDS}
@@ -81,7 +95,7 @@ def _try(tokenizer: Any, messages: Sequence[Mapping[str, Any]]) -> None:
         raise _TimeIsUp
     if ended.returncode == chat_template_trial.NEEDS_MEMORY:
         raise MemoryError
-    _tried.add(template)
+    _tried.add((template, bool(tools)))
 
 
 @contextmanager

@@ -42,6 +42,8 @@ class EngineConfig(Struct, frozen=True):
     model, or empty. `key_file` contains the server's API key; if it is empty, the key comes from
     the environment. `tokenizer` names the model's tokenizer, for servers without one of their own.
     `request` has only options that the engine declares (`EngineCapabilities.request_options`).
+    `tools` tells that the solver offers tools, so that the engine's `traits` must say how the
+    model's template writes their results.
     """
 
     model: str
@@ -53,6 +55,7 @@ class EngineConfig(Struct, frozen=True):
     key_file: str = ""
     tokenizer: str = ""
     request: RequestOptions = RequestOptions()
+    tools: bool = False
 
 
 class ModelConfig(Struct, frozen=True, kw_only=True):
@@ -114,7 +117,12 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
         force_setattr(self, "concurrency", self.concurrency or (8 if few else 64))
 
     def engine_config(
-        self, context_tokens: int, protocol: str = "auto", adapter: str = ""
+        self,
+        context_tokens: int,
+        protocol: str = "auto",
+        adapter: str = "",
+        *,
+        tools: bool = False,
     ) -> EngineConfig:
         """The options of the engine's factory; `adapter` is a path, or empty for none."""
         return EngineConfig(
@@ -127,6 +135,7 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
             key_file=self.key_file,
             tokenizer=self.tokenizer,
             request=self.request,
+            tools=tools,
         )
 
 

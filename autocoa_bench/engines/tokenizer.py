@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from autocoa_bench.engines import chat_template, turns
+from autocoa_bench.engines import chat_template, tool_turns, turns
 from autocoa_bench.errors import UserError
-from autocoa_bench.types import Message, ModelTraits, Prompt
+from autocoa_bench.types import Message, ModelTraits, Prompt, ToolTurns
 
 Tokenizer = Any
 """A tokenizer of transformers."""
@@ -40,9 +40,9 @@ def opening_text(opening: Sequence[Message], tokenizer: Tokenizer) -> str:
             "opened; use an instruction-tuned model, or put a chat_template.jinja beside it"
         )
     failure = None
-    for messages in turns.opening_forms(opening):
+    for form in turns.opening_forms(opening):
         try:
-            text = chat_template.render(tokenizer, messages, open_turn=True)
+            text = chat_template.render(tokenizer, *form, open_turn=True)
         except UserError as error:
             failure = failure or error
             continue
@@ -185,9 +185,9 @@ def _template_end(tokenizer: Tokenizer) -> int | None:
     if not tokenizer.chat_template:
         opening_text(opening, tokenizer)  # raises
     special = _special_ids(tokenizer)
-    for messages in turns.opening_forms(opening):
+    for form in turns.opening_forms(opening):
         try:
-            rendered = chat_template.render(tokenizer, messages)
+            rendered = chat_template.render(tokenizer, *form)
         except UserError:
             continue
         _, _, after = rendered.rpartition(_PLACEHOLDER)
@@ -200,11 +200,28 @@ def _template_end(tokenizer: Tokenizer) -> int | None:
     return None
 
 
-def traits(tokenizer: Tokenizer) -> ModelTraits:
-    """What an episode must know of a model with this tokenizer. Raises UserError."""
+def traits(tokenizer: Tokenizer, *, tools: bool = False) -> ModelTraits:
+    """What an episode must know of a model with this tokenizer, with `tools` also how its template
+    writes their results. Raises UserError."""
     text = opening_text([Message("user", "?")], tokenizer)
     special = {tokenizer.convert_ids_to_tokens(id_) for id_ in _special_ids(tokenizer)}
-    return ModelTraits(turns.opens_thought(text), tuple(sorted(special)))
+    learned = _tool_turns(tokenizer) if tools else None
+    return ModelTraits(turns.opens_thought(text), tuple(sorted(special)), tool_turns=learned)
+
+
+def _tool_turns(tokenizer: Tokenizer) -> ToolTurns | None:
+    probes = tool_turns.learn(ENDS_OF_TURN)
+    conversation = next(probes)
+    while True:
+        try:
+            rendered = chat_template.render(tokenizer, *conversation, open_turn=True)
+        except UserError:
+            rendered = None
+        try:
+            conversation = probes.send(rendered)
+        except StopIteration as end:
+            learned: ToolTurns | None = end.value
+            return learned
 
 
 def _special_ids(tokenizer: Tokenizer) -> frozenset[int]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from autocoa_bench.engines import tool_turns
 from autocoa_bench.types import Message, Prompt
 
 _THOUGHT = "<think>"
@@ -67,12 +68,27 @@ def _unwritten(opening_text: str, text: str) -> str:
     return rest[shared:]
 
 
-def opening_forms(opening: Sequence[Message]) -> Iterator[list[dict[str, Any]]]:
-    """The messages of an opening in the forms that chat templates take, the plain one first.
+class Form(NamedTuple):
+    """An opening as chat templates take it: its messages, and the tools that it offers."""
+
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]] | None
+
+
+def opening_forms(opening: Sequence[Message]) -> Iterator[Form]:
+    """An opening in the forms that chat templates take, the plain one first.
 
     Some templates refuse a system message or two messages of one role in a row, and some take
-    contents only as lists of parts.
+    contents only as lists of parts. Some have no place for tools: the last forms describe them.
     """
+    tools, others = tool_turns.split(opening)
+    for messages in _message_forms(others):
+        yield Form(messages, tools)
+    for messages in _message_forms(tool_turns.described(tools, others)) if tools else ():
+        yield Form(messages, None)
+
+
+def _message_forms(opening: Sequence[Message]) -> Iterator[list[dict[str, Any]]]:
     plain = [{"role": message.role, "content": message.content} for message in opening]
     merged: list[dict[str, Any]] = []
     for message in plain:
@@ -91,10 +107,16 @@ def opening_forms(opening: Sequence[Message]) -> Iterator[list[dict[str, Any]]]:
 
 
 def lost_message(opening_text: str, opening: Sequence[Message]) -> int | None:
-    """The number, from 1, of a message that a rendered opening lacks, white space aside."""
+    """The number, from 1, of a message that a rendered opening lacks, white space aside.
+
+    Tools are there if their descriptions are.
+    """
     text = "".join(opening_text.split())
     for number, message in enumerate(opening, 1):
-        if "".join(message.content.split()) not in text:
+        contents = [message.content]
+        if message.role == "tools":
+            contents = tool_turns.descriptions(tool_turns.split(opening)[0] or ())
+        if any("".join(content.split()) not in text for content in contents):
             return number
     return None
 

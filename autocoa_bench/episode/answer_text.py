@@ -26,7 +26,7 @@ _MENTIONED = re.compile(r"\s(?:tags?|blocks?|and|or)\b")
 """What follows an opening tag that is mentioned, and never closed."""
 _TAGS = re.compile(
     r"</?\s?(?:answer|search|information|(?:begin|end)_search|(?:search_)?result|think(?:ing)?|response|"
-    r"output|[bius]|em|strong|sup|sub|code|span|p|mark|br|final_answer)\s?/?>"
+    r"tool_call|tool_response|output|[bius]|em|strong|sup|sub|code|span|p|mark|br|final_answer)\s?/?>"
     r"|<\|[^<>|\s]{1,40}\|>|<｜[^<>｜\s]{1,40}｜>|</?s>|<(?:eos|end_of_turn)>|<[\\/][a-z_]{0,14}>?\Z",
     re.IGNORECASE,
 )

@@ -10,18 +10,27 @@ from autocoa_bench.episode.neutralise import neutralise_question
 from autocoa_bench.types import Completion, Message, ModelTraits, Passage, Question, StepKind
 
 
+class Call(NamedTuple):
+    """One of several searches of a completion: its query, and the text up to its end."""
+
+    query: str
+    text: str
+
+
 class Action(NamedTuple):
     """A completion as a dialect reads it.
 
     `text` is the part that stays in the turn: the sampled text with a stripped stop string put back
     and anything after the action cut. `argument` is the query or the answer; `problem` says why a
-    malformed completion is neither.
+    malformed completion is neither. A completion may search several times at once; then `calls` are
+    all of its searches in order, and `argument` is the first query.
     """
 
     kind: StepKind
     text: str
     argument: str = ""
     problem: str = ""
+    calls: tuple[Call, ...] = ()
 
 
 class Dialect(Protocol):
@@ -44,7 +53,11 @@ class Dialect(Protocol):
     """Strings that end a forced answer; none may occur inside of an answer."""
 
     def opening(self, question: Question) -> tuple[Message, ...]:
-        """The messages before the model's turn."""
+        """The messages before the model's turn.
+
+        With a first message of the role `tools`, every completion is a message of its own, and the
+        observations are tool results.
+        """
 
     def parse(self, completion: Completion) -> Action:
         """Read a completion as a search, an answer or malformed. Must not raise."""
@@ -90,6 +103,16 @@ def opening_of(
 ) -> tuple[Message, ...]:
     """The messages before the model's turn, for a question that cannot act in them."""
     return dialect.opening(safe_question(question, special_tokens))
+
+
+def offers_tools(dialect: Dialect) -> bool:
+    """True for a dialect whose model calls functions."""
+    return has_tools(dialect.opening(Question("", "", ())))
+
+
+def has_tools(opening: Sequence[Message]) -> bool:
+    """True for an opening that offers functions."""
+    return bool(opening) and opening[0].role == "tools"
 
 
 def turn_start(dialect: Dialect, traits: ModelTraits) -> str:

@@ -6,15 +6,18 @@ yields `Generate` or `Search`; its driver sends back a `Completion` or an `Obser
 """
 
 from collections.abc import Generator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from autocoa_bench.episode.answer_text import forced_end
 from autocoa_bench.episode.dialect import (
     Action,
+    Call,
     Dialect,
     ReadingDialect,
     RetrievingDialect,
+    has_tools,
     opening_of,
     safe_question,
     turn_start,
@@ -38,6 +41,7 @@ from autocoa_bench.types import (
     Refused,
     Search,
     Step,
+    ToolTurns,
     Trajectory,
     Turn,
 )
@@ -74,6 +78,9 @@ def episode(
     that search counts as the first action, unless no action is allowed. It may also have the model
     read the passages of each search in a prompt of its own (`ReadingDialect`).
 
+    A completion may make several searches (tool calls). Each is a step with its observation, and
+    only the first has the text; those beyond `max_actions` are cut from it.
+
     A thought holds no answer. Where it holds no search either, a nudge and a forced answer close it
     first. Neither the question nor a passage can contain one of the model's special tokens.
 
@@ -102,14 +109,16 @@ def episode(
             state.add(action, completion)
             return state.trajectory(action.argument, "answered")
         if action.kind == "search":
-            observation = yield state.search(action, completion)
-            assert isinstance(observation, Observation)
-            if isinstance(dialect, ReadingDialect):
-                yield from state.read_passages(dialect, action, completion, observation)
-            else:
-                state.observe(action, completion, observation)
+            for search in state.searches_of(action, completion):
+                observation = yield state.search(search)
+                assert isinstance(observation, Observation)
+                if isinstance(dialect, ReadingDialect):
+                    yield from state.read_passages(dialect, action, completion, observation)
+                else:
+                    state.observe(search, observation)
         elif dialect.nudge is not None and not nudged:
             nudged = True
+            action = state.end_message(action, completion)
             state.add(action, completion, state.nudge())
         else:
             state.add(action, completion)
@@ -121,6 +130,33 @@ def episode(
         state.drop_passage(reply)
     answer = state.read_forced(reply)
     return state.trajectory(answer, ending)
+
+
+_IN_TURN = ToolTurns(
+    end="",
+    before="\n<tool_response>\n",
+    between="\n</tool_response>\n<tool_response>\n",
+    after="\n</tool_response>\n",
+    text_end="",
+    user=("\n", "\n"),
+)
+"""Tool results in one continued turn, for models without a chat template."""
+_CHANNEL_HEAD, _FINAL_CHANNEL = "<|start|>assistant", "<|channel|>final<|message|>"
+"""gpt-oss: the head of a message, and the text between it and an answer."""
+
+
+_NO_COMPLETION = Completion("", prompt_tokens=0, completion_tokens=0)
+"""What the further calls of a completion cost."""
+
+
+class _Search(NamedTuple):
+    """A step that searches: the `number` of its call in the completion, from 0, and whether it is
+    the `last`."""
+
+    action: Action
+    completion: Completion
+    number: int
+    last: bool
 
 
 class _State:
@@ -135,6 +171,11 @@ class _State:
         self.question = safe_question(question, traits.special_tokens)
         self.prefill = turn_start(dialect, traits)
         self.new_turns = traits.new_turns
+        # How tool results and the user's messages stand in the turn; None where they are messages.
+        opening = opening_of(dialect, question, traits.special_tokens)
+        writes_results = has_tools(opening) and not self.new_turns
+        self.tool_turns = (traits.tool_turns or _IN_TURN) if writes_results else None
+        self.new_messages = self.new_turns or bool(self.tool_turns and self.tool_turns.end)
         # Marks that would close the thought that a template opens, and the turn's own; "" for none.
         self.opened = CLOSE if traits.opens_thought else ""
         self.thought = outside_thoughts(self.prefill, self.opened).closing
@@ -142,12 +183,13 @@ class _State:
         self.prefilled = self.searches_in_thoughts and not self.opened
         self.steps: list[Step] = []
         self.searches = 0
+        self.last_search: _Search | None = None
         self.refusals = 0
         self.context = budget.context_tokens
-        self._open(opening_of(dialect, question, traits.special_tokens))
+        self._open(opening)
         # Reserve room for the environment's last text, a nudge or an empty observation, then for
         # the opening of a forced answer, and for the answer itself; both texts may close a thought.
-        last_texts = [dialect.nudge or "", dialect.show([])]
+        last_texts = [self._user_text(dialect.nudge or ""), self._tool_text(dialect.show([]))]
         if isinstance(dialect, ReadingDialect):
             last_texts.append(dialect.show_reading(""))
         self.reserved = budget.answer_tokens + max(map(estimate_tokens, last_texts))
@@ -209,10 +251,34 @@ class _State:
             max_tokens=min(self.budget.step_tokens, self.room),
         )
 
-    def search(self, action: Action, completion: Completion) -> Search:
+    def searches_of(self, action: Action, completion: Completion) -> list[_Search]:
+        """The searches of a completion, as many as the budget has left."""
+        calls = action.calls or (Call(action.argument, action.text),)
+        calls = calls[: self.budget.max_actions - self.searches]
+        first = action._replace(text=calls[-1].text, calls=())
+        actions = [self.end_message(first, completion)]
+        actions += [Action("search", "", call.query) for call in calls[1:]]
+        last = len(calls) - 1
+        return [
+            _Search(one, completion if number == 0 else _NO_COMPLETION, number, number == last)
+            for number, one in enumerate(actions)
+        ]
+
+    def search(self, search: _Search) -> Search:
         self.searches += 1
-        turn = Turn("model", action.text, _token_ids(action, completion))
-        return Search(action.argument, self._prompt(turn))
+        action = search.action
+        turn = Turn("model", action.text, _token_ids(action, search.completion))
+        return Search(action.argument, self._prompt(*([turn] if turn.text else [])))
+
+    def end_message(self, action: Action, completion: Completion) -> Action:
+        """An action before the environment's next message, with the text of the token that ended
+        its own, or else of the one that should have."""
+        if self.tool_turns is None:
+            return action
+        end = self.tool_turns.end if action.kind == "search" else self.tool_turns.text_end
+        if completion.ends_turn and action.text == completion.text:
+            end = (completion.end or end) if end else ""
+        return action._replace(text=action.text.removesuffix(end) + end)
 
     def forced_request(self) -> Generate:
         """The forced answer, after the dialect's `force`."""
@@ -227,16 +293,22 @@ class _State:
     @property
     def force(self) -> str:
         """The text that opens a forced answer, outside of any thought."""
-        return (
-            self.dialect.force
-            if self.new_turns
-            else _close_thought(self.dialect.force, self.thought)
-        )
+        if self.new_turns:
+            return self.dialect.force
+        force = _close_thought(self.dialect.force, self.thought)
+        if self.tool_turns is None:
+            return force
+        if self.steps and not self.steps[-1].observation:
+            return force if force.startswith("\n") else f"\n{force}"
+        is_bare = self.tool_turns.after.endswith(_CHANNEL_HEAD)
+        return f"{_FINAL_CHANNEL}{force}" if is_bare else force
 
     def nudge(self) -> str:
         """The dialect's nudge; it closes an open thought that may not hold a search."""
-        nudge = self.dialect.nudge or ""
-        if self.searches_in_thoughts or self.new_turns:
+        nudge = self._user_text(self.dialect.nudge or "")
+        if self.new_messages:
+            self.thought = self.opened
+        if self.searches_in_thoughts or self.new_messages:
             return nudge
         nudge, self.thought = _close_thought(nudge, self.thought), ""
         return nudge
@@ -244,7 +316,7 @@ class _State:
     def read(self, reply: Reply) -> tuple[Completion, Action]:
         """A completion, marked where it begins inside a thought, and the action that it holds."""
         assert isinstance(reply, Completion)
-        before = self.opened if self.new_turns else self.thought
+        before = self.opened if self.new_messages else self.thought
         # A model that ends its turn in the thought of the prefill has not learned to think there:
         # its text is read as it stands, and is not well-formed.
         untaught = self.prefilled and reply.stop_reason == "stop"
@@ -278,8 +350,11 @@ class _State:
             sampled = estimate_tokens(action.text)
         self.used = (prompt or self.used) + sampled
 
-    def observe(self, action: Action, completion: Completion, observation: Observation) -> None:
+    def observe(self, search: _Search, observation: Observation) -> None:
         """Append a search with as many of its passages, best first, as there is room for."""
+        self.last_search = search
+        if self.new_messages:
+            self.thought = self.opened
         passages = tuple(observation.passages)
         text = observation.text
         if not text or estimate_tokens(text) > self.room:
@@ -287,7 +362,9 @@ class _State:
             while passages and estimate_tokens(text) > self.room:
                 passages = passages[:-1]
                 text = self._show(passages)
-        self.add(action, completion, text, observation, passages)
+        self.add(search.action, search.completion, text, observation, passages)
+        if search.number:
+            self.steps[-1] = msgspec.structs.replace(self.steps[-1], call=search.number)
 
     def read_passages(
         self,
@@ -415,7 +492,7 @@ class _State:
 
     def _show(self, passages: Sequence[Passage]) -> str:
         """The observation of passages."""
-        return self.dialect.show(self._safe(passages))
+        return self._tool_text(self.dialect.show(self._safe(passages)))
 
     def _safe(self, passages: Sequence[Passage]) -> list[Passage]:
         """The passages with neutralised texts, since those are untrusted."""
@@ -429,6 +506,21 @@ class _State:
             )
             for passage in passages
         ]
+
+    def _tool_text(self, text: str) -> str:
+        """An observation as it stands in the turn, after the last search."""
+        turns, search = self.tool_turns, self.last_search
+        if turns is None:
+            return text
+        if turns.quoted:
+            text = msgspec.json.encode(text).decode()[1:-1]
+        before = turns.before if search is None or not search.number else ""
+        return f"{before}{text}{turns.after if search is None or search.last else turns.between}"
+
+    def _user_text(self, text: str) -> str:
+        """A message of the user as it stands in the turn."""
+        before, after = self.tool_turns.user if self.tool_turns else ("", "")
+        return f"{before}{text}{after}"
 
     def trajectory(self, answer: str | None, ending: Ending) -> Trajectory:
         steps = tuple(self.steps)
@@ -466,9 +558,12 @@ def _close_thought(text: str, closing: str) -> str:
 def _token_ids(action: Action, completion: Completion) -> tuple[int, ...] | None:
     """The sampled ids, if all that they spell is the action's text.
 
-    A token that ends the model's turn stays only with an answer: other steps go on in the turn.
+    A token that ends the model's turn stays only with an answer, and where its own text follows:
+    other steps go on in the turn.
     """
     ids = completion.token_ids
+    if completion.ends_turn and completion.end and action.text == completion.text + completion.end:
+        return ids
     if ids is None or action.text != completion.sampled_text:
         return None
     return ids[:-1] if completion.ends_turn and action.kind != "answer" else ids

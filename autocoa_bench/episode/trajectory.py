@@ -28,8 +28,9 @@ def n_cut_prompts(trajectory: Trajectory) -> int:
     for step in trajectory.steps:
         if step.is_retrieval or step.kind == "reading":  # not a prompt of the turn
             continue
-        number += step.prompt_tokens is not None and size.is_cut(step.prompt_tokens)
-        size.checked(step.prompt_tokens)
+        prompt_tokens = None if step.call else step.prompt_tokens
+        number += prompt_tokens is not None and size.is_cut(prompt_tokens)
+        size.checked(prompt_tokens)
         size.add(step.text, step.observation)
     return number
 

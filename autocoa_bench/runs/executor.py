@@ -91,7 +91,8 @@ def open_backends(
         )
     if solver.uses_engine:
         options = (config.budget.context_tokens, config.protocol, adapter_path(config, solver))
-        engine = open_engine(config.engine, config.engine_config(*options))
+        engine_config = config.engine_config(*options, tools=solver.offers_tools)
+        engine = open_engine(config.engine, engine_config)
     if solver.searches:
         search = open_search(
             config.search, tasks, config.split, config.corpus, config.top_k, config.search_cache

@@ -186,7 +186,8 @@ def _messages(trajectory: Trajectory) -> Iterator[dict[str, Any]]:
     A tool whose passages the model read in a prompt of its own says what the model wrote there.
     """
     for message in trajectory.opening:
-        yield {"role": message.role, "content": message.content}
+        if message.role != "tools":
+            yield {"role": message.role, "content": message.content}
     readings = [step.observation * (step.kind == "reading") for step in trajectory.steps[1:]]
     for number, step in enumerate(trajectory.steps, 1):
         if step.is_retrieval or step.kind == "reading":

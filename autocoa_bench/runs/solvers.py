@@ -15,7 +15,14 @@ from msgspec.structs import replace
 from autocoa_bench import registry
 from autocoa_bench.engines import CURRENT_EPISODE, Engine, EpisodeId
 from autocoa_bench.engines.openai import refusals
-from autocoa_bench.episode import Dialect, Reply, RetrievingDialect, episode, prompt_sha256
+from autocoa_bench.episode import (
+    Dialect,
+    Reply,
+    RetrievingDialect,
+    episode,
+    offers_tools,
+    prompt_sha256,
+)
 from autocoa_bench.errors import CONTEXT, EngineFault, Fault, SearchFault
 from autocoa_bench.search import SearchEngine
 from autocoa_bench.types import (
@@ -69,6 +76,8 @@ class Solver(NamedTuple):
     """The LoRA adapters that the solver ships, by model name (a plug-in's `adapters`)."""
     top_k: int | None = None
     """The passages per search that a plug-in asks for by its `top_k`; None for the run's."""
+    offers_tools: bool = False
+    """True for a dialect whose model calls functions."""
 
     @property
     def uses_engine(self) -> bool:
@@ -102,6 +111,7 @@ def load_solver(spec: str) -> Solver:
         plugin=plugin,
         adapters=getattr(plugin, "adapters", {}),
         top_k=getattr(plugin, "top_k", None),
+        offers_tools=offers_tools(plugin),
     )
 
 

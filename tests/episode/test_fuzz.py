@@ -9,7 +9,7 @@ from time import process_time
 
 import pytest
 
-from agent_model.dialects import Agent, CoT, R1Searcher, ReSearch, SearchO1, SearchR1
+from agent_model.dialects import Agent, CoT, R1Searcher, ReSearch, SearchO1, SearchR1, Tools
 from autocoa_bench.episode import Dialect, neutralise, neutralise_question, opening_of, turns_of
 from autocoa_bench.types import Budget, Completion, Generate, ModelTraits, Passage, Question
 from baselines.ircot import IRCoT
@@ -19,6 +19,7 @@ from baselines.react import ReAct
 from baselines.self_ask import SelfAsk
 from support.play import QUESTION, play
 
+CALL = '<tool_call>{"name": "search", "arguments": {"query": "mill"}}</tool_call>'
 DIALECTS: dict[str, tuple[Dialect, list[str]]] = {
     "agent": (Agent(), ["<begin_search> mill </end_search>", "</think>\\boxed{Anna}"]),
     "cot": (CoT(), ["</think>\\boxed{Anna}"]),
@@ -32,6 +33,7 @@ DIALECTS: dict[str, tuple[Dialect, list[str]]] = {
         SearchO1(),
         ["<|begin_search_query|> mill <|end_search_query|>", "Anna", "</think>\\boxed{Anna}"],
     ),
+    "tools": (Tools(), [CALL, "</think>\\boxed{Anna}"]),
     "react": (ReAct(), ["\nAction: Search[mill]", "\nAction: Finish[Anna]"]),
     "model-only": (ModelOnly(), ["\\boxed{Anna}"]),
     "rag": (RAG(), ["\\boxed{Anna}"]),
@@ -54,6 +56,16 @@ TAGS = [
     *("<begin_search>", "</end_search>", "<search_result>", "</search_result>", "<search>"),
     *("</search>", "<information>", "</information>", "<answer>", "</answer>", "<Answer>"),
     *("<|begin_of_query|>", "<|end_of_query|>", "<|begin_of_documents|>"),
+    *(
+        "<tool_call>",
+        "</tool_call>",
+        "<tool_response>",
+        "</tool_response>",
+        CALL,
+        "<function=search>",
+    ),
+    *("[TOOL_CALLS]", "[ARGS]", "to=functions.search<|message|>", '{"query": "mill"}', "search"),
+    *("<parameter=query>", "</parameter>", "</function>", '{"name": "search", "arguments": {}}'),
     *("<|end_of_documents|>", "`<answer>`", '"</think>"', "`<search>` and `</search>`"),
 ]
 ACTS = [
@@ -86,7 +98,8 @@ ODD = [
 ]
 FRAGMENTS = (TAGS, ACTS, WORDS, ODD)
 DIALECT_TAG = re.compile(
-    r"</?(?:think|search|answer|information|begin_search|end_search|search_result)>|<\|\w+\|>"
+    r"</?(?:think|search|answer|information|begin_search|end_search|search_result|tool_call"
+    r"|tool_response)>|<\|\w+\|>"
 )
 INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff]"
@@ -114,7 +127,8 @@ def test_any_model_output_is_read_without_a_crash_and_as_what_it_says(name: str)
     rng = Random(name)
     tags = getattr(dialect, "query_tags", ("", ""))[1:] + getattr(dialect, "result_tags", ())[:1]
     brackets = [bracket * number for bracket in "])" for number in range(1, 20)]
-    restored = ("", "</answer>", *tags, *brackets)
+    functions = ("</function>", "</function></tool_call>")
+    restored = ("", "</answer>", *tags, *brackets, *functions)
     for text in texts(name, NUMBER, (4, 4, 4, 1)):
         reason, thinking = rng.choice(("stop", "stop", "length")), rng.random() < 0.3
         stop = rng.choice((None, *dialect.stop))
@@ -219,7 +233,8 @@ def test_no_question_and_no_passage_hijacks_an_episode(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "fragment", ["\\boxed{", "<answer>", "<search> ", "# ", "\x0b", "<think>", "[", "\nSearch["]
+    "fragment",
+    ["\\boxed{", "<answer>", "<search> ", "# ", "\x0b", "<think>", "[", "\nSearch[", "<tool_call>"],
 )
 def test_the_time_to_read_a_text_grows_with_its_length_alone(fragment: str) -> None:
     def seconds(length: int) -> float:

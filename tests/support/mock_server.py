@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import html
+import json
 import random
 import re
 import threading
@@ -53,7 +54,7 @@ Fault = Literal[
     "aborted",
 ]
 Body = dict[str, Any]
-Reply = Callable[[Body], str]
+Reply = Callable[[Body], str | Body]
 Kind = Literal["openai", "vllm", "sglang", "llamacpp", "unlisted"]
 
 
@@ -121,6 +122,52 @@ def search_agent(body: Body) -> str:
     if searches < 3:
         return f"I need fact {searches + 1}.<begin_search> fact {searches + 1} </end_search>"
     return "<think> Now I know. </think> \\boxed{yes}"
+
+
+def calls(*arguments: Body | str, content: str | None = None) -> Body:
+    """A message that calls `search` with each of the arguments, a text of which stays as it is."""
+    return {
+        "content": content,
+        "tool_calls": [
+            {
+                "id": f"mock-{number}",
+                "type": "function",
+                "function": {
+                    "name": "search",
+                    "arguments": each if isinstance(each, str) else json.dumps(each),
+                },
+            }
+            for number, each in enumerate(arguments)
+        ],
+    }
+
+
+def tool_agent(body: Body) -> str | Body:
+    """`search_agent` with calls of a tool."""
+    searches = sum(message["role"] == "tool" for message in body["messages"])
+    if searches < 3:
+        fact = f"fact {searches + 1}"
+        return calls({"query": fact}, content=f"I need {fact}.")
+    return "\\boxed{yes}"
+
+
+def ill_formed(messages: list[Body]) -> str | None:
+    """What APIs say of calls and results that do not belong together; None for good ones."""
+    waiting: list[str] = []
+    for message in messages:
+        if message["role"] == "tool":
+            if not waiting or message["tool_call_id"] != waiting.pop(0):
+                return "messages with role 'tool' must be a response to a preceding 'tool_calls'"
+            continue
+        if waiting:
+            return f"tool_call_ids did not have response messages: {', '.join(waiting)}"
+        for call in message.get("tool_calls", ()):
+            arguments = json.loads(call["function"]["arguments"])
+            assert isinstance(arguments, dict)
+            waiting.append(call["id"])
+    return (
+        f"tool_call_ids did not have response messages: {', '.join(waiting)}" if waiting else None
+    )
 
 
 def messages_of(prompt: str) -> list[Body]:
@@ -249,7 +296,7 @@ class MockServer:
             await self.delay(number)
         if fault is not None:
             return await self._fail(fault, request, body)
-        if refusal := self.refusal(body):
+        if refusal := self.refusal(body) or ill_formed(body.get("messages", [])):
             error = {"message": refusal} if isinstance(refusal, str) else refusal
             return _json({"error": error}, 400)
         return _json(self.alter(body, self._complete(path, body)))
@@ -313,8 +360,8 @@ class MockServer:
         choices: list[Body] = [
             {
                 "index": i,
-                "finish_reason": "stop",
-                **({"message": {"content": t, **self.reasoning}} if chat else {"text": t}),
+                "finish_reason": "stop" if isinstance(t, str) else "tool_calls",
+                **({"message": {**_message(t), **self.reasoning}} if chat else {"text": t}),
             }
             for i, t in enumerate(texts)
         ]
@@ -369,6 +416,10 @@ class MockServer:
         return _json({"empty": {"choices": []}, "error": no}[fault])
 
 
+def _message(reply: str | Body) -> Body:
+    return {"content": reply} if isinstance(reply, str) else reply
+
+
 def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     return web.Response(
         body=msgspec.json.encode(content),
@@ -380,7 +431,7 @@ def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None
 
 async def _main(arguments: argparse.Namespace) -> None:
     server = MockServer(
-        search_agent,
+        lambda body: tool_agent(body) if body.get("tools") else search_agent(body),
         latency=arguments.latency,
         jitter=arguments.jitter,
         port=arguments.port,

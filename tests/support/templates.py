@@ -117,3 +117,146 @@ TEMPLATES = {
         + _TURN
     ),
 }
+
+# White space after a block's end is trimmed, so line breaks there are texts of their own.
+_BREAK = "{{ '\n' }}"
+_TOOLS_IN_SYSTEM = (
+    "{% if tools %}<|im_start|>system\nYou are a helpful assistant.\n\n# Tools\n\n<tools>"
+    "{% for tool in tools %}" + _BREAK + "{{ tool | tojson }}{% endfor %}" + _BREAK + "</tools>\n"
+    'Return a call in <tool_call></tool_call>:\n<tool_call>\n{"name": <name>, "arguments": <json>}'
+    "\n</tool_call><|im_end|>\n{% endif %}"
+)
+
+
+def _qwen(head: str = "<|im_start|>assistant\n") -> str:
+    """Qwen2.5, Qwen3: results are in a message of the user, calls are JSON in tags."""
+    call = _BREAK + (
+        '<tool_call>\n{"name": "{{ c.function.name }}", '
+        '"arguments": {{ c.function.arguments | tojson }}}\n</tool_call>'
+    )
+    message = (
+        "{% if m.role == 'tool' %}"
+        "{% if loop.first or loop.previtem.role != 'tool' %}<|im_start|>user{% endif %}"
+        + _BREAK
+        + "<tool_response>\n{{ m.content }}\n</tool_response>"
+        "{% if loop.last or loop.nextitem.role != 'tool' %}<|im_end|>\n{% endif %}"
+        "{% elif m.tool_calls %}<|im_start|>assistant"
+        "{% if m.content %}" + _BREAK + "{{ m.content }}{% endif %}"
+        "{% for c in m.tool_calls %}" + call + "{% endfor %}<|im_end|>\n"
+        "{% else %}" + _TURN + "{% endif %}"
+    )
+    return chatml(message, head, _TOOLS_IN_SYSTEM)
+
+
+_QWEN_CODER = (
+    _TOOLS_IN_SYSTEM + _LOOP + "{% if m.role == 'tool' %}"
+    "{% if loop.previtem.role != 'tool' %}<|im_start|>user\n{% endif %}"
+    "<tool_response>\n{{ m.content }}\n</tool_response>\n"
+    "{% if loop.last or loop.nextitem.role != 'tool' %}<|im_end|>\n{% endif %}"
+    "{% elif m.tool_calls %}<|im_start|>assistant\n{{ m.content }}{% for c in m.tool_calls %}"
+    + _BREAK
+    + "<tool_call>\n<function={{ c.function.name }}>\n"
+    "{% for name, value in c.function.arguments | items %}<parameter={{ name }}>\n{{ value }}\n"
+    "</parameter>\n{% endfor %}</function>\n</tool_call>{% endfor %}<|im_end|>\n"
+    "{% else %}" + _TURN + "{% endif %}{% endfor %}" + _HEAD
+)
+_LLAMA_TOOLS = (
+    "{% if tools %}<|start_header_id|>system<|end_header_id|>\n\n{{ tools | tojson }}<|eot_id|>"
+    "{% endif %}" + _LOOP + "{% if m.role == 'tool' %}<|start_header_id|>ipython<|end_header_id|>"
+    "\n\n{{ m.content | tojson }}<|eot_id|>{% elif m.tool_calls %}"
+    "{% if m.tool_calls | length != 1 %}{{ raise_exception('single tool-calls only') }}{% endif %}"
+    "<|start_header_id|>assistant<|end_header_id|>\n\n"
+    '{"name": "{{ m.tool_calls[0].function.name }}", '
+    '"parameters": {{ m.tool_calls[0].function.arguments | tojson }}}<|eot_id|>'
+    "{% else %}"
+    + _LLAMA
+    + "{% endif %}{% endfor %}{% if add_generation_prompt %}"
+    + _LLAMA_HEAD
+    + "{% endif %}"
+)
+
+
+def _mistral(
+    call: str, before: str = "", between: str = "", after: str = "", result: str = ""
+) -> str:
+    return (
+        _LOOP + "{% if m.role == 'user' %}"
+        "{% if tools and loop.first %}[AVAILABLE_TOOLS]{{ tools | tojson }}[/AVAILABLE_TOOLS]"
+        "{% endif %}"
+        "[INST]{{ m.content }}[/INST]{% elif m.tool_calls %}{{ m.content }}"
+        + before
+        + "{% for c in m.tool_calls %}"
+        + call
+        + "{% if not loop.last %}"
+        + between
+        + "{% endif %}{% endfor %}"
+        + after
+        + "</s>{% elif m.role == 'tool' %}[TOOL_RESULTS]"
+        + (result or "{{ m.content }}")
+        + "[/TOOL_RESULTS]{% else %}{{ m.content }}</s>{% endif %}{% endfor %}"
+    )
+
+
+_MISTRAL_LIST = _mistral(
+    '{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}',
+    "[TOOL_CALLS][",
+    ", ",
+    "]",
+    '{"content": {{ m.content | tojson }}}',
+)
+_MISTRAL_NAMED = _mistral(
+    "[TOOL_CALLS]{{ c.function.name }}[ARGS]{{ c.function.arguments | tojson }}"
+)
+
+
+def _deepseek(call: str) -> str:
+    return (
+        "{% if tools %}{{ tools | tojson }}{% endif %}" + _LOOP + "{% if m.role == 'user' %}"
+        "<\uff5cUser\uff5c>{{ m.content }}{% elif m.tool_calls %}<\uff5cAssistant\uff5c>"
+        "{{ m.content }}<\uff5ctool\u2581calls\u2581begin\uff5c>{% for c in m.tool_calls %}"
+        + call
+        + "{% endfor %}<\uff5ctool\u2581calls\u2581end\uff5c>"
+        "<\uff5cend\u2581of\u2581sentence\uff5c>"
+        "{% elif m.role == 'tool' %}<\uff5ctool\u2581output\u2581begin\uff5c>{{ m.content }}"
+        "<\uff5ctool\u2581output\u2581end\uff5c>{% else %}<\uff5cAssistant\uff5c>{{ m.content }}"
+        "<\uff5cend\u2581of\u2581sentence\uff5c>{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}<\uff5cAssistant\uff5c>{% endif %}"
+    )
+
+
+_DEEPSEEK = _deepseek(
+    "<\uff5ctool\u2581call\u2581begin\uff5c>{{ c.function.name }}<\uff5ctool\u2581sep\uff5c>"
+    "{{ '' + c.function.arguments }}<\uff5ctool\u2581call\u2581end\uff5c>"
+)
+_DEEPSEEK_FENCED = _deepseek(
+    "<\uff5ctool\u2581call\u2581begin\uff5c>function<\uff5ctool\u2581sep\uff5c>"
+    "{{ c.function.name }}"
+    + _BREAK
+    + "```json\n{{ '' + c.function.arguments }}\n```<\uff5ctool\u2581call\u2581end\uff5c>"
+)
+_HARMONY = (
+    "{% if tools %}<|start|>developer<|message|>{{ tools | tojson }}<|end|>{% endif %}"
+    + _LOOP
+    + "{% if m.role == 'tool' %}<|start|>functions.search to=assistant<|channel|>commentary"
+    "<|message|>{{ m.content | tojson }}<|end|>{% elif m.tool_calls %}"
+    "{% if m.tool_calls | length != 1 %}{{ raise_exception('one call a message') }}{% endif %}"
+    "{% if m.content %}<|start|>assistant<|channel|>analysis<|message|>{{ m.content }}<|end|>"
+    "{% endif %}<|start|>assistant to=functions.{{ m.tool_calls[0].function.name }}<|channel|>"
+    "commentary json<|message|>{{ m.tool_calls[0].function.arguments | tojson }}<|call|>"
+    "{% elif m.role == 'assistant' %}<|start|>assistant<|channel|>final<|message|>{{ m.content }}"
+    "<|end|>{% else %}<|start|>{{ m.role }}<|message|>{{ m.content }}<|end|>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>assistant{% endif %}"
+)
+
+TOOL_TEMPLATES = {
+    "Qwen2.5": _qwen(),
+    "Qwen3 Thinking": _qwen("<|im_start|>assistant\n<think>\n"),
+    "Qwen3-Coder": _QWEN_CODER,
+    "Llama 3.1": _LLAMA_TOOLS,
+    "Mistral 7B v0.3": _MISTRAL_LIST,
+    "Mistral Small 3.2": _MISTRAL_NAMED,
+    "DeepSeek V3": _DEEPSEEK_FENCED,
+    "DeepSeek V3.1": _DEEPSEEK,
+    "gpt-oss": _HARMONY,
+}
+"""Templates that know tools, by the models whose form of calls and results they write."""

@@ -25,7 +25,8 @@ class TokenServer:
     """A server of one model. `reply` makes the model's text from the text of a prompt, at whose
     end the model ends its turn unless a stop string comes first.
 
-    `received` are the prompts of requests for completions, probes aside: their text and their ids.
+    `end` is the token that ends a turn, if it is not the one that the template names. `received`
+    are the prompts of requests for completions, probes aside: their text and their ids.
     `calls` are all paths. `missing` are paths that it does not have, with the status.
     """
 
@@ -39,6 +40,7 @@ class TokenServer:
         self.missing: dict[str, int] = {}
         self.counts = True
         self.takes_ids = True
+        self.end = ""
 
     def engine(self, **options: Any) -> OpenAIEngine:
         """A client of this server."""
@@ -86,6 +88,7 @@ class TokenServer:
             return str(
                 self.tokenizer.apply_chat_template(
                     messages,
+                    tools=body.get("tools"),
                     add_generation_prompt=not continues,
                     continue_final_message=continues,
                     tokenize=False,
@@ -176,7 +179,8 @@ class TokenServer:
             if found := [stop for stop in stops if stop in text]:
                 first = min(found, key=text.find)
                 return text[: text.find(first)], first, ids
-        return text, None, [*ids, end_ids(self.tokenizer)[0]]
+        end = self.ids(self.end) or [end_ids(self.tokenizer)[0]]
+        return text, None, [*ids, *end]
 
 
 def _letters(text: str, tokenizer: Any) -> list[int]:

@@ -40,6 +40,7 @@ class EmbeddedEngine:
         threads: int | None = None,
         adapter: str = "",
         request: RequestOptions = NO_OPTIONS,
+        tools: bool = False,
     ) -> None:
         self.model = model
         self.base_url = ""
@@ -48,6 +49,7 @@ class EmbeddedEngine:
         self._context_tokens = context_tokens
         self._threads = threads
         self._adapter = adapter
+        self._tools = tools
         # Pages in a browser reach servers on loopback, too.
         self._secret = secrets.token_urlsafe(16)
         self.api_key = APIKey(self._secret)
@@ -86,6 +88,7 @@ class EmbeddedEngine:
             concurrency=self._parallel,
             api_key=self.api_key,
             request=self._request,
+            tools=self._tools,
         )
         self.base_url = self._client.base_url
         spec = await self._client.start()
@@ -156,6 +159,7 @@ def from_options(options: EngineConfig) -> EmbeddedEngine:
         context_tokens=options.context_tokens,
         adapter=options.adapter,
         request=options.request,
+        tools=options.tools,
     )
 
 

@@ -117,6 +117,7 @@ class VLLMEngine:
                 api_key=APIKey(self._key),
                 context_tokens=self._config.context_tokens,
                 request=self._config.request,
+                tools=self._config.tools,
             )
             self.base_url = self._client.base_url
             spec = await self._client.start()

@@ -39,8 +39,9 @@ class OpenAIEngine:
     With the protocol `auto`, llama.cpp, vLLM and SGLang are driven by `template`, and so is any
     server that completes prompts if `tokenizer` names the model's tokenizer (as `--tokenizer`
     does); others by `chat`. `api_key` None takes the key from the environment. `context_tokens` is
-    the room that a run may need. `request` are the options of requests, and `options` those of the
-    HTTP client. Raises UserError for a key or a file of headers that cannot be used.
+    the room that a run may need, and `tools` is that of `EngineConfig`. `request` are the options
+    of requests, and `options` those of the HTTP client. Raises UserError for a key or a file of
+    headers that cannot be used.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class OpenAIEngine:
         api_key: APIKey | None = None,
         context_tokens: int = 0,
         request: RequestOptions = NO_OPTIONS,
+        tools: bool = False,
         **options: Unpack[ClientOptions],
     ) -> None:
         self.model = model
@@ -62,6 +64,7 @@ class OpenAIEngine:
         self._protocol = protocol
         self._tokenizer_name = tokenizer
         self._context_tokens = context_tokens
+        self._tools = tools
         key = key_from_environment() if api_key is None else api_key
         headers = headers_from_file(Path(request.headers)) if request.headers else {}
         self._request_settings = request.settings()
@@ -86,7 +89,7 @@ class OpenAIEngine:
         """
         endpoint = self._endpoint
         try:
-            await startup.prepare(endpoint, self._protocol, self._tokenizer_name)
+            await startup.prepare(endpoint, self._protocol, self._tokenizer_name, self._tools)
         except BaseException:
             await self.close()
             raise
@@ -126,6 +129,11 @@ class OpenAIEngine:
         except StatusError as error:
             if refusals.is_filtered(error.status, error.text):
                 return [Completion("", "filtered")] * n
+            if endpoint.form.calls_tools(request) and refusals.refuses_tools(error.text):
+                raise UserError(
+                    f"{endpoint.root} does not read tool calls: {error}; start it with a parser "
+                    "for them, or use --protocol template, where calls are read here"
+                ) from None
             raise endpoint.rejection(error, endpoint.url) from None
         if tokenizer is not None:
             return [await tokenizer.exact(completion, request.stop) for completion in completions]
@@ -190,6 +198,7 @@ def from_options(options: EngineConfig) -> Engine:
             api_key=api_key,
             context_tokens=options.context_tokens,
             request=options.request,
+            tools=options.tools,
             has_replacement=has_replacement,
         )
 

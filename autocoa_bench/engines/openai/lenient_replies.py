@@ -52,7 +52,7 @@ class Choice(Struct):
 
     `word` is the server's finish reason, `reasoning` a thought outside of the text, `error` what
     went wrong with this completion. `refused` tells that the text is a refusal, and `calls_tool`
-    that the completion calls a tool.
+    that the completion calls a tool; `calls` are its calls as the server has read them.
     """
 
     text: str | None
@@ -63,6 +63,7 @@ class Choice(Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     calls_tool: bool = False
+    calls: tuple[dict[str, Any], ...] = ()
     refused: bool = False
     error: str = ""
     index: int | None = None
@@ -206,9 +207,22 @@ def _choice(item: dict[str, Any]) -> Choice:
         stop_string=_stop_string(item),
         token_ids=_ids(item),
         calls_tool=calls or "tool" in kinds,
+        calls=_calls(message),
         refused="refusal" in kinds,
         error=_shown(item["error"]) if _says_something(item.get("error")) else "",
         index=_index(item.get("index")),
+    )
+
+
+def _calls(message: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """The tool calls of a message, also a single one in the form of 2023."""
+    calls = message.get("tool_calls")
+    if not calls and isinstance(message.get("function_call"), dict):
+        calls = [{"function": message["function_call"]}]
+    if not isinstance(calls, list):
+        return ()
+    return tuple(
+        call for call in calls if isinstance(call, dict) and _says_something(call.get("function"))
     )
 
 

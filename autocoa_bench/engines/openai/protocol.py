@@ -11,6 +11,7 @@ A *protocol* is the form in which a prompt reaches a model (recorded in `EngineS
 - `chat`: for hosted APIs that cannot continue a turn. Model text becomes assistant messages and
   environment text user messages; the prefill is dropped. Where the server's template drops thoughts
   from assistant messages, the turn so far is quoted at the end of the last user message instead.
+  Tools go into `tools`, and calls and their results into messages of their own (`native_calls`).
 - `completions`: for base models. The opening's contents and the turn, joined by blank lines.
 """
 
@@ -20,6 +21,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from autocoa_bench.engines import tool_turns
+from autocoa_bench.engines.openai import native_calls
 from autocoa_bench.engines.openai.replies import NATIVE_FIELDS
 from autocoa_bench.engines.openai.request_limits import NO_LIMITS, RequestLimits
 from autocoa_bench.types import Generate, Message, Prompt, Sampling
@@ -61,7 +64,7 @@ def chat_messages(prompt: Prompt, *, quotes: bool = False) -> list[Message]:
 
     With `quotes`, the turn so far is quoted in the last user message.
     """
-    messages = list(prompt.opening)
+    messages = plain_messages(prompt.opening)
     text = "".join(turn.text for turn in prompt.turns)
     if quotes and text:
         last = messages.pop().content if messages[-1].role == "user" else ""
@@ -73,6 +76,12 @@ def chat_messages(prompt: Prompt, *, quotes: bool = False) -> list[Message]:
         else:
             messages.append(Message(role, turn.text))
     return messages
+
+
+def plain_messages(opening: Sequence[Message]) -> list[Message]:
+    """The messages of an opening; tools that it offers are described in the first."""
+    tools, messages = tool_turns.split(opening)
+    return tool_turns.described(tools, messages) if tools else list(messages)
 
 
 class RequestForm(Struct, frozen=True):
@@ -87,6 +96,10 @@ class RequestForm(Struct, frozen=True):
     model: str
     quotes: bool = False
     added: dict[str, Any] = {}
+
+    def calls_tools(self, request: Generate) -> bool:
+        """True if the server offers the tools of a request itself, and reads the calls."""
+        return self.protocol == "chat" and request.prompt.offers_tools
 
     @property
     def is_native(self) -> bool:
@@ -126,6 +139,8 @@ def request_body(
         # The model thinks first, and the stop strings of an answer would cut its thought.
         body["max_tokens"] += request.thinking_tokens
         stop = ()
+    if form.calls_tools(request):
+        stop = ()  # the server ends a message with calls
     if stop:
         body["stop"] = stop
     if n > 1:
@@ -134,7 +149,10 @@ def request_body(
     if form.server in ("vllm", "sglang"):
         body["skip_special_tokens"] = False
         body["return_token_ids"] = True
-    _add_prompt(body, form, request.prompt, prompt)
+    if form.calls_tools(request):
+        body |= native_calls.request_fields(request)
+    else:
+        _add_prompt(body, form, request.prompt, prompt)
     if form.is_native:
         body["return_tokens"] = True
         # By default llama.cpp repeats the prompt and all settings in a native reply.
@@ -157,12 +175,12 @@ def _add_prompt(
     elif form.protocol == "chat":
         body["messages"] = chat_messages(prompt, quotes=form.quotes)
     elif form.protocol == "completions":
-        contents = [message.content for message in prompt.opening]
+        contents = [message.content for message in plain_messages(prompt.opening)]
         body["prompt"] = "\n\n".join([*contents, prompt.continuation])
     else:
-        body["messages"] = prompt.opening
+        body["messages"] = plain_messages(prompt.opening)
         if prompt.continuation:
-            body["messages"] += (Message("assistant", prompt.continuation),)
+            body["messages"].append(Message("assistant", prompt.continuation))
             body["continue_final_message"] = True
             body["add_generation_prompt"] = False
 

@@ -216,8 +216,14 @@ def sizes(message: str, text: str) -> str:
     return f" ({listed})" if listed else ""
 
 
+_NO_TOOLS = re.compile(
+    r"tool choice requires|enable-auto-tool-choice|tool-call-parser|tools? param requires"
+    r"|(?:does|do) not support (?:tool|function)|found that support tool"
+    r"|(?:tool|function)s?(?:[ _-](?:use|calling|calls?))?\b[^.]{0,20}\bnot (?:supported|enabled)",
+    re.IGNORECASE,
+)
 _MANDATORY = frozenset(
-    {"model", "messages", "prompt", "continue_final_message", "add_generation_prompt"}
+    {"model", "messages", "prompt", "tools", "continue_final_message", "add_generation_prompt"}
 )
 _ALIASES = {
     "stop": "stop_?sequences?|stop_?words|stop_?strings?",
@@ -295,6 +301,11 @@ def refused_fields(text: str, sent: Mapping[str, Any]) -> frozenset[str]:
         elif _OUT_OF_RANGE.search(sentence):
             fields.update(field for field in named if _says_nothing(field, sent[field], sentence))
     return frozenset(fields)
+
+
+def refuses_tools(text: str) -> bool:
+    """True if a refusal says that the server or its model takes no tools at all."""
+    return _NO_TOOLS.search(text) is not None
 
 
 def names_stops(text: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from autocoa_bench.engines.openai import lenient_replies
+from autocoa_bench.engines.openai import lenient_replies, native_calls
 from autocoa_bench.engines.openai.finish_reasons import Ending, meaning
 from autocoa_bench.engines.openai.lenient_replies import Choice
 from autocoa_bench.errors import UNREADABLE, EngineFault
@@ -46,10 +46,11 @@ class _Message(Struct):
     thinking: _Nothing = None
     thinking_blocks: _Nothing = None
     refusal: _Nothing = None
+    tool_calls: list[dict[str, Any]] | None = None
 
 
 class _Choice(Struct):
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Literal["stop", "length", "tool_calls"]
     index: int = 0
     message: _Message | None = None
     text: str | None = None
@@ -126,9 +127,11 @@ def _read(protocol: str, data: bytes) -> list[Choice]:
 
 def _from_openai(choice: _Choice, usage: _Usage | None) -> Choice:
     message, text, reasoning = choice.message, choice.text, ""
+    calls: tuple[dict[str, Any], ...] = ()
     if message:
         text, reasoning = message.content, message.reasoning_content or message.reasoning or ""
-    if not (reasoning or (text and not text.isspace())):
+        calls = tuple(call for call in message.tool_calls or () if call.get("function"))
+    if not (reasoning or calls or (text and not text.isspace())):
         raise ValueError("a choice without a text")
     stop = choice.stop_reason if isinstance(choice.stop_reason, str) else choice.matched_stop
     return Choice(
@@ -137,6 +140,8 @@ def _from_openai(choice: _Choice, usage: _Usage | None) -> Choice:
         reasoning=reasoning,
         stop_string=stop if isinstance(stop, str) else "",
         token_ids=choice.token_ids,
+        calls_tool=bool(calls),
+        calls=calls,
         prompt_tokens=usage.prompt_tokens if usage else None,
         completion_tokens=usage.completion_tokens if usage else None,
         index=choice.index,
@@ -170,6 +175,9 @@ def _completion(
     if request and stop_string not in request.stop:
         stop_string = ""
     text, ids = choice.text or "", choice.token_ids or None
+    if choice.calls and protocol == "chat" and request and request.prompt.offers_tools:
+        text, ids = native_calls.as_text(text, choice.calls), None
+        ending = "stop" if ending == "tool-call" else ending
     if choice.reasoning and protocol == "chat":
         text, ids = _with_reasoning(choice.reasoning, text), None
     elif choice.reasoning and (protocol == "continue" or not text.strip()):

@@ -29,9 +29,12 @@ class LlamaCppTokenizer(TurnTokenizer):
         self._call = call
 
     async def render(
-        self, messages: list[dict[str, Any]], variables: Mapping[str, Any]
+        self,
+        messages: list[dict[str, Any]],
+        variables: Mapping[str, Any],
+        tools: list[dict[str, Any]] | None = None,
     ) -> Rendering:
-        body = {"messages": messages, **_template_field(variables)}
+        body = {"messages": messages, **_template_fields(variables, tools)}
         return await self._call("/apply-template", body, "prompt", str, once=True)
 
     async def ids(self, text: str) -> list[int]:
@@ -65,14 +68,17 @@ class VLLMTokenizer(TurnTokenizer):
         self._model = model
 
     async def render(
-        self, messages: list[dict[str, Any]], variables: Mapping[str, Any]
+        self,
+        messages: list[dict[str, Any]],
+        variables: Mapping[str, Any],
+        tools: list[dict[str, Any]] | None = None,
     ) -> Rendering:
         body = {
             "model": self._model,
             "messages": messages,
             "add_generation_prompt": True,
             "add_special_tokens": False,
-            **_template_field(variables),
+            **_template_fields(variables, tools),
         }
         return await self._call("/tokenize", body, "tokens", list[int], once=True)
 
@@ -115,29 +121,35 @@ class SGLangTokenizer(VLLMTokenizer):
     _by_chat = False
 
     async def render(
-        self, messages: list[dict[str, Any]], variables: Mapping[str, Any]
+        self,
+        messages: list[dict[str, Any]],
+        variables: Mapping[str, Any],
+        tools: list[dict[str, Any]] | None = None,
     ) -> Rendering:
         if not self._by_chat:
             try:
-                return await super().render(messages, variables)
+                return await super().render(messages, variables, tools)
             except (StatusError, EngineFault) as error:
                 try:
-                    ids = await self._chat_ids(messages, variables)
+                    ids = await self._chat_ids(messages, variables, tools)
                 except (StatusError, EngineFault):
                     raise error from None
                 self._by_chat = True
                 return ids
-        return await self._chat_ids(messages, variables)
+        return await self._chat_ids(messages, variables, tools)
 
     async def _chat_ids(
-        self, messages: list[dict[str, Any]], variables: Mapping[str, Any]
+        self,
+        messages: list[dict[str, Any]],
+        variables: Mapping[str, Any],
+        tools: list[dict[str, Any]] | None,
     ) -> list[int]:
         body = {
             "model": self._model,
             "messages": messages,
             "max_tokens": 1,
             "return_prompt_token_ids": True,
-            **_template_field(variables),
+            **_template_fields(variables, tools),
         }
         path = "/v1/chat/completions"
         choices = await self._call(path, body, "choices", list[_ChatChoice], once=True)
@@ -180,11 +192,14 @@ class LocalTokenizer(TurnTokenizer):
         return msgspec.Raw(msgspec.json.encode(local.prompt_text(prompt, self._tokenizer)))
 
     async def render(
-        self, messages: list[dict[str, Any]], variables: Mapping[str, Any]
+        self,
+        messages: list[dict[str, Any]],
+        variables: Mapping[str, Any],
+        tools: list[dict[str, Any]] | None = None,
     ) -> Rendering:
         is_own = variables == self.variables
         tokenizer = self._tokenizer if is_own else local.with_variables(self._plain, variables)
-        text = chat_template.render(tokenizer, messages, open_turn=True)
+        text = chat_template.render(tokenizer, messages, tools, open_turn=True)
         return list(local.ids_of(text, self._tokenizer))
 
     async def ids(self, text: str) -> list[int]:
@@ -197,8 +212,11 @@ class LocalTokenizer(TurnTokenizer):
         return {text: self.specials[text] for text in texts if text in self.specials}
 
 
-def _template_field(variables: Mapping[str, Any]) -> dict[str, Any]:
-    return {TEMPLATE_VARIABLES: variables} if variables else {}
+def _template_fields(
+    variables: Mapping[str, Any], tools: list[dict[str, Any]] | None
+) -> dict[str, Any]:
+    fields: dict[str, Any] = {TEMPLATE_VARIABLES: variables} if variables else {}
+    return fields | ({"tools": tools} if tools else {})
 
 
 class _Piece(msgspec.Struct):

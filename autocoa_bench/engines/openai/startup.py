@@ -34,9 +34,15 @@ _OWNERS: dict[str, wire.Server] = {"llamacpp": "llama.cpp", "vllm": "vllm", "sgl
 
 
 async def prepare(
-    endpoint: Endpoint, protocol: wire.Protocol | Literal["auto"], tokenizer_name: str
+    endpoint: Endpoint,
+    protocol: wire.Protocol | Literal["auto"],
+    tokenizer_name: str,
+    tools: bool,
 ) -> None:
-    """Identify the server, and set the endpoint up for it. Raises UserError."""
+    """Identify the server, and set the endpoint up for it. Raises UserError.
+
+    `tools` is that of `EngineConfig`.
+    """
     endpoint.cards = await _list_models(endpoint)
     if not endpoint.model and endpoint.cards:
         raise model_list.wrong_name(endpoint.root, endpoint.model, endpoint.cards)
@@ -44,6 +50,9 @@ async def prepare(
     if endpoint.is_unlisted:
         await _try_unlisted_name(endpoint)
     await _choose_protocol(endpoint, protocol, tokenizer_name)
+    if tools and endpoint.tokenizer:
+        learned = await endpoint.tokenizer.tool_turns()
+        endpoint.traits = replace(endpoint.traits, tool_turns=learned)
     if endpoint.form.server == "other":
         await _find_limits(endpoint)
     elif endpoint.form.protocol in ("chat", "continue"):

@@ -12,9 +12,9 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from autocoa_bench.engines import tokenizer as local
-from autocoa_bench.engines import turns
+from autocoa_bench.engines import tool_turns, turns
 from autocoa_bench.errors import EngineFault, UserError
-from autocoa_bench.types import Completion, Message, ModelTraits, Prompt
+from autocoa_bench.types import Completion, Message, ModelTraits, Prompt, ToolTurns
 from autocoa_bench.util.http_client import StatusError
 
 T = TypeVar("T")
@@ -45,6 +45,13 @@ _OPENINGS, _TEXTS = 1024, 4096  # entries of the caches
 _ANCHOR = "\u2042"  # stands before a text that must get no space of the tokenizer's own
 
 _TOKEN_SHAPE = re.compile(r"<[^<>\s]{1,60}>|\[/?[A-Z_]{2,30}\]")
+_DEEPSEEK_TOOLS = tuple(
+    f"<\uff5ctool\u2581{name}\uff5c>"
+    for name in (
+        *("calls\u2581begin", "calls\u2581end", "call\u2581begin", "call\u2581end", "sep"),
+        *("outputs\u2581begin", "outputs\u2581end", "output\u2581begin", "output\u2581end"),
+    )
+)
 _SPECIAL_TEXTS = (
     *local.ENDS_OF_TURN,
     *("<|im_start|>", "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>"),
@@ -58,6 +65,7 @@ _SPECIAL_TEXTS = (
     *("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<tool_call>", "</tool_call>"),
     *("<tool_response>", "</tool_response>", "<think>", "</think>", "<|begin_of_query|>"),
     *("<|end_of_query|>", "<|begin_of_documents|>", "<|end_of_documents|>", "<search>"),
+    *("[ARGS]", "[CALL_ID]", *_DEEPSEEK_TOOLS),
     *("</search>", "<information>", "</information>", "<begin_search>", "</end_search>"),
     *("<search_result>", "</search_result>", "<answer>", "</answer>"),
 )
@@ -153,10 +161,13 @@ class TurnTokenizer(ABC):
         spelled, end = (ids[:-1], ids[-1:]) if ended else (ids, ())
         hidden = any(token in spelled for token in self.hidden)
         sampled = completion.sampled_text
-        if ended and (text := await self._text_of(ids[-1])) and sampled.endswith(text):
-            # The server has left the end of the turn out, so that a search's ids cannot be told
-            # from an answer's.
-            return msgspec.structs.replace(completion, token_ids=None)
+        if ended:
+            text = await self._text_of(ids[-1])
+            if text and sampled.endswith(text):
+                # The server has left the end of the turn out, so that a search's ids cannot be told
+                # from an answer's.
+                return msgspec.structs.replace(completion, token_ids=None)
+            completion = msgspec.structs.replace(completion, end=text)
         if not spelled or not (hidden or await self._may_differ(spelled[-1], sampled)):
             return completion
         whole = await self.text(spelled)
@@ -183,11 +194,34 @@ class TurnTokenizer(ABC):
         """Ids of special tokens that the server leaves out of its texts."""
         return ()
 
+    async def tool_turns(self) -> ToolTurns | None:
+        """How the chat template writes the results of tools, where it shows that."""
+        probes = tool_turns.learn(local.ENDS_OF_TURN)
+        conversation = next(probes)
+        while True:
+            try:
+                messages, tools = conversation
+                rendering = await self.render(messages, self.variables, tools)
+                rendered: str | None = await self._rendered(rendering)
+            except (StatusError, EngineFault, UserError):
+                rendered = None
+            try:
+                conversation = probes.send(rendered)
+            except StopIteration as end:
+                learned: ToolTurns | None = end.value
+                return learned
+
+    async def _rendered(self, rendering: Rendering) -> str:
+        return rendering if isinstance(rendering, str) else await self.text(rendering)
+
     @abstractmethod
     async def render(
-        self, messages: list[dict[str, Any]], variables: Mapping[str, Any]
+        self,
+        messages: list[dict[str, Any]],
+        variables: Mapping[str, Any],
+        tools: list[dict[str, Any]] | None = None,
     ) -> Rendering:
-        """Messages as the chat template renders them with these variables.
+        """Messages as the chat template renders them with these variables and tools.
 
         Raises StatusError, EngineFault or UserError.
         """
@@ -217,11 +251,12 @@ class TurnTokenizer(ABC):
         forms = list(turns.opening_forms(opening))
         failure: Exception | None = None
         if roles in self._forms:
-            return _json(await self.render(forms[self._forms[roles]], self.variables))
-        for number, messages in enumerate(forms):
+            form = forms[self._forms[roles]]
+            return _json(await self.render(form.messages, self.variables, form.tools))
+        for number, form in enumerate(forms):
             try:
-                rendering = await self.render(messages, self.variables)
-                text = rendering if isinstance(rendering, str) else await self.text(rendering)
+                rendering = await self.render(form.messages, self.variables, form.tools)
+                text = await self._rendered(rendering)
                 missing = await self._missing(text, opening)
             except (StatusError, EngineFault, UserError) as error:
                 failure = failure or error

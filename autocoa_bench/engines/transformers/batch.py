@@ -149,6 +149,7 @@ class Batch:
                 prompt_tokens=row.prompt,
                 completion_tokens=len(sampled),
                 token_ids=ids,
+                end=self._decode(sampled[-1:]) if at_end_id else "",
                 seconds=time.perf_counter() - row.start,
             )
         )

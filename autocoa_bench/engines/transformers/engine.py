@@ -66,10 +66,12 @@ class TransformersEngine:
         adapter: str = "",
         dtype: str = "",
         request: RequestOptions = NO_OPTIONS,
+        tools: bool = False,
     ) -> None:
         self.model = model
         self._request = request
         self._dtype = dtype
+        self._tools = tools
         self._parallel = parallel
         self._adapter = adapter
         self._tokenizer: Any = None
@@ -83,7 +85,7 @@ class TransformersEngine:
 
     def _load(self) -> EngineSpec:
         tokenizer = self._load_tokenizer()
-        self.traits = turn_tokens.traits(tokenizer)
+        self.traits = turn_tokens.traits(tokenizer, tools=self._tools)
         import torch
 
         from autocoa_bench.engines.transformers.batch import Batch
@@ -174,4 +176,5 @@ def from_options(options: EngineConfig, *, dtype: str = "") -> TransformersEngin
         adapter=options.adapter,
         dtype=dtype,
         request=options.request,
+        tools=options.tools,
     )

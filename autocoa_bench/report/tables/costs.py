@@ -25,7 +25,10 @@ def _reported(trajectory: Trajectory, tokens: Callable[[Step], int | None]) -> i
 
 
 _QUANTITIES: dict[str, tuple[tuple[str, str], Callable[[Trajectory], int | None]]] = {
-    "model_calls": (("", "model calls"), lambda t: sum(not step.is_retrieval for step in t.steps)),
+    "model_calls": (
+        ("", "model calls"),
+        lambda t: sum(not (step.is_retrieval or step.call) for step in t.steps),
+    ),
     "prompt_tokens": (("Tokens", "prompt"), lambda t: _reported(t, lambda s: s.prompt_tokens)),
     "completion_tokens": (
         ("Tokens", "completion"),
