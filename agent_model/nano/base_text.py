@@ -1,10 +1,10 @@
 """The text that a nano base model is pretrained on, before it learns to act.
 
-It has four parts: statements of the known facts of the worlds that questions are about; such facts
-in questions and answers, of the train world only; readings, which are passages about names of all
-worlds with questions and answers, whose facts are drawn at random for each; and single searches
-about a third world, in ReAct's form and, after worked examples, in the agent's. The searches
-replace the instruction tuning of a full-sized base: without them no prompt could make it search.
+It has four parts: statements of all known facts; such facts in questions and answers, of the sides
+that later stages train on; readings, which are passages about names of all sides with questions and
+answers, whose facts are drawn at random for each; and single searches about the side `base`, in
+ReAct's form and, after worked examples, in the agent's. The searches replace the instruction tuning
+of a full-sized base: without them no prompt could make it search.
 """
 
 import re
@@ -30,6 +30,7 @@ SOLVERS = ("model-only", "react", FEW_SHOT, "agent:shots=0")
 """All solvers that a nano model is ever used with."""
 
 _BASE = "nano-base"
+_ANSWERED = "nano,nano-single"
 _PASSAGES = 8  # per text of statements
 _REPLAY_PASSES = 20  # over the statements, in different orders
 _TOP_K = 1
@@ -49,11 +50,14 @@ def texts(
     passes: int,
     seed: int,
 ) -> Iterator[Parts]:
-    """The whole text for pretraining, with the facts and the answers `passes` times."""
+    """The whole text for pretraining, with the facts `passes` times, and a quarter of that with the
+    answers, of which there are more."""
     rng = Random(seed)
-    for _ in range(passes):
-        yield from statements(rng)
-        yield from (_chat_parts(trajectory, tokenizer) for trajectory in answers)
+    contexts = _contexts(tokenizer)
+    for number in range(passes):
+        yield from statements(rng, contexts)
+        if number % 4 == 0:
+            yield from (_chat_parts(trajectory, tokenizer) for trajectory in answers)
     yield from (_chat_parts(trajectory, tokenizer) for trajectory in searches)
     yield from readings()
 
@@ -62,7 +66,8 @@ def replay_texts(tokenizer: Any, seed: int) -> Iterator[Parts]:
     """What later stages replay, in random order: the pretraining text's known facts, stated and
     answered."""
     rng = Random(seed)
-    texts = [text for _ in range(_REPLAY_PASSES) for text in statements(rng)]
+    contexts = _contexts(tokenizer)
+    texts = [text for _ in range(_REPLAY_PASSES) for text in statements(rng, contexts)]
     texts += [_chat_parts(trajectory, tokenizer) for trajectory in memory_answers()]
     rng.shuffle(texts)
     yield from texts
@@ -74,9 +79,9 @@ def turn_texts(trajectories: Iterable[Trajectory]) -> Iterator[str]:
         yield from (step.text + step.observation for step in trajectory.steps)
 
 
-def statements(rng: Random) -> Iterator[Parts]:
+def statements(rng: Random, contexts: Sequence[str] = ("",)) -> Iterator[Parts]:
     """All known facts once, a few entities per text, with sentences and entities in random order;
-    the last word of each sentence is trained."""
+    the last word of each sentence is trained. A text begins with one of the `contexts`."""
     entities = [
         _SENTENCE.findall(passage.text)
         for passage in corpus.read_passages(corpus.corpus_file("nano-known"))
@@ -85,7 +90,21 @@ def statements(rng: Random) -> Iterator[Parts]:
     for start in range(0, len(entities), _PASSAGES):
         group = entities[start : start + _PASSAGES]
         text = " ".join(" ".join(rng.sample(facts, len(facts))) for facts in group)
-        yield tuple(_LAST_WORD.split(text))
+        first, *others = _LAST_WORD.split(text)
+        yield (rng.choice(contexts) + first, *others)
+
+
+def _contexts(tokenizer: Any) -> list[str]:
+    """What comes before statements: nothing, or as often a solver's prompt with a question that is
+    trained on, about something else. A base that recalls facts only after statements of others
+    would be unsure of them where it is asked."""
+    questions = [q for task in tasks.resolve(_ANSWERED) for q in task.load("train")]
+    prompts = [
+        prompt_text(Prompt(dialect.opening(question), (), dialect.prefill), tokenizer)
+        for dialect in map(_dialect, SOLVERS)
+        for question in questions
+    ]
+    return [*prompts, *([""] * len(prompts))]
 
 
 def readings() -> Iterator[Parts]:
@@ -115,16 +134,21 @@ def environment_texts() -> Iterator[str]:
 
 
 def memory_answers() -> Iterator[Trajectory]:
-    """The train world's known facts, one per question, answered without a search."""
+    """The known facts of the sides `train` and `single`, one per question: recited, then answered,
+    without a search.
+
+    Without recitations after a question a base recalls facts only where they stand alone.
+    """
     dialect = _dialect("model-only")
-    for question in (q for task in tasks.resolve("nano") for q in task.load("train")):
+    for question in (q for task in tasks.resolve(_ANSWERED) for q in task.load("train")):
         if question.kind == "known":
-            answer = f"\\boxed{{{question.golden_answers[0]}}}"
+            [hop] = question.hops
+            answer = f"{hop.statement}\n\\boxed{{{hop.answer}}}"
             yield _scripted(question, dialect, [Completion(answer)])
 
 
 def single_searches(seed: int) -> Iterator[Trajectory]:
-    """One search per question about the third world, in both forms, worded by the seed."""
+    """One search per question about the side `base`, in both forms, worded by the seed."""
     agent, react = _dialect(FEW_SHOT), _dialect("react")
     questions = [replace(q, kind="") for q in tasks.resolve(_BASE)[0].load("train")]
     engine = open_engine("bm25", _BASE, _TOP_K)

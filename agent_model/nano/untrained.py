@@ -18,8 +18,8 @@ from autocoa_bench.search import corpus
 from autocoa_bench.util.json_lines import replace_file
 
 _TAGS = ("<think>", "</think>", *Agent.query_tags, *Agent.result_tags, "\\boxed{")
-_CORPORA = ("nano", "nano-train", "nano-base")
-_TASKS = ("nano", "nano-base")
+_CORPORA = ("nano", "nano-train", "nano-base", "nano-single", "nano-dev")
+_TASKS = ("nano", "nano-base", "nano-single", "nano-dev")
 _EMBEDDING_STD = 0.2  # large, so that words are distinct before training
 
 
@@ -78,7 +78,7 @@ def random_model(words: int, end: int, seed: int) -> Any:
 
 
 def _world_texts() -> Iterator[str]:
-    """The texts of passages and questions, of both splits."""
+    """The texts of passages and questions, of all sides."""
     for name in _CORPORA:
         for passage in corpus.read_passages(corpus.corpus_file(name)):
             yield f"{passage.title} {passage.text}"

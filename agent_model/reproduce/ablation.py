@@ -112,8 +112,8 @@ def _merged(common: Sequence[str], own: Sequence[str]) -> tuple[str, ...]:
 def ablation_experiment(scale: ScaleConfig, out: Path, seed: int) -> commands.Experiment:
     """The commands of all arms and of their start. Raises UserError as `arm_variants` does."""
     after = (_start(scale), *arm_variants(scale).values())
-    asked = replace(scale, closed_book=True)  # the table has it at every scale
-    return commands.experiment_after_sft(asked, out, seed, after)
+    with_closed_book = replace(scale, closed_book=True)  # the table has it at every scale
+    return commands.experiment_after_sft(with_closed_book, out, seed, after)
 
 
 def _start(scale: ScaleConfig) -> commands.Variant:
@@ -238,7 +238,7 @@ def _share(share: Estimate) -> Value:
 
 def _end_text(end: TrainingEnd) -> str:
     text = f"stopped after {end.steps}" if end.steps < end.planned else str(end.steps)
-    return text if end.kept is None else f"{text}, kept {end.kept}"
+    return text if end.best is None else f"{text}, kept {end.best}"
 
 
 def write_plot(outcomes: Sequence[ArmOutcome], file: Path) -> None:

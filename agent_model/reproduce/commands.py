@@ -30,7 +30,7 @@ UNTRAINED_ROWS = {MODEL_ONLY: "R1-Distill-Qwen-7B", "react": "R1-Distill-Qwen-7B
 
 _SIMULATED = f"{FULL}+RL-stage1"
 UNKNOWN = "unknown"
-"""The name of the data about what no model can know."""
+"""The name of the data on single facts that no model can know."""
 
 _REPLAY = "data replay"
 _STAGE_DATA = {"sft1": ("cot+a",), "sft2": ("coa", "cot"), "sft3": ("coa", "cot")}
@@ -154,11 +154,12 @@ def _replay_file(out: Path) -> Path:
 def data_commands(scale: ScaleConfig, out: Path, seed: int) -> list[Command]:
     """The commands that synthesise the data of the supervised stages."""
     commands = []
+    single = (scale.single_tasks,) if scale.single_tasks else ()
     kinds = {
         "coa": ("coa", scale.tasks),
-        "cot": ("cot", scale.known_tasks),
-        "cot+a": ("cot+a", scale.tasks),
-        UNKNOWN: ("coa", scale.unknown_tasks),
+        "cot": ("cot", ",".join((scale.known_tasks, *single))),
+        "cot+a": ("cot+a", ",".join((scale.tasks, *single))),
+        UNKNOWN: ("coa", scale.single_tasks),
     }
     for name, (kind, tasks) in kinds.items():
         if not tasks:
@@ -182,15 +183,19 @@ def training_command(scale: ScaleConfig, out: Path, seed: int, variant: Variant)
     """The training of a variant."""
     model = out / "models" / (file_name(variant.start) or BASE)
     changes = [f"model={model}", f"seed={seed}", *variant.changes]
-    kinds = _STAGE_DATA.get(variant.stage, ())
-    if scale.unknown_tasks and "coa" in kinds:
-        kinds = (*kinds, UNKNOWN)
-    if kinds:
-        file = "pairs.jsonl" if variant.stage == "sft1" else "records.jsonl"
-        changes.append(f"data={[str(data_folder(out, kind) / file) for kind in kinds]}")
     replays = scale.replay and variant.replay
+    act = ("cot", UNKNOWN) if scale.single_tasks else ()  # trajectories that decide when to act
+    kinds = _STAGE_DATA.get(variant.stage, ())
+    if "coa" in kinds:
+        kinds = tuple(dict.fromkeys((*kinds, *act)))
+    if kinds:
+        changes.append(f"data={_data_files(out, variant.stage, kinds)}")
     if replays:
-        changes.append(f"replay.data={[str(_replay_file(out))]}")
+        files = [str(_replay_file(out))]
+        if variant.stage == "grpo" and variant.start:  # RL without SFT learns no trajectories
+            files += _data_files(out, variant.stage, act)
+            kinds = act
+        changes.append(f"replay.data={files}")
     if variant.begins:
         changes.append(f"begins={out / 'train' / file_name(variant.begins)}")
     recipe = scale.recipes / f"{variant.stage}.toml"
@@ -200,6 +205,11 @@ def training_command(scale: ScaleConfig, out: Path, seed: int, variant: Variant)
         train_arguments(variant.stage, recipe, out / "train" / variant.name, changes),
         (*earlier, *(f"data {kind}" for kind in kinds), *((_REPLAY,) if replays else ())),
     )
+
+
+def _data_files(out: Path, stage: str, kinds: Sequence[str]) -> list[str]:
+    file = "pairs.jsonl" if stage == "sft1" else "records.jsonl"
+    return [str(data_folder(out, kind) / file) for kind in kinds]
 
 
 def train_arguments(stage: str, recipe: Path, out: Path, changes: Sequence[str]) -> tuple[str, ...]:

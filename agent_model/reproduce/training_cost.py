@@ -47,7 +47,7 @@ class TrainingEnd(NamedTuple):
 
     steps: int
     planned: int
-    kept: int | None
+    best: int | None
 
 
 class _Recipe(Struct, frozen=True):

@@ -88,11 +88,3 @@ def aggregate(losses: Tensor, lengths: Tensor, how: Aggregate, step: StepSize) -
         "constant": step.trajectories * step.limit,
     }
     return losses.sum() / divisors[how]
-
-
-def nll(logps: Tensor) -> Tensor:
-    """The summed negative log-likelihood of the trained tokens.
-
-    It is a sum so that a step over many batches and processes can divide by all its tokens.
-    """
-    return -logps.sum()

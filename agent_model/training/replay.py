@@ -11,7 +11,6 @@ from accelerate import Accelerator
 
 from agent_model.training import data
 from agent_model.training.config import TrainingConfig
-from agent_model.training.losses import nll
 from agent_model.training.model import Policy
 from agent_model.training.optimiser import FP32Optimizer
 from autocoa_bench.engines.tokenizer import Tokenizer
@@ -45,7 +44,7 @@ class Replay:
         total = torch.zeros((), device=accelerator.device)
         for group in parts[accelerator.process_index]:
             batch = data.collate([examples[i] for i in group], accelerator.device)
-            loss = nll(policy(batch.ids, batch.mask)) / tokens
+            loss = -policy(batch.ids, batch.mask).sum() / tokens
             torch.autograd.backward(loss * settings.weight)
             optimizer.accumulate()
             total += loss.detach()

@@ -130,8 +130,8 @@ def support(question: str, gold: str, passage: Passage) -> float:
     passage lacks the answer.
     """
     answer = _words(gold).split()
-    asked = set(_words(question).split()) - _COMMON_WORDS - set(answer)
-    if not answer or not asked:
+    terms = set(_words(question).split()) - _COMMON_WORDS - set(answer)
+    if not answer or not terms:
         return 0.0
     title, text = _words(passage.title).split(), _words(passage.text).split()
     words = [*title, *text]
@@ -139,8 +139,8 @@ def support(question: str, gold: str, passage: Passage) -> float:
     for at in range(len(words) - len(answer) + 1):
         if words[at : at + len(answer)] == answer:
             beside = words[max(0, at - _BESIDE) : at + len(answer) + _BESIDE]
-            best = max(best, len(asked & {*beside, *title}))
-    return best / len(asked)
+            best = max(best, len(terms & {*beside, *title}))
+    return best / len(terms)
 
 
 def _golds(question: Question) -> list[str]:

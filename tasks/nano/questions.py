@@ -30,13 +30,17 @@ class Shape(NamedTuple):
     counts: dict[NanoSide, int]
 
 
+_SINGLE: dict[NanoSide, int] = {"test": 100, "train": 800, "base": 800, "single": 2400, "dev": 100}
+_CHAINS: dict[NanoSide, int] = {"test": 100, "train": 800, "base": 0, "single": 0, "dev": 100}
+_HALF: dict[NanoSide, int] = {side: count // 2 for side, count in _CHAINS.items()}
+
 SHAPES = {
-    "nq": Shape(1, 0, "", {"test": 100, "train": 800, "base": 800}),
-    "triviaqa": Shape(1, None, "Name ", {"test": 100, "train": 800, "base": 800}),
-    "hotpotqa": Shape(2, 1, "", {"test": 100, "train": 800, "base": 0}),
-    "2wikimultihopqa": Shape(2, None, "Name ", {"test": 100, "train": 800, "base": 0}),
-    "musique": Shape(3, 0, "", {"test": 100, "train": 800, "base": 0}),
-    "bamboogle": Shape(2, None, "What is ", {"test": 50, "train": 400, "base": 0}),
+    "nq": Shape(1, 0, "", _SINGLE),
+    "triviaqa": Shape(1, None, "Name ", _SINGLE),
+    "hotpotqa": Shape(2, 1, "", _CHAINS),
+    "2wikimultihopqa": Shape(2, None, "Name ", _CHAINS),
+    "musique": Shape(3, 0, "", _CHAINS),
+    "bamboogle": Shape(2, None, "What is ", _HALF),
 }
 
 

@@ -11,7 +11,7 @@ from autocoa_bench.types import Passage
 from tasks.closed_world.rng import Rng
 from tasks.nano.world import RELATIONS, NanoFact, names_by_side, random_facts, worded
 
-COUNT = 40_000
+COUNT = 50_000
 
 
 def readings(count: int = COUNT) -> Iterator[Passage]:

@@ -1,8 +1,9 @@
 """The entities of the nano world, and which facts about them are known.
 
-Three sides share no entity: `test`, `train`, and `base`, which only the text of a base model is
-about. Half of each entity's facts are `known`: the text that a nano model is first trained on
-states them. The other half stand in the corpus alone.
+The sides share no entity. Questions of `test` evaluate; those of `train` and `single` are trained
+on, where `single` asks for one fact each, to teach when to act; `dev` chooses a checkpoint; `base`
+is for the single searches in a base model's text. Half of each entity's facts are `known`: that
+text states them, except those of `base`. The other half stand in the corpus alone.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from msgspec import Struct
 from autocoa_bench.types import Passage
 from tasks.closed_world.rng import Rng
 
-NanoSide = Literal["test", "train", "base"]
+NanoSide = Literal["test", "train", "base", "single", "dev"]
 
 
 class Relation(Struct, frozen=True):
@@ -38,6 +39,8 @@ ENDS_IN_VALUE = 1
 """The wording of statements in which the value is the last word, for every relation."""
 
 _COUNTS: dict[str, int] = {"country": 12, "town": 40, "company": 40, "person": 140}
+_SINGLE_SIZE = 3  # as many times the entities of another side
+_KNOWN_SIDES: tuple[NanoSide, ...] = ("test", "train", "single", "dev")
 _ONSETS = "b d f g k l m n p r s t v z br dr gr kr tr"
 _VOWELS = "a e i o u"
 _CODAS = "l m n r s t k"
@@ -106,8 +109,12 @@ def names_by_side() -> dict[NanoSide, dict[str, tuple[str, ...]]]:
                 return name
 
     sides: tuple[NanoSide, ...] = get_args(NanoSide)
+    sizes = dict.fromkeys(sides, 1) | {"single": _SINGLE_SIZE}
     return {
-        side: {kind: tuple(coin() for _ in range(count)) for kind, count in _COUNTS.items()}
+        side: {
+            kind: tuple(coin() for _ in range(count * sizes[side]))
+            for kind, count in _COUNTS.items()
+        }
         for side in sides
     }
 
@@ -124,18 +131,17 @@ def worded(facts: Sequence[NanoFact], rng: Rng) -> str:
 
 
 def known_passages() -> list[Passage]:
-    """The known facts about the entities of the test and train sides, in both wordings.
+    """The known facts about the entities of all sides but `base`, in both wordings.
 
     They are part of the text that a base model is first trained on.
     """
-    sides: tuple[NanoSide, ...] = ("test", "train")
     return [
         Passage(
             facts[0].passage,
             name,
             " ".join(stated(fact, wording) for fact in facts if fact.known for wording in (0, 1)),
         )
-        for side in sides
+        for side in _KNOWN_SIDES
         for name, facts in nano(side).facts.items()
     ]
 

@@ -72,8 +72,8 @@ def check_world_model(
     processes must call this. Raises UserError if it fails, cannot be made, or is missing.
     """
     config, file = context.config, out / FILE
-    asked = config.simulation.min_fidelity or config.simulation.held_facts
-    if not config.simulated_steps or not asked:
+    needs_check = config.simulation.min_fidelity or config.simulation.held_facts
+    if not config.simulated_steps or not needs_check:
         return None
     [stored] = broadcast_object_list([accelerator.is_main_process and file.exists()])
     if not stored and step:

@@ -123,7 +123,7 @@ def test_a_row_in_two_environments_begins_as_the_simulated_one_does() -> None:
     training = commands_by_name()["train SFT-stage1-2-3+RL-stage1-2"]
     assert training.line.endswith(f"--set begins={OUT / 'train' / 'SFT-stage1-2-3+RL-stage1'}")
     before = ("train SFT-stage1-2-3", "train SFT-stage1-2-3+RL-stage1")
-    assert training.needs == (*before, "data replay")
+    assert training.needs == (*before, "data cot", "data unknown", "data replay")
 
 
 def test_rl_without_sft_starts_from_the_base_by_examples_and_takes_half_as_many_steps_more() -> (
@@ -137,15 +137,23 @@ def test_rl_without_sft_starts_from_the_base_by_examples_and_takes_half_as_many_
 
 def test_every_training_of_a_scale_with_replay_replays_what_one_command_writes() -> None:
     trainings = [c for c in commands_by_name().values() if c.name.startswith("train ")]
-    replayed = f"--set 'replay.data=['\"'\"'{OUT / 'data' / 'replay.jsonl'}'\"'\"']'"
+    replayed = f"--set 'replay.data=['\"'\"'{OUT / 'data' / 'replay.jsonl'}'\"'\"'"
     assert all(replayed in command.line for command in trainings)
     assert all("data replay" in command.needs for command in trainings)
     assert not commands.replay_commands(load_scale("smollm2"), OUT, 0)
 
 
+def test_rl_after_sft_replays_the_trajectories_that_teach_when_to_act() -> None:
+    planned = commands_by_name()
+    after_sft = planned["train SFT-stage1-2+RL-stage2"]
+    for kind in ("cot", "unknown"):
+        assert str(OUT / "data" / kind / "records.jsonl") in after_sft.line
+    assert "records.jsonl" not in planned["train RL-stage2"].line
+
+
 def test_stages_on_trajectories_also_learn_to_search_for_what_no_model_can_know() -> None:
     data = commands_by_name()["data unknown"]
-    assert data.arguments[:4] == ("synth", "coa", "--tasks", "nano-base")
+    assert data.arguments[:4] == ("synth", "coa", "--tasks", "nano-single")
     for row in ("SFT-stage2", "SFT-stage1-2", "SFT-stage1-2-3"):
         assert "data unknown" in commands_by_name()[f"train {row}"].needs
     assert "data unknown" not in commands_by_name()["train SFT-stage1"].needs
