@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from agent_model.dialects.presets import presets
+from support.declared import SOLVERS
 from support.play import play
 
 ROOT = Path(__file__).parent.parent
@@ -75,3 +77,16 @@ def help_of(*command: str) -> set[str]:
         check=True,
     )
     return set(re.split(r"[\s,]+", done.stdout))
+
+
+@pytest.mark.parametrize("solver", ["agent", "r1-searcher", "research", "search-r1"])
+def test_the_docs_list_every_preset_with_its_source(solver: str) -> None:
+    text = (ROOT / "docs/solvers.md").read_text(encoding="utf-8")
+    for name, preset in presets(solver).items():
+        assert f"`{solver}:preset={name}`" in text
+        assert preset.source
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_docs_list_every_solver(solver: str) -> None:
+    assert f"`{solver}`" in (ROOT / "docs/solvers.md").read_text(encoding="utf-8")
