@@ -138,8 +138,13 @@ class Letters:
         return "".join(map(chr, ids))
 
     def apply_chat_template(
-        self, messages: list[dict[str, str]], tokenize: bool, add_generation_prompt: bool = False
+        self,
+        messages: list[dict[str, str]],
+        tools: None,
+        tokenize: bool,
+        add_generation_prompt: bool = False,
     ) -> str:
+        assert tools is None
         text = "".join(f"[{message['role']}]{message['content']}\0" for message in messages)
         return text + "[assistant]" * add_generation_prompt
 
