@@ -8,7 +8,7 @@ of a full-sized base: without them no prompt could make it search.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -53,9 +53,9 @@ def texts(
     """The whole text for pretraining, with the facts `passes` times, and a quarter of that with the
     answers, of which there are more."""
     rng = Random(seed)
-    contexts = _contexts(tokenizer)
+    draw_context = _context_drawer(tokenizer)
     for number in range(passes):
-        yield from statements(rng, contexts)
+        yield from statements(rng, draw_context)
         if number % 4 == 0:
             yield from (_chat_parts(trajectory, tokenizer) for trajectory in answers)
     yield from (_chat_parts(trajectory, tokenizer) for trajectory in searches)
@@ -66,8 +66,8 @@ def replay_texts(tokenizer: Any, seed: int) -> Iterator[Parts]:
     """What later stages replay, in random order: the pretraining text's known facts, stated and
     answered."""
     rng = Random(seed)
-    contexts = _contexts(tokenizer)
-    texts = [text for _ in range(_REPLAY_PASSES) for text in statements(rng, contexts)]
+    draw_context = _context_drawer(tokenizer)
+    texts = [text for _ in range(_REPLAY_PASSES) for text in statements(rng, draw_context)]
     texts += [_chat_parts(trajectory, tokenizer) for trajectory in memory_answers()]
     rng.shuffle(texts)
     yield from texts
@@ -79,9 +79,11 @@ def turn_texts(trajectories: Iterable[Trajectory]) -> Iterator[str]:
         yield from (step.text + step.observation for step in trajectory.steps)
 
 
-def statements(rng: Random, contexts: Sequence[str] = ("",)) -> Iterator[Parts]:
+def statements(
+    rng: Random, draw_context: Callable[[Random], str] = lambda _: ""
+) -> Iterator[Parts]:
     """All known facts once, a few entities per text, with sentences and entities in random order;
-    the last word of each sentence is trained. A text begins with one of the `contexts`."""
+    the last word of each sentence is trained. A text begins with a context drawn for it."""
     entities = [
         _SENTENCE.findall(passage.text)
         for passage in corpus.read_passages(corpus.corpus_file("nano-known"))
@@ -91,20 +93,25 @@ def statements(rng: Random, contexts: Sequence[str] = ("",)) -> Iterator[Parts]:
         group = entities[start : start + _PASSAGES]
         text = " ".join(" ".join(rng.sample(facts, len(facts))) for facts in group)
         first, *others = _LAST_WORD.split(text)
-        yield (rng.choice(contexts) + first, *others)
+        yield (draw_context(rng) + first, *others)
 
 
-def _contexts(tokenizer: Any) -> list[str]:
-    """What comes before statements: nothing, or as often a solver's prompt with a question that is
-    trained on, about something else. A base that recalls facts only after statements of others
-    would be unsure of them where it is asked."""
+def _context_drawer(tokenizer: Any) -> Callable[[Random], str]:
+    """Draws what comes before statements: nothing, or as often a solver's prompt with a question
+    that is trained on, about something else. A base that recalls facts only after statements of
+    others would be unsure of them where it is asked."""
     questions = [q for task in tasks.resolve(_ANSWERED) for q in task.load("train")]
-    prompts = [
-        prompt_text(Prompt(dialect.opening(question), (), dialect.prefill), tokenizer)
-        for dialect in map(_dialect, SOLVERS)
-        for question in questions
-    ]
-    return [*prompts, *([""] * len(prompts))]
+    prompts = [(dialect, question) for dialect in map(_dialect, SOLVERS) for question in questions]
+    options = [*prompts, *([None] * len(prompts))]
+
+    def draw(rng: Random) -> str:
+        option = rng.choice(options)
+        if option is None:
+            return ""
+        dialect, question = option
+        return prompt_text(Prompt(dialect.opening(question), (), dialect.prefill), tokenizer)
+
+    return draw
 
 
 def readings() -> Iterator[Parts]:

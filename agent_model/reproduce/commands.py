@@ -183,18 +183,17 @@ def training_command(scale: ScaleConfig, out: Path, seed: int, variant: Variant)
     """The training of a variant."""
     model = out / "models" / (file_name(variant.start) or BASE)
     changes = [f"model={model}", f"seed={seed}", *variant.changes]
-    replays = scale.replay and variant.replay
-    act = ("cot", UNKNOWN) if scale.single_tasks else ()  # trajectories that decide when to act
+    acting = ("cot", UNKNOWN) if scale.single_tasks else ()  # trajectories that decide when to act
     kinds = _STAGE_DATA.get(variant.stage, ())
     if "coa" in kinds:
-        kinds = tuple(dict.fromkeys((*kinds, *act)))
+        kinds = tuple(dict.fromkeys((*kinds, *acting)))
     if kinds:
         changes.append(f"data={_data_files(out, variant.stage, kinds)}")
+    replays = scale.replay and variant.replay
+    # RL without SFT learns no trajectories.
+    replayed_kinds = acting if replays and variant.stage == "grpo" and variant.start else ()
     if replays:
-        files = [str(_replay_file(out))]
-        if variant.stage == "grpo" and variant.start:  # RL without SFT learns no trajectories
-            files += _data_files(out, variant.stage, act)
-            kinds = act
+        files = [str(_replay_file(out)), *_data_files(out, variant.stage, replayed_kinds)]
         changes.append(f"replay.data={files}")
     if variant.begins:
         changes.append(f"begins={out / 'train' / file_name(variant.begins)}")
@@ -203,7 +202,11 @@ def training_command(scale: ScaleConfig, out: Path, seed: int, variant: Variant)
     return Command(
         f"train {variant.name}",
         train_arguments(variant.stage, recipe, out / "train" / variant.name, changes),
-        (*earlier, *(f"data {kind}" for kind in kinds), *((_REPLAY,) if replays else ())),
+        (
+            *earlier,
+            *(f"data {kind}" for kind in (*kinds, *replayed_kinds)),
+            *((_REPLAY,) if replays else ()),
+        ),
     )
 
 

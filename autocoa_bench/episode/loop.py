@@ -391,8 +391,8 @@ class _State:
             self.add(action, completion, dialect.show_reading(""), observation)
             return
         self.add(action, completion, "", observation, passages)
-        said = dialect.parse_reading(outside_thoughts(reply.text, self.opened).visible)
-        text = neutralise(said, self.special_tokens)
+        reading = dialect.parse_reading(outside_thoughts(reply.text, self.opened).visible)
+        text = neutralise(reading, self.special_tokens)
         while text and estimate_tokens(dialect.show_reading(text)) > self.room:
             text = text[: len(text) * 3 // 4]
         # Its ids are none of the turn's.
