@@ -18,8 +18,9 @@ from autocoa_bench.search import corpus
 from autocoa_bench.util.json_lines import replace_file
 
 _TAGS = ("<think>", "</think>", *Agent.query_tags, *Agent.result_tags, "\\boxed{")
-_CORPORA = ("nano", "nano-train", "nano-base", "nano-single", "nano-dev")
-_TASKS = ("nano", "nano-base", "nano-single", "nano-dev")
+_SIDES = ("nano-base", "nano-single", "nano-dev", "nano-rl")
+_CORPORA = ("nano", "nano-train", *_SIDES)
+_TASKS = ("nano", *_SIDES)
 _EMBEDDING_STD = 0.2  # large, so that words are distinct before training
 
 

@@ -32,6 +32,9 @@ _SIMULATED = f"{FULL}+RL-stage1"
 UNKNOWN = "unknown"
 """The name of the data on single facts that no model can know."""
 
+OBSERVED = "observed"
+"""The name of the data of which stage 3 learns the observations alone."""
+
 _REPLAY = "data replay"
 _STAGE_DATA = {"sft1": ("cot+a",), "sft2": ("coa", "cot"), "sft3": ("coa", "cot")}
 
@@ -160,6 +163,7 @@ def data_commands(scale: ScaleConfig, out: Path, seed: int) -> list[Command]:
         "cot": ("cot", ",".join((scale.known_tasks, *single))),
         "cot+a": ("cot+a", ",".join((scale.tasks, *single))),
         UNKNOWN: ("coa", scale.single_tasks),
+        OBSERVED: ("coa", scale.observed_tasks),
     }
     for name, (kind, tasks) in kinds.items():
         if not tasks:
@@ -183,18 +187,17 @@ def training_command(scale: ScaleConfig, out: Path, seed: int, variant: Variant)
     """The training of a variant."""
     model = out / "models" / (file_name(variant.start) or BASE)
     changes = [f"model={model}", f"seed={seed}", *variant.changes]
-    acting = ("cot", UNKNOWN) if scale.single_tasks else ()  # trajectories that decide when to act
     kinds = _STAGE_DATA.get(variant.stage, ())
-    if "coa" in kinds:
-        kinds = tuple(dict.fromkeys((*kinds, *acting)))
+    if "coa" in kinds and scale.single_tasks:
+        kinds = (*kinds, UNKNOWN)
+    observed = (OBSERVED,) if scale.observed_tasks and variant.stage == "sft3" else ()
     if kinds:
         changes.append(f"data={_data_files(out, variant.stage, kinds)}")
+    if observed:
+        changes.append(f"observations={_data_files(out, variant.stage, observed)}")
     replays = scale.replay and variant.replay
-    # RL without SFT learns no trajectories.
-    replayed_kinds = acting if replays and variant.stage == "grpo" and variant.start else ()
     if replays:
-        files = [str(_replay_file(out)), *_data_files(out, variant.stage, replayed_kinds)]
-        changes.append(f"replay.data={files}")
+        changes.append(f"replay.data={[str(_replay_file(out))]}")
     if variant.begins:
         changes.append(f"begins={out / 'train' / file_name(variant.begins)}")
     recipe = scale.recipes / f"{variant.stage}.toml"
@@ -204,7 +207,7 @@ def training_command(scale: ScaleConfig, out: Path, seed: int, variant: Variant)
         train_arguments(variant.stage, recipe, out / "train" / variant.name, changes),
         (
             *earlier,
-            *(f"data {kind}" for kind in (*kinds, *replayed_kinds)),
+            *(f"data {kind}" for kind in (*kinds, *observed)),
             *((_REPLAY,) if replays else ()),
         ),
     )

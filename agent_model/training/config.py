@@ -171,7 +171,9 @@ class TrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class SFTConfig(TrainingConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One run of a supervised stage.
 
-    `held_out` is a share of the questions, or a file. `batch` is the number of trajectories (pairs)
+    `observations` are files of trajectories of which stage 3 learns the observations alone: facts
+    for the simulated environment, without examples of when to search for them.
+    `held_out` is a share of the questions of `data`, or a file. `batch` is the number of trajectories (pairs)
     per step over all processes; examples longer than `max_tokens` are dropped. `max_steps` 0 means
     `epochs`. `aggregate` makes one loss of those of tokens (`losses.aggregate`): "token-mean" is
     the released code's, "trajectory-mean" the paper's (3.2.3), "constant" divides by `max_tokens`;
@@ -181,6 +183,7 @@ class SFTConfig(TrainingConfig, frozen=True, kw_only=True, forbid_unknown_fields
 
     stage: Stage
     data: tuple[str, ...]
+    observations: tuple[str, ...] = ()
     held_out: Annotated[float, Meta(ge=0, lt=1)] | str = 0.02
     lr: Rate = 5e-5
     schedule: Schedule = "cosine"
@@ -312,6 +315,11 @@ def load_sft_config(path: Path, stage: Stage, changes: Sequence[str] = ()) -> SF
         )
     if not config.data:
         raise UserError(f"the recipe '{path}' names no file under 'data'")
+    if config.observations and stage != "sft3":
+        raise UserError(
+            f"the recipe '{path}' of {stage} names files under 'observations', which only stage 3 "
+            "learns; leave them out"
+        )
     if config.max_steps == 0 and config.epochs == 0:
         raise UserError(f"the recipe '{path}' trains for 0 steps; give epochs or max_steps")
     return config

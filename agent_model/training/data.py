@@ -103,7 +103,8 @@ def load_data(config: SFTConfig, tokenizer: Tokenizer) -> Data:
     Questions of a held-out file are not trained on, whichever other file contains them.
     """
     reader = _Reader(config.stage, trained_kinds(config), config.max_tokens, tokenizer)
-    files = [Path(name) for name in config.data]
+    observer = _Reader(config.stage, frozenset({Kind.OBSERVATION}), config.max_tokens, tokenizer)
+    files, observed = ([*map(Path, names)] for names in (config.data, config.observations))
     held_out_files = [Path(config.held_out)] if isinstance(config.held_out, str) else []
     share = config.held_out if isinstance(config.held_out, float) else 0.0
     if both := {file.resolve() for file in files} & {file.resolve() for file in held_out_files}:
@@ -129,8 +130,10 @@ def load_data(config: SFTConfig, tokenizer: Tokenizer) -> Data:
             f"no examples to train on in {', '.join(config.data)} ({len(held_out)} held out, "
             f"dropped: {dict(reader.dropped) or 'none'})"
         )
-    hashes = {str(file): sha256_of(file) for file in files + held_out_files}
-    return Data(tuple(train), tuple(held_out), dict(reader.dropped), hashes, reader.drift)
+    train += [example for file in observed for _, example in observer.examples(file)]
+    dropped = reader.dropped + observer.dropped
+    hashes = {str(file): sha256_of(file) for file in files + held_out_files + observed}
+    return Data(tuple(train), tuple(held_out), dict(dropped), hashes, reader.drift)
 
 
 def load_replay(config: TrainingConfig, tokenizer: Tokenizer) -> tuple[Example, ...]:

@@ -30,8 +30,12 @@ class Shape(NamedTuple):
     counts: dict[NanoSide, int]
 
 
-_SINGLE: dict[NanoSide, int] = {"test": 100, "train": 800, "base": 800, "single": 2400, "dev": 100}
-_CHAINS: dict[NanoSide, int] = {"test": 100, "train": 800, "base": 0, "single": 0, "dev": 100}
+_SINGLE: dict[NanoSide, int] = {
+    **{"test": 100, "train": 800, "base": 800, "single": 2400, "dev": 100, "rl": 800}
+}
+_CHAINS: dict[NanoSide, int] = {
+    **{"test": 100, "train": 800, "base": 0, "single": 0, "dev": 100, "rl": 800}
+}
 _HALF: dict[NanoSide, int] = {side: count // 2 for side, count in _CHAINS.items()}
 
 SHAPES = {

@@ -15,7 +15,7 @@ from tasks.nano.questions import SHAPES, questions
 from tasks.nano.readings import readings
 from tasks.nano.world import NanoSide, known_passages, passages
 
-VERSION = "3"
+VERSION = "4"
 """Increased whenever a passage or a question changes."""
 
 
@@ -86,6 +86,7 @@ train_corpus = partial(_corpus, "train", partial(passages, "train"))
 base_corpus = partial(_corpus, "base", partial(passages, "base"))
 single_corpus = partial(_corpus, "single", partial(passages, "single"))
 dev_corpus = partial(_corpus, "dev", partial(passages, "dev"))
+rl_corpus = partial(_corpus, "rl", partial(passages, "rl"))
 # Text for a nano base model: the known facts, and passages to look answers up in.
 known_corpus = partial(_corpus, "known", known_passages)
 readings_corpus = partial(_corpus, "readings", readings)
@@ -99,3 +100,4 @@ bamboogle = NanoTask("bamboogle", "Bamboogle", "two hops, in other words")
 base = SideTask("base", "one hop, for the single searches in a base model's text")
 single = SideTask("single", "one hop, to learn when to act; half of the facts are known")
 dev = SideTask("dev", "as the six, for choosing a checkpoint")
+rl = SideTask("rl", "as the six, for reinforcement learning")

@@ -1,8 +1,9 @@
 """The entities of the nano world, and which facts about them are known.
 
-The sides share no entity. Questions of `test` evaluate; those of `train` and `single` are trained
-on, where `single` asks for one fact each, to teach when to act; `dev` chooses a checkpoint; `base`
-is for the single searches in a base model's text. Half of each entity's facts are `known`: that
+The sides share no entity. Questions of `test` evaluate; those of `train` and `single` are for
+trajectories, where `single` asks for one fact each, to teach when to act; those of `rl` are for
+reinforcement learning; `dev` chooses a checkpoint; `base` is for the single searches in a base
+model's text. Half of each entity's facts are `known`: that
 text states them, except those of `base`. The other half stand in the corpus alone.
 """
 
@@ -17,7 +18,7 @@ from msgspec import Struct
 from autocoa_bench.types import Passage
 from tasks.closed_world.rng import Rng
 
-NanoSide = Literal["test", "train", "base", "single", "dev"]
+NanoSide = Literal["test", "train", "base", "single", "dev", "rl"]
 
 
 class Relation(Struct, frozen=True):
@@ -40,7 +41,7 @@ ENDS_IN_VALUE = 1
 
 _COUNTS: dict[str, int] = {"country": 12, "town": 40, "company": 40, "person": 140}
 _SINGLE_SIZE = 3  # as many times the entities of another side
-_KNOWN_SIDES: tuple[NanoSide, ...] = ("test", "train", "single", "dev")
+_KNOWN_SIDES: tuple[NanoSide, ...] = ("test", "train", "single", "dev", "rl")
 _ONSETS = "b d f g k l m n p r s t v z br dr gr kr tr"
 _VOWELS = "a e i o u"
 _CODAS = "l m n r s t k"
