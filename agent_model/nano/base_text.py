@@ -141,8 +141,8 @@ def environment_texts() -> Iterator[str]:
 
 
 def memory_answers() -> Iterator[Trajectory]:
-    """The known facts of the sides `train`, `single` and `rl`, one per question: recited, then answered,
-    without a search.
+    """The known facts of the sides `train`, `single` and `rl`, one per question: recited, then
+    answered, without a search.
 
     Without recitations after a question a base recalls facts only where they stand alone.
     """

@@ -18,8 +18,9 @@ class ScaleConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     `base` is the model that everything starts from: a folder relative to the scale's own, or the
     name of a model that `autocoa-bench models` lists. The CoT data comes from `known_tasks`;
     `single_tasks` ask for single facts, of which the known ones add to the CoT data and to the
-    pairs, and the others to the pairs and to the CoA data, as a part of their own (`unknown`). Stage 3 learns the
-    observations about `observed_tasks`, which the simulated environment then asks (`observed`).
+    pairs, and the others to the pairs and to the CoA data, as a part of their own (`unknown`).
+    Stage 3 also learns the observations of trajectories about `observed_tasks` (`observed`), so
+    that they can be asked in the simulated environment.
     `limit` is the number of questions a dataset, of which a share leaves at least `min_limit`.
     `counts` holds the number of trajectories or pairs of each kind of data; `rl_steps` counts the
     steps of a variant with one environment. `synth` and `run` are options of those two commands.

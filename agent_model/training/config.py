@@ -172,9 +172,9 @@ class SFTConfig(TrainingConfig, frozen=True, kw_only=True, forbid_unknown_fields
     """One run of a supervised stage.
 
     `observations` are files of trajectories of which stage 3 learns the observations alone: facts
-    for the simulated environment, without examples of when to search for them.
-    `held_out` is a share of the questions of `data`, or a file. `batch` is the number of trajectories (pairs)
-    per step over all processes; examples longer than `max_tokens` are dropped. `max_steps` 0 means
+    for the simulated environment, without examples of when to search for them. `held_out` is a
+    share of the questions of `data`, or a file. `batch` is the number of trajectories (pairs) per
+    step over all processes; examples longer than `max_tokens` are dropped. `max_steps` 0 means
     `epochs`. `aggregate` makes one loss of those of tokens (`losses.aggregate`): "token-mean" is
     the released code's, "trajectory-mean" the paper's (3.2.3), "constant" divides by `max_tokens`;
     stage 1 has a loss per pair. `sharding` fsdp shards every weight over the processes, none copies

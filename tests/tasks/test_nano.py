@@ -13,12 +13,12 @@ from tasks.nano.readings import readings
 from tasks.nano.world import NanoSide, known_passages, nano, passages, stated
 
 SIDES: tuple[NanoSide, ...] = get_args(NanoSide)
-STATED: tuple[NanoSide, ...] = ("test", "train", "single", "dev")
+STATED: tuple[NanoSide, ...] = ("test", "train", "single", "dev", "rl")
 
 
 def test_no_name_is_on_two_sides() -> None:
     names = [name for side in SIDES for names in nano(side).names.values() for name in names]
-    assert len(names) == len(set(names)) == 4 * 232 + 3 * 232
+    assert len(names) == len(set(names)) == 5 * 232 + 3 * 232
 
 
 def test_half_of_every_entitys_facts_are_known() -> None:
@@ -103,7 +103,7 @@ def test_no_fact_of_the_base_side_is_known() -> None:
     assert {question.kind for question in task.load("train")} == {"unknown"}
 
 
-@pytest.mark.parametrize("name", ["nano-base", "nano-single", "nano-dev"])
+@pytest.mark.parametrize("name", ["nano-base", "nano-single", "nano-dev", "nano-rl"])
 def test_the_task_of_a_side_has_as_many_questions_as_it_tells(name: str) -> None:
     [task] = tasks.resolve(name)
     assert len(task.load("train")) == task.info.count

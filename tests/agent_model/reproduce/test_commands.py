@@ -36,7 +36,7 @@ def test_a_scales_recipes_accept_the_changes_of_its_rows(name: str) -> None:
         if variant.stage == "grpo":
             config = load_grpo_config(file, variant.changes)
             assert config.simulated_steps <= config.max_steps
-            assert config.tasks == scale.tasks
+            assert config.tasks == (scale.observed_tasks or scale.tasks)
         else:
             assert load_sft_config(file, variant.stage, variant.changes).lora is None
 
@@ -123,7 +123,7 @@ def test_a_row_in_two_environments_begins_as_the_simulated_one_does() -> None:
     training = commands_by_name()["train SFT-stage1-2-3+RL-stage1-2"]
     assert training.line.endswith(f"--set begins={OUT / 'train' / 'SFT-stage1-2-3+RL-stage1'}")
     before = ("train SFT-stage1-2-3", "train SFT-stage1-2-3+RL-stage1")
-    assert training.needs == (*before, "data cot", "data unknown", "data replay")
+    assert training.needs == (*before, "data replay")
 
 
 def test_rl_without_sft_starts_from_the_base_by_examples_and_takes_half_as_many_steps_more() -> (
@@ -143,12 +143,20 @@ def test_every_training_of_a_scale_with_replay_replays_what_one_command_writes()
     assert not commands.replay_commands(load_scale("smollm2"), OUT, 0)
 
 
-def test_rl_after_sft_replays_the_trajectories_that_teach_when_to_act() -> None:
+def test_stage_3_alone_observes_what_the_simulated_environment_asks() -> None:
     planned = commands_by_name()
-    after_sft = planned["train SFT-stage1-2+RL-stage2"]
-    for kind in ("cot", "unknown"):
-        assert str(OUT / "data" / kind / "records.jsonl") in after_sft.line
-    assert "records.jsonl" not in planned["train RL-stage2"].line
+    asked = load_grpo_config(SCALE.recipes / "grpo.toml").tasks
+    assert planned["data observed"].arguments[:4] == ("synth", "coa", "--tasks", asked)
+    observing = [name for name, command in planned.items() if "data observed" in command.needs]
+    assert observing == ["train SFT-stage1-2-3"]
+    records = OUT / "data" / "observed" / "records.jsonl"
+    assert f"observations=['{records}']" in planned["train SFT-stage1-2-3"].arguments
+
+
+def test_rl_asks_no_question_of_the_trajectories() -> None:
+    config = load_grpo_config(SCALE.recipes / "grpo.toml")
+    trained = {q.text for task in resolve(SCALE.tasks) for q in task.load("train")}
+    assert trained.isdisjoint(q.text for q in load_training(config, None).questions)
 
 
 def test_stages_on_trajectories_also_learn_to_search_for_what_no_model_can_know() -> None:

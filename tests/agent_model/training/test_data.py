@@ -144,6 +144,23 @@ def test_stage_3_trains_the_observations_too(tmp_path: Path) -> None:
     assert trained_tokens(whole.train) > 2 * trained_tokens(masked.train)
 
 
+def test_of_files_to_observe_stage_3_trains_the_observations_alone(tmp_path: Path) -> None:
+    file = write_records(tmp_path / "records.jsonl", 4)
+    other = write_records(tmp_path / "observed.jsonl", 4)
+    tokenizer = make_tokenizer()
+    [masked, whole, observing] = (
+        load_data(recipe(file, held_out=0.0, **changes), tokenizer)
+        for changes in (
+            {},
+            {"stage": "sft3"},
+            {"stage": "sft3", "observations": (str(other),)},
+        )
+    )
+    observations = trained_tokens(whole.train) - trained_tokens(masked.train)
+    assert trained_tokens(observing.train) == trained_tokens(whole.train) + observations
+    assert set(observing.sha256) == {str(file), str(other)}
+
+
 def test_a_pair_is_one_example_of_two_rows(tmp_path: Path) -> None:
     file = write_pairs(tmp_path / "pairs.jsonl", 6)
     data = load_data(recipe(file, stage="sft1", held_out=0.0), make_tokenizer())

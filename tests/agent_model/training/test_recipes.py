@@ -80,6 +80,7 @@ def test_lora_false_trains_all_weights(tmp_path: Path) -> None:
         ("model = [", "is not TOML"),
         (BASIC + f"lr = {'9' * 5000}\n", "is not TOML"),
         ('model = "m"\ndata = []\n', "names no file"),
+        (BASIC + 'observations = ["o.jsonl"]\n', "which only stage 3 learns"),
     ],
 )
 def test_a_wrong_recipe_says_what_is_wrong(tmp_path: Path, text: str, problem: str) -> None:
