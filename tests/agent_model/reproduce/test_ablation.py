@@ -60,7 +60,7 @@ def test_every_arm_is_a_recipe_of_short_rl_after_all_sft_stages() -> None:
     assert len(arms) == 14
     assert {variant.start for variant in arms.values()} == {FULL}
     for arm in arms:
-        assert (config(arm).batch, config(arm).max_steps, config(arm).patience) == (8, 24, 0)
+        assert (config(arm).max_steps, config(arm).patience) == (24, 0)
         assert config(arm).simulated_steps == (20 if arm == "switch-20" else 24)
 
 
@@ -76,7 +76,7 @@ def test_a_change_of_an_arm_replaces_the_common_one() -> None:
 
 
 def test_the_guard_of_an_arm_keeps_the_best_model_and_can_stop_it() -> None:
-    guarded, plain = config("sampled-guard"), config("sampled")
+    guarded, plain = config("plain-guard"), config("plain")
     assert (guarded.stop_on_fall, guarded.live.best, guarded.live.every) == (True, True, 3)
     assert not plain.stop_on_fall
     assert guarded.simulation == plain.simulation
@@ -84,16 +84,16 @@ def test_the_guard_of_an_arm_keeps_the_best_model_and_can_stop_it() -> None:
 
 def test_the_arm_with_real_steps_begins_as_another_one_does() -> None:
     variant = ablation.arm_variants(SCALE)["switch-20"]
-    begun = config("greedy-hops-price")
+    begun = config("recipe")
     shared = last_shared_step(begun, config("switch-20"))
-    assert variant.begins == "ablation-greedy-hops-price"
+    assert variant.begins == "ablation-recipe"
     assert shared == 20
     assert shared % begun.checkpoint_every == 0
 
 
 def test_an_arm_without_replay_has_no_data_of_it() -> None:
     commands = planned()
-    assert "replay.data" in commands["train ablation-greedy"].line
+    assert "replay.data" in commands["train ablation-recipe"].line
     assert "replay.data" not in commands["train ablation-no-replay"].line
     assert "data replay" not in commands["train ablation-no-replay"].needs
 
@@ -174,9 +174,9 @@ def test_outcomes_are_read_from_the_folders_of_all_seeds(
     monkeypatch.setattr(scores, "load_scored", load)
     start, arm, *_ = ablation.arm_outcomes(SCALE, folders)
     assert (start.name, start.change, list(start.trainings)) == (FULL, None, [])
-    assert arm.name == "sampled"
+    assert arm.name == "recipe"
     assert [entry.run.path.name for entry in arm.closed_book] == [
-        f"seed-{seed}-ablation-sampled-closed" for seed in (0, 1)
+        f"seed-{seed}-ablation-recipe-closed" for seed in (0, 1)
     ]
     assert arm.change is not None
     assert arm.change.mean == pytest.approx(0.25)
