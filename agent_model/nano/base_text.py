@@ -30,7 +30,7 @@ SOLVERS = ("model-only", "react", FEW_SHOT, "agent:shots=0")
 """All solvers that a nano model is ever used with."""
 
 _BASE = "nano-base"
-_ANSWERED = "nano,nano-single,nano-rl"
+_ANSWERED = "nano,nano-single"  # the other sides, known as the test side is, are not asked about
 _PASSAGES = 8  # per text of statements
 _REPLAY_PASSES = 20  # over the statements, in different orders
 _TOP_K = 1
@@ -141,8 +141,8 @@ def environment_texts() -> Iterator[str]:
 
 
 def memory_answers() -> Iterator[Trajectory]:
-    """The known facts of the sides `train`, `single` and `rl`, one per question: recited, then
-    answered, without a search.
+    """The known facts of the sides `train` and `single`, one per question: recited, then answered,
+    without a search.
 
     Without recitations after a question a base recalls facts only where they stand alone.
     """
