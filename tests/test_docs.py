@@ -49,7 +49,10 @@ GROUPS = ("judge", "models", "reproduce", "synth", "tasks", "train")
     "document",
     [
         "README.md",
-        *(f"docs/{name}.md" for name in ("judging", "options", "reproducing", "training")),
+        *(
+            f"docs/{name}.md"
+            for name in ("judging", "options", "reproducing", "solvers", "training")
+        ),
     ],
 )
 def test_every_command_of_a_document_names_real_options(document: str) -> None:

@@ -1,14 +1,15 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from msgspec.structs import replace
 
-from autocoa_bench.cli.options_from_config import flags_given, options_from
+from autocoa_bench.cli.options_from_config import flags_given, options_from, variable_of
 from autocoa_bench.errors import UserError
 from autocoa_bench.judge import JudgeConfig
+from autocoa_bench.types import Budget
 
 RunFolders = Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)]
 
@@ -24,6 +25,24 @@ judge_options = options_from(
     environment=True,
 )
 """The options of a judge; a command's --concurrency is the judge's as well."""
+
+
+def solver_option(more: str = "") -> Any:
+    """The option --solver; `more` ends its help."""
+    return typer.Option(
+        help=f"A solver, with options as name:option=value{more}.",
+        envvar=variable_of("solver"),
+        show_envvar=False,
+    )
+
+
+def check_budget(budget: Budget) -> None:
+    """Refuse a budget whose options contradict one another. Raises UserError."""
+    if budget.answer_tokens >= budget.context_tokens:
+        raise UserError(
+            f"--answer-tokens {budget.answer_tokens} leave no room in "
+            f"--context-tokens {budget.context_tokens}"
+        )
 
 
 def chosen_judge(context: typer.Context, judge: JudgeConfig) -> JudgeConfig | None:

@@ -19,6 +19,7 @@ def stopped_safely(
 ) -> Iterator[None]:
     """At Ctrl-C, SIGTERM or SIGHUP, print the command that resumes and exit with 130, 143 or 129.
 
+    A command that leaves nothing to resume has no advice, and is not printed.
     A signal that the process ignores, as SIGHUP under nohup, stays ignored.
     """
     received: list[int] = []
@@ -36,10 +37,13 @@ def stopped_safely(
         # Writing to a terminal that is gone raises OSError while the command stops.
         if isinstance(error, OSError) and not received:
             raise
-        command = own_command_line()
-        shown = f":\n  {command}" if command else ""
+        parts = ["\nstopped"]
+        if advice:
+            parts.append(f"; {advice}")
+            if command := own_command_line():
+                parts.append(f":\n  {command}")
         with suppress(OSError):
-            typer.echo(f"\nstopped; {advice}{shown}", err=True)
+            typer.echo("".join(parts), err=True)
         raise typer.Exit(128 + (received or [signal.SIGINT])[0]) from None
 
 

@@ -11,6 +11,7 @@ import typer
 
 from autocoa_bench import registry
 from autocoa_bench.cli import judge, models, tasks
+from autocoa_bench.cli.ask import ask
 from autocoa_bench.cli.export import export
 from autocoa_bench.cli.report import compare, report
 from autocoa_bench.cli.run import run, score
@@ -33,7 +34,7 @@ app = typer.Typer(
 GROUPS = {"models": models.app, "tasks": tasks.app, "judge": judge.app}
 for group_name, group_app in GROUPS.items():
     app.add_typer(group_app, name=group_name)
-for command in (run, score, report, compare, show, export, serve_search):
+for command in (run, ask, score, report, compare, show, export, serve_search):
     app.command()(command)
 
 

@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from msgspec.structs import replace
 
-from autocoa_bench.cli.common import NO_JUDGE, RunFolders, chosen_judge, judge_options, names_in
+from autocoa_bench.cli.common import (
+    NO_JUDGE,
+    RunFolders,
+    check_budget,
+    chosen_judge,
+    judge_options,
+    names_in,
+    solver_option,
+)
 from autocoa_bench.cli.config_file import ConfigFile, SavedConfig, save_config
 from autocoa_bench.cli.interrupts import stopped_safely
-from autocoa_bench.cli.options_from_config import options_from, variable_of
+from autocoa_bench.cli.options_from_config import options_from
 from autocoa_bench.cli.output import stderr, write_report
 from autocoa_bench.cli.report import ReportConfig, build_report
 from autocoa_bench.engines import EMBEDDED
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
     from autocoa_bench.runs.run_folder import Run
 
 _DEFAULT_SCORERS = ",".join(RunConfig().scorers)
+_DEFAULT_SOLVERS = [RunConfig().solver]
 
 
 @options_from(RunConfig, environment=True)
@@ -31,14 +40,7 @@ def run(
     context: typer.Context,
     config: RunConfig,
     judge: JudgeConfig,
-    solver: Annotated[
-        list[str],
-        typer.Option(
-            help="A solver, with options as name:option=value; repeat it for several.",
-            envvar=variable_of("solver"),
-            show_envvar=False,
-        ),
-    ] = ["agent"],  # noqa: B006 - typer reads the default and never changes it
+    solver: Annotated[list[str], solver_option("; repeat it for several")] = _DEFAULT_SOLVERS,
     config_file: ConfigFile = None,  # noqa: ARG001 - read before the other options
     saved_config: SavedConfig = None,
 ) -> None:
@@ -81,16 +83,11 @@ def run(
 
 def _check(config: RunConfig, solvers: list[str], has_judge: bool) -> None:
     """Refuse options that contradict one another, before anything is loaded."""
-    budget = config.budget
     if SCORER in config.scorers and not has_judge:
         raise UserError(f"--scorers {SCORER} needs --judge MODEL, the model that judges")
     if config.out is not None and len(solvers) > 1:
         raise UserError(f"--out holds one run, and {len(solvers)} solvers were given; leave it out")
-    if budget.answer_tokens >= budget.context_tokens:
-        raise UserError(
-            f"--answer-tokens {budget.answer_tokens} leave no room in "
-            f"--context-tokens {budget.context_tokens}"
-        )
+    check_budget(config.budget)
     if config.record is not None and config.replay is not None:
         raise UserError("--record and --replay exclude one another: a replay is recorded already")
 

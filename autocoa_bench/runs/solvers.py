@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from autocoa_bench.engines import CURRENT_EPISODE, Engine, EpisodeId
 from autocoa_bench.engines.openai import refusals
 from autocoa_bench.episode import (
     Dialect,
+    Event,
     Reply,
     RetrievingDialect,
     episode,
@@ -34,6 +35,13 @@ from autocoa_bench.types import (
     Sampling,
     Trajectory,
 )
+
+Watch = Callable[[Event | Reply], None]
+"""Is called with all that an episode asks for and with each reply, in order, as it happens."""
+
+
+def _unwatched(_: Event | Reply) -> None:
+    """Watch nothing."""
 
 
 class Backends(NamedTuple):
@@ -78,6 +86,8 @@ class Solver(NamedTuple):
     """The passages per search that a plug-in asks for by its `top_k`; None for the run's."""
     offers_tools: bool = False
     """True for a dialect whose model calls functions."""
+    watch: Watch = _unwatched
+    """Watches the episodes of a dialect; a `DirectSolver` shows nothing of its loop."""
 
     @property
     def uses_engine(self) -> bool:
@@ -95,7 +105,7 @@ class Solver(NamedTuple):
                 raise
             except Exception as error:
                 raise Fault("solver-error", f"{type(error).__name__}: {error}") from error
-        return await drive(question, self.plugin, backends, sampling, budget)
+        return await drive(question, self.plugin, backends, sampling, budget, self.watch)
 
 
 def load_solver(spec: str) -> Solver:
@@ -116,7 +126,12 @@ def load_solver(spec: str) -> Solver:
 
 
 async def drive(
-    question: Question, dialect: Dialect, backends: Backends, sampling: Sampling, budget: Budget
+    question: Question,
+    dialect: Dialect,
+    backends: Backends,
+    sampling: Sampling,
+    budget: Budget,
+    watch: Watch = _unwatched,
 ) -> Trajectory:
     """Run one episode to its end and time every exchange. Raises Fault."""
     # Engines read the id from the context, to keep an episode's requests on one server.
@@ -127,12 +142,14 @@ async def drive(
     try:
         event = next(events)
         while True:
+            watch(event)
             if isinstance(event, Generate):
                 # Each completion has a seed of its own: an episode's samples are independent.
                 sampling = sampling.with_seed(sampling.seed + 1)
                 reply = await _generate(event, backends, sampling)
             else:
                 reply = await _search(event.query, backends)
+            watch(reply)
             event = events.send(reply)
     except StopIteration as end:
         trajectory: Trajectory = end.value
