@@ -396,7 +396,7 @@ class TaskInfo(Struct, frozen=True):
 
     name: str
     title: str
-    edition: Literal["embedded", "real", "file"]
+    edition: Literal["embedded", "real", "file", "hub"]
     shape: str
     source: str
     licence: str
@@ -406,13 +406,18 @@ class TaskInfo(Struct, frozen=True):
     corpora: dict[str, str] = {}
 
 
-class TaskSample(Struct, frozen=True):
-    """The questions of a task that a run asks: their ids in order."""
+class TaskSample(Struct, frozen=True, omit_defaults=True):
+    """The questions of a task that a run asks: their ids in order.
+
+    `revision` is what was read of a dataset that may change: `hf:` with a commit of the Hugging
+    Face Hub, or `sha256:` of the files of a local folder.
+    """
 
     task: str
     edition: str
     sha256: str
     question_ids: tuple[str, ...]
+    revision: str = ""
 
 
 class SearchSpec(Struct, frozen=True):

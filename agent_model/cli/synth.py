@@ -35,7 +35,7 @@ TEACHER_DEFAULTS = {
 }
 """Options of a teacher's run whose defaults are not those of `run`."""
 
-_QUESTIONS = ("split", "limit", "sample_seed", "corpus", "search", "seed")
+_QUESTIONS = ("fields", "split", "limit", "sample_seed", "corpus", "search", "seed")
 _MODEL = (
     *("model", "base_url", "key_file", "engine", "adapter", "protocol", "concurrency"),
     *RequestOptions.__struct_fields__,

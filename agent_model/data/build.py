@@ -181,7 +181,7 @@ def _open_groups(config: DataConfig, console: Console, groups: list[_CorpusGroup
     the caller can close the engines if one fails to open."""
     run = config.run
     by_corpus: dict[str, list[tasks.Task]] = {}
-    for task in tasks.resolve(run.tasks):
+    for task in tasks.resolve(run.tasks, run.fields):
         corpus = run.corpus or task.info.corpora.get(run.split, "")
         by_corpus.setdefault(corpus, []).append(task)
     samples: list[TaskSample] = []

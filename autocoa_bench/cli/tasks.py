@@ -64,7 +64,10 @@ def tasks(context: typer.Context) -> None:
             "seed); a group too: multihop@paper. Fetch ahead: "
             "autocoa-bench tasks pull multihop@paper"
         )
-    console.print("\nA path to a file in FlashRAG or verl format is a task too.")
+    console.print(
+        "\nA path to a file of questions is a task too, and so is any dataset of the Hugging Face "
+        "Hub: hf:ORG/NAME:SPLIT."
+    )
 
 
 @app.command("show")
@@ -72,13 +75,16 @@ def show_tasks(
     names: Annotated[list[str], typer.Argument(help="Tasks, groups or files.")],
     split: SplitOption = "test",
     limit: Annotated[int, typer.Option(min=1, help="Most questions.")] = 3,
+    fields: Annotated[
+        str, typer.Option(help="Columns of files and hf: datasets, as in run.", show_default=False)
+    ] = "",
 ) -> None:
     """Print questions with their gold answers and, where known, their gold passages."""
     from autocoa_bench.tasks import resolve
     from autocoa_bench.util.terminal import styled
 
     console = stdout()
-    for task in resolve(",".join(names)):
+    for task in resolve(",".join(names), fields):
         questions = _load(console, task, split)
         console.print(styled(task.info.title, "bold"), f"({task.info.edition} edition)")
         for question in questions[:limit]:
@@ -95,6 +101,11 @@ def pull_tasks(
 
     chosen = resolve(",".join(names))
     for task in chosen:
+        if task.info.edition == "hub":
+            raise UserError(
+                f"'{task.info.source}' is streamed, and not stored; fetch it with `hf download "
+                "ORG/NAME --repo-type dataset --local-dir FOLDER`, and give hf:./FOLDER:SPLIT"
+            )
         if task.info.edition != "real":
             raise UserError(
                 f"'{task.info.name}' belongs to the {task.info.edition} edition and needs no "

@@ -26,9 +26,17 @@ class RunConfig(ModelConfig, frozen=True, kw_only=True):
         str,
         Option(
             help="Tasks, groups (singlehop, multihop, paper) or files, separated by commas; real "
-            "datasets have an @: hotpotqa@paper, multihop@500:seed=3."
+            "datasets have an @: hotpotqa@paper, multihop@500:seed=3; any dataset of the Hugging "
+            "Face Hub is hf:ORG/NAME:SPLIT."
         ),
     ] = "multihop"
+    fields: Annotated[
+        str,
+        Option(
+            help="Columns of files and hf: datasets whose names do not tell: "
+            "question=COLUMN,answers=COLUMN; also id, metadata, titles."
+        ),
+    ] = ""
     protocol: PromptProtocol = "auto"
     adapter: Annotated[
         str, Option(help="A LoRA adapter, or none; '' means the one that the solver ships, if any.")

@@ -64,7 +64,7 @@ class _Worker:
         config = self._config
         try:
             self._solver = load_solver(config.solver)
-            tasks = resolve(config.tasks)
+            tasks = resolve(config.tasks, config.fields)
             self._backends = open_backends(config, self._solver, tasks, ExitStack())
             return await describe_run(config, self._solver, self._samples, self._backends)
         except UserError as error:

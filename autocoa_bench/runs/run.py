@@ -21,7 +21,14 @@ from autocoa_bench.runs.run_folder import Run, read_info
 from autocoa_bench.runs.scores import score_run
 from autocoa_bench.runs.solvers import Solver, load_solver
 from autocoa_bench.search import factory
-from autocoa_bench.tasks import Task, load_warnings, questions_sha256, resolve, sample
+from autocoa_bench.tasks import (
+    Task,
+    load_warnings,
+    questions_sha256,
+    read_revision,
+    resolve,
+    sample,
+)
 from autocoa_bench.types import Question, Record, RunSpec, Split, TaskSample
 from autocoa_bench.util.concurrency import outside_event_loop
 from autocoa_bench.util.terminal import stderr_console, styled
@@ -57,7 +64,7 @@ def _run(config: RunConfig, console: Console, check: Check) -> Run:
     solver = load_solver(config.solver)
     config = replace(config, top_k=solver.top_k or config.top_k)
     scorers = scoring.load_scorers(config.scorers)
-    tasks = resolve(config.tasks)
+    tasks = resolve(config.tasks, config.fields)
     questions, samples = sample_questions(
         tasks, config.split, config.limit, config.sample_seed, console
     )
@@ -159,6 +166,7 @@ def sample_questions(
                 edition=task.info.edition,
                 sha256=questions_sha256(sampled),
                 question_ids=tuple(question.id for question in sampled),
+                revision=read_revision(task),
             )
         )
         questions += sampled

@@ -7,7 +7,7 @@ One reader takes them all: FlashRAG, Search-R1, verl, MINTQA, the original files
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from autocoa_bench.tasks.answer_fields import golden_answers, literal
+from autocoa_bench.tasks.field_map import NO_FIELDS, FieldMap, with_named_fields
 from autocoa_bench.tasks.instructions import Prompt, without_instructions
 from autocoa_bench.types import Hop, Question
 from autocoa_bench.util import field_names
@@ -57,26 +58,36 @@ class _Unanswerable(Exception):
     """A row without an answer on purpose, as MuSiQue-Full and SQuAD 2.0 have them."""
 
 
-def read_questions(path: Path, task: str) -> QuestionFile:
+def read_questions(path: Path, task: str, columns: FieldMap = NO_FIELDS) -> QuestionFile:
     """The questions of a file for a task. Raises UserError naming the malformed row."""
+    return questions_of(str(path), read_rows(path, ACCEPTED), task, columns)
+
+
+def questions_of(
+    source: str, rows: Iterable[tuple[int, Row]], task: str, columns: FieldMap = NO_FIELDS
+) -> QuestionFile:
+    """The questions of numbered rows of a source for a task; `columns` names some of their fields.
+
+    Raises UserError naming the malformed row.
+    """
     entries: list[_Entry] = []
     unanswerable: list[int] = []
-    for number, row in read_rows(path, ACCEPTED):
+    for number, row in rows:
         try:
             for part in _parts(row):
-                entries.append(_read_row(part, number, task))
+                entries.append(_read_row(with_named_fields(part, columns), number, task))
         except _Unanswerable:
             unanswerable.append(number)
         except ValueError as error:
-            raise row_error(path, number, str(error), ACCEPTED) from None
+            raise row_error(source, number, str(error), ACCEPTED) from None
     notes = _cut_instructions(entries)
     _name_sources(entries)
-    questions, repeats = _by_id(path, entries)
-    warnings = [f"'{path}': {note}" for note in notes]
-    for count, what in ((repeats, "repeated row(s)"), (unanswerable, "unanswerable row(s)")):
-        if count:
-            rows = ", ".join(map(str, count[:5])) + (", ..." if len(count) > 5 else "")
-            warnings.append(f"'{path}': {len(count)} {what} left out (row {rows})")
+    questions, repeats = _by_id(source, entries)
+    warnings = [f"'{source}': {note}" for note in notes]
+    for left_out, what in ((repeats, "repeated row(s)"), (unanswerable, "unanswerable row(s)")):
+        if left_out:
+            numbers = ", ".join(map(str, left_out[:5])) + (", ..." if len(left_out) > 5 else "")
+            warnings.append(f"'{source}': {len(left_out)} {what} left out (row {numbers})")
     return QuestionFile(questions, tuple(warnings))
 
 
@@ -131,7 +142,7 @@ def _name_sources(entries: Sequence[_Entry]) -> None:
         entry.question = replace(question, id=prefix + question.id, kind=question.kind or source)
 
 
-def _by_id(path: Path, entries: Sequence[_Entry]) -> tuple[tuple[Question, ...], list[int]]:
+def _by_id(source: str, entries: Sequence[_Entry]) -> tuple[tuple[Question, ...], list[int]]:
     """The questions with ids of their own, and the numbers of the rows that repeat one of them."""
     by_id: dict[str, _Entry] = {}
     repeats = []
@@ -147,7 +158,7 @@ def _by_id(path: Path, entries: Sequence[_Entry]) -> tuple[tuple[Question, ...],
         if first and entry.has_own_id and first.has_own_id:
             problem = f"row {first.number} has the id '{question.id:.80}' too, with other content"
             problem += "; give every question its own id, or none"
-            raise row_error(path, entry.number, problem, ACCEPTED)
+            raise row_error(source, entry.number, problem, ACCEPTED)
         count = 1
         while first:
             count += 1

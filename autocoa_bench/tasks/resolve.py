@@ -8,6 +8,8 @@ from pathlib import Path
 from autocoa_bench import registry
 from autocoa_bench.errors import UserError
 from autocoa_bench.tasks import sampling
+from autocoa_bench.tasks.field_map import FieldMap, parse_field_map
+from autocoa_bench.tasks.hub import PREFIX, HubName, HubTask, parse_hub_name
 from autocoa_bench.tasks.sampling import REAL_SUFFIX, SampledTask
 from autocoa_bench.tasks.task import PAPER_ORDER, FileTask, Task
 from autocoa_bench.types import Split, TaskInfo
@@ -15,18 +17,26 @@ from autocoa_bench.util.paths import user_path
 from autocoa_bench.util.row_reader import FORMATS, folder_error, is_data_name
 
 
-def resolve(text: str) -> list[Task]:
+def resolve(text: str, fields: str = "") -> list[Task]:
     """The tasks of a comma-separated list of names, groups and files, each once, in order.
 
     A group holds the registered tasks that name it, in the paper's column order. A name or a group
     with an `@` is of real datasets, and the rest is the sample of their questions (see `sampling`).
-    A file whose name another task has is named with its folder (`closed-hotpotqa`). Raises
-    UserError for an unknown name and for an empty list.
+    `hf:` begins the name of a dataset of the Hugging Face Hub (see `hub`). A file or such a dataset
+    whose name another task has is named with its folder or owner (`closed-hotpotqa`), and `fields`
+    names their columns. Raises UserError for an unknown name and for an empty list.
     """
     tasks: list[Task] = []
     files: set[Path] = set()
+    hub_names: set[HubName] = set()
+    columns = parse_field_map(fields)
     for name in filter(None, (part.strip() for part in text.split(","))):
         names = {task.info.name for task in tasks}
+        if name.startswith(PREFIX):
+            if (hub_name := parse_hub_name(name)) not in hub_names:
+                hub_names.add(hub_name)
+                tasks.append(_hub_task(hub_name, names, columns))
+            continue
         if not _is_path(name):
             tasks += (task for task in _tasks_named(name) if task.info.name not in names)
             continue
@@ -35,9 +45,14 @@ def resolve(text: str) -> list[Task]:
             raise folder_error(path)
         if path.resolve() not in files:
             files.add(path.resolve())
-            tasks.append(_file_task(path, names))
+            tasks.append(_file_task(path, names, columns))
     if not tasks:
         raise UserError("no task was given; `autocoa-bench tasks` lists them")
+    if columns and not (files or hub_names):
+        raise UserError(
+            f"--fields names columns of files and of {PREFIX} datasets, and '{text:.80}' has none; "
+            "leave it out"
+        )
     return tasks
 
 
@@ -122,7 +137,8 @@ def _unknown_task(name: str, known: Sequence[str]) -> UserError:
     return UserError(
         f"unknown task '{name:.80}'{hint} `autocoa-bench tasks` lists them\n"
         f"or give the path of a {FORMATS};\n"
-        "NAME@all, NAME@paper and NAME@500:seed=3 are real datasets"
+        "NAME@all, NAME@paper and NAME@500:seed=3 are real datasets, and hf:ORG/NAME:SPLIT is any "
+        "of the Hugging Face Hub"
     )
 
 
@@ -149,11 +165,20 @@ def _groups(tasks: Sequence[Task]) -> list[str]:
     return sorted({group for task in tasks for group in task.info.groups})
 
 
-def _file_task(path: Path, names: set[str]) -> FileTask:
-    task = FileTask(path)
+def _file_task(path: Path, names: set[str], columns: FieldMap) -> FileTask:
+    task = FileTask(path, "", columns)
     # Records are keyed by task name, so two tasks of a run cannot share one.
     if task.info.name in names:
-        task = FileTask(path, f"{path.resolve().parent.name}-{task.info.name}")
+        task = FileTask(path, f"{path.resolve().parent.name}-{task.info.name}", columns)
     if task.info.name in names:
         raise UserError(f"'{path}' is the second task named '{task.info.name}'; rename the file")
+    return task
+
+
+def _hub_task(name: HubName, names: set[str], columns: FieldMap) -> HubTask:
+    task = HubTask(name, columns)
+    if task.info.name in names:
+        task = HubTask(name, columns, prefix=name.owner)
+    if task.info.name in names:
+        raise UserError(f"'{name}' is the second task named '{task.info.name}'; give one at a time")
     return task

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from autocoa_bench.tasks.field_map import NO_FIELDS, FieldMap
 from autocoa_bench.tasks.formats import QuestionFile, read_questions
 from autocoa_bench.types import Question, Split, TaskInfo
 from autocoa_bench.util.row_reader import file_stem
@@ -58,15 +59,22 @@ def load_warnings(task: Task) -> tuple[str, ...]:
     return messages
 
 
+def read_revision(task: Task) -> str:
+    """What a task of a dataset that changes has read; empty for any other task."""
+    revision: str = getattr(task, "revision", "")
+    return revision
+
+
 class FileTask:
     """A local file of questions in any of the shapes that `formats` reads.
 
     A file has no splits: it gives the same questions for either.
     """
 
-    def __init__(self, path: Path, name: str = "") -> None:
-        """`name` defaults to the file's name without its suffix."""
+    def __init__(self, path: Path, name: str = "", fields: FieldMap = NO_FIELDS) -> None:
+        """`name` defaults to the file's name without its suffix; `fields` names columns."""
         self._path = path
+        self._fields = fields
         self._name = name or file_stem(path.name)
 
     @property
@@ -94,4 +102,4 @@ class FileTask:
 
     @cached_property
     def _content(self) -> QuestionFile:
-        return read_questions(self._path, self._name)
+        return read_questions(self._path, self._name, self._fields)

@@ -1,8 +1,8 @@
 """One file of a dataset repository: from the Hugging Face Hub, its cache, or a local mirror.
 
 Single JSONL files need no more than `huggingface_hub.hf_hub_download`, which has the cache, offline
-mode (HF_HUB_OFFLINE), endpoints, tokens, resuming and a progress bar. The `datasets` library would
-add Arrow copies of every file and a guess at a schema; our own reader streams the rows.
+mode (HF_HUB_OFFLINE), endpoints, tokens, resuming and a progress bar. Our own reader streams their
+rows; only datasets whose files are not known ahead (`tasks.hub`) need the library `datasets`.
 """
 
 import hashlib
@@ -126,11 +126,16 @@ def _download(file: HubFile) -> Path:
         ) from None
 
 
+def response_status(error: BaseException) -> int | None:
+    """The HTTP status of the reply that an error is about, if there was a reply."""
+    responses = [getattr(cause, "response", None) for cause in (error, error.__cause__)]
+    return next((reply.status_code for reply in responses if reply is not None), None)
+
+
 def _reason(error: BaseException) -> str:
     from huggingface_hub import constants, errors
 
-    responses = [getattr(cause, "response", None) for cause in (error, error.__cause__)]
-    status = next((reply.status_code for reply in responses if reply is not None), None)
+    status = response_status(error)
     if status in (401, 403):
         return f"the Hub refused (HTTP {status}); check the token (HF_TOKEN, `hf auth login`)"
     if status == 404:

@@ -52,10 +52,10 @@ def read_rows(path: Path, accepted: str = "") -> Iterator[tuple[int, Row]]:
         raise UserError(f"'{path}' has no rows; {empty}give a file with at least one")
 
 
-def row_error(path: Path, number: int, problem: str, accepted: str = "") -> UserError:
-    """The error for one malformed row of a file, with the accepted rows on a line of their own."""
+def row_error(source: Path | str, number: int, problem: str, accepted: str = "") -> UserError:
+    """The error for one malformed row of a file or a stream; a line of its own has the accepted."""
     return UserError(
-        f"{path}:{number}: {one_line(problem)}" + (f"\n{accepted}" if accepted else "")
+        f"{source}:{number}: {one_line(problem)}" + (f"\n{accepted}" if accepted else "")
     )
 
 
