@@ -57,8 +57,8 @@ def load_runs(*folders: str | Path) -> Frames:
 
     runs = {str(folder): load_scored(Path(folder)) for folder in folders}
     scorers = dict.fromkeys(name for run in runs.values() for name in run.info.scorers)
-    records = [row for name, run in runs.items() for row in _records(name, run)]
-    steps = [row for name, run in runs.items() for row in _steps(name, run)]
+    records = [row for name, run in runs.items() for row in record_rows(name, run)]
+    steps = [row for name, run in runs.items() for row in step_rows(name, run)]
     return Frames(
         DataFrame([_run(name, run) for name, run in runs.items()], columns=list(_RUN)),
         DataFrame(records, columns=[*_RECORD, *scorers]),
@@ -89,7 +89,8 @@ def _run(name: str, run: Run) -> dict[str, Any]:
     }
 
 
-def _records(name: str, run: Run) -> Iterator[dict[str, Any]]:
+def record_rows(name: str, run: Run) -> Iterator[dict[str, Any]]:
+    """The rows of `Frames.records` for a run that is scored, under a name of the run."""
     none = Score(None)
     for record in run.records:
         question = record.question
@@ -121,7 +122,8 @@ def _episode(record: Record) -> dict[str, Any]:
     }
 
 
-def _steps(name: str, run: Run) -> Iterator[dict[str, Any]]:
+def step_rows(name: str, run: Run) -> Iterator[dict[str, Any]]:
+    """The rows of `Frames.steps` for a run, under a name of the run."""
     for record in run.records:
         steps = record.trajectory.steps if record.trajectory else ()
         for number, step in enumerate(steps, 1):

@@ -23,7 +23,9 @@ LAYERS: dict[str, set[str]] = {  # from the bottom up; each may import what its 
     "runs": BASE | {"episode", "scoring", "engines", "search", "tasks", "judge"},
     "report": BASE | {"episode", "scoring", "engines", "tasks", "judge", "runs"},
     "frames": BASE | {"episode", "scoring", "engines", "runs"},
-    "cli": BASE | {"episode", "scoring", "engines", "search", "tasks", "judge", "runs", "report"},
+    "cli": BASE
+    | {"episode", "scoring", "engines", "search", "tasks", "judge", "runs", "report"}
+    | {"frames"},
 }
 PACKAGES = {
     "autocoa_bench": {"autocoa_bench"},
