@@ -114,9 +114,9 @@ def test_the_base_is_asked_for_known_facts_by_the_row_model_only() -> None:
 
 def test_five_of_six_steps_in_two_environments_are_simulated() -> None:
     rows = {variant.row: variant.changes for variant in commands.variants(SCALE)}
-    assert rows["SFT-stage1&2&3+RL-stage1&2"] == ("max_steps=48", "simulated_steps=40")
-    assert rows["SFT-stage1&2&3+RL-stage1"] == ("max_steps=48", "simulated_steps=48")
-    assert rows["SFT-stage1&2+RL-stage2"] == ("max_steps=48",)
+    assert rows["SFT-stage1&2&3+RL-stage1&2"] == ("max_steps=36", "simulated_steps=30")
+    assert rows["SFT-stage1&2&3+RL-stage1"] == ("max_steps=36", "simulated_steps=36")
+    assert rows["SFT-stage1&2+RL-stage2"] == ("max_steps=36",)
 
 
 def test_a_row_in_two_environments_begins_as_the_simulated_one_does() -> None:
@@ -131,7 +131,7 @@ def test_rl_without_sft_starts_from_the_base_by_examples_and_takes_half_as_many_
 ):
     rows = {variant.row: variant for variant in commands.variants(SCALE)}
     assert rows["RL-stage2"].start == ""
-    assert rows["RL-stage2"].changes == ("max_steps=72", "solver=agent:shots=2")
+    assert rows["RL-stage2"].changes == ("max_steps=54", "solver=agent:shots=2")
     assert "--solver agent:shots=2" in commands_by_name()["run RL-stage2"].line
 
 

@@ -20,7 +20,7 @@ from autocoa_bench.runs.scores import load_scored
 SCALE = replace(
     load_scale("nano"),
     rows=("SFT-stage1", "SFT-stage1&2", "SFT-stage1&2+RL-stage2"),
-    counts={"coa": 1000, "cot": 400, "cot+a": 240, "unknown": 200},
+    counts={"coa": 1000, "cot": 400, "cot+a": 240, "unknown": 200, "observed": 40},
     limit=16,
     rl_steps=3,
 )

@@ -30,9 +30,9 @@ def cells(*points: switch.SwitchPoint) -> dict[str, list[str]]:
 
 def test_the_papers_switch_and_no_switch_at_all_are_rows_of_table_1() -> None:
     rows = {simulated: variant.row for simulated, variant in switch.switch_variants(SCALE).items()}
-    assert list(rows) == [0, 12, 24, 36, 40, 48]
-    assert rows[40] == "SFT-stage1&2&3+RL-stage1&2"
-    assert rows[48] == "SFT-stage1&2&3+RL-stage1"
+    assert list(rows) == [0, 9, 18, 27, 30, 36]
+    assert rows[30] == "SFT-stage1&2&3+RL-stage1&2"
+    assert rows[36] == "SFT-stage1&2&3+RL-stage1"
 
 
 def test_every_point_starts_from_the_same_model() -> None:
