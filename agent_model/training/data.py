@@ -104,7 +104,8 @@ def load_data(config: SFTConfig, tokenizer: Tokenizer) -> Data:
     """
     reader = _Reader(config.stage, trained_kinds(config), config.max_tokens, tokenizer)
     observer = _Reader(config.stage, frozenset({Kind.OBSERVATION}), config.max_tokens, tokenizer)
-    files, observed = ([*map(Path, names)] for names in (config.data, config.observations))
+    files = [Path(name) for name in config.data]
+    observed = [Path(name) for name in config.observations]
     held_out_files = [Path(config.held_out)] if isinstance(config.held_out, str) else []
     share = config.held_out if isinstance(config.held_out, float) else 0.0
     if both := {file.resolve() for file in files} & {file.resolve() for file in held_out_files}:

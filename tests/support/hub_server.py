@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from urllib.parse import unquote, urlsplit
+
+from support.local_server import serve_locally
 
 NAME = "ann/towers"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 """The one commit at which the files are."""
 
 
-@contextmanager
-def hub_server(folder: Path) -> Iterator[str]:
+def hub_server(folder: Path) -> AbstractContextManager[str]:
     """The address (HF_ENDPOINT) of a Hub that has this folder as the dataset `ann/towers`."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Hub", (_Handler,), {"folder": folder}))
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    return serve_locally(type("Hub", (_Handler,), {"folder": folder}))
 
 
 class _Handler(BaseHTTPRequestHandler):
